@@ -1,0 +1,37 @@
+# make demo | test | lint | bench | clean; each sets up .venv first, once.
+PYTHON ?= python3
+BIN := .venv/bin
+# An environment that forbids byte-code would make every import of TensorFlow take three times as long.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: demo test lint bench null gate-seeds lock clean setup
+.DELETE_ON_ERROR:
+
+demo: setup
+	@$(BIN)/srs demo
+
+test: setup
+	@$(BIN)/python -m pytest -m "not slow"
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+setup: .venv/.ready
+
+.venv/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v < (3, 14) or sys.exit(f"srs-response needs Python 3.11, 3.12 or 3.13; $(PYTHON) is {v[0]}.{v[1]}. Name another: make PYTHON=python3.12")'
+	@echo "setting up .venv (once, a few minutes) ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --compile -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Rewrites the lock from pyproject.toml, for every supported Python and platform. Needs uv.
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-annotate --no-header \
+	  --output-file requirements.lock pyproject.toml
+
+clean:
+	rm -rf .venv runs *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

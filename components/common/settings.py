@@ -1,0 +1,282 @@
+"""Every setting of a study, one frozen dataclass per step, validated once when it is made.
+
+``resolve(preset, overrides)`` gives the whole ``StudySettings``: the preset's values, then the user's. A
+study file, the flags of ``srs run`` and the pipeline parameter ``settings`` all come through here, so a bad
+value is refused in words before any work.
+"""
+
+import dataclasses
+import json
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from components.common.errors import InputError
+
+IMAGE_SIZE_PX = 151
+IMAGE_SIZE_MM = 40.0
+
+
+def _setting(default: Any, text: str, low: float | None = None, high: float | None = None) -> Any:
+    """A dataclass field with its help text and, for numbers, the closed range allowed."""
+    return dataclasses.field(default=default, metadata={"help": text, "low": low, "high": high})
+
+
+class _Checked:
+    """Checks every field of a frozen dataclass against its type and range, all problems at once."""
+
+    def __post_init__(self) -> None:
+        problems = []
+        hints = typing.get_type_hints(type(self))
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            try:
+                value = _cast(hints[field.name], getattr(self, field.name))
+                _check_range(value, field.metadata.get("low"), field.metadata.get("high"))
+            except ValueError as error:
+                problems.append(f"{field.name}: {error}")
+            else:
+                object.__setattr__(self, field.name, value)
+        problems += self._conflicts() if not problems else []
+        if problems:
+            step = type(self).__name__.removesuffix("Settings").lower()
+            raise InputError.collected("SETTING_INVALID", f"settings of {step}:", problems)
+
+    def _conflicts(self) -> list[str]:
+        """Problems between fields; subclasses say theirs."""
+        return []
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON keeps them."""
+        return dataclasses.asdict(self)  # type: ignore[call-overload, no-any-return]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PreprocessSettings(_Checked):
+    """From planning CT to crops in HU (STUDY 1 and 2)."""
+
+    slice_rule: Literal["centre", "largest"] = _setting(
+        "centre", "axial slice: nearest the GTV's volume centroid, or of largest area"
+    )
+    roi_pattern: str = _setting("", "regular expression for GTV names; empty: GTV, GTV1, GTV_Mass and the like")
+    follow_up_window_days: int = _setting(92, "days after SRS in which follow-up imaging must lie", 1, 3650)
+    min_diameter_mm: float = _setting(10.0, "shortest longest diameter included", 0, IMAGE_SIZE_MM)
+    max_diameter_mm: float = _setting(35.0, "longest longest diameter included", 1, IMAGE_SIZE_MM)
+    max_metastases: int = _setting(5, "most brain metastases a patient may have", 1, 1000)
+    lowest_rung: Literal["uid", "plane"] = _setting(
+        "plane", "weakest accepted tie of a contour to its slice: its SOPInstanceUID, or its plane position"
+    )
+    strict: bool = _setting(False, "stop at the first tumour that cannot be read, instead of excluding it")
+
+    def _conflicts(self) -> list[str]:
+        if self.min_diameter_mm > self.max_diameter_mm:
+            return ["min_diameter_mm is above max_diameter_mm"]
+        return []
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SplitSettings(_Checked):
+    """Groups of members and their training, validation and evaluation sets (STUDY 3)."""
+
+    groups: int = _setting(5, "ensembles, each with an evaluation set of its own", 1, 26)
+    members: int = _setting(10, "CNNs of an ensemble", 1, 99)
+    evaluation_responders: int = _setting(12, "responders in an evaluation set", 1, 10**6)
+    evaluation_non_responders: int = _setting(11, "non-responders in an evaluation set", 1, 10**6)
+    validation_fraction: float = _setting(0.25, "part of the other tumours that validates a member", 0.05, 0.5)
+    split_unit: Literal["patient", "tumour"] = _setting(
+        "patient",
+        "what stays on one side of a split; 'tumour' is the paper's way and leaks between lesions of a patient",
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TrainSettings(_Checked):
+    """The network and its training protocol (STUDY 4)."""
+
+    filters_1: int = _setting(16, "filters of the first convolution", 1, 512)
+    filters_2: int = _setting(32, "filters of the second convolution", 1, 512)
+    kernel_1: int = _setting(5, "side of the first kernel, px", 1, 31)
+    kernel_2: int = _setting(5, "side of the second kernel, px", 1, 31)
+    pool_1: int = _setting(4, "side and stride of the first max-pool, px", 1, 16)
+    pool_2: int = _setting(4, "side and stride of the second max-pool, px", 1, 16)
+    dense_1: int = _setting(64, "units of the first fully connected layer", 1, 4096)
+    dense_2: int = _setting(32, "units of the second fully connected layer", 1, 4096)
+    dropout: float = _setting(0.25, "drop-out rate on the output of the convolutions", 0.0, 0.9)
+    window_level_hu: float = _setting(40.0, "centre of the CT window", -1000, 3000)
+    window_width_hu: float = _setting(160.0, "width of the CT window", 1, 6000)
+    learning_rate: float = _setting(0.02, "step of SGD", 1e-8, 10)
+    momentum: float = _setting(0.9, "momentum of SGD", 0.0, 0.999)
+    batch_size: int = _setting(16, "tumours in a step", 1, 4096)
+    max_steps: int = _setting(600, "most steps of one attempt", 1, 10**7)
+    validate_every: int = _setting(10, "steps between two looks at the validation set", 1, 10**6)
+    restart_step: int = _setting(150, "step by which restart_accuracy must have been reached", 1, 10**7)
+    restart_accuracy: float = _setting(0.60, "validation accuracy below which weights are drawn anew", 0.0, 1.0)
+    max_restarts: int = _setting(4, "new initialisations before the best seen is accepted and flagged", 0, 100)
+    good_accuracy: float = _setting(0.95, "validation accuracy that ends the training", 0.0, 1.0)
+    patience_steps: int = _setting(150, "steps without improvement that end the training", 1, 10**7)
+
+    def _conflicts(self) -> list[str]:
+        side = IMAGE_SIZE_PX
+        for kernel, pool in ((self.kernel_1, self.pool_1), (self.kernel_2, self.pool_2)):
+            side = (side - kernel + 1) // pool
+        problems = ["the two convolutions and pools leave nothing of the image"] if side < 1 else []
+        if self.restart_step > self.max_steps:
+            problems.append("restart_step is beyond max_steps")
+        return problems
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EvaluateSettings(_Checked):
+    """Scores of an ensemble and their statistics (STUDY 5)."""
+
+    ensemble_score: Literal["mean", "vote"] = _setting("mean", "primary score: mean probability, or fraction of votes")
+    cut_off: float = _setting(0.5, "score above which a tumour is called a non-responder", 0.0, 1.0)
+    bootstrap: int = _setting(2000, "patient-clustered bootstrap samples", 100, 10**6)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GateSettings(_Checked):
+    """Rules of promotion."""
+
+    min_mean_auc: float = _setting(0.60, "mean ensemble AUC over the groups that a procedure must reach", 0.0, 1.0)
+    change: Literal["not_worse", "better", "off"] = _setting(
+        "not_worse", "what a challenger must show against the champion"
+    )
+    min_class_size: int = _setting(8, "tumours of each class needed to compare with the champion", 1, 10**6)
+    max_loss_auc: float = _setting(0.05, "paired AUC difference below minus this is refused", 0.0, 1.0)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StudySettings:
+    """All settings of a run."""
+
+    study: str = "srs-response"
+    seed: int = 1
+    preprocess: PreprocessSettings = PreprocessSettings()
+    split: SplitSettings = SplitSettings()
+    train: TrainSettings = TrainSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+    gate: GateSettings = GateSettings()
+
+    def to_json(self) -> str:
+        """JSON text that ``from_json`` reads back."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "StudySettings":
+        """Settings written by ``to_json``."""
+        return resolve("default", json.loads(text))
+
+
+SECTIONS: dict[str, type[_Checked]] = {
+    "preprocess": PreprocessSettings,
+    "split": SplitSettings,
+    "train": TrainSettings,
+    "evaluate": EvaluateSettings,
+    "gate": GateSettings,
+}
+
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "default": {},
+    "paper": {
+        "split": {"split_unit": "tumour"},
+        "evaluate": {"ensemble_score": "vote"},
+    },
+    "fast": {
+        "split": {"groups": 2, "members": 3},
+        "train": {"max_steps": 300, "patience_steps": 100, "max_restarts": 2},
+    },
+}
+
+
+def resolve(preset: str, *overrides: Mapping[str, Any]) -> StudySettings:
+    """The settings of a preset, changed by ``overrides`` in their order.
+
+    Parameters
+    ----------
+    preset
+        ``default``, ``paper`` (everything the paper states) or ``fast`` (2 x 3 members).
+    overrides
+        Mappings such as ``{"seed": 2, "train": {"learning_rate": 0.05}}``.
+
+    Raises
+    ------
+    InputError
+        ``PRESET_UNKNOWN``, ``SETTING_UNKNOWN`` or ``SETTING_INVALID``, naming all problems at once.
+    """
+    if preset not in PRESETS:
+        raise InputError("PRESET_UNKNOWN", f"there is no preset {preset!r}", f"Presets: {', '.join(PRESETS)}.")
+    top: dict[str, Any] = {}
+    sections: dict[str, dict[str, Any]] = {name: dict(PRESETS[preset].get(name, {})) for name in SECTIONS}
+    problems: list[str] = []
+    for override in overrides:
+        for key, value in override.items():
+            if key in SECTIONS and isinstance(value, Mapping):
+                sections[key] |= value
+            elif key in ("study", "seed"):
+                top[key] = value
+            else:
+                problems.append(f"{key}: not a setting")
+    for name, values in sections.items():
+        known = {field.name for field in dataclasses.fields(SECTIONS[name])}  # type: ignore[arg-type]
+        problems += [f"{name}.{key}: not a setting" for key in values if key not in known]
+    if problems:
+        raise InputError.collected(
+            "SETTING_UNKNOWN", "the study's settings:", problems, "`srs run --settings-help` lists all."
+        )
+    return _build(top, sections)
+
+
+def _build(top: dict[str, Any], sections: dict[str, dict[str, Any]]) -> StudySettings:
+    built: dict[str, Any] = {}
+    problems: list[str] = []
+    for name, values in sections.items():
+        try:
+            built[name] = SECTIONS[name](**values)
+        except InputError as error:
+            problems.append(error.safe_message)
+    try:
+        built["seed"] = _cast(int, top.get("seed", 1))
+        _check_range(built["seed"], 0, 2**31 - 1)
+        built["study"] = _cast(str, top.get("study", "srs-response"))
+    except ValueError as error:
+        problems.append(f"seed or study: {error}")
+    if problems:
+        raise InputError(
+            "SETTING_INVALID", "\n".join(problems), "`srs run --settings-help` lists all settings and ranges."
+        )
+    return StudySettings(**built)
+
+
+def _cast(kind: Any, value: Any) -> Any:
+    """``value`` as ``kind``; numbers may come as text (flags) or floats (KFP), nothing else is bent."""
+    if typing.get_origin(kind) is Literal:
+        if value not in typing.get_args(kind):
+            raise ValueError(f"{value!r} is not one of {', '.join(map(str, typing.get_args(kind)))}")
+        return value
+    if isinstance(kind, types.UnionType) or not isinstance(kind, type):
+        raise TypeError(f"settings have no rule for type {kind}")
+    if kind is bool:
+        if isinstance(value, str) and value.lower() in ("true", "false"):
+            return value.lower() == "true"
+        if not isinstance(value, bool):
+            raise ValueError(f"{value!r} is not true or false")
+        return value
+    if kind is str:
+        if not isinstance(value, str):
+            raise ValueError(f"{value!r} is not text")
+        return value
+    if isinstance(value, bool):
+        raise ValueError(f"{value!r} is not a number")
+    try:
+        number = kind(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{value!r} is not a{'n integer' if kind is int else ' number'}") from None
+    if not isinstance(value, str) and number != value:
+        raise ValueError(f"{value!r} is not an integer")
+    return number
+
+
+def _check_range(value: Any, low: float | None, high: float | None) -> None:
+    if (low is not None and not value >= low) or (high is not None and not value <= high):
+        raise ValueError(f"{value!r} is outside {low:g} to {high:g}")
