@@ -152,11 +152,11 @@ class StudySettings:
 
     study: str = "srs-response"
     seed: int = 1
-    preprocess: PreprocessSettings = PreprocessSettings()
-    split: SplitSettings = SplitSettings()
-    train: TrainSettings = TrainSettings()
-    evaluate: EvaluateSettings = EvaluateSettings()
-    gate: GateSettings = GateSettings()
+    preprocess: PreprocessSettings = dataclasses.field(default_factory=PreprocessSettings)
+    split: SplitSettings = dataclasses.field(default_factory=SplitSettings)
+    train: TrainSettings = dataclasses.field(default_factory=TrainSettings)
+    evaluate: EvaluateSettings = dataclasses.field(default_factory=EvaluateSettings)
+    gate: GateSettings = dataclasses.field(default_factory=GateSettings)
 
     def to_json(self) -> str:
         """JSON text that ``from_json`` reads back."""
