@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from components.common.errors import InputError
+from components.common.settings import StudySettings
 
 Role = Literal["training", "validation", "evaluation"]
 
@@ -197,6 +198,8 @@ class Splits(Layout):
         Most patients that any one member has on two sides; 0 when ``unit`` is ``patient``.
     quotas
         Evaluation sizes asked for and reached: ``{"asked": [responders, non_responders], "A": [...], ...}``.
+    settings
+        The run's settings: later steps read them here.
     tracking
         Ids of the MLflow runs opened for the run: ``{"experiment_id", "parent", "groups": {...}}``.
     """
@@ -206,6 +209,7 @@ class Splits(Layout):
     unit: str
     shared_patients: int
     quotas: dict[str, list[int]]
+    settings: StudySettings = dataclasses.field(default_factory=StudySettings)
     tracking: dict[str, Any] = dataclasses.field(default_factory=dict)
     digest: str = ""
 
@@ -231,6 +235,7 @@ class Splits(Layout):
         digest = digest_of([split.digest for split in self.members])
         facts = {"unit": self.unit, "shared_patients": self.shared_patients, "quotas": self.quotas}
         write_json(folder / "splits.json", {**facts, "digest": digest, "tracking": self.tracking})
+        write_json(folder / "settings.json", dataclasses.asdict(self.settings))
         self._seal(folder)
         return digest
 
@@ -244,7 +249,8 @@ class Splits(Layout):
         for (group, index), rows in table.groupby(["group", "index"], sort=True):
             sets = {role: tuple(rows.tumour[rows.role == role]) for role in ("training", "validation", "evaluation")}
             members.append(MemberSplit(str(group), int(str(index)), **sets))
-        return cls(members=tuple(members), **facts)
+        settings = StudySettings.from_dict(read_json(folder / "settings.json"))
+        return cls(members=tuple(members), settings=settings, **facts)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -262,7 +268,8 @@ class Member:
     probabilities
         [n] float32: probability of non-response of every tumour of the dataset, in its order.
     facts
-        ``seed, restarts, flagged, accepted_step, validation_accuracy, seconds, key, reused, determinism``: plain values.
+        Plain values: ``seed, restarts, flagged, accepted_step, validation_accuracy, seconds, key, reused,
+        determinism``.
     """
 
     split: MemberSplit

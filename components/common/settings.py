@@ -163,9 +163,14 @@ class StudySettings:
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
     @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "StudySettings":
+        """Settings from ``dataclasses.asdict`` or parsed JSON."""
+        return resolve("default", values)
+
+    @classmethod
     def from_json(cls, text: str) -> "StudySettings":
         """Settings written by ``to_json``."""
-        return resolve("default", json.loads(text))
+        return cls.from_dict(json.loads(text))
 
 
 SECTIONS: dict[str, type[_Checked]] = {
@@ -280,3 +285,22 @@ def _cast(kind: Any, value: Any) -> Any:
 def _check_range(value: Any, low: float | None, high: float | None) -> None:
     if (low is not None and not value >= low) or (high is not None and not value <= high):
         raise ValueError(f"{value!r} is outside {low:g} to {high:g}")
+
+
+def resolve_parameters(preset: str, seed: int, groups: int, members: int, settings: str) -> StudySettings:
+    """The settings of a pipeline run from its parameters; 0 groups or members leaves the preset's number.
+
+    Raises
+    ------
+    InputError
+        ``SETTINGS_NOT_JSON``, or what ``resolve`` raises.
+    """
+    try:
+        overrides = json.loads(settings or "{}")
+    except ValueError:
+        overrides = None
+    if not isinstance(overrides, dict):
+        hint = 'Give, for example, {"train": {"learning_rate": 0.01}}.'
+        raise InputError("SETTINGS_NOT_JSON", "the parameter settings is not a JSON object", hint)
+    sizes = {name: count for name, count in (("groups", groups), ("members", members)) if count}
+    return resolve(preset, {"seed": seed, "split": sizes}, overrides)

@@ -1,0 +1,110 @@
+"""What every step's process does around its work: progress lines, errors in words, a small HTML summary."""
+
+import contextlib
+import html
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from components.common.errors import SrsError
+
+PROGRESS_PREFIX = "srs-progress "
+
+#: ``progress(done, total, note)``; the note is a few words such as ``restarts 2, best 0.82``.
+Progress = Callable[[int, int, str], None]
+
+
+@contextlib.contextmanager
+def step(name: str, *, on_failure: Callable[[str], None] | None = None) -> Iterator[Progress]:
+    """Runs a step's body and gives it a ``progress`` function.
+
+    An ``SrsError`` leaves as one line on stdout and exit code 1, without a traceback. Any other exception is
+    a bug of ours: its type and place are printed, not its text, which could hold a patient's data
+    (``SRS_DEBUG=1`` lets it through).
+
+    Parameters
+    ----------
+    name
+        The step, as users know it.
+    on_failure
+        Told the reason in words before the process ends.
+    """
+
+    def progress(done: int, total: int, note: str = "") -> None:
+        print(progress_line(name, done, total, note), flush=True)
+
+    try:
+        yield progress
+    except SrsError as error:
+        _fail(error, on_failure)
+    except Exception as error:
+        if os.environ.get("SRS_DEBUG") == "1":
+            raise
+        for frame in traceback.extract_tb(error.__traceback__):
+            print(f"  {Path(frame.filename).name}:{frame.lineno} in {frame.name}")
+        _fail(SrsError("UNEXPECTED", f"{name} stopped on a {type(error).__name__}", "The log shows where."), on_failure)
+
+
+def progress_line(name: str, done: int, total: int, note: str = "") -> str:
+    """One log line that tells people and ``parse_progress`` how far a step is."""
+    return f"{PROGRESS_PREFIX}{name} {done}/{total} {note}".rstrip()
+
+
+def parse_progress(line: str) -> tuple[int, int, str] | None:
+    """``(done, total, note)`` of a ``progress_line``, or None where the line is something else."""
+    if not line.startswith(PROGRESS_PREFIX):
+        return None
+    with contextlib.suppress(ValueError):
+        _, counts, *note = line.removeprefix(PROGRESS_PREFIX).strip().split(" ", 2)
+        done, total = counts.split("/")
+        return int(done), int(total), "".join(note)
+    return None
+
+
+def at_most_every(seconds: float, progress: Progress) -> Progress:
+    """``progress`` that drops calls closer than ``seconds``, but never the last one."""
+    last = float("-inf")
+
+    def limited(done: int, total: int, note: str = "") -> None:
+        nonlocal last
+        if done == total or time.monotonic() - last >= seconds:
+            last = time.monotonic()
+            progress(done, total, note)
+
+    return limited
+
+
+def write_summary(
+    path: str, title: str, facts: Mapping[str, Any], table: list[Mapping[str, Any]] | None = None, *, synthetic: bool
+) -> None:
+    """Writes a step's small page for the KFP UI: a title, facts, and at most one table."""
+    rows = "".join(f"<tr><th>{_text(key)}</th><td>{_text(value)}</td></tr>" for key, value in facts.items())
+    body = f"<h1>{_text(title)}</h1><table>{rows}</table>"
+    if table:
+        head = "".join(f"<th>{_text(key)}</th>" for key in table[0])
+        lines = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row.values()) + "</tr>" for row in table)
+        body += f"<table><tr>{head}</tr>{lines}</table>"
+    banner = '<p class="synthetic">SYNTHETIC: phantom data, no patient</p>' if synthetic else ""
+    page = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{_text(title)}</title>{_STYLE}{banner}{body}'
+    Path(path).write_text(page + "</html>\n")
+
+
+_STYLE = """<style>body{font:15px/1.45 system-ui,sans-serif;margin:1rem;color:#222}h1{font-size:1.15rem}
+table{border-collapse:collapse;margin:.8rem 0}th,td{text-align:left;padding:.2rem .8rem .2rem 0;
+border-bottom:1px solid #ddd;vertical-align:top}.synthetic{background:#fde9c8;padding:.3rem .6rem}</style>"""
+
+
+def _text(value: Any) -> str:
+    return html.escape(f"{value:.3f}" if isinstance(value, float) else str(value))
+
+
+def _fail(error: SrsError, on_failure: Callable[[str], None] | None) -> None:
+    print(error.to_line(), flush=True)
+    if on_failure:
+        with contextlib.suppress(Exception):  # the reason above matters more than where else it is noted
+            on_failure(str(error))
+    sys.exit(1)

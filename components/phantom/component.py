@@ -1,0 +1,17 @@
+"""KFP component: a synthetic cohort, for a demo, tests and cluster smoke runs."""
+
+from kfp import dsl
+
+from components.common.image import PIPELINE_IMAGE
+
+
+@dsl.component(base_image=PIPELINE_IMAGE, install_kfp_package=False)
+def phantom(
+    cohort_uri: str, seed: int, tumours: int, patients: int, signal: float, summary: dsl.Output[dsl.HTML]
+) -> None:
+    """Writes a cohort of planning CT, RTSTRUCT and table to ``cohort_uri``, labelled SYNTHETIC."""
+    from components.common.steps import step
+    from components.phantom.step import run
+
+    with step("phantom") as progress:
+        run(cohort_uri, seed, tumours, patients, signal, summary.path, progress)

@@ -1,0 +1,31 @@
+"""KFP components: the plan of a run (its settings and the cohort's fingerprint), and the dataset of crops."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+
+from components.common.image import PIPELINE_IMAGE
+
+
+@dsl.component(base_image=PIPELINE_IMAGE, install_kfp_package=False)
+def fingerprint(cohort_uri: str, preset: str, seed: int, groups: int, members: int, settings: str) -> NamedTuple(
+    "Plan", [("fingerprint", str), ("settings", str)]
+):  # type: ignore[valid-type]
+    """Checks every setting, then digests the cohort's table and objects. Never cached."""
+    from components.common.steps import step
+    from components.preprocess.step import plan
+
+    with step("fingerprint"):
+        return plan(cohort_uri, preset, seed, groups, members, settings)
+
+
+@dsl.component(base_image=PIPELINE_IMAGE, install_kfp_package=False)
+def preprocess(
+    cohort_uri: str, fingerprint: str, settings: str, dataset: dsl.Output[dsl.Artifact], summary: dsl.Output[dsl.HTML]
+) -> None:
+    """Cuts one crop in HU per tumour and applies the study's exclusions. Cached by its inputs."""
+    from components.common.steps import step
+    from components.preprocess.step import run
+
+    with step("preprocess") as progress:
+        run(cohort_uri, fingerprint, settings, dataset.path, summary.path, progress)

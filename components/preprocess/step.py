@@ -1,0 +1,111 @@
+"""The rim of the room: cohort in, dataset folder and summary page out."""
+
+import dataclasses
+import hashlib
+import os
+import secrets
+from pathlib import Path
+
+from components.common.artifacts import Dataset, digest_of
+from components.common.errors import InputError
+from components.common.settings import StudySettings, resolve_parameters
+from components.common.sources import fingerprint, open_cohort
+from components.common.steps import Progress, at_most_every, write_summary
+from components.preprocess.cohort import is_synthetic, preprocess_cohort, read_table
+from components.preprocess.deidentify import audit, identities_of
+
+KEY_VARIABLE = "SRS_PSEUDONYM_KEY"
+KEY_FILE_VARIABLE = "SRS_PSEUDONYM_KEY_FILE"
+
+
+def plan(cohort_uri: str, preset: str, seed: int, groups: int, members: int, settings: str) -> tuple[str, str]:
+    """The cohort's fingerprint and all settings as JSON text.
+
+    The fingerprint covers the table, the objects it names, the code that will read them and the key of the
+    pseudonyms, because KFP's cache looks at none of these.
+    """
+    study = resolve_parameters(preset, seed, groups, members, settings)
+    parts = {
+        "cohort": fingerprint(cohort_uri),
+        "code": _code_digest(),
+        "key": _digest_of_text(os.environ.get(KEY_VARIABLE, "")),
+    }
+    return digest_of(parts), study.to_json()
+
+
+def run(
+    cohort_uri: str, cohort_fingerprint: str, settings: str, dataset: str, summary: str, progress: Progress
+) -> None:
+    """Preprocesses a cohort and audits what it wrote for identity."""
+    study = StudySettings.from_json(settings)
+    source, table = open_cohort(cohort_uri)
+    rows = read_table(source, table)
+    key = pseudonym_key(study.study, synthetic=is_synthetic(rows))
+    result = preprocess_cohort(cohort_uri, study.preprocess, key, progress=at_most_every(0.5, progress))
+    folder = Path(dataset)
+    result.write(folder)
+    audit(folder, identities_of(source, rows))
+    _summarise(result, cohort_fingerprint, summary)
+
+
+def pseudonym_key(study: str, *, synthetic: bool) -> bytes:
+    """The secret that makes pseudonyms: from the environment, or for a phantom the study's name.
+
+    Parameters
+    ----------
+    study
+        The study's name; a key only for cohorts without patients.
+    synthetic
+        True where no row of the cohort is a patient.
+
+    Raises
+    ------
+    InputError
+        ``PSEUDONYM_KEY_MISSING`` for real patients without a key.
+    """
+    if key := os.environ.get(KEY_VARIABLE):
+        return key.encode()
+    if synthetic:
+        return study.encode()
+    if path := os.environ.get(KEY_FILE_VARIABLE):
+        return _key_of_file(Path(path))
+    raise InputError(
+        "PSEUDONYM_KEY_MISSING",
+        "this cohort has patients, and no key for their pseudonyms was given",
+        f"Set {KEY_VARIABLE} to a secret of your own (on a cluster, from a Secret), and keep it.",
+    )
+
+
+def _key_of_file(path: Path) -> bytes:
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "x", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            file.write(secrets.token_hex(32))
+        print("a new key for pseudonyms was made: keep the file, later runs need it")
+    return path.read_bytes()
+
+
+def _summarise(dataset: Dataset, cohort_fingerprint: str, path: str) -> None:
+    flow = dataset.flow
+    positives = int(dataset.tumours.label.sum())
+    facts = {
+        "tumours listed": f"{flow.listed} of {flow.listed_patients} patients",
+        "used": f"{flow.used} of {flow.used_patients} patients",
+        "responders / non-responders": f"{flow.used - positives} / {positives}",
+        "GTVs without a row": flow.unlisted_gtvs,
+        "image definition": f"version {dataset.image_definition['version']}",
+        "fingerprint": cohort_fingerprint[:12],
+    }
+    lines = [dataclasses.asdict(line) for line in flow.exclusions]
+    write_summary(path, "Cohort", facts, lines, synthetic=dataset.synthetic)
+
+
+def _code_digest() -> str:
+    """Digest of the sources of this room and of ``common``: changed code must not be served from a cache."""
+    room = Path(__file__).parent
+    files = sorted([*room.glob("*.py"), *(room.parent / "common").glob("*.py")])
+    return digest_of({f"{file.parent.name}/{file.name}": _digest_of_text(file.read_text()) for file in files})
+
+
+def _digest_of_text(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

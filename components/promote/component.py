@@ -1,0 +1,26 @@
+"""KFP component: bundles, registry versions, the gate and the aliases."""
+
+from typing import List
+
+from kfp import dsl
+
+from components.common.image import PIPELINE_IMAGE
+
+
+@dsl.component(base_image=PIPELINE_IMAGE, install_kfp_package=False)
+def promote(
+    dataset: dsl.Input[dsl.Artifact],
+    splits: dsl.Input[dsl.Artifact],
+    members: dsl.Input[List[dsl.Artifact]],
+    evaluation: dsl.Input[dsl.Artifact],
+    model_name: str,
+    promotion: dsl.Output[dsl.Artifact],
+    summary: dsl.Output[dsl.HTML],
+) -> str:
+    """Registers one version per ensemble and returns the version that the gate made champion, or nothing."""
+    from components.common.steps import step
+    from components.promote.step import report_failure, run
+
+    with step("promote", on_failure=lambda reason: report_failure(splits.path, reason)) as progress:
+        inputs = (dataset.path, splits.path, [pack.path for pack in members], evaluation.path)
+        return run(*inputs, model_name, promotion.path, summary.path, progress)

@@ -1,0 +1,55 @@
+"""The rim of the room: dataset folder in, splits folder, summary page and the MLflow tree out."""
+
+from pathlib import Path
+
+from components.common import tracking
+from components.common.artifacts import Dataset, Splits, digest_of
+from components.common.settings import StudySettings
+from components.common.steps import write_summary
+from components.split.splits import make_splits, packs, quotas, shared_patients
+
+
+def run(
+    dataset: str, settings: str, experiment: str, attempt: str, members_per_task: int, splits: str, summary: str
+) -> list[str]:
+    """Draws the splits, opens the run's MLflow tree and returns the packs of members to train."""
+    data = Dataset.read(Path(dataset))
+    study = StudySettings.from_json(settings)
+    members = make_splits(data.tumours, study.split, study=study.study, seed=study.seed)
+    drawn = Splits(
+        members=members,
+        unit=study.split.split_unit,
+        shared_patients=shared_patients(members, data.tumours),
+        quotas=quotas(members, data.tumours, study.split),
+        settings=study,
+        digest=digest_of([member.digest for member in members]),
+    )
+    ids = tracking.open_tree(experiment, study, data, drawn, attempt=attempt)
+    Splits(members, drawn.unit, drawn.shared_patients, drawn.quotas, study, ids).write(Path(splits))
+    _summarise(data, drawn, summary)
+    return packs(len(members), members_per_task)
+
+
+def close(attempt: str, experiment: str, state: str, reason: str) -> None:
+    """Ends every MLflow run of an attempt that is still open."""
+    ids = tracking.find_tree(experiment, attempt)
+    if ids is not None and state != "SUCCEEDED":
+        tracking.close_tree(ids, "FAILED", reason)
+
+
+def _summarise(data: Dataset, drawn: Splits, path: str) -> None:
+    leak = "no patient stands on two sides"
+    if drawn.unit == "tumour":
+        leak = f"LEAKAGE: tumours are split, so up to {drawn.shared_patients} patients stand on two sides of a member"
+    facts = {"members": f"{len(drawn.groups)} groups x {len(drawn.of_group('A'))}", "unit": drawn.unit, "leakage": leak}
+    table = [
+        {
+            "member": member.id,
+            "training": len(member.training),
+            "validation": len(member.validation),
+            "evaluation": len(member.evaluation),
+            "evaluation responders / non-responders": " / ".join(map(str, drawn.quotas[member.group])),
+        }
+        for member in drawn.members
+    ]
+    write_summary(path, "Splits", facts, table, synthetic=data.synthetic)

@@ -1,0 +1,61 @@
+"""The rim of the room: dataset and splits in, a pack's members folder, summary page and MLflow runs out."""
+
+import os
+from pathlib import Path
+
+from components.common import tracking
+from components.common.artifacts import Dataset, Member, Members, Splits
+from components.common.steps import Progress, write_summary
+from components.split.splits import of_pack
+from components.train.engine import require_gpus, train_pack
+from components.train.member_store import open_store
+
+
+def run(
+    dataset: str, splits: str, pack: str, state_uri: str, gpus: int, members: str, summary: str, progress: Progress
+) -> None:
+    """Trains a pack and logs its members; finished ones come from the member store."""
+    require_gpus(gpus)
+    data, drawn = Dataset.read(Path(dataset)), Splits.read(Path(splits))
+    live = tracking.PackProgress(drawn.tracking, pack)
+
+    def told(done: int, total: int, note: str = "") -> None:
+        progress(done, total, note)
+        live(done, total, note)
+
+    trained = train_pack(
+        data.crops,
+        data.tumours.label.to_numpy(),
+        list(data.tumours.tumour),
+        of_pack(drawn.members, pack),
+        drawn.settings.train,
+        seed=drawn.settings.seed,
+        dataset_digest=data.digest,
+        store=open_store(state_uri) if state_uri else None,
+        workers=int(os.environ["SRS_WORKERS"]) if "SRS_WORKERS" in os.environ else None,
+        progress=told,
+    )
+    tracking.log_members(drawn.tracking, trained, data)
+    Members(trained, data.digest).write(Path(members))
+    _summarise(trained, pack, summary, synthetic=data.synthetic)
+
+
+def report_failure(splits: str, reason: str) -> None:
+    """Writes the reason of a failed pack to the run's MLflow tree."""
+    tracking.note_failure(Splits.read(Path(splits)).tracking, reason)
+
+
+def _summarise(trained: tuple[Member, ...], pack: str, path: str, *, synthetic: bool) -> None:
+    reused = sum(bool(member.facts["reused"]) for member in trained)
+    facts = {"members": len(trained), "positions": pack, "taken from the member store": reused}
+    table = [
+        {
+            "member": member.id,
+            "validation accuracy": member.facts["validation_accuracy"],
+            "accepted at step": member.facts["accepted_step"],
+            "restarts": member.facts["restarts"],
+            "flagged": "best seen after all restarts" if member.facts["flagged"] else "",
+        }
+        for member in trained
+    ]
+    write_summary(path, "Training", facts, table, synthetic=synthetic)
