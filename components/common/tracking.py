@@ -16,11 +16,11 @@ from mlflow.entities import Metric, Run
 from components.common import tracking_store as store
 from components.common.artifacts import Dataset, Evaluation, Member, Splits, member_id
 from components.common.settings import StudySettings
-from components.common.tracking_store import Progress, client, prepare_store, told, tracking_uri
+from components.common.tracking_store import PackProgress, client, flatten, prepare_store, told, tracking_uri
 
 __all__ = [
     "ATTEMPT",
-    "Progress",
+    "PackProgress",
     "client",
     "close_tree",
     "find_tree",
@@ -28,6 +28,7 @@ __all__ = [
     "log_evaluation",
     "log_members",
     "member_runs",
+    "note_failure",
     "open_tree",
     "prepare_store",
     "tracking_uri",
@@ -35,6 +36,10 @@ __all__ = [
 
 #: Tag that tells one pipeline run's tree from all others; the caller gives its value.
 ATTEMPT = "srs.attempt"
+#: Tag with the reason why a run failed.
+FAILURE = "srs.failure"
+#: Characters kept of it; MLflow refuses tags above 8000.
+LONGEST_REASON = 5000
 #: Files of an evaluation's folder that the parent run shows.
 SHOWN_SUFFIXES = (".html", ".md", ".csv", ".json")
 #: Columns of Table III that say which row it is.
@@ -44,12 +49,13 @@ MEMBER_COLUMNS = ("group", "index", "member", "network")
 @told
 def open_tree(
     experiment: str,
-    run_name: str,
     settings: StudySettings,
     dataset: Dataset,
     splits: Splits,
     *,
-    tags: Mapping[str, str],
+    attempt: str,
+    run_name: str = "",
+    tags: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Finds or makes the parent run and one run per group; returns what ``Splits.tracking`` holds.
 
@@ -60,25 +66,27 @@ def open_tree(
     ----------
     experiment
         Name of the MLflow experiment; made where there is none.
-    run_name
-        Name of the parent run.
     settings
         Logged as params ``srs.<step>.<name>``.
     dataset
         Logged as the parent's input: schema, size and digest.
     splits
         Says which groups there are.
+    attempt
+        An id of this pipeline run that a retry repeats, e.g. KFP's.
+    run_name
+        Name of the parent run; by default made of study and seed.
     tags
-        Tags of the parent. ``srs.attempt`` must be among them: an id of this pipeline run that a retry repeats.
+        More tags of the parent.
     """
     prepare_store()
     with store.store_lock("tree"):
         outer = os.environ.get("MLFLOW_RUN_ID")
         experiment_id = client().get_run(outer).info.experiment_id if outer else store.experiment_id(experiment)
-        key = {ATTEMPT: tags[ATTEMPT], "srs.role": "parent"}
+        name = run_name or f"{settings.study} seed {settings.seed}"
         joined = {"mlflow.parentRunId": outer} if outer else {}
-        parent = store.find_or_create(experiment_id, run_name, key, joined)
-        _describe(parent, settings, dataset, splits, tags)
+        parent = store.find_or_create(experiment_id, name, _parent_key(attempt), joined)
+        _describe(parent, settings, dataset, splits, tags or {})
         groups = {group: _open_group(parent, group, splits) for group in splits.groups}
     return {"experiment_id": experiment_id, "parent": parent.info.run_id, "groups": groups}
 
@@ -192,19 +200,34 @@ def member_runs(tracking: Mapping[str, Any]) -> dict[str, str]:
 
 @told
 def close_tree(tracking: Mapping[str, Any], status: Literal["FINISHED", "FAILED"], reason: str = "") -> None:
-    """Ends every run of the tree that is still open; where ``status`` is FAILED each is tagged with the reason."""
+    """Ends every run of the tree that is still open; where ``status`` is FAILED each is tagged with the reason.
+
+    A reason that a step noted itself stays: it knows better than the pipeline.
+    """
     for run in [*_children(tracking), client().get_run(tracking["parent"])]:
         if run.info.status == "RUNNING":
             if status == "FAILED":
-                client().set_tag(run.info.run_id, "srs.failure", reason[:5000])
+                _note_failure(run, reason)
             client().set_terminated(run.info.run_id, status)
 
 
 @told
-def find_tree(attempt: str) -> dict[str, Any] | None:
+def note_failure(tracking: Mapping[str, Any], reason: str) -> None:
+    """Tags the parent with the reason of a failed step; the run stays open, since a retry may mend it."""
+    _note_failure(client().get_run(tracking["parent"]), reason)
+
+
+def _note_failure(run: Run, reason: str) -> None:
+    if FAILURE not in run.data.tags:
+        client().set_tag(run.info.run_id, FAILURE, reason[:LONGEST_REASON])
+
+
+@told
+def find_tree(experiment: str, attempt: str) -> dict[str, Any] | None:
     """The tree of an attempt, for the exit handler, which has no artifact of the run; None where none was opened."""
-    ids = [experiment.experiment_id for experiment in client().search_experiments()]
-    run = store.find(ids, {ATTEMPT: attempt, "srs.role": "parent"})
+    outer = os.environ.get("MLFLOW_RUN_ID")
+    home = client().get_run(outer).info if outer else client().get_experiment_by_name(experiment)
+    run = store.find([home.experiment_id], _parent_key(attempt)) if home else None
     if run is None:
         return None
     tracking = {"experiment_id": run.info.experiment_id, "parent": run.info.run_id}
@@ -213,17 +236,10 @@ def find_tree(attempt: str) -> dict[str, Any] | None:
     return {**tracking, "groups": dict(sorted(groups.items()))}
 
 
+def _parent_key(attempt: str) -> dict[str, str]:
+    return {ATTEMPT: attempt, "srs.role": "parent"}
+
+
 def _children(tracking: Mapping[str, Any]) -> list[Run]:
     """Ensembles' and members' runs, newest first."""
     return store.find_all(tracking["experiment_id"], {"srs.parent": tracking["parent"]})
-
-
-def flatten(values: Mapping[Any, Any], separator: str = ".", prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, keys joined: ``{"train": {"seed": 1}}`` gives ``{"train.seed": 1}``."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, separator, f"{prefix}{key}{separator}")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat

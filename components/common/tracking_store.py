@@ -3,13 +3,13 @@
 No active run and nothing global: a step may run beside others of the same pipeline in one process.
 """
 
+import contextlib
 import fcntl
 import functools
 import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -20,7 +20,7 @@ from mlflow.entities import Dataset as LoggedDataset
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
-from components.common.artifacts import Dataset
+from components.common.artifacts import Dataset, safe_name
 from components.common.errors import InputError, RegistryError
 
 #: MLflow refuses batches above 1000 metrics, 100 params, 100 tags or 1000 of all.
@@ -29,6 +29,8 @@ METRICS_PER_BATCH = 800
 DATASET_DIGEST_LENGTH = 36
 #: A pack answers to MLflow at most this often while it trains.
 PROGRESS_INTERVAL_S = 10.0
+#: Characters kept of a pack's note.
+LONGEST_NOTE = 200
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -74,7 +76,7 @@ def told(function: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
-@contextmanager
+@contextlib.contextmanager
 def store_lock(name: str) -> Iterator[None]:
     """Holds a lock file beside a SQLite store, against other processes of this machine; nothing for a server."""
     folder = store_folder()
@@ -139,6 +141,17 @@ def where(key: Mapping[str, str]) -> str:
     return " AND ".join(f"tags.`{name}` = '{value}'" for name, value in key.items())
 
 
+def flatten(values: Mapping[Any, Any], separator: str = ".", prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, keys joined: ``{"train": {"seed": 1}}`` gives ``{"train.seed": 1}``."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, separator, f"{prefix}{key}{separator}")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
 def finite(values: Mapping[Any, Any]) -> dict[str, float]:
     """The finite numbers among ``values``."""
     numbers = {str(k): float(v) for k, v in values.items() if isinstance(v, int | float) and not isinstance(v, bool)}
@@ -173,26 +186,22 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
-class Progress:
-    """Tells the parent run how far a pack of members is, at most every ``PROGRESS_INTERVAL_S`` seconds.
+class PackProgress:
+    """Tells the parent run how far a pack of members is: at most every ``PROGRESS_INTERVAL_S`` seconds, and at its end.
 
     A store that does not answer just now must not end a training that runs: such a point is left out.
     """
 
     def __init__(self, tracking: Mapping[str, Any], pack: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._run_id = str(tracking["parent"])
-        self._pack, self._clock, self._next = pack, clock, -math.inf
+        self._name, self._clock, self._next = f"pack/{safe_name(pack)}", clock, -math.inf
 
-    def update(self, members_done: int, figures: Mapping[str, float] | None = None) -> bool:
-        """Logs ``members_done`` and other figures of the pack unless it did so a moment ago; True where it did."""
-        if self._clock() < self._next:
-            return False
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """Logs ``members_done``, and the note as a tag."""
+        if self._clock() < self._next and done < total:
+            return
         self._next = self._clock() + PROGRESS_INTERVAL_S
-        values = finite({"members_done": members_done, **(figures or {})})
-        stamp = now_ms()
-        told_points = [Metric(f"pack/{self._pack}/{key}", value, stamp, members_done) for key, value in values.items()]
-        try:
-            client().log_batch(self._run_id, metrics=told_points)
-        except MlflowException:
-            return False
-        return True
+        point = Metric(f"{self._name}/members_done", float(done), now_ms(), done)
+        tag = RunTag(f"srs.{self._name}", f"{done} of {total} members. {note}"[:LONGEST_NOTE])
+        with contextlib.suppress(MlflowException):
+            client().log_batch(self._run_id, [point], tags=[tag])

@@ -15,7 +15,7 @@ from components.common.artifacts import TUMOUR_COLUMNS, Dataset, Evaluation, Flo
 from components.common.errors import InputError, RegistryError
 from components.common.settings import StudySettings
 
-ATTEMPT = {tracking.ATTEMPT: "attempt-1"}
+ATTEMPT = "attempt-1"
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,7 @@ def member_of(split: MemberSplit, looks: int = 4, **facts: Any) -> Member:
 
 
 def open_(dataset: Dataset, splits: Splits) -> dict[str, Any]:
-    return tracking.open_tree("srs", "run 1", StudySettings(), dataset, splits, tags=ATTEMPT)
+    return tracking.open_tree("srs", StudySettings(), dataset, splits, attempt=ATTEMPT, run_name="run 1")
 
 
 def runs_of(tree: dict[str, Any]) -> list[Any]:
@@ -178,8 +178,9 @@ def test_evaluation_reaches_members_ensembles_and_parent(store: Path, dataset: D
 def test_a_failed_run_is_found_and_closed_with_its_reason(dataset: Dataset, splits: Splits) -> None:
     tree = open_(dataset, splits)
     tracking.log_members(tree, [member_of(splits.members[0])], dataset)
-    assert tracking.find_tree("another") is None
-    found = tracking.find_tree(ATTEMPT[tracking.ATTEMPT])
+    assert tracking.find_tree("srs", "another") is None
+    assert tracking.find_tree("another", ATTEMPT) is None
+    found = tracking.find_tree("srs", ATTEMPT)
     assert found == tree
     tracking.close_tree(found, "FAILED", "members A-02 diverged")
     status = {run.info.run_name: run.info.status for run in runs_of(tree)}
@@ -203,19 +204,27 @@ def test_joins_the_run_of_kfps_plugin(
     assert run_of(outer).data.params == {}
 
 
-def test_progress_is_told_at_most_every_ten_seconds(dataset: Dataset, splits: Splits) -> None:
+def test_progress_is_told_at_most_every_ten_seconds_and_at_the_end(dataset: Dataset, splits: Splits) -> None:
     tree, now = open_(dataset, splits), [0.0]
-    progress = tracking.Progress(tree, "0", clock=lambda: now[0])
-    told = []
-    for now[0] in (0.0, 5.0, 10.0, 15.0, 20.1):
-        told.append(progress.update(int(now[0]), {"best_validation_accuracy": 0.7}))
-    assert told == [True, False, True, False, True]
-    assert run_of(tree["parent"]).data.metrics["pack/0/members_done"] == 20
+    progress = tracking.PackProgress(tree, "0-4", clock=lambda: now[0])
+    for done, now[0] in enumerate((0.0, 5.0, 10.0, 15.0, 16.0)):
+        progress(done, 4, "restarts 1")
+    client = MlflowClient(tracking.tracking_uri())
+    assert [m.step for m in client.get_metric_history(tree["parent"], "pack/0-4/members_done")] == [0, 2, 4]
+    assert run_of(tree["parent"]).data.tags["srs.pack/0-4"] == "4 of 4 members. restarts 1"
 
 
 def test_progress_outlives_its_store(dataset: Dataset, splits: Splits) -> None:
+    tracking.PackProgress({**open_(dataset, splits), "parent": "0" * 32}, "0")(1, 2)
+
+
+def test_the_reason_that_a_step_noted_stays(dataset: Dataset, splits: Splits) -> None:
     tree = open_(dataset, splits)
-    assert tracking.Progress({**tree, "parent": "0" * 32}, "0").update(1) is False
+    tracking.note_failure(tree, "member A-02 diverged")
+    assert run_of(tree["parent"]).info.status == "RUNNING"
+    tracking.close_tree(tree, "FAILED", "train failed")
+    assert run_of(tree["parent"]).data.tags["srs.failure"] == "member A-02 diverged"
+    assert run_of(tree["groups"]["A"]).data.tags["srs.failure"] == "train failed"
 
 
 def test_says_mlflow_failures_without_their_text() -> None:
