@@ -10,12 +10,12 @@ from typing import Any, Self
 
 import numpy as np
 import onnxruntime
+from components.preprocess.crop import ImageDefinition
 from numpy.typing import NDArray
 
 from components.common.artifacts import digest_of
 from components.common.errors import BundleError, InputError, SrsError
 from components.common.settings import IMAGE_SIZE_PX
-from components.preprocess.crop import ImageDefinition
 from components.promote.manifest import GRAPH, GoldenInput, Manifest
 
 #: A member votes for non-response above this, whatever the ensemble's cut-off is (STUDY 5).
@@ -151,7 +151,9 @@ def check_crops(crops: NDArray[Any]) -> None:
     if not (np.isfinite(low) and np.isfinite(high)):
         raise InputError("CROP_NOT_FINITE", "crops hold NaN or infinity")
     if low < LOWEST_HU or high > HIGHEST_HU:
-        raise InputError("CROP_RANGE", f"crops must lie in {LOWEST_HU:.0f} to {HIGHEST_HU:.0f} HU", "Send HU, unscaled.")
+        raise InputError(
+            "CROP_RANGE", f"crops must lie in {LOWEST_HU:.0f} to {HIGHEST_HU:.0f} HU", "Send HU, unscaled."
+        )
 
 
 def _definition(manifest: Manifest) -> ImageDefinition:
@@ -166,7 +168,7 @@ def _definition(manifest: Manifest) -> ImageDefinition:
 
 def _session(graph: Path, threads: int | None) -> Any:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+    options.intra_op_num_threads = threads or os.cpu_count() or 1
     # Threads that wait by spinning would take the processors from the requests beside this one.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:

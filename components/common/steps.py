@@ -6,7 +6,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,7 @@ def at_most_every(seconds: float, progress: Progress) -> Progress:
 
 
 def write_summary(
-    path: str, title: str, facts: Mapping[str, Any], table: list[Mapping[str, Any]] | None = None, *, synthetic: bool
+    path: str, title: str, facts: Mapping[str, Any], table: Sequence[Mapping[str, Any]] = (), *, synthetic: bool
 ) -> None:
     """Writes a step's small page for the KFP UI: a title, facts, and at most one table."""
     rows = "".join(f"<tr><th>{_text(key)}</th><td>{_text(value)}</td></tr>" for key, value in facts.items())

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy import optimize, special
+from scipy import optimize, special, stats
 
 from components.evaluate.auc import Bools, Floats, checked
 
 #: Scores are moved this far inside (0, 1) before their logit is taken: vote fractions reach 0 and 1.
 LOGIT_EDGE = 0.01
 
-#: A logistic fit beyond this is separation, not calibration, and is reported as absent.
+#: A logistic fit beyond this ran away and is reported as absent.
 STEEPEST = 50.0
 
 
@@ -64,7 +64,8 @@ class Platt:
 def calibrate(y_true: ArrayLike, score: ArrayLike) -> Calibration:
     """Brier score, calibration slope and intercept of scores in [0, 1]; raises as ``auc.checked``."""
     positive, scores = checked(y_true, score)
-    fit = _fit(positive, scores)
+    separated = scores[positive].min() >= scores[~positive].max() or scores[positive].max() <= scores[~positive].min()
+    fit = None if separated else _fit(positive, scores)
     return Calibration(
         brier=float(np.mean((scores - positive) ** 2)),
         slope=fit[1] if fit else None,
@@ -91,8 +92,8 @@ def reliability(y_true: ArrayLike, score: ArrayLike, bins: int = 5) -> pd.DataFr
         Columns ``score`` (mean in the bin), ``observed`` (share of non-responders), ``n``.
     """
     positive, scores = checked(y_true, score)
-    edges = np.unique(np.quantile(scores, np.linspace(0, 1, bins + 1)[1:-1]))
-    table = pd.DataFrame({"bin": np.searchsorted(edges, scores, "right"), "score": scores, "observed": positive})
+    place = (stats.rankdata(scores) - 0.5) / len(scores)
+    table = pd.DataFrame({"bin": (place * bins).astype(int), "score": scores, "observed": positive})
     by_bin = table.groupby("bin", sort=True)
     return pd.DataFrame(
         {"score": by_bin["score"].mean(), "observed": by_bin["observed"].mean(), "n": by_bin["score"].size()}

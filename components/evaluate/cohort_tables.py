@@ -112,7 +112,7 @@ def _range(values: np.ndarray, digits: int) -> str:
 
 def _fewer(values: object, arm: pd.DataFrame) -> str:
     known = len(values)  # type: ignore[arg-type]
-    return f" [n={known}]" if known < len(arm) else ""
+    return f", n={known}" if known < len(arm) else ""
 
 
 def _counts(row: Row, arms: tuple[pd.DataFrame, ...]) -> list[tuple[object, ...]]:
@@ -124,7 +124,7 @@ def _counts(row: Row, arms: tuple[pd.DataFrame, ...]) -> list[tuple[object, ...]
     counts = [[int((column == category).sum()) for column in known] for category in categories]
     p_value = chi_squared_p(counts) if counts else None
     title = row.title + "".join(
-        f" [{name} n={len(column)}]"
+        f" ({name} n={len(column)})"
         for name, column, arm in zip(("responder", "non-responder"), known, arms, strict=True)
         if len(column) < len(arm)
     )

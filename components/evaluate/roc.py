@@ -22,6 +22,7 @@ from components.evaluate.paired import PairedTest, paired_test
 
 __all__ = [
     "CurvePoints",
+    "Interval",
     "PairedTest",
     "Rates",
     "RocSummary",

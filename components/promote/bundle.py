@@ -83,7 +83,7 @@ def write_bundle(
     BundleError
         ``EXPORT_DIFFERS`` where the graph's answers are not training's.
     """
-    from components.promote.export import ensemble_graph  # noqa: PLC0415  # onnx writes bundles and reads none
+    from components.promote.export import ensemble_graph  # onnx writes bundles and reads none
 
     folder.mkdir(parents=True, exist_ok=True)
     graph = ensemble_graph([member.weights for member in members], settings.train)
@@ -149,7 +149,9 @@ def _check_export(graph: Path, members: Sequence[Member], dataset: Dataset) -> f
     difference = float(np.abs(_run(graph, dataset.crops[chosen]) - expected).max())
     if not difference <= EXPORT_TOLERANCE:
         message = f"the exported graph answers up to {difference:.1e} away from training"
-        raise BundleError("EXPORT_DIFFERS", message, "Train the members again; reused weights may be of another engine.")
+        raise BundleError(
+            "EXPORT_DIFFERS", message, "Reused weights may be of another engine: train again."
+        )
     return difference
 
 
@@ -161,7 +163,7 @@ def _write_golden(folder: Path, golden: GoldenInput, definition: ImageDefinition
 
 
 def _run(graph: Path, crops: NDArray[np.float32]) -> NDArray[np.float32]:
-    import onnxruntime  # noqa: PLC0415  # reading a manifest needs no runtime
+    import onnxruntime  # reading a manifest needs no runtime
 
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     answers: NDArray[np.float32] = session.run(None, {"crop_hu": crops})[0]

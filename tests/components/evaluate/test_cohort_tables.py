@@ -79,7 +79,7 @@ def test_tables_have_the_papers_rows_and_count_only_what_is_known():
     assert round(rows["p_value"].iloc[0], 3) == 0.021
     assert "non-responder n=51" in rows["characteristic"].iloc[0]
     kps = table[table["characteristic"].str.startswith("KPS")].iloc[0]
-    assert kps["non_responder"] == "90 (90-90) [n=51]"
+    assert kps["non_responder"] == "90 (90-90), n=51"
     sites = table[table["characteristic"].str.startswith("Primary site")]
     assert list(sites["category"]) == ["lung", "other"]
 
