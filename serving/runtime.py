@@ -10,12 +10,12 @@ from typing import Any, Self
 
 import numpy as np
 import onnxruntime
-from components.preprocess.crop import ImageDefinition
 from numpy.typing import NDArray
 
 from components.common.artifacts import digest_of
 from components.common.errors import BundleError, InputError, SrsError
 from components.common.settings import IMAGE_SIZE_PX
+from components.preprocess.crop import ImageDefinition
 from components.promote.manifest import GRAPH, GoldenInput, Manifest
 
 #: A member votes for non-response above this, whatever the ensemble's cut-off is (STUDY 5).
