@@ -1,14 +1,17 @@
 import base64
 import html.parser
+import io
 import json
 import re
 
 import numpy as np
 import pytest
+from matplotlib import image
 
 from components.common.settings import EvaluateSettings, StudySettings, resolve
 from components.evaluate.checklist import DECLARED, FILLED, ITEMS, MISSING
 from components.evaluate.evaluation import evaluate
+from components.evaluate.figures import crop_image
 from components.evaluate.model_card import write_model_card
 from components.evaluate.report import flat_facts, terminal_tables, write_report
 from components.evaluate.tables import SYNTHETIC, TERMINAL_COLUMNS
@@ -40,8 +43,6 @@ def leaking(make, tmp_path_factory):
 class Page(html.parser.HTMLParser):
     """Checks that tags nest, and collects addresses and text."""
 
-    VOID = {"meta", "br", "img"}
-
     def __init__(self):
         super().__init__()
         self.open, self.addresses, self.tags = [], [], []
@@ -49,10 +50,10 @@ class Page(html.parser.HTMLParser):
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         self.addresses += [value for name, value in attrs if name in ("src", "href", "xlink:href")]
-        if tag not in self.VOID:
+        if tag not in ("meta", "br", "img"):
             self.open.append(tag)
 
-    def handle_startendtag(self, tag, attrs):
+    def handle_startendtag(self, _tag, attrs):
         self.addresses += [value for name, value in attrs if name in ("src", "href", "xlink:href")]
 
     def handle_endtag(self, tag):
@@ -107,7 +108,7 @@ def test_shared_patients_are_said_in_words_for_a_split_over_tumours(reported, le
 
 
 def test_every_failure_is_listed_with_its_crop_and_score(reported):
-    (dataset, *_), result, text = reported
+    _, result, text = reported
     judged = result.scores[result.scores["role"] == "evaluation"]
     wrong = judged[(judged["mean"] > 0.5) != (judged["label"] == 1)]
     listed = text[text.index('id="failures"') :]
@@ -145,7 +146,7 @@ def test_terminal_tables_keep_to_a_hundred_columns(reported, leaking):
 
 def test_report_stays_small_for_a_large_cohort(make, tmp_path):
     make_dataset, make_splits, make_members = make
-    dataset, latent = make_dataset(500, 400, signal=0.3)
+    dataset, latent = make_dataset(800, 700, signal=-2.0)
     splits = make_splits(dataset, 5, 2)
     members = make_members(dataset, splits, latent)
     result = evaluate(dataset, splits, members, SETTINGS, seed=1)
@@ -212,13 +213,7 @@ def test_phantom_fills_no_item_about_patients(study, leaking, tmp_path):
     assert "TRIPOD+AI 23a" not in card
 
 
-def test_crop_is_windowed(study):
-    import io
-
-    from matplotlib import image
-
-    from components.evaluate.figures import crop_image
-
+def test_crop_is_windowed():
     flat = np.full((151, 151), 40, np.float32)
     flat[:, 75:] = 500
     uri = crop_image(flat, 40, 160)
