@@ -92,10 +92,9 @@ def inspect(
     as_json: JsonOption = False,
 ) -> None:
     """Say before a run which tumours would be cut from a study, and how."""
+    from components.common.settings import PreprocessSettings
     from components.common.sources import open_source
     from components.preprocess.gtv import find_gtvs
-
-    from components.common.settings import PreprocessSettings
 
     settings = PreprocessSettings(slice_rule=slice_rule, roi_pattern=roi)  # type: ignore[arg-type]
     found = [candidate.to_dict() for candidate in find_gtvs(open_source(path), "", settings)]
