@@ -116,7 +116,8 @@ class Session:
         from components.promote import registry
 
         os.environ["MLFLOW_TRACKING_URI"] = self.home.mlflow_uri
-        return registry.download(model_name, version, self.home.path / "served")
+        number = registry.version_of(model_name, version)
+        return registry.download(model_name, number, self.home.path / "served" / number), number
 
 
 def outcome_of(run: Run) -> Outcome:
