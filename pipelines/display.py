@@ -52,8 +52,7 @@ class ConsoleDisplay:
         if state.running == 0:
             total = sum(counts[1] for counts in state.tasks.values()) or 1
             word = "[red]failed[/]" if state.failed else "[green]done[/]"
-            done = {} if state.failed else {"completed": total}
-            self._bars.update(state.bar, total=total, note=word, **done)
+            self._bars.update(state.bar, total=total, completed=None if state.failed else total, note=word)
             self._line(step, f"{'failed' if state.failed else 'done'} after {time.monotonic() - state.started:.0f} s")
 
     def _note(self, state: "_Step", done: int, total: int) -> str:

@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from components.common.sources import open_cohort
 from rich.console import Console
 
 from components.common.artifacts import Dataset, Evaluation, Members, Promotion, Splits, read_json
 from components.common.settings import resolve_parameters
+from components.common.sources import open_cohort
 from pipelines import phantom, srs_response
 from pipelines.display import ConsoleDisplay
 from pipelines.local import Home, Run, run_pipeline
@@ -116,7 +116,8 @@ class Session:
         from components.promote import registry
 
         os.environ["MLFLOW_TRACKING_URI"] = self.home.mlflow_uri
-        return registry.download(model_name, version, self.home.path / "served")
+        number = registry.version_of(model_name, version)
+        return registry.download(model_name, number, self.home.path / "served" / number), number
 
 
 def outcome_of(run: Run) -> Outcome:

@@ -119,9 +119,9 @@ class GroupAnswers:
         }
 
     def _judged(self, rows: pd.DataFrame) -> dict[str, Any]:
-        """AUC and rates of both scores on ``rows``, the primary one's on top; {} where a class is missing."""
+        """AUC and rates of both scores on ``rows``, the primary one's on top; no AUC where a class is missing."""
         if rows["label"].nunique() < 2:
-            return {"n": len(rows)}
+            return {"n": len(rows), "auc": None, "mean": {"auc": None}, "vote": {"auc": None}}
         both = {}
         for score in ("mean", "vote"):
             summary = dataclasses.asdict(roc_summary(rows["label"], rows[score]))

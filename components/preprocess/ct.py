@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.pixels import apply_modality_lut, pixel_array
+from pydicom.pixels import apply_modality_lut, get_decoder, pixel_array
 from pydicom.uid import UID
 
 from components.common.errors import TumourError
@@ -237,17 +237,13 @@ def _check_codec(dataset: Dataset) -> None:
         syntax = UID(dataset.file_meta.TransferSyntaxUID)
         if not syntax.is_compressed or syntax.is_deflated:
             return
-        from pydicom.pixels import get_decoder
-
         try:
             available = get_decoder(syntax).is_available
         except NotImplementedError:
             available = False
     if not available:
         package = CODEC_PACKAGES.get(str(syntax), OTHER_CODECS)
-        raise TumourError(
-            "CODEC_MISSING", "the CT's pixels are compressed by a codec that is not installed", f"Install {package}."
-        )
+        raise TumourError("CODEC_MISSING", f"the CT's pixels are compressed, and reading them needs {package}")
 
 
 def _not_hu(message: str) -> TumourError:

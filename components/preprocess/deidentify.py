@@ -31,10 +31,13 @@ _TERMS = (
     *Flow.__slots__,
     *Exclusion.__slots__,
 )
-_VALUES = "cerebrum cerebellum brain stem lung breast rectum stomach kidney other male female yes no linac uid"
-_FILES = "layout kind version digest files json csv npy crops tumours image definition cohort dataset synthetic phantom"
+_VALUES = "cerebrum cerebellum brain stem lung breast rectum stomach kidney other male female yes no"
+_DEVICES = "linac cyberknife"
+_FILES = "uid layout kind version digest files json csv npy crops tumours definition cohort dataset synthetic phantom"
 #: Words that outputs hold whatever the patients are called: a patient named Stem must not fail every run.
-OWN_WORDS = frozenset(re.findall(r"[^\W_]+", " ".join([*_TERMS, _VALUES, _FILES, str(ImageDefinition())]).casefold()))
+OWN_WORDS = frozenset(
+    re.findall(r"[^\W\d_]+", " ".join([*_TERMS, _VALUES, _DEVICES, _FILES, str(ImageDefinition())]).casefold())
+)
 
 
 class Pseudonymiser:

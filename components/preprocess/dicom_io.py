@@ -25,6 +25,7 @@ HEAD_BYTES = 16 * 1024
 LAST_HEADER_GROUP = 0x0028
 #: First group of pixel data, its float kinds included.
 PIXEL_GROUP = 0x7FE0
+DICOMDIR = "1.2.840.10008.1.3.10"
 #: Bytes before the first tag that a DICOM file needs to be one (PS3.10 7.1).
 MAGIC = slice(128, 132)
 
@@ -57,8 +58,15 @@ def read_header(source: Source, entry: Entry) -> Dataset | None:
             return None
         header = _parse(data, LAST_HEADER_GROUP, whole=len(data) < size)
         if header is not None:
+            _refuse_nameless(header)
             return header
         size *= 8
+
+
+def _refuse_nameless(header: Dataset) -> None:
+    """Every DICOM object says its class, but for a DICOMDIR, which says it in the file meta only."""
+    if not text(header, "SOPClassUID") and text(header.file_meta, "MediaStorageSOPClassUID") != DICOMDIR:
+        raise TumourError("DICOM_DAMAGED", "a DICOM file does not say what it is", "Export it again.")
 
 
 def read_without_pixels(source: Source, name: str) -> Dataset:

@@ -26,7 +26,8 @@ class EnsembleModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
             raise ValueError("ensemble.onnx is not the file that the manifest names")
         self.session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
 
-    def predict(self, context: Any, model_input: Any, params: dict[str, Any] | None = None) -> pd.DataFrame:  # noqa: ARG002
+    # MLflow would take a type hint of the input for a schema of its own; the signature is the schema.
+    def predict(self, context, model_input, params=None) -> pd.DataFrame:  # type: ignore[no-untyped-def]  # noqa: ANN001, ARG002
         """Probability of non-response (mean of the members), vote fraction, spread, score, label, and each member's.
 
         Parameters
