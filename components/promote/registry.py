@@ -222,21 +222,24 @@ def source_uri(model_name: str, version: str) -> str:
 
 
 @told
-def download(model_name: str, alias_or_version: str, dst: Path) -> tuple[Path, str]:
-    """Fetches a version into a folder of its own in ``dst``; the folder of its bundle, and the version.
-
-    Raises
-    ------
-    RegistryError
-        ``NO_CHAMPION`` where no version has the alias.
-    BundleError
-        ``BUNDLE_DAMAGED`` where the version holds another bundle than was registered.
-    """
+def version_of(model_name: str, alias_or_version: str) -> str:
+    """The number of a version, or of the one that has an alias; ``NO_CHAMPION`` where none has it."""
     version = alias_or_version if alias_or_version.isdigit() else _aliased(model_name, alias_or_version)
     if not version:
         hint = "Run the pipeline, or `srs promote VERSION --reason TEXT`."
         raise RegistryError("NO_CHAMPION", f"no version of {model_name} has the alias {alias_or_version}", hint)
-    folder = dst / f"{safe_name(model_name)}-{version}"
+    return version
+
+
+@told
+def download(model_name: str, alias_or_version: str, dst: Path) -> Path:
+    """Fetches a version into a folder of its own in ``dst`` unless it is there; the folder of its bundle.
+
+    Raises ``NO_CHAMPION`` as ``version_of``, and ``BUNDLE_DAMAGED`` where the bundle is not the one registered.
+    """
+    version = version_of(model_name, alias_or_version)
+    info = version_info(model_name, version)
+    folder = dst / f"{safe_name(model_name)}-{version}-{info.bundle_digest[:12]}"
     if not folder.is_dir():
         dst.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=dst) as scratch:
@@ -244,9 +247,9 @@ def download(model_name: str, alias_or_version: str, dst: Path) -> tuple[Path, s
             local = mlflow.artifacts.download_artifacts(uri, dst_path=scratch, tracking_uri=tracking_uri())
             Path(local).replace(folder)
     bundle = folder / str(Model.load(str(folder)).flavors["python_function"]["artifacts"]["bundle"]["path"])
-    if Manifest.read(bundle).digest != version_info(model_name, version).bundle_digest:
+    if Manifest.read(bundle).digest != info.bundle_digest:
         raise BundleError("BUNDLE_DAMAGED", f"version {version} holds another bundle than was registered")
-    return bundle, version
+    return bundle
 
 
 def _aliased(model_name: str, alias: str) -> str:

@@ -146,11 +146,12 @@ def test_the_signature_and_example_are_those_of_crops(run_id: str, bundles: list
 def test_downloads_the_bundle_that_was_registered(run_id: str, bundles: list[Path], tmp_path: Path) -> None:
     registry.promote(MODEL, put(run_id, bundles[0]), PROMOTED, expected_previous="")
     for _ in range(2):
-        folder, version = registry.download(MODEL, "champion", tmp_path / "served")
-        assert version == "1"
+        folder = registry.download(MODEL, "champion", tmp_path / "served")
         assert Manifest.read(folder) == Manifest.read(bundles[0])
         Manifest.read(folder).check_files(folder)
-    assert registry.download(MODEL, "1", tmp_path / "served") == (folder, "1")
+    assert registry.version_of(MODEL, "champion") == "1"
+    assert registry.download(MODEL, "1", tmp_path / "served") == folder
+    assert len(list((tmp_path / "served").iterdir())) == 1
     with pytest.raises(RegistryError, match="no version of srs-response has the alias challenger"):
         registry.download(MODEL, "challenger", tmp_path / "served")
 
