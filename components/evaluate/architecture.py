@@ -41,7 +41,7 @@ def stages(settings: TrainSettings) -> list[Stage]:
         Stage(f"drop-out {settings.dropout:g}", f"{flat}", 96.0, 0.0, "#e3e6ec"),
         Stage("fully connected", f"{settings.dense_1}", 74.0, 0.0, "#a8d8b9"),
         Stage("fully connected", f"{settings.dense_2}", 56.0, 0.0, "#a8d8b9"),
-        Stage("softmax", "2: responder, non-responder", 26.0, 0.0, "#e8a98c"),
+        Stage("softmax", "2: responder /: non-responder", 26.0, 0.0, "#e8a98c"),
     ]
 
 
@@ -55,7 +55,7 @@ def drawing(settings: TrainSettings) -> str:
         for place in range(1, len(blocks))
     ]
     return (
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 980 232" role="img" aria-label="Architecture of a member"'
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 980 244" role="img" aria-label="Architecture of a member"'
         ' style="width:100%;min-width:760px;max-width:980px;height:auto" font-size="11" text-anchor="middle">'
         + "".join(parts + arrows)
         + "</svg>"

@@ -86,21 +86,21 @@ def auc_by_size(sizes: dict[str, list[dict[str, float]]]) -> str:
             axes.plot(table["members"], table["mean_auc"], **_group_style(place), ms=4, lw=1.4, label=f"group {group}")
         axes.set(xlabel="members in the ensemble", ylabel="AUC, mean over subsets")
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.legend(ncols=2)
+        figure.legend(loc="outside right upper")
         return _svg(figure, "AUC against the number of members")
 
 
 def reliability(curves: dict[str, pd.DataFrame]) -> str:
     """Reliability curves by name; each point carries its count of answers."""
-    looks = ((BLUE, "-", "o"), (VERMILION, "--", "s"), (GREEN, "-.", "D"))
+    looks = ((BLUE, "-", "o", (-13, 6)), (VERMILION, "--", "s", (5, -10)))
     with mpl.rc_context(_STYLE):
         figure, axes = _axes((3.9, 3.7))
         axes.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":", label="perfect")
-        for (name, curve), (colour, dash, marker) in zip(curves.items(), looks, strict=False):
+        for (name, curve), (colour, dash, marker, shift) in zip(curves.items(), looks, strict=False):
             axes.plot(curve["score"], curve["observed"], color=colour, ls=dash, marker=marker, ms=5, label=name)
             for row in curve.to_dict("records"):
                 at = (row["score"], row["observed"])
-                axes.annotate(f"{row['n']}", at, (5, -9), textcoords="offset points", fontsize=7, color=colour)
+                axes.annotate(f"{row['n']}", at, shift, textcoords="offset points", fontsize=7, color=colour)
         axes.set(xlabel="score", ylabel="share of non-responders", xlim=(-0.02, 1.02), ylim=(-0.04, 1.04))
         axes.set_aspect("equal")
         axes.legend(loc="upper left")
@@ -108,17 +108,18 @@ def reliability(curves: dict[str, pd.DataFrame]) -> str:
 
 
 def training(group: str, members: Sequence[Member]) -> str:
-    """Validation accuracy of a group's members over all steps, restarts marked by a cross."""
+    """Validation accuracy of a group's members, one line a member and attempt; a cross ends an attempt."""
     with mpl.rc_context(_STYLE):
         figure, axes = _axes(WIDE)
-        crosses: list[tuple[float, float]] = []
+        ends: list[tuple[float, float]] = []
         for place, member in enumerate(members):
-            steps, accuracy, ends = _course(member.history)
-            colour = GROUP_COLOURS[place % len(GROUP_COLOURS)]
-            axes.plot(steps, accuracy, color=colour, ls=DASHES[place % 4], lw=0.9, alpha=0.75)
-            crosses += [(steps[end], accuracy[end]) for end in ends]
-        if crosses:
-            axes.scatter(*np.array(crosses).T, marker="x", s=28, color="black", lw=1.3, zorder=3, label="restart")
+            look = {"color": GROUP_COLOURS[place % len(GROUP_COLOURS)], "ls": DASHES[place % len(DASHES)]}
+            attempts = _attempts(member.history)
+            for steps, accuracy in attempts:
+                axes.plot(steps, accuracy, **look, lw=0.9, alpha=0.75)
+            ends += [(steps[-1], accuracy[-1]) for steps, accuracy in attempts[:-1]]
+        if ends:
+            axes.scatter(*np.array(ends).T, marker="x", s=28, color="black", lw=1.3, zorder=3, label="restart")
             axes.legend(loc="lower right")
         axes.set(xlabel="steps over all attempts", ylabel="validation accuracy", ylim=(0, 1.02))
         axes.set_title(f"Group {group}")
@@ -137,12 +138,11 @@ def split_matrix(splits: Splits, tumours: Sequence[str], responders: int) -> str
         figure, axes = _axes((7.2, min(1.2 + 0.07 * len(roles), 7.0)))
         axes.imshow(roles, aspect="auto", cmap=ListedColormap(colours), vmin=0, vmax=2, interpolation="nearest")
         axes.axvline(responders - 0.5, color="black", lw=1)
-        starts = [
-            row for row, split in enumerate(splits.members) if split.index == splits.of_group(split.group)[0].index
-        ]
-        axes.set_yticks(starts, [f"{splits.members[row].group}" for row in starts])
-        for row in starts[1:]:
-            axes.axhline(row - 0.5, color="white", lw=1.5)
+        names = [split.group for split in splits.members]
+        axes.set_yticks([names.index(g) + (names.count(g) - 1) / 2 for g in splits.groups], splits.groups)
+        axes.tick_params(axis="y", length=0)
+        for group in splits.groups[1:]:
+            axes.axhline(names.index(group) - 0.5, color="white", lw=1.5)
         axes.set(xlabel="tumours: responders | non-responders", ylabel="members by group")
         handles = [
             Patch(color=c, label=n) for c, n in zip(colours, ("training", "validation", "evaluation"), strict=True)
@@ -161,15 +161,14 @@ def crop_image(crop_hu: NDArray[np.float32], level_hu: float, width_hu: float) -
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _course(history: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64], list[int]]:
-    """Steps counted over all attempts, accuracy, and the rows where an attempt ended in a restart."""
-    if history.empty:
-        return np.zeros(0), np.zeros(0), []
-    ends = history.groupby("attempt")["step"].max()
-    offsets = (ends.cumsum() - ends).to_dict()
-    steps = history["step"].to_numpy(float) + history["attempt"].map(offsets).to_numpy(float)
-    changes = np.flatnonzero(np.diff(history["attempt"].to_numpy()) != 0)
-    return steps, history["validation_accuracy"].to_numpy(float), [int(change) for change in changes]
+def _attempts(history: pd.DataFrame) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Steps, counted over all attempts, and validation accuracy of every attempt."""
+    found, before = [], 0.0
+    for _, rows in history.groupby("attempt", sort=True):
+        steps = rows["step"].to_numpy(float) + before
+        found.append((steps, rows["validation_accuracy"].to_numpy(float)))
+        before = steps.max()
+    return found
 
 
 def _group_style(place: int) -> dict[str, Any]:
@@ -196,4 +195,4 @@ def _svg(figure: Figure, title: str) -> str:
     text = re.sub(r' id="[A-Za-z0-9]+_\d+"', "", text)
     width = float(figure.get_size_inches()[0]) * 96
     head = f'<svg role="img" aria-label="{title}" style="width:100%;max-width:{width:.0f}px;height:auto"'
-    return re.sub(r'<svg( height="[^"]*"| width="[^"]*")?', head, text, count=1).replace("<metadata>", "<metadata>")
+    return re.sub(r'<svg( height="[^"]*"| width="[^"]*")?', head, text, count=1)

@@ -21,6 +21,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 
+from components.common.artifacts import safe_name
 from components.common.errors import BundleError, RegistryError
 from components.common.tracking_store import client, exclusive, told, tracking_uri
 from components.promote.bundle import Manifest, pip_requirements, signature
@@ -68,7 +69,7 @@ def log_bundle(run_id: str, bundle_folder: Path, name: str) -> str:
         with tempfile.TemporaryDirectory() as scratch:
             _save(Path(scratch) / "model", bundle_folder, manifest, model)
             client().log_model_artifacts(model.model_id, str(Path(scratch) / "model"))
-        client().log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
+        _link(run_id, model.model_id)
         client().finalize_logged_model(model.model_id, "READY")
     return f"models:/{model.model_id}"
 
@@ -81,10 +82,17 @@ def _logged_model(run_id: str, digest: str, name: str) -> LoggedModel:
     return found[0] if found else client().create_logged_model(experiment_id, name, run_id, {DIGEST_TAG: digest})
 
 
+def _link(run_id: str, model_id: str) -> None:
+    """Makes the model an output of its run, which MLflow refuses to do twice."""
+    outputs = client().get_run(run_id).outputs
+    if model_id not in {output.model_id for output in (outputs.model_outputs if outputs else [])}:
+        client().log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
+
+
 def _save(folder: Path, bundle_folder: Path, manifest: Manifest, model: LoggedModel) -> None:
     example = np.load(bundle_folder / "golden" / "crop.npy")[np.newaxis] if len(manifest.members) > 1 else None
     with _SAVING, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "(?s).*input example was not provided")
+        warnings.filterwarnings("ignore", "(?s).*([Tt]ype hint|input example was not provided)")
         mlflow.pyfunc.save_model(
             path=str(folder),
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),
@@ -214,19 +222,34 @@ def source_uri(model_name: str, version: str) -> str:
 
 
 @told
-def download(model_name: str, alias_or_version: str, dst: Path) -> Path:
-    """Fetches a version into ``dst`` and returns the folder of its bundle, whose digest is checked."""
+def version_of(model_name: str, alias_or_version: str) -> str:
+    """The number of a version, or of the one that has an alias; ``NO_CHAMPION`` where none has it."""
     version = alias_or_version if alias_or_version.isdigit() else _aliased(model_name, alias_or_version)
     if not version:
         hint = "Run the pipeline, or `srs promote VERSION --reason TEXT`."
-        raise RegistryError("NO_CHAMPION", f"no version has the alias {alias_or_version}", hint)
-    dst.mkdir(parents=True, exist_ok=True)
-    uri = source_uri(model_name, version)
-    local = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(dst), tracking_uri=tracking_uri())
-    folder = Path(local) / str(Model.load(local).flavors["python_function"]["artifacts"]["bundle"]["path"])
-    if Manifest.read(folder).digest != version_info(model_name, version).bundle_digest:
+        raise RegistryError("NO_CHAMPION", f"no version of {model_name} has the alias {alias_or_version}", hint)
+    return version
+
+
+@told
+def download(model_name: str, alias_or_version: str, dst: Path) -> Path:
+    """Fetches a version into a folder of its own in ``dst`` unless it is there; the folder of its bundle.
+
+    Raises ``NO_CHAMPION`` as ``version_of``, and ``BUNDLE_DAMAGED`` where the bundle is not the one registered.
+    """
+    version = version_of(model_name, alias_or_version)
+    info = version_info(model_name, version)
+    folder = dst / f"{safe_name(model_name)}-{version}-{info.bundle_digest[:12]}"
+    if not folder.is_dir():
+        dst.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=dst) as scratch:
+            uri = source_uri(model_name, version)
+            local = mlflow.artifacts.download_artifacts(uri, dst_path=scratch, tracking_uri=tracking_uri())
+            Path(local).replace(folder)
+    bundle = folder / str(Model.load(str(folder)).flavors["python_function"]["artifacts"]["bundle"]["path"])
+    if Manifest.read(bundle).digest != info.bundle_digest:
         raise BundleError("BUNDLE_DAMAGED", f"version {version} holds another bundle than was registered")
-    return folder
+    return bundle
 
 
 def _aliased(model_name: str, alias: str) -> str:

@@ -140,8 +140,8 @@ def _change(
         challenger=rows[score].tolist(),
     )
     challenger = Manifest.read(bundles.folder(group))
-    sides = [Contender.from_manifest(dataclasses.asdict(manifest)) for manifest in (challenger, champion.manifest)]
-    return compare(*sides, trial, bundles.drawn.settings.gate)
+    ours, theirs = (Contender.from_manifest(dataclasses.asdict(side)) for side in (challenger, champion.manifest))
+    return compare(ours, theirs, trial, bundles.drawn.settings.gate)
 
 
 def _load(folder: Path) -> Load:

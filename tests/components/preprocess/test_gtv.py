@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels import get_decoder
 from pydicom.sequence import Sequence
-from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless, generate_uid
+from pydicom.uid import ImplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless, generate_uid
 
 from components.common.errors import TumourError
 from components.common.settings import PreprocessSettings
@@ -177,6 +177,18 @@ def test_planes_without_contour_inside_the_lesion_are_fine(make_study):
 
 
 # --- structures ---
+
+
+def test_refuses_more_points_than_can_be_measured(make_study):
+    angle = np.linspace(0, 2 * np.pi, 50_001, endpoint=False)
+    dense = np.column_stack([8 * np.cos(angle), 8 * np.sin(angle)])
+    study, thinner = make_study({"GTV": {3.0: [dense]}}), make_study({"GTV": {3.0: [dense[::6]]}})
+    for each in (study, thinner):  # explicit VR cannot hold so many numbers
+        each.rtstruct.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    assert one(study).code == "CONTOURS_TOO_MANY"
+    candidate = one(thinner)
+    assert candidate.area_mm2 == pytest.approx(64 * np.pi, rel=1e-4)
+    assert candidate.longest_diameter_mm == pytest.approx(16, abs=1e-3)
 
 
 def test_points_and_empty_structures_are_refused_with_their_reason(make_study):
@@ -386,6 +398,12 @@ def test_refuses_values_that_are_not_hu(make_study, spoil):
     candidate = one(study)
     assert candidate.code == "NOT_HU"
     assert candidate.planes == 3
+
+
+def test_a_slice_of_impossible_size_is_damage(make_study):
+    study = make_study()
+    study.cts[4].Rows = 60_000
+    assert folder_code(study) == "DICOM_DAMAGED"
 
 
 def test_pixels_that_do_not_fill_the_slice_are_damage(make_study):
