@@ -150,7 +150,6 @@ def outcome_of(run: Run) -> Outcome:
 def rebuild_report(run: Run) -> Path:
     """Writes a run's report anew into its folder, from its artifacts."""
     from components.evaluate.report import write_report
-
     from components.evaluate.step import facts_of
 
     splits = Splits.read(run.path("splits"))
