@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DELETE_ON_ERROR:
 
 demo: setup
-	@$(BIN)/srs demo
+	@$(BIN)/python -m pipelines.demo $(DEMO)
 
 test: setup
 	@$(BIN)/python -m pytest -m "not slow"

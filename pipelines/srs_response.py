@@ -1,6 +1,6 @@
 """The pipeline ``srs-response``: cohort -> dataset -> splits -> members -> evaluation -> registry -> KServe."""
 
-from kfp import dsl
+from kfp import dsl, kubernetes
 
 from components.deploy.component import deploy
 from components.evaluate.component import evaluate
@@ -100,7 +100,7 @@ def build(parallelism: int = 0, retries: int = 0, timeout_seconds: int = 0) -> d
                 if retries:
                     trained.set_retry(retries, backoff_duration="30s", backoff_factor=2)
                 if timeout_seconds:
-                    trained.set_timeout(timeout_seconds)
+                    kubernetes.set_timeout(trained, timeout_seconds)
             judged = evaluate(
                 dataset=cropped.outputs["dataset"],
                 splits=drawn.outputs["splits"],

@@ -1,0 +1,110 @@
+"""Patient-clustered bootstrap: whole patients are drawn with replacement, their tumours come along."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from components.common.errors import InputError
+from components.evaluate.auc import Bools, Floats, auc_score, checked, patient_numbers
+
+#: Numbers held at once while resampling (32 MB of float64).
+CHUNK = 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Cases of one group: label, score and patient, each [n]."""
+
+    y_true: ArrayLike
+    score: ArrayLike
+    patient: ArrayLike
+
+
+def resampled_aucs(groups: Sequence[Scored], rng: np.random.Generator | int, samples: int) -> Floats:
+    """AUC of every group in every resample of patients, [samples kept, groups].
+
+    One draw of patients serves all groups, so what the groups share stays shared. A resample in which any
+    group lacks a class is drawn again, at most nine times over.
+
+    Raises
+    ------
+    InputError
+        As ``auc.checked``; ``BOOTSTRAP_IMPOSSIBLE`` where hardly any resample holds both classes.
+    """
+    rng = np.random.default_rng(rng)
+    tables = [_Sorted.of(group) for group in groups]
+    names = [np.asarray(group.patient) for group in groups]
+    everyone, codes = np.unique(np.concatenate(names), return_inverse=True)
+    members = np.split(codes, np.cumsum([len(name) for name in names])[:-1])
+    kept: list[Floats] = []
+    for counts in _draws(rng, len(everyone), samples, max(len(codes), len(everyone))):
+        aucs = np.stack([table.auc(counts[:, who]) for table, who in zip(tables, members, strict=True)], axis=1)
+        kept.append(aucs[np.isfinite(aucs).all(axis=1)])
+        if sum(map(len, kept)) >= samples:
+            return np.concatenate(kept)[:samples]
+    raise InputError(
+        "BOOTSTRAP_IMPOSSIBLE",
+        "too few patients: most resamples lack one of the classes",
+        "Enlarge the evaluation sets, or use an analytic interval.",
+    )
+
+
+def _draws(rng: np.random.Generator, patients: int, samples: int, width: int) -> Iterator[NDArray[np.float64]]:
+    """How often each patient is drawn, [chunk, patients], until ten times ``samples``."""
+    chunk = max(1, min(samples, CHUNK // width))
+    for _ in range(-(-10 * samples // chunk)):
+        yield rng.multinomial(patients, np.full(patients, 1 / patients), size=chunk).astype(np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sorted:
+    """Cases of a group in the order of their scores, with the place where each distinct score starts."""
+
+    order: NDArray[np.intp]
+    starts: NDArray[np.intp]
+    positive: Bools
+
+    @classmethod
+    def of(cls, group: Scored) -> "_Sorted":
+        positive, score = checked(group.y_true, group.score)
+        patient_numbers(group.patient, positive)
+        order = np.argsort(score, kind="stable")
+        starts = np.flatnonzero(np.diff(score[order], prepend=-np.inf))
+        return cls(order, starts, positive[order])
+
+    def auc(self, weights: Floats) -> Floats:
+        """Weighted AUC of every row of ``weights`` [samples, n]; NaN where a class weighs nothing."""
+        weights = weights[:, self.order]
+        positive = np.add.reduceat(weights * self.positive, self.starts, axis=1)
+        negative = np.add.reduceat(weights * ~self.positive, self.starts, axis=1)
+        below = np.cumsum(negative, axis=1) - negative / 2
+        pairs = positive.sum(axis=1) * negative.sum(axis=1)
+        with np.errstate(invalid="ignore"):
+            return np.asarray((positive * below).sum(axis=1) / pairs)
+
+
+def mean_auc(groups: Sequence[Scored]) -> float:
+    """Mean over the groups of their AUC."""
+    return float(np.mean([auc_score(group.y_true, group.score) for group in groups]))
+
+
+def mean_auc_lower_bound(
+    groups: Sequence[Scored], *, rng: np.random.Generator | int, samples: int = 2000, level: float = 0.95
+) -> float:
+    """One-sided lower percentile bound of the mean AUC over groups: the gate reads it (DESIGN.md, Decisions).
+
+    Parameters
+    ----------
+    groups
+        Labels, scores and patients of every group's evaluation set; a patient may stand in several groups.
+    rng
+        Generator, or a seed for one.
+    samples
+        Patient-clustered bootstrap resamples, the same for all groups.
+    level
+        Confidence of the bound.
+    """
+    means = resampled_aucs(groups, rng, samples).mean(axis=1)
+    return float(np.quantile(means, 1 - level))

@@ -1,0 +1,142 @@
+"""Tables I and II: the two arms of the cohort side by side, with the paper's tests (STUDY 1).
+
+Medians are compared by the two-sided Mann-Whitney test (normal approximation with ties, as SPSS prints it),
+counts by Pearson's chi-squared **without** continuity correction: the printed p-values follow only so.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy import stats
+
+#: Spellings of a yes in the cohort table; everything else that is not empty is a no.
+YES = {"yes", "true", "1", "1.0", "y"}
+
+TABLE_COLUMNS = ("characteristic", "category", "responder", "non_responder", "p_value", "test")
+
+RESPONDER, NON_RESPONDER = 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One characteristic: its title, the tumour table's column, and its kind (median, category or flag)."""
+
+    title: str
+    column: str
+    kind: str
+    unit: str = ""
+    digits: int = 0
+
+
+TABLE_I = (
+    Row("Size, median (range)", "diameter_mm", "median", "cm", 1),
+    Row("Primary site", "primary_site", "category"),
+    Row("Location", "location", "category"),
+    Row("Age, median (range)", "age", "median", "years"),
+    Row("Sex", "sex", "category"),
+    Row("KPS, median (range)", "kps", "median"),
+    Row("Primary controlled", "primary_controlled", "flag"),
+    Row("Extra-cranial metastases", "extracranial_metastases", "flag"),
+    Row("Systemic therapy", "systemic_therapy", "flag"),
+)
+TABLE_II = (
+    Row("Total dose, median (range)", "total_dose_gy", "median", "Gy"),
+    Row("Fractions, median (range)", "fractions", "median"),
+    Row("BED, median (range)", "bed10_gy", "median", "Gy10"),
+    Row("Device", "device", "category"),
+)
+
+
+def table_i(tumours: pd.DataFrame) -> pd.DataFrame:
+    """Table I, patient and tumour characteristics; columns ``TABLE_COLUMNS``, one row per printed line."""
+    return _table(tumours, TABLE_I)
+
+
+def table_ii(tumours: pd.DataFrame) -> pd.DataFrame:
+    """Table II, treatment; columns ``TABLE_COLUMNS``."""
+    return _table(tumours, TABLE_II)
+
+
+def mann_whitney_p(first: ArrayLike, second: ArrayLike) -> float | None:
+    """Two-sided p of the Mann-Whitney test; None where an arm is empty or all values are equal."""
+    a, b = (np.asarray(values, dtype=np.float64) for values in (first, second))
+    a, b = a[np.isfinite(a)], b[np.isfinite(b)]
+    if len(a) == 0 or len(b) == 0 or np.ptp(np.concatenate([a, b])) == 0:
+        return None
+    return float(stats.mannwhitneyu(a, b, alternative="two-sided", method="asymptotic", use_continuity=False).pvalue)
+
+
+def chi_squared_p(counts: Sequence[Sequence[int]]) -> float | None:
+    """The p-value of Pearson's chi-squared test without continuity correction; None where a test is impossible.
+
+    Parameters
+    ----------
+    counts
+        [categories, arms] counts; empty categories and arms are left out.
+
+    Examples
+    --------
+    >>> round(chi_squared_p([[29, 37], [28, 14]]), 3)
+    0.021
+    """
+    table = np.asarray(counts, dtype=np.float64)
+    table = table[table.sum(axis=1) > 0][:, table.sum(axis=0) > 0]
+    if min(table.shape) < 2:
+        return None
+    return float(stats.chi2_contingency(table, correction=False).pvalue)
+
+
+def _table(tumours: pd.DataFrame, rows: Sequence[Row]) -> pd.DataFrame:
+    arms = tuple(tumours[tumours["label"] == label] for label in (RESPONDER, NON_RESPONDER))
+    lines = [line for row in rows for line in (_median if row.kind == "median" else _counts)(row, arms)]
+    return pd.DataFrame(lines, columns=list(TABLE_COLUMNS))
+
+
+def _median(row: Row, arms: tuple[pd.DataFrame, ...]) -> list[tuple[object, ...]]:
+    scale = 0.1 if row.unit == "cm" else 1.0
+    values = [pd.to_numeric(arm[row.column], errors="coerce").dropna().to_numpy(float) * scale for arm in arms]
+    title = f"{row.title}, {row.unit}" if row.unit else row.title
+    shown = [_range(value, row.digits) + _fewer(value, arm) for value, arm in zip(values, arms, strict=True)]
+    return [(title, "", *shown, mann_whitney_p(*values), "Mann-Whitney")]
+
+
+def _range(values: np.ndarray, digits: int) -> str:
+    if len(values) == 0:
+        return "-"
+    median, low, high = (f"{value:.{digits}f}" for value in (np.median(values), values.min(), values.max()))
+    return f"{median} ({low}-{high})"
+
+
+def _fewer(values: object, arm: pd.DataFrame) -> str:
+    known = len(values)  # type: ignore[arg-type]
+    return f", n={known}" if known < len(arm) else ""
+
+
+def _counts(row: Row, arms: tuple[pd.DataFrame, ...]) -> list[tuple[object, ...]]:
+    known = [arm[row.column].dropna().astype(str).str.strip() for arm in arms]
+    known = [column[column != ""] for column in known]
+    if row.kind == "flag":
+        known = [column.str.lower().isin(YES).map({True: "yes", False: "no"}) for column in known]
+    categories = _ordered(pd.concat(known), row.kind)
+    counts = [[int((column == category).sum()) for column in known] for category in categories]
+    p_value = chi_squared_p(counts) if counts else None
+    title = row.title + "".join(
+        f" ({name} n={len(column)})"
+        for name, column, arm in zip(("responder", "non-responder"), known, arms, strict=True)
+        if len(column) < len(arm)
+    )
+    head = [(title, category, *map(str, row_counts)) for category, row_counts in zip(categories, counts, strict=True)]
+    if not head:
+        return [(title, "", "-", "-", None, "chi-squared")]
+    return [(*line, p_value if i == 0 else None, "chi-squared" if i == 0 else "") for i, line in enumerate(head)]
+
+
+def _ordered(values: pd.Series, kind: str) -> list[str]:
+    """Categories by frequency, ``other`` last; a flag's yes before its no."""
+    if kind == "flag":
+        return [answer for answer in ("yes", "no") if (values == answer).any()]
+    frequency = values.value_counts()
+    return sorted(frequency.index, key=lambda name: (name.lower() == "other", -int(frequency[name]), name))

@@ -1,0 +1,143 @@
+"""From members' answers to ensemble scores: votes and means, spread, agreement, and how many members it takes."""
+
+import itertools
+import math
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from components.common.artifacts import Dataset, Member, Members, Splits
+from components.common.errors import InputError
+from components.evaluate.auc import auc_score
+
+#: A member votes non-responder above this probability: a network of two outputs answers its likelier class.
+VOTE_CUT_OFF = 0.5
+
+#: Subsets of members looked at for one ensemble size; all of them up to ten members.
+MOST_SUBSETS = 252
+
+SCORE_COLUMNS = ("group", "tumour", "patient", "label", "role", "mean", "vote", "spread", "members")
+
+Score = Literal["mean", "vote"]
+
+
+def votes(probabilities: ArrayLike) -> NDArray[np.float64]:
+    """Hard votes: 1.0 where a member's probability of non-response is above one half (STUDY 4)."""
+    return (np.asarray(probabilities, dtype=np.float64) > VOTE_CUT_OFF).astype(np.float64)
+
+
+def scores(dataset: Dataset, splits: Splits, members: Members) -> pd.DataFrame:
+    """Every group's score of every tumour it may be judged on, one row each (layout of ``Evaluation.scores``).
+
+    Evaluation tumours are scored by all the group's members; development tumours by only those members that
+    had them in validation (``out_of_bag``). A tumour that no member validated on has no row.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``SCORE_COLUMNS``. ``mean`` is the mean probability, ``vote`` the fraction of votes, ``spread`` the
+        standard deviation (divisor: members) of the probabilities, ``members`` how many answered.
+
+    Raises
+    ------
+    InputError
+        ``MEMBERS_INCOMPLETE``, ``MEMBER_ANSWERS`` where a member did not answer every tumour with a probability.
+    """
+    by_id = {member.id: member for member in members.members}
+    missing = [f"{split.id}: missing" for split in splits.members if split.id not in by_id]
+    if missing:
+        raise InputError.collected("MEMBERS_INCOMPLETE", "members of the splits were not trained:", missing)
+    frames = [
+        _of_group(dataset, group, [by_id[split.id] for split in splits.of_group(group)]) for group in splits.groups
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _of_group(dataset: Dataset, group: str, members: list[Member]) -> pd.DataFrame:
+    answers = probabilities_of(members, len(dataset.tumours))
+    tumours = dataset.tumours["tumour"].to_numpy()
+    evaluation = np.isin(tumours, members[0].split.evaluation)
+    asked = np.stack([np.isin(tumours, member.split.validation) for member in members])
+    asked[:, evaluation] = True
+    count = asked.sum(axis=0)
+    masked = np.where(asked, answers, np.nan)[:, count > 0]
+    table = dataset.tumours.loc[count > 0, ["tumour", "patient", "label"]]
+    return pd.DataFrame(
+        {
+            "group": group,
+            "tumour": table["tumour"].to_numpy(),
+            "patient": table["patient"].to_numpy(),
+            "label": table["label"].to_numpy(dtype=int),
+            "role": np.where(evaluation, "evaluation", "out_of_bag")[count > 0],
+            "mean": np.nanmean(masked, axis=0),
+            "vote": np.nanmean(np.where(np.isnan(masked), np.nan, votes(masked)), axis=0),
+            "spread": np.nanstd(masked, axis=0),
+            "members": count[count > 0],
+        }
+    )
+
+
+def probabilities_of(members: list[Member], tumours: int) -> NDArray[np.float64]:
+    """[members, tumours] probabilities of non-response, checked."""
+    problems = [
+        f"{m.id}: not one probability a tumour"
+        for m in members
+        if m.probabilities.shape != (tumours,) or not bool(((m.probabilities >= 0) & (m.probabilities <= 1)).all())
+    ]
+    if problems:
+        raise InputError.collected("MEMBER_ANSWERS", "members' answers cannot be used:", problems)
+    return np.stack([m.probabilities for m in members]).astype(np.float64)
+
+
+def combine(probabilities: NDArray[np.float64], score: Score) -> NDArray[np.float64]:
+    """Ensemble score [n] of members' probabilities [members, n]."""
+    return np.asarray((votes(probabilities) if score == "vote" else probabilities).mean(axis=0))
+
+
+def agreement(probabilities: NDArray[np.float64]) -> float:
+    """Mean over tumours of the share of member pairs that cast the same vote; 1 for a lone member."""
+    count = len(probabilities)
+    if count < 2:
+        return 1.0
+    yes = votes(probabilities).sum(axis=0)
+    same = yes * (yes - 1) + (count - yes) * (count - yes - 1)
+    return float((same / (count * (count - 1))).mean())
+
+
+def auc_by_size(
+    y_true: ArrayLike, probabilities: NDArray[np.float64], score: Score, rng: np.random.Generator
+) -> pd.DataFrame:
+    """AUC of smaller ensembles, which answers whether fewer members would do.
+
+    For each size all subsets of members are scored (a random ``MOST_SUBSETS`` of them where there are more).
+
+    Parameters
+    ----------
+    y_true
+        [n] labels.
+    probabilities
+        [members, n] answers.
+    score
+        ``mean`` or ``vote``.
+    rng
+        Draws subsets where there are too many for all.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``members, subsets, mean_auc, min_auc, max_auc``.
+    """
+    rows = []
+    for size in range(1, len(probabilities) + 1):
+        subsets = _subsets(len(probabilities), size, rng)
+        aucs = [auc_score(y_true, combine(probabilities[list(subset)], score)) for subset in subsets]
+        rows.append((size, len(subsets), float(np.mean(aucs)), min(aucs), max(aucs)))
+    return pd.DataFrame(rows, columns=["members", "subsets", "mean_auc", "min_auc", "max_auc"])
+
+
+def _subsets(count: int, size: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
+    if math.comb(count, size) <= MOST_SUBSETS:
+        return list(itertools.combinations(range(count), size))
+    return [tuple(rng.choice(count, size, replace=False).tolist()) for _ in range(MOST_SUBSETS)]

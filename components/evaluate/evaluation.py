@@ -1,0 +1,118 @@
+"""The figures of a run: every member and ensemble judged on its group's evaluation tumours (STUDY 5).
+
+What is chosen (cut-off, Platt scaling, the group that the gate looks at first) is chosen on out-of-bag answers;
+evaluation tumours are only ever scored.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from components.common.artifacts import Dataset, Evaluation, Members, Splits
+from components.common.errors import InputError
+from components.common.settings import EvaluateSettings
+from components.evaluate import ensemble
+from components.evaluate.group import GroupAnswers
+from components.evaluate.roc import mean_auc, mean_auc_lower_bound
+
+TABLE_III_COLUMNS = (
+    "group", "member", "auc", "p_value", "ci_low", "ci_high", "sensitivity", "specificity", "flagged", "restarts",
+)  # fmt: skip
+
+
+def evaluate(
+    dataset: Dataset, splits: Splits, members: Members, settings: EvaluateSettings, *, seed: int
+) -> Evaluation:
+    """Scores, Table III and all figures of a run.
+
+    Parameters
+    ----------
+    dataset, splits, members
+        Artifacts of one run, the members in the order of the splits.
+    settings
+        Primary score, cut-off, bootstrap samples.
+    seed
+        Of the bootstrap.
+
+    Raises
+    ------
+    InputError
+        ``MEMBERS_MISMATCHED``, ``EVALUATION_ONE_CLASS``, or as ``ensemble.scores``.
+    """
+    if members.dataset_digest != dataset.digest:
+        raise InputError("MEMBERS_MISMATCHED", "the members were trained on another dataset")
+    scores = ensemble.scores(dataset, splits, members)
+    _refuse_one_class(scores)
+    groups = {
+        name: GroupAnswers.of(name, dataset, splits, members, scores, settings, np.random.default_rng([seed, index]))
+        for index, name in enumerate(splits.groups)
+    }
+    table = pd.DataFrame(
+        [row for group in groups.values() for row in group.table_rows()], columns=list(TABLE_III_COLUMNS)
+    )
+    metrics = {
+        **_run_figures(dataset, splits, table, settings),
+        **_mean_figures(groups, settings, seed),
+        "groups": {name: group.figures() for name, group in groups.items()},
+    }
+    metrics["best_out_of_bag_group"] = _best_out_of_bag(metrics["groups"])
+    return Evaluation(scores=scores, table_iii=table, metrics=plain(metrics))
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON keeps it: numpy's numbers made Python's, NaN and infinity made None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _refuse_one_class(scores: pd.DataFrame) -> None:
+    classes = scores[scores["role"] == "evaluation"].groupby("group")["label"].nunique()
+    groups = set(scores["group"]) - set(classes.index[classes == 2])
+    if groups:
+        problem = f"the evaluation set of group {', '.join(sorted(groups))} lacks a class"
+        raise InputError("EVALUATION_ONE_CLASS", problem, "More tumours, or smaller evaluation sets, are needed.")
+
+
+def _run_figures(dataset: Dataset, splits: Splits, table: pd.DataFrame, settings: EvaluateSettings) -> dict[str, Any]:
+    single = table.loc[table["member"] != "ensemble", "auc"]
+    positives = int(dataset.tumours["label"].sum())
+    return {
+        "synthetic": dataset.synthetic,
+        "split_unit": splits.unit,
+        "shared_patients": splits.shared_patients,
+        "primary_score": settings.ensemble_score,
+        "cut_off": settings.cut_off,
+        "counts": {
+            "tumours": len(dataset.tumours),
+            "patients": int(dataset.tumours["patient"].nunique()),
+            "responders": len(dataset.tumours) - positives,
+            "non_responders": positives,
+            "groups": len(splits.groups),
+            "members": len(splits.members),
+        },
+        "members_auc": {"median": float(single.median()), "min": float(single.min()), "max": float(single.max())},
+    }
+
+
+def _mean_figures(groups: Mapping[str, GroupAnswers], settings: EvaluateSettings, seed: int) -> dict[str, Any]:
+    """Mean AUC over the groups, and its patient-clustered bound for the primary score."""
+    by_score = {name: mean_auc([group.scored(name) for group in groups.values()]) for name in ("mean", "vote")}
+    primary = [group.scored(settings.ensemble_score) for group in groups.values()]
+    figures: dict[str, Any] = {"mean_auc": by_score[settings.ensemble_score], "mean_auc_by_score": by_score}
+    try:
+        bound: float | None = mean_auc_lower_bound(primary, rng=seed, samples=settings.bootstrap)
+    except InputError:
+        bound = None  # too few patients to resample: the gate then has no bound to pass
+    return {**figures, "mean_auc_lower_bound": bound}
+
+
+def _best_out_of_bag(groups: Mapping[str, Mapping[str, Any]]) -> str:
+    """The group of best out-of-bag AUC, the first of equals; groups without such an AUC stand last."""
+    return max(groups, key=lambda name: groups[name]["out_of_bag"].get("auc") or -1.0)

@@ -1,0 +1,255 @@
+"""``srs``: the platform's command line.
+
+Exit codes: 0 done, 1 something failed, 2 the input must be mended first, 3 the gate promoted nothing.
+"""
+
+import dataclasses
+import functools
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from components.common.errors import GateRefused, InputError, SrsError
+from pipelines import study
+
+app = typer.Typer(
+    name="srs",
+    help="Early response of brain metastases to stereotactic radiosurgery: learn, evaluate, register, serve.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+screen = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+HomeOption = Annotated[Path, typer.Option("--home", help="Folder that everything is written under.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+ModelOption = Annotated[str, typer.Option("--model-name", help="Registered model in MLflow.")]
+PortOption = Annotated[int, typer.Option("--port", min=1, max=65535, help="HTTP port of the predictor.")]
+HOME = Path("runs")
+MODEL = "srs-response"
+
+
+def main() -> None:
+    """Entry point: runs a command and turns errors into words and exit codes."""
+    try:
+        app()
+    except SrsError as error:
+        tell(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        errors.print("\nstopped; the same command goes on where it stopped")
+        sys.exit(130)
+
+
+def tell(error: SrsError) -> None:
+    """Prints an error for a person: what, its code, what to do, and the log where there is one."""
+    errors.print(Text.assemble(("error ", "bold red"), error.safe_message, (f" [{error.code}]", "dim")), soft_wrap=True)
+    if error.hint:
+        errors.print(Text(error.hint), soft_wrap=True)
+    if log := getattr(error, "log", None):
+        errors.print(Text(f"log: {log}"), soft_wrap=True)
+
+
+@app.command()
+def phantom(
+    out: Annotated[Path, typer.Option(help="Folder to write; a phantom that is there already is replaced.")],
+    seed: Annotated[int, typer.Option(min=0, help="The same seed writes the same bytes.")] = 1,
+    tumours: Annotated[int, typer.Option(help="Eligible tumours; excluded ones come on top.")] = 110,
+    patients: Annotated[int, typer.Option(help="Patients of the eligible tumours.")] = 89,
+    signal: Annotated[float, typer.Option(help="Tie between image and response; 0 is none.")] = 1.0,
+) -> None:
+    """Write a SYNTHETIC cohort: planning CT, RTSTRUCT and cohort.csv."""
+    from components.phantom.phantom import write_cohort
+    from pipelines.display import ConsoleDisplay
+
+    with ConsoleDisplay(screen) as display:
+        display.begin("phantom")
+        told = functools.partial(display.advance, "phantom", "phantom")
+        table = write_cohort(out, seed=seed, tumours=tumours, patients=patients, signal=signal, progress=told)
+        display.end("phantom", failed=False)
+    screen.print(f"SYNTHETIC cohort: {table}", soft_wrap=True)
+
+
+@app.command()
+def inspect(
+    path: Annotated[str, typer.Argument(help="Folder, .zip or s3:// prefix of one study: CT and RTSTRUCT.")],
+    roi: Annotated[str, typer.Option(help="Regular expression for the GTV's name.")] = "",
+    slice_rule: Annotated[str, typer.Option("--slice", help="centre or largest.")] = "centre",
+    as_json: JsonOption = False,
+) -> None:
+    """Say before a run which tumours would be cut from a study, and how."""
+    from components.common.settings import PreprocessSettings
+    from components.common.sources import open_source
+    from components.preprocess.gtv import find_gtvs
+
+    settings = PreprocessSettings(slice_rule=slice_rule, roi_pattern=roi)  # type: ignore[arg-type]
+    found = [candidate.to_dict() for candidate in find_gtvs(open_source(path), "", settings)]
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    table = Table("GTV", "status", "planes", "z mm", "width x height mm", "longest mm", "HU mean ± SD", "tied by")
+    for one in found:
+        status = Text("ok", "green") if one["status"] == "ok" else Text(str(one["code"]), "red")
+        size = f"{_number(one['width_mm'])} x {_number(one['height_mm'])}"
+        density = f"{_number(one['hu_mean'])} ± {_number(one['hu_sd'])}"
+        cells = (_number(one["z_mm"]), size, _number(one["longest_diameter_mm"]), density, one["reference_rung"] or "-")
+        table.add_row(one["roi_name"], status, str(one["planes"] or "-"), *cells)
+    screen.print(table)
+    for one in found:
+        if one["message"]:
+            screen.print(Text(f"{one['roi_name']}: {one['message']}"), soft_wrap=True)
+
+
+@app.command()
+def run(
+    cohort: Annotated[str, typer.Option(help="cohort.csv, or the folder or s3:// prefix that holds it.")] = "",
+    preset: Annotated[
+        str, typer.Option(help="default, paper (as the paper states) or fast (2 x 3 members).")
+    ] = "default",
+    fast: Annotated[bool, typer.Option("--fast", help="The same as --preset fast.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Moves training, validation and weights.")] = 1,
+    groups: Annotated[int, typer.Option(min=0, help="Ensembles; 0 takes the preset's number.")] = 0,
+    members: Annotated[int, typer.Option(min=0, help="CNNs of an ensemble; 0 takes the preset's number.")] = 0,
+    study_file: Annotated[Path | None, typer.Option("--study", help="YAML file of settings.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="SECTION.NAME=VALUE; may be repeated.")] = None,
+    settings_help: Annotated[bool, typer.Option("--settings-help", help="List every setting and leave.")] = False,
+    home: HomeOption = HOME,
+    experiment: Annotated[str, typer.Option(help="MLflow experiment.")] = "srs-response",
+    model_name: ModelOption = MODEL,
+    parallelism: Annotated[int, typer.Option(min=1, help="Training tasks at a time.")] = 2,
+    members_per_task: Annotated[int, typer.Option(min=1, help="Members of one training task.")] = 25,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the whole study on a cohort, on this machine."""
+    if settings_help:
+        typer.echo(study.settings_help())
+        return
+    if not cohort:
+        raise InputError("COHORT_MISSING", "no cohort was named", "srs run --cohort cohort.csv")
+    from pipelines.session import Session, StudyOptions
+
+    overrides = study.merged(study.read_study(study_file), study.read_flags(settings or []))
+    options = StudyOptions("fast" if fast else preset, seed, groups, members, overrides)
+    session = Session.open(home, errors if as_json else screen, parallelism)
+    outcome = session.run_study(cohort, options, experiment, model_name, members_per_task)
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(outcome), indent=1, default=str))
+    else:
+        session.tell_outcome(outcome)
+    if outcome.verdict != "promoted":
+        raise GateRefused("GATE_REFUSED", f"the gate promoted nothing: {outcome.verdict}", "The report says why.")
+
+
+@app.command("compile")
+def compile_(
+    output: Annotated[Path, typer.Option("-o", "--output", help="YAML file to write.")],
+    pipeline: Annotated[str, typer.Option(help="srs-response or phantom.")] = "srs-response",
+    image: Annotated[str, typer.Option(help="Image of the pipeline's steps.")] = "",
+    parallelism: Annotated[int, typer.Option(min=0, help="Training tasks at a time; 0 is no limit.")] = 0,
+    retries: Annotated[int, typer.Option(min=0, help="Retries of a training pod.")] = 2,
+    timeout: Annotated[int, typer.Option(min=0, help="Seconds that a training pod may take; 0 is no limit.")] = 0,
+) -> None:
+    """Compile a pipeline to YAML for a KFP cluster."""
+    if image:
+        os.environ["SRS_PIPELINE_IMAGE"] = image
+    from pipelines.cluster import compile_pipeline
+
+    digest = compile_pipeline(pipeline, output, parallelism=parallelism, retries=retries, timeout_seconds=timeout)
+    screen.print(f"{output}  sha256 {digest}", soft_wrap=True)
+
+
+@app.command()
+def serve(
+    model_name: ModelOption = MODEL,
+    version: Annotated[str, typer.Option(help="A version number, or an alias such as champion.")] = "champion",
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: PortOption = 8080,
+    grpc: Annotated[str, typer.Option(help="gRPC port, or off.")] = "off",
+    home: HomeOption = HOME,
+) -> None:
+    """Serve a registered ensemble with the KServe predictor, until stopped."""
+    from pipelines.predictor_process import command, require_free
+    from pipelines.session import Session
+
+    require_free(host, port)
+    session = Session.open(home, screen, 1)
+    model, number = session.fetch_model(model_name, version)
+    screen.print(f"{model_name} version {number} on http://{host}:{port}", soft_wrap=True)
+    line = command(model, number, model_name, host, port, grpc)
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent.parent)
+    os.execv(line[0], line)  # noqa: S606
+
+
+@app.command()
+def predict(
+    path: Annotated[Path, typer.Argument(help="Folder, .zip or file of one study: CT slices and RTSTRUCT.")],
+    url: Annotated[str, typer.Option(help="Address of the predictor.")] = "http://127.0.0.1:8080",
+    model_name: ModelOption = MODEL,
+    roi: Annotated[str, typer.Option(help="Regular expression for the GTV's name.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Send a study as DICOM to the predictor and print its answers."""
+    from pipelines import predictor_process
+
+    answers = predictor_process.predict(url, model_name, predictor_process.pack_study(path), roi=roi)
+    if as_json:
+        typer.echo(json.dumps(answers, indent=1))
+    else:
+        screen.print(answers_table(answers))
+
+
+@app.command()
+def report(
+    run_folder: Annotated[Path | None, typer.Argument(help="Folder of a run; default: the newest.")] = None,
+    home: HomeOption = HOME,
+) -> None:
+    """Rebuild the report of a finished run from its artifacts."""
+    from pipelines.local import Home, Run, latest
+    from pipelines.session import rebuild_report
+
+    screen.print(str(rebuild_report(Run.read(run_folder) if run_folder else latest(Home.open(home)))), soft_wrap=True)
+
+
+@app.command()
+def doctor(home: HomeOption = HOME, port: PortOption = 8080, as_json: JsonOption = False) -> None:
+    """Check this machine; each line is ok or says what to do."""
+    from pipelines.doctor import examine
+
+    findings = examine(home, port)
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=1))
+    else:
+        for finding in findings:
+            mark = ("ok  ", "green") if finding.ok else ("mend", "bold red")
+            screen.print(Text.assemble(mark, f"  {finding.what:<16} {finding.text}"), soft_wrap=True)
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(2)
+
+
+def answers_table(answers: list[dict[str, Any]]) -> Table:
+    """The predictor's answers as a table, one row a tumour."""
+    table = Table("ROI", "P(non-response)", "votes", "spread", "label", "model", title=_synthetic(answers))
+    for answer in answers:
+        cells = (f"{answer['probability']:.3f}", f"{answer['votes']}", f"{answer['spread']:.3f}", str(answer["label"]))
+        table.add_row(str(answer.get("roi_name", "")), *cells, str(answer.get("model_version", "")))
+    return table
+
+
+def _synthetic(answers: list[dict[str, Any]]) -> str:
+    return "SYNTHETIC model: learned from phantoms" if any(answer.get("synthetic") for answer in answers) else ""
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Progress of a local run on the terminal: one line a step, live where there is a terminal."""
+
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+QUIET_SECONDS = 15.0  # between two lines of one step where output is not a terminal
+
+
+class ConsoleDisplay:
+    """A bar per step on a terminal; elsewhere a line when a step starts, now and then, and when it ends."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._steps: dict[str, _Step] = {}
+        columns = (TextColumn("{task.description:<12}"), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn())
+        self._bars = Progress(*columns, TextColumn("{task.fields[note]}"), console=console)
+
+    def __enter__(self) -> "ConsoleDisplay":
+        if self.console.is_terminal:
+            self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def begin(self, step: str) -> None:
+        """A task of ``step`` started."""
+        if step not in self._steps:
+            self._steps[step] = _Step(self._bars.add_task(step, total=1, note=""))
+            self._line(step, "started")
+        self._steps[step].running += 1
+
+    def advance(self, step: str, task: str, done: int, total: int, note: str) -> None:
+        """A task of ``step`` is at ``done`` of ``total``."""
+        state = self._steps[step]
+        state.tasks[task] = (done, total, note)
+        all_done = sum(done for done, _, _ in state.tasks.values())
+        all_total = sum(total for _, total, _ in state.tasks.values())
+        text = self._note(state, all_done, all_total)
+        self._bars.update(state.bar, completed=all_done, total=all_total, note=text)
+        if time.monotonic() - state.last_line >= QUIET_SECONDS:
+            self._line(step, f"{all_done}/{all_total} {text}".rstrip())
+
+    def end(self, step: str, *, failed: bool) -> None:
+        """A task of ``step`` ended."""
+        state = self._steps[step]
+        state.running -= 1
+        if failed:
+            state.failed = True
+        if state.running == 0:
+            total = sum(total for _, total, _ in state.tasks.values()) or 1
+            word = "[red]failed[/]" if state.failed else "[green]done[/]"
+            self._bars.update(state.bar, total=total, completed=None if state.failed else total, note=word)
+            self._line(step, f"{'failed' if state.failed else 'done'} after {time.monotonic() - state.started:.0f} s")
+
+    def _note(self, state: "_Step", done: int, total: int) -> str:
+        notes = "; ".join(dict.fromkeys(note for _, _, note in state.tasks.values() if note))
+        elapsed = time.monotonic() - state.started
+        left = f", {elapsed / done * (total - done):.0f} s left" if 0 < done < total else ""
+        return (notes + left).removeprefix(", ")
+
+    def _line(self, step: str, text: str) -> None:
+        self._steps[step].last_line = time.monotonic()
+        if not self.console.is_terminal:
+            self.console.print(Text(f"{step:<12} {text}"), soft_wrap=True)
+
+
+class _Step:
+    """What is known of a step: its bar, and how far each of its tasks is."""
+
+    def __init__(self, bar: TaskID) -> None:
+        self.bar = bar
+        self.tasks: dict[str, tuple[int, int, str]] = {}
+        self.running = 0
+        self.failed = False
+        self.started = time.monotonic()
+        self.last_line = self.started

@@ -1,0 +1,105 @@
+"""``srs doctor``: what this machine has, each line ok or what to do."""
+
+import dataclasses
+import importlib.metadata
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from components.common.errors import InputError
+from pipelines.local import Home
+from pipelines.predictor_process import require_free
+
+NEEDED_GB = 6.0  # a demo writes 0.6 GB; the rest is for runs of one's own
+#: Versions whose behaviour this platform was checked against; another one may fail without a word.
+CHECKED = {
+    "kfp": "2.17",
+    "kfp-kubernetes": "2.17",
+    "kserve": "0.21",
+    "mlflow": "3.17",
+    "tensorflow": "2.21",
+    "keras": "3.15",
+    "pydicom": "3.0",
+    "scikit-learn": "1.9",
+    "minio": "7.2",
+    "kubernetes": "30.1",
+    "numpy": "2.4",
+    "pandas": "2.3",
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: what was looked at, whether it is well, and what was found or is to be done."""
+
+    what: str
+    ok: bool
+    text: str
+
+
+def examine(home: Path, port: int) -> list[Finding]:
+    """Looks at Python, versions, disk, the output folder, the port and the devices."""
+    return [_python(), *_versions(), _output(home), _disk(home), _port(port), _byte_code(), _cores(), _devices()]
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    ok = (3, 11) <= sys.version_info[:2] < (3, 14)
+    return Finding("Python", ok, version if ok else f"{version}: use 3.11, 3.12 or 3.13 (make PYTHON=python3.12)")
+
+
+def _versions() -> list[Finding]:
+    findings = []
+    for name, wanted in CHECKED.items():
+        try:
+            found = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            findings.append(Finding(name, ok=False, text="not installed: run make"))
+            continue
+        ok = found.startswith(f"{wanted}.") or found == wanted
+        findings.append(Finding(name, ok, found if ok else f"{found}: checked with {wanted}; run make to get it"))
+    return findings
+
+
+def _output(home: Path) -> Finding:
+    try:
+        return Finding("output", ok=True, text=str(Home.open(home).path))
+    except InputError as error:
+        return Finding("output", ok=False, text=str(error))
+
+
+def _disk(home: Path) -> Finding:
+    existing = next(folder for folder in (home.resolve(), *home.resolve().parents) if folder.exists())
+    free = shutil.disk_usage(existing).free / 1e9
+    ok = free >= NEEDED_GB
+    return Finding(
+        "disk", ok, f"{free:.0f} GB free" + ("" if ok else f": free {NEEDED_GB:.0f} GB, or name another --home")
+    )
+
+
+def _port(port: int) -> Finding:
+    try:
+        require_free("127.0.0.1", port)
+    except InputError as error:
+        return Finding("port", ok=False, text=str(error))
+    return Finding("port", ok=True, text=f"{port} is free")
+
+
+def _byte_code() -> Finding:
+    ok = not os.environ.get("PYTHONDONTWRITEBYTECODE")
+    hint = "PYTHONDONTWRITEBYTECODE is set: imports may take three times as long; unset it"
+    return Finding("byte-code", ok, "is kept" if ok else hint)
+
+
+def _cores() -> Finding:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Finding("cores", ok=True, text=str(cores))
+
+
+def _devices() -> Finding:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow as tf  # 8 s: only here
+
+    gpus = [device.name for device in tf.config.list_physical_devices("GPU")]
+    return Finding("devices", ok=True, text=", ".join(gpus) if gpus else "CPU only: members train on the cores")

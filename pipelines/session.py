@@ -1,0 +1,163 @@
+"""What the commands do with local runs: run a study, tell its outcome, fetch a model, rebuild a report."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from components.common.artifacts import Dataset, Evaluation, Members, Promotion, Splits, read_json
+from components.common.settings import resolve_parameters
+from components.common.sources import open_cohort
+from pipelines import phantom, srs_response
+from pipelines.display import ConsoleDisplay
+from pipelines.local import Home, Run, run_pipeline
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StudyOptions:
+    """What a user says of a run; ``overrides`` are the settings of study file and flags."""
+
+    preset: str
+    seed: int
+    groups: int
+    members: int
+    overrides: dict[str, Any]
+
+    def parameters(self) -> dict[str, Any]:
+        """Parameters of the pipeline; refuses bad settings before anything starts."""
+        settings = json.dumps(self.overrides, sort_keys=True)
+        resolve_parameters(self.preset, self.seed, self.groups, self.members, settings)
+        sizes = {"groups": self.groups, "members": self.members}
+        return {"preset": self.preset, "seed": self.seed, **sizes, "settings": settings}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended; ``reused`` counts the members taken from the member store."""
+
+    run: Path
+    report: Path
+    verdict: str
+    reasons: tuple[str, ...]
+    version: str
+    group: str
+    mean_auc: float | None
+    seconds: float
+    reused: int
+    members: int
+    preprocessed: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Session:
+    """A home folder, a console, and how much of the machine to use."""
+
+    home: Home
+    console: Console
+    parallelism: int
+
+    @classmethod
+    def open(cls, home: Path, console: Console, parallelism: int) -> "Session":
+        """Opens or makes the home folder."""
+        return cls(Home.open(home), console, parallelism)
+
+    def run_phantom(self, cohort: Path, **parameters: Any) -> Run:
+        """Runs the pipeline ``phantom``."""
+        with ConsoleDisplay(self.console) as display:
+            return run_pipeline(phantom.phantom, {"cohort_uri": str(cohort), **parameters}, self.home, display)
+
+    def run_study(
+        self, cohort_uri: str, options: StudyOptions, experiment: str, model_name: str, members_per_task: int
+    ) -> Outcome:
+        """Runs the pipeline ``srs-response``; what can be refused is refused before it starts."""
+        parameters = options.parameters()
+        if "://" not in cohort_uri:
+            cohort_uri = str(Path(cohort_uri).resolve())
+        open_cohort(cohort_uri)
+        with ConsoleDisplay(self.console) as display:
+            run = run_pipeline(
+                srs_response.build(parallelism=self.parallelism),
+                {
+                    "cohort_uri": cohort_uri,
+                    **parameters,
+                    "members_per_task": members_per_task,
+                    "state_uri": str(self.home.members),
+                    "experiment": experiment,
+                    "model_name": model_name,
+                },
+                self.home,
+                display,
+                parallelism=self.parallelism,
+                workers=max(1, _cores() // self.parallelism),
+            )
+        return outcome_of(run)
+
+    def tell_outcome(self, outcome: Outcome) -> None:
+        """Prints tables, what was reused, the verdict, and where to look further."""
+        from components.evaluate.report import terminal_tables
+
+        run = Run.read(outcome.run)
+        tables = terminal_tables(Evaluation.read(run.path("evaluation")), Dataset.read(run.path("dataset")))
+        self.console.print(Text(tables), soft_wrap=True)
+        if not outcome.preprocessed:
+            self.console.print("crops: taken from the cache, the cohort is unchanged")
+        if outcome.reused:
+            self.console.print(f"members: {outcome.reused} of {outcome.members} taken from the member store")
+        self.console.print(f"gate: {outcome.verdict}, group {outcome.group}, version {outcome.version}")
+        for reason in outcome.reasons:
+            self.console.print(f"  - {reason}", soft_wrap=True)
+        self.console.print(f"report: {outcome.report}", soft_wrap=True)
+        self.console.print(f"MLflow: .venv/bin/mlflow ui --backend-store-uri {self.home.mlflow_uri}", soft_wrap=True)
+
+    def fetch_model(self, model_name: str, version: str) -> tuple[Path, str]:
+        """A registered ensemble as a folder, and its version number."""
+        from components.promote import registry
+
+        os.environ["MLFLOW_TRACKING_URI"] = self.home.mlflow_uri
+        champion = registry.champion(model_name) if version == "champion" else None
+        number = champion.version if champion else version
+        return registry.download(model_name, number, self.home.path / "served" / number), number
+
+
+def outcome_of(run: Run) -> Outcome:
+    """Reads how a run ended from its artifacts."""
+    promotion = Promotion.read(run.path("promotion"))
+    facts = [read_json(path / "pack.json") for path in run.paths("members")]
+    reused = sum(
+        bool(read_json(path / name / "member.json")["facts"]["reused"])
+        for path, pack in zip(run.paths("members"), facts, strict=True)
+        for name in pack["members"]
+    )
+    return Outcome(
+        run=run.folder,
+        report=run.path("evaluation") / "report.html",
+        verdict=promotion.verdict,
+        reasons=promotion.reasons,
+        version=promotion.version,
+        group=promotion.group,
+        mean_auc=Evaluation.read(run.path("evaluation")).metrics["mean_auc"],
+        seconds=run.seconds,
+        reused=reused,
+        members=sum(len(pack["members"]) for pack in facts),
+        preprocessed="preprocess" in run.steps,
+    )
+
+
+def rebuild_report(run: Run) -> Path:
+    """Writes a run's report anew into its folder, from its artifacts."""
+    from components.evaluate.report import write_report
+
+    from components.evaluate.step import facts_of
+
+    splits = Splits.read(run.path("splits"))
+    dataset, members = Dataset.read(run.path("dataset")), Members.gather(run.paths("members"), splits)
+    evaluation = Evaluation.read(run.path("evaluation"))
+    return write_report(run.folder, dataset, splits, members, evaluation, facts_of(dataset, splits, members))
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

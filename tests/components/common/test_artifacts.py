@@ -1,0 +1,114 @@
+"""Artifacts: what is written is read back, and damage is noticed."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from components.common.artifacts import (
+    TUMOUR_COLUMNS,
+    Dataset,
+    Exclusion,
+    Flow,
+    Member,
+    Members,
+    MemberSplit,
+    Promotion,
+    Splits,
+    write_json,
+)
+from components.common.errors import InputError
+from components.common.settings import resolve
+
+SPLITS = (
+    MemberSplit("A", 1, ("T-1", "T-2"), ("T-3",), ("T-4",)),
+    MemberSplit("A", 2, ("T-1", "T-3"), ("T-2",), ("T-4",)),
+)
+
+
+def dataset() -> Dataset:
+    tumours = pd.DataFrame({name: ["x"] * 4 for name in TUMOUR_COLUMNS})
+    tumours["tumour"] = ["T-1", "T-2", "T-3", "T-4"]
+    tumours["label"] = [0, 1, 0, 1]
+    crops = np.random.default_rng(0).normal(40, 10, (4, 151, 151)).astype(np.float32)
+    flow = Flow(5, 4, (Exclusion("TOO_LARGE", "longest diameter above 35 mm", 1),), 4, 3)
+    return Dataset(crops, tumours, flow, {"version": 1}, synthetic=True)
+
+
+def member(split: MemberSplit) -> Member:
+    history = pd.DataFrame({"attempt": [1], "step": [10], "training_loss": [0.5], "validation_loss": [0.6]})
+    weights = {"conv_1_kernel": np.ones((5, 5, 1, 2), np.float32)}
+    return Member(split, weights, history, np.full(4, 0.25, np.float32), {"restarts": 0, "flagged": False})
+
+
+def test_dataset_round_trip(tmp_path):
+    written = dataset()
+    digest = written.write(tmp_path)
+    read = Dataset.read(tmp_path)
+    assert read.digest == digest
+    np.testing.assert_array_equal(read.crops, written.crops)
+    assert read.flow == written.flow
+    assert read.synthetic is True
+    assert list(read.tumours.tumour) == ["T-1", "T-2", "T-3", "T-4"]
+
+
+def test_changed_file_is_noticed(tmp_path):
+    dataset().write(tmp_path)
+    table = tmp_path / "tumours.csv"
+    table.write_text(table.read_text().replace("T-4", "T-5"))
+    with pytest.raises(InputError, match=r"tumours\.csv") as caught:
+        Dataset.read(tmp_path)
+    assert caught.value.code == "ARTIFACT_DAMAGED"
+
+
+def test_another_kind_or_version_is_refused(tmp_path):
+    dataset().write(tmp_path)
+    with pytest.raises(InputError, match="expected splits version 1, found dataset version 1"):
+        Splits.read(tmp_path)
+    with pytest.raises(InputError, match=r"layout\.json is missing"):
+        Splits.read(tmp_path / "absent")
+
+
+def test_flow_must_add_up():
+    with pytest.raises(ValueError, match="add up"):
+        Flow(5, 4, (), 4, 3)
+
+
+def test_splits_round_trip_with_settings_and_tracking(tmp_path):
+    settings = resolve("fast", {"seed": 7})
+    written = Splits(SPLITS, "patient", 0, {"asked": [1, 1], "A": [1, 0]}, settings, {"parent": "abc"})
+    digest = written.write(tmp_path)
+    assert Splits.read(tmp_path) == dataclasses.replace(written, digest=digest)
+
+
+def test_digest_of_splits_does_not_depend_on_mlflow(tmp_path):
+    one = Splits(SPLITS, "patient", 0, {}, tracking={"parent": "a"}).write(tmp_path / "a")
+    two = Splits(SPLITS, "patient", 0, {}, tracking={"parent": "b"}).write(tmp_path / "b")
+    assert one == two
+
+
+def test_members_of_two_packs_are_gathered_in_order(tmp_path):
+    splits = Splits(SPLITS, "patient", 0, {})
+    Members((member(SPLITS[1]),), "d").write(tmp_path / "2")
+    Members((member(SPLITS[0]),), "d").write(tmp_path / "1")
+    gathered = Members.gather([tmp_path / "2", tmp_path / "1"], splits)
+    assert [one.id for one in gathered.members] == ["A-01", "A-02"]
+    np.testing.assert_array_equal(gathered.members[0].probabilities, np.full(4, 0.25, np.float32))
+
+
+def test_nine_of_ten_members_are_never_enough(tmp_path):
+    Members((member(SPLITS[0]),), "d").write(tmp_path)
+    with pytest.raises(InputError, match="A-02: missing"):
+        Members.gather([tmp_path], Splits(SPLITS, "patient", 0, {}))
+
+
+def test_promotion_round_trip(tmp_path):
+    written = Promotion("promoted", ("mean AUC 0.80",), "3", "B", "", {"A": "2", "B": "3"})
+    digest = written.write(tmp_path)
+    assert Promotion.read(tmp_path) == dataclasses.replace(written, digest=digest)
+
+
+def test_json_refuses_nan(tmp_path):
+    with pytest.raises(ValueError, match="Out of range"):
+        write_json(tmp_path / "x.json", {"auc": float("nan")})

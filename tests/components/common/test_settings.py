@@ -1,0 +1,62 @@
+"""Settings: one gate for presets, files, flags and pipeline parameters."""
+
+import json
+
+import pytest
+
+from components.common.errors import InputError
+from components.common.settings import PRESETS, StudySettings, TrainSettings, resolve, resolve_parameters
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_is_valid_and_survives_json(preset):
+    study = resolve(preset)
+    assert StudySettings.from_json(study.to_json()) == study
+
+
+def test_paper_preset_splits_tumours_and_counts_votes():
+    study = resolve("paper")
+    assert (study.split.split_unit, study.evaluate.ensemble_score) == ("tumour", "vote")
+    assert (study.split.groups, study.split.members) == (5, 10)
+
+
+def test_later_overrides_win_and_text_becomes_numbers():
+    study = resolve("default", {"seed": 2, "train": {"learning_rate": 0.5}}, {"train": {"learning_rate": "0.25"}})
+    assert (study.seed, study.train.learning_rate) == (2, 0.25)
+
+
+def test_floats_of_kfp_become_integers():
+    assert resolve("default", {"split": {"groups": 3.0}}).split.groups == 3
+
+
+def test_all_bad_values_are_named_at_once():
+    with pytest.raises(InputError) as caught:
+        resolve("default", {"train": {"batch_size": 0, "dropout": "much"}, "split": {"groups": 2.5}})
+    for name in ("batch_size", "dropout", "groups"):
+        assert name in caught.value.safe_message
+    assert caught.value.exit_code == 2
+
+
+def test_unknown_settings_are_named():
+    with pytest.raises(InputError, match=r"train\.lerning_rate") as caught:
+        resolve("default", {"train": {"lerning_rate": 1}})
+    assert caught.value.code == "SETTING_UNKNOWN"
+
+
+def test_unknown_preset_lists_the_known():
+    with pytest.raises(InputError) as caught:
+        resolve("papre")
+    assert "paper" in caught.value.hint
+
+
+def test_image_that_pools_to_nothing_is_refused():
+    with pytest.raises(InputError, match="nothing of the image"):
+        TrainSettings(pool_1=16, pool_2=16)
+
+
+def test_parameters_of_the_pipeline_override_the_preset():
+    study = resolve_parameters("fast", 3, 0, 4, json.dumps({"split": {"split_unit": "tumour"}}))
+    assert (study.seed, study.split.groups, study.split.members, study.split.split_unit) == (3, 2, 4, "tumour")
+    with pytest.raises(InputError) as caught:
+        resolve_parameters("default", 1, 0, 0, "[1]")
+    assert caught.value.code == "SETTINGS_NOT_JSON"

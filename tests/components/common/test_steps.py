@@ -1,0 +1,57 @@
+"""What a step's process tells: progress, errors in words, a summary page."""
+
+import pytest
+
+from components.common.errors import InputError, SrsError, StorageError
+from components.common.steps import at_most_every, parse_progress, progress_line, step, write_summary
+
+
+def test_progress_lines_are_read_back():
+    assert parse_progress(progress_line("train", 3, 25, "restarts 2, best 0.82")) == (3, 25, "restarts 2, best 0.82")
+    assert parse_progress(progress_line("train", 3, 25)) == (3, 25, "")
+    assert parse_progress("srs-progress train nonsense") is None
+    assert parse_progress("epoch 3/25") is None
+
+
+@pytest.mark.parametrize("error", [InputError("A_CODE", "what\nhappened", "do this"), StorageError("B", "c")])
+def test_errors_cross_a_process_border_whole(error):
+    read = SrsError.from_line(error.to_line())
+    assert (type(read), read.code, read.safe_message, read.hint) == (type(error), *error.args)
+
+
+def test_lines_of_others_are_no_errors():
+    assert SrsError.from_line("srs-error {broken") is None
+    assert SrsError.from_line("something else") is None
+
+
+def test_step_ends_in_words_without_a_traceback(capsys):
+    with pytest.raises(SystemExit) as caught, step("split"):
+        raise InputError("TOO_FEW_TUMOURS", "seven are left")
+    assert caught.value.code == 1
+    assert "seven are left" in capsys.readouterr().out
+
+
+def test_unexpected_error_does_not_show_its_text(capsys):
+    with pytest.raises(SystemExit), step("preprocess"):
+        raise ValueError("Doe^Jane 1950-01-01")
+    out = capsys.readouterr().out
+    assert "Doe" not in out
+    assert "ValueError" in out
+    assert "test_steps.py" in out
+
+
+def test_limited_progress_never_drops_the_last_call():
+    calls = []
+    limited = at_most_every(3600, lambda done, *_: calls.append(done))
+    for done in range(5):
+        limited(done, 4)
+    assert calls == [0, 4]
+
+
+def test_summary_escapes_and_labels(tmp_path):
+    page = tmp_path / "summary.html"
+    write_summary(str(page), "A <b>title</b>", {"fact": 0.123456}, [{"code": "X"}], synthetic=True)
+    text = page.read_text()
+    assert "SYNTHETIC" in text
+    assert "0.123" in text
+    assert "<b>title" not in text

@@ -1,0 +1,137 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from sklearn import metrics as sklearn_metrics
+
+from components.common.artifacts import Evaluation, Members
+from components.common.errors import InputError
+from components.common.settings import EvaluateSettings
+from components.evaluate.evaluation import TABLE_III_COLUMNS, evaluate, plain
+
+SETTINGS = EvaluateSettings(bootstrap=300)
+
+
+@pytest.fixture(scope="module")
+def result(study):
+    return evaluate(*study, SETTINGS, seed=1)
+
+
+def test_table_iii_has_a_row_for_every_member_and_ensemble(result):
+    table = result.table_iii
+    assert tuple(table.columns) == TABLE_III_COLUMNS
+    assert len(table) == 5 * 11
+    assert list(table["member"][:11]) == [*map(str, range(1, 11)), "ensemble"]
+    # Hard votes: AUC = (sensitivity + specificity) / 2, as in 47 of the paper's 50 networks.
+    single = table[table["member"] != "ensemble"]
+    assert np.allclose(single["auc"], (single["sensitivity"] + single["specificity"]) / 2)
+    assert table["restarts"][2] == 1
+    assert bool(table["flagged"][6])
+    assert not bool(table["flagged"][0])
+
+
+def test_figures_agree_with_scikit_learn(result):
+    rows = result.scores[(result.scores["group"] == "B") & (result.scores["role"] == "evaluation")]
+    figures = result.metrics["groups"]["B"]["evaluation"]
+    for score in ("mean", "vote"):
+        assert figures[score]["auc"] == pytest.approx(sklearn_metrics.roc_auc_score(rows["label"], rows[score]))
+    assert figures["auc"] == figures["mean"]["auc"]
+    assert figures["calibration"]["brier"] == pytest.approx(
+        sklearn_metrics.brier_score_loss(rows["label"], rows["mean"])
+    )
+    aucs = [result.metrics["groups"][g]["evaluation"]["auc"] for g in "ABCDE"]
+    assert result.metrics["mean_auc"] == pytest.approx(np.mean(aucs))
+    assert result.metrics["mean_auc_lower_bound"] < result.metrics["mean_auc"]
+
+
+def test_group_for_the_gate_is_best_out_of_bag_not_on_evaluation(result):
+    groups = result.metrics["groups"]
+    best = result.metrics["best_out_of_bag_group"]
+    assert best == max(groups, key=lambda name: groups[name]["out_of_bag"]["auc"])
+
+
+def test_votes_can_be_the_primary_score(study):
+    result = evaluate(*study, EvaluateSettings(ensemble_score="vote", bootstrap=100), seed=1)
+    for figures in result.metrics["groups"].values():
+        assert figures["evaluation"]["auc"] == figures["evaluation"]["vote"]["auc"]
+    assert result.metrics["mean_auc"] == result.metrics["mean_auc_by_score"]["vote"]
+
+
+def test_figures_are_plain_finite_json_and_survive_the_folder(result, tmp_path):
+    text = json.dumps(result.metrics, allow_nan=False)
+    assert json.loads(text) == result.metrics
+    result.write(tmp_path / "evaluation")
+    again = Evaluation.read(tmp_path / "evaluation")
+    assert again.metrics == result.metrics
+    assert list(again.table_iii["member"]) == list(result.table_iii["member"])
+
+
+def test_same_seed_gives_the_same_figures(study, result):
+    assert evaluate(*study, SETTINGS, seed=1).metrics == result.metrics
+
+
+def test_says_what_the_cohort_is_and_how_it_was_split(make, result):
+    assert result.metrics["synthetic"] is True
+    assert (result.metrics["split_unit"], result.metrics["shared_patients"]) == ("patient", 0)
+    make_dataset, make_splits, make_members = make
+    dataset, latent = make_dataset(40, 25, synthetic=False)
+    splits = make_splits(dataset, 2, 3, unit="tumour")
+    other = evaluate(dataset, splits, make_members(dataset, splits, latent), SETTINGS, seed=1)
+    assert other.metrics["synthetic"] is False
+    assert other.metrics["split_unit"] == "tumour"
+    assert other.metrics["shared_patients"] > 0
+
+
+def test_ensemble_gains_over_its_members_where_their_errors_are_their_own(result):
+    gains = [figures["gain_over_votes"]["difference"] for figures in result.metrics["groups"].values()]
+    assert np.mean(gains) > 0.03
+    for figures in result.metrics["groups"].values():
+        sizes = [row["members"] for row in figures["auc_by_size"]]
+        assert sizes == list(range(1, 11))
+        assert figures["auc_by_size"][-1]["mean_auc"] == pytest.approx(figures["evaluation"]["auc"])
+        assert 0.5 < figures["agreement"] < 1
+
+
+def test_confusion_by_response_counts_every_evaluation_tumour(result):
+    for figures in result.metrics["groups"].values():
+        counts = [n for row in figures["confusion_by_response"].values() for n in row.values()]
+        assert sum(counts) == figures["evaluation"]["n"]
+
+
+def test_null_members_give_no_small_p_values(make):
+    make_dataset, make_splits, make_members = make
+    means, ps, passed = [], [], 0
+    for seed in range(25):
+        dataset, latent = make_dataset(110, 89, signal=0.0, seed=seed)
+        splits = make_splits(dataset, 5, 3, seed=seed)
+        result = evaluate(dataset, splits, make_members(dataset, splits, latent, seed=seed), SETTINGS, seed=seed)
+        ensembles = result.table_iii[result.table_iii["member"] == "ensemble"]
+        means.append(result.metrics["mean_auc"])
+        ps.extend(ensembles["p_value"])
+        passed += result.metrics["mean_auc_lower_bound"] > 0.5 and result.metrics["mean_auc"] >= 0.6
+    assert abs(np.mean(means) - 0.5) < 0.05
+    assert np.median(ps) > 0.25
+    assert np.mean(np.array(ps) < 0.05) < 0.15
+    assert passed <= 4
+
+
+def test_tiny_cohort_gets_figures_without_a_bound_rather_than_an_error(make):
+    make_dataset, make_splits, make_members = make
+    dataset, latent = make_dataset(8, 8)
+    splits = make_splits(dataset, 2, 2)
+    result = evaluate(dataset, splits, make_members(dataset, splits, latent), SETTINGS, seed=1)
+    json.dumps(result.metrics, allow_nan=False)
+    assert math.isfinite(result.metrics["mean_auc"])
+
+
+def test_refuses_members_of_another_dataset(study):
+    dataset, splits, members = study
+    with pytest.raises(InputError) as refused:
+        evaluate(dataset, splits, Members(members.members, "f" * 64), SETTINGS, seed=1)
+    assert refused.value.code == "MEMBERS_MISMATCHED"
+
+
+def test_plain_takes_out_what_json_does_not_know():
+    value = {"a": np.float32(0.5), 1: [np.nan, float("inf"), np.int64(3)], "b": (True, None, "x"), "c": np.arange(2)}
+    assert plain(value) == {"a": 0.5, "1": [None, None, 3], "b": [True, None, "x"], "c": [0, 1]}

@@ -1,0 +1,132 @@
+"""Splits: sizes, draws that stay, and the refusal of leakage."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.common.errors import InputError
+from components.common.settings import SplitSettings
+from components.split.splits import make_splits, of_pack, packs, quotas, shared_patients, verify
+
+
+def cohort(patients: int = 89, tumours: int = 110, positives: int = 53, seed: int = 0) -> pd.DataFrame:
+    """A table of pseudonyms: every patient has a tumour, the rest fall on random patients."""
+    rng = np.random.default_rng(seed)
+    owners = np.concatenate([np.arange(patients), rng.integers(0, patients, tumours - patients)])
+    labels = rng.permutation(np.arange(tumours) < positives).astype(int)
+    return pd.DataFrame(
+        {"tumour": [f"T-{i:04d}" for i in range(tumours)], "patient": [f"P-{i:04d}" for i in owners], "label": labels}
+    )
+
+
+def test_paper_sizes_fit_exactly():
+    tumours = cohort()
+    splits = make_splits(tumours, SplitSettings(), study="study", seed=1)
+    assert [split.id for split in splits][:2] == ["A-01", "A-02"]
+    assert len(splits) == 50
+    reached = quotas(splits, tumours, SplitSettings())
+    assert all(reached[group] == [12, 11] for group in "ABCDE")
+    for split in splits:
+        assert (len(split.evaluation), len(split.training) + len(split.validation)) == (23, 87)
+        assert abs(len(split.validation) - 22) <= 2
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**31 - 1), patients=st.integers(30, 89), unit=st.sampled_from(["patient", "tumour"]))
+def test_every_split_is_a_partition_without_shared_patients(seed, patients, unit):
+    tumours = cohort(patients, 90, 44, seed)
+    wanted = SplitSettings(groups=2, members=4, evaluation_responders=6, evaluation_non_responders=5, split_unit=unit)
+    splits = make_splits(tumours, wanted, study="study", seed=seed)
+    for split in splits:
+        names = [*split.training, *split.validation, *split.evaluation]
+        assert sorted(names) == sorted(tumours.tumour)
+    if unit == "patient":
+        assert shared_patients(splits, tumours) == 0
+    for group in "AB":
+        validation = {split.validation for split in splits if split.group == group}
+        assert len(validation) == 4
+
+
+def test_seed_moves_training_but_not_evaluation():
+    tumours = cohort()
+    one, two = (make_splits(tumours, SplitSettings(), study="study", seed=seed) for seed in (1, 2))
+    assert [split.evaluation for split in one] == [split.evaluation for split in two]
+    assert [split.validation for split in one] != [split.validation for split in two]
+
+
+def test_study_key_moves_evaluation():
+    tumours = cohort()
+    one, two = (make_splits(tumours, SplitSettings(), study=study, seed=1) for study in ("a", "b"))
+    assert one[0].evaluation != two[0].evaluation
+
+
+def test_groups_draw_different_evaluation_sets():
+    splits = make_splits(cohort(), SplitSettings(), study="study", seed=1)
+    assert len({split.evaluation for split in splits}) == 5
+
+
+def test_grown_cohort_keeps_most_of_an_evaluation_set():
+    small = cohort()
+    grown = pd.concat([small, pd.DataFrame({"tumour": ["T-x1", "T-x2"], "patient": ["P-x1", "P-x2"], "label": [0, 1]})])
+    before = make_splits(small, SplitSettings(), study="study", seed=1)
+    after = make_splits(grown, SplitSettings(), study="study", seed=1)
+    for one, two in zip(before, after, strict=True):
+        assert len(set(one.evaluation) & set(two.evaluation)) >= 19
+
+
+def test_order_of_rows_does_not_matter():
+    tumours = cohort()
+    shuffled = tumours.sample(frac=1, random_state=3)
+    assert make_splits(tumours, SplitSettings(), study="s", seed=1) == make_splits(
+        shuffled, SplitSettings(), study="s", seed=1
+    )
+
+
+def test_tumour_level_split_shares_patients_and_counts_them():
+    tumours = cohort()
+    splits = make_splits(tumours, SplitSettings(split_unit="tumour"), study="study", seed=1)
+    assert shared_patients(splits, tumours) > 0
+
+
+def test_verify_refuses_a_patient_on_two_sides():
+    tumours = cohort()
+    splits = make_splits(tumours, SplitSettings(split_unit="tumour"), study="study", seed=1)
+    with pytest.raises(InputError, match="two sides"):
+        verify(splits, tumours, "patient")
+
+
+def test_verify_refuses_overlap_and_repeated_validation():
+    tumours = cohort()
+    splits = list(make_splits(tumours, SplitSettings(members=2, groups=1), study="study", seed=1))
+    overlapping = dataclasses.replace(splits[0], training=splits[0].training + splits[0].validation)
+    with pytest.raises(InputError, match="partition"):
+        verify([overlapping, splits[1]], tumours, "patient")
+    with pytest.raises(InputError, match="stands twice"):
+        verify([splits[0], splits[0]], tumours, "patient")
+
+
+def test_too_few_tumours_is_said_with_both_numbers():
+    with pytest.raises(InputError, match="10 responders and 5 non-responders") as caught:
+        make_splits(cohort(15, 15, 5), SplitSettings(), study="study", seed=1)
+    assert caught.value.code == "TOO_FEW_TUMOURS"
+    assert caught.value.exit_code == 2
+
+
+def test_more_members_than_validation_sets_is_refused():
+    wanted = SplitSettings(groups=1, members=30, evaluation_responders=1, evaluation_non_responders=1)
+    with pytest.raises(InputError) as caught:
+        make_splits(cohort(7, 7, 3), wanted, study="study", seed=1)
+    assert caught.value.code == "VALIDATION_NOT_DISTINCT"
+
+
+def test_packs_cover_every_member_once():
+    assert packs(50, 25) == ["1-25", "26-50"]
+    assert packs(6, 4) == ["1-4", "5-6"]
+    splits = make_splits(cohort(), SplitSettings(), study="study", seed=1)
+    assert [split for pack in packs(50, 7) for split in of_pack(splits, pack)] == list(splits)
+    with pytest.raises(InputError):
+        packs(50, 0)

@@ -1,0 +1,127 @@
+"""The rules of the house: who may import what, and names that no dependency may take."""
+
+import ast
+import importlib.metadata
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("components", "pipelines", "serving")
+MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+LOCK = (ROOT / "requirements.lock").read_text()
+
+#: Library -> pattern of the only modules that may import it.
+DOORS = {
+    "kfp": r"components/\w+/component\.py|pipelines/\w+\.py",
+    "mlflow": r"components/common/tracking(_store)?\.py|components/promote/(registry|pyfunc_model)\.py",
+    "kubernetes": r"components/deploy/\w+\.py|pipelines/cluster\.py",
+    "kserve": r"serving/\w+\.py|components/deploy/\w+\.py",
+    "minio": r"components/common/sources\.py|components/train/member_store\.py",
+    "tensorflow": r"components/train/\w+\.py|pipelines/doctor\.py",
+    "keras": r"components/train/\w+\.py",
+    "onnxruntime": r"components/promote/(bundle|pyfunc_model)\.py|serving/runtime\.py",
+    "onnx": r"components/promote/\w+\.py",
+    "matplotlib": r"components/evaluate/\w+\.py",
+    "jinja2": r"components/evaluate/\w+\.py",
+}
+
+
+def imports(path: Path, *, top_level_only: bool = False) -> set[str]:
+    """Dotted names that a module imports, anywhere in it or only at its top."""
+    tree = ast.parse(path.read_text())
+    nodes = tree.body if top_level_only else ast.walk(tree)
+    names = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("library", DOORS)
+def test_library_is_imported_only_by_its_doors(library):
+    users = [name_of(path) for path in MODULES if any(n.split(".")[0] == library for n in imports(path))]
+    strangers = [user for user in users if not re.fullmatch(DOORS[library], user)]
+    assert not strangers, f"{library} is imported by {strangers}"
+    assert users, f"nothing imports {library}: drop it, or this rule"
+
+
+def test_layers_point_one_way():
+    wrong = []
+    for path in MODULES:
+        room = name_of(path).split("/")
+        for name in imports(path):
+            target = name.split(".")
+            if target[0] not in PACKAGES:
+                continue
+            upward = room[0] == "components" and target[0] == "pipelines"
+            upward |= room[0] == "serving" and target[0] == "pipelines"
+            upward |= room[:2] == ["components", "common"] and target[0] == "components" and target[1:2] != ["common"]
+            if upward:
+                wrong.append(f"{name_of(path)} imports {name}")
+    assert not wrong
+
+
+def test_component_modules_import_only_kfp_and_the_image_at_their_top():
+    allowed = set(sys.stdlib_module_names) | {"kfp"}
+    for path in ROOT.glob("components/*/component.py"):
+        names = {n for n in imports(path, top_level_only=True) if not n.startswith("components.common.image")}
+        assert {n.split(".")[0] for n in names} <= allowed, name_of(path)
+
+
+def test_component_bodies_are_short():
+    for path in ROOT.glob("components/*/component.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef):
+                statements = [n for n in ast.walk(node) if isinstance(n, ast.stmt)]
+                assert len(statements) <= 12, f"{name_of(path)}: {node.name}"
+
+
+def test_no_module_postpones_annotations_or_pickles():
+    for path in MODULES:
+        names = imports(path)
+        assert not names & {"pickle", "cloudpickle", "joblib", "dill"}, name_of(path)
+        assert "from __future__ import annotations" not in path.read_text(), name_of(path)
+
+
+def test_package_files_of_components_are_empty():
+    for path in ROOT.glob("components/**/__init__.py"):
+        assert not path.read_text(), name_of(path)
+
+
+def test_tests_are_not_a_package():
+    assert not list((ROOT / "tests").rglob("__init__.py"))
+
+
+def test_top_level_is_what_the_design_says():
+    allowed = {"pipelines", "components", "serving", "infra", "tests", "pyproject.toml", "README.md", "Makefile"}
+    allowed |= {"LICENSE", "requirements.lock", "runs", "srs_response.egg-info"}
+    found = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
+    assert found <= allowed
+
+
+def test_lock_has_hashes_and_no_address():
+    assert not re.search(r"https?://|--index|--extra-index|--find-links", LOCK)
+    entries = re.findall(r"^([a-z0-9][a-z0-9._-]*)==\S+.*\\$", LOCK, re.MULTILINE)
+    assert len(entries) == len(re.findall(r"==", LOCK)) - len(re.findall(r";.*==", LOCK))
+    assert len(entries) > 100
+
+
+def test_no_locked_distribution_takes_our_names():
+    locked = {m.lower() for m in re.findall(r"^([A-Za-z0-9][\w.-]*)==", LOCK, re.MULTILINE)}
+    taken = []
+    for name in sorted(locked):
+        try:
+            files = importlib.metadata.files(name) or []
+        except importlib.metadata.PackageNotFoundError:
+            continue  # a platform or Python that is not this one
+        taken += [f"{name}: {file}" for file in files if file.parts[0] in (*PACKAGES, *(f"{p}.py" for p in PACKAGES))]
+    assert not taken
