@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from components.common.sources import open_cohort
 from rich.console import Console
+from rich.text import Text
 
 from components.common.artifacts import Dataset, Evaluation, Members, Promotion, Splits, read_json
 from components.common.settings import resolve_parameters
+from components.common.sources import open_cohort
 from pipelines import phantom, srs_response
 from pipelines.display import ConsoleDisplay
 from pipelines.local import Home, Run, run_pipeline
@@ -100,7 +101,8 @@ class Session:
         from components.evaluate.report import terminal_tables
 
         run = Run.read(outcome.run)
-        self.console.print(terminal_tables(Evaluation.read(run.path("evaluation")), Dataset.read(run.path("dataset"))))
+        tables = terminal_tables(Evaluation.read(run.path("evaluation")), Dataset.read(run.path("dataset")))
+        self.console.print(Text(tables), soft_wrap=True)
         if not outcome.preprocessed:
             self.console.print("crops: taken from the cache, the cohort is unchanged")
         if outcome.reused:
@@ -116,7 +118,9 @@ class Session:
         from components.promote import registry
 
         os.environ["MLFLOW_TRACKING_URI"] = self.home.mlflow_uri
-        return registry.download(model_name, version, self.home.path / "served")
+        champion = registry.champion(model_name) if version == "champion" else None
+        number = champion.version if champion else version
+        return registry.download(model_name, number, self.home.path / "served" / number), number
 
 
 def outcome_of(run: Run) -> Outcome:

@@ -1,0 +1,158 @@
+"""Objects read by name: what a source is, and the two that need no disk and no server, a mapping and a zip.
+
+Names are relative to the source's root, with forward slashes. Messages never hold a name of an object, since
+folders are often called by patients.
+"""
+
+import dataclasses
+import io
+import lzma
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from components.common.errors import InputError
+
+#: A zip of one patient's planning CT has a few hundred files; more than this is not one.
+ZIP_MAX_ENTRIES = 20_000
+#: Unpacked size of a zip above which it is refused, bytes.
+ZIP_MAX_BYTES = 4 * 2**30
+#: Unpacked to packed size above which a zip is a bomb: air and padding compress well, but not like this.
+ZIP_MAX_RATIO = 200
+#: Packed bytes below which the ratio says nothing.
+ZIP_MIN_PACKED = 2**16
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class Entry:
+    """One object: its name, size in bytes, and a stamp that changes when its content does (ETag, mtime, CRC)."""
+
+    name: str
+    size: int
+    stamp: str
+
+
+class Source(Protocol):
+    """Objects that can be listed below a folder-like prefix and read whole or from the start."""
+
+    def list(self, prefix: str) -> list[Entry]:
+        """All objects below ``prefix`` ("" is the root), sorted by name; none is no error."""
+
+    def read(self, name: str) -> bytes:
+        """The whole object."""
+
+    def read_head(self, name: str, size: int) -> bytes:
+        """The first ``size`` bytes, fewer where the object is shorter."""
+
+
+class MemorySource:
+    """Objects given as name -> bytes."""
+
+    def __init__(self, objects: Mapping[str, bytes]) -> None:
+        self._objects = {clean_name(name): data for name, data in objects.items()}
+
+    def list(self, prefix: str) -> list[Entry]:
+        """All objects below ``prefix``."""
+        return sorted(Entry(n, len(d), f"{zlib.crc32(d):08x}") for n, d in self._objects.items() if _below(n, prefix))
+
+    def read(self, name: str) -> bytes:
+        """The whole object."""
+        with missing_in_words():
+            return self._objects[clean_name(name)]
+
+    def read_head(self, name: str, size: int) -> bytes:
+        """The first ``size`` bytes."""
+        return self.read(name)[:size]
+
+
+class ZipSource:
+    """Files in a zip, read where they lie: nothing is unpacked to disk.
+
+    Raises
+    ------
+    InputError
+        ``ZIP_DAMAGED``, ``ZIP_ENCRYPTED``, ``ZIP_TOO_LARGE`` (entries, bytes or ratio), ``PATH_OUTSIDE`` (absolute
+        names, ``..``, backslashes, drive letters), ``ZIP_DUPLICATE`` (one name twice).
+    """
+
+    def __init__(
+        self, data: Path | str | bytes, *, max_entries: int = ZIP_MAX_ENTRIES, max_bytes: int = ZIP_MAX_BYTES
+    ) -> None:
+        with _zip_errors(), missing_in_words():
+            self._zip = zipfile.ZipFile(io.BytesIO(data) if isinstance(data, bytes) else data)
+        infos = [info for info in self._zip.infolist() if not info.is_dir()]
+        _refuse_bomb(infos, max_entries, max_bytes)
+        self._infos = {clean_name(info.filename): info for info in infos}
+        if len(self._infos) != len(infos):
+            raise InputError("ZIP_DUPLICATE", "the zip holds one name twice")
+        if any(info.flag_bits & 1 for info in infos):
+            raise InputError("ZIP_ENCRYPTED", "the zip is encrypted", "Give it without a password.")
+
+    def list(self, prefix: str) -> list[Entry]:
+        """All files below ``prefix``."""
+        chosen = ((name, info) for name, info in self._infos.items() if _below(name, prefix))
+        return sorted(Entry(name, info.file_size, f"{info.CRC:08x}") for name, info in chosen)
+
+    def read(self, name: str) -> bytes:
+        """The whole file."""
+        with _zip_errors(), missing_in_words():
+            return self._zip.read(self._infos[clean_name(name)])
+
+    def read_head(self, name: str, size: int) -> bytes:
+        """The first ``size`` bytes."""
+        with _zip_errors(), missing_in_words(), self._zip.open(self._infos[clean_name(name)]) as file:
+            return file.read(size)
+
+
+def clean_name(name: str) -> str:
+    """A name without leading ``./`` or trailing ``/``; ``PATH_OUTSIDE`` where it would leave its root."""
+    parts = PurePosixPath(name.strip()).parts
+    if ".." in parts or "\\" in name or "\0" in name or name.startswith("/") or ":" in name[1:2]:
+        raise InputError("PATH_OUTSIDE", "a name in the source leaves its folder", "Use names below the source only.")
+    return "/".join(parts)
+
+
+def _below(name: str, prefix: str) -> bool:
+    prefix = clean_name(prefix)
+    return not prefix or name.startswith(f"{prefix}/")
+
+
+def _refuse_bomb(infos: list[zipfile.ZipInfo], max_entries: int, max_bytes: int) -> None:
+    unpacked = sum(info.file_size for info in infos)
+    packed = sum(info.compress_size for info in infos)
+    if len(infos) > max_entries:
+        raise InputError("ZIP_TOO_LARGE", f"the zip holds more than {max_entries} files")
+    if unpacked > max_bytes or unpacked > ZIP_MAX_RATIO * max(packed, ZIP_MIN_PACKED):
+        raise InputError("ZIP_TOO_LARGE", "the zip unpacks to more than is allowed")
+
+
+@contextmanager
+def _zip_errors() -> Iterator[None]:
+    try:
+        yield
+    except (
+        zipfile.BadZipFile,
+        EOFError,
+        RuntimeError,
+        ValueError,
+        struct.error,
+        lzma.LZMAError,
+        zlib.error,
+        OSError,
+    ) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise InputError("ZIP_DAMAGED", "the zip cannot be read", "Make it anew.") from None
+
+
+@contextmanager
+def missing_in_words() -> Iterator[None]:
+    """Words for an object that is not there."""
+    try:
+        yield
+    except (KeyError, FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise InputError("OBJECT_MISSING", "a file that was asked for is not there") from None

@@ -1,0 +1,249 @@
+"""Where a cohort lies: a folder, a zip, a mapping in memory, or a bucket; read by name, never changed.
+
+Messages never hold a name of an object, since folders are often called by patients.
+"""
+
+import csv
+import dataclasses
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import certifi
+import minio
+import urllib3
+
+from components.common.artifacts import digest_of
+from components.common.errors import InputError, StorageError
+from components.common.objects import Entry, MemorySource, Source, ZipSource, clean_name, missing_in_words
+
+__all__ = [
+    "Entry", "FolderSource", "MemorySource", "S3Source", "Source", "ZipSource", "fingerprint", "locate", "open_cohort",
+    "open_source", "s3_client", "upload_folder",
+]  # fmt: skip
+
+TABLE_NAME = "cohort.csv"
+#: Seconds to reach an S3 server, and to wait for its next bytes.
+S3_CONNECT_SECONDS, S3_READ_SECONDS = 5.0, 60.0
+
+
+class FolderSource:
+    """Files below a local folder."""
+
+    def __init__(self, path: Path | str) -> None:
+        self._root = Path(path)
+
+    def list(self, prefix: str) -> list[Entry]:
+        """All files below ``prefix``."""
+        with _storage_errors():
+            return sorted(self._walk(self._root / clean_name(prefix)))
+
+    def _walk(self, top: Path) -> Iterator[Entry]:
+        for folder, _, files in os.walk(top):
+            for path in (Path(folder, name) for name in files):
+                if path.is_file():
+                    stat = path.stat()
+                    yield Entry(path.relative_to(self._root).as_posix(), stat.st_size, str(stat.st_mtime_ns))
+
+    def read(self, name: str) -> bytes:
+        """The whole file."""
+        with _storage_errors(), missing_in_words():
+            return (self._root / clean_name(name)).read_bytes()
+
+    def read_head(self, name: str, size: int) -> bytes:
+        """The first ``size`` bytes."""
+        with _storage_errors(), missing_in_words(), (self._root / clean_name(name)).open("rb") as file:
+            return file.read(size)
+
+
+class S3Source:
+    """Objects below a prefix of a bucket.
+
+    Parameters
+    ----------
+    bucket, prefix
+        Where; names are relative to the prefix.
+    client
+        A ``minio.Minio``; by default one made from S3_ENDPOINT or AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID,
+        AWS_SECRET_ACCESS_KEY and, where set, AWS_SESSION_TOKEN and AWS_REGION.
+    """
+
+    def __init__(self, bucket: str, prefix: str = "", client: Any = None) -> None:
+        self._bucket = bucket
+        self._root = f"{clean_name(prefix)}/".lstrip("/")
+        self._client = client or s3_client()
+
+    def list(self, prefix: str) -> list[Entry]:
+        """All objects below ``prefix``."""
+        below = self._root + f"{clean_name(prefix)}/".lstrip("/")
+        with _storage_errors():
+            objects = self._client.list_objects(self._bucket, prefix=below, recursive=True)
+            names = [(o.object_name.removeprefix(self._root), o) for o in objects if not o.is_dir]
+            return sorted(Entry(name, int(o.size), str(o.etag)) for name, o in names)
+
+    def read(self, name: str) -> bytes:
+        """The whole object."""
+        return self._get(name)
+
+    def read_head(self, name: str, size: int) -> bytes:
+        """The first ``size`` bytes, by a ranged request."""
+        return self._get(name, length=size)
+
+    def _get(self, name: str, **span: int) -> bytes:
+        with _storage_errors():
+            answer = self._client.get_object(self._bucket, self._root + clean_name(name), **span)
+            try:
+                return bytes(answer.read())
+            finally:
+                answer.close()
+                answer.release_conn()
+
+
+def s3_client() -> Any:
+    """A ``minio.Minio`` from the environment; ``S3_SETTINGS`` where something is not set."""
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    endpoint = os.environ.get("S3_ENDPOINT") or os.environ.get("AWS_ENDPOINT_URL", "")
+    missing = [name for name in names if not os.environ.get(name)] + ([] if endpoint else ["S3_ENDPOINT"])
+    if missing:
+        raise InputError("S3_SETTINGS", f"S3 needs the environment variables {', '.join(missing)}")
+    parts = urlsplit(endpoint if "://" in endpoint else f"https://{endpoint}")
+    pool = urllib3.PoolManager(
+        timeout=urllib3.Timeout(connect=S3_CONNECT_SECONDS, read=S3_READ_SECONDS),
+        maxsize=16,
+        cert_reqs="CERT_REQUIRED",
+        ca_certs=os.environ.get("SSL_CERT_FILE") or certifi.where(),
+        retries=urllib3.Retry(total=3, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504]),
+    )
+    return minio.Minio(
+        parts.netloc,
+        access_key=os.environ[names[0]],
+        secret_key=os.environ[names[1]],
+        session_token=os.environ.get("AWS_SESSION_TOKEN"),
+        secure=parts.scheme == "https",
+        region=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"),
+        http_client=pool,
+    )
+
+
+def open_source(uri: str) -> Source:
+    """The source at a folder, a ``.zip`` file, or ``s3://bucket/prefix``.
+
+    Raises
+    ------
+    InputError
+        ``SOURCE_MISSING`` or ``SOURCE_UNKNOWN``.
+    """
+    if uri.startswith("s3://"):
+        parts = urlsplit(uri)
+        return S3Source(parts.netloc, parts.path.strip("/"))
+    path = Path(uri.removeprefix("file://"))
+    if "://" in uri and not uri.startswith("file://"):
+        raise InputError("SOURCE_UNKNOWN", "only folders, .zip files and s3:// can be read")
+    if path.is_dir():
+        return FolderSource(path)
+    if path.is_file():
+        if path.suffix.lower() == ".zip":
+            return ZipSource(path)
+        raise InputError("SOURCE_UNKNOWN", "this is a file, but not a .zip", "Give the folder that holds it.")
+    raise InputError("SOURCE_MISSING", "there is no such folder or .zip file")
+
+
+def open_cohort(cohort_uri: str) -> tuple[Source, str]:
+    """The source of a cohort and the name of its table in it.
+
+    Parameters
+    ----------
+    cohort_uri
+        A ``.csv`` file (path or ``s3://...``), or a folder, zip or prefix that holds ``cohort.csv``.
+
+    Raises
+    ------
+    InputError
+        ``COHORT_MISSING``.
+    """
+    root, name = cohort_uri.rstrip("/"), TABLE_NAME
+    if root.lower().endswith(".csv"):
+        root, _, name = root.rpartition("/")
+        root = root or ("/" if cohort_uri.startswith("/") else ".")
+    try:
+        source = open_source(root)
+        found = any(entry.name == name for entry in _beside(source, name))
+    except InputError as error:
+        if error.code != "SOURCE_MISSING":
+            raise
+        found = False
+    if not found:
+        hint = f"Give the table's .csv file, or the folder or s3:// prefix that holds {TABLE_NAME}."
+        raise InputError("COHORT_MISSING", "there is no cohort table at the place given", hint)
+    return source, name
+
+
+def _beside(source: Source, name: str) -> list[Entry]:
+    """The entry of one name, without walking the whole source."""
+    try:
+        return [Entry(name, len(source.read_head(name, 1)), "")]
+    except InputError:
+        return []
+
+
+def locate(source: Source, dicom: str) -> tuple[Source, str]:
+    """Where a row's ``dicom`` lies: below the table's own source, or elsewhere by an absolute path or URI."""
+    if "://" in dicom or dicom.startswith("/"):
+        return open_source(dicom), ""
+    return source, clean_name(dicom)
+
+
+def fingerprint(cohort_uri: str) -> str:
+    """Digest of the table's bytes and of name, size and stamp of all objects that its ``dicom`` column names."""
+    source, name = open_cohort(cohort_uri)
+    data = source.read(name)
+    rows = csv.DictReader(io.StringIO(data.decode("utf-8-sig", errors="replace")))
+    places = sorted({(row.get("dicom") or "").strip() for row in rows} - {""})
+    objects = {}
+    for place in places:
+        try:
+            where, prefix = locate(source, place)
+            objects[place] = [dataclasses.astuple(entry) for entry in where.list(prefix)]
+        except InputError as error:
+            objects[place] = [(error.code, 0, "")]
+    return digest_of({"table": data.hex(), "objects": objects})
+
+
+def upload_folder(folder: Path, uri: str) -> None:
+    """Puts every file below ``folder`` to ``s3://bucket/prefix``, by its name in the folder; makes the bucket.
+
+    Raises
+    ------
+    StorageError
+        ``S3_REFUSED`` or ``S3_UNREACHABLE``.
+    """
+    parts = urlsplit(uri)
+    prefix = f"{clean_name(parts.path.strip('/'))}/".lstrip("/")
+    client = s3_client()
+    with _storage_errors():
+        if not client.bucket_exists(parts.netloc):
+            client.make_bucket(parts.netloc)
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            client.fput_object(parts.netloc, prefix + path.relative_to(folder).as_posix(), str(path))
+
+
+@contextmanager
+def _storage_errors() -> Iterator[None]:
+    """Words for what a disk or an S3 server answers; their own texts hold names of objects."""
+    try:
+        yield
+    except minio.error.S3Error as error:
+        if error.code in ("NoSuchKey", "NoSuchBucket"):
+            raise InputError("OBJECT_MISSING", f"the S3 server answers {error.code}") from None
+        raise StorageError("S3_REFUSED", f"the S3 server answers {error.code}", "Check keys and rights.") from None
+    except (minio.error.MinioException, urllib3.exceptions.HTTPError) as error:
+        hint = "Check S3_ENDPOINT and that the server runs; what was done is kept."
+        raise StorageError("S3_UNREACHABLE", f"the S3 server does not answer ({type(error).__name__})", hint) from None
+    except (KeyError, FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise
+    except OSError as error:
+        raise StorageError("STORAGE_UNREADABLE", f"a file could not be read ({error.strerror})") from None

@@ -1,0 +1,245 @@
+"""The only door to MLflow tracking: one tree of runs per pipeline run.
+
+A parent, one run per ensemble, one run per member. Every call finds what an earlier attempt already made by
+its tags, and stamps metrics with the start of their run, so that a retried task doubles neither runs nor points.
+"""
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+from mlflow.entities import Metric, Run
+
+from components.common import tracking_store as store
+from components.common.artifacts import Dataset, Evaluation, Member, Splits, member_id
+from components.common.settings import StudySettings
+from components.common.tracking_store import PackProgress, client, flatten, prepare_store, told, tracking_uri
+
+__all__ = [
+    "ATTEMPT",
+    "PackProgress",
+    "client",
+    "close_tree",
+    "find_tree",
+    "flatten",
+    "log_evaluation",
+    "log_members",
+    "member_runs",
+    "note_failure",
+    "open_tree",
+    "prepare_store",
+    "tracking_uri",
+]
+
+#: Tag that tells one pipeline run's tree from all others; the caller gives its value.
+ATTEMPT = "srs.attempt"
+#: Tag with the reason why a run failed.
+FAILURE = "srs.failure"
+#: Characters kept of it; MLflow refuses tags above 8000.
+LONGEST_REASON = 5000
+#: Files of an evaluation's folder that the parent run shows.
+SHOWN_SUFFIXES = (".html", ".md", ".csv", ".json")
+#: Columns of Table III that say which row it is.
+MEMBER_COLUMNS = ("group", "index", "member", "network")
+
+
+@told
+def open_tree(
+    experiment: str,
+    settings: StudySettings,
+    dataset: Dataset,
+    splits: Splits,
+    *,
+    attempt: str,
+    run_name: str = "",
+    tags: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Finds or makes the parent run and one run per group; returns what ``Splits.tracking`` holds.
+
+    Where KFP's MLflow plugin gives tasks its run (``MLFLOW_RUN_ID``), the parent becomes that run's child, in its
+    experiment, and writes nothing to it.
+
+    Parameters
+    ----------
+    experiment
+        Name of the MLflow experiment; made where there is none.
+    settings
+        Logged as params ``srs.<step>.<name>``.
+    dataset
+        Logged as the parent's input: schema, size and digest.
+    splits
+        Says which groups there are.
+    attempt
+        An id of this pipeline run that a retry repeats, e.g. KFP's.
+    run_name
+        Name of the parent run; by default made of study and seed.
+    tags
+        More tags of the parent.
+    """
+    prepare_store()
+    with store.store_lock("tree"):
+        outer = os.environ.get("MLFLOW_RUN_ID")
+        experiment_id = client().get_run(outer).info.experiment_id if outer else store.experiment_id(experiment)
+        name = run_name or f"{settings.study} seed {settings.seed}"
+        joined = {"mlflow.parentRunId": outer} if outer else {}
+        parent = store.find_or_create(experiment_id, name, _parent_key(attempt), joined)
+        _describe(parent, settings, dataset, splits, tags or {})
+        groups = {group: _open_group(parent, group, splits) for group in splits.groups}
+    return {"experiment_id": experiment_id, "parent": parent.info.run_id, "groups": groups}
+
+
+def _describe(parent: Run, settings: StudySettings, dataset: Dataset, splits: Splits, tags: Mapping[str, str]) -> None:
+    facts = {
+        "srs.dataset_digest": dataset.digest,
+        "srs.split_digest": splits.digest,
+        "srs.synthetic": str(dataset.synthetic).lower(),
+        "srs.split_unit": splits.unit,
+        "srs.shared_patients": splits.shared_patients,
+    }
+    params = {f"srs.{name}": value for name, value in flatten(dataclasses.asdict(settings)).items()}
+    store.log(parent, [], params, {**tags, **facts})
+    client().log_inputs(parent.info.run_id, [store.cohort_input(settings.study, dataset)])
+
+
+def _open_group(parent: Run, group: str, splits: Splits) -> str:
+    key = {"srs.parent": parent.info.run_id, "srs.role": "ensemble", "srs.group": group}
+    nested = {"mlflow.parentRunId": parent.info.run_id}
+    run = store.find_or_create(parent.info.experiment_id, f"ensemble {group}", key, nested)
+    members = splits.of_group(group)
+    sizes = {"srs.members": len(members), "srs.evaluation_tumours": len(members[0].evaluation)}
+    store.log(run, [], sizes, {"srs.split_digest": splits.digest})
+    return str(run.info.run_id)
+
+
+@told
+def log_members(tracking: Mapping[str, Any], members: Sequence[Member], dataset: Dataset) -> dict[str, str]:
+    """Finds or makes each member's run, logs its whole history in one batch and ends it; member's name to run id."""
+    return {member.id: _log_member(tracking, member, dataset) for member in members}
+
+
+def _log_member(tracking: Mapping[str, Any], member: Member, dataset: Dataset) -> str:
+    facts, split = member.facts, member.split
+    key = {"srs.parent": tracking["parent"], "srs.role": "member", "srs.member": member.id}
+    nested = {"mlflow.parentRunId": tracking["groups"][split.group], "srs.group": split.group}
+    start_ms = store.now_ms() - (0 if facts["reused"] else int(1000 * facts["seconds"]))
+    run = store.find_or_create(tracking["experiment_id"], f"member {member.id}", key, nested, start_ms)
+    if run.data.tags.get("srs.logged") != facts["key"]:
+        params = {"srs.seed": facts["seed"], "srs.index": split.index, "srs.split_digest": split.digest}
+        params |= {
+            f"srs.{role}_tumours": len(getattr(split, role)) for role in ("training", "validation", "evaluation")
+        }
+        tags = {f"srs.{name}": str(facts[name]).lower() for name in ("restarts", "flagged", "determinism")}
+        tags |= {"srs.dataset_digest": dataset.digest, "srs.logged": facts["key"]}
+        tags |= {"reused_from": facts["key"]} if facts["reused"] else {}
+        figures = {name: facts[name] for name in ("restarts", "accepted_step", "seconds")}
+        figures["accepted_validation_accuracy"] = facts["validation_accuracy"]
+        store.log(run, [*_history(member.history, run), *store.points(figures, run)], params, tags)
+    if run.info.status == "RUNNING":
+        client().set_terminated(run.info.run_id, "FINISHED")
+    return str(run.info.run_id)
+
+
+def _history(history: pd.DataFrame, run: Run) -> list[Metric]:
+    """A member's looks at its validation set; the steps count on where a restart begins anew."""
+    ends = history.groupby("attempt", sort=False).step.max()
+    begins = dict(zip(ends.index, ends.cumsum() - ends, strict=True))
+    rows = history.assign(step=history.step + history.attempt.map(begins)).to_dict("records")
+    return [point for row in rows for point in store.points(row, run, int(row.pop("step")))]
+
+
+@told
+def log_evaluation(tracking: Mapping[str, Any], evaluation: Evaluation, folder: Path) -> None:
+    """Logs the figures of parent, ensembles and members, and the report's files to the parent.
+
+    Parameters
+    ----------
+    tracking
+        From ``open_tree``.
+    evaluation
+        What lies in ``metrics`` under ``groups`` goes to the ensemble's run, the rest to the parent. A row of
+        ``table_iii`` goes to the member that it names, or to its ensemble.
+    folder
+        The evaluation's folder: its pages and tables become artifacts under ``evaluation/``.
+    """
+    metrics = dict(evaluation.metrics)
+    for group, figures in metrics.pop("groups", {}).items():
+        _log_figures(tracking["groups"][group], figures)
+    runs = member_runs(tracking)
+    for row in evaluation.table_iii.to_dict("records"):
+        run_id = runs.get(_member_of(row))
+        if run_id is not None:
+            _log_figures(run_id, {"evaluation": {k: v for k, v in row.items() if k not in MEMBER_COLUMNS}})
+    _log_figures(tracking["parent"], metrics, {"srs.evaluation_digest": evaluation.digest})
+    for path in sorted(folder.iterdir()):
+        if path.suffix in SHOWN_SUFFIXES and path.name != "layout.json":
+            client().log_artifact(tracking["parent"], str(path), "evaluation")
+
+
+def _member_of(row: Mapping[Any, Any]) -> str:
+    """The member that a row of Table III is about, by its number or name; "" for an ensemble's row."""
+    for column in ("index", "network", "member"):
+        value = str(row.get(column, "")).removesuffix(".0")
+        if value:
+            return member_id(str(row["group"]), int(value)) if value.isdigit() else value
+    return ""
+
+
+def _log_figures(run_id: str, figures: Mapping[Any, Any], tags: Mapping[str, str] | None = None) -> None:
+    run = client().get_run(run_id)
+    store.log(run, store.points(flatten(figures, "/"), run), {}, tags or {})
+
+
+def member_runs(tracking: Mapping[str, Any]) -> dict[str, str]:
+    """Run id of every member that was logged, by the member's name."""
+    tagged = {run.info.run_id: run.data.tags.get("srs.member") for run in _children(tracking)}
+    return {member: run_id for run_id, member in tagged.items() if member}
+
+
+@told
+def close_tree(tracking: Mapping[str, Any], status: Literal["FINISHED", "FAILED"], reason: str = "") -> None:
+    """Ends every run of the tree that is still open; where ``status`` is FAILED each is tagged with the reason.
+
+    A reason that a step noted itself stays: it knows better than the pipeline.
+    """
+    for run in [*_children(tracking), client().get_run(tracking["parent"])]:
+        if run.info.status == "RUNNING":
+            if status == "FAILED":
+                _note_failure(run, reason)
+            client().set_terminated(run.info.run_id, status)
+
+
+@told
+def note_failure(tracking: Mapping[str, Any], reason: str) -> None:
+    """Tags the parent with the reason of a failed step; the run stays open, since a retry may mend it."""
+    _note_failure(client().get_run(tracking["parent"]), reason)
+
+
+def _note_failure(run: Run, reason: str) -> None:
+    if FAILURE not in run.data.tags:
+        client().set_tag(run.info.run_id, FAILURE, reason[:LONGEST_REASON])
+
+
+@told
+def find_tree(experiment: str, attempt: str) -> dict[str, Any] | None:
+    """The tree of an attempt, for the exit handler, which has no artifact of the run; None where none was opened."""
+    outer = os.environ.get("MLFLOW_RUN_ID")
+    home = client().get_run(outer).info if outer else client().get_experiment_by_name(experiment)
+    run = store.find([home.experiment_id], _parent_key(attempt)) if home else None
+    if run is None:
+        return None
+    tracking = {"experiment_id": run.info.experiment_id, "parent": run.info.run_id}
+    ensembles = [child for child in _children(tracking) if child.data.tags["srs.role"] == "ensemble"]
+    groups = {child.data.tags["srs.group"]: child.info.run_id for child in ensembles}
+    return {**tracking, "groups": dict(sorted(groups.items()))}
+
+
+def _parent_key(attempt: str) -> dict[str, str]:
+    return {ATTEMPT: attempt, "srs.role": "parent"}
+
+
+def _children(tracking: Mapping[str, Any]) -> list[Run]:
+    """Ensembles' and members' runs, newest first."""
+    return store.find_all(tracking["experiment_id"], {"srs.parent": tracking["parent"]})

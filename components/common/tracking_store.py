@@ -1,0 +1,245 @@
+"""The MLflow store behind ``tracking``: its address, its client, finding and writing runs by explicit id.
+
+No active run and nothing global: a step may run beside others of the same pipeline in one process.
+"""
+
+import contextlib
+import fcntl
+import functools
+import math
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import mlflow.data
+from mlflow import MlflowClient
+from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.entities import Dataset as LoggedDataset
+from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run, RunTag, ViewType
+from mlflow.exceptions import MlflowException
+
+from components.common.artifacts import Dataset, safe_name
+from components.common.errors import InputError, RegistryError
+
+#: MLflow refuses batches above 1000 metrics, 100 params, 100 tags or 1000 of all.
+METRICS_PER_BATCH = 800
+#: Registering and promoting on a server is over in seconds; whoever holds its lease for longer has died.
+LEASE_S = 60.0
+#: Longest dataset digest that MLflow stores.
+DATASET_DIGEST_LENGTH = 36
+#: A pack answers to MLflow at most this often while it trains.
+PROGRESS_INTERVAL_S = 10.0
+#: Characters kept of a pack's note.
+LONGEST_NOTE = 200
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def tracking_uri() -> str:
+    """The store's URI from ``MLFLOW_TRACKING_URI``; ``TRACKING_URI`` where it is unset, relative or a folder.
+
+    MLflow's own default is a file relative to the current directory, which every step would have of its own.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    scheme, _, rest = uri.partition("://")
+    absolute = rest.startswith("//") if scheme.startswith("sqlite") else bool(rest)
+    if not absolute or scheme == "file":
+        hint = "Set MLFLOW_TRACKING_URI to a server, e.g. https://mlflow.example, or to sqlite:////absolute/mlflow.db."
+        raise InputError("TRACKING_URI", "MLFLOW_TRACKING_URI is not set to an absolute address", hint)
+    return uri
+
+
+def client() -> MlflowClient:
+    """A client of the store and of its registry."""
+    return MlflowClient(tracking_uri=tracking_uri(), registry_uri=tracking_uri())
+
+
+def store_folder() -> Path | None:
+    """The folder of a SQLite store; None for a server."""
+    uri = tracking_uri()
+    return Path(uri.partition("://")[2][1:]).parent if uri.startswith("sqlite") else None
+
+
+def told(function: Callable[P, R]) -> Callable[P, R]:
+    """``function`` with MLflow's exceptions as ``RegistryError``: their texts may hold addresses and values."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except MlflowException as error:
+            what = function.__name__.replace("_", " ")
+            hint = "Is the server of MLFLOW_TRACKING_URI up, and of the version in requirements.lock?"
+            raise RegistryError("MLFLOW_REFUSED", f"MLflow could not {what}: {error.error_code}", hint) from error
+
+    return call
+
+
+@contextlib.contextmanager
+def store_lock(name: str) -> Iterator[None]:
+    """Holds a lock file beside a SQLite store, against other processes of this machine; nothing for a server."""
+    folder = store_folder()
+    if folder is None:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f".{name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@told
+def prepare_store() -> None:
+    """Makes the store's tables: several processes that touch a new SQLite store together break its migrations."""
+    with store_lock("prepare"):
+        client().search_experiments(max_results=1)
+        client().search_registered_models(max_results=1)
+
+
+@contextlib.contextmanager
+def exclusive(name: str) -> Iterator[None]:
+    """One writer of a registered model's versions and aliases at a time: a lock file by SQLite, on a server a lease.
+
+    The lease is a registered model of a name that only one can make; one that outlived ``LEASE_S`` is removed.
+    """
+    prepare_store()
+    if store_folder() is not None:
+        with store_lock(safe_name(name)):
+            yield
+        return
+    lease, holder = f"{name}.lease", f"{os.getpid()}-{uuid.uuid4().hex}"
+    _take(lease, holder)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(MlflowException):
+            if client().get_registered_model(lease).tags.get("holder") == holder:
+                client().delete_registered_model(lease)
+
+
+def _take(lease: str, holder: str) -> None:
+    deadline = time.monotonic() + 2 * LEASE_S
+    while time.monotonic() < deadline:
+        tags = {"holder": holder, "until_ms": str(now_ms() + int(1000 * LEASE_S))}
+        with contextlib.suppress(MlflowException):
+            client().create_registered_model(lease, tags, "Held while a version is registered or promoted.")
+            return
+        with contextlib.suppress(MlflowException):  # it was given back just now
+            if int(client().get_registered_model(lease).tags.get("until_ms", "0")) < now_ms():
+                client().delete_registered_model(lease)
+        time.sleep(0.2)
+    raise RegistryError("REGISTRY_BUSY", "another promotion did not end in time", "Try again in a minute.")
+
+
+def experiment_id(name: str) -> str:
+    """Finds or makes an experiment; beside a SQLite store its artifacts lie, not under the current directory."""
+    mlflow_client, folder = client(), store_folder()
+    found = mlflow_client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    location = None if folder is None else (folder / "artifacts").as_uri()
+    try:
+        return str(mlflow_client.create_experiment(name, artifact_location=location))
+    except MlflowException:  # another process was faster
+        return str(mlflow_client.get_experiment_by_name(name).experiment_id)
+
+
+def find_or_create(
+    experiment: str, name: str, key: Mapping[str, str], tags: Mapping[str, str], start_ms: int | None = None
+) -> Run:
+    """The oldest run with the tags ``key``, or a new one that also has ``tags``."""
+    found = find([experiment], key)
+    return found or client().create_run(experiment, start_ms, {**tags, **key}, name)
+
+
+def find(experiments: list[str], key: Mapping[str, str]) -> Run | None:
+    """The oldest run with the tags ``key``."""
+    runs = client().search_runs(experiments, where(key), ViewType.ACTIVE_ONLY, 1, ["attributes.start_time ASC"])
+    return runs[0] if runs else None
+
+
+def find_all(experiment: str, key: Mapping[str, str]) -> list[Run]:
+    """All runs with the tags ``key``, however many pages they fill."""
+    runs: list[Run] = []
+    token: str | None = None
+    while True:
+        page = client().search_runs([experiment], where(key), ViewType.ACTIVE_ONLY, page_token=token)
+        runs += page
+        token = page.token
+        if not token:
+            return runs
+
+
+def where(key: Mapping[str, str]) -> str:
+    """MLflow's filter for tags."""
+    return " AND ".join(f"tags.`{name}` = '{value}'" for name, value in key.items())
+
+
+def flatten(values: Mapping[Any, Any], separator: str = ".", prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, keys joined: ``{"train": {"seed": 1}}`` gives ``{"train.seed": 1}``."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, separator, f"{prefix}{key}{separator}")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def finite(values: Mapping[Any, Any]) -> dict[str, float]:
+    """The finite numbers among ``values``."""
+    numbers = {str(k): float(v) for k, v in values.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+    return {key: value for key, value in numbers.items() if math.isfinite(value)}
+
+
+def points(values: Mapping[Any, Any], run: Run, step: int = 0) -> list[Metric]:
+    """Finite numbers as metrics at the run's start: MLflow keeps a point of the same time, step and value once."""
+    return [Metric(key, value, run.info.start_time, step) for key, value in finite(values).items()]
+
+
+def log(run: Run, metrics: Sequence[Metric], params: Mapping[str, Any], tags: Mapping[str, Any]) -> None:
+    """Logs metrics in as few batches as MLflow allows, then params and ``tags``, since a tag may say all is logged."""
+    *early, last = [metrics[i : i + METRICS_PER_BATCH] for i in range(0, len(metrics), METRICS_PER_BATCH)] or [()]
+    for chunk in early:
+        client().log_batch(run.info.run_id, metrics=chunk)
+    named = [Param(key, str(value)) for key, value in params.items()]
+    client().log_batch(run.info.run_id, last, named, [RunTag(k, str(v)) for k, v in tags.items()])
+
+
+def cohort_input(study: str, dataset: Dataset) -> DatasetInput:
+    """The tumour table as a run's input: MLflow keeps schema, size and digest, and the table has pseudonyms only."""
+    whole = dataset.tumours.select_dtypes("integer").columns
+    table = dataset.tumours.astype(dict.fromkeys(whole, float))  # MLflow warns of integers, which cannot be missing
+    source = CodeDatasetSource({"srs.dataset_digest": dataset.digest})
+    logged = mlflow.data.from_pandas(table, source, "label", study, dataset.digest[:DATASET_DIGEST_LENGTH])
+    return DatasetInput(LoggedDataset.from_dictionary(logged.to_dict()), [InputTag("mlflow.data.context", "training")])
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970, as MLflow counts time."""
+    return int(time.time() * 1000)
+
+
+class PackProgress:
+    """Tells the parent run how far a pack of members is: at most every ``PROGRESS_INTERVAL_S`` seconds, and at its end.
+
+    A store that does not answer just now must not end a training that runs: such a point is left out.
+    """
+
+    def __init__(self, tracking: Mapping[str, Any], pack: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._run_id = str(tracking["parent"])
+        self._name, self._clock, self._next = f"pack/{safe_name(pack)}", clock, -math.inf
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """Logs ``members_done``, and the note as a tag."""
+        if self._clock() < self._next and done < total:
+            return
+        self._next = self._clock() + PROGRESS_INTERVAL_S
+        point = Metric(f"{self._name}/members_done", float(done), now_ms(), done)
+        tag = RunTag(f"srs.{self._name}", f"{done} of {total} members. {note}"[:LONGEST_NOTE])
+        with contextlib.suppress(MlflowException):
+            client().log_batch(self._run_id, [point], tags=[tag])

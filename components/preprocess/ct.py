@@ -1,0 +1,252 @@
+"""Planning CT: planes of a series in their order, refusals with a code, and HU of the one slice that is wanted."""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.pixels import apply_modality_lut, get_decoder, pixel_array
+from pydicom.uid import UID
+
+from components.common.errors import TumourError
+from components.common.sources import Source
+from components.preprocess.dicom_io import damage_in_words, numbers, read_whole, text
+from components.preprocess.geometry import SliceGeometry
+
+CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
+ENHANCED_CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2.1"
+
+#: Largest difference of direction cosines within a series, and of the normal from the body's long axis (0.3 degrees).
+ORIENTATION_TOLERANCE = 0.005
+#: Largest gantry tilt still taken for upright, degrees.
+TILT_TOLERANCE_DEG = 0.5
+#: Planes nearer than this are two images of one position, mm.
+DUPLICATE_TOLERANCE_MM = 0.01
+#: A step between planes longer than this many usual steps means that planes are missing.
+GAP_FACTOR = 1.5
+#: Most rows or columns of a slice; more is damage, and would take the memory that it says.
+MAX_SIDE_PX = 4096
+#: Planes beside a lesion that say what the usual step is.
+NEIGHBOURS = 3
+#: A slice of HU holds air near -1000; without a pixel below this its values are something else.
+AIR_HU = -800.0
+
+CODEC_PACKAGES = {
+    "1.2.840.10008.1.2.4.80": "pyjpegls",
+    "1.2.840.10008.1.2.4.81": "pyjpegls",
+    "1.2.840.10008.1.2.4.90": "pylibjpeg and pylibjpeg-openjpeg",
+    "1.2.840.10008.1.2.4.91": "pylibjpeg and pylibjpeg-openjpeg",
+}
+OTHER_CODECS = "pylibjpeg and pylibjpeg-libjpeg"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CtPlane:
+    """One axial image: where its pixels are read (object, frame) and where they lie (LPS mm)."""
+
+    name: str
+    frame: int
+    sop_instance_uid: str
+    position_mm: tuple[float, float, float]
+    orientation: tuple[float, ...]
+    spacing_mm: tuple[float, float]
+    shape: tuple[int, int]
+    tilt_deg: float
+
+    @property
+    def z_mm(self) -> float:
+        """Position along the body's long axis, LPS mm."""
+        return self.position_mm[2]
+
+    @property
+    def geometry(self) -> SliceGeometry:
+        """The plane's pixels in x and y. DICOM PS3.3 C.7.6.2.1.1."""
+        x, y, rows, cols = self.position_mm[0], self.position_mm[1], *self.spacing_mm
+        o = self.orientation
+        return SliceGeometry((x, y), (o[0] * cols, o[1] * cols), (o[3] * rows, o[4] * rows))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CtSeries:
+    """The planes of one series, from low to high z."""
+
+    series_instance_uid: str
+    frame_of_reference_uid: str
+    planes: tuple[CtPlane, ...]
+
+
+def is_ct(header: Dataset) -> bool:
+    """Whether a header is of a CT image that is no localizer (scout view)."""
+    image_type = text(header, "ImageType").upper()
+    return text(header, "SOPClassUID") in (CT_IMAGE, ENHANCED_CT_IMAGE) and "LOCALIZER" not in image_type
+
+
+def is_multi_frame(header: Dataset) -> bool:
+    """Whether positions are told per frame, beyond the header proper."""
+    return text(header, "SOPClassUID") == ENHANCED_CT_IMAGE
+
+
+def planes_of(name: str, header: Dataset) -> list[CtPlane]:
+    """The planes in one CT object; ``DICOM_DAMAGED`` where geometry is absent or no number.
+
+    Parameters
+    ----------
+    name
+        The object's name in its source.
+    header
+        For a multi-frame object with all its functional groups.
+    """
+    if not is_multi_frame(header):
+        return [_plane(name, 0, header, header, header, header)]
+    with damage_in_words():
+        shared = header.SharedFunctionalGroupsSequence[0]
+        frames = list(header.PerFrameFunctionalGroupsSequence)
+    planes = []
+    for index, frame in enumerate(frames):
+        with damage_in_words():
+            position, orientation, measures = (
+                (frame if keyword in frame else shared)[keyword].value[0]
+                for keyword in ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence")
+            )
+        planes.append(_plane(name, index, header, position, orientation, measures))
+    return planes
+
+
+def _plane(name: str, frame: int, header: Dataset, at: Dataset, towards: Dataset, measures: Dataset) -> CtPlane:
+    rows, cols = (int(numbers(header, keyword, 1)[0]) for keyword in ("Rows", "Columns"))
+    x, y, z = numbers(at, "ImagePositionPatient", 3)
+    row_mm, column_mm = numbers(measures, "PixelSpacing", 2)
+    tilt = numbers(header, "GantryDetectorTilt", 1)[0] if text(header, "GantryDetectorTilt") else 0.0
+    if not (2 <= min(rows, cols) <= max(rows, cols) <= MAX_SIDE_PX) or min(row_mm, column_mm) <= 0:
+        raise TumourError("DICOM_DAMAGED", "a CT slice has no pixels or no pixel spacing", "Export it again.")
+    return CtPlane(
+        name=name,
+        frame=frame,
+        sop_instance_uid=text(header, "SOPInstanceUID"),
+        position_mm=(x, y, z),
+        orientation=numbers(towards, "ImageOrientationPatient", 6),
+        spacing_mm=(row_mm, column_mm),
+        shape=(rows, cols),
+        tilt_deg=tilt,
+    )
+
+
+def gather_series(objects: Iterable[tuple[str, Dataset]]) -> list[CtSeries]:
+    """CT objects by SeriesInstanceUID, planes ordered along the body's axis; copies of one object count once.
+
+    Parameters
+    ----------
+    objects
+        Name in the source and header (multi-frame: with functional groups) of each CT object.
+    """
+    found: dict[str, dict[tuple[str, int], CtPlane]] = {}
+    frames_of_reference: dict[str, str] = {}
+    for name, header in objects:
+        uid = text(header, "SeriesInstanceUID")
+        frames_of_reference.setdefault(uid, text(header, "FrameOfReferenceUID"))
+        for plane in planes_of(name, header):
+            found.setdefault(uid, {}).setdefault((plane.sop_instance_uid, plane.frame), plane)
+    return [
+        CtSeries(uid, frames_of_reference[uid], tuple(sorted(planes.values(), key=lambda p: (p.z_mm, p.name))))
+        for uid, planes in sorted(found.items())
+    ]
+
+
+def check_series(series: CtSeries) -> None:
+    """Refuses a series whose planes are not one upright stack.
+
+    Raises
+    ------
+    TumourError
+        ``NO_FRAME_OF_REFERENCE``, ``MIXED_ORIENTATION``, ``OBLIQUE`` or ``GANTRY_TILT``.
+    """
+    if not series.frame_of_reference_uid:
+        raise TumourError("NO_FRAME_OF_REFERENCE", "the CT has no FrameOfReferenceUID", "Export the series again.")
+    directions = np.array([plane.orientation for plane in series.planes])
+    if np.ptp(directions, axis=0).max() > ORIENTATION_TOLERANCE:
+        raise TumourError("MIXED_ORIENTATION", "the planes of the CT series lie in different directions")
+    row, column = directions[0, :3], directions[0, 3:]
+    lengths = abs(np.linalg.norm(row) - 1) + abs(np.linalg.norm(column) - 1) + abs(float(row @ column))
+    if lengths > ORIENTATION_TOLERANCE or max(abs(row[2]), abs(column[2])) > ORIENTATION_TOLERANCE:
+        raise TumourError("OBLIQUE", "the CT planes are not axial", "Reformat the series to axial planes.")
+    if max(abs(plane.tilt_deg) for plane in series.planes) > TILT_TOLERANCE_DEG:
+        raise TumourError("GANTRY_TILT", "the CT was taken with a tilted gantry", "Reformat the series upright.")
+
+
+def check_lesion(series: CtSeries, z_low_mm: float, z_high_mm: float) -> None:
+    """Refuses doubled or missing planes between the first and the last plane of a lesion.
+
+    Raises
+    ------
+    TumourError
+        ``DUPLICATE_SLICE`` or ``MISSING_SLICE``.
+    """
+    z = np.array([plane.z_mm for plane in series.planes])
+    first = int(np.searchsorted(z, z_low_mm - DUPLICATE_TOLERANCE_MM))
+    last = int(np.searchsorted(z, z_high_mm + DUPLICATE_TOLERANCE_MM, side="right"))
+    steps = np.diff(z[max(0, first - 1) : last + 1])
+    if steps.size and steps[steps <= DUPLICATE_TOLERANCE_MM].size:
+        raise TumourError("DUPLICATE_SLICE", "two CT slices share one position inside the lesion")
+    usual = np.diff(z[max(0, first - NEIGHBOURS) : last + NEIGHBOURS])
+    inside = np.diff(z[first:last])
+    if inside.size and inside.max() > GAP_FACTOR * float(np.median(usual)):
+        raise TumourError("MISSING_SLICE", "CT slices are missing inside the lesion", "Export the whole series.")
+
+
+def read_hu(source: Source, plane: CtPlane) -> NDArray[np.float32]:
+    """[rows, cols] HU of one plane, by its modality LUT (DICOM PS3.3 C.11.1).
+
+    Raises
+    ------
+    TumourError
+        ``DICOM_DAMAGED``, ``CODEC_MISSING`` (says which package) or ``NOT_HU``.
+    """
+    dataset = read_whole(source, plane.name)
+    _check_codec(dataset)
+    with damage_in_words():
+        raw = pixel_array(dataset, index=plane.frame) if is_multi_frame(dataset) else pixel_array(dataset)
+        rescale = _rescale_of(dataset, plane.frame)
+        if raw.shape != plane.shape:
+            raise ValueError
+    if rescale is None:
+        raise _not_hu("the CT has no modality LUT")
+    if text(rescale, "RescaleType") not in ("", "HU"):
+        raise _not_hu("the CT's modality LUT does not give HU")
+    with damage_in_words():
+        hu = np.asarray(apply_modality_lut(raw, rescale), dtype=np.float32)
+        if not np.isfinite(hu).all():
+            raise ValueError
+    if hu.min() > AIR_HU:
+        raise _not_hu(f"a CT slice has no air (nothing below {AIR_HU:g} HU)")
+    return hu
+
+
+def _rescale_of(dataset: Dataset, frame: int) -> Dataset | None:
+    """The dataset that holds the modality LUT of a frame, or None where there is none."""
+    if not is_multi_frame(dataset):
+        return dataset if {"RescaleSlope", "ModalityLUTSequence"} & set(dataset.dir()) else None
+    groups: Sequence[Dataset] = [
+        dataset.PerFrameFunctionalGroupsSequence[frame],
+        dataset.SharedFunctionalGroupsSequence[0],
+    ]
+    found = [g.PixelValueTransformationSequence[0] for g in groups if "PixelValueTransformationSequence" in g]
+    return found[0] if found else None
+
+
+def _check_codec(dataset: Dataset) -> None:
+    with damage_in_words():
+        syntax = UID(dataset.file_meta.TransferSyntaxUID)
+        if not syntax.is_compressed or syntax.is_deflated:
+            return
+        try:
+            available = get_decoder(syntax).is_available
+        except NotImplementedError:
+            available = False
+    if not available:
+        package = CODEC_PACKAGES.get(str(syntax), OTHER_CODECS)
+        raise TumourError("CODEC_MISSING", f"the CT's pixels are compressed, and reading them needs {package}")
+
+
+def _not_hu(message: str) -> TumourError:
+    return TumourError("NOT_HU", message, "Give the original CT images, not screenshots or derived maps.")

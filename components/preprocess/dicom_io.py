@@ -1,0 +1,120 @@
+"""DICOM files read from a source: headers by their first bytes, whole files only when asked for.
+
+pydicom's own warnings and errors quote values, which may be identity: they are turned off or put into other words here.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from typing import Any
+
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_partial
+
+from components.common.errors import SrsError, TumourError
+from components.common.sources import Entry, Source
+
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+
+#: First bytes asked for; the header of a planning CT slice takes 2 to 8 kB.
+HEAD_BYTES = 16 * 1024
+#: Last group of a slice's own header (image pixel module); 3006 (contours) and 7FE0 (pixels) come later.
+LAST_HEADER_GROUP = 0x0028
+#: First group of pixel data, its float kinds included.
+PIXEL_GROUP = 0x7FE0
+DICOMDIR = "1.2.840.10008.1.3.10"
+#: Bytes before the first tag that a DICOM file needs to be one (PS3.10 7.1).
+MAGIC = slice(128, 132)
+
+
+@contextmanager
+def damage_in_words() -> Iterator[None]:
+    """Whatever pydicom raises on broken bytes as ``DICOM_DAMAGED``; it has no exception type of its own for that."""
+    try:
+        yield
+    except SrsError:
+        raise
+    except Exception:
+        raise TumourError(
+            "DICOM_DAMAGED", "a DICOM file is damaged: it cannot be read as what it says it is", "Export it again."
+        ) from None
+
+
+def read_header(source: Source, entry: Entry) -> Dataset | None:
+    """Attributes up to group 0028 of a DICOM file; None where it is no DICOM file.
+
+    Raises
+    ------
+    TumourError
+        ``DICOM_DAMAGED``.
+    """
+    size = HEAD_BYTES
+    while True:
+        data = source.read_head(entry.name, size)
+        if data[MAGIC] != b"DICM":
+            return None
+        header = _parse(data, LAST_HEADER_GROUP, whole=len(data) < size)
+        if header is not None:
+            _refuse_nameless(header)
+            return header
+        size *= 8
+
+
+def _refuse_nameless(header: Dataset) -> None:
+    """Every DICOM object says its class, but for a DICOMDIR, which says it in the file meta only."""
+    if not text(header, "SOPClassUID") and text(header.file_meta, "MediaStorageSOPClassUID") != DICOMDIR:
+        raise TumourError("DICOM_DAMAGED", "a DICOM file does not say what it is", "Export it again.")
+
+
+def read_without_pixels(source: Source, name: str) -> Dataset:
+    """All attributes but the pixels; ``DICOM_DAMAGED`` where that fails."""
+    header = _parse(source.read(name), PIXEL_GROUP - 1, whole=True)
+    assert header is not None
+    return header
+
+
+def read_whole(source: Source, name: str) -> Dataset:
+    """The whole file; ``DICOM_DAMAGED`` where that fails."""
+    data = source.read(name)
+    with damage_in_words():
+        return pydicom.dcmread(BytesIO(data))
+
+
+def text(header: Dataset, keyword: str) -> str:
+    """An attribute as text, "" where it is absent or empty."""
+    with damage_in_words():
+        value = header.get(keyword)
+        return "" if value is None else str(value).strip().strip("\0")
+
+
+def numbers(header: Dataset, keyword: str, count: int) -> tuple[float, ...]:
+    """``count`` finite numbers; ``DICOM_DAMAGED`` where there are others."""
+    with damage_in_words():
+        value: Any = header.get(keyword)
+        found = tuple(float(v) for v in (value if count > 1 else [value]))
+        if len(found) != count or any(v != v or abs(v) > 1e9 for v in found):
+            raise ValueError
+        return found
+
+
+def _parse(data: bytes, last_group: int, *, whole: bool) -> Dataset | None:
+    """The attributes up to ``last_group``; None where ``data`` ends before that and there is more to read."""
+    reached = False
+
+    def beyond(tag: Any, vr: str | None, length: int) -> bool:  # noqa: ARG001
+        nonlocal reached
+        reached = reached or tag >> 16 > last_group
+        return reached
+
+    stop: Callable[[Any, str | None, int], bool] = beyond
+    try:
+        with damage_in_words():
+            header: Dataset = read_partial(BytesIO(data), stop_when=stop)
+    except TumourError:
+        if whole:
+            raise
+        return None
+    return header if reached or whole else None

@@ -1,0 +1,225 @@
+"""From a patient's DICOM folder to tumour candidates: measured, cut, or refused with a code.
+
+Preprocessing, ``srs inspect`` and the predictor all come through ``find_gtvs``.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.common.errors import TumourError
+from components.common.settings import PreprocessSettings
+from components.common.sources import Source
+from components.preprocess.crop import ImageDefinition, bounding_box_centre_mm, cut_crop
+from components.preprocess.ct import CtPlane, check_lesion, read_hu
+from components.preprocess.geometry import (
+    Points,
+    ShapeMeasures,
+    even_odd_mask,
+    longest_diameter_mm,
+    measure_shape,
+    overlaps,
+)
+from components.preprocess.plan import Plan, open_plan, read_folder
+from components.preprocess.roi import choose_roi, gtvs_of, roi_rule
+from components.preprocess.rtstruct import RUNGS, ResolvedPlane, Roi, resolve_contours, weakest_rung
+
+__all__ = ["Candidate", "check_size", "choose_plane", "choose_roi", "find_gtvs", "gtvs_of", "measure", "roi_rule"]
+
+#: Planes whose distance from the centroid, or whose area, differ by less than this are tied, mm or mm2.
+TIE_TOLERANCE = 1e-6
+#: Pixels by which a contour may lie outside its slice: half a pixel is the slice's own border.
+OUTSIDE_TOLERANCE_PX = 1.0
+
+_SKIPPED = {
+    "ROI_EMPTY": "the GTV is listed, but has no contour",
+    "ROI_NOT_CLOSED": "the GTV has only points or open lines",
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """A GTV: what was measured on its chosen slice, and whether it can be used.
+
+    Measured fields are None only where the contours could not be tied to CT planes (HU: where the slice could not
+    be read). ``longest_diameter_mm`` is the largest distance of two contour points in any one axial plane.
+    ``crop`` is [151, 151] float32 HU, also of a refused candidate where one could be cut.
+    """
+
+    roi_name: str
+    planes: int = 0
+    slice_sop_instance_uid: str | None = None
+    z_mm: float | None = None
+    area_mm2: float | None = None
+    centroid_lps_mm: tuple[float, float, float] | None = None
+    width_mm: float | None = None
+    height_mm: float | None = None
+    hu_mean: float | None = None
+    hu_sd: float | None = None
+    longest_diameter_mm: float | None = None
+    reference_rung: str | None = None
+    pixel_spacing_mm: tuple[float, float] | None = None
+    status: Literal["ok", "refused"] = "ok"
+    code: str = ""
+    message: str = ""
+    crop: NDArray[np.float32] | None = None
+    contours_xy_mm: tuple[Points, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The candidate as JSON keeps it, without arrays."""
+        names = [f.name for f in dataclasses.fields(self) if f.name not in ("crop", "contours_xy_mm")]
+        values = ((name, getattr(self, name)) for name in names)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values}
+
+    def refused(self, error: TumourError) -> "Candidate":
+        """The same candidate, refused; an earlier reason stays."""
+        if self.status == "refused":
+            return self
+        return dataclasses.replace(self, status="refused", code=error.code, message=error.safe_message)
+
+
+def find_gtvs(
+    source: Source, prefix: str, settings: PreprocessSettings, *, roi: str = "", rtstruct_uid: str = ""
+) -> list[Candidate]:
+    """Every GTV of the patient below ``prefix``, measured and cut, in the RTSTRUCT's order.
+
+    Parameters
+    ----------
+    source, prefix
+        One patient's planning CT and RTSTRUCT.
+    settings
+        GTV rule, slice rule, size limits and lowest rung.
+    roi
+        ROIName wanted; "" takes all that the GTV rule finds.
+    rtstruct_uid
+        SOPInstanceUID that decides among several RTSTRUCTs.
+
+    Raises
+    ------
+    TumourError
+        For the folder as a whole: those of ``open_plan``, ``NO_GTV``, ``ROI_MISSING``, ``ROI_AMBIGUOUS``. What is
+        wrong with one GTV is said in its candidate.
+    """
+    wanted = roi_rule(settings, [roi] if roi else [])
+    plan = open_plan(read_folder(source, prefix), wanted, rtstruct_uid)
+    rois = [choose_roi(plan, settings, roi)] if roi else gtvs_of(plan, settings)
+    definition = ImageDefinition(slice_rule=settings.slice_rule)
+    return [check_size(measure(plan, one, settings, definition), settings) for one in rois]
+
+
+def measure(plan: Plan, roi: Roi, settings: PreprocessSettings, definition: ImageDefinition) -> Candidate:
+    """A structure's measures and crop; all refusals but those of size."""
+    candidate = Candidate(roi_name=roi.name, planes=roi.planes)
+    if roi.skipped:
+        return candidate.refused(TumourError(roi.skipped, _SKIPPED[roi.skipped]))
+    try:
+        planes = resolve_contours(roi, plan.series)
+    except TumourError as error:
+        return candidate.refused(error)
+    shapes = [measure_shape(plane.contours_xy_mm) for plane in planes]
+    if not any(shape.area_mm2 > 0 for shape in shapes):
+        return candidate.refused(TumourError("ROI_EMPTY", "the GTV's contours enclose nothing"))
+    chosen = choose_plane(planes, shapes, definition.slice_rule)
+    candidate = _measured(candidate, planes, planes[chosen], shapes[chosen])
+    for problem in _problems(plan, planes, planes[chosen], settings):
+        candidate = candidate.refused(problem)
+    return _cut(candidate, plan, planes[chosen].plane, definition)
+
+
+def choose_plane(planes: Sequence[ResolvedPlane], shapes: Sequence[ShapeMeasures], rule: str) -> int:
+    """Index of the slice: nearest the volume centroid, or of largest area; ties go to the other, then to low z."""
+    z = np.array([plane.plane.z_mm for plane in planes])
+    areas = np.array([shape.area_mm2 for shape in shapes])
+    half = np.diff(z) / 2
+    thickness = np.append(half, half[-1]) + np.insert(half, 0, half[0]) if half.size else np.ones(1)
+    centroid = float(z @ (areas * thickness) / (areas @ thickness))
+    distance = np.where(areas > 0, np.abs(z - centroid), np.inf)
+    near, large = np.round(distance / TIE_TOLERANCE), -np.round(areas / TIE_TOLERANCE)
+    keys = (z, large, near) if rule == "centre" else (z, near, large)
+    return int(np.lexsort(keys)[0])
+
+
+def check_size(candidate: Candidate, settings: PreprocessSettings, diameter_mm: float | None = None) -> Candidate:
+    """Refuses by the size rule (STUDY 1), then what is wider than its crop.
+
+    Parameters
+    ----------
+    candidate, settings
+        What was measured, and the limits.
+    diameter_mm
+        Longest diameter from the table; None takes the measured one.
+    """
+    diameter = candidate.longest_diameter_mm if diameter_mm is None else diameter_mm
+    if diameter is None or candidate.width_mm is None or candidate.height_mm is None:
+        return candidate
+    error = size_refusal(diameter, settings)
+    if error is None and max(candidate.width_mm, candidate.height_mm) > ImageDefinition().size_mm:
+        error = TumourError("WIDER_THAN_CROP", "the GTV is wider than the crop")
+    return candidate if error is None else candidate.refused(error)
+
+
+def size_refusal(diameter_mm: float, settings: PreprocessSettings) -> TumourError | None:
+    """``TOO_LARGE`` or ``TOO_SMALL`` where the longest diameter is outside the settings."""
+    if diameter_mm > settings.max_diameter_mm:
+        return TumourError("TOO_LARGE", f"longest diameter above {settings.max_diameter_mm:g} mm")
+    if diameter_mm < settings.min_diameter_mm:
+        return TumourError("TOO_SMALL", f"longest diameter below {settings.min_diameter_mm:g} mm")
+    return None
+
+
+def _measured(
+    candidate: Candidate, planes: Sequence[ResolvedPlane], chosen: ResolvedPlane, shape: ShapeMeasures
+) -> Candidate:
+    return dataclasses.replace(
+        candidate,
+        planes=len(planes),
+        slice_sop_instance_uid=chosen.plane.sop_instance_uid,
+        z_mm=chosen.plane.z_mm,
+        area_mm2=shape.area_mm2,
+        centroid_lps_mm=(*shape.centroid_xy_mm, chosen.plane.z_mm),
+        width_mm=shape.width_mm,
+        height_mm=shape.height_mm,
+        longest_diameter_mm=max(longest_diameter_mm(plane.contours_xy_mm) for plane in planes),
+        reference_rung=weakest_rung([plane.rung for plane in planes]),
+        pixel_spacing_mm=chosen.plane.spacing_mm,
+        message="contours cross; the area is even-odd" if overlaps(chosen.contours_xy_mm) else "",
+        contours_xy_mm=chosen.contours_xy_mm,
+    )
+
+
+def _problems(
+    plan: Plan, planes: Sequence[ResolvedPlane], chosen: ResolvedPlane, settings: PreprocessSettings
+) -> list[TumourError]:
+    """What refuses a GTV although its contours were resolved."""
+    errors = []
+    rung = weakest_rung([plane.rung for plane in planes])
+    if RUNGS.index(rung) > RUNGS.index(settings.lowest_rung):
+        errors.append(TumourError("RUNG_TOO_LOW", "the contours do not name their CT slices, which the study asks for"))
+    try:
+        check_lesion(plan.series, planes[0].plane.z_mm, planes[-1].plane.z_mm)
+    except TumourError as error:
+        errors.append(error)
+    pixels = chosen.plane.geometry.to_pixel(np.concatenate(chosen.contours_xy_mm))
+    limit = np.array(chosen.plane.shape) - 1 + OUTSIDE_TOLERANCE_PX
+    if (pixels < -OUTSIDE_TOLERANCE_PX).any() or (pixels > limit).any():
+        errors.append(TumourError("OUTSIDE_IMAGE", "the GTV reaches beyond the CT slice"))
+    return errors
+
+
+def _cut(candidate: Candidate, plan: Plan, plane: CtPlane, definition: ImageDefinition) -> Candidate:
+    """HU inside the contours, and the crop."""
+    try:
+        hu = read_hu(plan.source, plane)
+    except TumourError as error:
+        return candidate.refused(error)
+    inside = hu[even_odd_mask(candidate.contours_xy_mm, plane.geometry, plane.shape)].astype(np.float64)
+    centre = bounding_box_centre_mm(candidate.contours_xy_mm)
+    return dataclasses.replace(
+        candidate,
+        hu_mean=float(inside.mean()) if inside.size else None,
+        hu_sd=float(inside.std()) if inside.size else None,
+        crop=cut_crop(hu, plane.geometry, centre, definition),
+    )

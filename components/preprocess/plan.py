@@ -1,0 +1,133 @@
+"""A patient's folder: which CT series and which RTSTRUCT belong together, decided once, refused when unclear."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from pydicom.dataset import Dataset
+
+from components.common.errors import TumourError
+from components.common.sources import Entry, Source
+from components.preprocess.ct import CtSeries, check_series, gather_series, is_ct, is_multi_frame
+from components.preprocess.dicom_io import read_header, read_without_pixels, text
+from components.preprocess.rtstruct import Rtstruct, is_rtstruct, parse_rtstruct
+
+#: Headers of one folder read side by side: reading waits for the disk or the server far longer than for Python.
+HEADERS_AT_ONCE = 8
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Folder:
+    """The DICOM headers below one prefix, sorted by kind."""
+
+    source: Source
+    cts: tuple[tuple[str, Dataset], ...]
+    rtstructs: tuple[tuple[str, Dataset], ...]
+    damaged: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """A CT series and the RTSTRUCT drawn on it."""
+
+    source: Source
+    series: CtSeries
+    rtstruct: Rtstruct
+
+
+def read_folder(source: Source, prefix: str) -> Folder:
+    """The headers of all DICOM files below ``prefix``; other files are passed over."""
+    entries = source.list(prefix)
+    if not entries:
+        hint = "The table's column dicom names folders beside the table."
+        raise TumourError("DICOM_MISSING", "there is no file in the DICOM folder", hint)
+    with ThreadPoolExecutor(HEADERS_AT_ONCE) as pool:
+        found = list(pool.map(partial(_header, source), entries))
+    headers = [
+        (entry.name, header) for entry, header in zip(entries, found, strict=True) if isinstance(header, Dataset)
+    ]
+    cts = tuple((name, header) for name, header in headers if is_ct(header))
+    rtstructs = {text(header, "SOPInstanceUID"): (name, header) for name, header in headers if is_rtstruct(header)}
+    damaged = sum(isinstance(header, TumourError) for header in found)
+    return Folder(source, cts, tuple(rtstructs.values()), damaged)
+
+
+def _header(source: Source, entry: Entry) -> Dataset | TumourError | None:
+    """One header; damage is kept rather than raised, since the file may be none that is needed."""
+    try:
+        header = read_header(source, entry)
+        if header is not None and is_ct(header) and is_multi_frame(header):
+            return read_without_pixels(source, entry.name)
+    except TumourError as error:
+        return error
+    return header
+
+
+def open_plan(folder: Folder, wanted: Callable[[str], bool], rtstruct_uid: str = "") -> Plan:
+    """The RTSTRUCT and its CT series.
+
+    Parameters
+    ----------
+    folder
+        Headers of a patient.
+    wanted
+        Which structures to read, by name.
+    rtstruct_uid
+        SOPInstanceUID that decides among several RTSTRUCTs; "" where there is one.
+
+    Raises
+    ------
+    TumourError
+        ``NO_RTSTRUCT``, ``RTSTRUCT_AMBIGUOUS``, ``NO_CT``, ``CT_AMBIGUOUS``, ``CT_MISMATCH``, ``DICOM_DAMAGED`` and
+        those of ``check_series``.
+    """
+    name = _choose_rtstruct(folder, rtstruct_uid)
+    rtstruct = parse_rtstruct(read_without_pixels(folder.source, name), wanted)
+    if not folder.cts:
+        raise _absent(folder, "NO_CT", "there is no CT in the DICOM folder")
+    series = _choose_series(gather_series(folder.cts), rtstruct)
+    check_series(series)
+    return Plan(folder.source, series, rtstruct)
+
+
+def _choose_rtstruct(folder: Folder, rtstruct_uid: str) -> str:
+    found = [name for name, header in folder.rtstructs if rtstruct_uid in ("", text(header, "SOPInstanceUID"))]
+    if not found:
+        which = "the RTSTRUCT that the table names" if rtstruct_uid else "an RTSTRUCT"
+        raise _absent(folder, "NO_RTSTRUCT", f"{which} is not in the DICOM folder")
+    if len(found) > 1:
+        hint = "Name one by its SOPInstanceUID in the table's column rtstruct_uid."
+        raise TumourError("RTSTRUCT_AMBIGUOUS", f"there are {len(found)} RTSTRUCTs in the DICOM folder", hint)
+    return found[0]
+
+
+def _absent(folder: Folder, code: str, message: str) -> TumourError:
+    if folder.damaged:
+        return TumourError(
+            "DICOM_DAMAGED", f"{message}, and {folder.damaged} DICOM files cannot be read", "Export them again."
+        )
+    return TumourError(code, message, "Give the planning CT and the RTSTRUCT of a patient in one folder.")
+
+
+def _choose_series(series: Sequence[CtSeries], rtstruct: Rtstruct) -> CtSeries:
+    """By the RTSTRUCT's own reference, else by the slices its contours name, else by its frame of reference."""
+    drawn_on = {contour.sop_instance_uid for roi in rtstruct.rois for contour in roi.contours}
+    rules: tuple[Callable[[CtSeries], bool], ...] = (
+        lambda one: one.series_instance_uid in rtstruct.series_instance_uids,
+        lambda one: any(plane.sop_instance_uid in drawn_on for plane in one.planes),
+        lambda one: one.frame_of_reference_uid in rtstruct.frame_of_reference_uids,
+    )
+    for rule in rules:
+        found = [one for one in series if rule(one)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise TumourError(
+                "CT_AMBIGUOUS", f"the RTSTRUCT fits {len(found)} CT series", "Leave the one it was drawn on."
+            )
+    for one in series:
+        check_series(one)
+    raise TumourError(
+        "CT_MISMATCH", "the RTSTRUCT was drawn on none of the CT series", "Give the series it was drawn on."
+    )

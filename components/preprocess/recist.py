@@ -1,0 +1,47 @@
+"""RECIST 1.1 response of one lesion from its longest diameters, the study's label, and BED (STUDY 1)."""
+
+from typing import Literal, get_args
+
+Response = Literal["CR", "PR", "SD", "PD"]
+RESPONSES: tuple[str, ...] = get_args(Response)
+
+#: Shrinking from baseline that makes a partial response (Eisenhauer et al. 2009, section 4.3.1).
+PARTIAL_RESPONSE_PART = 0.30
+#: Growth over the smallest diameter seen that makes progression, as a part and in mm, both needed.
+PROGRESSION_PART, PROGRESSION_MM = 0.20, 5.0
+#: Alpha/beta of the tumour, Gy.
+ALPHA_BETA_GY = 10.0
+#: Rounding of diameters given in decimals, mm.
+ROUNDING_MM = 1e-9
+
+
+def response_of(baseline_mm: float, follow_up_mm: float, nadir_mm: float | None = None) -> Response:
+    """CR, PR, SD or PD of one lesion.
+
+    Parameters
+    ----------
+    baseline_mm, follow_up_mm
+        Longest diameters before SRS and at follow-up, mm; 0 at follow-up means that it has gone.
+    nadir_mm
+        Smallest diameter before that follow-up; None where baseline is the smallest.
+    """
+    smallest = baseline_mm if nadir_mm is None else min(nadir_mm, baseline_mm)
+    growth = follow_up_mm - smallest
+    if follow_up_mm <= 0:
+        return "CR"
+    if growth >= PROGRESSION_MM - ROUNDING_MM and growth >= PROGRESSION_PART * smallest - ROUNDING_MM:
+        return "PD"
+    if baseline_mm - follow_up_mm >= PARTIAL_RESPONSE_PART * baseline_mm - ROUNDING_MM:
+        return "PR"
+    return "SD"
+
+
+def label_of(response: str) -> int:
+    """0 for a responder (CR, PR), 1 for a non-responder (SD, PD)."""
+    return {"CR": 0, "PR": 0, "SD": 1, "PD": 1}[response]
+
+
+def bed10_gy(total_dose_gy: float, fractions: int) -> float:
+    """Biologically effective dose, n d (1 + d / 10), Gy."""
+    dose = total_dose_gy / fractions
+    return total_dose_gy * (1 + dose / ALPHA_BETA_GY)

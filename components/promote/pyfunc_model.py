@@ -1,0 +1,59 @@
+"""The MLflow model of a bundle, as code: MLflow keeps this file and runs it where the model is loaded.
+
+It stands alone: the place that loads it has the packages of ``bundle.pip_requirements()``, not this project.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import onnxruntime
+import pandas as pd
+
+
+class EnsembleModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+    """Answers [n, 151, 151] float32 crops in HU with one row per crop."""
+
+    def load_context(self, context: Any) -> None:
+        """Opens the bundle among the model's artifacts; refuses a changed graph."""
+        folder = Path(context.artifacts["bundle"])
+        self.manifest = json.loads((folder / "manifest.json").read_text())
+        graph = (folder / "ensemble.onnx").read_bytes()
+        if hashlib.sha256(graph).hexdigest() != self.manifest["files"]["ensemble.onnx"]:
+            raise ValueError("ensemble.onnx is not the file that the manifest names")
+        self.session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+
+    # From other hints of the input MLflow builds a schema of its own, or warns; np.ndarray leaves the signature.
+    def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> pd.DataFrame:  # noqa: ARG002
+        """Probability of non-response (mean of the members), vote fraction, spread, score, label, and each member's.
+
+        Parameters
+        ----------
+        context
+            Not used: the bundle is open.
+        model_input
+            [n, 151, 151] float32, HU, as ``components.preprocess.crop`` cuts them; NaN and infinity are refused.
+        params
+            None are known.
+        """
+        crops = np.asarray(model_input, np.float32)
+        if crops.ndim != 3 or not np.isfinite(crops).all():
+            raise ValueError("expected finite crops in HU of shape [n, 151, 151]")
+        members = self.session.run(None, {"crop_hu": crops})[0].astype(np.float64)
+        answers = pd.DataFrame(
+            {
+                "probability": members.mean(axis=1),
+                "vote_fraction": (members > 0.5).mean(axis=1),
+                "spread": members.std(axis=1),
+            }
+        )
+        primary = {"mean": "probability", "vote": "vote_fraction"}[self.manifest["ensemble_score"]]
+        answers["score"] = answers[primary]
+        answers["non_responder"] = (answers["score"] > self.manifest["cut_off"]).astype(np.int64)
+        return answers.assign(**dict(zip(self.manifest["members"], members.T, strict=True)))
+
+
+mlflow.models.set_model(EnsembleModel())

@@ -1,0 +1,72 @@
+"""``python -m serving --model-dir DIR``: the predictor as its own process. Exit 0 after SIGTERM, 1 or 2 in words."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from components.common.errors import SrsError
+
+MIB = 2**20
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    flags = argparse.ArgumentParser("python -m serving", description=__doc__, allow_abbrev=False)
+    flags.add_argument("--model-dir", type=Path, required=True, help="bundle folder, or a folder with one in it")
+    flags.add_argument("--model-name", default="srs-response", help="name in the addresses")
+    flags.add_argument("--model-version", default="", help="registry version, told with every answer")
+    flags.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 in a container")
+    flags.add_argument("--http-port", type=int, default=8080, help="0 takes a free one, which the log names")
+    flags.add_argument("--grpc-port", type=_port_or_off, default=None, help="a port, or off (default)")
+    flags.add_argument("--workers", type=int, default=2, help="requests worked on at once")
+    flags.add_argument("--threads", type=int, default=0, help="threads of one call; 0 takes all processors")
+    flags.add_argument("--max-requests", type=int, default=64, help="accepted at once; more are told to wait")
+    flags.add_argument("--max-binary-mb", type=int, default=64, help="largest binary body, MiB")
+    flags.add_argument("--max-json-mb", type=int, default=16, help="largest JSON body, MiB")
+    flags.add_argument("--body-seconds", type=float, default=60.0, help="in which a body must come")
+    flags.add_argument("--grace-seconds", type=int, default=30, help="to finish what was accepted after SIGTERM")
+    flags.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
+    return flags
+
+
+def main(arguments: list[str]) -> int:
+    """Serves until told to stop; returns the exit code."""
+    given = parser().parse_args(arguments)
+    sys.argv = sys.argv[:1]  # importing kserve parses it
+    from serving.logs import configure
+
+    configure(given.log_level)
+    try:
+        _serve(given)
+    except SrsError as error:
+        print(error.to_line(), flush=True)
+        print(f"{error}", file=sys.stderr, flush=True)
+        return error.exit_code
+    return 0
+
+
+def _serve(given: argparse.Namespace) -> None:
+    from serving.limits import Limits
+    from serving.predictor import Predictor
+    from serving.runtime import Ensemble
+    from serving.server import Address, Load, PredictorServer
+
+    ensemble = Ensemble.open(bundle_folder(given.model_dir), threads=given.threads or None)
+    model = Predictor(given.model_name, ensemble, given.model_version, given.workers)
+    limits = Limits(given.max_binary_mb * MIB, given.max_json_mb * MIB, given.body_seconds)
+    load = Load(given.max_requests, 4 * limits.binary_bytes, given.grace_seconds)
+    PredictorServer(Address(given.host, given.http_port, given.grpc_port), limits, load).run(model)
+
+
+def bundle_folder(folder: Path) -> Path:
+    """The folder that holds the manifest: ``folder``, or the one below it in an MLflow model (``artifacts/<name>``)."""
+    found = sorted(folder.glob("artifacts/*/manifest.json"))
+    return found[0].parent if not (folder / "manifest.json").is_file() and len(found) == 1 else folder
+
+
+def _port_or_off(text: str) -> int | None:
+    return None if text == "off" else int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

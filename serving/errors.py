@@ -1,0 +1,68 @@
+"""What a caller is told: stable codes, each with its HTTP status, and never the text of an unforeseen exception.
+
+code                                       HTTP  gRPC                what the caller can do
+INTERNAL                                    500  INTERNAL            report it with the time
+NOT_READY                                   503  UNAVAILABLE         wait as Retry-After says
+BUSY                                        503  UNAVAILABLE         wait as Retry-After says
+NOT_FOUND, MODEL_UNKNOWN                    404  NOT_FOUND           mend the address
+METHOD_NOT_ALLOWED                          405  -                   use POST to ask, GET to look
+BODY_SLOW                                   408  -                   send the body faster
+BODY_TOO_LARGE, BATCH_TOO_LARGE,            413  RESOURCE_EXHAUSTED  send less at once; the message names the limit
+ZIP_TOO_LARGE
+every other code of an InputError           400  INVALID_ARGUMENT    mend the request, as message and hint say
+every other code of another SrsError        500  INTERNAL            as INTERNAL; the code is told, the message is not
+"""
+
+import dataclasses
+from typing import Any
+
+from components.common.errors import InputError, SrsError
+
+#: Seconds a caller should wait before it asks again.
+RETRY_AFTER_SECONDS = 1
+
+_STATUS = {
+    "NOT_READY": 503,
+    "BUSY": 503,
+    "NOT_FOUND": 404,
+    "MODEL_UNKNOWN": 404,
+    "METHOD_NOT_ALLOWED": 405,
+    "BODY_SLOW": 408,
+    "BODY_TOO_LARGE": 413,
+    "BATCH_TOO_LARGE": 413,
+    "ZIP_TOO_LARGE": 413,
+}
+
+
+class Refused(SrsError):
+    """A request that is not at fault in its content: too early, too many, or to the wrong address."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Problem:
+    """An error as a caller sees it."""
+
+    status: int
+    code: str
+    message: str
+    hint: str = ""
+
+    @classmethod
+    def of(cls, error: Exception) -> "Problem":
+        """What to tell of an exception: words of an ``SrsError`` the caller can act on, else only a code."""
+        if isinstance(error, SrsError):
+            status = _STATUS.get(error.code, 400 if isinstance(error, InputError) else 500)
+            if status != 500:
+                return cls(status, error.code, error.safe_message, error.hint)
+            return cls(500, error.code, "the server could not answer")
+        return cls(500, "INTERNAL", "the server could not answer")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The body of a reply; ``error`` is where KServe's clients look."""
+        return {"error": self.message, "code": self.code, "hint": self.hint}
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """``Retry-After`` where waiting helps; a body not read to its end closes the connection."""
+        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if self.status == 503 else {}
+        return headers | ({"Connection": "close"} if self.status in (408, 413, 503) else {})

@@ -1,0 +1,182 @@
+"""Answers -> replies of the V1 and V2 protocols. A reply may echo the caller's own ROI names and UIDs."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from components.common.errors import InputError
+from components.promote.manifest import Manifest
+from serving.payload import Output, Query
+from serving.runtime import Answer
+
+BINARY_HEADER = "Inference-Header-Content-Length"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tumour:
+    """One answered tumour.
+
+    Parameters
+    ----------
+    instance
+        Position in the request of the crop or study it came from.
+    roi_name, slice_sop_instance_uid
+        The caller's own; "" for a crop.
+    warnings
+        Codes: ``TOO_SMALL``, ``TOO_LARGE``, ``WIDER_THAN_CROP`` (outside the study's inclusion rules), ``INPUT_DRIFT``
+        (mean or standard deviation of the crop outside those of all training crops).
+    """
+
+    instance: int
+    answer: Answer
+    roi_name: str = ""
+    slice_sop_instance_uid: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Unanswered:
+    """A GTV of a study that could not be cut, and the code that says why."""
+
+    instance: int
+    roi_name: str
+    code: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Result:
+    """What is known after a query was worked on."""
+
+    tumours: tuple[Tumour, ...]
+    unanswered: tuple[Unanswered, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reply:
+    """Bytes of a reply and its headers."""
+
+    content: bytes
+    headers: dict[str, str]
+
+
+def model_facts(manifest: Manifest, name: str, version: str) -> dict[str, Any]:
+    """What every answer says of the model that gave it."""
+    return {
+        "model_name": name,
+        "model_version": version,
+        "bundle_digest": manifest.digest,
+        "image_digest": manifest.image_digest,
+        "cut_off": manifest.cut_off,
+        "ensemble_score": manifest.ensemble_score,
+        "synthetic": manifest.synthetic,
+    }
+
+
+def encode_v1(result: Result, facts: dict[str, Any]) -> Reply:
+    """``{"predictions": [one per tumour], "unanswered": [...]}``."""
+    body = {
+        "predictions": [_v1_tumour(tumour, facts) for tumour in result.tumours],
+        "unanswered": [dataclasses.asdict(one) for one in result.unanswered],
+    }
+    return Reply(orjson.dumps(body), {"Content-Type": "application/json"})
+
+
+def encode_v2(result: Result, query: Query, facts: dict[str, Any]) -> Reply:
+    """A V2 reply; tensors asked for as binary lie behind the JSON."""
+    described, behind = [], []
+    for name, binary in _chosen(query):
+        datatype, array = tensor_of(result, name)
+        one: dict[str, Any] = {"name": name, "datatype": datatype, "shape": list(array.shape)}
+        if binary:
+            raw = raw_bytes(datatype, array)
+            one["parameters"] = {"binary_data_size": len(raw)}
+            behind.append(raw)
+        else:
+            one["data"] = array.ravel().tolist()
+        described.append(one)
+    head = orjson.dumps(
+        {
+            "model_name": facts["model_name"],
+            "model_version": facts["model_version"],
+            "id": query.request_id,
+            "parameters": v2_parameters(result, facts),
+            "outputs": described,
+        }
+    )
+    if not behind:
+        return Reply(head, {"Content-Type": "application/json"})
+    headers = {"Content-Type": "application/octet-stream", BINARY_HEADER: str(len(head))}
+    return Reply(b"".join([head, *behind]), headers)
+
+
+#: V2 outputs: name -> datatype and, after the tumours, the other dimension ("members" for that many).
+OUTPUTS = {
+    "probability": "FP32",
+    "vote_fraction": "FP32",
+    "votes": "INT32",
+    "spread": "FP32",
+    "score": "FP32",
+    "non_responder": "BOOL",
+    "members": "FP32",
+    "instance": "INT32",
+    "roi_name": "BYTES",
+    "slice_sop_instance_uid": "BYTES",
+    "warnings": "BYTES",
+}
+_NUMPY = {"FP32": np.float32, "INT32": np.int32, "BOOL": np.bool_, "BYTES": object}
+
+
+def tensor_of(result: Result, name: str) -> tuple[str, NDArray[Any]]:
+    """Datatype and values [tumours] ([tumours, members] for ``members``) of a V2 output."""
+    if name in ("instance", "roi_name", "slice_sop_instance_uid"):
+        values = [getattr(tumour, name) for tumour in result.tumours]
+    elif name == "warnings":
+        values = [",".join(tumour.warnings) for tumour in result.tumours]
+    else:
+        values = [getattr(tumour.answer, name) for tumour in result.tumours]
+    return OUTPUTS[name], np.array(values, _NUMPY[OUTPUTS[name]])
+
+
+def raw_bytes(datatype: str, array: NDArray[Any]) -> bytes:
+    """A tensor's bytes, little-endian; BYTES elements with their length in front."""
+    if datatype != "BYTES":
+        return array.tobytes()
+    texts = [str(value).encode() for value in array]
+    return b"".join(len(text).to_bytes(4, "little") + text for text in texts)
+
+
+def v2_parameters(result: Result, facts: dict[str, Any]) -> dict[str, str | bool | float]:
+    """The model's facts, and as JSON text the GTVs that could not be cut."""
+    parameters = {name: value for name, value in facts.items() if name not in ("model_name", "model_version")}
+    if result.unanswered:
+        parameters["unanswered"] = orjson.dumps([dataclasses.asdict(one) for one in result.unanswered]).decode()
+    return parameters
+
+
+def check_outputs(outputs: Sequence[Output]) -> None:
+    """Raises ``OUTPUT_UNKNOWN`` where an output asked for does not exist."""
+    unknown = [output for output in outputs if output.name not in OUTPUTS]
+    if unknown:
+        raise InputError("OUTPUT_UNKNOWN", "an output asked for does not exist", f"There are {', '.join(OUTPUTS)}.")
+
+
+def _chosen(query: Query) -> list[tuple[str, bool]]:
+    return [(o.name, o.binary) for o in query.outputs] or [(name, query.binary) for name in OUTPUTS]
+
+
+def _v1_tumour(tumour: Tumour, facts: dict[str, Any]) -> dict[str, Any]:
+    answer = tumour.answer
+    return {
+        "instance": tumour.instance,
+        "roi_name": tumour.roi_name,
+        "slice_sop_instance_uid": tumour.slice_sop_instance_uid,
+        **{name: getattr(answer, name) for name in ("probability", "vote_fraction", "votes", "spread", "score")},
+        "label": "non-responder" if answer.non_responder else "responder",
+        "members": answer.members,
+        **facts,
+        "warnings": tumour.warnings,
+    }

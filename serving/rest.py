@@ -1,0 +1,167 @@
+"""The REST addresses of V1 and V2: health, metadata, inference and metrics, and nothing that changes the server."""
+
+import asyncio
+import functools
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import prometheus_client
+from kserve.errors import ModelNotFound
+from kserve.protocol.dataplane import DataPlane
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from components.common.errors import InputError
+from serving.admission import Admission, Ticket
+from serving.errors import Problem
+from serving.limits import Limits
+from serving.payload import decode_v1, decode_v2
+from serving.predictor import Job
+from serving.problems import note, problem_of
+from serving.reply import BINARY_HEADER, Reply, encode_v1, encode_v2
+
+Decoder = Callable[[Request, bytes], Job]
+
+
+class RestEndpoints:
+    """Handlers over KServe's data plane.
+
+    Parameters
+    ----------
+    dataplane
+        Finds and calls the model.
+    admission
+        Shared with gRPC.
+    limits
+        Of bodies.
+    """
+
+    def __init__(self, dataplane: DataPlane, admission: Admission, limits: Limits) -> None:
+        self._dataplane, self._admission, self._limits = dataplane, admission, limits
+
+    def application(self) -> Starlette:
+        """The ASGI application."""
+        v1, v2, model = "/v1/models", "/v2", "/v2/models/{model}"
+        posts = [
+            (v1 + "/{model}:predict", functools.partial(self._infer, "v1", _v1_job)),
+            (model + "/infer", functools.partial(self._infer, "v2", _v2_job)),
+            (model + "/versions/{version}/infer", functools.partial(self._infer, "v2", _v2_job)),
+        ]
+        gets = [
+            ("/", self._live),
+            ("/metrics", self._metrics),
+            (v1, self._models),
+            (v1 + "/{model}", self._model_ready),
+            (v2, self._server_metadata),
+            (v2 + "/health/live", self._live),
+            (v2 + "/health/ready", self._ready),
+            (v2 + "/models", self._models),
+            (model, self._model_metadata),
+            (model + "/ready", self._model_ready),
+            (model + "/versions/{version}", self._model_metadata),
+            (model + "/versions/{version}/ready", self._model_ready),
+        ]
+        routes = [Route(path, _in_words(handler), methods=["POST"]) for path, handler in posts]
+        routes += [Route(path, _in_words(handler), methods=["GET"]) for path, handler in gets]
+        return Starlette(routes=routes, exception_handlers={HTTPException: _routing_problem})
+
+    async def _live(self, _: Request) -> Response:
+        return JSONResponse({"live": True, "status": "alive"})
+
+    async def _ready(self, _: Request) -> Response:
+        ready = await self._dataplane.ready()
+        return JSONResponse({"ready": ready}, 200 if ready else 503)
+
+    async def _metrics(self, _: Request) -> Response:
+        return Response(prometheus_client.generate_latest(), media_type=prometheus_client.CONTENT_TYPE_LATEST)
+
+    async def _models(self, _: Request) -> Response:
+        return JSONResponse({"models": list(self._dataplane.model_registry.get_models())})
+
+    async def _model_ready(self, request: Request) -> Response:
+        name = self._model_name(request)
+        ready = await self._dataplane.model_ready(name)
+        return JSONResponse({"name": name, "ready": ready}, 200 if ready else 503)
+
+    async def _server_metadata(self, _: Request) -> Response:
+        return JSONResponse(self._dataplane.metadata())
+
+    async def _model_metadata(self, request: Request) -> Response:
+        return JSONResponse(await self._dataplane.model_metadata(self._model_name(request)))
+
+    def _model_name(self, request: Request) -> str:
+        """The addressed model; ``MODEL_UNKNOWN`` where it, or its version, is not served here."""
+        name, version = request.path_params["model"], request.path_params.get("version")
+        model = self._dataplane.model_registry.get_model(name)
+        if model is None or version not in (None, model.version):
+            raise ModelNotFound(name)
+        return str(name)
+
+    async def _infer(self, protocol: str, decoder: Decoder, request: Request) -> Response:
+        start, size = time.perf_counter(), 0
+        problem: Problem | None = None
+        try:
+            with self._admission.request() as ticket:
+                name = self._model_name(request)
+                body = await _read_body(request, ticket, self._limits)
+                size, start = len(body), time.perf_counter()
+                reply: Reply = (await self._dataplane.infer(name, decoder(request, body)))[0]
+                return Response(reply.content, headers=reply.headers)
+        except Exception as error:
+            problem = problem_of(error)
+            return JSONResponse(problem.to_dict(), problem.status, problem.headers)
+        finally:
+            note(protocol, problem, time.perf_counter() - start, size)
+
+
+def _v1_job(request: Request, body: bytes) -> Job:
+    content_type = request.headers.get("content-type", "application/json")
+    return Job(lambda: decode_v1(body, content_type), lambda result, _, facts: encode_v1(result, facts))
+
+
+def _v2_job(request: Request, body: bytes) -> Job:
+    return Job(lambda: decode_v2(body, request.headers.get(BINARY_HEADER)), encode_v2)
+
+
+async def _read_body(request: Request, ticket: Ticket, limits: Limits) -> bytes:
+    """The body, counted while it comes: ``BODY_TOO_LARGE``, ``BODY_SLOW`` or ``BUSY`` stop the reading at once."""
+    most = limits.of(request.headers.get("content-type", ""), BINARY_HEADER in request.headers)
+    announced = request.headers.get("content-length", "0")
+    if announced.isdecimal() and int(announced) > most:
+        raise limits.too_large(most)
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout(limits.seconds):
+            async for part in request.stream():
+                size += len(part)
+                if size > most:
+                    raise limits.too_large(most)
+                ticket.hold(len(part))
+                parts.append(part)
+    except TimeoutError:
+        raise InputError("BODY_SLOW", f"the body did not come within {limits.seconds:g} s") from None
+    return b"".join(parts)
+
+
+def _in_words(handler: Callable[[Request], Awaitable[Response]]) -> Any:
+    """A handler whose exceptions become a ``Problem``: the framework's own page would show their text."""
+
+    async def handle(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except Exception as error:
+            problem = problem_of(error)
+            return JSONResponse(problem.to_dict(), problem.status, problem.headers)
+
+    return handle
+
+
+async def _routing_problem(_: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(status, "INTERNAL")
+    problem = Problem(status, code, "there is nothing at this address for this method")
+    return JSONResponse(problem.to_dict(), status, getattr(error, "headers", None))

@@ -1,0 +1,179 @@
+"""The served ensemble: a bundle opened, checked against its golden case, and asked.
+
+Needs numpy, ONNX Runtime and the image processing of ``components.preprocess``; no TensorFlow, no MLflow, no network.
+"""
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from components.common.artifacts import digest_of
+from components.common.errors import BundleError, InputError, SrsError
+from components.common.settings import IMAGE_SIZE_PX
+from components.preprocess.crop import ImageDefinition
+from components.promote.manifest import GRAPH, GoldenInput, Manifest
+
+#: A member votes for non-response above this, whatever the ensemble's cut-off is (STUDY 5).
+VOTE_CUT_OFF = 0.5
+#: HU that a CT crop can hold: air beyond the scan is -1000, twelve-bit and metal-extended scales end below 32,767.
+LOWEST_HU, HIGHEST_HU = -32_768.0, 65_535.0
+#: Crops of one call of the graph: ten members need 14 MB for each, and more at once is no faster.
+CHUNK = 4
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """What the ensemble says of one crop.
+
+    Parameters
+    ----------
+    probability
+        Mean of the members' probabilities of non-response.
+    vote_fraction, votes
+        Fraction and number of members whose probability is above 0.5.
+    spread
+        Standard deviation of the members' probabilities.
+    score
+        The primary score, ``probability`` or ``vote_fraction`` by the bundle's ``ensemble_score``.
+    non_responder
+        Whether ``score`` is above the bundle's cut-off.
+    members
+        Each member's probability.
+    """
+
+    probability: float
+    vote_fraction: float
+    votes: int
+    spread: float
+    score: float
+    non_responder: bool
+    members: tuple[float, ...]
+
+
+class Ensemble:
+    """An opened bundle; ``open`` makes one. Calls from several threads at once are safe."""
+
+    def __init__(self, manifest: Manifest, definition: ImageDefinition, session: Any) -> None:
+        self.manifest = manifest
+        self.definition = definition
+        self._session = session
+
+    @classmethod
+    def open(cls, folder: Path, *, threads: int | None = None) -> Self:
+        """Opens a bundle's folder and reproduces its golden case: slice and contour -> crop -> answers.
+
+        Parameters
+        ----------
+        folder
+            Holds ``manifest.json``.
+        threads
+            Threads of one call; by default all processors this process may use.
+
+        Raises
+        ------
+        BundleError
+            ``BUNDLE_MISSING``, ``BUNDLE_UNKNOWN``, ``BUNDLE_DAMAGED``, ``IMAGE_DEFINITION_UNKNOWN``, ``GOLDEN_CASE``.
+        """
+        manifest = Manifest.read(folder)
+        manifest.check_files(folder)
+        ensemble = cls(manifest, _definition(manifest), _session(folder / GRAPH, threads))
+        ensemble._check_golden_case(folder / "golden")
+        return ensemble
+
+    def probabilities(self, crops: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Each member's probability of non-response.
+
+        Parameters
+        ----------
+        crops
+            [n, 151, 151] float32, HU, rows along +y and columns along +x (LPS).
+
+        Returns
+        -------
+        NDArray
+            [n, members] float32.
+
+        Raises
+        ------
+        InputError
+            ``CROP_DTYPE``, ``CROP_SHAPE``, ``CROP_NOT_FINITE`` or ``CROP_RANGE``.
+        """
+        check_crops(crops)
+        parts = [crops[start : start + CHUNK] for start in range(0, len(crops), CHUNK)]
+        return np.concatenate([self._session.run(None, {"crop_hu": part})[0] for part in parts])
+
+    def answer(self, crops: NDArray[np.float32]) -> list[Answer]:
+        """One ``Answer`` per crop [n, 151, 151] float32 in HU; raises as ``probabilities``."""
+        return [self._judge(row) for row in self.probabilities(crops).astype(np.float64)]
+
+    def _judge(self, members: NDArray[np.float64]) -> Answer:
+        votes = int((members > VOTE_CUT_OFF).sum())
+        probability, vote_fraction = float(members.mean()), votes / len(members)
+        score = {"mean": probability, "vote": vote_fraction}[self.manifest.ensemble_score]
+        return Answer(
+            probability=probability,
+            vote_fraction=vote_fraction,
+            votes=votes,
+            spread=float(members.std()),
+            score=score,
+            non_responder=score > self.manifest.cut_off,
+            members=tuple(members.tolist()),
+        )
+
+    def _check_golden_case(self, folder: Path) -> None:
+        tolerance = self.manifest.golden_tolerance
+        try:
+            crop = GoldenInput.read(folder).cut(self.definition)
+            cut = float(np.abs(crop - np.load(folder / "crop.npy", allow_pickle=False)).max())
+            answered = self.probabilities(crop[np.newaxis])[0]
+            differs = float(np.abs(answered - np.load(folder / "probabilities.npy", allow_pickle=False)).max())
+        except (OSError, ValueError, KeyError, TypeError, SrsError):
+            raise BundleError("GOLDEN_CASE", "the golden case cannot be run", _OTHER_RELEASE) from None
+        if not cut <= tolerance["crop_hu"]:
+            raise BundleError("GOLDEN_CASE", f"the golden crop differs by {cut:.2g} HU", _OTHER_RELEASE)
+        if not differs <= tolerance["probability"]:
+            raise BundleError("GOLDEN_CASE", f"the golden answers differ by {differs:.2g}", _OTHER_RELEASE)
+
+
+_OTHER_RELEASE = "Serve the bundle with the release that wrote it, or promote a version of this release."
+
+
+def check_crops(crops: NDArray[Any]) -> None:
+    """Raises an ``InputError`` where ``crops`` are not finite float32 HU of shape [n >= 1, 151, 151]."""
+    if crops.dtype != np.float32:
+        raise InputError("CROP_DTYPE", "crops must be float32", "Send HU as float32 (FP32).")
+    if crops.ndim != 3 or crops.shape[1:] != (IMAGE_SIZE_PX, IMAGE_SIZE_PX) or not len(crops):
+        raise InputError("CROP_SHAPE", f"crops must have the shape [n, {IMAGE_SIZE_PX}, {IMAGE_SIZE_PX}], n at least 1")
+    low, high = float(crops.min()), float(crops.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise InputError("CROP_NOT_FINITE", "crops hold NaN or infinity")
+    if low < LOWEST_HU or high > HIGHEST_HU:
+        raise InputError(
+            "CROP_RANGE", f"crops must lie in {LOWEST_HU:.0f} to {HIGHEST_HU:.0f} HU", "Send HU, unscaled."
+        )
+
+
+def _definition(manifest: Manifest) -> ImageDefinition:
+    if digest_of(manifest.image_definition) != manifest.image_digest:
+        raise BundleError("BUNDLE_DAMAGED", "the image definition is not the one of its digest")
+    try:
+        return ImageDefinition.from_dict(manifest.image_definition)
+    except (SrsError, KeyError, TypeError, ValueError):
+        message = "this release does not know the bundle's image definition"
+        raise BundleError("IMAGE_DEFINITION_UNKNOWN", message, _OTHER_RELEASE) from None
+
+
+def _session(graph: Path, threads: int | None) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or os.cpu_count() or 1
+    # Threads that wait by spinning would take the processors from the requests beside this one.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime's own exceptions share no base class but this one
+        raise BundleError("BUNDLE_DAMAGED", f"the graph cannot be opened ({type(error).__name__})") from None

@@ -1,0 +1,162 @@
+"""KServe's model server with addresses as configured, our routes, and an end that loses no accepted request."""
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import kserve
+import uvicorn
+from kserve.protocol.dataplane import DataPlane
+
+from components.common.errors import InputError
+from serving import metrics, rpc
+from serving.admission import Admission
+from serving.limits import Limits
+from serving.payload import CROP_INPUT, DICOM_INPUT
+from serving.predictor import Predictor
+from serving.reply import OUTPUTS
+from serving.rest import RestEndpoints
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen; ``grpc_port`` None means no gRPC, a port of 0 any free one."""
+
+    host: str = "127.0.0.1"
+    http_port: int = 8080
+    grpc_port: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Load:
+    """How much at once: requests accepted, bytes of bodies held, and seconds to finish what was accepted."""
+
+    most_requests: int = 64
+    most_bytes: int = 256 * 2**20
+    grace_seconds: int = 30
+
+
+class Plane(DataPlane):  # type: ignore[misc]
+    """KServe's data plane that says what is true of this server."""
+
+    async def ready(self) -> bool:
+        """Whether every model is ready."""
+        return all(model.ready for model in self.model_registry.get_models().values())
+
+    def metadata(self) -> dict[str, Any]:
+        """Without the repository extension, whose routes are not served."""
+        return {**super().metadata(), "extensions": ["binary_tensor_data"]}
+
+    async def model_metadata(self, model_name: str) -> dict[str, Any]:
+        """Inputs, outputs and what is served; raises ``ModelNotFound``."""
+        model: Predictor = self.get_model_from_registry(model_name)
+        members = len(model.ensemble.manifest.members)
+        sides = {"members": [-1, members]}
+        return {
+            "name": model_name,
+            "versions": [model.version] if model.version else [],
+            "platform": "onnxruntime_onnx",
+            "inputs": [
+                {"name": CROP_INPUT, "datatype": "FP32", "shape": [-1, 151, 151]},
+                {"name": DICOM_INPUT, "datatype": "BYTES", "shape": [-1]},
+            ],
+            "outputs": [{"name": n, "datatype": kind, "shape": sides.get(n, [-1])} for n, kind in OUTPUTS.items()],
+            "parameters": {**model.facts, "group": model.ensemble.manifest.group},
+        }
+
+
+class _Uvicorn(uvicorn.Server):
+    """Leaves signals to ``PredictorServer``, which also ends gRPC."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class PredictorServer(kserve.ModelServer):  # type: ignore[misc]
+    """Serves one predictor until SIGTERM or SIGINT."""
+
+    def __init__(self, address: Address, limits: Limits, load: Load) -> None:
+        super().__init__(http_port=address.http_port, grpc_port=address.grpc_port or 0, enable_latency_logging=False)
+        self.dataplane = Plane(model_registry=self.registered_models)
+        self._address, self._limits, self._load = address, limits, load
+        self._admission = Admission(load.most_requests, load.most_bytes)
+
+    def run(self, model: Predictor) -> None:
+        """Serves ``model``, which is open; returns when everything accepted is answered and all ports are closed.
+
+        Raises
+        ------
+        InputError
+            ``PORT_IN_USE``.
+        """
+        self.register_model(model)
+        listener = _listen(self._address.host, self._address.http_port)
+        try:
+            asyncio.run(self._serve_until_signal(model, listener))
+        finally:
+            listener.close()
+
+    async def _serve_until_signal(self, model: Predictor, listener: socket.socket) -> None:
+        end = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, end.set)
+        grpc_server = await self._start_grpc()
+        rest = self._rest()
+        serving = asyncio.create_task(rest.serve(sockets=[listener]))
+        while not rest.started and not serving.done():
+            await asyncio.sleep(0.005)
+        model.ready = True
+        _tell_ready(model, listener, self._address)
+        await asyncio.wait([serving, asyncio.create_task(end.wait())], return_when=asyncio.FIRST_COMPLETED)
+        model.ready = False
+        metrics.READY.set(0)
+        log.info("draining")
+        rest.should_exit = True
+        await asyncio.gather(serving, *([grpc_server.stop(self._load.grace_seconds)] if grpc_server else []))
+        await asyncio.to_thread(model.drain)
+        log.info("stopped")
+
+    def _rest(self) -> _Uvicorn:
+        app = RestEndpoints(self.dataplane, self._admission, self._limits).application()
+        grace = self._load.grace_seconds
+        return _Uvicorn(
+            uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=grace, lifespan="off")
+        )
+
+    async def _start_grpc(self) -> Any:
+        if self._address.grpc_port is None:
+            return None
+        host = f"[{self._address.host}]" if ":" in self._address.host else self._address.host
+        address = f"{host}:{self._address.grpc_port}"
+        most_calls = self._load.most_requests + 16  # health probes come through when inference is full
+        return await rpc.start(self.dataplane, self._admission, address, self._limits.binary_bytes, most_calls)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio turns Nagle's delay (40 ms a reply) off only where the protocol is named.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise InputError("PORT_IN_USE", f"{host}:{port} cannot be bound", "Choose another --http-port.") from None
+    listener.listen(2048)
+    return listener
+
+
+def _tell_ready(model: Predictor, listener: socket.socket, address: Address) -> None:
+    manifest = model.ensemble.manifest
+    metrics.READY.set(1)
+    metrics.MODEL.labels(model.version, manifest.digest, manifest.group, str(manifest.synthetic).lower()).set(1)
+    where = {"host": address.host, "http_port": listener.getsockname()[1], "grpc_port": address.grpc_port}
+    log.info("ready", extra={"fields": {**where, **model.facts}})

@@ -1,0 +1,258 @@
+"""Tracking against a real SQLite store."""
+
+import multiprocessing
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from components.common import tracking
+from components.common.artifacts import TUMOUR_COLUMNS, Dataset, Evaluation, Flow, Member, MemberSplit, Splits
+from components.common.errors import InputError, RegistryError
+from components.common.settings import StudySettings
+
+ATTEMPT = "attempt-1"
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store without runs; making its tables takes MLflow seconds."""
+    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
+        tracking.prepare_store()
+    return path
+
+
+@pytest.fixture(autouse=True)
+def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow/mlflow.db")
+    (tmp_path / "mlflow").mkdir()
+    shutil.copyfile(empty_store, tmp_path / "mlflow" / "mlflow.db")
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    table = pd.DataFrame({name: [f"{name}-{i}" for i in range(6)] for name in TUMOUR_COLUMNS})
+    table["label"] = [0, 1, 0, 1, 0, 1]
+    table["kps"] = [90.0, np.nan, 80.0, 70.0, 90.0, 100.0]
+    crops = np.zeros((6, 151, 151), np.float32)
+    return Dataset(crops, table, Flow(6, 6, (), 6, 6), {"version": 1}, True, "d" * 64)
+
+
+def split_of(group: str, index: int) -> MemberSplit:
+    return MemberSplit(group, index, ("t0", "t1"), ("t2", "t3"), ("t4", "t5"))
+
+
+@pytest.fixture(scope="module")
+def splits() -> Splits:
+    members = tuple(split_of(group, index) for group in "AB" for index in (1, 2))
+    return Splits(members, "patient", 0, {"asked": [1, 1]}, digest="s" * 64)
+
+
+def member_of(split: MemberSplit, looks: int = 4, **facts: Any) -> Member:
+    history = pd.DataFrame(
+        {
+            "attempt": [0, 0] + [1] * (looks - 2),
+            "step": [10, 20, *range(10, 10 * (looks - 1), 10)],
+            "training_loss": 0.5,
+            "validation_loss": [np.nan] + [0.6] * (looks - 1),
+            "validation_accuracy": 0.75,
+        }
+    )
+    known = {"seed": 1, "restarts": 1, "flagged": False, "accepted_step": 20, "validation_accuracy": 0.75}
+    known |= {"seconds": 2.5, "key": f"key-{split.id}", "reused": False, "determinism": "bitwise"}
+    return Member(split, {}, history, np.zeros(6, np.float32), known | facts)
+
+
+def open_(dataset: Dataset, splits: Splits) -> dict[str, Any]:
+    return tracking.open_tree("srs", StudySettings(), dataset, splits, attempt=ATTEMPT, run_name="run 1")
+
+
+def runs_of(tree: dict[str, Any]) -> list[Any]:
+    return list(MlflowClient(tracking.tracking_uri()).search_runs([tree["experiment_id"]], max_results=1000))
+
+
+def run_of(run_id: str) -> Any:
+    return MlflowClient(tracking.tracking_uri()).get_run(run_id)
+
+
+def evaluation_of() -> Evaluation:
+    figures = {"evaluation": {"auc": 0.8, "p": float("nan")}, "out_of_bag": {"auc": 0.7}}
+    rows = [{"group": g, "member": m, "auc": 0.61, "p": 0.04} for g in "AB" for m in ("1", "2", "ensemble")]
+    metrics = {"groups": {"A": figures, "B": figures}, "mean_auc": 0.8, "best_out_of_bag_group": "A"}
+    return Evaluation(pd.DataFrame({"tumour": ["t0"]}), pd.DataFrame(rows), metrics, "e" * 64)
+
+
+@pytest.mark.parametrize("uri", ["", "mlruns", "./mlruns", "sqlite:///mlflow.db", "file:///tmp/mlruns", "http://"])
+def test_refuses_a_store_without_absolute_address(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(InputError) as caught:
+        tracking.tracking_uri()
+    assert caught.value.code == "TRACKING_URI"
+
+
+def test_a_run_is_one_parent_its_groups_and_its_members(store: Path, dataset: Dataset, splits: Splits) -> None:
+    tree = open_(dataset, splits)
+    members = [member_of(split) for split in splits.members]
+    logged = tracking.log_members(tree, members, dataset)
+    tracking.close_tree(tree, "FINISHED")
+    runs = runs_of(tree)
+    assert len(runs) == 1 + 2 + 4
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert run_of(logged["A-01"]).data.tags["mlflow.parentRunId"] == tree["groups"]["A"]
+    assert run_of(tree["groups"]["A"]).data.tags["mlflow.parentRunId"] == tree["parent"]
+    assert tracking.member_runs(tree) == logged
+    assert {path.name for path in store.iterdir()} == {"mlflow"}  # nothing beside the store, whatever the directory
+
+
+def test_the_parent_holds_settings_digests_and_the_cohort(dataset: Dataset, splits: Splits) -> None:
+    parent = run_of(open_(dataset, splits)["parent"])
+    assert parent.data.params["srs.train.learning_rate"] == "0.02"
+    assert all(name.startswith("srs.") for name in parent.data.params)
+    assert parent.data.tags["srs.split_digest"] == splits.digest
+    assert parent.data.tags["srs.synthetic"] == "true"
+    assert parent.inputs.dataset_inputs[0].dataset.digest == dataset.digest[:36]
+
+
+def test_a_retry_doubles_nothing(store: Path, dataset: Dataset, splits: Splits) -> None:
+    for _ in range(2):
+        tree = open_(dataset, splits)
+        logged = tracking.log_members(tree, [member_of(splits.members[0])], dataset)
+        tracking.log_evaluation(tree, evaluation_of(), store / "mlflow")
+    assert len(runs_of(tree)) == 1 + 2 + 1
+    assert len(run_of(tree["parent"]).inputs.dataset_inputs) == 1
+    client = MlflowClient(tracking.tracking_uri())
+    assert len(client.get_metric_history(logged["A-01"], "validation_accuracy")) == 4
+    assert len(client.get_metric_history(tree["groups"]["A"], "evaluation/auc")) == 1
+
+
+def test_a_task_killed_while_it_logged_ends_with_the_same_points(
+    dataset: Dataset, splits: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree, member = open_(dataset, splits), member_of(splits.members[0], looks=900)
+    real, calls = MlflowClient.log_batch, []
+
+    def dies_in_the_second_batch(*args: Any, **kwargs: Any) -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        real(*args, **kwargs)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", dies_in_the_second_batch)
+    with pytest.raises(KeyboardInterrupt):
+        tracking.log_members(tree, [member], dataset)
+    monkeypatch.setattr(MlflowClient, "log_batch", real)
+    logged = tracking.log_members(tree, [member], dataset)
+    history = MlflowClient(tracking.tracking_uri()).get_metric_history(logged["A-01"], "training_loss")
+    assert len(history) == 900
+    assert len(runs_of(tree)) == 1 + 2 + 1
+
+
+def test_steps_count_on_over_a_restart_and_nan_is_left_out(dataset: Dataset, splits: Splits) -> None:
+    logged = tracking.log_members(open_(dataset, splits), [member_of(splits.members[0])], dataset)
+    client = MlflowClient(tracking.tracking_uri())
+    steps = {name: [m.step for m in client.get_metric_history(logged["A-01"], name)] for name in HISTORY}
+    assert steps == {"training_loss": [10, 20, 30, 40], "validation_loss": [20, 30, 40]}
+
+
+HISTORY = ("training_loss", "validation_loss")
+
+
+def test_a_reused_member_says_so(dataset: Dataset, splits: Splits) -> None:
+    member = member_of(splits.members[0], reused=True)
+    logged = tracking.log_members(open_(dataset, splits), [member], dataset)
+    assert run_of(logged["A-01"]).data.tags["reused_from"] == "key-A-01"
+
+
+def test_evaluation_reaches_members_ensembles_and_parent(store: Path, dataset: Dataset, splits: Splits) -> None:
+    tree = open_(dataset, splits)
+    logged = tracking.log_members(tree, [member_of(split) for split in splits.members], dataset)
+    (store / "report.html").write_text("<p>report</p>")
+    (store / "model_card.md").write_text("card")
+    tracking.log_evaluation(tree, evaluation_of(), store)
+    assert run_of(logged["B-02"]).data.metrics["evaluation/auc"] == 0.61
+    group = run_of(tree["groups"]["B"]).data.metrics
+    assert (group["evaluation/auc"], group["out_of_bag/auc"]) == (0.8, 0.7)
+    assert "evaluation/p" not in group
+    assert run_of(tree["parent"]).data.metrics["mean_auc"] == 0.8
+    artifacts = MlflowClient(tracking.tracking_uri()).list_artifacts(tree["parent"], "evaluation")
+    assert {item.path for item in artifacts} == {"evaluation/report.html", "evaluation/model_card.md"}
+
+
+def test_a_failed_run_is_found_and_closed_with_its_reason(dataset: Dataset, splits: Splits) -> None:
+    tree = open_(dataset, splits)
+    tracking.log_members(tree, [member_of(splits.members[0])], dataset)
+    assert tracking.find_tree("srs", "another") is None
+    assert tracking.find_tree("another", ATTEMPT) is None
+    found = tracking.find_tree("srs", ATTEMPT)
+    assert found == tree
+    tracking.close_tree(found, "FAILED", "members A-02 diverged")
+    status = {run.info.run_name: run.info.status for run in runs_of(tree)}
+    assert status == {"run 1": "FAILED", "ensemble A": "FAILED", "ensemble B": "FAILED", "member A-01": "FINISHED"}
+    assert run_of(tree["parent"]).data.tags["srs.failure"] == "members A-02 diverged"
+
+
+def test_joins_the_run_of_kfps_plugin(
+    store: Path, dataset: Dataset, splits: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracking.prepare_store()
+    client = MlflowClient(tracking.tracking_uri())
+    experiment = client.create_experiment("kfp", artifact_location=(store / "a").as_uri())
+    outer = client.create_run(experiment).info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", outer)
+    tree = open_(dataset, splits)
+    assert tree["experiment_id"] == experiment
+    assert run_of(tree["parent"]).data.tags["mlflow.parentRunId"] == outer
+    tracking.close_tree(tree, "FINISHED")
+    assert run_of(outer).info.status == "RUNNING"
+    assert run_of(outer).data.params == {}
+
+
+def test_progress_is_told_at_most_every_ten_seconds_and_at_the_end(dataset: Dataset, splits: Splits) -> None:
+    tree, now = open_(dataset, splits), [0.0]
+    progress = tracking.PackProgress(tree, "0-4", clock=lambda: now[0])
+    for done, now[0] in enumerate((0.0, 5.0, 10.0, 15.0, 16.0)):
+        progress(done, 4, "restarts 1")
+    client = MlflowClient(tracking.tracking_uri())
+    assert [m.step for m in client.get_metric_history(tree["parent"], "pack/0-4/members_done")] == [0, 2, 4]
+    assert run_of(tree["parent"]).data.tags["srs.pack/0-4"] == "4 of 4 members. restarts 1"
+
+
+def test_progress_outlives_its_store(dataset: Dataset, splits: Splits) -> None:
+    tracking.PackProgress({**open_(dataset, splits), "parent": "0" * 32}, "0")(1, 2)
+
+
+def test_the_reason_that_a_step_noted_stays(dataset: Dataset, splits: Splits) -> None:
+    tree = open_(dataset, splits)
+    tracking.note_failure(tree, "member A-02 diverged")
+    assert run_of(tree["parent"]).info.status == "RUNNING"
+    tracking.close_tree(tree, "FAILED", "train failed")
+    assert run_of(tree["parent"]).data.tags["srs.failure"] == "member A-02 diverged"
+    assert run_of(tree["groups"]["A"]).data.tags["srs.failure"] == "train failed"
+
+
+def test_says_mlflow_failures_without_their_text() -> None:
+    with pytest.raises(RegistryError) as caught:
+        tracking.close_tree({"experiment_id": "77", "parent": "0" * 32, "groups": {}}, "FINISHED")
+    assert caught.value.safe_message == "MLflow could not close tree: RESOURCE_DOES_NOT_EXIST"
+
+
+def _prepare(uri: str) -> None:
+    os.environ["MLFLOW_TRACKING_URI"] = uri
+    tracking.prepare_store()
+
+
+def test_processes_may_open_a_new_store_together(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}/new/mlflow.db")
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        pool.map(_prepare, [tracking.tracking_uri()] * 2)
+    assert MlflowClient(tracking.tracking_uri()).search_experiments()

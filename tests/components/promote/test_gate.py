@@ -1,0 +1,147 @@
+"""The gate's verdict table: every rule, each with its reason."""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from components.common.settings import GateSettings
+from components.promote.gate import Change, Contender, Load, Trial, choose_group, compare, decide
+
+METRICS: dict[str, Any] = {
+    "mean_auc": 0.78,
+    "mean_auc_lower_bound": 0.70,
+    "best_out_of_bag_group": "B",
+    "groups": {group: {} for group in "ABC"},
+}
+LOADED = Load(True, "the golden case was answered within 1e-4.")
+NOT_LOADED = Load(False, "the golden answers differ by 0.2.")
+SIDE = Contender("A", "image-1", "srs-response", False, frozenset({"patient-90", "patient-91"}))
+
+
+def change(difference: float, se: float = 0.03) -> Change:
+    return Change((), difference, se, 12, 11)
+
+
+def trial(responders: int = 12, non_responders: int = 11, worse: float = 0.0) -> Trial:
+    rng = np.random.default_rng(1)
+    labels = [0] * responders + [1] * non_responders
+    champion = np.array(labels) + rng.normal(0, 0.5, len(labels))
+    challenger = champion + rng.normal(0, 0.05, len(labels)) - worse * np.array(labels)
+    return Trial(labels, [f"patient-{i}" for i in range(len(labels))], challenger, champion)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "compared", "load", "verdict", "reason"),
+    [
+        ({}, None, LOADED, "promoted", "there is no champion yet"),
+        ({}, change(0.02), LOADED, "promoted", "AUC +0.020 against the champion (needed: at least -0.05, and"),
+        ({}, change(-0.03), LOADED, "promoted", "SE 0.030, n = 12 + 11"),
+        ({}, change(0.0, 0.0), LOADED, "promoted", "AUC +0.000"),
+        ({"mean_auc": 0.59}, None, LOADED, "refused", "over 3 groups is 0.590 (needed: 0.60)"),
+        ({"mean_auc": 0.60}, None, LOADED, "promoted", "is 0.600"),
+        ({"mean_auc_lower_bound": 0.5}, None, LOADED, "refused", "bound 0.500 (needed: above 0.5)"),
+        ({"mean_auc": None}, None, LOADED, "refused", "is nan"),
+        ({"mean_auc_lower_bound": math.nan}, None, LOADED, "refused", "bound nan"),
+        ({}, change(-0.06, 0.2), LOADED, "refused", "AUC -0.060"),
+        ({}, change(-0.04, 0.02), LOADED, "refused", "bounds -0.066 and -0.014"),
+        ({}, None, NOT_LOADED, "refused", "the golden answers differ by 0.2"),
+        ({}, Change(("images differ.",)), LOADED, "not_comparable", "not comparable: images differ."),
+        ({"mean_auc": 0.4}, Change(("images differ.",)), LOADED, "refused", "is 0.400"),
+    ],
+)
+def test_verdict(metrics: dict[str, Any], compared: Change | None, load: Load, verdict: str, reason: str) -> None:
+    decided = decide({**METRICS, **metrics}, "A", compared, load, GateSettings())
+    assert decided.verdict == verdict
+    assert reason in " ".join(decided.reasons)
+    assert len(decided.reasons) == 3
+    assert all(math.isfinite(number) for number in decided.numbers.values())
+
+
+@pytest.mark.parametrize(
+    ("rule", "compared", "verdict"),
+    [
+        ("better", change(0.02), "refused"),
+        ("better", change(0.05), "promoted"),
+        ("off", change(-0.3), "promoted"),
+        ("off", Change(("images differ.",)), "promoted"),
+    ],
+)
+def test_other_rules_of_change(rule: Any, compared: Change, verdict: str) -> None:
+    assert decide(METRICS, "A", compared, LOADED, GateSettings(change=rule)).verdict == verdict
+
+
+def test_the_first_champion_is_the_best_out_of_bag_and_later_ones_keep_its_group() -> None:
+    assert choose_group(METRICS, None) == "B"
+    assert choose_group(METRICS, "C") == "C"
+    assert choose_group(METRICS, "E") == "B"
+
+
+@pytest.mark.parametrize(
+    ("fields", "obstacle"),
+    [
+        ({"group": "B"}, "the champion is of group B, the challenger of group A."),
+        ({"image_digest": "image-2"}, "different definitions"),
+        ({"study": "another"}, "another study"),
+        ({"synthetic": True}, "the champion learned from a SYNTHETIC cohort"),
+        ({"seen_patients": frozenset({"patient-3"})}, "the champion saw 1 of the 23 patients compared"),
+    ],
+)
+def test_is_not_comparable(fields: dict[str, Any], obstacle: str) -> None:
+    found = compare(SIDE, dataclasses.replace(SIDE, **fields), trial(), GateSettings())
+    assert len(found.obstacles) == 1
+    assert obstacle in found.obstacles[0]
+    assert decide(METRICS, "A", found, LOADED, GateSettings()).verdict == "not_comparable"
+
+
+def test_is_not_comparable_where_the_challenger_saw_a_patient() -> None:
+    challenger = dataclasses.replace(SIDE, seen_patients=frozenset({"patient-0", "patient-22", "patient-99"}))
+    assert compare(challenger, SIDE, trial(), GateSettings()).obstacles == (
+        "the challenger saw 2 of the 23 patients compared while it was trained.",
+    )
+
+
+@pytest.mark.parametrize(("responders", "non_responders"), [(7, 11), (12, 7), (0, 11)])
+def test_is_not_comparable_with_too_few_of_a_class(responders: int, non_responders: int) -> None:
+    found = compare(SIDE, SIDE, trial(responders, non_responders), GateSettings())
+    assert found.obstacles == (
+        f"only {responders} responders and {non_responders} non-responders were compared; "
+        "at least 8 of each class are needed.",
+    )
+
+
+def test_eight_of_each_class_are_enough() -> None:
+    assert compare(SIDE, SIDE, trial(8, 8), GateSettings()).obstacles == ()
+
+
+def test_compares_paired_and_refuses_a_worse_challenger() -> None:
+    found = compare(SIDE, SIDE, trial(worse=1.5), GateSettings())
+    assert found.difference < -0.3
+    assert decide(METRICS, "A", found, LOADED, GateSettings()).verdict == "refused"
+
+
+def test_equal_answers_are_no_loss() -> None:
+    same = trial()
+    found = compare(SIDE, SIDE, dataclasses.replace(same, challenger=same.champion), GateSettings())
+    assert (found.difference, found.se) == (0.0, 0.0)
+    assert decide(METRICS, "A", found, LOADED, GateSettings()).verdict == "promoted"
+
+
+def test_tells_the_difference_found_with_80_percent_power() -> None:
+    # Normal quantiles 1.2816 (one-sided 90 %) and 0.8416 (80 %), from any table.
+    assert change(0.0, 0.1).detectable == pytest.approx(0.21232, abs=1e-4)
+
+
+def test_reads_a_contender_from_its_manifest() -> None:
+    manifest = {
+        "group": "A",
+        "digest": "digest-1",
+        "image_digest": "image-1",
+        "settings": {"study": "srs-response"},
+        "synthetic": False,
+        "seen_patients": ["patient-91", "patient-90"],
+        "members": ["A-01"],
+    }
+    assert Contender.from_manifest(manifest) == SIDE
