@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 something failed, 2 the input must be mended first, 3 the 
 """
 
 import dataclasses
+import functools
 import json
 import os
 import sys
@@ -67,19 +68,12 @@ def phantom(
 ) -> None:
     """Write a SYNTHETIC cohort: planning CT, RTSTRUCT and cohort.csv."""
     from components.phantom.phantom import write_cohort
-
     from pipelines.display import ConsoleDisplay
 
     with ConsoleDisplay(screen) as display:
         display.begin("phantom")
-        table = write_cohort(
-            out,
-            seed=seed,
-            tumours=tumours,
-            patients=patients,
-            signal=signal,
-            progress=lambda done, total, note="": display.advance("phantom", "phantom", done, total, note),
-        )
+        told = functools.partial(display.advance, "phantom", "phantom")
+        table = write_cohort(out, seed=seed, tumours=tumours, patients=patients, signal=signal, progress=told)
         display.end("phantom", failed=False)
     screen.print(f"SYNTHETIC cohort: {table}", soft_wrap=True)
 
@@ -92,10 +86,9 @@ def inspect(
     as_json: JsonOption = False,
 ) -> None:
     """Say before a run which tumours would be cut from a study, and how."""
+    from components.common.settings import PreprocessSettings
     from components.common.sources import open_source
     from components.preprocess.gtv import find_gtvs
-
-    from components.common.settings import PreprocessSettings
 
     settings = PreprocessSettings(slice_rule=slice_rule, roi_pattern=roi)  # type: ignore[arg-type]
     found = [candidate.to_dict() for candidate in find_gtvs(open_source(path), "", settings)]

@@ -11,9 +11,7 @@ BYTES_HELD = Gauge("srs_body_bytes_held", "Bytes of bodies being read or worked 
 SCORES = Histogram("srs_score", "Primary score of the tumours answered", buckets=[tenth / 10 for tenth in range(1, 10)])
 TUMOURS = Counter("srs_tumours", "Tumours answered", ["label"])
 WARNINGS = Counter("srs_warnings", "Warnings given with answers", ["code"])
-CROP_MEAN = Histogram(
-    "srs_crop_mean_hu", "Mean HU of the crops", buckets=[-500, -200, -50, 0, 20, 40, 60, 100, 200]
-)
+CROP_MEAN = Histogram("srs_crop_mean_hu", "Mean HU of the crops", buckets=[-500, -200, -50, 0, 20, 40, 60, 100, 200])
 READY = Gauge("srs_ready", "1 while new requests are welcome")
 MODEL = Gauge(
     "srs_model", "Always 1; the labels say what is served", ["version", "bundle_digest", "group", "synthetic"]

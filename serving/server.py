@@ -142,10 +142,16 @@ class PredictorServer(kserve.ModelServer):  # type: ignore[misc]
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio turns Nagle's delay (40 ms a reply) off only where the protocol is named.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        listener.bind((host, port))
     except OSError:
+        listener.close()
         raise InputError("PORT_IN_USE", f"{host}:{port} cannot be bound", "Choose another --http-port.") from None
+    listener.listen(2048)
+    return listener
 
 
 def _tell_ready(model: Predictor, listener: socket.socket, address: Address) -> None:

@@ -6,6 +6,8 @@ folders are often called by patients.
 
 import dataclasses
 import io
+import lzma
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -132,7 +134,16 @@ def _refuse_bomb(infos: list[zipfile.ZipInfo], max_entries: int, max_bytes: int)
 def _zip_errors() -> Iterator[None]:
     try:
         yield
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error, OSError) as error:
+    except (
+        zipfile.BadZipFile,
+        EOFError,
+        RuntimeError,
+        ValueError,
+        struct.error,
+        lzma.LZMAError,
+        zlib.error,
+        OSError,
+    ) as error:
         if isinstance(error, FileNotFoundError):
             raise
         raise InputError("ZIP_DAMAGED", "the zip cannot be read", "Make it anew.") from None

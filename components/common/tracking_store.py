@@ -9,6 +9,7 @@ import functools
 import math
 import os
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -25,6 +26,8 @@ from components.common.errors import InputError, RegistryError
 
 #: MLflow refuses batches above 1000 metrics, 100 params, 100 tags or 1000 of all.
 METRICS_PER_BATCH = 800
+#: Registering and promoting on a server is over in seconds; whoever holds its lease for longer has died.
+LEASE_S = 60.0
 #: Longest dataset digest that MLflow stores.
 DATASET_DIGEST_LENGTH = 36
 #: A pack answers to MLflow at most this often while it trains.
@@ -95,6 +98,41 @@ def prepare_store() -> None:
     with store_lock("prepare"):
         client().search_experiments(max_results=1)
         client().search_registered_models(max_results=1)
+
+
+@contextlib.contextmanager
+def exclusive(name: str) -> Iterator[None]:
+    """One writer of a registered model's versions and aliases at a time: a lock file by SQLite, on a server a lease.
+
+    The lease is a registered model of a name that only one can make; one that outlived ``LEASE_S`` is removed.
+    """
+    prepare_store()
+    if store_folder() is not None:
+        with store_lock(safe_name(name)):
+            yield
+        return
+    lease, holder = f"{name}.lease", f"{os.getpid()}-{uuid.uuid4().hex}"
+    _take(lease, holder)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(MlflowException):
+            if client().get_registered_model(lease).tags.get("holder") == holder:
+                client().delete_registered_model(lease)
+
+
+def _take(lease: str, holder: str) -> None:
+    deadline = time.monotonic() + 2 * LEASE_S
+    while time.monotonic() < deadline:
+        tags = {"holder": holder, "until_ms": str(now_ms() + int(1000 * LEASE_S))}
+        with contextlib.suppress(MlflowException):
+            client().create_registered_model(lease, tags, "Held while a version is registered or promoted.")
+            return
+        with contextlib.suppress(MlflowException):  # it was given back just now
+            if int(client().get_registered_model(lease).tags.get("until_ms", "0")) < now_ms():
+                client().delete_registered_model(lease)
+        time.sleep(0.2)
+    raise RegistryError("REGISTRY_BUSY", "another promotion did not end in time", "Try again in a minute.")
 
 
 def experiment_id(name: str) -> str:

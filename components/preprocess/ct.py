@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.pixels import apply_modality_lut, pixel_array
+from pydicom.pixels import apply_modality_lut, get_decoder, pixel_array
 from pydicom.uid import UID
 
 from components.common.errors import TumourError
@@ -25,6 +25,8 @@ TILT_TOLERANCE_DEG = 0.5
 DUPLICATE_TOLERANCE_MM = 0.01
 #: A step between planes longer than this many usual steps means that planes are missing.
 GAP_FACTOR = 1.5
+#: Most rows or columns of a slice; more is damage, and would take the memory that it says.
+MAX_SIDE_PX = 4096
 #: Planes beside a lesion that say what the usual step is.
 NEIGHBOURS = 3
 #: A slice of HU holds air near -1000; without a pixel below this its values are something else.
@@ -116,7 +118,7 @@ def _plane(name: str, frame: int, header: Dataset, at: Dataset, towards: Dataset
     x, y, z = numbers(at, "ImagePositionPatient", 3)
     row_mm, column_mm = numbers(measures, "PixelSpacing", 2)
     tilt = numbers(header, "GantryDetectorTilt", 1)[0] if text(header, "GantryDetectorTilt") else 0.0
-    if min(rows, cols) < 2 or min(row_mm, column_mm) <= 0:
+    if not (2 <= min(rows, cols) <= max(rows, cols) <= MAX_SIDE_PX) or min(row_mm, column_mm) <= 0:
         raise TumourError("DICOM_DAMAGED", "a CT slice has no pixels or no pixel spacing", "Export it again.")
     return CtPlane(
         name=name,
@@ -237,17 +239,13 @@ def _check_codec(dataset: Dataset) -> None:
         syntax = UID(dataset.file_meta.TransferSyntaxUID)
         if not syntax.is_compressed or syntax.is_deflated:
             return
-        from pydicom.pixels import get_decoder
-
         try:
             available = get_decoder(syntax).is_available
         except NotImplementedError:
             available = False
     if not available:
         package = CODEC_PACKAGES.get(str(syntax), OTHER_CODECS)
-        raise TumourError(
-            "CODEC_MISSING", "the CT's pixels are compressed by a codec that is not installed", f"Install {package}."
-        )
+        raise TumourError("CODEC_MISSING", f"the CT's pixels are compressed, and reading them needs {package}")
 
 
 def _not_hu(message: str) -> TumourError:

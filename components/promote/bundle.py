@@ -149,9 +149,7 @@ def _check_export(graph: Path, members: Sequence[Member], dataset: Dataset) -> f
     difference = float(np.abs(_run(graph, dataset.crops[chosen]) - expected).max())
     if not difference <= EXPORT_TOLERANCE:
         message = f"the exported graph answers up to {difference:.1e} away from training"
-        raise BundleError(
-            "EXPORT_DIFFERS", message, "Reused weights may be of another engine: train again."
-        )
+        raise BundleError("EXPORT_DIFFERS", message, "Reused weights may be of another engine: train again.")
     return difference
 
 

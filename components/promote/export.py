@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from components.common.settings import IMAGE_SIZE_PX, TrainSettings
+from components.train.network import window_scale
 
 Weights = Mapping[str, NDArray[np.float32]]
 
@@ -61,8 +62,8 @@ def _nodes(members: int, settings: TrainSettings) -> list[onnx.NodeProto]:
     node = helper.make_node
     pool_1, pool_2 = [settings.pool_1] * 2, [settings.pool_2] * 2
     nodes = [
-        node("Sub", [INPUT, "window_low"], ["above_low"]),
-        node("Div", ["above_low", "window_width"], ["scaled"]),
+        node("Mul", [INPUT, "window_slope"], ["sloped"]),
+        node("Add", ["sloped", "window_intercept"], ["scaled"]),
         node("Clip", ["scaled", "zero", "one"], ["windowed"]),
         node("Unsqueeze", ["windowed", "channel_axis"], ["image"]),
         node("Conv", ["image", "conv_1_kernel", "conv_1_bias"], ["conv_1"]),
@@ -90,12 +91,12 @@ def _nodes(members: int, settings: TrainSettings) -> list[onnx.NodeProto]:
 
 
 def _constants(weights: Sequence[Weights], settings: TrainSettings) -> dict[str, NDArray[np.generic]]:
-    low = settings.window_level_hu - settings.window_width_hu / 2
+    slope, intercept = window_scale(settings)
     return {
-        "window_low": np.float32(low).reshape(()),
-        "window_width": np.float32(settings.window_width_hu).reshape(()),
-        "zero": np.float32(0).reshape(()),
-        "one": np.float32(1).reshape(()),
+        "window_slope": np.array(slope, np.float32),
+        "window_intercept": np.array(intercept, np.float32),
+        "zero": np.array(0, np.float32),
+        "one": np.array(1, np.float32),
         "channel_axis": np.array([1], np.int64),
         "by_member": np.array([0, len(weights), -1], np.int64),
         "non_response": np.array(1, np.int64),

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from components.common.settings import IMAGE_SIZE_PX, TrainSettings
 from components.promote.export import INPUT, Weights, ensemble_graph
+from components.train.network import initial_weights, keras_model, set_weights
 
 MEMBERS = 10
 THREADS = 2
@@ -27,46 +28,11 @@ TOLERANCE = 1e-5
 Call = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
-def draw_weights(settings: TrainSettings, rng: np.random.Generator) -> Weights:
-    """He-initialised weights of one member."""
-    side = IMAGE_SIZE_PX
-    for kernel, pool in ((settings.kernel_1, settings.pool_1), (settings.kernel_2, settings.pool_2)):
-        side = (side - kernel + 1) // pool
-    shapes = {
-        "conv_1": (settings.kernel_1, settings.kernel_1, 1, settings.filters_1),
-        "conv_2": (settings.kernel_2, settings.kernel_2, settings.filters_1, settings.filters_2),
-        "dense_1": (side * side * settings.filters_2, settings.dense_1),
-        "dense_2": (settings.dense_1, settings.dense_2),
-        "output": (settings.dense_2, 2),
-    }
-    weights = {}
-    for name, shape in shapes.items():
-        scale = np.sqrt(2 / np.prod(shape[:-1]))
-        weights[f"{name}_kernel"] = (rng.standard_normal(shape) * scale).astype(np.float32)
-        weights[f"{name}_bias"] = (rng.standard_normal(shape[-1]) * 0.05).astype(np.float32)
-    return weights
-
-
 def keras_members(weights: list[Weights], settings: TrainSettings) -> list:
-    """The same networks as plain Keras models."""
-    import keras
-
-    models = []
-    low = settings.window_level_hu - settings.window_width_hu / 2
-    for member in weights:
-        layers = keras.layers
-        hu = keras.Input((IMAGE_SIZE_PX, IMAGE_SIZE_PX))
-        x = keras.ops.clip((hu - low) / settings.window_width_hu, 0, 1)[..., None]
-        x = layers.Conv2D(settings.filters_1, settings.kernel_1, activation="relu", name="conv_1")(x)
-        x = layers.MaxPool2D(settings.pool_1)(x)
-        x = layers.Conv2D(settings.filters_2, settings.kernel_2, activation="relu", name="conv_2")(x)
-        x = layers.Flatten()(layers.MaxPool2D(settings.pool_2)(x))
-        x = layers.Dense(settings.dense_1, activation="relu", name="dense_1")(x)
-        x = layers.Dense(settings.dense_2, activation="relu", name="dense_2")(x)
-        model = keras.Model(hu, layers.Dense(2, activation="softmax", name="output")(x))
-        for name in ("conv_1", "conv_2", "dense_1", "dense_2", "output"):
-            model.get_layer(name).set_weights([member[f"{name}_kernel"], member[f"{name}_bias"]])
-        models.append(model)
+    """The same networks as training knows them."""
+    models = [keras_model(settings) for _ in weights]
+    for model, member in zip(models, weights, strict=True):
+        set_weights(model, member)
     return models
 
 
@@ -123,7 +89,7 @@ def main() -> None:
     """Measures all cases and prints them."""
     settings = TrainSettings()
     rng = np.random.default_rng(1)
-    weights = [draw_weights(settings, rng) for _ in range(MEMBERS)]
+    weights = [initial_weights(settings, rng) for _ in range(MEMBERS)]
     models = keras_members(weights, settings)
     calls: dict[str, Call] = {
         "keras": lambda crops: np.stack([model.predict(crops, verbose=0)[:, 1] for model in models], axis=1),

@@ -10,28 +10,19 @@ from components.common.artifacts import TUMOUR_COLUMNS, Dataset, Flow, Member, M
 from components.common.settings import IMAGE_SIZE_PX, StudySettings, TrainSettings, resolve
 from components.preprocess.crop import ImageDefinition
 from components.promote.bundle import GoldenInput, Manifest, write_bundle
+from components.train.network import initial_weights
 
 MEMBERS = 3
 SETTINGS = resolve("default", {"train": {"filters_1": 4, "filters_2": 6, "dense_1": 8, "dense_2": 5}})
 
 
 def draw_weights(settings: TrainSettings, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """He-initialised weights in the order of ``components.train.network``."""
-    side = IMAGE_SIZE_PX
-    for kernel, pool in ((settings.kernel_1, settings.pool_1), (settings.kernel_2, settings.pool_2)):
-        side = (side - kernel + 1) // pool
-    shapes = {
-        "conv_1": (settings.kernel_1, settings.kernel_1, 1, settings.filters_1),
-        "conv_2": (settings.kernel_2, settings.kernel_2, settings.filters_1, settings.filters_2),
-        "dense_1": (side * side * settings.filters_2, settings.dense_1),
-        "dense_2": (settings.dense_1, settings.dense_2),
-        "output": (settings.dense_2, 2),
+    """Initial weights with biases that are not zero, so that a bias put in the wrong place is seen."""
+    weights = initial_weights(settings, rng)
+    return {
+        name: (rng.standard_normal(value.shape) * 0.05).astype(np.float32) if name.endswith("bias") else value
+        for name, value in weights.items()
     }
-    weights = {}
-    for name, shape in shapes.items():
-        weights[f"{name}_kernel"] = (rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[:-1]))).astype(np.float32)
-        weights[f"{name}_bias"] = (rng.standard_normal(shape[-1]) * 0.05).astype(np.float32)
-    return weights
 
 
 def reference(weights: dict[str, np.ndarray], crops: np.ndarray, settings: TrainSettings) -> np.ndarray:

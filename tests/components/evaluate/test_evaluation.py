@@ -102,18 +102,18 @@ def test_confusion_by_response_counts_every_evaluation_tumour(result):
 def test_null_members_give_no_small_p_values(make):
     make_dataset, make_splits, make_members = make
     means, ps, passed = [], [], 0
-    for seed in range(25):
+    for seed in range(12):
         dataset, latent = make_dataset(110, 89, signal=0.0, seed=seed)
-        splits = make_splits(dataset, 5, 3, seed=seed)
+        splits = make_splits(dataset, 4, 3, seed=seed)
         result = evaluate(dataset, splits, make_members(dataset, splits, latent, seed=seed), SETTINGS, seed=seed)
         ensembles = result.table_iii[result.table_iii["member"] == "ensemble"]
         means.append(result.metrics["mean_auc"])
         ps.extend(ensembles["p_value"])
         passed += result.metrics["mean_auc_lower_bound"] > 0.5 and result.metrics["mean_auc"] >= 0.6
-    assert abs(np.mean(means) - 0.5) < 0.05
+    assert abs(np.mean(means) - 0.5) < 0.06
     assert np.median(ps) > 0.25
     assert np.mean(np.array(ps) < 0.05) < 0.15
-    assert passed <= 4
+    assert passed <= 2
 
 
 def test_tiny_cohort_gets_figures_without_a_bound_rather_than_an_error(make):

@@ -1,0 +1,260 @@
+"""Trains a pack of members in one process: data resident, one traced step, one thread a core.
+
+A member's weights depend only on seed, group, index, its split and the settings, bit for bit on CPU: draws are
+functions of those (``training``), every operation runs on one thread, and no tensor's shape depends on the pack.
+"""
+
+import concurrent.futures as futures
+import contextlib
+import dataclasses
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from components.common.artifacts import Member, MemberSplit, digest_of
+from components.common.errors import InputError, TrainingError
+from components.common.settings import IMAGE_SIZE_PX, TrainSettings
+from components.train.arithmetic import Arithmetic
+from components.train.member_store import MemberStore
+from components.train.protocol import Look, Verdict
+from components.train.training import MemberTraining
+
+#: Raised whenever a change moves a member's bits: members in a store are then trained again.
+ENGINE_VERSION = 1
+#: Seconds between two progress reports where no member finishes.
+PROGRESS_EVERY_S = 2.0
+#: Seconds of training that a killed pack loses at most, per member.
+STATE_EVERY_S = 10.0
+
+Progress = Callable[[int, int, str], None]
+
+
+def train_pack(
+    crops: NDArray[np.float32],
+    labels: NDArray[np.integer[Any]],
+    tumours: Sequence[str],
+    splits: Sequence[MemberSplit],
+    settings: TrainSettings,
+    *,
+    seed: int,
+    dataset_digest: str,
+    store: MemberStore | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> tuple[Member, ...]:
+    """Trains the members of ``splits`` side by side, or takes them from ``store``.
+
+    Parameters
+    ----------
+    crops
+        [n, 151, 151] float32, HU.
+    labels
+        [n] integers, 1 = non-responder.
+    tumours
+        [n] pseudonyms, as the splits name them.
+    splits, settings, seed, dataset_digest
+        What a member's weights depend on, and so its key in ``store``.
+    store
+        Where finished and half-trained members are kept; None keeps nothing.
+    workers
+        Members trained at a time, one thread each; by default the cores this process may use.
+    progress
+        Called in this thread as ``progress(members done, members, note)``.
+
+    Returns
+    -------
+    tuple of Member
+        In the order of ``splits``, with answers for all n tumours.
+
+    Raises
+    ------
+    InputError
+        ``DATASET_SHAPE``, ``CROPS_NOT_FINITE``, ``SPLIT_UNKNOWN_TUMOUR`` or ``SPLIT_ONE_CLASS``, before any training.
+    TrainingError
+        ``LOSS_NOT_FINITE``, naming the member; the others stop at their next look.
+    """
+    rows = {tumour: row for row, tumour in enumerate(tumours)}
+    _check(crops, labels, rows, splits)
+    keys = [member_key(split, settings, seed=seed, dataset_digest=dataset_digest) for split in splits]
+    kept = [store.get(key) if store else None for key in keys]
+    members = {member.id: _reused(member) for member in kept if member}
+    jobs = [(split, key) for split, key in zip(splits, keys, strict=True) if split.id not in members]
+    tally = _Tally(len(splits), len(members), progress)
+    tally.report()
+    if jobs:
+        determinism = _one_thread_an_operation(workers := workers or cores())
+        arithmetic = Arithmetic(crops, labels, settings)
+
+        def train(split: MemberSplit, key: str) -> Member:
+            training = MemberTraining(arithmetic, labels, rows, split, seed)
+            return _train_member(training, key, {"seed": seed, "determinism": determinism}, store, tally)
+
+        members |= {member.id: member for member in _side_by_side(train, jobs, workers, tally)}
+    return tuple(members[split.id] for split in splits)
+
+
+def member_key(split: MemberSplit, settings: TrainSettings, *, seed: int, dataset_digest: str) -> str:
+    """Name of a member in the store: digest of all that its weights depend on."""
+    return digest_of([ENGINE_VERSION, dataset_digest, split.digest, settings.to_dict(), seed])
+
+
+class _Stopped(Exception):
+    """A member left its training because the pack stops."""
+
+
+class _Tally:
+    """What the pack's threads tell each other and the caller."""
+
+    def __init__(self, total: int, done: int, progress: Progress | None) -> None:
+        self.stop = threading.Event()
+        self.done, self._total, self._progress = done, total, progress
+        self._lock = threading.Lock()
+        self._restarts, self._best = 0, 0.0
+
+    def looked(self, look: Look, verdict: Verdict) -> None:
+        """Notes one look of one member."""
+        with self._lock:
+            self._restarts += verdict is Verdict.RESTART
+            self._best = max(self._best, look.validation_accuracy)
+
+    def report(self) -> None:
+        """Tells the caller how far the pack is."""
+        if self._progress:
+            self._progress(self.done, self._total, f"restarts {self._restarts}, best {self._best:.2f}")
+
+
+def _train_member(
+    training: MemberTraining, key: str, facts: dict[str, Any], store: MemberStore | None, tally: _Tally
+) -> Member:
+    """Trains one member to its end, from its half-trained state where there is one."""
+    if store and (state := store.get_state(key)):
+        training.resume(state)
+    started = saved = time.monotonic()
+    while (verdict := training.to_next_look()) is not Verdict.STOP:
+        tally.looked(training.course.looks[-1], verdict)
+        stopping = tally.stop.is_set()
+        if store and (stopping or time.monotonic() - saved >= STATE_EVERY_S):
+            store.put_state(key, training.state())
+            saved = time.monotonic()
+        if stopping:
+            raise _Stopped
+    tally.looked(training.course.looks[-1], verdict)
+    member = _finished(training, {**facts, "key": key, "seconds": round(time.monotonic() - started, 3)})
+    if store:
+        store.put(key, member)
+    return member
+
+
+def _finished(training: MemberTraining, facts: dict[str, Any]) -> Member:
+    course, (weights, probabilities) = training.course, training.accepted()
+    assert course.best is not None
+    facts |= {"restarts": course.restarts, "flagged": course.flagged, "reused": False}
+    facts |= {"accepted_step": course.best.step, "validation_accuracy": course.best.validation_accuracy}
+    history = pd.DataFrame([dataclasses.asdict(look) for look in course.looks])
+    return Member(training.split, weights, history, probabilities, facts)
+
+
+def _reused(member: Member) -> Member:
+    return dataclasses.replace(member, facts={**member.facts, "reused": True})
+
+
+def _side_by_side(
+    train: Callable[[MemberSplit, str], Member], jobs: list[tuple[MemberSplit, str]], workers: int, tally: _Tally
+) -> list[Member]:
+    """The members of ``jobs``, ``workers`` at a time; on a failure or SIGTERM the others save their state and stop."""
+    with _ends_on_sigterm(), futures.ThreadPoolExecutor(workers) as threads:
+        running = [threads.submit(train, split, key) for split, key in jobs]
+        try:
+            pending = set(running)
+            while pending:
+                ended, pending = futures.wait(pending, PROGRESS_EVERY_S, futures.FIRST_COMPLETED)
+                for future in ended:
+                    future.result()
+                tally.done += len(ended)
+                tally.report()
+        except BaseException:
+            tally.stop.set()
+            threads.shutdown(cancel_futures=True)
+            raise
+    return [future.result() for future in running]
+
+
+@contextlib.contextmanager
+def _ends_on_sigterm() -> Iterator[None]:
+    """Lets SIGTERM (a pod's eviction) end the process by an exception, so that states are saved on the way."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, _frame: Any) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    former = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
+def cores() -> int:
+    """Cores that this process may use: its affinity, and its cgroup's quota where there is one."""
+    allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        return max(1, min(allowed, int(quota) // int(period)))
+    except (OSError, ValueError):
+        return allowed
+
+
+def require_gpus(gpus: int) -> None:
+    """Takes the GPUs that were asked for, their memory as it is needed; ``NO_GPU`` where TensorFlow sees fewer."""
+    found = tf.config.list_physical_devices("GPU")
+    if len(found) < gpus:
+        hint = "Ask for none, or give the task a node and an image with GPU support."
+        raise TrainingError("NO_GPU", f"{gpus} GPU asked for, TensorFlow sees {len(found)}", hint)
+    for gpu in found:
+        tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def _one_thread_an_operation(workers: int) -> str:
+    """Gives each operation one thread and each worker a core; says which determinism then holds."""
+    with contextlib.suppress(RuntimeError):  # TensorFlow has started in this process: its threads stay as they are
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(workers)
+    if tf.config.list_logical_devices("GPU"):
+        tf.config.experimental.enable_op_determinism()
+        return "device"
+    return "bitwise-cpu" if tf.config.threading.get_intra_op_parallelism_threads() == 1 else "device"
+
+
+def _check(crops: NDArray[Any], labels: NDArray[Any], rows: dict[str, int], splits: Sequence[MemberSplit]) -> None:
+    sizes = {len(crops), len(labels), len(rows)}
+    if len(sizes) != 1 or crops.shape[1:] != (IMAGE_SIZE_PX, IMAGE_SIZE_PX) or not set(np.unique(labels)) <= {0, 1}:
+        raise InputError("DATASET_SHAPE", "crops, labels and tumours do not fit together")
+    if not np.isfinite(crops).all():
+        raise InputError("CROPS_NOT_FINITE", "the crops hold values that are not numbers")
+    unknown, one_class = [], []
+    for split in splits:
+        for role, names in (("training", split.training), ("validation", split.validation)):
+            known = [rows[name] for name in names if name in rows]
+            if len(known) < len(names):
+                unknown.append(
+                    f"{split.id}: {len(names) - len(known)} tumours of the {role} set are not in the data set"
+                )
+            elif len(set(labels[known])) < 2:
+                one_class.append(f"{split.id}: the {role} set does not hold both classes")
+    if unknown:
+        raise InputError.collected("SPLIT_UNKNOWN_TUMOUR", "the splits are of another data set:", unknown)
+    if one_class:
+        hint = "Use more tumours, fewer groups, or another seed."
+        raise InputError.collected("SPLIT_ONE_CLASS", "some members cannot be trained:", one_class, hint)

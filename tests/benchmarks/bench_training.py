@@ -1,0 +1,203 @@
+"""Times the engine against Keras ``fit`` on the same data, network and number of SGD steps, in one run.
+
+    (a) Keras, a process for each member, as many at a time as there are cores; extrapolated from the first ones
+    (b) Keras, all members in one process; extrapolated from the first ones
+    (c) the engine, all members in one process; nothing extrapolated
+
+Each part runs in processes of its own, imports included. ``python tests/benchmarks/bench_training.py --help``.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+TUMOURS, TRAINING, VALIDATION = 110, 65, 22
+
+
+def settings_of(options):
+    """The default network, trained for exactly ``options.steps`` steps."""
+    from components.common.settings import TrainSettings
+
+    never_ends = {"patience_steps": 10**6, "good_accuracy": 1.0, "restart_accuracy": 0.0}
+    steps = {"max_steps": options.steps, "restart_step": options.steps}
+    return TrainSettings(**{**json.loads(options.settings), **steps, **never_ends})
+
+
+def cohort_and_splits(members):
+    """Noisy discs with labels that nothing shows, so that no member ends early, and splits of ``members`` members."""
+    import numpy as np
+
+    from components.common.artifacts import MemberSplit
+
+    rng = np.random.default_rng(0)
+    labels = rng.permutation(TUMOURS) % 2
+    distance = np.hypot(*np.ogrid[-75:76, -75:76])
+    radius = rng.uniform(20, 65, (TUMOURS, 1, 1))
+    crops = 35 + 30 * (distance < radius) + rng.normal(0, 20, (TUMOURS, 151, 151))
+    names, splits = [f"T{row:03d}" for row in range(TUMOURS)], []
+    for index in range(members):
+        order = [names[row] for row in rng.permutation(TUMOURS)]
+        sets = (order[:TRAINING], order[TRAINING : TRAINING + VALIDATION], order[TRAINING + VALIDATION :])
+        splits.append(MemberSplit("A", index, *(tuple(sorted(names)) for names in sets)))
+    return crops.astype(np.float32), labels, names, splits
+
+
+def train_with_keras(options):
+    """Seconds of each of ``options.members`` members, trained one after the other by Keras ``fit``."""
+    import keras
+    import tensorflow as tf
+
+    from components.train.network import keras_model
+
+    settings = settings_of(options)
+    crops, labels, names, splits = cohort_and_splits(options.members)
+    rows = {name: row for row, name in enumerate(names)}
+    seconds = []
+    for split in splits:
+        started = time.perf_counter()
+        model = keras_model(settings)
+        optimizer = keras.optimizers.SGD(settings.learning_rate, settings.momentum)
+        model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+        training, validation = ([rows[name] for name in names] for names in (split.training, split.validation))
+        data = tf.data.Dataset.from_tensor_slices((crops[training], labels[training]))
+        data = data.shuffle(TRAINING).repeat().batch(settings.batch_size)
+        model.fit(
+            data,
+            steps_per_epoch=settings.validate_every,
+            epochs=settings.max_steps // settings.validate_every,
+            validation_data=(crops[validation], labels[validation]),
+            verbose=0,
+        )
+        model.predict(crops, verbose=0)
+        seconds.append(time.perf_counter() - started)
+    return {"member_seconds": seconds}
+
+
+def train_with_engine(options):
+    """Seconds of training ``options.members`` members by the engine, in order of their ending."""
+    from components.train.engine import train_pack
+
+    crops, labels, names, splits = cohort_and_splits(options.members)
+    started = time.perf_counter()
+    members = train_pack(crops, labels, names, splits, settings_of(options), seed=1, dataset_digest="bench")
+    assert all(member.history.step.max() == options.steps for member in members)
+    return {"train_seconds": time.perf_counter() - started}
+
+
+def matrix_product_speed(_options):
+    """GFLOP/s of TensorFlow's float32 matrix product on all cores."""
+    import tensorflow as tf
+
+    a = tf.random.normal((2048, 2048))
+    tf.matmul(a, a).numpy()
+    seconds = []
+    for _ in range(10):
+        started = time.perf_counter()
+        tf.matmul(a, a).numpy()
+        seconds.append(time.perf_counter() - started)
+    return {"gflops": 2 * 2048**3 / min(seconds) / 1e9}
+
+
+PARTS = {"keras": train_with_keras, "engine": train_with_engine, "product": matrix_product_speed}
+
+
+def run_part(part, options, members):
+    """One part in a process of its own; adds its wall seconds (imports included) and peak memory."""
+    command = [sys.executable, __file__, "--part", part, "--members", str(members)]
+    command += ["--steps", str(options.steps), "--settings", options.settings]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    started = time.perf_counter()
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    return {**json.loads(done.stdout.splitlines()[-1]), "wall_seconds": time.perf_counter() - started}
+
+
+def flops_per_step(settings):
+    """Floating-point operations of one SGD step, counted for the plain network: twice forward for backward."""
+    import numpy as np
+
+    from components.train.network import pooled_sides, weight_shapes
+
+    side_1 = 151 - settings.kernel_1 + 1
+    side_2 = pooled_sides(settings)[0] - settings.kernel_2 + 1
+    places = {"conv_1_kernel": side_1**2, "conv_2_kernel": side_2**2}
+    products = {name: np.prod(shape) * places.get(name, 1) for name, shape in weight_shapes(settings).items()}
+    forward = sum(products.values())
+    return float(2 * settings.batch_size * (3 * forward - products["conv_1_kernel"]))  # images need no gradient
+
+
+def measure(options):
+    """All parts and their ratios."""
+    cores = len(os.sched_getaffinity(0))
+    members = options.members
+    with ThreadPoolExecutor(cores) as threads:
+        started = time.perf_counter()
+        list(threads.map(lambda _: run_part("keras", options, 1), range(cores)))
+        each = (time.perf_counter() - started) / cores
+    one = run_part("keras", options, options.sample)
+    later = one["member_seconds"][1:]
+    engine = {count: run_part("engine", options, count) for count in sorted({members, *options.also})}
+    a = members * each
+    b = one["wall_seconds"] + (members - options.sample) * sum(later) / len(later)
+    c = engine[members]["wall_seconds"]
+    settings = settings_of(options)
+    product = run_part("product", options, 0)["gflops"]
+    speed = flops_per_step(settings) * options.steps * members / engine[members]["train_seconds"] / 1e9
+    return {
+        "members": members, "steps": options.steps, "cores": cores, "settings": dataclasses.asdict(settings),
+        "a_keras_processes_s": a, "a_extrapolated_from": cores,
+        "b_keras_one_process_s": b, "b_extrapolated_from": options.sample,
+        "c_engine_s": c, "a_over_c": a / c, "b_over_c": b / c,
+        "engine": {str(count): part for count, part in engine.items()},
+        "product_gflops": product, "engine_part_of_product": speed / product,
+    }  # fmt: skip
+
+
+def table(found):
+    """The figures as lines of text."""
+    n = found["members"]
+    lines = [
+        f"{n} members, {found['steps']} SGD steps each, {found['cores']} cores",
+        f"(a) Keras, a process each     {found['a_keras_processes_s']:8.1f} s   {found['a_over_c']:5.1f} x engine"
+        f"   extrapolated from {found['a_extrapolated_from']}",
+        f"(b) Keras, one process        {found['b_keras_one_process_s']:8.1f} s   {found['b_over_c']:5.1f} x engine"
+        f"   extrapolated from {found['b_extrapolated_from']}",
+        f"(c) engine                    {found['c_engine_s']:8.1f} s",
+        f"    of the machine's {found['product_gflops']:.0f} GFLOP/s matrix product, the engine uses"
+        f" {found['engine_part_of_product']:.0%}",
+    ]
+    for count, part in found["engine"].items():
+        each = part["train_seconds"] / int(count)
+        lines.append(f"    {count:>4} members: {each:.2f} s a member, peak memory {part['peak_mb']:.0f} MB")
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--members", type=int, default=50)
+    parser.add_argument("--steps", type=int, default=200, help="SGD steps of a member")
+    parser.add_argument("--sample", type=int, default=3, help="members that (b) is extrapolated from")
+    parser.add_argument("--also", type=int, nargs="*", default=[10], help="other pack sizes for the engine")
+    parser.add_argument("--settings", default="{}", help="changes of the default TrainSettings, as JSON")
+    parser.add_argument("--out", type=Path, default=ROOT / "runs" / "bench" / "training.json")
+    parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.part:
+        found = PARTS[options.part](options)
+        print(json.dumps({**found, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+        return
+    found = measure(options)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(found, indent=1))
+    print(table(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+import dataclasses
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+
+from components.common.artifacts import MemberSplit
+from components.common.errors import InputError, TrainingError
+from components.train import engine, training
+from components.train.engine import member_key, require_gpus, train_pack
+from components.train.member_store import open_store
+from components.train.network import reference_probabilities, weight_shapes
+
+
+@pytest.fixture(scope="module")
+def trained(cohort, splits, tiny):
+    return train_pack(*cohort, splits, tiny, seed=1, dataset_digest="d", workers=1)
+
+
+def same(member, other):
+    """Whether two members are equal in every bit that they depend on."""
+    weights = all(np.array_equal(member.weights[name], other.weights[name]) for name in member.weights)
+    return (
+        weights and np.array_equal(member.probabilities, other.probabilities) and member.history.equals(other.history)
+    )
+
+
+def test_members_are_complete(trained, cohort, splits, tiny):
+    assert [member.split for member in trained] == splits
+    for member in trained:
+        assert {name: array.shape for name, array in member.weights.items()} == weight_shapes(tiny)
+        assert member.probabilities.shape == cohort[1].shape
+        assert member.probabilities.dtype == np.float32
+        assert list(member.history) == ["attempt", "step", "training_loss", "validation_loss", "validation_accuracy"]
+        assert member.facts["determinism"] in ("bitwise-cpu", "device")
+        assert member.facts["reused"] is False
+        assert member.facts["restarts"] == member.history.attempt.max() - 1
+
+
+def test_probabilities_are_those_of_the_reference_network(trained, cohort, tiny):
+    for member in trained:
+        expected = reference_probabilities(member.weights, cohort[0], tiny)
+        np.testing.assert_allclose(member.probabilities, expected, atol=1e-5)
+
+
+def test_accepted_member_is_the_best_look(trained, cohort):
+    row = {tumour: i for i, tumour in enumerate(cohort[2])}
+    for member in trained:
+        best = member.history.sort_values(["validation_accuracy", "validation_loss"], ascending=[False, True]).iloc[0]
+        validation = [row[tumour] for tumour in member.split.validation]
+        accuracy = np.mean((member.probabilities[validation] > 0.5) == cohort[1][validation])
+        assert accuracy == pytest.approx(best.validation_accuracy) == member.facts["validation_accuracy"]
+        assert member.facts["accepted_step"] == best.step
+
+
+@pytest.mark.parametrize(("order", "workers"), [([2], 1), ([2, 0, 1], 2), ([1, 0], 3)])
+def test_bits_do_not_depend_on_pack_or_workers(trained, cohort, splits, tiny, order, workers):
+    pack = train_pack(*cohort, [splits[i] for i in order], tiny, seed=1, dataset_digest="d", workers=workers)
+    assert all(same(member, trained[i]) for i, member in zip(order, pack, strict=True))
+
+
+def test_another_seed_gives_another_member(trained, cohort, splits, tiny):
+    (member,) = train_pack(*cohort, splits[:1], tiny, seed=2, dataset_digest="d", workers=1)
+    assert not np.array_equal(member.weights["conv_1_kernel"], trained[0].weights["conv_1_kernel"])
+
+
+def test_finished_members_come_from_the_store(trained, cohort, splits, tiny, tmp_path):
+    store, told = open_store(str(tmp_path)), []
+    first = train_pack(*cohort, splits[:2], tiny, seed=1, dataset_digest="d", store=store, workers=1)
+    again = train_pack(
+        *cohort,
+        splits,
+        tiny,
+        seed=1,
+        dataset_digest="d",
+        store=store,
+        workers=1,
+        progress=lambda *line: told.append(line),
+    )
+    assert [member.facts["reused"] for member in again] == [True, True, False]
+    assert again[0].facts["seconds"] == first[0].facts["seconds"]
+    assert all(same(member, trained[i]) for i, member in enumerate(again))
+    assert told[0][:2] == (2, 3)
+    assert told[-1][:2] == (3, 3)
+    assert told[-1][2].startswith("restarts ")
+
+
+def test_a_half_trained_member_goes_on_to_the_same_bits(trained, cohort, splits, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "STATE_EVERY_S", 0.0)
+    store = open_store(str(tmp_path))
+    for looks in (1, 2):  # killed after the first look, and again after two more
+        with monkeypatch.context() as patch:
+            patch.setattr(engine.MemberTraining, "to_next_look", dies_after(looks, engine.MemberTraining.to_next_look))
+            with pytest.raises(KeyboardInterrupt):
+                train_pack(*cohort, splits[:1], tiny, seed=1, dataset_digest="d", store=store, workers=1)
+    (member,) = train_pack(*cohort, splits[:1], tiny, seed=1, dataset_digest="d", store=store, workers=1)
+    assert same(member, trained[0])
+    assert store.get_state(member.facts["key"]) is None
+
+
+def dies_after(looks, to_next_look):
+    """``to_next_look`` that raises at the look after ``looks``."""
+    taken = []
+
+    def to_next_look_or_die(training):
+        if len(taken) == looks:
+            raise KeyboardInterrupt
+        taken.append(1)
+        return to_next_look(training)
+
+    return to_next_look_or_die
+
+
+def test_sigterm_saves_the_state_and_ends(trained, cohort, splits, tiny, tmp_path, monkeypatch):
+    store, took = open_store(str(tmp_path)), threading.Event()
+    to_next_look = engine.MemberTraining.to_next_look
+
+    def terminated(training):
+        verdict = to_next_look(training)
+        if not took.is_set():
+            took.set()
+            os.kill(os.getpid(), signal.SIGTERM)
+            stop_seen.wait(5)
+        return verdict
+
+    stop_seen = threading.Event()
+    monkeypatch.setattr(engine, "PROGRESS_EVERY_S", 0.05)
+    with monkeypatch.context() as patch:
+        patch.setattr(engine.MemberTraining, "to_next_look", terminated)
+        patch.setattr(engine.futures.ThreadPoolExecutor, "shutdown", announce(stop_seen))
+        with pytest.raises(SystemExit):
+            train_pack(*cohort, splits[:1], tiny, seed=1, dataset_digest="d", store=store, workers=1)
+    key = member_key(splits[0], tiny, seed=1, dataset_digest="d")
+    assert store.get(key) is None
+    assert store.get_state(key).facts["course"]["step"] == tiny.validate_every
+    (member,) = train_pack(*cohort, splits[:1], tiny, seed=1, dataset_digest="d", store=store, workers=1)
+    assert same(member, trained[0])
+
+
+def announce(event, shutdown=engine.futures.ThreadPoolExecutor.shutdown):
+    """``ThreadPoolExecutor.shutdown`` that first sets ``event``."""
+
+    def announced(pool, *args, **options):
+        event.set()
+        return shutdown(pool, *args, **options)
+
+    return announced
+
+
+def test_refuses_a_loss_that_is_not_a_number(cohort, splits, tiny, tmp_path, monkeypatch):
+    def overflowing(settings, _rng):
+        return {name: np.full(shape, 1e30, np.float32) for name, shape in weight_shapes(settings).items()}
+
+    monkeypatch.setattr(training, "initial_weights", overflowing)
+    store = open_store(str(tmp_path))
+    with pytest.raises(TrainingError, match=r"A-0\d.*LOSS_NOT_FINITE"):
+        train_pack(*cohort, splits, tiny, seed=1, dataset_digest="d", store=store, workers=2)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("role", ["training", "validation"])
+def test_refuses_a_set_of_one_class(cohort, splits, tiny, role):
+    responders = tuple(np.array(cohort[2])[cohort[1] == 0])
+    split = dataclasses.replace(splits[0], **{role: responders})
+    with pytest.raises(InputError, match=rf"A-01: the {role} set.*SPLIT_ONE_CLASS"):
+        train_pack(*cohort, [split], tiny, seed=1, dataset_digest="d")
+
+
+def test_refuses_unknown_tumours_without_naming_them(cohort, tiny):
+    split = MemberSplit("B", 2, ("T000", "SECRET"), ("T002", "T003"), ())
+    with pytest.raises(InputError, match=r"B-02: 1 tumours of the training set.*SPLIT_UNKNOWN_TUMOUR") as caught:
+        train_pack(*cohort, [split], tiny, seed=1, dataset_digest="d")
+    assert "SECRET" not in str(caught.value)
+
+
+def test_refuses_crops_of_another_size(cohort, splits, tiny):
+    with pytest.raises(InputError, match="DATASET_SHAPE"):
+        train_pack(cohort[0][:, :100], *cohort[1:], splits, tiny, seed=1, dataset_digest="d")
+
+
+def test_refuses_crops_that_are_not_numbers(cohort, splits, tiny):
+    with pytest.raises(InputError, match="CROPS_NOT_FINITE"):
+        train_pack(np.full_like(cohort[0], np.nan), *cohort[1:], splits, tiny, seed=1, dataset_digest="d")
+
+
+def test_refuses_when_there_are_fewer_gpus_than_asked_for():
+    require_gpus(0)
+    with pytest.raises(TrainingError, match="NO_GPU"):
+        require_gpus(99)
+
+
+def test_keys_tell_everything_apart_that_moves_the_weights(splits, tiny):
+    other = dataclasses.replace(tiny, learning_rate=0.5)
+    cases = [(splits[0], tiny, 1, "d"), (splits[1], tiny, 1, "d"), (splits[0], other, 1, "d")]
+    cases += [(splits[0], tiny, 2, "d"), (splits[0], tiny, 1, "e")]
+    keys = {member_key(split, settings, seed=seed, dataset_digest=digest) for split, settings, seed, digest in cases}
+    assert len(keys) == 5

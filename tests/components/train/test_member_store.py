@@ -1,0 +1,114 @@
+import dataclasses
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from components.common.artifacts import Member, MemberSplit
+from components.common.errors import InputError, StorageError
+from components.train import member_store
+from components.train.member_store import State, open_store, seal, unseal
+
+
+@pytest.fixture
+def member():
+    history = pd.DataFrame({"attempt": [1, 1], "step": [10, 20], "validation_loss": [0.1 + 0.2, 1 / 3]})
+    weights = {
+        "conv_1_kernel": np.arange(6, dtype=np.float32).reshape(2, 3) / 7,
+        "conv_1_bias": np.zeros(3, np.float32),
+    }
+    split = MemberSplit("A", 1, ("T1", "T2"), ("T3",), ("T4",))
+    return Member(split, weights, history, np.array([0.25, 0.5], np.float32), {"seed": 1, "reused": False})
+
+
+def test_gives_back_what_was_put(tmp_path, member):
+    open_store(str(tmp_path / "new" / "store")).put("k", member)
+    found = open_store(str(tmp_path / "new" / "store")).get("k")
+    assert found.split == member.split
+    assert found.facts == member.facts
+    assert list(found.weights) == list(member.weights)
+    assert all(np.array_equal(found.weights[name], array) for name, array in member.weights.items())
+    np.testing.assert_array_equal(found.probabilities, member.probabilities)
+    pd.testing.assert_frame_equal(found.history, member.history)
+
+
+def test_knows_nothing_of_other_keys(tmp_path, member):
+    store = open_store(str(tmp_path))
+    store.put("k", member)
+    assert store.get("other") is None
+    assert store.get_state("k") is None
+
+
+@pytest.mark.parametrize("place", [0.0, 0.2, 0.5, 0.8, 0.99])
+def test_a_changed_byte_makes_the_member_absent(tmp_path, member, place):
+    store = open_store(str(tmp_path))
+    store.put("k", member)
+    (path,) = tmp_path.rglob("*.zip")
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 0xFF
+    path.write_bytes(content)
+    found = store.get("k")
+    assert found is None or all(np.array_equal(found.weights[name], a) for name, a in member.weights.items())
+
+
+@pytest.mark.parametrize("part", [0.0, 0.3, 0.9])
+def test_a_cut_object_is_absent(tmp_path, member, part):
+    store = open_store(str(tmp_path))
+    store.put("k", member)
+    (path,) = tmp_path.rglob("*.zip")
+    path.write_bytes(path.read_bytes()[: int(part * path.stat().st_size)])
+    assert store.get("k") is None
+
+
+def test_a_write_that_fails_leaves_the_former_object_and_nothing_else(tmp_path, member, monkeypatch):
+    store = open_store(str(tmp_path))
+    store.put("k", member)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    def full_disk(_descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(StorageError, match="STORE_UNREACHABLE"):
+        store.put("k", dataclasses.replace(member, facts={"seed": 2}))
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_the_state_is_kept_until_the_member_is(tmp_path, member):
+    store = open_store(str(tmp_path))
+    store.put_state("k", State({"weights/conv_1_bias": np.ones(3, np.float32)}, {"course": {"step": 10}}))
+    state = store.get_state("k")
+    np.testing.assert_array_equal(state.arrays["weights/conv_1_bias"], np.ones(3, np.float32))
+    assert state.facts == {"course": {"step": 10}}
+    store.put("k", member)
+    assert store.get_state("k") is None
+
+
+def test_sealing_is_reproducible():
+    files = {"a.npy": b"1", "b.json": b"{}"}
+    assert seal(files) == seal(dict(reversed(files.items())))
+    assert unseal(seal(files)) == files
+    assert unseal(None) is None
+
+
+@pytest.mark.parametrize("uri", ["", "http://store/x", "models:/x"])
+def test_refuses_places_it_does_not_know(uri):
+    with pytest.raises(InputError, match="STATE_URI_UNKNOWN"):
+        open_store(uri)
+
+
+def test_refuses_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="STORE_UNREACHABLE") as caught:
+        open_store(str(tmp_path / "file" / "store"))
+    assert str(tmp_path) not in str(caught.value)
+
+
+def test_members_are_opened_by_any_zip_program(tmp_path, member):
+    import zipfile
+
+    open_store(f"file://{tmp_path}").put("k", member)
+    with zipfile.ZipFile(tmp_path / "members" / "k.zip") as archive:
+        assert {"member.json", "history.csv", "probabilities.npy"} <= set(archive.namelist())
+    assert member_store.ZIP_TIME == (1980, 1, 1, 0, 0, 0)

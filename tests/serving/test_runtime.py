@@ -1,0 +1,161 @@
+"""Opening a bundle: what is refused, and that nothing heavy comes along."""
+
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from components.common.artifacts import digest_of, read_json, write_json
+from components.common.errors import BundleError, InputError
+from components.promote.manifest import Manifest
+from serving.runtime import Ensemble, check_crops
+from tests.serving.bundles import draw_crops, make_bundle
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def copy(bundle, tmp_path) -> Path:
+    return Path(shutil.copytree(bundle, tmp_path / "copy"))
+
+
+def reseal(folder: Path, **changes) -> None:
+    """Changes manifest fields and gives the manifest the digest that fits, as a careful forger would."""
+    fields = {**read_json(folder / "manifest.json"), **changes, "digest": ""}
+    write_json(folder / "manifest.json", {**fields, "digest": digest_of(fields)})
+
+
+def refused(folder: Path) -> str:
+    with pytest.raises(BundleError) as error:
+        Ensemble.open(folder)
+    return error.value.code
+
+
+def test_opens_and_judges(bundle):
+    ensemble = Ensemble.open(bundle, threads=1)
+    crops = draw_crops(5, np.random.default_rng(3))
+    members = ensemble.probabilities(crops)
+    for row, answer in zip(members.astype(np.float64), ensemble.answer(crops), strict=True):
+        assert answer.probability == pytest.approx(row.mean())
+        assert answer.vote_fraction == (row > 0.5).mean()
+        assert answer.spread == pytest.approx(row.std())
+        assert answer.score == answer.probability
+        assert answer.non_responder == (answer.score > ensemble.manifest.cut_off)
+
+
+def test_votes_are_the_score_where_the_study_says_so(copy):
+    reseal(copy, ensemble_score="vote")
+    (answer,) = Ensemble.open(copy).answer(draw_crops(1, np.random.default_rng(4)))
+    assert answer.score == answer.vote_fraction
+
+
+def test_many_crops_answer_as_each_alone(bundle):
+    ensemble = Ensemble.open(bundle)
+    crops = draw_crops(21, np.random.default_rng(6))
+    together = ensemble.probabilities(crops)
+    alone = np.concatenate([ensemble.probabilities(crop[np.newaxis]) for crop in crops])
+    np.testing.assert_allclose(together, alone, atol=1e-6)
+
+
+def test_refuses_an_empty_folder(tmp_path):
+    assert refused(tmp_path) == "BUNDLE_MISSING"
+
+
+@pytest.mark.parametrize("name", ["ensemble.onnx", "golden/crop.npy", "golden/golden.json"])
+def test_refuses_a_changed_or_missing_file(copy, name):
+    data = bytearray((copy / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (copy / name).write_bytes(data)
+    assert refused(copy) == "BUNDLE_DAMAGED"
+    (copy / name).unlink()
+    assert refused(copy) == "BUNDLE_DAMAGED"
+
+
+def test_refuses_a_changed_manifest(copy):
+    fields = read_json(copy / "manifest.json")
+    write_json(copy / "manifest.json", {**fields, "cut_off": 0.1})
+    assert refused(copy) == "BUNDLE_DAMAGED"
+    (copy / "manifest.json").write_text("{")
+    assert refused(copy) == "BUNDLE_DAMAGED"
+    (copy / "manifest.json").write_text("[]")
+    assert refused(copy) == "BUNDLE_UNKNOWN"
+
+
+def test_refuses_another_kind_or_version(copy):
+    reseal(copy, version=99)
+    assert refused(copy) == "BUNDLE_UNKNOWN"
+
+
+def test_refuses_a_manifest_without_a_field(copy):
+    fields = read_json(copy / "manifest.json")
+    del fields["members"]
+    write_json(copy / "manifest.json", {**fields, "digest": digest_of({**fields, "digest": ""})})
+    assert refused(copy) == "BUNDLE_DAMAGED"
+
+
+def test_refuses_an_unknown_image_definition(copy):
+    definition = {**read_json(copy / "manifest.json")["image_definition"], "version": 2}
+    reseal(copy, image_definition=definition, image_digest=digest_of(definition))
+    assert refused(copy) == "IMAGE_DEFINITION_UNKNOWN"
+
+
+def test_refuses_a_definition_that_cuts_another_golden_crop(copy):
+    definition = {**read_json(copy / "manifest.json")["image_definition"], "size_mm": 41.0}
+    reseal(copy, image_definition=definition, image_digest=digest_of(definition))
+    assert refused(copy) == "GOLDEN_CASE"
+
+
+def test_refuses_another_graph_under_the_same_golden_case(copy, tmp_path):
+    other = make_bundle(tmp_path / "other", seed=2)
+    shutil.copy(tmp_path / "other" / "ensemble.onnx", copy / "ensemble.onnx")
+    files = {**read_json(copy / "manifest.json")["files"], "ensemble.onnx": other.files["ensemble.onnx"]}
+    reseal(copy, files=files)
+    assert refused(copy) == "GOLDEN_CASE"
+
+
+def test_refuses_a_file_that_is_no_graph(copy):
+    (copy / "ensemble.onnx").write_bytes(b"no graph")
+    from components.promote.manifest import sha256_of
+
+    files = {**read_json(copy / "manifest.json")["files"], "ensemble.onnx": sha256_of(copy / "ensemble.onnx")}
+    reseal(copy, files=files)
+    assert refused(copy) == "BUNDLE_DAMAGED"
+
+
+@pytest.mark.parametrize(
+    ("crops", "code"),
+    [
+        (np.zeros((1, 151, 151)), "CROP_DTYPE"),
+        (np.zeros((1, 150, 151), np.float32), "CROP_SHAPE"),
+        (np.zeros((0, 151, 151), np.float32), "CROP_SHAPE"),
+        (np.zeros((151, 151), np.float32), "CROP_SHAPE"),
+        (np.full((1, 151, 151), np.nan, np.float32), "CROP_NOT_FINITE"),
+        (np.full((1, 151, 151), np.inf, np.float32), "CROP_NOT_FINITE"),
+        (np.full((1, 151, 151), 1e5, np.float32), "CROP_RANGE"),
+    ],
+)
+def test_refuses_crops_that_are_none(crops, code):
+    with pytest.raises(InputError) as error:
+        check_crops(crops)
+    assert error.value.code == code
+
+
+def test_the_manifest_survives_its_file(bundle):
+    manifest = Manifest.read(bundle)
+    again = json.loads(json.dumps(dataclasses.asdict(manifest)))
+    assert digest_of({**again, "digest": ""}) == manifest.digest
+
+
+def test_serving_imports_neither_tensorflow_nor_mlflow():
+    code = (
+        "import sys; sys.argv = ['x']; import serving.server, serving.__main__, serving.runtime;"
+        "print([m for m in ('tensorflow', 'keras', 'mlflow', 'onnx', 'kfp') if m in sys.modules])"
+    )
+    command = [sys.executable, "-c", code]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+    assert shown.stdout.strip() == "[]"
