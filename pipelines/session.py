@@ -118,8 +118,7 @@ class Session:
         from components.promote import registry
 
         os.environ["MLFLOW_TRACKING_URI"] = self.home.mlflow_uri
-        champion = registry.champion(model_name) if version == "champion" else None
-        number = champion.version if champion else version
+        number = registry.version_of(model_name, version)
         return registry.download(model_name, number, self.home.path / "served" / number), number
 
 
