@@ -201,8 +201,7 @@ def fingerprint(cohort_uri: str) -> str:
     """Digest of the table's bytes and of name, size and stamp of all objects that its ``dicom`` column names."""
     source, name = open_cohort(cohort_uri)
     data = source.read(name)
-    rows = csv.DictReader(io.StringIO(data.decode("utf-8-sig", errors="replace")))
-    places = sorted({(row.get("dicom") or "").strip() for row in rows} - {""})
+    places = sorted(_column(data, "dicom") - {""})
     objects = {}
     for place in places:
         try:
@@ -211,6 +210,30 @@ def fingerprint(cohort_uri: str) -> str:
         except InputError as error:
             objects[place] = [(error.code, 0, "")]
     return digest_of({"table": data.hex(), "objects": objects})
+
+
+def csv_records(data: bytes) -> list[list[str]]:
+    """The records of CSV text in UTF-8, with commas or, as spreadsheets of many countries write, semicolons.
+
+    Raises
+    ------
+    InputError
+        ``COHORT_UNREADABLE``.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+        first = text.partition("\n")[0]
+        delimiter = ";" if first.count(";") > first.count(",") else ","
+        return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+    except (UnicodeDecodeError, csv.Error):
+        raise InputError("COHORT_UNREADABLE", "the cohort table is not CSV text in UTF-8") from None
+
+
+def _column(data: bytes, name: str) -> set[str]:
+    """The values of one column of a table, empty where there is none."""
+    header, *records = csv_records(data) or [[]]
+    places = [index for index, cell in enumerate(header) if cell.strip().casefold() == name]
+    return {record[index].strip() for record in records for index in places if index < len(record)}
 
 
 def upload_folder(folder: Path, uri: str) -> None:
@@ -241,7 +264,7 @@ def _storage_errors() -> Iterator[None]:
             raise InputError("OBJECT_MISSING", f"the S3 server answers {error.code}") from None
         raise StorageError("S3_REFUSED", f"the S3 server answers {error.code}", "Check keys and rights.") from None
     except (minio.error.MinioException, urllib3.exceptions.HTTPError) as error:
-        hint = "Check S3_ENDPOINT and that the server runs; what was done is kept."
+        hint = "Check S3_ENDPOINT and that the server runs, then run again."
         raise StorageError("S3_UNREACHABLE", f"the S3 server does not answer ({type(error).__name__})", hint) from None
     except (KeyError, FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise

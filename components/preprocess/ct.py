@@ -69,11 +69,12 @@ class CtPlane:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CtSeries:
-    """The planes of one series, from low to high z."""
+    """The planes of one series, from low to high z; ``problem`` where one of its objects cannot be placed."""
 
     series_instance_uid: str
     frame_of_reference_uid: str
     planes: tuple[CtPlane, ...]
+    problem: TumourError | None = None
 
 
 def is_ct(header: Dataset) -> bool:
@@ -142,15 +143,24 @@ def gather_series(objects: Iterable[tuple[str, Dataset]]) -> list[CtSeries]:
     """
     found: dict[str, dict[tuple[str, int], CtPlane]] = {}
     frames_of_reference: dict[str, str] = {}
+    problems: dict[str, TumourError] = {}
     for name, header in objects:
         uid = text(header, "SeriesInstanceUID")
         frames_of_reference.setdefault(uid, text(header, "FrameOfReferenceUID"))
-        for plane in planes_of(name, header):
-            found.setdefault(uid, {}).setdefault((plane.sop_instance_uid, plane.frame), plane)
+        planes = found.setdefault(uid, {})
+        try:
+            for plane in planes_of(name, header):
+                planes.setdefault((plane.sop_instance_uid, plane.frame), plane)
+        except TumourError as error:
+            problems[uid] = error
     return [
-        CtSeries(uid, frames_of_reference[uid], tuple(sorted(planes.values(), key=lambda p: (p.z_mm, p.name))))
+        CtSeries(uid, frames_of_reference[uid], _in_order(planes.values()), problems.get(uid))
         for uid, planes in sorted(found.items())
     ]
+
+
+def _in_order(planes: Iterable[CtPlane]) -> tuple[CtPlane, ...]:
+    return tuple(sorted(planes, key=lambda plane: (plane.z_mm, plane.name)))
 
 
 def check_series(series: CtSeries) -> None:
@@ -159,8 +169,10 @@ def check_series(series: CtSeries) -> None:
     Raises
     ------
     TumourError
-        ``NO_FRAME_OF_REFERENCE``, ``MIXED_ORIENTATION``, ``OBLIQUE`` or ``GANTRY_TILT``.
+        ``DICOM_DAMAGED``, ``NO_FRAME_OF_REFERENCE``, ``MIXED_ORIENTATION``, ``OBLIQUE`` or ``GANTRY_TILT``.
     """
+    if series.problem:
+        raise series.problem
     if not series.frame_of_reference_uid:
         raise TumourError("NO_FRAME_OF_REFERENCE", "the CT has no FrameOfReferenceUID", "Export the series again.")
     directions = np.array([plane.orientation for plane in series.planes])

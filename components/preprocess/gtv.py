@@ -27,7 +27,17 @@ from components.preprocess.plan import Plan, open_plan, read_folder
 from components.preprocess.roi import choose_roi, gtvs_of, roi_rule
 from components.preprocess.rtstruct import RUNGS, ResolvedPlane, Roi, resolve_contours, weakest_rung
 
-__all__ = ["Candidate", "check_size", "choose_plane", "choose_roi", "find_gtvs", "gtvs_of", "measure", "roi_rule"]
+__all__ = [
+    "Candidate",
+    "check_size",
+    "choose_plane",
+    "choose_roi",
+    "find_gtvs",
+    "gtvs_of",
+    "measure",
+    "roi_rule",
+    "size_refusal",
+]
 
 #: Planes whose distance from the centroid, or whose area, differ by less than this are tied, mm or mm2.
 TIE_TOLERANCE = 1e-6
