@@ -19,7 +19,7 @@ import urllib3
 
 from components.common.artifacts import digest_of
 from components.common.errors import InputError, StorageError
-from components.common.objects import Entry, MemorySource, Source, ZipSource, clean_name, missing_in_words
+from components.common.objects import Entry, FolderSource, MemorySource, Source, ZipSource, clean_name
 
 __all__ = [
     "Entry", "FolderSource", "MemorySource", "S3Source", "Source", "ZipSource", "fingerprint", "locate", "open_cohort",
@@ -29,35 +29,6 @@ __all__ = [
 TABLE_NAME = "cohort.csv"
 #: Seconds to reach an S3 server, and to wait for its next bytes.
 S3_CONNECT_SECONDS, S3_READ_SECONDS = 5.0, 60.0
-
-
-class FolderSource:
-    """Files below a local folder."""
-
-    def __init__(self, path: Path | str) -> None:
-        self._root = Path(path)
-
-    def list(self, prefix: str) -> list[Entry]:
-        """All files below ``prefix``."""
-        with _storage_errors():
-            return sorted(self._walk(self._root / clean_name(prefix)))
-
-    def _walk(self, top: Path) -> Iterator[Entry]:
-        for folder, _, files in os.walk(top):
-            for path in (Path(folder, name) for name in files):
-                if path.is_file():
-                    stat = path.stat()
-                    yield Entry(path.relative_to(self._root).as_posix(), stat.st_size, str(stat.st_mtime_ns))
-
-    def read(self, name: str) -> bytes:
-        """The whole file."""
-        with _storage_errors(), missing_in_words():
-            return (self._root / clean_name(name)).read_bytes()
-
-    def read_head(self, name: str, size: int) -> bytes:
-        """The first ``size`` bytes."""
-        with _storage_errors(), missing_in_words(), (self._root / clean_name(name)).open("rb") as file:
-            return file.read(size)
 
 
 class S3Source:
@@ -256,7 +227,7 @@ def upload_folder(folder: Path, uri: str) -> None:
 
 @contextmanager
 def _storage_errors() -> Iterator[None]:
-    """Words for what a disk or an S3 server answers; their own texts hold names of objects."""
+    """Words for what an S3 server answers; its own texts hold names of objects."""
     try:
         yield
     except minio.error.S3Error as error:
@@ -266,7 +237,5 @@ def _storage_errors() -> Iterator[None]:
     except (minio.error.MinioException, urllib3.exceptions.HTTPError) as error:
         hint = "Check S3_ENDPOINT and that the server runs, then run again."
         raise StorageError("S3_UNREACHABLE", f"the S3 server does not answer ({type(error).__name__})", hint) from None
-    except (KeyError, FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        raise
     except OSError as error:
         raise StorageError("STORAGE_UNREADABLE", f"a file could not be read ({error.strerror})") from None

@@ -14,7 +14,7 @@ from components.common.errors import TumourError
 from components.common.settings import PreprocessSettings
 from components.common.sources import Source
 from components.preprocess.crop import ImageDefinition, bounding_box_centre_mm, cut_crop
-from components.preprocess.ct import CtPlane, check_lesion, read_hu
+from components.preprocess.ct import CtPlane, check_lesion
 from components.preprocess.geometry import (
     Points,
     ShapeMeasures,
@@ -23,6 +23,7 @@ from components.preprocess.geometry import (
     measure_shape,
     overlaps,
 )
+from components.preprocess.pixels import read_hu
 from components.preprocess.plan import Plan, open_plan, read_folder
 from components.preprocess.roi import choose_roi, gtvs_of, roi_rule
 from components.preprocess.rtstruct import RUNGS, ResolvedPlane, Roi, resolve_contours, weakest_rung
