@@ -8,13 +8,9 @@ deployment goes back to exactly that.
 import dataclasses
 import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Literal, Self
 
-import numpy as np
 from kserve import (
     V1beta1InferenceService,
     V1beta1InferenceServiceSpec,
@@ -25,10 +21,8 @@ from kserve import (
 from kubernetes import client
 
 from components.common.errors import InputError, SrsError
-from components.promote.manifest import Manifest
+from components.deploy.cluster import API_VERSION, GROUP, Cluster
 
-GROUP, API_VERSION, PLURAL = "serving.kserve.io", "v1beta1", "inferenceservices"
-FIELD_MANAGER = "srs-response-deploy"
 #: Our annotations: facts of the pinned version, and the object as it was applied.
 PREFIX, APPLIED = "srs-response/", "srs-response/applied"
 #: Schemes that KServe's storage initialiser can load and that one version never shares with another.
@@ -36,8 +30,6 @@ SCHEMES = ("s3://", "gs://")
 #: KServe's words for a model that will not become ready by waiting.
 BLOCKED = ("BlockedByFailedLoad", "InvalidSpec")
 POLL_S = 2.0
-#: Two writers may collide; the API server then asks to try again.
-MOST_CONFLICTS = 5
 
 Outcome = Literal["deployed", "unchanged", "moved on"]
 
@@ -134,50 +126,6 @@ def build(template: Template, pin: Pin, namespace: str) -> dict[str, Any]:
     return body
 
 
-class Cluster:
-    """The InferenceServices of one namespace, through the Kubernetes API."""
-
-    def __init__(self, configuration: Any, namespace: str, timeout_s: float = 30.0) -> None:
-        self._read = client.CustomObjectsApi(client.ApiClient(configuration))
-        applying = client.ApiClient(configuration)
-        # The generated method knows merge patches only.
-        applying.set_default_header("Content-Type", "application/apply-patch+yaml")
-        self._apply = client.CustomObjectsApi(applying)
-        self._where = {"group": GROUP, "version": API_VERSION, "namespace": namespace, "plural": PLURAL}
-        self._timeout_s = timeout_s
-
-    def read(self, name: str) -> dict[str, Any] | None:
-        """The object, or None where there is none."""
-        return self._call(self._read.get_namespaced_custom_object, name=name)
-
-    def apply(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Applies our fields and returns the object with its new generation."""
-        more = {"name": body["metadata"]["name"], "body": body, "field_manager": FIELD_MANAGER, "force": True}
-        applied = self._call(self._apply.patch_namespaced_custom_object, **more)
-        if applied is None:
-            hint = "Install KServe and create the namespace first."
-            raise SrsError("CLUSTER_REFUSED", "the cluster has no InferenceServices in this namespace", hint)
-        return applied
-
-    def delete(self, name: str) -> None:
-        """Deletes the object if it is there."""
-        self._call(self._read.delete_namespaced_custom_object, name=name)
-
-    def _call(self, method: Callable[..., Any], **arguments: Any) -> dict[str, Any] | None:
-        for attempt in range(MOST_CONFLICTS):
-            try:
-                found: dict[str, Any] = method(**self._where, **arguments, _request_timeout=self._timeout_s)
-                return found
-            except client.ApiException as error:
-                if error.status == 404:
-                    return None
-                if error.status != 409 or attempt == MOST_CONFLICTS - 1:
-                    hint = "`kubectl auth can-i patch inferenceservices` tells whether the service account may."
-                    raise SrsError("CLUSTER_REFUSED", f"the cluster answered {error.status}", hint) from None
-                time.sleep(0.1 * 2**attempt)
-        raise AssertionError("not reached")
-
-
 def deploy(
     cluster: Cluster,
     body: dict[str, Any],
@@ -191,6 +139,8 @@ def deploy(
 
     Parameters
     ----------
+    cluster
+        The namespace to write to.
     body
         From ``build``.
     is_champion
@@ -199,6 +149,8 @@ def deploy(
         Queries the predictor at a base URL and returns "" where it is the new version and right, else what is wrong.
     put_back
         Told the reason of a failure after the former object is back: restores the registry's alias.
+    timeout_s
+        For the new generation to be ready and to answer, s.
 
     Raises
     ------
@@ -268,29 +220,3 @@ def url_of(service: Mapping[str, Any]) -> str:
     """Address of the predictor inside the cluster."""
     status = service.get("status", {})
     return str(status.get("address", {}).get("url") or status.get("url") or "").rstrip("/")
-
-
-def ask_golden(url: str, pin: Pin, bundle_folder: Path, timeout_s: float = 30.0) -> str:
-    """Sends the golden crop by V2; "" where the pinned version gives the bundle's answers, else what is wrong.
-
-    While a rollout goes on, an old pod may still answer: then the version is not the pinned one.
-    """
-    golden = bundle_folder / "golden"
-    crop = np.load(golden / "crop.npy")[np.newaxis]
-    tensor = {"name": "crop_hu", "shape": crop.shape, "datatype": "FP32", "data": crop.ravel().tolist()}
-    body = json.dumps({"inputs": [tensor], "outputs": [{"name": "members"}]}).encode()
-    address = f"{url}/v2/models/{pin.model_name}/infer"
-    request = urllib.request.Request(address, body, {"Content-Type": "application/json"})  # noqa: S310
-    try:
-        with urllib.request.urlopen(request, timeout=timeout_s) as reply:  # noqa: S310
-            answer = json.load(reply)
-        answered = np.array(answer["outputs"][0]["data"])
-    except urllib.error.HTTPError as error:
-        return f"the predictor answered {error.code}"
-    except (OSError, ValueError, KeyError, IndexError):
-        return "the predictor does not answer"
-    if answer.get("model_version") != pin.version:
-        return "another version answers"
-    difference = np.abs(answered - np.load(golden / "probabilities.npy")).max()
-    tolerance = Manifest.read(bundle_folder).golden_tolerance["probability"]
-    return "" if difference <= tolerance else f"the golden answers differ by {difference:.2g}"
