@@ -126,15 +126,14 @@ def _counts(row: Row, arms: tuple[pd.DataFrame, ...]) -> list[tuple[object, ...]
     sizes = [len(column) for column in known]
     title = row.title if sizes == [len(arm) for arm in arms] else f"{row.title} (n={sizes[0]}/{sizes[1]})"
     head = [
-        (title, _spelt(category), *map(str, row_counts))
-        for category, row_counts in zip(categories, counts, strict=True)
+        (title, spelt(category), *map(str, row_counts)) for category, row_counts in zip(categories, counts, strict=True)
     ]
     if not head:
         return [(title, "", "-", "-", None, "chi-squared")]
     return [(*line, p_value if i == 0 else None, "chi-squared" if i == 0 else "") for i, line in enumerate(head)]
 
 
-def _spelt(category: str) -> str:
+def spelt(category: str) -> str:
     """A category as the paper spells it; the cohort table uses lower case and underscores."""
     return {"cyberknife": "CyberKnife"}.get(category, category.replace("_", " "))
 
