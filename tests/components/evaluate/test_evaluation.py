@@ -8,7 +8,7 @@ from sklearn import metrics as sklearn_metrics
 from components.common.artifacts import Evaluation, Members
 from components.common.errors import InputError
 from components.common.settings import EvaluateSettings
-from components.evaluate.evaluation import TABLE_III_COLUMNS, evaluate, plain
+from components.evaluate.evaluation import TABLE_III_COLUMNS, evaluate, group_curves, plain
 
 SETTINGS = EvaluateSettings(bootstrap=300)
 
@@ -135,3 +135,15 @@ def test_refuses_members_of_another_dataset(study):
 def test_plain_takes_out_what_json_does_not_know():
     value = {"a": np.float32(0.5), 1: [np.nan, float("inf"), np.int64(3)], "b": (True, None, "x"), "c": np.arange(2)}
     assert plain(value) == {"a": 0.5, "1": [None, None, 3], "b": [True, None, "x"], "c": [0, 1]}
+
+
+def test_curves_for_the_ui_are_finite_and_agree_with_scikit_learn(result):
+    curves = group_curves(result)
+    assert list(curves) == list("ABCDE")
+    for name, curve in curves.items():
+        rows = result.scores[(result.scores["group"] == name) & (result.scores["role"] == "evaluation")]
+        assert np.trapezoid(curve["tpr"], curve["fpr"]) == pytest.approx(
+            sklearn_metrics.roc_auc_score(rows["label"], rows["mean"])
+        )
+        assert curve["confusion"] == sklearn_metrics.confusion_matrix(rows["label"], rows["mean"] > 0.5).tolist()
+        assert all(type(value) is float and math.isfinite(value) for value in curve["threshold"])
