@@ -1,6 +1,7 @@
 """``make demo``: phantom -> srs-response -> champion -> predictor -> one unseen patient, on this machine."""
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -21,6 +22,7 @@ def main() -> None:
     """Runs the demo; exit code 3 where the gate promoted nothing."""
     options = _arguments()
     console = Console(highlight=False)
+    os.environ.pop("MLFLOW_TRACKING_URI", None)  # a demo writes nowhere else than under its home
     try:
         sys.exit(demo(Session.open(options.home, console, 2), options.seed, options.preset, options.signal))
     except SrsError as error:
