@@ -68,7 +68,6 @@ def phantom(
 ) -> None:
     """Write a SYNTHETIC cohort: planning CT, RTSTRUCT and cohort.csv."""
     from components.phantom.phantom import write_cohort
-
     from pipelines.display import ConsoleDisplay
 
     with ConsoleDisplay(screen) as display:

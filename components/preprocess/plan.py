@@ -10,11 +10,8 @@ from pydicom.dataset import Dataset
 from components.common.errors import TumourError
 from components.common.sources import Entry, Source
 from components.preprocess.ct import CtSeries, check_series, gather_series, is_ct, is_multi_frame
-from components.preprocess.dicom_io import read_header, read_without_pixels, text
+from components.preprocess.dicom_io import HEADERS_AT_ONCE, read_header, read_without_pixels, text
 from components.preprocess.rtstruct import Rtstruct, is_rtstruct, parse_rtstruct
-
-#: Headers of one folder read side by side: reading waits for the disk or the server far longer than for Python.
-HEADERS_AT_ONCE = 8
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

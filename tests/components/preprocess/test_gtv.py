@@ -9,11 +9,19 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels import get_decoder
 from pydicom.sequence import Sequence
-from pydicom.uid import ImplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless, generate_uid
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    RLELossless,
+    generate_uid,
+)
 
 from components.common.errors import TumourError
 from components.common.settings import PreprocessSettings
 from components.common.sources import MemorySource
+from components.preprocess.dicom_io import HEAD_BYTES
 from components.preprocess.gtv import check_size, find_gtvs
 
 SETTINGS = PreprocessSettings()
@@ -291,6 +299,16 @@ def test_the_rtstructs_own_reference_decides_among_series(make_study):
     assert one(study).status == "ok"
 
 
+def test_another_series_without_positions_does_not_matter(make_study):
+    study, other = make_study(), make_study()
+    for ct in other.cts:
+        del ct.ImagePositionPatient
+    study.cts += other.cts
+    assert one(study).status == "ok"
+    study.rtstructs = other.rtstructs
+    assert folder_code(study) == "DICOM_DAMAGED"
+
+
 def test_refuses_series_that_fit_equally(make_study):
     study, other = make_study(by_uid=False), make_study()
     for ct in other.cts:
@@ -357,6 +375,30 @@ def test_rle_is_read(make_study):
     candidate = one(study)
     assert candidate.status == "ok"
     assert candidate.hu_mean == pytest.approx(60)
+
+
+def test_deflated_files_are_read_by_their_heads(make_study, monkeypatch):
+    study = make_study(shape=(256, 256), spacing=(0.25, 0.25))
+    rng = np.random.default_rng(1)
+    for dataset in (*study.cts, study.rtstruct):
+        dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+        if "PixelData" in dataset:
+            noise = rng.integers(0, 2, 256 * 256)
+            dataset.PixelData = (np.frombuffer(dataset.PixelData, "<u2") + noise).astype("<u2").tobytes()
+    sizes = []
+    original = MemorySource.read_head
+    monkeypatch.setattr(MemorySource, "read_head", lambda self, n, size: sizes.append(size) or original(self, n, size))
+    candidate = one(study)
+    assert (candidate.status, round(candidate.hu_mean)) in (("ok", 60), ("ok", 61))
+    assert set(sizes) == {HEAD_BYTES}
+
+
+def test_a_deflated_bomb_is_damage(make_study, monkeypatch):
+    monkeypatch.setattr("components.preprocess.dicom_io.MAX_INFLATED_BYTES", 8_000)
+    study = make_study()
+    for dataset in (*study.cts, study.rtstruct):
+        dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    assert folder_code(study) == "DICOM_DAMAGED"
 
 
 def test_jpeg_2000_is_read(make_study):
