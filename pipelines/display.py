@@ -19,6 +19,7 @@ class ConsoleDisplay:
         self._bars = Progress(*columns, TextColumn("{task.fields[note]}"), console=console)
 
     def __enter__(self) -> "ConsoleDisplay":
+        self.console.file = self.console.file  # the terminal, also while kfp's own output is sent elsewhere
         if self.console.is_terminal:
             self._bars.start()
         return self

@@ -118,8 +118,7 @@ class Session:
         from components.promote import registry
 
         os.environ["MLFLOW_TRACKING_URI"] = self.home.mlflow_uri
-        champion = registry.champion(model_name) if version == "champion" else None
-        number = champion.version if champion else version
+        number = registry.version_of(model_name, version)
         return registry.download(model_name, number, self.home.path / "served" / number), number
 
 
@@ -150,7 +149,6 @@ def outcome_of(run: Run) -> Outcome:
 def rebuild_report(run: Run) -> Path:
     """Writes a run's report anew into its folder, from its artifacts."""
     from components.evaluate.report import write_report
-
     from components.evaluate.step import facts_of
 
     splits = Splits.read(run.path("splits"))

@@ -30,7 +30,7 @@ MAX_STUDIES = 8
 #: Files of one study given as parts.
 MAX_FILES = 2000
 
-_PIXELS = IMAGE_SIZE_PX * IMAGE_SIZE_PX
+Buffer = bytes | bytearray
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,10 +83,10 @@ class Tensor:
     data: Any
 
 
-def decode_v1(body: bytes, content_type: str = "application/json") -> Query:
+def decode_v1(body: Buffer, content_type: str = "application/json") -> Query:
     """A V1 body; ``InputError`` with codes ``JSON``, ``V1_FORMAT``, ``BASE64``, ``CROP_*`` or ``BATCH_TOO_LARGE``."""
     if content_type.partition(";")[0].strip().lower() in ("application/zip", "application/x-zip-compressed"):
-        return Query((Study(zipped=body),))
+        return Query((Study(zipped=bytes(body)),))
     fields = _json_object(body)
     instances = fields.get("instances")
     if not isinstance(instances, list) or not instances:
@@ -97,7 +97,7 @@ def decode_v1(body: bytes, content_type: str = "application/json") -> Query:
     return query
 
 
-def decode_v2(body: bytes, json_length: str | None) -> Query:
+def decode_v2(body: Buffer, json_length: str | None) -> Query:
     """A V2 body, its binary tensors read in place.
 
     Parameters
@@ -113,7 +113,7 @@ def decode_v2(body: bytes, json_length: str | None) -> Query:
         ``V2_HEADER``, ``JSON``, ``V2_FORMAT``, ``V2_DATA``, and those of ``query_of``.
     """
     length = len(body) if json_length is None else _header_length(json_length, len(body))
-    fields = _json_object(body[:length])
+    fields = _json_object(memoryview(body)[:length])
     inputs = fields.get("inputs")
     if not isinstance(inputs, list):
         raise InputError("V2_FORMAT", "inputs must be a list of tensors")
@@ -235,7 +235,7 @@ def _outputs(value: Any, binary: bool) -> tuple[Output, ...]:
     return tuple(Output(str(one.get("name")), bool(flag)) for one, flag in zip(fields, flags, strict=True))
 
 
-def _json_object(data: bytes) -> dict[str, Any]:
+def _json_object(data: Buffer | memoryview) -> dict[str, Any]:
     try:
         return _object(orjson.loads(data))
     except orjson.JSONDecodeError:

@@ -8,13 +8,9 @@ deployment goes back to exactly that.
 import dataclasses
 import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Literal, Self
 
-import numpy as np
 from kserve import (
     V1beta1InferenceService,
     V1beta1InferenceServiceSpec,
@@ -25,19 +21,15 @@ from kserve import (
 from kubernetes import client
 
 from components.common.errors import InputError, SrsError
-from components.promote.manifest import Manifest
+from components.deploy.cluster import API_VERSION, GROUP, Cluster
 
-GROUP, API_VERSION, PLURAL = "serving.kserve.io", "v1beta1", "inferenceservices"
-FIELD_MANAGER = "srs-response-deploy"
-#: Our annotations: facts of the pinned version, and the object as it was applied.
-PREFIX, APPLIED = "srs-response/", "srs-response/applied"
+#: Our annotations: facts of the pinned version, the object as it was applied, and as it was before.
+PREFIX, APPLIED, FORMER = "srs-response/", "srs-response/applied", "srs-response/former"
 #: Schemes that KServe's storage initialiser can load and that one version never shares with another.
 SCHEMES = ("s3://", "gs://")
 #: KServe's words for a model that will not become ready by waiting.
 BLOCKED = ("BlockedByFailedLoad", "InvalidSpec")
 POLL_S = 2.0
-#: Two writers may collide; the API server then asks to try again.
-MOST_CONFLICTS = 5
 
 Outcome = Literal["deployed", "unchanged", "moved on"]
 
@@ -134,50 +126,6 @@ def build(template: Template, pin: Pin, namespace: str) -> dict[str, Any]:
     return body
 
 
-class Cluster:
-    """The InferenceServices of one namespace, through the Kubernetes API."""
-
-    def __init__(self, configuration: Any, namespace: str, timeout_s: float = 30.0) -> None:
-        self._read = client.CustomObjectsApi(client.ApiClient(configuration))
-        applying = client.ApiClient(configuration)
-        # The generated method knows merge patches only.
-        applying.set_default_header("Content-Type", "application/apply-patch+yaml")
-        self._apply = client.CustomObjectsApi(applying)
-        self._where = {"group": GROUP, "version": API_VERSION, "namespace": namespace, "plural": PLURAL}
-        self._timeout_s = timeout_s
-
-    def read(self, name: str) -> dict[str, Any] | None:
-        """The object, or None where there is none."""
-        return self._call(self._read.get_namespaced_custom_object, name=name)
-
-    def apply(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Applies our fields and returns the object with its new generation."""
-        more = {"name": body["metadata"]["name"], "body": body, "field_manager": FIELD_MANAGER, "force": True}
-        applied = self._call(self._apply.patch_namespaced_custom_object, **more)
-        if applied is None:
-            hint = "Install KServe and create the namespace first."
-            raise SrsError("CLUSTER_REFUSED", "the cluster has no InferenceServices in this namespace", hint)
-        return applied
-
-    def delete(self, name: str) -> None:
-        """Deletes the object if it is there."""
-        self._call(self._read.delete_namespaced_custom_object, name=name)
-
-    def _call(self, method: Callable[..., Any], **arguments: Any) -> dict[str, Any] | None:
-        for attempt in range(MOST_CONFLICTS):
-            try:
-                found: dict[str, Any] = method(**self._where, **arguments, _request_timeout=self._timeout_s)
-                return found
-            except client.ApiException as error:
-                if error.status == 404:
-                    return None
-                if error.status != 409 or attempt == MOST_CONFLICTS - 1:
-                    hint = "`kubectl auth can-i patch inferenceservices` tells whether the service account may."
-                    raise SrsError("CLUSTER_REFUSED", f"the cluster answered {error.status}", hint) from None
-                time.sleep(0.1 * 2**attempt)
-        raise AssertionError("not reached")
-
-
 def deploy(
     cluster: Cluster,
     body: dict[str, Any],
@@ -191,55 +139,77 @@ def deploy(
 
     Parameters
     ----------
+    cluster
+        The namespace to write to.
     body
         From ``build``.
     is_champion
-        Whether the alias still names the version; asked before anything is written.
+        Whether the alias still names the version; asked before anything is written. Where another deployment wrote
+        after us, nothing is taken back.
     smoke
         Queries the predictor at a base URL and returns "" where it is the new version and right, else what is wrong.
     put_back
-        Told the reason of a failure after the former object is back: restores the registry's alias.
+        Told the reason of a failure when the former object is back, or could not be: restores the registry's alias.
+    timeout_s
+        For the new generation to be ready and to answer, s.
 
     Raises
     ------
     SrsError
         ``DEPLOY_FAILED`` with the reason.
     """
-    name, wanted = body["metadata"]["name"], body["metadata"]["annotations"][APPLIED]
+    name, wanted = body["metadata"]["name"], _annotation(body, APPLIED)
     before = cluster.read(name)
-    former = (before or {}).get("metadata", {}).get("annotations", {}).get(APPLIED)
     if not is_champion():
         return "moved on"
-    if before is not None and former == wanted and problem_of(before, 0) == "":
+    if before is not None and _annotation(before, APPLIED) == wanted and not problem_of(before, 0):
         return "unchanged"
+    former = _former(before, wanted)
+    body["metadata"]["annotations"][FORMER] = former
     generation = int(cluster.apply(body)["metadata"]["generation"])
     reason = _wait(cluster, name, generation, smoke, timeout_s)
     if not reason:
         return "deployed"
-    if former is None:
-        cluster.delete(name)
-    else:
-        cluster.apply(_with_record(json.loads(former)))
-    put_back(reason)
+    now = cluster.read(name)
+    if now is not None and _annotation(now, APPLIED) != wanted:
+        return "moved on"
+    try:
+        _restore(cluster, name, former)
+    finally:
+        put_back(reason)
     raise SrsError("DEPLOY_FAILED", f"the version was taken back: {reason}", "`kubectl describe isvc` tells more.")
 
 
-def _with_record(body: dict[str, Any]) -> dict[str, Any]:
-    """``body`` with itself as the record of what was applied."""
-    record = json.dumps(body, sort_keys=True)
-    body["metadata"]["annotations"][APPLIED] = record
-    return body
+def _former(before: Mapping[str, Any] | None, wanted: str) -> str:
+    """What to go back to: the object before, or, where an attempt that died applied ours, the one before that."""
+    if before is None:
+        return ""
+    applied = _annotation(before, APPLIED)
+    return applied if applied != wanted else _annotation(before, FORMER)
+
+
+def _restore(cluster: Cluster, name: str, former: str) -> None:
+    if not former:
+        cluster.delete(name)
+        return
+    body = json.loads(former)
+    body["metadata"]["annotations"] |= {APPLIED: former, FORMER: ""}
+    cluster.apply(body)
+
+
+def _annotation(service: Mapping[str, Any], name: str) -> str:
+    return str(service["metadata"].get("annotations", {}).get(name, ""))
 
 
 def _wait(cluster: Cluster, name: str, generation: int, smoke: Callable[[str], str], timeout_s: float) -> str:
     """Waits until the new generation is ready and answers rightly; "" or why it did not."""
-    deadline, problem = time.monotonic() + timeout_s, ""
+    deadline, problem = time.monotonic() + timeout_s, "it was not looked at"
     while time.monotonic() < deadline:
         service = cluster.read(name)
-        problem = "the InferenceService was deleted" if service is None else problem_of(service, generation)
-        if service is not None and not problem:
-            problem = smoke(url_of(service))
-        if not problem or (service is not None and _blocked(service, generation)):
+        if service is None:
+            return "the InferenceService was deleted"
+        problem = problem_of(service, generation) or smoke(url_of(service))
+        if not problem or _blocked(service, generation):
             return problem
         time.sleep(POLL_S)
     return f"not ready in {timeout_s:.0f} s: {problem}"
@@ -268,29 +238,3 @@ def url_of(service: Mapping[str, Any]) -> str:
     """Address of the predictor inside the cluster."""
     status = service.get("status", {})
     return str(status.get("address", {}).get("url") or status.get("url") or "").rstrip("/")
-
-
-def ask_golden(url: str, pin: Pin, bundle_folder: Path, timeout_s: float = 30.0) -> str:
-    """Sends the golden crop by V2; "" where the pinned version gives the bundle's answers, else what is wrong.
-
-    While a rollout goes on, an old pod may still answer: then the version is not the pinned one.
-    """
-    golden = bundle_folder / "golden"
-    crop = np.load(golden / "crop.npy")[np.newaxis]
-    tensor = {"name": "crop_hu", "shape": crop.shape, "datatype": "FP32", "data": crop.ravel().tolist()}
-    body = json.dumps({"inputs": [tensor], "outputs": [{"name": "members"}]}).encode()
-    address = f"{url}/v2/models/{pin.model_name}/infer"
-    request = urllib.request.Request(address, body, {"Content-Type": "application/json"})  # noqa: S310
-    try:
-        with urllib.request.urlopen(request, timeout=timeout_s) as reply:  # noqa: S310
-            answer = json.load(reply)
-        answered = np.array(answer["outputs"][0]["data"])
-    except urllib.error.HTTPError as error:
-        return f"the predictor answered {error.code}"
-    except (OSError, ValueError, KeyError, IndexError):
-        return "the predictor does not answer"
-    if answer.get("model_version") != pin.version:
-        return "another version answers"
-    difference = np.abs(answered - np.load(golden / "probabilities.npy")).max()
-    tolerance = Manifest.read(bundle_folder).golden_tolerance["probability"]
-    return "" if difference <= tolerance else f"the golden answers differ by {difference:.2g}"

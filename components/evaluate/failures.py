@@ -7,6 +7,7 @@ import pandas as pd
 
 from components.common.artifacts import Dataset, Evaluation
 from components.common.settings import TrainSettings
+from components.evaluate.cohort_tables import spelt
 from components.evaluate.figures import crop_image
 
 #: Covariates shown with a failure: column, name and unit.
@@ -80,4 +81,4 @@ def _covariates(row: pd.Series) -> list[str]:
 def _text(value: Any) -> str:
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, int | float | np.number) else str(value)
+    return f"{round(float(value), 1):g}" if isinstance(value, int | float | np.number) else spelt(str(value))

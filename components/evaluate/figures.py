@@ -135,15 +135,15 @@ def split_matrix(splits: Splits, tumours: Sequence[str], responders: int) -> str
             roles[row, [place[name] for name in names]] = value
     colours = ("#e6e9ee", SKY, VERMILION)
     with mpl.rc_context(_STYLE):
-        figure, axes = _axes((7.2, min(1.2 + 0.07 * len(roles), 7.0)))
+        figure, axes = _axes((7.2, min(1.5 + 0.07 * len(roles), 7.0)))
         axes.imshow(roles, aspect="auto", cmap=ListedColormap(colours), vmin=0, vmax=2, interpolation="nearest")
         axes.axvline(responders - 0.5, color="black", lw=1)
-        names = [split.group for split in splits.members]
-        axes.set_yticks([names.index(g) + (names.count(g) - 1) / 2 for g in splits.groups], splits.groups)
+        groups = [split.group for split in splits.members]
+        axes.set_yticks([groups.index(g) + (groups.count(g) - 1) / 2 for g in splits.groups], splits.groups)
         axes.tick_params(axis="y", length=0)
         for group in splits.groups[1:]:
-            axes.axhline(names.index(group) - 0.5, color="white", lw=1.5)
-        axes.set(xlabel="tumours: responders | non-responders", ylabel="members by group")
+            axes.axhline(groups.index(group) - 0.5, color="white", lw=1.5)
+        axes.set(xlabel="tumours: responders | non-responders", ylabel="group")
         handles = [
             Patch(color=c, label=n) for c, n in zip(colours, ("training", "validation", "evaluation"), strict=True)
         ]

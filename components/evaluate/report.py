@@ -52,8 +52,8 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "report.html"
     page = ""
-    for crops in (MOST_CROPS, MOST_CROPS // 4, 0):
-        page = render(dataset, splits, members, evaluation, facts, most_crops=crops)
+    for crops, curves in ((MOST_CROPS, True), (MOST_CROPS // 4, True), (0, True), (0, False)):
+        page = render(dataset, splits, members, evaluation, facts, most_crops=crops, curves=curves)
         if len(page.encode()) < MOST_BYTES:
             break
     path.write_text(page, encoding="utf-8")
@@ -68,8 +68,9 @@ def render(
     facts: Mapping[str, Any],
     *,
     most_crops: int = MOST_CROPS,
+    curves: bool = True,
 ) -> str:
-    """The page as text."""
+    """The page as text, with at most ``most_crops`` crops, and the members' training curves where ``curves``."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("components.evaluate", "."),
         autoescape=True,
@@ -91,7 +92,7 @@ def render(
         training=_training_rows(members),
         failures=failures(dataset, evaluation, splits.settings.train, most_crops)[:MOST_FAILURES],
         failures_in_all=len(failures(dataset, evaluation, splits.settings.train, 0)),
-        figures=_figures(dataset, splits, members, evaluation),
+        figures=_figures(dataset, splits, members, evaluation, curves=curves),
         crop_settings=splits.settings.train,
         missing=[item for item in items if item["status"] == MISSING],
         statuses=pd.Series([item["status"] for item in items]).value_counts().to_dict(),
@@ -115,14 +116,16 @@ def flat_facts(facts: Any, prefix: str = "") -> list[tuple[str, str]]:
     return [(prefix, str(facts))]
 
 
-def _figures(dataset: Dataset, splits: Splits, members: Members, evaluation: Evaluation) -> dict[str, Any]:
+def _figures(
+    dataset: Dataset, splits: Splits, members: Members, evaluation: Evaluation, *, curves: bool
+) -> dict[str, Any]:
     """All figures as SVG text: ``roc`` and ``training`` by group, the others alone."""
     scores, metrics = evaluation.scores, evaluation.metrics
     by_label = dataset.tumours.sort_values(["label", "patient"], kind="stable")
     return {
         "architecture": architecture.drawing(splits.settings.train),
         "split_matrix": figures.split_matrix(splits, list(by_label["tumour"]), int((by_label["label"] == 0).sum())),
-        "training": {group: figures.training(group, _of(members, group)) for group in splits.groups},
+        "training": {group: figures.training(group, _of(members, group)) for group in splits.groups if curves},
         "roc": {group: _roc(dataset, members, scores, group) for group in splits.groups},
         "sizes": figures.auc_by_size({name: group["auc_by_size"] for name, group in metrics["groups"].items()}),
         "reliability": figures.reliability(

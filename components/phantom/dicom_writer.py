@@ -39,8 +39,11 @@ class Uids:
 def write_study(folder: Path, study: Study, identity: Identity, uids: Uids) -> None:
     """Writes ``CT_001.dcm`` ... and ``RS.dcm`` into the new folder ``folder``."""
     folder.mkdir(parents=True)
-    for index, hu in enumerate(study.slices_hu()):
-        image = _ct(study, identity, uids, index)
+    image = _ct(study, identity, uids)
+    for index, (z, hu) in enumerate(zip(study.scan.z_mm, study.slices_hu(), strict=True)):
+        image.SOPInstanceUID, image.InstanceNumber = uids.of("CT", index), index + 1
+        image.ImagePositionPatient = [study.scan.first_mm[0], study.scan.first_mm[1], float(z)]
+        image.SliceLocation = float(z)
         image.PixelData = study.scan.store(hu).tobytes()
         _write(folder / f"CT_{index + 1:03d}.dcm", image, study.scan.model.transfer_syntax)
     _write(folder / "RS.dcm", _rtstruct(study, identity, uids), ExplicitVRLittleEndian)
@@ -74,29 +77,26 @@ def _common(identity: Identity, uids: Uids, modality: str) -> Dataset:
     dataset.ReferringPhysicianName = identity.physician
     dataset.StudyDescription = f"SYNTHETIC RT planning brain, {identity.name.split('^')[0]}"
     dataset.InstitutionName = f"{identity.institution} (SYNTHETIC)"
-    dataset.ImageComments = "SYNTHETIC phantom, not a patient" if modality == "CT" else None
     dataset.FrameOfReferenceUID = uids.of("frame of reference")
     dataset.PositionReferenceIndicator = ""
-    if modality != "CT":
-        del dataset.ImageComments
     return dataset
 
 
-def _ct(study: Study, identity: Identity, uids: Uids, index: int) -> Dataset:
+def _ct(study: Study, identity: Identity, uids: Uids) -> Dataset:
+    """What all slices share."""
     scan = study.scan
     image = _common(identity, uids, "CT")
-    image.SOPClassUID, image.SOPInstanceUID = CT_STORAGE, uids.of("CT", index)
+    image.SOPClassUID = CT_STORAGE
     image.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
     image.SeriesInstanceUID, image.SeriesNumber = uids.of("CT series"), 2
     image.SeriesDescription = "SYNTHETIC Brain CE planning"
+    image.ImageComments = "SYNTHETIC phantom, not a patient"
     image.Manufacturer, image.ManufacturerModelName = scan.model.manufacturer, scan.model.name
     image.StationName = identity.station
-    image.AcquisitionNumber, image.InstanceNumber = 1, index + 1
+    image.AcquisitionNumber = 1
     image.KVP, image.SliceThickness = 120, scan.thickness_mm
     image.PatientPosition = "HFP" if scan.prone else "HFS"
     image.ImageOrientationPatient = [scan.step, 0, 0, 0, scan.step, 0]
-    image.ImagePositionPatient = [scan.first_mm[0], scan.first_mm[1], float(scan.z_mm[index])]
-    image.SliceLocation = float(scan.z_mm[index])
     image.PixelSpacing = [scan.spacing_mm, scan.spacing_mm]
     image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
     image.Rows = image.Columns = scan.model.matrix
@@ -171,6 +171,7 @@ def _roi_contour(number: int, structure: Structure, study: Study, uids: Uids) ->
 def _contour(points: Floats, kind: str) -> Dataset:
     """A contour of ``points`` [k, 3]; its data as bytes, since pydicom takes 30 us to check each of 10,000 numbers."""
     contour = Dataset()
+    contour.set_original_encoding(is_implicit_vr=False, is_little_endian=True, character_encoding="iso8859")
     contour.ContourGeometricType, contour.NumberOfContourPoints = kind, len(points)
     text = "\\".join(f"{value:.10g}" for value in points.ravel())
     data = (text + " " * (len(text) % 2)).encode("ascii")

@@ -54,10 +54,11 @@ def new_folder(out: Path, facts: Mapping[str, Any]) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def is_phantom(folder: Path) -> bool:
-    """Whether a folder was written here."""
+def is_phantom(folder: Path, facts: Mapping[str, Any] | None = None) -> bool:
+    """Whether a folder was written here, and from ``facts`` where they are given."""
     try:
-        return bool(json.loads((folder / MARK).read_text())["kind"] == KIND)
+        mark = json.loads((folder / MARK).read_text())
+        return bool(mark["kind"] == KIND) and (facts is None or mark == {"kind": KIND, **facts})
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

@@ -145,9 +145,9 @@ def _texture(waves: Floats, x: Image, y: Image, z_mm: float) -> Image:
 def _cortex(depth: NDArray[np.floating], folds: Image, grain: Image) -> Image:
     """Grey and white matter, and the sulci near the surface."""
     near = np.clip((30 - depth) / 14, 0, 1)
-    sulci = np.clip(1 - np.abs(folds) * 4, 0, 1) * near
+    sulci = np.clip(1.4 - np.abs(folds) * 4, 0, 1) * near
     white = np.clip(0.5 + 0.5 * folds, 0, 1) * (1 - near)
-    return np.asarray(BRAIN_HU + 2 + 0.8 * grain - 7 * white - 16 * sulci, np.float32)
+    return np.asarray(BRAIN_HU + 2 + 0.8 * grain - 7 * white - 22 * sulci, np.float32)
 
 
 def _fill(part: NDArray[np.floating], sharpness: float) -> NDArray[np.floating]:

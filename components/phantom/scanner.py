@@ -44,7 +44,7 @@ class Model:
 MODELS = (
     Model("Northlight", "Axis 16", 256, (1.5, 2.0), (5.5, 7.5), 0.7, True, 1.0, 0.0, Explicit),
     Model("Northlight", "Axis 64", 512, (2.0, 2.5), (5.0, 7.0), 0.6, False, 1.0, -1024.0, Deflated),
-    Model("Helicon", "RT Wide", 512, (2.0, 3.0), (5.5, 8.0), 0.8, True, 1.0, -1000.0, Deflated),
+    Model("Helicon", "RT Wide", 256, (2.0, 3.0), (5.5, 8.0), 0.8, True, 1.0, -1000.0, Deflated),
     Model("Helicon", "RT One", 256, (1.25, 2.5), (5.0, 7.5), 0.9, False, 1.0, -1024.0, Explicit),
     Model("Orbis", "Plan", 256, (1.0, 2.0), (5.0, 7.0), 0.6, False, 0.5, -1024.0, Explicit),
 )  # fmt: skip

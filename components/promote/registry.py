@@ -6,34 +6,43 @@ before and after it is written. MLflow sets aliases without any condition, so wr
 
 import contextlib
 import tempfile
-import threading
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import mlflow.artifacts
-import mlflow.pyfunc
-import numpy as np
-from mlflow.entities import LoggedModel, LoggedModelOutput
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model, ModelSignature
+from mlflow.models import Model
 
 from components.common.artifacts import safe_name
 from components.common.errors import BundleError, RegistryError
 from components.common.tracking_store import client, exclusive, told, tracking_uri
-from components.promote.bundle import Manifest, pip_requirements, signature
+from components.promote.bundle_model import DIGEST_TAG, log_bundle
 from components.promote.gate import Verdict
+from components.promote.manifest import Manifest
+
+__all__ = [
+    "CHALLENGER",
+    "CHAMPION",
+    "ChampionInfo",
+    "champion",
+    "download",
+    "log_bundle",
+    "promote",
+    "promote_by_hand",
+    "register",
+    "rollback",
+    "source_uri",
+    "version_info",
+    "version_of",
+]
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-DIGEST_TAG = "srs.bundle_digest"
 PREVIOUS = "srs.previous_champion"
 #: MLflow on PostgreSQL or MySQL refuses longer descriptions and tags.
 LONGEST_TEXT = 5000
-#: MLflow runs the model's code to save it and hands it over in a global.
-_SAVING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,68 +54,6 @@ class ChampionInfo:
     group: str
     bundle_digest: str
     tags: dict[str, str]
-
-
-@told
-def log_bundle(run_id: str, bundle_folder: Path, name: str) -> str:
-    """Logs a bundle as an MLflow model of a run, unless the run has it already; returns its ``models:/m-...`` URI.
-
-    The model is code (``pyfunc_model.py``) beside the bundle's files. An ensemble also gets its golden crop as
-    input example; a lone member does not, since the example weighs more than the member.
-
-    Parameters
-    ----------
-    run_id
-        Run of the ensemble or member.
-    bundle_folder
-        Written by ``write_bundle``.
-    name
-        Name of the logged model.
-    """
-    manifest = Manifest.read(bundle_folder)
-    model = _logged_model(run_id, manifest.digest, name)
-    if model.status != "READY":
-        with tempfile.TemporaryDirectory() as scratch:
-            _save(Path(scratch) / "model", bundle_folder, manifest, model)
-            client().log_model_artifacts(model.model_id, str(Path(scratch) / "model"))
-        _link(run_id, model.model_id)
-        client().finalize_logged_model(model.model_id, "READY")
-    return f"models:/{model.model_id}"
-
-
-def _logged_model(run_id: str, digest: str, name: str) -> LoggedModel:
-    """The run's model of a digest, finished or begun by an attempt that died, or a new one."""
-    experiment_id = client().get_run(run_id).info.experiment_id
-    which = f"source_run_id = '{run_id}' AND tags.`{DIGEST_TAG}` = '{digest}'"
-    found = client().search_logged_models([experiment_id], which)
-    return found[0] if found else client().create_logged_model(experiment_id, name, run_id, {DIGEST_TAG: digest})
-
-
-def _link(run_id: str, model_id: str) -> None:
-    """Makes the model an output of its run, which MLflow refuses to do twice."""
-    outputs = client().get_run(run_id).outputs
-    if model_id not in {output.model_id for output in (outputs.model_outputs if outputs else [])}:
-        client().log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
-
-
-def _save(folder: Path, bundle_folder: Path, manifest: Manifest, model: LoggedModel) -> None:
-    example = np.load(bundle_folder / "golden" / "crop.npy")[np.newaxis] if len(manifest.members) > 1 else None
-    with _SAVING, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "(?s).*([Tt]ype hint|input example was not provided)")
-        mlflow.pyfunc.save_model(
-            path=str(folder),
-            python_model=str(Path(__file__).with_name("pyfunc_model.py")),
-            artifacts={"bundle": str(bundle_folder)},
-            signature=ModelSignature.from_dict(signature(manifest.members)),
-            input_example=example,
-            pip_requirements=pip_requirements(),
-            mlflow_model=Model(
-                artifact_path=model.artifact_location,
-                run_id=model.source_run_id,
-                model_uuid=model.model_id,
-                model_id=model.model_id,
-            ),
-        )
 
 
 @told
@@ -205,9 +152,8 @@ def rollback(model_name: str, *, failed_deploy: str = "", reason: str = "") -> s
         if not previous and not failed_deploy:
             hint = "`srs promote VERSION --reason TEXT` names another version."
             raise RegistryError("NO_PREVIOUS", f"version {now} had no champion before it", hint)
-        _tag(
-            model_name, now, {"srs.deploy_failed" if failed_deploy else "srs.rolled_back": reason or "no reason given"}
-        )
+        why = "srs.deploy_failed" if failed_deploy else "srs.rolled_back"
+        _tag(model_name, now, {why: reason or "no reason given"})
         if previous:
             _set(model_name, CHAMPION, previous)
         else:

@@ -9,6 +9,7 @@ import pytest
 from matplotlib import image
 
 from components.common.settings import EvaluateSettings, StudySettings, resolve
+from components.evaluate import report
 from components.evaluate.checklist import DECLARED, FILLED, ITEMS, MISSING
 from components.evaluate.evaluation import evaluate
 from components.evaluate.figures import crop_image
@@ -220,3 +221,12 @@ def test_crop_is_windowed():
     shown = image.imread(io.BytesIO(base64.b64decode(uri.split(",")[1])), format="jpeg")
     assert abs(int(shown[70, 20, 0]) - 127) < 6
     assert shown[70, 130, 0] > 245
+
+
+def test_curves_give_way_where_the_page_would_grow_too_large(study, monkeypatch, tmp_path):
+    result = evaluate(*study, SETTINGS, seed=1)
+    monkeypatch.setattr(report, "MOST_BYTES", 200_000)
+    text = write_report(tmp_path, *study, result, {}).read_text()
+    assert "data:image/jpeg" not in text
+    assert "MLflow shows them" in text
+    parsed(text)

@@ -235,6 +235,24 @@ def test_a_failed_deploy_puts_the_alias_back_unless_it_moved_on(run_id: str, bun
     assert registry.champion(MODEL) is None
 
 
+def test_a_promotion_killed_before_the_alias_is_carried_out_by_its_retry(
+    run_id: str, bundles: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = put(run_id, bundles[0]), put(run_id, bundles[1])
+    registry.promote(MODEL, one, PROMOTED, expected_previous="")
+
+    def dies(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "set_registered_model_alias", dies)
+        with pytest.raises(KeyboardInterrupt):
+            registry.promote(MODEL, two, PROMOTED, expected_previous=one)
+    assert aliases() == {"champion": one}
+    assert registry.promote(MODEL, two, PROMOTED, expected_previous=one) == one
+    assert aliases() == {"champion": two}
+
+
 def _race(uri: str, version: str, results: Any) -> None:
     os.environ["MLFLOW_TRACKING_URI"] = uri
     try:
