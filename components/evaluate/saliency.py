@@ -29,7 +29,9 @@ def telling_cases(rows: pd.DataFrame, score: str, cut_off: float, each: int = 3)
     A column ``right`` is added; right ones come first.
     """
     right = (rows[score] > cut_off) == (rows["label"] == 1)
-    told = rows.assign(right=right, sure=(rows[score] - cut_off).abs()).sort_values("sure", ascending=False)
+    told = rows.assign(right=right, sure=(rows[score] - cut_off).abs()).sort_values(
+        "sure", ascending=False, kind="stable"
+    )
     return pd.concat([told[told["right"]].head(each), told[~told["right"]].head(each)])
 
 
