@@ -23,8 +23,8 @@ from kubernetes import client
 from components.common.errors import InputError, SrsError
 from components.deploy.cluster import API_VERSION, GROUP, Cluster
 
-#: Our annotations: facts of the pinned version, and the object as it was applied.
-PREFIX, APPLIED = "srs-response/", "srs-response/applied"
+#: Our annotations: facts of the pinned version, the object as it was applied, and as it was before.
+PREFIX, APPLIED, FORMER = "srs-response/", "srs-response/applied", "srs-response/former"
 #: Schemes that KServe's storage initialiser can load and that one version never shares with another.
 SCHEMES = ("s3://", "gs://")
 #: KServe's words for a model that will not become ready by waiting.
@@ -144,11 +144,12 @@ def deploy(
     body
         From ``build``.
     is_champion
-        Whether the alias still names the version; asked before anything is written.
+        Whether the alias still names the version; asked before anything is written. Where another deployment wrote
+        after us, nothing is taken back.
     smoke
         Queries the predictor at a base URL and returns "" where it is the new version and right, else what is wrong.
     put_back
-        Told the reason of a failure after the former object is back: restores the registry's alias.
+        Told the reason of a failure when the former object is back, or could not be: restores the registry's alias.
     timeout_s
         For the new generation to be ready and to answer, s.
 
@@ -157,41 +158,58 @@ def deploy(
     SrsError
         ``DEPLOY_FAILED`` with the reason.
     """
-    name, wanted = body["metadata"]["name"], body["metadata"]["annotations"][APPLIED]
+    name, wanted = body["metadata"]["name"], _annotation(body, APPLIED)
     before = cluster.read(name)
-    former = (before or {}).get("metadata", {}).get("annotations", {}).get(APPLIED)
     if not is_champion():
         return "moved on"
-    if before is not None and former == wanted and problem_of(before, 0) == "":
+    if before is not None and _annotation(before, APPLIED) == wanted and not problem_of(before, 0):
         return "unchanged"
+    former = _former(before, wanted)
+    body["metadata"]["annotations"][FORMER] = former
     generation = int(cluster.apply(body)["metadata"]["generation"])
     reason = _wait(cluster, name, generation, smoke, timeout_s)
     if not reason:
         return "deployed"
-    if former is None:
-        cluster.delete(name)
-    else:
-        cluster.apply(_with_record(json.loads(former)))
-    put_back(reason)
+    now = cluster.read(name)
+    if now is not None and _annotation(now, APPLIED) != wanted:
+        return "moved on"
+    try:
+        _restore(cluster, name, former)
+    finally:
+        put_back(reason)
     raise SrsError("DEPLOY_FAILED", f"the version was taken back: {reason}", "`kubectl describe isvc` tells more.")
 
 
-def _with_record(body: dict[str, Any]) -> dict[str, Any]:
-    """``body`` with itself as the record of what was applied."""
-    record = json.dumps(body, sort_keys=True)
-    body["metadata"]["annotations"][APPLIED] = record
-    return body
+def _former(before: Mapping[str, Any] | None, wanted: str) -> str:
+    """What to go back to: the object before, or, where an attempt that died applied ours, the one before that."""
+    if before is None:
+        return ""
+    applied = _annotation(before, APPLIED)
+    return applied if applied != wanted else _annotation(before, FORMER)
+
+
+def _restore(cluster: Cluster, name: str, former: str) -> None:
+    if not former:
+        cluster.delete(name)
+        return
+    body = json.loads(former)
+    body["metadata"]["annotations"] |= {APPLIED: former, FORMER: ""}
+    cluster.apply(body)
+
+
+def _annotation(service: Mapping[str, Any], name: str) -> str:
+    return str(service["metadata"].get("annotations", {}).get(name, ""))
 
 
 def _wait(cluster: Cluster, name: str, generation: int, smoke: Callable[[str], str], timeout_s: float) -> str:
     """Waits until the new generation is ready and answers rightly; "" or why it did not."""
-    deadline, problem = time.monotonic() + timeout_s, ""
+    deadline, problem = time.monotonic() + timeout_s, "it was not looked at"
     while time.monotonic() < deadline:
         service = cluster.read(name)
-        problem = "the InferenceService was deleted" if service is None else problem_of(service, generation)
-        if service is not None and not problem:
-            problem = smoke(url_of(service))
-        if not problem or (service is not None and _blocked(service, generation)):
+        if service is None:
+            return "the InferenceService was deleted"
+        problem = problem_of(service, generation) or smoke(url_of(service))
+        if not problem or _blocked(service, generation):
             return problem
         time.sleep(POLL_S)
     return f"not ready in {timeout_s:.0f} s: {problem}"

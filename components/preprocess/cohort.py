@@ -16,7 +16,7 @@ from components.common.sources import Source, locate, open_cohort
 from components.preprocess.crop import ImageDefinition
 from components.preprocess.deidentify import Pseudonymiser
 from components.preprocess.exclusions import TABLE_RULES, flow_lines, table_exclusion
-from components.preprocess.gtv import Candidate, check_size, measure
+from components.preprocess.gtv import Candidate, check_size, measure, size_refusal
 from components.preprocess.plan import Plan, open_plan, read_folder
 from components.preprocess.recist import bed10_gy, label_of
 from components.preprocess.roi import choose_roi, gtvs_of, roi_rule
@@ -171,7 +171,10 @@ def _read_row(plan: Plan, row: Row, settings: PreprocessSettings) -> _Outcome:
     candidate = check_size(candidate, settings, row.longest_diameter_mm)
     if candidate.status == "ok":
         return _Outcome(row, dataclasses.replace(candidate, contours_xy_mm=()))
-    return _Outcome(row, error=TumourError(candidate.code, candidate.message))
+    # the study's own rules come first in the flow, also for a tumour that could not have been cut
+    diameter = row.longest_diameter_mm or candidate.longest_diameter_mm
+    size = size_refusal(diameter, settings) if diameter is not None else None
+    return _Outcome(row, error=size or TumourError(candidate.code, candidate.message))
 
 
 def _unlisted(plan: Plan, patient: _Patient, rows: Sequence[Row], settings: PreprocessSettings) -> int:

@@ -14,7 +14,7 @@ from components.common.errors import TumourError
 from components.common.settings import PreprocessSettings
 from components.common.sources import Source
 from components.preprocess.crop import ImageDefinition, bounding_box_centre_mm, cut_crop
-from components.preprocess.ct import CtPlane, check_lesion, read_hu
+from components.preprocess.ct import CtPlane, check_lesion
 from components.preprocess.geometry import (
     Points,
     ShapeMeasures,
@@ -23,11 +23,22 @@ from components.preprocess.geometry import (
     measure_shape,
     overlaps,
 )
+from components.preprocess.pixels import read_hu
 from components.preprocess.plan import Plan, open_plan, read_folder
 from components.preprocess.roi import choose_roi, gtvs_of, roi_rule
 from components.preprocess.rtstruct import RUNGS, ResolvedPlane, Roi, resolve_contours, weakest_rung
 
-__all__ = ["Candidate", "check_size", "choose_plane", "choose_roi", "find_gtvs", "gtvs_of", "measure", "roi_rule"]
+__all__ = [
+    "Candidate",
+    "check_size",
+    "choose_plane",
+    "choose_roi",
+    "find_gtvs",
+    "gtvs_of",
+    "measure",
+    "roi_rule",
+    "size_refusal",
+]
 
 #: Planes whose distance from the centroid, or whose area, differ by less than this are tied, mm or mm2.
 TIE_TOLERANCE = 1e-6

@@ -258,6 +258,13 @@ def test_rows_may_point_elsewhere(folder):
     assert (prefix, [e.name for e in where.list("")]) == ("", ["1.dcm", "sub/2.dcm"])
 
 
+def test_fingerprint_reads_tables_with_semicolons(folder):
+    (folder / "cohort.csv").write_bytes(b"\xef\xbb\xbfDICOM ;x\na;1\n")
+    first = fingerprint(str(folder))
+    (folder / "a" / "1.dcm").write_bytes(b"changed")
+    assert fingerprint(str(folder)) != first
+
+
 def test_fingerprint_sees_table_and_objects_only(folder):
     first = fingerprint(str(folder))
     assert fingerprint(str(folder / "cohort.csv")) == first

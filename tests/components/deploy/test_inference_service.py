@@ -242,7 +242,7 @@ def test_goes_back_to_the_former_version_and_alias(
     assert caught.value.code == "DEPLOY_FAILED"
     assert told == [reason]
     assert server.version() == "1"
-    assert server.applied[0] == server.applied[2]
+    assert server.applied[0]["spec"] == server.applied[2]["spec"]
     assert bring(cluster, bundle, "1") in ("unchanged", "deployed")
 
 
@@ -253,6 +253,49 @@ def test_a_first_version_that_fails_leaves_nothing(server: ApiServer, cluster: C
         bring(cluster, bundle, "1", put_back=told.append)
     assert server.service is None
     assert len(told) == 1
+
+
+def test_an_attempt_that_died_while_it_waited_can_still_be_taken_back(
+    server: ApiServer, cluster: Cluster, bundle: Path
+) -> None:
+    bring(cluster, bundle, "1")
+
+    def dies(_: str) -> str:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bring(cluster, bundle, "2", smoke=dies)
+    server.broken["2"] = "BlockedByFailedLoad"
+    with pytest.raises(SrsError):
+        bring(cluster, bundle, "2")
+    assert server.version() == "1"
+
+
+def test_takes_nothing_back_from_a_later_deployment(server: ApiServer, cluster: Cluster, bundle: Path) -> None:
+    bring(cluster, bundle, "1")
+
+    def overtaken(_: str) -> str:
+        if server.version() == "2":
+            server.apply(build(TEMPLATE, pin("3"), "srs-response"))
+        return "another version answers"
+
+    told: list[str] = []
+    assert bring(cluster, bundle, "2", smoke=overtaken, put_back=told.append, timeout_s=1.0) == "moved on"
+    assert server.version() == "3"
+    assert told == []
+
+
+def test_the_alias_goes_back_even_where_the_cluster_cannot(server: ApiServer, cluster: Cluster, bundle: Path) -> None:
+    bring(cluster, bundle, "1")
+
+    def breaks(_: str) -> str:
+        server.conflicts = cluster_module.MOST_CONFLICTS
+        return "wrong"
+
+    told: list[str] = []
+    with pytest.raises(SrsError, match="the cluster answered 409"):
+        bring(cluster, bundle, "2", smoke=breaks, put_back=told.append, timeout_s=0.5)
+    assert told == ["not ready in 0 s: wrong"]
 
 
 @pytest.mark.parametrize("status", [401, 403, 500])

@@ -125,6 +125,12 @@ def test_a_gtv_wider_than_the_crop_is_excluded(cohort, tmp_path, make_study):
     assert counts(dataset) == {"WIDER_THAN_CROP": 1}
 
 
+def test_the_size_rule_comes_before_what_is_technical(cohort, tmp_path, make_study):
+    study = make_study({"GTV": {3.0: [circle(19)], 6.0: [circle(19)]}}, zs=[0, 1.5, 3.0, 6.0, 7.5, 9.0])
+    study.write(tmp_path / "large")
+    assert counts(run(cohort({"dicom": "a"}, {"dicom": "large"}))) == {"TOO_LARGE": 1}
+
+
 def test_one_bad_tumour_excludes_itself_only(cohort, tmp_path, make_study):
     two = make_study({"GTV_1": {3.0: [circle(7)]}, "GTV_2": {4.5: [circle(8)]}})
     two.write(tmp_path / "two")

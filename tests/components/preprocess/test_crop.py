@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.interpolate import RegularGridInterpolator
 
 from components.common.errors import BundleError
 from components.preprocess.crop import KNOWN_VERSIONS, ImageDefinition, bounding_box_centre_mm, cut_crop
@@ -66,6 +67,17 @@ def test_an_ellipse_lies_in_the_middle_at_its_size(drawn, half_width, half_heigh
     rows, cols = np.indices(crop.shape)
     assert (rows * weights).sum() == pytest.approx(75, abs=0.2)
     assert (cols * weights).sum() == pytest.approx(75, abs=0.2)
+
+
+@settings(deadline=None, max_examples=20)
+@given(geometries(), st.integers(0, 2**31))
+def test_agrees_with_another_implementation(drawn, seed):
+    geometry, shape, centre = drawn
+    image = np.random.default_rng(seed).integers(-1000, 1500, shape).astype(np.float32)
+    other = RegularGridInterpolator((np.arange(shape[0]), np.arange(shape[1])), image)
+    y, x = np.meshgrid(*(centre[axis] + (np.arange(151) - 75) * PITCH for axis in (1, 0)), indexing="ij")
+    expected = other(geometry.to_pixel(np.column_stack([x.ravel(), y.ravel()]))).reshape(151, 151)
+    assert np.abs(cut_crop(image, geometry, tuple(centre), DEFINITION) - expected).max() < 0.1
 
 
 def test_rows_run_along_y_and_columns_along_x_whatever_the_scan_does():

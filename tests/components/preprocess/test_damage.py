@@ -1,7 +1,6 @@
-"""Mutated DICOM: an exclusion with a code or a result, never another exception, and never a long wait."""
+"""Mutated DICOM: an exclusion with a code or a result, never another exception, and never a hang."""
 
 import io
-import time
 
 import numpy as np
 import pydicom
@@ -11,8 +10,6 @@ from components.common.errors import SrsError
 from components.common.settings import PreprocessSettings
 from components.common.sources import MemorySource
 from components.preprocess.gtv import find_gtvs
-
-MOST_SECONDS = 10.0
 
 
 def flip_bits(data, rng):
@@ -56,15 +53,12 @@ MUTATIONS = [flip_bits, truncate, drop_tags, wrong_vr, wrong_value]
 
 
 def look(files):
-    """Milliseconds do not matter, minutes would; returns what became of the study."""
-    start = time.monotonic()
+    """What became of the study; a hang is for pytest's own time limit to find."""
     try:
         (candidate,) = find_gtvs(MemorySource(files), "", PreprocessSettings())
-        outcome = candidate.code or "ok"
+        return candidate.code or "ok"
     except SrsError as error:
-        outcome = error.code
-    assert time.monotonic() - start < MOST_SECONDS
-    return outcome
+        return error.code
 
 
 def mutate(make_study, seeds):

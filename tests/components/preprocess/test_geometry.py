@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.measure import points_in_poly
 
@@ -67,6 +67,7 @@ def test_far_from_the_origin_nothing_is_lost():
     assert shape.centroid_xy_mm == pytest.approx((90005, -89995))
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.integers(0, 2**31), st.integers(3, 40))
 def test_mask_agrees_with_another_implementation(seed, corners):
     rng = np.random.default_rng(seed)
@@ -77,6 +78,7 @@ def test_mask_agrees_with_another_implementation(seed, corners):
     assert (mask == expected).all()
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.integers(0, 2**31), st.integers(3, 12))
 def test_area_agrees_with_the_pixels_of_a_fine_mask(seed, corners):
     polygon = np.random.default_rng(seed).uniform(0, 30, (corners, 2))
@@ -89,6 +91,7 @@ def test_area_agrees_with_the_pixels_of_a_fine_mask(seed, corners):
 steps = st.floats(0.2, 3).flatmap(lambda size: st.sampled_from([size, -size]))
 
 
+@settings(deadline=None, max_examples=50)
 @given(steps, steps, st.floats(-500, 500), st.floats(-500, 500), st.booleans(), st.integers(0, 2**31))
 def test_pixels_and_millimetres_are_inverse(row, column, x, y, swapped, seed):
     axes = ((0.0, column), (row, 0.0)) if swapped else ((column, 0.0), (0.0, row))

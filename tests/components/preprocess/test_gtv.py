@@ -299,6 +299,16 @@ def test_the_rtstructs_own_reference_decides_among_series(make_study):
     assert one(study).status == "ok"
 
 
+def test_another_series_without_positions_does_not_matter(make_study):
+    study, other = make_study(), make_study()
+    for ct in other.cts:
+        del ct.ImagePositionPatient
+    study.cts += other.cts
+    assert one(study).status == "ok"
+    study.rtstructs = other.rtstructs
+    assert folder_code(study) == "DICOM_DAMAGED"
+
+
 def test_refuses_series_that_fit_equally(make_study):
     study, other = make_study(by_uid=False), make_study()
     for ct in other.cts:

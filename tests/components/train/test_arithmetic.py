@@ -34,7 +34,7 @@ def test_loss_and_gradients_equal_keras(settings_at_random, cohort, seed):
     weights = initial_weights(settings, rng)
     keep = (rng.random((len(rows), features(settings))) < 0.7).astype(np.float32) / np.float32(0.7)
     tensors = tuple(tf.constant(array) for array in weights.values())
-    loss, gradients = loss_and_gradients(tensors, tf.constant(cut_windows(crops, settings)), labels, keep, settings)
+    loss, gradients = loss_and_gradients(tensors, cut_windows(crops, settings), labels, keep, settings)
     expected_loss, expected = keras_loss_and_gradients(settings, weights, crops, labels, keep)
     np.testing.assert_allclose(loss, expected_loss, rtol=ROUNDING)
     for name, gradient, reference in zip(weights, gradients, expected, strict=True):
@@ -47,7 +47,7 @@ def test_answers_equal_keras(settings_at_random, cohort, seed):
     settings = settings_at_random(seed)
     weights = initial_weights(settings, np.random.default_rng(seed))
     tensors = tuple(tf.constant(array) for array in weights.values())
-    outputs = logits(tensors, tf.constant(cut_windows(cohort[0], settings)), None, settings)
+    outputs = logits(tensors, cut_windows(cohort[0], settings), None, settings)
     expected = reference_probabilities(weights, cohort[0], settings)
     np.testing.assert_allclose(tf.nn.softmax(outputs)[:, 1], expected, atol=ROUNDING)
 
@@ -57,7 +57,7 @@ def test_gradient_is_exact_where_phases_tie(tiny, cohort):
     labels, keep = cohort[1][:4], np.ones((4, features(tiny)), np.float32)
     weights = initial_weights(tiny, np.random.default_rng(3))
     tensors = tuple(tf.constant(array) for array in weights.values())
-    _, gradients = loss_and_gradients(tensors, tf.constant(cut_windows(crops, tiny)), labels, keep, tiny)
+    _, gradients = loss_and_gradients(tensors, cut_windows(crops, tiny), labels, keep, tiny)
     _, expected = keras_loss_and_gradients(tiny, weights, crops, labels, keep)
     np.testing.assert_allclose(gradients[0], expected[0], atol=20 * ROUNDING * np.abs(expected[0]).max())
 
@@ -69,9 +69,7 @@ def test_a_step_is_sgd_with_momentum(tiny, cohort):
     velocity = tuple(tf.ones_like(tensor) for tensor in weights)
     batch = np.arange(6, dtype=np.int32)
     after, moved, loss = arithmetic.train(weights, velocity, batch[None], np.zeros((1, 2), np.int64))
-    expected_loss, gradients = loss_and_gradients(
-        weights, tf.gather(arithmetic.windows, batch), cohort[1][:6], None, settings
-    )
+    expected_loss, gradients = loss_and_gradients(weights, arithmetic._of(batch), cohort[1][:6], None, settings)
     np.testing.assert_allclose(loss, expected_loss, rtol=ROUNDING)
     for old, new, speed, gradient in zip(weights, after, moved, gradients, strict=True):
         expected = settings.momentum - settings.learning_rate * gradient
