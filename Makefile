@@ -1,4 +1,4 @@
-# make demo | test | lint | bench | clean; each sets up .venv first, once.
+# make demo | test | lint | bench | null | gate-seeds | lock | clean; each sets up .venv first, once.
 PYTHON ?= python3
 BIN := .venv/bin
 # An environment that forbids byte-code would make every import of TensorFlow take three times as long.
@@ -12,6 +12,16 @@ demo: setup
 
 test: setup
 	@$(BIN)/python -m pytest -m "not slow"
+
+# What the phantom promises, counted over many cohorts (hours): no signal, no AUC; signal, a promotion.
+null: setup
+	@$(BIN)/python -m pytest -m slow -s tests/slow -k without_signal
+
+gate-seeds: setup
+	@$(BIN)/python -m pytest -m slow -s tests/slow -k passes_the_gate
+
+bench: setup
+	@for script in tests/benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
 lint: setup
 	@$(BIN)/ruff check .

@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 something failed, 2 the input must be mended first, 3 the 
 """
 
 import dataclasses
+import functools
 import json
 import os
 import sys
@@ -67,19 +68,12 @@ def phantom(
 ) -> None:
     """Write a SYNTHETIC cohort: planning CT, RTSTRUCT and cohort.csv."""
     from components.phantom.phantom import write_cohort
-
     from pipelines.display import ConsoleDisplay
 
     with ConsoleDisplay(screen) as display:
         display.begin("phantom")
-        table = write_cohort(
-            out,
-            seed=seed,
-            tumours=tumours,
-            patients=patients,
-            signal=signal,
-            progress=lambda done, total, note="": display.advance("phantom", "phantom", done, total, note),
-        )
+        told = functools.partial(display.advance, "phantom", "phantom")
+        table = write_cohort(out, seed=seed, tumours=tumours, patients=patients, signal=signal, progress=told)
         display.end("phantom", failed=False)
     screen.print(f"SYNTHETIC cohort: {table}", soft_wrap=True)
 

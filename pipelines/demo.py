@@ -5,11 +5,11 @@ import sys
 import time
 from pathlib import Path
 
-from components.phantom.phantom import write_unseen_patient
 from rich.console import Console
 from rich.rule import Rule
 
 from components.common.errors import SrsError
+from components.phantom.phantom import write_unseen_patient
 from pipelines import predictor_process
 from pipelines.cli import answers_table, tell
 from pipelines.session import Outcome, Session, StudyOptions

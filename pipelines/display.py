@@ -19,6 +19,7 @@ class ConsoleDisplay:
         self._bars = Progress(*columns, TextColumn("{task.fields[note]}"), console=console)
 
     def __enter__(self) -> "ConsoleDisplay":
+        self.console.file = self.console.file  # the terminal, also while kfp's own output is sent elsewhere
         if self.console.is_terminal:
             self._bars.start()
         return self
@@ -37,7 +38,8 @@ class ConsoleDisplay:
         """A task of ``step`` is at ``done`` of ``total``."""
         state = self._steps[step]
         state.tasks[task] = (done, total, note)
-        all_done, all_total = (sum(counts[i] for counts in state.tasks.values()) for i in (0, 1))
+        all_done = sum(done for done, _, _ in state.tasks.values())
+        all_total = sum(total for _, total, _ in state.tasks.values())
         text = self._note(state, all_done, all_total)
         self._bars.update(state.bar, completed=all_done, total=all_total, note=text)
         if time.monotonic() - state.last_line >= QUIET_SECONDS:
@@ -50,10 +52,9 @@ class ConsoleDisplay:
         if failed:
             state.failed = True
         if state.running == 0:
-            total = sum(counts[1] for counts in state.tasks.values()) or 1
+            total = sum(total for _, total, _ in state.tasks.values()) or 1
             word = "[red]failed[/]" if state.failed else "[green]done[/]"
-            done = {} if state.failed else {"completed": total}
-            self._bars.update(state.bar, total=total, note=word, **done)
+            self._bars.update(state.bar, total=total, completed=None if state.failed else total, note=word)
             self._line(step, f"{'failed' if state.failed else 'done'} after {time.monotonic() - state.started:.0f} s")
 
     def _note(self, state: "_Step", done: int, total: int) -> str:

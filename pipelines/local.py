@@ -12,6 +12,7 @@ import os
 import subprocess
 import threading
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -282,7 +283,12 @@ def _quiet_kfp(tasks: _Tasks, parallelism: int) -> Iterator[None]:
     logging_utils.indented_print = contextlib.nullcontext
     enhanced_dag_orchestrator.ParallelExecutor.__init__ = executor
     try:
-        with (tasks.logs / "kfp.log").open("w") as file, contextlib.redirect_stdout(file):
+        with (
+            (tasks.logs / "kfp.log").open("w") as file,
+            contextlib.redirect_stdout(file),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")  # that limits of pods have no effect here, once a task
             yield
     finally:
         subprocess_task_handler.run_local_subprocess, logging_utils.indented_print = before

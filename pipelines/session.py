@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from components.common.artifacts import Dataset, Evaluation, Members, Promotion, Splits, read_json
 from components.common.settings import resolve_parameters
@@ -100,7 +101,8 @@ class Session:
         from components.evaluate.report import terminal_tables
 
         run = Run.read(outcome.run)
-        self.console.print(terminal_tables(Evaluation.read(run.path("evaluation")), Dataset.read(run.path("dataset"))))
+        tables = terminal_tables(Evaluation.read(run.path("evaluation")), Dataset.read(run.path("dataset")))
+        self.console.print(Text(tables), soft_wrap=True)
         if not outcome.preprocessed:
             self.console.print("crops: taken from the cache, the cohort is unchanged")
         if outcome.reused:
@@ -116,7 +118,8 @@ class Session:
         from components.promote import registry
 
         os.environ["MLFLOW_TRACKING_URI"] = self.home.mlflow_uri
-        return registry.download(model_name, version, self.home.path / "served")
+        number = registry.version_of(model_name, version)
+        return registry.download(model_name, number, self.home.path / "served" / number), number
 
 
 def outcome_of(run: Run) -> Outcome:
@@ -146,7 +149,6 @@ def outcome_of(run: Run) -> Outcome:
 def rebuild_report(run: Run) -> Path:
     """Writes a run's report anew into its folder, from its artifacts."""
     from components.evaluate.report import write_report
-
     from components.evaluate.step import facts_of
 
     splits = Splits.read(run.path("splits"))

@@ -3,14 +3,14 @@
 import dataclasses
 
 import numpy as np
-from components.common.sources import MemorySource, Source, ZipSource
-from components.preprocess.crop import ImageDefinition
-from components.preprocess.gtv import Candidate, check_size, choose_roi, gtvs_of, measure, roi_rule
-from components.preprocess.plan import open_plan, read_folder
 from numpy.typing import NDArray
 
 from components.common.errors import InputError, TumourError
 from components.common.settings import PreprocessSettings
+from components.common.sources import MemorySource, Source, ZipSource
+from components.preprocess.crop import ImageDefinition
+from components.preprocess.gtv import Candidate, check_size, choose_roi, gtvs_of, measure, roi_rule
+from components.preprocess.plan import open_plan, read_folder
 from serving.payload import MAX_FILES, Study
 
 MAX_TUMOURS = 32

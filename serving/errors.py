@@ -63,6 +63,11 @@ class Problem:
 
     @property
     def headers(self) -> dict[str, str]:
-        """``Retry-After`` where waiting helps; a body not read to its end closes the connection."""
-        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if self.status == 503 else {}
-        return headers | ({"Connection": "close"} if self.status in (408, 413, 503) else {})
+        """``Retry-After`` where waiting helps.
+
+        Only a slow sender's connection is closed: closing it under another's unread body would reset it, and the
+        caller would never see why. The rest of such a body is thrown away as it comes.
+        """
+        if self.status == 503:
+            return {"Retry-After": str(RETRY_AFTER_SECONDS)}
+        return {"Connection": "close"} if self.status == 408 else {}

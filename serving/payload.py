@@ -30,7 +30,7 @@ MAX_STUDIES = 8
 #: Files of one study given as parts.
 MAX_FILES = 2000
 
-_PIXELS = IMAGE_SIZE_PX * IMAGE_SIZE_PX
+Buffer = bytes | bytearray
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,10 +83,10 @@ class Tensor:
     data: Any
 
 
-def decode_v1(body: bytes, content_type: str = "application/json") -> Query:
+def decode_v1(body: Buffer, content_type: str = "application/json") -> Query:
     """A V1 body; ``InputError`` with codes ``JSON``, ``V1_FORMAT``, ``BASE64``, ``CROP_*`` or ``BATCH_TOO_LARGE``."""
     if content_type.partition(";")[0].strip().lower() in ("application/zip", "application/x-zip-compressed"):
-        return Query((Study(zipped=body),))
+        return Query((Study(zipped=bytes(body)),))
     fields = _json_object(body)
     instances = fields.get("instances")
     if not isinstance(instances, list) or not instances:
@@ -97,7 +97,7 @@ def decode_v1(body: bytes, content_type: str = "application/json") -> Query:
     return query
 
 
-def decode_v2(body: bytes, json_length: str | None) -> Query:
+def decode_v2(body: Buffer, json_length: str | None) -> Query:
     """A V2 body, its binary tensors read in place.
 
     Parameters
@@ -113,7 +113,7 @@ def decode_v2(body: bytes, json_length: str | None) -> Query:
         ``V2_HEADER``, ``JSON``, ``V2_FORMAT``, ``V2_DATA``, and those of ``query_of``.
     """
     length = len(body) if json_length is None else _header_length(json_length, len(body))
-    fields = _json_object(body[:length])
+    fields = _json_object(memoryview(body)[:length])
     inputs = fields.get("inputs")
     if not isinstance(inputs, list):
         raise InputError("V2_FORMAT", "inputs must be a list of tensors")
@@ -150,7 +150,7 @@ def _v1_instance(instance: Any) -> NDArray[np.float32] | Study:
     kinds = [name for name in (CROP_INPUT, DICOM_INPUT, "dicom_files") if name in fields]
     if len(kinds) != 1 or not set(fields) <= {*kinds, "roi", "rtstruct_uid"}:
         raise InputError("V1_FORMAT", f"an instance holds one of {CROP_INPUT}, {DICOM_INPUT}, dicom_files, and roi")
-    value, options = fields[kinds[0]], {name: _text(fields, name) for name in ("roi", "rtstruct_uid")}
+    value, options = fields[kinds[0]], _options(fields)
     if kinds == [CROP_INPUT]:
         return _numbers(value, (IMAGE_SIZE_PX, IMAGE_SIZE_PX))
     if kinds == [DICOM_INPUT]:
@@ -197,15 +197,15 @@ def _studies(tensor: Tensor, parameters: Mapping[str, Any]) -> list[Study]:
     zips = [_base64(one) for one in tensor.data] if isinstance(tensor.data, list) else byte_strings(tensor.data)
     if len(zips) != count:
         raise InputError("V2_DATA", f"{DICOM_INPUT} holds another number of elements than its shape")
-    options = {name: _text(parameters, name) for name in ("roi", "rtstruct_uid")}
-    return [Study(zipped=one, **options) for one in zips]
+    return [Study(zipped=one, **_options(parameters)) for one in zips]
 
 
 def byte_strings(data: Any) -> list[bytes]:
     """Elements of a raw BYTES tensor: each has its length in front, 4 bytes little-endian."""
     if isinstance(data, tuple):  # gRPC gives the elements themselves
         return list(data)
-    elements, start = [], 0
+    elements: list[bytes] = []
+    start = 0
     while start < len(data):
         end = start + 4 + int.from_bytes(data[start : start + 4], "little")
         if start + 4 > len(data) or end > len(data) or len(elements) == MAX_STUDIES:
@@ -235,7 +235,7 @@ def _outputs(value: Any, binary: bool) -> tuple[Output, ...]:
     return tuple(Output(str(one.get("name")), bool(flag)) for one, flag in zip(fields, flags, strict=True))
 
 
-def _json_object(data: bytes) -> dict[str, Any]:
+def _json_object(data: Buffer | memoryview) -> dict[str, Any]:
     try:
         return _object(orjson.loads(data))
     except orjson.JSONDecodeError:
@@ -254,11 +254,12 @@ def _header_length(text: str, size: int) -> int:
     return int(text)
 
 
-def _text(fields: Mapping[str, Any], name: str) -> str:
-    value = fields.get(name, "")
-    if not isinstance(value, str) or len(value) > 256:
-        raise InputError("OPTION", f"{name} must be text of at most 256 characters")
-    return value
+def _options(fields: Mapping[str, Any]) -> dict[str, Any]:
+    options = {name: fields.get(name, "") for name in ("roi", "rtstruct_uid")}
+    for name, value in options.items():
+        if not isinstance(value, str) or len(value) > 256:
+            raise InputError("OPTION", f"{name} must be text of at most 256 characters")
+    return options
 
 
 def _base64(value: Any) -> bytes:

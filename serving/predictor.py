@@ -18,6 +18,9 @@ from serving.payload import Query, Study
 from serving.reply import Result, Tumour, Unanswered, check_outputs, model_facts
 from serving.runtime import Ensemble
 
+#: Crops copied and worked on at once, so that a large batch needs little more memory than its body.
+CHUNK = 16
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Job:
@@ -77,15 +80,22 @@ class Predictor(kserve.Model):  # type: ignore[misc]
         """
         cuts = [(index, cut) for index, instance in enumerate(query.instances) for cut in self._cut(instance)]
         found = [(index, cut, cut.crop) for index, cut in cuts if cut.crop is not None]
+        tumours = [
+            tumour for start in range(0, len(found), CHUNK) for tumour in self._answer(found[start : start + CHUNK])
+        ]
+        unanswered = (Unanswered(index, cut.roi_name, cut.problem) for index, cut in cuts if cut.crop is None)
+        return Result(tuple(tumours), tuple(unanswered))
+
+    def _answer(self, found: list[tuple[int, Cut, NDArray[np.float32]]]) -> list[Tumour]:
         crops = np.stack([crop for _, _, crop in found])
         answers = self.ensemble.answer(crops)
         drifts = drifted(crops, self.ensemble.manifest.training_crops)
-        tumours = tuple(
+        tumours = [
             Tumour(index, answer, cut.roi_name, cut.slice_sop_instance_uid, _warnings(cut, bool(drift)))
             for (index, cut, _), answer, drift in zip(found, answers, drifts, strict=True)
-        )
+        ]
         _count(tumours, crops)
-        return Result(tumours, tuple(Unanswered(i, cut.roi_name, cut.problem) for i, cut in cuts if cut.crop is None))
+        return tumours
 
     def _cut(self, instance: NDArray[np.float32] | Study) -> list[Cut]:
         if isinstance(instance, Study):
@@ -115,7 +125,7 @@ def _warnings(cut: Cut, drift: bool) -> tuple[str, ...]:
     return ((cut.warning,) if cut.warning else ()) + (("INPUT_DRIFT",) if drift else ())
 
 
-def _count(tumours: tuple[Tumour, ...], crops: NDArray[np.float32]) -> None:
+def _count(tumours: list[Tumour], crops: NDArray[np.float32]) -> None:
     for tumour, mean in zip(tumours, crops.mean(axis=(1, 2)), strict=True):
         metrics.SCORES.observe(tumour.answer.score)
         metrics.CROP_MEAN.observe(float(mean))

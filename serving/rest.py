@@ -24,7 +24,7 @@ from serving.predictor import Job
 from serving.problems import note, problem_of
 from serving.reply import BINARY_HEADER, Reply, encode_v1, encode_v2
 
-Decoder = Callable[[Request, bytes], Job]
+Decoder = Callable[[Request, bytearray], Job]
 
 
 class RestEndpoints:
@@ -118,33 +118,32 @@ class RestEndpoints:
             note(protocol, problem, time.perf_counter() - start, size)
 
 
-def _v1_job(request: Request, body: bytes) -> Job:
+def _v1_job(request: Request, body: bytearray) -> Job:
     content_type = request.headers.get("content-type", "application/json")
     return Job(lambda: decode_v1(body, content_type), lambda result, _, facts: encode_v1(result, facts))
 
 
-def _v2_job(request: Request, body: bytes) -> Job:
+def _v2_job(request: Request, body: bytearray) -> Job:
     return Job(lambda: decode_v2(body, request.headers.get(BINARY_HEADER)), encode_v2)
 
 
-async def _read_body(request: Request, ticket: Ticket, limits: Limits) -> bytes:
+async def _read_body(request: Request, ticket: Ticket, limits: Limits) -> bytearray:
     """The body, counted while it comes: ``BODY_TOO_LARGE``, ``BODY_SLOW`` or ``BUSY`` stop the reading at once."""
     most = limits.of(request.headers.get("content-type", ""), BINARY_HEADER in request.headers)
     announced = request.headers.get("content-length", "0")
     if announced.isdecimal() and int(announced) > most:
         raise limits.too_large(most)
-    parts, size = [], 0
+    body = bytearray()
     try:
         async with asyncio.timeout(limits.seconds):
             async for part in request.stream():
-                size += len(part)
-                if size > most:
+                if len(body) + len(part) > most:
                     raise limits.too_large(most)
                 ticket.hold(len(part))
-                parts.append(part)
+                body += part
     except TimeoutError:
         raise InputError("BODY_SLOW", f"the body did not come within {limits.seconds:g} s") from None
-    return b"".join(parts)
+    return body
 
 
 def _in_words(handler: Callable[[Request], Awaitable[Response]]) -> Any:

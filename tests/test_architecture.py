@@ -16,7 +16,7 @@ LOCK = (ROOT / "requirements.lock").read_text()
 #: Library -> pattern of the only modules that may import it.
 DOORS = {
     "kfp": r"components/\w+/component\.py|pipelines/\w+\.py",
-    "mlflow": r"components/common/tracking(_store)?\.py|components/promote/(registry|pyfunc_model)\.py",
+    "mlflow": r"components/common/tracking(_store)?\.py|components/promote/(registry|bundle_model|pyfunc_model)\.py",
     "kubernetes": r"components/deploy/\w+\.py|pipelines/cluster\.py",
     "kserve": r"serving/\w+\.py|components/deploy/\w+\.py",
     "minio": r"components/common/sources\.py|components/train/member_store\.py",

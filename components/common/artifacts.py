@@ -440,6 +440,12 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
+def digest_of_sources(*folders: Path) -> str:
+    """Digest of the Python files in ``folders``: what a cache must look at beside its inputs."""
+    files = sorted(file for folder in folders for file in folder.glob("*.py"))
+    return digest_of({f"{file.parent.name}/{file.name}": _digest_of_file(file) for file in files})
+
+
 def safe_name(text: str) -> str:
     """``text`` with all but letters, digits, dot, dash and underscore replaced, for file names."""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", text)

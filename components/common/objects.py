@@ -1,4 +1,4 @@
-"""Objects read by name: what a source is, and the two that need no disk and no server, a mapping and a zip.
+"""Objects read by name: what a source is, and the three that need no server: a mapping, a folder, a zip.
 
 Names are relative to the source's root, with forward slashes. Messages never hold a name of an object, since
 folders are often called by patients.
@@ -6,6 +6,9 @@ folders are often called by patients.
 
 import dataclasses
 import io
+import lzma
+import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -13,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from components.common.errors import InputError
+from components.common.errors import InputError, StorageError
 
 #: A zip of one patient's planning CT has a few hundred files; more than this is not one.
 ZIP_MAX_ENTRIES = 20_000
@@ -65,6 +68,35 @@ class MemorySource:
     def read_head(self, name: str, size: int) -> bytes:
         """The first ``size`` bytes."""
         return self.read(name)[:size]
+
+
+class FolderSource:
+    """Files below a local folder."""
+
+    def __init__(self, path: Path | str) -> None:
+        self._root = Path(path)
+
+    def list(self, prefix: str) -> list[Entry]:
+        """All files below ``prefix``."""
+        with disk_in_words():
+            return sorted(self._walk(self._root / clean_name(prefix)))
+
+    def _walk(self, top: Path) -> Iterator[Entry]:
+        for folder, _, files in os.walk(top):
+            for path in (Path(folder, name) for name in files):
+                if path.is_file():
+                    stat = path.stat()
+                    yield Entry(path.relative_to(self._root).as_posix(), stat.st_size, str(stat.st_mtime_ns))
+
+    def read(self, name: str) -> bytes:
+        """The whole file."""
+        with disk_in_words(), missing_in_words():
+            return (self._root / clean_name(name)).read_bytes()
+
+    def read_head(self, name: str, size: int) -> bytes:
+        """The first ``size`` bytes."""
+        with disk_in_words(), missing_in_words(), (self._root / clean_name(name)).open("rb") as file:
+            return file.read(size)
 
 
 class ZipSource:
@@ -132,7 +164,16 @@ def _refuse_bomb(infos: list[zipfile.ZipInfo], max_entries: int, max_bytes: int)
 def _zip_errors() -> Iterator[None]:
     try:
         yield
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error, OSError) as error:
+    except (
+        zipfile.BadZipFile,
+        EOFError,
+        RuntimeError,
+        ValueError,
+        struct.error,
+        lzma.LZMAError,
+        zlib.error,
+        OSError,
+    ) as error:
         if isinstance(error, FileNotFoundError):
             raise
         raise InputError("ZIP_DAMAGED", "the zip cannot be read", "Make it anew.") from None
@@ -145,3 +186,14 @@ def missing_in_words() -> Iterator[None]:
         yield
     except (KeyError, FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise InputError("OBJECT_MISSING", "a file that was asked for is not there") from None
+
+
+@contextmanager
+def disk_in_words() -> Iterator[None]:
+    """Words for what a disk answers; its own texts hold names of files."""
+    try:
+        yield
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise
+    except OSError as error:
+        raise StorageError("STORAGE_UNREADABLE", f"a file could not be read ({error.strerror})") from None

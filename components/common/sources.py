@@ -19,7 +19,7 @@ import urllib3
 
 from components.common.artifacts import digest_of
 from components.common.errors import InputError, StorageError
-from components.common.objects import Entry, MemorySource, Source, ZipSource, clean_name, missing_in_words
+from components.common.objects import Entry, FolderSource, MemorySource, Source, ZipSource, clean_name
 
 __all__ = [
     "Entry", "FolderSource", "MemorySource", "S3Source", "Source", "ZipSource", "fingerprint", "locate", "open_cohort",
@@ -29,35 +29,6 @@ __all__ = [
 TABLE_NAME = "cohort.csv"
 #: Seconds to reach an S3 server, and to wait for its next bytes.
 S3_CONNECT_SECONDS, S3_READ_SECONDS = 5.0, 60.0
-
-
-class FolderSource:
-    """Files below a local folder."""
-
-    def __init__(self, path: Path | str) -> None:
-        self._root = Path(path)
-
-    def list(self, prefix: str) -> list[Entry]:
-        """All files below ``prefix``."""
-        with _storage_errors():
-            return sorted(self._walk(self._root / clean_name(prefix)))
-
-    def _walk(self, top: Path) -> Iterator[Entry]:
-        for folder, _, files in os.walk(top):
-            for path in (Path(folder, name) for name in files):
-                if path.is_file():
-                    stat = path.stat()
-                    yield Entry(path.relative_to(self._root).as_posix(), stat.st_size, str(stat.st_mtime_ns))
-
-    def read(self, name: str) -> bytes:
-        """The whole file."""
-        with _storage_errors(), missing_in_words():
-            return (self._root / clean_name(name)).read_bytes()
-
-    def read_head(self, name: str, size: int) -> bytes:
-        """The first ``size`` bytes."""
-        with _storage_errors(), missing_in_words(), (self._root / clean_name(name)).open("rb") as file:
-            return file.read(size)
 
 
 class S3Source:
@@ -201,8 +172,7 @@ def fingerprint(cohort_uri: str) -> str:
     """Digest of the table's bytes and of name, size and stamp of all objects that its ``dicom`` column names."""
     source, name = open_cohort(cohort_uri)
     data = source.read(name)
-    rows = csv.DictReader(io.StringIO(data.decode("utf-8-sig", errors="replace")))
-    places = sorted({(row.get("dicom") or "").strip() for row in rows} - {""})
+    places = sorted(_column(data, "dicom") - {""})
     objects = {}
     for place in places:
         try:
@@ -211,6 +181,30 @@ def fingerprint(cohort_uri: str) -> str:
         except InputError as error:
             objects[place] = [(error.code, 0, "")]
     return digest_of({"table": data.hex(), "objects": objects})
+
+
+def csv_records(data: bytes) -> list[list[str]]:
+    """The records of CSV text in UTF-8, with commas or, as spreadsheets of many countries write, semicolons.
+
+    Raises
+    ------
+    InputError
+        ``COHORT_UNREADABLE``.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+        first = text.partition("\n")[0]
+        delimiter = ";" if first.count(";") > first.count(",") else ","
+        return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+    except (UnicodeDecodeError, csv.Error):
+        raise InputError("COHORT_UNREADABLE", "the cohort table is not CSV text in UTF-8") from None
+
+
+def _column(data: bytes, name: str) -> set[str]:
+    """The values of one column of a table, empty where there is none."""
+    header, *records = csv_records(data) or [[]]
+    places = [index for index, cell in enumerate(header) if cell.strip().casefold() == name]
+    return {record[index].strip() for record in records for index in places if index < len(record)}
 
 
 def upload_folder(folder: Path, uri: str) -> None:
@@ -233,7 +227,7 @@ def upload_folder(folder: Path, uri: str) -> None:
 
 @contextmanager
 def _storage_errors() -> Iterator[None]:
-    """Words for what a disk or an S3 server answers; their own texts hold names of objects."""
+    """Words for what an S3 server answers; its own texts hold names of objects."""
     try:
         yield
     except minio.error.S3Error as error:
@@ -241,9 +235,7 @@ def _storage_errors() -> Iterator[None]:
             raise InputError("OBJECT_MISSING", f"the S3 server answers {error.code}") from None
         raise StorageError("S3_REFUSED", f"the S3 server answers {error.code}", "Check keys and rights.") from None
     except (minio.error.MinioException, urllib3.exceptions.HTTPError) as error:
-        hint = "Check S3_ENDPOINT and that the server runs; what was done is kept."
+        hint = "Check S3_ENDPOINT and that the server runs, then run again."
         raise StorageError("S3_UNREACHABLE", f"the S3 server does not answer ({type(error).__name__})", hint) from None
-    except (KeyError, FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        raise
     except OSError as error:
         raise StorageError("STORAGE_UNREADABLE", f"a file could not be read ({error.strerror})") from None

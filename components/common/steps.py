@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from components.common.errors import SrsError
 
@@ -19,7 +19,7 @@ Progress = Callable[[int, int, str], None]
 
 
 @contextlib.contextmanager
-def step(name: str, *, on_failure: Callable[[str], None] | None = None) -> Iterator[Progress]:
+def step(name: str, *, tracked_by: str = "") -> Iterator[Progress]:
     """Runs a step's body and gives it a ``progress`` function.
 
     An ``SrsError`` leaves as one line on stdout and exit code 1, without a traceback. Any other exception is
@@ -30,8 +30,8 @@ def step(name: str, *, on_failure: Callable[[str], None] | None = None) -> Itera
     ----------
     name
         The step, as users know it.
-    on_failure
-        Told the reason in words before the process ends.
+    tracked_by
+        Folder of the run's splits, which names its MLflow tree: the reason of a failure is noted there too.
     """
 
     def progress(done: int, total: int, note: str = "") -> None:
@@ -40,13 +40,13 @@ def step(name: str, *, on_failure: Callable[[str], None] | None = None) -> Itera
     try:
         yield progress
     except SrsError as error:
-        _fail(error, on_failure)
+        _fail(error, tracked_by)
     except Exception as error:
         if os.environ.get("SRS_DEBUG") == "1":
             raise
         for frame in traceback.extract_tb(error.__traceback__):
             print(f"  {Path(frame.filename).name}:{frame.lineno} in {frame.name}")
-        _fail(SrsError("UNEXPECTED", f"{name} stopped on a {type(error).__name__}", "The log shows where."), on_failure)
+        _fail(SrsError("UNEXPECTED", f"{name} stopped on a {type(error).__name__}", "The log shows where."), tracked_by)
 
 
 def progress_line(name: str, done: int, total: int, note: str = "") -> str:
@@ -102,9 +102,12 @@ def _text(value: Any) -> str:
     return html.escape(f"{value:.3f}" if isinstance(value, float) else str(value))
 
 
-def _fail(error: SrsError, on_failure: Callable[[str], None] | None) -> None:
+def _fail(error: SrsError, tracked_by: str) -> NoReturn:
     print(error.to_line(), flush=True)
-    if on_failure:
+    if tracked_by:
         with contextlib.suppress(Exception):  # the reason above matters more than where else it is noted
-            on_failure(str(error))
+            from components.common import tracking
+            from components.common.artifacts import Splits
+
+            tracking.note_failure(Splits.read(Path(tracked_by)).tracking, str(error))
     sys.exit(1)

@@ -123,15 +123,19 @@ def _counts(row: Row, arms: tuple[pd.DataFrame, ...]) -> list[tuple[object, ...]
     categories = _ordered(pd.concat(known), row.kind)
     counts = [[int((column == category).sum()) for column in known] for category in categories]
     p_value = chi_squared_p(counts) if counts else None
-    title = row.title + "".join(
-        f" ({name} n={len(column)})"
-        for name, column, arm in zip(("responder", "non-responder"), known, arms, strict=True)
-        if len(column) < len(arm)
-    )
-    head = [(title, category, *map(str, row_counts)) for category, row_counts in zip(categories, counts, strict=True)]
+    sizes = [len(column) for column in known]
+    title = row.title if sizes == [len(arm) for arm in arms] else f"{row.title} (n={sizes[0]}/{sizes[1]})"
+    head = [
+        (title, spelt(category), *map(str, row_counts)) for category, row_counts in zip(categories, counts, strict=True)
+    ]
     if not head:
         return [(title, "", "-", "-", None, "chi-squared")]
     return [(*line, p_value if i == 0 else None, "chi-squared" if i == 0 else "") for i, line in enumerate(head)]
+
+
+def spelt(category: str) -> str:
+    """A category as the paper spells it; the cohort table uses lower case and underscores."""
+    return {"cyberknife": "CyberKnife"}.get(category, category.replace("_", " "))
 
 
 def _ordered(values: pd.Series, kind: str) -> list[str]:

@@ -18,9 +18,9 @@ def evaluate(
 ) -> None:
     """Table I, II and III, ROC, calibration, report and model card from all members' answers."""
     from components.common.steps import step
-    from components.evaluate.step import report_failure, run
+    from components.evaluate.step import run
 
-    with step("evaluate", on_failure=lambda reason: report_failure(splits.path, reason)):
+    with step("evaluate", tracked_by=splits.path):
         packs = [pack.path for pack in members]
         for name, value in run(dataset.path, splits.path, packs, evaluation.path, report.path).items():
             metrics.log_metric(name, value)

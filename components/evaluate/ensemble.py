@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from components.common.artifacts import Dataset, Member, Members, Splits
 from components.common.errors import InputError
-from components.evaluate.auc import auc_score
+from components.evaluate.auc import checked_labels, placements
 
 #: A member votes non-responder above this probability: a network of two outputs answers its likelier class.
 VOTE_CUT_OFF = 0.5
@@ -129,10 +129,10 @@ def auc_by_size(
     pandas.DataFrame
         Columns ``members, subsets, mean_auc, min_auc, max_auc``.
     """
-    rows = []
+    rows, positive = [], checked_labels(y_true)
     for size in range(1, len(probabilities) + 1):
         subsets = _subsets(len(probabilities), size, rng)
-        aucs = [auc_score(y_true, combine(probabilities[list(subset)], score)) for subset in subsets]
+        aucs = [placements(positive, combine(probabilities[list(subset)], score)).auc for subset in subsets]
         rows.append((size, len(subsets), float(np.mean(aucs)), min(aucs), max(aucs)))
     return pd.DataFrame(rows, columns=["members", "subsets", "mean_auc", "min_auc", "max_auc"])
 

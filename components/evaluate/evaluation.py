@@ -15,7 +15,7 @@ from components.common.errors import InputError
 from components.common.settings import EvaluateSettings
 from components.evaluate import ensemble
 from components.evaluate.group import GroupAnswers
-from components.evaluate.roc import mean_auc, mean_auc_lower_bound
+from components.evaluate.roc import mean_auc, mean_auc_lower_bound, roc_curve
 
 TABLE_III_COLUMNS = (
     "group", "member", "auc", "p_value", "ci_low", "ci_high", "sensitivity", "specificity", "flagged", "restarts",
@@ -59,6 +59,31 @@ def evaluate(
     }
     metrics["best_out_of_bag_group"] = _best_out_of_bag(metrics["groups"])
     return Evaluation(scores=scores, table_iii=table, metrics=plain(metrics))
+
+
+def group_curves(evaluation: Evaluation) -> dict[str, dict[str, list[Any]]]:
+    """ROC points and confusion matrix of every group's primary score, as the KFP UI takes them.
+
+    Returns
+    -------
+    dict
+        Per group ``fpr, tpr, threshold`` (at most 200 finite points) and ``confusion``, rows the truth and columns the
+        call: ``[[true negatives, false positives], [false negatives, true positives]]``.
+    """
+    score, found = evaluation.metrics["primary_score"], {}
+    for name, figures in evaluation.metrics["groups"].items():
+        rows = evaluation.scores[(evaluation.scores["group"] == name) & (evaluation.scores["role"] == "evaluation")]
+        points, judged = roc_curve(rows["label"], rows[score]), figures["evaluation"]
+        found[name] = {
+            "fpr": points.false_positive_rate.tolist(),
+            "tpr": points.true_positive_rate.tolist(),
+            "threshold": points.threshold.tolist(),
+            "confusion": [
+                [judged["true_negative"], judged["false_positive"]],
+                [judged["false_negative"], judged["true_positive"]],
+            ],
+        }
+    return found
 
 
 def plain(value: Any) -> Any:

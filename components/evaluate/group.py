@@ -11,6 +11,7 @@ from components.common.artifacts import Dataset, Members, Splits
 from components.common.errors import InputError
 from components.common.settings import EvaluateSettings
 from components.evaluate import calibration, ensemble
+from components.evaluate.covariates import beyond_the_image
 from components.evaluate.roc import Interval, Scored, choose_cut_off, paired_test, rates_at, roc_summary
 
 #: Intervals reported beside the paper's; DeLong's and the bootstrap are clustered by patient.
@@ -26,6 +27,7 @@ class GroupAnswers:
     rng: np.random.Generator
     evaluation: pd.DataFrame
     out_of_bag: pd.DataFrame
+    tumours: pd.DataFrame
     responses: NDArray[np.object_]
     probabilities: NDArray[np.float64]
     facts: list[dict[str, Any]]
@@ -55,6 +57,7 @@ class GroupAnswers:
             rng=rng,
             evaluation=evaluation,
             out_of_bag=rows[rows["role"] == "out_of_bag"],
+            tumours=dataset.tumours,
             responses=dataset.tumours.loc[place, "response"].to_numpy(dtype=object),
             probabilities=answers,
             facts=[member.facts for member in own],
@@ -114,14 +117,15 @@ class GroupAnswers:
             "gain_over_probabilities": self._gain(own, self.probabilities),
             "auc_by_size": sizes.to_dict("records"),
             "confusion_by_response": self._confusion(),
+            "covariates": beyond_the_image(self.tumours, self.out_of_bag, self.evaluation, self.primary),
             "restarts": sum(int(fact["restarts"]) for fact in self.facts),
             "flagged": sum(bool(fact["flagged"]) for fact in self.facts),
         }
 
     def _judged(self, rows: pd.DataFrame) -> dict[str, Any]:
-        """AUC and rates of both scores on ``rows``, the primary one's on top; {} where a class is missing."""
+        """AUC and rates of both scores on ``rows``, the primary one's on top; no AUC where a class is missing."""
         if rows["label"].nunique() < 2:
-            return {"n": len(rows)}
+            return {"n": len(rows), "auc": None, "mean": {"auc": None}, "vote": {"auc": None}}
         both = {}
         for score in ("mean", "vote"):
             summary = dataclasses.asdict(roc_summary(rows["label"], rows[score]))

@@ -118,7 +118,7 @@ def roc_summary(
     --------
     >>> summary = roc_summary([0, 0, 0, 1, 1, 1], [0.1, 0.4, 0.6, 0.5, 0.8, 0.9])
     >>> round(summary.auc, 3), round(summary.se, 3)
-    (0.889, 0.15)
+    (0.889, 0.148)
     """
     positive, scores = _auc.checked(y_true, score)
     if ci not in ("spss", "delong", "newcombe", "bootstrap") or not 0.5 < level < 1:

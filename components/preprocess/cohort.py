@@ -16,9 +16,10 @@ from components.common.sources import Source, locate, open_cohort
 from components.preprocess.crop import ImageDefinition
 from components.preprocess.deidentify import Pseudonymiser
 from components.preprocess.exclusions import TABLE_RULES, flow_lines, table_exclusion
-from components.preprocess.gtv import Candidate, check_size, choose_roi, gtvs_of, measure, roi_rule
+from components.preprocess.gtv import Candidate, check_size, measure, size_refusal
 from components.preprocess.plan import Plan, open_plan, read_folder
 from components.preprocess.recist import bed10_gy, label_of
+from components.preprocess.roi import choose_roi, gtvs_of, roi_rule
 from components.preprocess.table import Row, read_table
 
 __all__ = ["is_synthetic", "preprocess_cohort", "read_table"]
@@ -85,8 +86,8 @@ def preprocess_cohort(
     excluded = {row.number: code for row in rows if (code := table_exclusion(row, settings))}
     _check_outcomes([row for row in rows if row.number not in excluded])
     outcomes, unlisted = _read_patients(source, _patients(rows, excluded), settings, workers, progress)
-    _check_any_left(outcomes, len(rows))
     codes = [*excluded.values(), *(outcome.code for outcome in outcomes if outcome.error)]
+    _check_any_left(outcomes, codes)
     return _dataset(rows, outcomes, codes, unlisted, settings, Pseudonymiser(key))
 
 
@@ -170,7 +171,10 @@ def _read_row(plan: Plan, row: Row, settings: PreprocessSettings) -> _Outcome:
     candidate = check_size(candidate, settings, row.longest_diameter_mm)
     if candidate.status == "ok":
         return _Outcome(row, dataclasses.replace(candidate, contours_xy_mm=()))
-    return _Outcome(row, error=TumourError(candidate.code, candidate.message))
+    # the study's own rules come first in the flow, also for a tumour that could not have been cut
+    diameter = row.longest_diameter_mm or candidate.longest_diameter_mm
+    size = size_refusal(diameter, settings) if diameter is not None else None
+    return _Outcome(row, error=size or TumourError(candidate.code, candidate.message))
 
 
 def _unlisted(plan: Plan, patient: _Patient, rows: Sequence[Row], settings: PreprocessSettings) -> int:
@@ -184,15 +188,16 @@ def _unlisted(plan: Plan, patient: _Patient, rows: Sequence[Row], settings: Prep
     return max(0, len(free) - sum(not row.roi for row in rows))
 
 
-def _check_any_left(outcomes: Sequence[_Outcome], listed: int) -> None:
+def _check_any_left(outcomes: Sequence[_Outcome], codes: Sequence[str]) -> None:
+    """Words for a cohort without a usable tumour; one cause for all that were read is most likely one mistake."""
     if any(outcome.error is None for outcome in outcomes):
         return
     technical = [o.error for o in outcomes if o.error and o.code not in TABLE_RULES]
     if technical and len({error.code for error in technical}) == 1 and len(technical) == len(outcomes):
         error = technical[0]
         raise InputError(error.code, f"all {len(outcomes)} tumours that were read: {error.safe_message}", error.hint)
-    found = sorted({outcome.code for outcome in outcomes}) or ["the study's rules"]
-    raise InputError("NOTHING_LEFT", f"none of {listed} tumours is left: excluded by {', '.join(found)}")
+    lines = [f"{line.code}: {line.tumours} ({line.reason})" for line in flow_lines(codes) if line.tumours]
+    raise InputError.collected("NOTHING_LEFT", f"none of {len(codes)} tumours is left:", lines)
 
 
 def _dataset(

@@ -8,9 +8,9 @@ from components.common.image import PIPELINE_IMAGE
 
 
 @dsl.component(base_image=PIPELINE_IMAGE, install_kfp_package=False)
-def fingerprint(  # type: ignore[valid-type]
-    cohort_uri: str, preset: str, seed: int, groups: int, members: int, settings: str
-) -> NamedTuple("Plan", [("fingerprint", str), ("settings", str)]):
+def fingerprint(cohort_uri: str, preset: str, seed: int, groups: int, members: int, settings: str) -> NamedTuple(
+    "Plan", [("fingerprint", str), ("settings", str)]
+):
     """Checks every setting, then digests the cohort's table and objects. Never cached."""
     from components.common.steps import step
     from components.preprocess.step import plan

@@ -1,17 +1,13 @@
-"""Planning CT: planes of a series in their order, refusals with a code, and HU of the one slice that is wanted."""
+"""Planning CT: planes of a series in their order, and refusals with a code."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.pixels import apply_modality_lut, pixel_array
-from pydicom.uid import UID
 
 from components.common.errors import TumourError
-from components.common.sources import Source
-from components.preprocess.dicom_io import damage_in_words, numbers, read_whole, text
+from components.preprocess.dicom_io import damage_in_words, numbers, text
 from components.preprocess.geometry import SliceGeometry
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
@@ -25,18 +21,10 @@ TILT_TOLERANCE_DEG = 0.5
 DUPLICATE_TOLERANCE_MM = 0.01
 #: A step between planes longer than this many usual steps means that planes are missing.
 GAP_FACTOR = 1.5
+#: Most rows or columns of a slice; more is damage, and would take the memory that it says.
+MAX_SIDE_PX = 4096
 #: Planes beside a lesion that say what the usual step is.
 NEIGHBOURS = 3
-#: A slice of HU holds air near -1000; without a pixel below this its values are something else.
-AIR_HU = -800.0
-
-CODEC_PACKAGES = {
-    "1.2.840.10008.1.2.4.80": "pyjpegls",
-    "1.2.840.10008.1.2.4.81": "pyjpegls",
-    "1.2.840.10008.1.2.4.90": "pylibjpeg and pylibjpeg-openjpeg",
-    "1.2.840.10008.1.2.4.91": "pylibjpeg and pylibjpeg-openjpeg",
-}
-OTHER_CODECS = "pylibjpeg and pylibjpeg-libjpeg"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -67,11 +55,12 @@ class CtPlane:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CtSeries:
-    """The planes of one series, from low to high z."""
+    """The planes of one series, from low to high z; ``problem`` where one of its objects cannot be placed."""
 
     series_instance_uid: str
     frame_of_reference_uid: str
     planes: tuple[CtPlane, ...]
+    problem: TumourError | None = None
 
 
 def is_ct(header: Dataset) -> bool:
@@ -116,7 +105,7 @@ def _plane(name: str, frame: int, header: Dataset, at: Dataset, towards: Dataset
     x, y, z = numbers(at, "ImagePositionPatient", 3)
     row_mm, column_mm = numbers(measures, "PixelSpacing", 2)
     tilt = numbers(header, "GantryDetectorTilt", 1)[0] if text(header, "GantryDetectorTilt") else 0.0
-    if min(rows, cols) < 2 or min(row_mm, column_mm) <= 0:
+    if not (2 <= min(rows, cols) <= max(rows, cols) <= MAX_SIDE_PX) or min(row_mm, column_mm) <= 0:
         raise TumourError("DICOM_DAMAGED", "a CT slice has no pixels or no pixel spacing", "Export it again.")
     return CtPlane(
         name=name,
@@ -140,15 +129,24 @@ def gather_series(objects: Iterable[tuple[str, Dataset]]) -> list[CtSeries]:
     """
     found: dict[str, dict[tuple[str, int], CtPlane]] = {}
     frames_of_reference: dict[str, str] = {}
+    problems: dict[str, TumourError] = {}
     for name, header in objects:
         uid = text(header, "SeriesInstanceUID")
         frames_of_reference.setdefault(uid, text(header, "FrameOfReferenceUID"))
-        for plane in planes_of(name, header):
-            found.setdefault(uid, {}).setdefault((plane.sop_instance_uid, plane.frame), plane)
+        planes = found.setdefault(uid, {})
+        try:
+            for plane in planes_of(name, header):
+                planes.setdefault((plane.sop_instance_uid, plane.frame), plane)
+        except TumourError as error:
+            problems[uid] = error
     return [
-        CtSeries(uid, frames_of_reference[uid], tuple(sorted(planes.values(), key=lambda p: (p.z_mm, p.name))))
+        CtSeries(uid, frames_of_reference[uid], _in_order(planes.values()), problems.get(uid))
         for uid, planes in sorted(found.items())
     ]
+
+
+def _in_order(planes: Iterable[CtPlane]) -> tuple[CtPlane, ...]:
+    return tuple(sorted(planes, key=lambda plane: (plane.z_mm, plane.name)))
 
 
 def check_series(series: CtSeries) -> None:
@@ -157,8 +155,10 @@ def check_series(series: CtSeries) -> None:
     Raises
     ------
     TumourError
-        ``NO_FRAME_OF_REFERENCE``, ``MIXED_ORIENTATION``, ``OBLIQUE`` or ``GANTRY_TILT``.
+        ``DICOM_DAMAGED``, ``NO_FRAME_OF_REFERENCE``, ``MIXED_ORIENTATION``, ``OBLIQUE`` or ``GANTRY_TILT``.
     """
+    if series.problem:
+        raise series.problem
     if not series.frame_of_reference_uid:
         raise TumourError("NO_FRAME_OF_REFERENCE", "the CT has no FrameOfReferenceUID", "Export the series again.")
     directions = np.array([plane.orientation for plane in series.planes])
@@ -190,65 +190,3 @@ def check_lesion(series: CtSeries, z_low_mm: float, z_high_mm: float) -> None:
     inside = np.diff(z[first:last])
     if inside.size and inside.max() > GAP_FACTOR * float(np.median(usual)):
         raise TumourError("MISSING_SLICE", "CT slices are missing inside the lesion", "Export the whole series.")
-
-
-def read_hu(source: Source, plane: CtPlane) -> NDArray[np.float32]:
-    """[rows, cols] HU of one plane, by its modality LUT (DICOM PS3.3 C.11.1).
-
-    Raises
-    ------
-    TumourError
-        ``DICOM_DAMAGED``, ``CODEC_MISSING`` (says which package) or ``NOT_HU``.
-    """
-    dataset = read_whole(source, plane.name)
-    _check_codec(dataset)
-    with damage_in_words():
-        raw = pixel_array(dataset, index=plane.frame) if is_multi_frame(dataset) else pixel_array(dataset)
-        rescale = _rescale_of(dataset, plane.frame)
-        if raw.shape != plane.shape:
-            raise ValueError
-    if rescale is None:
-        raise _not_hu("the CT has no modality LUT")
-    if text(rescale, "RescaleType") not in ("", "HU"):
-        raise _not_hu("the CT's modality LUT does not give HU")
-    with damage_in_words():
-        hu = np.asarray(apply_modality_lut(raw, rescale), dtype=np.float32)
-        if not np.isfinite(hu).all():
-            raise ValueError
-    if hu.min() > AIR_HU:
-        raise _not_hu(f"a CT slice has no air (nothing below {AIR_HU:g} HU)")
-    return hu
-
-
-def _rescale_of(dataset: Dataset, frame: int) -> Dataset | None:
-    """The dataset that holds the modality LUT of a frame, or None where there is none."""
-    if not is_multi_frame(dataset):
-        return dataset if {"RescaleSlope", "ModalityLUTSequence"} & set(dataset.dir()) else None
-    groups: Sequence[Dataset] = [
-        dataset.PerFrameFunctionalGroupsSequence[frame],
-        dataset.SharedFunctionalGroupsSequence[0],
-    ]
-    found = [g.PixelValueTransformationSequence[0] for g in groups if "PixelValueTransformationSequence" in g]
-    return found[0] if found else None
-
-
-def _check_codec(dataset: Dataset) -> None:
-    with damage_in_words():
-        syntax = UID(dataset.file_meta.TransferSyntaxUID)
-        if not syntax.is_compressed or syntax.is_deflated:
-            return
-        from pydicom.pixels import get_decoder
-
-        try:
-            available = get_decoder(syntax).is_available
-        except NotImplementedError:
-            available = False
-    if not available:
-        package = CODEC_PACKAGES.get(str(syntax), OTHER_CODECS)
-        raise TumourError(
-            "CODEC_MISSING", "the CT's pixels are compressed by a codec that is not installed", f"Install {package}."
-        )
-
-
-def _not_hu(message: str) -> TumourError:
-    return TumourError("NOT_HU", message, "Give the original CT images, not screenshots or derived maps.")

@@ -5,17 +5,19 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from components.common.artifacts import TUMOUR_COLUMNS, Exclusion, Flow
 from components.common.errors import InputError
-from components.common.sources import Source, locate
+from components.common.sources import Entry, Source, locate
 from components.preprocess.crop import ImageDefinition
+from components.preprocess.dicom_io import HEADERS_AT_ONCE, PIXEL_GROUP, read_header
 from components.preprocess.exclusions import REASONS
 from components.preprocess.identity import SHORTEST_NAME, SHORTEST_VALUE, identities_in
-from components.preprocess.plan import read_folder
 from components.preprocess.table import Row
 
 #: Characters of a pseudonym after its letter: 50 bits, so that two of a million tumours hardly ever share one.
@@ -31,10 +33,13 @@ _TERMS = (
     *Flow.__slots__,
     *Exclusion.__slots__,
 )
-_VALUES = "cerebrum cerebellum brain stem lung breast rectum stomach kidney other male female yes no linac uid"
-_FILES = "layout kind version digest files json csv npy crops tumours image definition cohort dataset synthetic phantom"
+_VALUES = "cerebrum cerebellum brain stem lung breast rectum stomach kidney other male female yes no"
+_DEVICES = "linac cyberknife"
+_FILES = "uid layout kind version digest files json csv npy crops tumours definition cohort dataset synthetic phantom"
 #: Words that outputs hold whatever the patients are called: a patient named Stem must not fail every run.
-OWN_WORDS = frozenset(re.findall(r"[^\W_]+", " ".join([*_TERMS, _VALUES, _FILES, str(ImageDefinition())]).casefold()))
+OWN_WORDS = frozenset(
+    re.findall(r"[^\W\d_]+", " ".join([*_TERMS, _VALUES, _DEVICES, _FILES, str(ImageDefinition())]).casefold())
+)
 
 
 class Pseudonymiser:
@@ -71,14 +76,24 @@ def identities_of(source: Source, rows: Iterable[Row]) -> dict[str, str]:
         folder_name = row.dicom.rstrip("/").rpartition("/")[2]
         found |= {folder_name: "column dicom"} if len(folder_name) >= SHORTEST_VALUE else {}
         folders[row.dicom] = None
-    for dicom in folders:
-        try:
-            folder = read_folder(*locate(source, dicom))
-        except InputError:
-            continue
-        for _, header in (*folder.cts, *folder.rtstructs):
-            found |= identities_in(header)
+    with ThreadPoolExecutor(HEADERS_AT_ONCE) as pool:
+        for dicom in folders:
+            try:
+                where, prefix = locate(source, dicom)
+                parts = pool.map(partial(_identities_of_file, where), where.list(prefix))
+            except InputError:
+                continue
+            for part in parts:
+                found |= part
     return found
+
+
+def _identities_of_file(source: Source, entry: Entry) -> dict[str, str]:
+    try:
+        header = read_header(source, entry, PIXEL_GROUP - 1)
+    except InputError:
+        return {}
+    return identities_in(header) if header else {}
 
 
 def audit(folder: Path, identities: Iterable[str]) -> None:

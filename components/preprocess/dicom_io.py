@@ -4,6 +4,7 @@ pydicom's own warnings and errors quote values, which may be identity: they are 
 """
 
 import logging
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -25,6 +26,15 @@ HEAD_BYTES = 16 * 1024
 LAST_HEADER_GROUP = 0x0028
 #: First group of pixel data, its float kinds included.
 PIXEL_GROUP = 0x7FE0
+#: Deflated explicit little endian, and what it becomes (PS3.5 A.2 and A.5).
+DEFLATED, EXPLICIT = b"1.2.840.10008.1.2.1.99", b"1.2.840.10008.1.2.1"
+#: Value of (0002,0000), the length of the rest of the file meta, and where that rest begins (PS3.10 7.1).
+META_LENGTH, META_START = slice(140, 144), 144
+#: Most bytes of an inflated file: an enhanced CT of 500 frames.
+MAX_INFLATED_BYTES = 2**28
+DICOMDIR = "1.2.840.10008.1.3.10"
+#: Headers of one folder read side by side: reading waits for the disk or the server far longer than for Python.
+HEADERS_AT_ONCE = 8
 #: Bytes before the first tag that a DICOM file needs to be one (PS3.10 7.1).
 MAGIC = slice(128, 132)
 
@@ -42,8 +52,8 @@ def damage_in_words() -> Iterator[None]:
         ) from None
 
 
-def read_header(source: Source, entry: Entry) -> Dataset | None:
-    """Attributes up to group 0028 of a DICOM file; None where it is no DICOM file.
+def read_header(source: Source, entry: Entry, last_group: int = LAST_HEADER_GROUP) -> Dataset | None:
+    """Attributes up to a group of a DICOM file; None where it is no DICOM file.
 
     Raises
     ------
@@ -55,10 +65,17 @@ def read_header(source: Source, entry: Entry) -> Dataset | None:
         data = source.read_head(entry.name, size)
         if data[MAGIC] != b"DICM":
             return None
-        header = _parse(data, LAST_HEADER_GROUP, whole=len(data) < size)
+        header = _parse(data, last_group, whole=len(data) < size)
         if header is not None:
+            _refuse_nameless(header)
             return header
         size *= 8
+
+
+def _refuse_nameless(header: Dataset) -> None:
+    """Every DICOM object says its class, but for a DICOMDIR, which says it in the file meta only."""
+    if not text(header, "SOPClassUID") and text(header.file_meta, "MediaStorageSOPClassUID") != DICOMDIR:
+        raise TumourError("DICOM_DAMAGED", "a DICOM file does not say what it is", "Export it again.")
 
 
 def read_without_pixels(source: Source, name: str) -> Dataset:
@@ -72,7 +89,7 @@ def read_whole(source: Source, name: str) -> Dataset:
     """The whole file; ``DICOM_DAMAGED`` where that fails."""
     data = source.read(name)
     with damage_in_words():
-        return pydicom.dcmread(BytesIO(data))
+        return pydicom.dcmread(BytesIO(inflate(data)))
 
 
 def text(header: Dataset, keyword: str) -> str:
@@ -92,6 +109,21 @@ def numbers(header: Dataset, keyword: str, count: int) -> tuple[float, ...]:
         return found
 
 
+def inflate(data: bytes) -> bytes:
+    """A deflated file as explicit little endian, as far as ``data`` goes; any other as it is.
+
+    pydicom inflates too, but neither the start of a file nor with a bound.
+    """
+    if DEFLATED not in data[:1024]:
+        return data
+    start = META_START + int.from_bytes(data[META_LENGTH], "little")
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    body = stream.decompress(data[start:], MAX_INFLATED_BYTES)
+    if len(body) >= MAX_INFLATED_BYTES:
+        raise ValueError
+    return data[:start].replace(DEFLATED, EXPLICIT.ljust(len(DEFLATED), b"\0")) + body
+
+
 def _parse(data: bytes, last_group: int, *, whole: bool) -> Dataset | None:
     """The attributes up to ``last_group``; None where ``data`` ends before that and there is more to read."""
     reached = False
@@ -104,7 +136,7 @@ def _parse(data: bytes, last_group: int, *, whole: bool) -> Dataset | None:
     stop: Callable[[Any, str | None, int], bool] = beyond
     try:
         with damage_in_words():
-            header: Dataset = read_partial(BytesIO(data), stop_when=stop)
+            header: Dataset = read_partial(BytesIO(inflate(data)), stop_when=stop)
     except TumourError:
         if whole:
             raise

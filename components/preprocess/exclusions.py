@@ -50,6 +50,7 @@ REASONS: Mapping[str, str] = {
     "ROI_AMBIGUOUS": "several GTVs and none named",
     "ROI_EMPTY": "GTV without contours",
     "ROI_NOT_CLOSED": "GTV of points or open lines only",
+    "CONTOURS_TOO_MANY": "GTV of more contours or points than any tumour needs",
     "CONTOUR_NOT_PLANAR": "contour outside axial planes",
     "CONTOUR_OFF_PLANE": "contour elsewhere than the slice it names",
     "CONTOUR_WITHOUT_SLICE": "contour where the CT has no slice",

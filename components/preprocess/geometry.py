@@ -9,12 +9,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
-from scipy.spatial.distance import pdist
 
 Points = NDArray[np.float64]
 
 #: Scan lines across a shape, beside those through its vertices: only where contours cross does their number matter.
 SCAN_LINES = 256
+#: Vertices at different heights beyond which even scan lines alone are fine enough.
+MAX_SCAN_LINES = 2048
 #: Scan lines times edges worked on at once: bounds the memory, 8 bytes each.
 SCAN_BLOCK = 2_000_000
 #: Part of the area by which crossing contours must change it to be called overlapping.
@@ -98,6 +99,7 @@ def even_odd_moments(contours: Sequence[Points]) -> tuple[float, tuple[float, fl
     starts, ends = _edges([np.asarray(c) - shift for c in contours])
     low, high = float(starts[:, 1].min()), float(starts[:, 1].max())
     bands = np.unique(np.concatenate([starts[:, 1], np.linspace(low, high, SCAN_LINES)]))
+    bands = bands if len(bands) <= MAX_SCAN_LINES else np.linspace(low, high, MAX_SCAN_LINES)
     half, middle = np.diff(bands) / 2, (bands[1:] + bands[:-1]) / 2
     lines = np.concatenate([middle - half / np.sqrt(3), middle + half / np.sqrt(3)])
     lengths, moments = _line_integrals(starts, ends, lines)
@@ -135,7 +137,8 @@ def longest_diameter_mm(contours: Sequence[Points]) -> float:
     if len(points) < 2:
         return 0.0
     try:
-        return float(pdist(points[ConvexHull(points).vertices]).max())
+        hull = points[ConvexHull(points).vertices]
+        return max(float(np.hypot(*(hull - vertex).T).max()) for vertex in hull)
     except QhullError:  # all points on one line: its ends are farthest from any point
         end = points[np.argmax(np.hypot(*(points - points[0]).T))]
         return float(np.hypot(*(points - end).T).max())

@@ -14,7 +14,7 @@ from components.common.errors import TumourError
 from components.common.settings import PreprocessSettings
 from components.common.sources import Source
 from components.preprocess.crop import ImageDefinition, bounding_box_centre_mm, cut_crop
-from components.preprocess.ct import CtPlane, check_lesion, read_hu
+from components.preprocess.ct import CtPlane, check_lesion
 from components.preprocess.geometry import (
     Points,
     ShapeMeasures,
@@ -23,8 +23,22 @@ from components.preprocess.geometry import (
     measure_shape,
     overlaps,
 )
+from components.preprocess.pixels import read_hu
 from components.preprocess.plan import Plan, open_plan, read_folder
-from components.preprocess.rtstruct import RUNGS, ResolvedPlane, Roi, is_gtv_name, resolve_contours, weakest_rung
+from components.preprocess.roi import choose_roi, gtvs_of, roi_rule
+from components.preprocess.rtstruct import RUNGS, ResolvedPlane, Roi, resolve_contours, weakest_rung
+
+__all__ = [
+    "Candidate",
+    "check_size",
+    "choose_plane",
+    "choose_roi",
+    "find_gtvs",
+    "gtvs_of",
+    "measure",
+    "roi_rule",
+    "size_refusal",
+]
 
 #: Planes whose distance from the centroid, or whose area, differ by less than this are tied, mm or mm2.
 TIE_TOLERANCE = 1e-6
@@ -107,45 +121,6 @@ def find_gtvs(
     return [check_size(measure(plan, one, settings, definition), settings) for one in rois]
 
 
-def roi_rule(settings: PreprocessSettings, listed: Sequence[str]) -> Any:
-    """Whether a ROIName is wanted: a GTV by the rule, or one of the listed names."""
-    names = {_plain(name) for name in listed}
-    return lambda name: _plain(name) in names or is_gtv_name(name, settings.roi_pattern)
-
-
-def gtvs_of(plan: Plan, settings: PreprocessSettings) -> list[Roi]:
-    """The structures that the GTV rule finds; ``NO_GTV`` where there is none."""
-    found = [roi for roi in plan.rtstruct.rois if is_gtv_name(roi.name, settings.roi_pattern)]
-    if not found:
-        hint = "Name it in the table's column roi, or set roi_pattern; `srs inspect` lists what is there."
-        raise TumourError("NO_GTV", "the RTSTRUCT has no structure named like a GTV", hint)
-    return found
-
-
-def choose_roi(plan: Plan, settings: PreprocessSettings, roi: str) -> Roi:
-    """The one structure of a row: the named one, or the only GTV with contours.
-
-    Raises
-    ------
-    TumourError
-        ``ROI_MISSING``, ``ROI_AMBIGUOUS``, ``NO_GTV``.
-    """
-    if roi:
-        found = [one for one in plan.rtstruct.rois if one.name.strip() == roi.strip()]
-        found = found or [one for one in plan.rtstruct.rois if _plain(one.name) == _plain(roi)]
-    else:
-        gtvs = gtvs_of(plan, settings)
-        found = [one for one in gtvs if not one.skipped] or gtvs[:1]
-    if not found:
-        raise TumourError(
-            "ROI_MISSING", "the RTSTRUCT has no structure of the table's roi", "`srs inspect` lists them."
-        )
-    if len(found) > 1:
-        hint = "Name each tumour's structure in the table's column roi; `srs inspect` lists them."
-        raise TumourError("ROI_AMBIGUOUS", f"the RTSTRUCT has {len(found)} GTVs that the row may mean", hint)
-    return found[0]
-
-
 def measure(plan: Plan, roi: Roi, settings: PreprocessSettings, definition: ImageDefinition) -> Candidate:
     """A structure's measures and crop; all refusals but those of size."""
     candidate = Candidate(roi_name=roi.name, planes=roi.planes)
@@ -169,8 +144,8 @@ def choose_plane(planes: Sequence[ResolvedPlane], shapes: Sequence[ShapeMeasures
     """Index of the slice: nearest the volume centroid, or of largest area; ties go to the other, then to low z."""
     z = np.array([plane.plane.z_mm for plane in planes])
     areas = np.array([shape.area_mm2 for shape in shapes])
-    half = np.diff(z) / 2 if len(z) > 1 else np.array([0.5])
-    thickness = np.append(half, half[-1]) + np.insert(half, 0, half[0])
+    half = np.diff(z) / 2
+    thickness = np.append(half, half[-1]) + np.insert(half, 0, half[0]) if half.size else np.ones(1)
     centroid = float(z @ (areas * thickness) / (areas @ thickness))
     distance = np.where(areas > 0, np.abs(z - centroid), np.inf)
     near, large = np.round(distance / TIE_TOLERANCE), -np.round(areas / TIE_TOLERANCE)
@@ -259,7 +234,3 @@ def _cut(candidate: Candidate, plan: Plan, plane: CtPlane, definition: ImageDefi
         hu_sd=float(inside.std()) if inside.size else None,
         crop=cut_crop(hu, plane.geometry, centre, definition),
     )
-
-
-def _plain(name: str) -> str:
-    return name.strip().casefold()

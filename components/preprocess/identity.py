@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
@@ -35,6 +36,8 @@ StructureSetDate StructureSetDescription StructureSetLabel StructureSetName Stru
 StudyDescription StudyID StudyTime TimezoneOffsetFromUTC TreatmentDate TreatmentTime VisitComments
 """.split()  # noqa: SIM905
 )
+
+PROFILE_TAGS = frozenset(tag_for_keyword(keyword) for keyword in BASIC_PROFILE)
 
 #: Shortest value, and shortest part of a name, that is searched for.
 SHORTEST_VALUE, SHORTEST_NAME = 4, 3
@@ -70,15 +73,18 @@ def values_of(element: DataElement) -> list[str]:
 def _elements(header: Dataset) -> Iterator[DataElement]:
     for tag in header.keys():  # noqa: SIM118
         try:
+            # most elements are passed over before they are decoded, which is what takes time
+            if tag not in PROFILE_TAGS and (header.get_item(tag).VR or dictionary_VR(tag)) not in ("PN", "UI", "SQ"):
+                continue
             element = header[tag]
             if element.VR == "SQ":
                 for item in element.value:
                     yield from _elements(item)
-            elif element.VR == "PN" or element.keyword in BASIC_PROFILE or _is_own_uid(element):
+            elif element.VR != "UI" or _is_own_uid(element):
                 yield element
         except Exception:  # noqa: S112
             continue
 
 
 def _is_own_uid(element: DataElement) -> bool:
-    return element.VR == "UI" and not str(element.value).startswith("1.2.840.10008.")
+    return not str(element.value).startswith("1.2.840.10008.")

@@ -2,14 +2,15 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from pydicom.dataset import Dataset
 
 from components.common.errors import TumourError
 from components.common.sources import Entry, Source
 from components.preprocess.ct import CtSeries, check_series, gather_series, is_ct, is_multi_frame
-from components.preprocess.dicom_io import read_header, read_without_pixels, text
+from components.preprocess.dicom_io import HEADERS_AT_ONCE, read_header, read_without_pixels, text
 from components.preprocess.rtstruct import Rtstruct, is_rtstruct, parse_rtstruct
 
 
@@ -32,23 +33,14 @@ class Plan:
     rtstruct: Rtstruct
 
 
-def read_folder(source: Source, prefix: str, executor: Executor | None = None) -> Folder:
-    """The headers of all DICOM files below ``prefix``; other files are passed over.
-
-    Parameters
-    ----------
-    source, prefix
-        A patient's folder.
-    executor
-        Reads headers side by side, which pays where each read waits for a server.
-    """
+def read_folder(source: Source, prefix: str) -> Folder:
+    """The headers of all DICOM files below ``prefix``; other files are passed over."""
     entries = source.list(prefix)
     if not entries:
         hint = "The table's column dicom names folders beside the table."
         raise TumourError("DICOM_MISSING", "there is no file in the DICOM folder", hint)
-    found = list(
-        executor.map(_header, [source] * len(entries), entries) if executor else (_header(source, e) for e in entries)
-    )
+    with ThreadPoolExecutor(HEADERS_AT_ONCE) as pool:
+        found = list(pool.map(partial(_header, source), entries))
     headers = [
         (entry.name, header) for entry, header in zip(entries, found, strict=True) if isinstance(header, Dataset)
     ]

@@ -24,6 +24,8 @@ GTV_NAME = (
 PLANE_TOLERANCE_MM = 0.3
 #: Contour types that enclose an area (PS3.3 C.8.8.6.3); the others are points and lines.
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
+#: Most contours and points of one GTV: many times a real one's, and few enough to be measured in seconds.
+MAX_CONTOURS, MAX_POINTS = 500, 50_000
 #: The ladder of ties between contour and CT plane, best first.
 RUNGS = ("uid", "plane")
 
@@ -145,9 +147,11 @@ def resolve_contours(roi: Roi, series: CtSeries) -> list[ResolvedPlane]:
     Raises
     ------
     TumourError
-        ``CONTOUR_NOT_PLANAR``, ``CONTOUR_OFF_PLANE`` (named slice elsewhere), ``FRAME_OF_REFERENCE``,
-        ``CONTOUR_WITHOUT_SLICE``, ``DUPLICATE_SLICE``.
+        ``CONTOURS_TOO_MANY``, ``CONTOUR_NOT_PLANAR``, ``CONTOUR_OFF_PLANE`` (the slice it names is elsewhere),
+        ``FRAME_OF_REFERENCE``, ``CONTOUR_WITHOUT_SLICE``, ``DUPLICATE_SLICE``.
     """
+    if len(roi.contours) > MAX_CONTOURS or sum(len(c.points_mm) for c in roi.contours) > MAX_POINTS:
+        raise TumourError("CONTOURS_TOO_MANY", "the GTV has more contours or points than any tumour needs")
     by_uid = {(plane.sop_instance_uid, plane.frame): plane for plane in series.planes}
     z = np.array([plane.z_mm for plane in series.planes])
     groups: dict[CtPlane, list[tuple[Points, str]]] = defaultdict(list)

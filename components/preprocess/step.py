@@ -1,12 +1,11 @@
 """The rim of the room: cohort in, dataset folder and summary page out."""
 
 import dataclasses
-import hashlib
 import os
 import secrets
 from pathlib import Path
 
-from components.common.artifacts import Dataset, digest_of
+from components.common.artifacts import Dataset, digest_of, digest_of_sources
 from components.common.errors import InputError
 from components.common.settings import StudySettings, resolve_parameters
 from components.common.sources import fingerprint, open_cohort
@@ -25,10 +24,11 @@ def plan(cohort_uri: str, preset: str, seed: int, groups: int, members: int, set
     pseudonyms, because KFP's cache looks at none of these.
     """
     study = resolve_parameters(preset, seed, groups, members, settings)
+    room = Path(__file__).parent
     parts = {
         "cohort": fingerprint(cohort_uri),
-        "code": _code_digest(),
-        "key": _digest_of_text(os.environ.get(KEY_VARIABLE, "")),
+        "code": digest_of_sources(room, room.parent / "common"),
+        "key": digest_of(os.environ.get(KEY_VARIABLE, "")),
     }
     return digest_of(parts), study.to_json()
 
@@ -98,14 +98,3 @@ def _summarise(dataset: Dataset, cohort_fingerprint: str, path: str) -> None:
     }
     lines = [dataclasses.asdict(line) for line in flow.exclusions]
     write_summary(path, "Cohort", facts, lines, synthetic=dataset.synthetic)
-
-
-def _code_digest() -> str:
-    """Digest of the sources of this room and of ``common``: changed code must not be served from a cache."""
-    room = Path(__file__).parent
-    files = sorted([*room.glob("*.py"), *(room.parent / "common").glob("*.py")])
-    return digest_of({f"{file.parent.name}/{file.name}": _digest_of_text(file.read_text()) for file in files})
-
-
-def _digest_of_text(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

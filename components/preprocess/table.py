@@ -1,13 +1,11 @@
 """The cohort table: read as text, checked whole, every problem named at once by row and column, never by value."""
 
-import csv
 import dataclasses
-import io
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from components.common.errors import InputError
-from components.common.sources import Source
+from components.common.sources import Source, csv_records
 from components.preprocess.recist import RESPONSES, response_of
 
 HINT = "Rows are counted as in the file, the header being row 1."
@@ -136,7 +134,7 @@ def read_table(source: Source, name: str) -> list[Row]:
         ``COHORT_UNREADABLE``, ``COLUMNS_MISSING`` (all at once), ``COHORT_EMPTY``, ``COHORT_INVALID`` (all bad values,
         duplicate tumours and contradictions at once).
     """
-    records = _records(source.read(name))
+    records = csv_records(source.read(name))
     header = [cell.strip().casefold() for cell in records[0]] if records else []
     _check_header(header)
     problems: list[str] = []
@@ -154,17 +152,6 @@ def read_table(source: Source, name: str) -> list[Row]:
     if not rows:
         raise InputError("COHORT_EMPTY", "the cohort table has no rows", "Give one row per tumour.")
     return rows
-
-
-def _records(data: bytes) -> list[list[str]]:
-    try:
-        text = data.decode("utf-8-sig")
-        first = text.partition("\n")[0]
-        # spreadsheets of many countries write semicolons
-        delimiter = ";" if first.count(";") > first.count(",") else ","
-        return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
-    except (UnicodeDecodeError, csv.Error):
-        raise InputError("COHORT_UNREADABLE", "the cohort table is not CSV text in UTF-8") from None
 
 
 def _check_header(header: list[str]) -> None:

@@ -19,8 +19,8 @@ def promote(
 ) -> str:
     """Registers one version per ensemble and returns the version that the gate made champion, or nothing."""
     from components.common.steps import step
-    from components.promote.step import report_failure, run
+    from components.promote.step import run
 
-    with step("promote", on_failure=lambda reason: report_failure(splits.path, reason)) as progress:
+    with step("promote", tracked_by=splits.path) as progress:
         inputs = (dataset.path, splits.path, [pack.path for pack in members], evaluation.path)
         return run(*inputs, model_name, promotion.path, summary.path, progress)

@@ -26,7 +26,8 @@ class EnsembleModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
             raise ValueError("ensemble.onnx is not the file that the manifest names")
         self.session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
 
-    def predict(self, context: Any, model_input: Any, params: dict[str, Any] | None = None) -> pd.DataFrame:  # noqa: ARG002
+    # From other hints of the input MLflow builds a schema of its own, or warns; np.ndarray leaves the signature.
+    def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> pd.DataFrame:  # noqa: ARG002
         """Probability of non-response (mean of the members), vote fraction, spread, score, label, and each member's.
 
         Parameters

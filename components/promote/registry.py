@@ -6,33 +6,43 @@ before and after it is written. MLflow sets aliases without any condition, so wr
 
 import contextlib
 import tempfile
-import threading
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import mlflow.artifacts
-import mlflow.pyfunc
-import numpy as np
-from mlflow.entities import LoggedModel, LoggedModelOutput
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model, ModelSignature
+from mlflow.models import Model
 
+from components.common.artifacts import safe_name
 from components.common.errors import BundleError, RegistryError
 from components.common.tracking_store import client, exclusive, told, tracking_uri
-from components.promote.bundle import Manifest, pip_requirements, signature
+from components.promote.bundle_model import DIGEST_TAG, log_bundle
 from components.promote.gate import Verdict
+from components.promote.manifest import Manifest
+
+__all__ = [
+    "CHALLENGER",
+    "CHAMPION",
+    "ChampionInfo",
+    "champion",
+    "download",
+    "log_bundle",
+    "promote",
+    "promote_by_hand",
+    "register",
+    "rollback",
+    "source_uri",
+    "version_info",
+    "version_of",
+]
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-DIGEST_TAG = "srs.bundle_digest"
 PREVIOUS = "srs.previous_champion"
 #: MLflow on PostgreSQL or MySQL refuses longer descriptions and tags.
 LONGEST_TEXT = 5000
-#: MLflow runs the model's code to save it and hands it over in a global.
-_SAVING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,61 +54,6 @@ class ChampionInfo:
     group: str
     bundle_digest: str
     tags: dict[str, str]
-
-
-@told
-def log_bundle(run_id: str, bundle_folder: Path, name: str) -> str:
-    """Logs a bundle as an MLflow model of a run, unless the run has it already; returns its ``models:/m-...`` URI.
-
-    The model is code (``pyfunc_model.py``) beside the bundle's files. An ensemble also gets its golden crop as
-    input example; a lone member does not, since the example weighs more than the member.
-
-    Parameters
-    ----------
-    run_id
-        Run of the ensemble or member.
-    bundle_folder
-        Written by ``write_bundle``.
-    name
-        Name of the logged model.
-    """
-    manifest = Manifest.read(bundle_folder)
-    model = _logged_model(run_id, manifest.digest, name)
-    if model.status != "READY":
-        with tempfile.TemporaryDirectory() as scratch:
-            _save(Path(scratch) / "model", bundle_folder, manifest, model)
-            client().log_model_artifacts(model.model_id, str(Path(scratch) / "model"))
-        client().log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
-        client().finalize_logged_model(model.model_id, "READY")
-    return f"models:/{model.model_id}"
-
-
-def _logged_model(run_id: str, digest: str, name: str) -> LoggedModel:
-    """The run's model of a digest, finished or begun by an attempt that died, or a new one."""
-    experiment_id = client().get_run(run_id).info.experiment_id
-    which = f"source_run_id = '{run_id}' AND tags.`{DIGEST_TAG}` = '{digest}'"
-    found = client().search_logged_models([experiment_id], which)
-    return found[0] if found else client().create_logged_model(experiment_id, name, run_id, {DIGEST_TAG: digest})
-
-
-def _save(folder: Path, bundle_folder: Path, manifest: Manifest, model: LoggedModel) -> None:
-    example = np.load(bundle_folder / "golden" / "crop.npy")[np.newaxis] if len(manifest.members) > 1 else None
-    with _SAVING, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "(?s).*input example was not provided")
-        mlflow.pyfunc.save_model(
-            path=str(folder),
-            python_model=str(Path(__file__).with_name("pyfunc_model.py")),
-            artifacts={"bundle": str(bundle_folder)},
-            signature=ModelSignature.from_dict(signature(manifest.members)),
-            input_example=example,
-            pip_requirements=pip_requirements(),
-            mlflow_model=Model(
-                artifact_path=model.artifact_location,
-                run_id=model.source_run_id,
-                model_uuid=model.model_id,
-                model_id=model.model_id,
-            ),
-        )
 
 
 @told
@@ -197,9 +152,8 @@ def rollback(model_name: str, *, failed_deploy: str = "", reason: str = "") -> s
         if not previous and not failed_deploy:
             hint = "`srs promote VERSION --reason TEXT` names another version."
             raise RegistryError("NO_PREVIOUS", f"version {now} had no champion before it", hint)
-        _tag(
-            model_name, now, {"srs.deploy_failed" if failed_deploy else "srs.rolled_back": reason or "no reason given"}
-        )
+        why = "srs.deploy_failed" if failed_deploy else "srs.rolled_back"
+        _tag(model_name, now, {why: reason or "no reason given"})
         if previous:
             _set(model_name, CHAMPION, previous)
         else:
@@ -214,19 +168,34 @@ def source_uri(model_name: str, version: str) -> str:
 
 
 @told
-def download(model_name: str, alias_or_version: str, dst: Path) -> Path:
-    """Fetches a version into ``dst`` and returns the folder of its bundle, whose digest is checked."""
+def version_of(model_name: str, alias_or_version: str) -> str:
+    """The number of a version, or of the one that has an alias; ``NO_CHAMPION`` where none has it."""
     version = alias_or_version if alias_or_version.isdigit() else _aliased(model_name, alias_or_version)
     if not version:
         hint = "Run the pipeline, or `srs promote VERSION --reason TEXT`."
-        raise RegistryError("NO_CHAMPION", f"no version has the alias {alias_or_version}", hint)
-    dst.mkdir(parents=True, exist_ok=True)
-    uri = source_uri(model_name, version)
-    local = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(dst), tracking_uri=tracking_uri())
-    folder = Path(local) / str(Model.load(local).flavors["python_function"]["artifacts"]["bundle"]["path"])
-    if Manifest.read(folder).digest != version_info(model_name, version).bundle_digest:
+        raise RegistryError("NO_CHAMPION", f"no version of {model_name} has the alias {alias_or_version}", hint)
+    return version
+
+
+@told
+def download(model_name: str, alias_or_version: str, dst: Path) -> Path:
+    """Fetches a version into a folder of its own in ``dst`` unless it is there; the folder of its bundle.
+
+    Raises ``NO_CHAMPION`` as ``version_of``, and ``BUNDLE_DAMAGED`` where the bundle is not the one registered.
+    """
+    version = version_of(model_name, alias_or_version)
+    info = version_info(model_name, version)
+    folder = dst / f"{safe_name(model_name)}-{version}-{info.bundle_digest[:12]}"
+    if not folder.is_dir():
+        dst.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=dst) as scratch:
+            uri = source_uri(model_name, version)
+            local = mlflow.artifacts.download_artifacts(uri, dst_path=scratch, tracking_uri=tracking_uri())
+            Path(local).replace(folder)
+    bundle = folder / str(Model.load(str(folder)).flavors["python_function"]["artifacts"]["bundle"]["path"])
+    if Manifest.read(bundle).digest != info.bundle_digest:
         raise BundleError("BUNDLE_DAMAGED", f"version {version} holds another bundle than was registered")
-    return folder
+    return bundle
 
 
 def _aliased(model_name: str, alias: str) -> str:

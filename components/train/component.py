@@ -20,8 +20,8 @@ def train(
 ) -> None:
     """Trains the members of ``pack``, or takes them from the member store at ``state_uri``."""
     from components.common.steps import step
-    from components.train.step import report_failure, run
+    from components.train.step import run
 
     print(f"resources asked for: {gpu_count} x {gpu_type}, cpu {cpu}, memory {memory}")
-    with step("train", on_failure=lambda reason: report_failure(splits.path, reason)) as progress:
+    with step("train", tracked_by=splits.path) as progress:
         run(dataset.path, splits.path, pack, state_uri, int(gpu_count), members.path, summary.path, progress)

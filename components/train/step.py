@@ -40,11 +40,6 @@ def run(
     _summarise(trained, pack, summary, synthetic=data.synthetic)
 
 
-def report_failure(splits: str, reason: str) -> None:
-    """Writes the reason of a failed pack to the run's MLflow tree."""
-    tracking.note_failure(Splits.read(Path(splits)).tracking, reason)
-
-
 def _summarise(trained: tuple[Member, ...], pack: str, path: str, *, synthetic: bool) -> None:
     reused = sum(bool(member.facts["reused"]) for member in trained)
     facts = {"members": len(trained), "positions": pack, "taken from the member store": reused}

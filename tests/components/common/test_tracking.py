@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,23 @@ from components.common.settings import StudySettings
 ATTEMPT = "attempt-1"
 
 
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store without runs; making its tables takes MLflow seconds."""
+    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
+        tracking.prepare_store()
+    return path
+
+
 @pytest.fixture(autouse=True)
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow/mlflow.db")
+    (tmp_path / "mlflow").mkdir()
+    shutil.copyfile(empty_store, tmp_path / "mlflow" / "mlflow.db")
     return tmp_path
 
 
@@ -238,7 +251,8 @@ def _prepare(uri: str) -> None:
     tracking.prepare_store()
 
 
-def test_processes_may_open_a_new_store_together() -> None:
+def test_processes_may_open_a_new_store_together(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}/new/mlflow.db")
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         pool.map(_prepare, [tracking.tracking_uri()] * 2)
     assert MlflowClient(tracking.tracking_uri()).search_experiments()

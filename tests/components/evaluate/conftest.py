@@ -119,7 +119,7 @@ def make_members(dataset, splits, latent, noise: float = 1.0, seed: int = 1):
         history = pd.DataFrame(
             {
                 "attempt": np.where(steps > 150, 1, 0) if split.index == 3 else 0,
-                "step": steps,
+                "step": np.where(steps > 150, steps - 150, steps) if split.index == 3 else steps,
                 "training_loss": np.exp(-steps / 150),
                 "validation_loss": 0.7 - 0.1 * climb,
                 "validation_accuracy": climb,

@@ -61,7 +61,7 @@ def paper_arm(label, extracranial, unknown):
             "total_dose_gy": 24.0,
             "fractions": 3,
             "bed10_gy": 60.0,
-            "device": "CyberKnife",
+            "device": "cyberknife",
         }
     )
 
@@ -77,7 +77,7 @@ def test_tables_have_the_papers_rows_and_count_only_what_is_known():
     assert list(rows["responder"]) == ["29", "28"]
     assert list(rows["non_responder"]) == ["37", "14"]
     assert round(rows["p_value"].iloc[0], 3) == 0.021
-    assert "non-responder n=51" in rows["characteristic"].iloc[0]
+    assert rows["characteristic"].iloc[0] == "Extra-cranial metastases (n=57/51)"
     kps = table[table["characteristic"].str.startswith("KPS")].iloc[0]
     assert kps["non_responder"] == "90 (90-90), n=51"
     sites = table[table["characteristic"].str.startswith("Primary site")]
@@ -93,6 +93,7 @@ def test_table_ii_names_units_and_keeps_constant_rows():
         "BED, median (range), Gy10",
         "Device",
     ]
+    assert table["category"].iloc[-1] == "CyberKnife"
     assert table["p_value"].isna().all()
 
 

@@ -7,6 +7,7 @@ import pytest
 from components.common.artifacts import Members
 from components.common.errors import InputError
 from components.evaluate import ensemble
+from components.evaluate.roc import auc_score
 
 
 def test_evaluation_rows_use_all_members_and_others_only_those_that_validated(study):
@@ -78,7 +79,7 @@ def test_auc_by_size_looks_at_every_subset():
     answers = rng.random((4, 16)) * 0.5 + 0.3 * labels
     table = ensemble.auc_by_size(labels, answers, "mean", rng)
     assert table["subsets"].tolist() == [4, 6, 4, 1]
-    pairs = [ensemble.auc_score(labels, answers[list(s)].mean(axis=0)) for s in itertools.combinations(range(4), 2)]
+    pairs = [auc_score(labels, answers[list(s)].mean(axis=0)) for s in itertools.combinations(range(4), 2)]
     assert table["mean_auc"][1] == pytest.approx(np.mean(pairs))
     assert table["min_auc"][3] == table["max_auc"][3] == table["mean_auc"][3]
 

@@ -8,7 +8,7 @@ from sklearn import metrics as sklearn_metrics
 from components.common.artifacts import Evaluation, Members
 from components.common.errors import InputError
 from components.common.settings import EvaluateSettings
-from components.evaluate.evaluation import TABLE_III_COLUMNS, evaluate, plain
+from components.evaluate.evaluation import TABLE_III_COLUMNS, evaluate, group_curves, plain
 
 SETTINGS = EvaluateSettings(bootstrap=300)
 
@@ -102,18 +102,18 @@ def test_confusion_by_response_counts_every_evaluation_tumour(result):
 def test_null_members_give_no_small_p_values(make):
     make_dataset, make_splits, make_members = make
     means, ps, passed = [], [], 0
-    for seed in range(25):
+    for seed in range(12):
         dataset, latent = make_dataset(110, 89, signal=0.0, seed=seed)
-        splits = make_splits(dataset, 5, 3, seed=seed)
+        splits = make_splits(dataset, 4, 3, seed=seed)
         result = evaluate(dataset, splits, make_members(dataset, splits, latent, seed=seed), SETTINGS, seed=seed)
         ensembles = result.table_iii[result.table_iii["member"] == "ensemble"]
         means.append(result.metrics["mean_auc"])
         ps.extend(ensembles["p_value"])
         passed += result.metrics["mean_auc_lower_bound"] > 0.5 and result.metrics["mean_auc"] >= 0.6
-    assert abs(np.mean(means) - 0.5) < 0.05
+    assert abs(np.mean(means) - 0.5) < 0.06
     assert np.median(ps) > 0.25
     assert np.mean(np.array(ps) < 0.05) < 0.15
-    assert passed <= 4
+    assert passed <= 2
 
 
 def test_tiny_cohort_gets_figures_without_a_bound_rather_than_an_error(make):
@@ -135,3 +135,15 @@ def test_refuses_members_of_another_dataset(study):
 def test_plain_takes_out_what_json_does_not_know():
     value = {"a": np.float32(0.5), 1: [np.nan, float("inf"), np.int64(3)], "b": (True, None, "x"), "c": np.arange(2)}
     assert plain(value) == {"a": 0.5, "1": [None, None, 3], "b": [True, None, "x"], "c": [0, 1]}
+
+
+def test_curves_for_the_ui_are_finite_and_agree_with_scikit_learn(result):
+    curves = group_curves(result)
+    assert list(curves) == list("ABCDE")
+    for name, curve in curves.items():
+        rows = result.scores[(result.scores["group"] == name) & (result.scores["role"] == "evaluation")]
+        assert np.trapezoid(curve["tpr"], curve["fpr"]) == pytest.approx(
+            sklearn_metrics.roc_auc_score(rows["label"], rows["mean"])
+        )
+        assert curve["confusion"] == sklearn_metrics.confusion_matrix(rows["label"], rows["mean"] > 0.5).tolist()
+        assert all(type(value) is float and math.isfinite(value) for value in curve["threshold"])

@@ -1,5 +1,6 @@
 """Golden numbers: STUDY 5 (Table III), Hanley & McNeil 1982, SAS/STAT's DeLong example, scikit-learn, scipy."""
 
+import doctest
 import itertools
 import math
 import time
@@ -12,6 +13,7 @@ from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
 from components.common.errors import InputError
+from components.evaluate import cohort_tables, roc
 from components.evaluate.roc import (
     Scored,
     choose_cut_off,
@@ -352,3 +354,10 @@ def test_chosen_cut_off_has_the_largest_youden_index(cohort):
     best = max(rates.sensitivity + rates.specificity for rates in (rates_at(labels, score, c - 0.5) for c in range(7)))
     chosen = rates_at(labels, score, choose_cut_off(labels, score))
     assert chosen.sensitivity + chosen.specificity == pytest.approx(best)
+
+
+@pytest.mark.parametrize("module", [roc, cohort_tables])
+def test_examples_in_docstrings_hold(module):
+    found = doctest.testmod(module)
+    assert found.attempted > 0
+    assert found.failed == 0

@@ -1,0 +1,58 @@
+"""InferenceServices in a cluster: read, server-side applied by our own field manager, deleted."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from kubernetes import client
+
+from components.common.errors import SrsError
+
+GROUP, API_VERSION, PLURAL = "serving.kserve.io", "v1beta1", "inferenceservices"
+FIELD_MANAGER = "srs-response-deploy"
+#: Two writers may collide; the API server then asks to try again.
+MOST_CONFLICTS = 5
+
+
+class Cluster:
+    """The InferenceServices of one namespace, through the Kubernetes API."""
+
+    def __init__(self, configuration: Any, namespace: str, timeout_s: float = 30.0) -> None:
+        self._read = client.CustomObjectsApi(client.ApiClient(configuration))
+        applying = client.ApiClient(configuration)
+        # The generated method knows merge patches only.
+        applying.set_default_header("Content-Type", "application/apply-patch+yaml")
+        self._apply = client.CustomObjectsApi(applying)
+        self._where = {"group": GROUP, "version": API_VERSION, "namespace": namespace, "plural": PLURAL}
+        self._timeout_s = timeout_s
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        """The object, or None where there is none."""
+        return self._call(self._read.get_namespaced_custom_object, name=name)
+
+    def apply(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Applies our fields and returns the object with its new generation."""
+        more = {"name": body["metadata"]["name"], "body": body, "field_manager": FIELD_MANAGER, "force": True}
+        applied = self._call(self._apply.patch_namespaced_custom_object, **more)
+        if applied is None:
+            hint = "Install KServe and create the namespace first."
+            raise SrsError("CLUSTER_REFUSED", "the cluster has no InferenceServices in this namespace", hint)
+        return applied
+
+    def delete(self, name: str) -> None:
+        """Deletes the object if it is there."""
+        self._call(self._read.delete_namespaced_custom_object, name=name)
+
+    def _call(self, method: Callable[..., Any], **arguments: Any) -> dict[str, Any] | None:
+        for attempt in range(MOST_CONFLICTS):
+            try:
+                found: dict[str, Any] = method(**self._where, **arguments, _request_timeout=self._timeout_s)
+                return found
+            except client.ApiException as error:
+                if error.status == 404:
+                    return None
+                if error.status != 409 or attempt == MOST_CONFLICTS - 1:
+                    hint = "`kubectl auth can-i patch inferenceservices` tells whether the service account may."
+                    raise SrsError("CLUSTER_REFUSED", f"the cluster answered {error.status}", hint) from None
+                time.sleep(0.1 * 2**attempt)
+        raise AssertionError("not reached")

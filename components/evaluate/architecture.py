@@ -1,0 +1,87 @@
+"""The network's drawing (the paper's Figure 2) from its settings, as inline SVG."""
+
+from dataclasses import dataclass
+
+from components.common.settings import IMAGE_SIZE_PX, TrainSettings
+
+#: Pixels of the drawing a map's side and the depth of its channels take at most.
+TALLEST, DEEPEST = 120.0, 26.0
+BASELINE = 172.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One block of the drawing: what it is, its shape in words, its drawn height and depth, and its colour."""
+
+    title: str
+    shape: str
+    height: float
+    depth: float
+    colour: str
+
+
+def stages(settings: TrainSettings) -> list[Stage]:
+    """The blocks from the input to the two output units."""
+    first = IMAGE_SIZE_PX - settings.kernel_1 + 1
+    second = first // settings.pool_1 - settings.kernel_2 + 1
+    flat = (second // settings.pool_2) ** 2 * settings.filters_2
+    maps = [
+        ("CT crop", IMAGE_SIZE_PX, 1, "#dfe3ea"),
+        (f"convolution {settings.kernel_1}\u2009×\u2009{settings.kernel_1}", first, settings.filters_1, "#9ecae1"),
+        (f"max-pool {settings.pool_1}", first // settings.pool_1, settings.filters_1, "#f2c879"),
+        (f"convolution {settings.kernel_2}\u2009×\u2009{settings.kernel_2}", second, settings.filters_2, "#9ecae1"),
+        (f"max-pool {settings.pool_2}", second // settings.pool_2, settings.filters_2, "#f2c879"),
+    ]
+    drawn = [
+        Stage(title, f"{side} × {side} × {channels}", _height(side), _depth(channels), colour)
+        for title, side, channels, colour in maps
+    ]
+    return [
+        *drawn,
+        Stage(f"drop-out {settings.dropout:g}", f"{flat}", 96.0, 0.0, "#e3e6ec"),
+        Stage("fully connected", f"{settings.dense_1}", 74.0, 0.0, "#a8d8b9"),
+        Stage("fully connected", f"{settings.dense_2}", 56.0, 0.0, "#a8d8b9"),
+        Stage("softmax", "2: responder /: non-responder", 26.0, 0.0, "#e8a98c"),
+    ]
+
+
+def drawing(settings: TrainSettings) -> str:
+    """The whole drawing as SVG, 980 units wide."""
+    blocks = stages(settings)
+    step = 980 / len(blocks)
+    parts = [_block(stage, step * (place + 0.5)) for place, stage in enumerate(blocks)]
+    arrows = [
+        f'<path d="M{step * place - 9:.0f},{BASELINE - 50} h14 m-4,-4 l4,4 l-4,4" fill="none" stroke="#555b66"/>'
+        for place in range(1, len(blocks))
+    ]
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 980 244" role="img" aria-label="Architecture of a member"'
+        ' style="width:100%;min-width:760px;max-width:980px;height:auto" font-size="11" text-anchor="middle">'
+        + "".join(parts + arrows)
+        + "</svg>"
+    )
+
+
+def _height(side: int) -> float:
+    return float(24 + (TALLEST - 24) * (side / IMAGE_SIZE_PX) ** 0.6)
+
+
+def _depth(channels: int) -> float:
+    return min(DEEPEST, 3 + 0.6 * channels)
+
+
+def _block(stage: Stage, centre: float) -> str:
+    width = stage.height * 0.55 if stage.depth else 14.0
+    x, y = centre - (width + stage.depth) / 2, BASELINE - stage.height
+    far, up = x + width + stage.depth, stage.depth
+    solid = f'stroke="#555b66" stroke-width="0.8" fill="{stage.colour}"'
+    faces = ""
+    if stage.depth:
+        top = f"M{x:.1f},{y:.1f} l{up:.1f},{-up:.1f} h{width:.1f} l{-up:.1f},{up:.1f} z"
+        side = f"M{x + width:.1f},{y:.1f} L{far:.1f},{y - up:.1f} v{stage.height:.1f} L{x + width:.1f},{BASELINE} z"
+        faces = f'<path d="{top}" {solid} fill-opacity=".6"/><path d="{side}" {solid} fill-opacity=".75"/>'
+    front = f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{stage.height:.1f}" {solid}/>'
+    title, *rest = stage.shape.split(": ")
+    lines = [f"<tspan font-weight='600'>{stage.title}</tspan>", title, *rest]
+    text = "".join(f'<text x="{centre:.1f}" y="{BASELINE + 18 + 15 * i}">{line}</text>' for i, line in enumerate(lines))
+    return faces + front + text

@@ -1,0 +1,75 @@
+"""Two runs side by side: the same groups' ensembles on the tumours that both evaluated.
+
+Evaluation draws stay with the study (DESIGN.md, Draws that stay), so runs of different seeds or settings share them.
+"""
+
+import textwrap
+
+import pandas as pd
+
+from components.common.artifacts import Evaluation
+from components.common.errors import InputError
+from components.evaluate.paired import paired_test
+from components.evaluate.tables import SYNTHETIC, number, p_value
+
+COLUMNS = ("group", "tumours", "auc_a", "auc_b", "difference", "se", "p_value", "detectable")
+
+
+def compare(a: Evaluation, b: Evaluation) -> pd.DataFrame:
+    """Paired tests of run a against run b, one row per group that both have.
+
+    Parameters
+    ----------
+    a, b
+        Evaluations; each run's ensembles are taken by its own primary score.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``COLUMNS``; ``difference`` is a minus b with the clustered variance of Obuchowski (1997),
+        ``detectable`` the true difference that such a test finds with 80 % power. Figures are NaN where the
+        shared tumours lack a class.
+
+    Raises
+    ------
+    InputError
+        ``RUNS_NOT_COMPARABLE`` where no group has a tumour evaluated in both runs, or labels differ.
+    """
+    shared = _answers(a).merge(_answers(b), on=["group", "tumour"], suffixes=("_a", "_b"))
+    if shared.empty or (shared["label_a"] != shared["label_b"]).any():
+        raise InputError(
+            "RUNS_NOT_COMPARABLE",
+            "the two runs do not evaluate the same tumours with the same labels",
+            "Compare runs of one study: the same study name, cohort and key of pseudonyms.",
+        )
+    return pd.DataFrame([_row(str(group), rows) for group, rows in shared.groupby("group")], columns=list(COLUMNS))
+
+
+def comparison_text(a: Evaluation, b: Evaluation) -> str:
+    """The comparison as plain text of at most 100 columns."""
+    lines = [f"{'group':<7}{'tumours':>8}{'AUC a':>9}{'AUC b':>9}{'a - b':>9}{'SE':>8}{'p':>9}{'detectable':>12}"]
+    for row in compare(a, b).to_dict("records"):
+        cells = [number(row[name]) for name in ("auc_a", "auc_b", "difference")]
+        lines.append(
+            f"{row['group']:<7}{row['tumours']:>8}{cells[0]:>9}{cells[1]:>9}{cells[2]:>9}"
+            f"{number(row['se']):>8}{p_value(row['p_value']):>9}{number(row['detectable']):>12}"
+        )
+    means = " and ".join(number(run.metrics["mean_auc"]) for run in (a, b))
+    lines += textwrap.wrap(
+        f"Mean AUC over all groups: {means}. Detectable: true difference found with 80 % power.", 100
+    )
+    synthetic = a.metrics["synthetic"] or b.metrics["synthetic"]
+    return "\n".join([*([SYNTHETIC] if synthetic else []), *lines])
+
+
+def _answers(run: Evaluation) -> pd.DataFrame:
+    rows = run.scores[run.scores["role"] == "evaluation"]
+    return rows[["group", "tumour", "patient", "label"]].assign(score=rows[run.metrics["primary_score"]])
+
+
+def _row(group: str, rows: pd.DataFrame) -> tuple[object, ...]:
+    if rows["label_a"].nunique() < 2:
+        return (group, len(rows), *[float("nan")] * 6)
+    test = paired_test(rows["label_a"], rows["score_a"], rows["score_b"], patients=rows["patient_a"])
+    figures = (test.auc_a, test.auc_b, test.difference, test.se, test.p_value, test.detectable())
+    return (group, len(rows), *figures)

@@ -1,0 +1,162 @@
+"""The report of a run: one self-contained HTML page below 1 MB, for the KFP UI, MLflow and print."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from components.common.artifacts import Dataset, Evaluation, Members, Splits
+from components.evaluate import architecture, figures
+from components.evaluate.calibration import reliability
+from components.evaluate.checklist import MISSING, checklist
+from components.evaluate.cohort_tables import table_i, table_ii
+from components.evaluate.ensemble import probabilities_of, votes
+from components.evaluate.failures import failures
+from components.evaluate.tables import (
+    SYNTHETIC,
+    cohort_lines,
+    number,
+    p_value,
+    percent,
+    table_iii_block,
+    terminal_tables,
+)
+
+__all__ = ["render", "terminal_tables", "write_report"]
+
+#: The KFP UI reads a page whole and wants it below 1 MB.
+MOST_BYTES = 1_000_000
+
+#: Failures shown with their crop, and failures listed at all; ``scores.csv`` holds every answer.
+MOST_CROPS, MOST_FAILURES = 40, 200
+
+
+def write_report(
+    folder: Path, dataset: Dataset, splits: Splits, members: Members, evaluation: Evaluation, facts: dict[str, Any]
+) -> Path:
+    """Writes ``report.html`` into ``folder`` and returns its path.
+
+    Parameters
+    ----------
+    folder
+        Made if absent.
+    dataset, splits, members, evaluation
+        Artifacts of one run.
+    facts
+        What else is known of the run (digests, versions, seeds, times, restarts): any nesting of plain values
+        and dataclasses, shown as a table.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "report.html"
+    page = ""
+    for crops, curves in ((MOST_CROPS, True), (MOST_CROPS // 4, True), (0, True), (0, False)):
+        page = render(dataset, splits, members, evaluation, facts, most_crops=crops, curves=curves)
+        if len(page.encode()) < MOST_BYTES:
+            break
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def render(
+    dataset: Dataset,
+    splits: Splits,
+    members: Members,
+    evaluation: Evaluation,
+    facts: Mapping[str, Any],
+    *,
+    most_crops: int = MOST_CROPS,
+    curves: bool = True,
+) -> str:
+    """The page as text, with at most ``most_crops`` crops, and the members' training curves where ``curves``."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("components.evaluate", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {"number": number, "p": p_value, "percent": percent}
+    items = checklist(evaluation, dataset)
+    page: str = environment.get_template("report.html.j2").render(
+        dataset=dataset,
+        splits=splits,
+        metrics=evaluation.metrics,
+        synthetic=SYNTHETIC,
+        flow=dataset.flow,
+        table_i=cohort_lines(table_i(dataset.tumours)),
+        table_ii=cohort_lines(table_ii(dataset.tumours)),
+        table_iii={group: table_iii_block(evaluation, group) for group in splits.groups},
+        training=_training_rows(members),
+        failures=failures(dataset, evaluation, splits.settings.train, most_crops)[:MOST_FAILURES],
+        failures_in_all=len(failures(dataset, evaluation, splits.settings.train, 0)),
+        figures=_figures(dataset, splits, members, evaluation, curves=curves),
+        crop_settings=splits.settings.train,
+        missing=[item for item in items if item["status"] == MISSING],
+        statuses=pd.Series([item["status"] for item in items]).value_counts().to_dict(),
+        facts=flat_facts(facts),
+    )
+    return page
+
+
+def flat_facts(facts: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """Nested facts as pairs of name and text."""
+    if dataclasses.is_dataclass(facts) and not isinstance(facts, type):
+        facts = dataclasses.asdict(facts)
+    if isinstance(facts, Mapping):
+        return [
+            pair
+            for key, value in facts.items()
+            for pair in flat_facts(value, f"{prefix} / {key}" if prefix else str(key))
+        ]
+    if isinstance(facts, list | tuple):
+        facts = ", ".join(map(str, facts)) or "none"
+    return [(prefix, str(facts))]
+
+
+def _figures(
+    dataset: Dataset, splits: Splits, members: Members, evaluation: Evaluation, *, curves: bool
+) -> dict[str, Any]:
+    """All figures as SVG text: ``roc`` and ``training`` by group, the others alone."""
+    scores, metrics = evaluation.scores, evaluation.metrics
+    by_label = dataset.tumours.sort_values(["label", "patient"], kind="stable")
+    return {
+        "architecture": architecture.drawing(splits.settings.train),
+        "split_matrix": figures.split_matrix(splits, list(by_label["tumour"]), int((by_label["label"] == 0).sum())),
+        "training": {group: figures.training(group, _of(members, group)) for group in splits.groups if curves},
+        "roc": {group: _roc(dataset, members, scores, group) for group in splits.groups},
+        "sizes": figures.auc_by_size({name: group["auc_by_size"] for name, group in metrics["groups"].items()}),
+        "reliability": figures.reliability(
+            {
+                name: reliability(rows["label"], rows[metrics["primary_score"]])
+                for name, role in (("out-of-bag", "out_of_bag"), ("evaluation", "evaluation"))
+                if (rows := scores[scores["role"] == role])["label"].nunique() == 2
+            }
+        ),
+    }
+
+
+def _roc(dataset: Dataset, members: Members, scores: pd.DataFrame, group: str) -> str:
+    rows = scores[(scores["group"] == group) & (scores["role"] == "evaluation")]
+    place = dataset.tumours["tumour"].isin(rows["tumour"]).to_numpy()
+    answers = votes(probabilities_of(_of(members, group), len(place))[:, place])
+    return figures.roc(group, rows["label"], rows["mean"], rows["vote"], answers)
+
+
+def _of(members: Members, group: str) -> list[Any]:
+    return [member for member in members.members if member.split.group == group]
+
+
+def _training_rows(members: Members) -> list[dict[str, Any]]:
+    return [
+        {
+            "member": member.id,
+            "sizes": f"{len(member.split.training)} / {len(member.split.validation)} / {len(member.split.evaluation)}",
+            **{key: member.facts.get(key) for key in ("validation_accuracy", "accepted_step", "restarts", "flagged")},
+            "seconds": member.facts.get("seconds"),
+            "reused": member.facts.get("reused"),
+        }
+        for member in members.members
+    ]

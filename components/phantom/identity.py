@@ -1,0 +1,59 @@
+"""Made-up persons: what a hospital's headers hold, so that de-identification has something to remove."""
+
+import dataclasses
+import datetime
+
+import numpy as np
+
+SURNAMES = (
+    "Abernathy", "Baumgarten", "Castellanos", "Dunmore", "Ekström", "Fairweather", "Grünwald", "Hollenbeck", "Iglesias",
+    "Jankowski", "Kirkwood", "Lindqvist", "Marchetti", "Nakamura", "Okonkwo", "Pemberton", "Quintero", "Rosenthal",
+    "Sandoval", "Thornbury", "Ueda", "Vasquez", "Whitlock", "Yamashita", "Zielinski", "Brightwell", "Corrigan",
+)  # fmt: skip
+GIVEN = {
+    "male": ("Adam", "Bruno", "Carl", "David", "Emil", "Frank", "Georg", "Henry", "Ivan", "Jonas", "Karim", "Louis"),
+    "female": ("Alice", "Berta", "Clara", "Diana", "Elena", "Flora", "Greta", "Helen", "Irene", "Julia", "Karin"),
+}
+PHYSICIANS = ("Harrowgate^Miriam^^Dr", "Stenberg^Ulrik^^Dr", "Oyelaran^Tunde^^Prof", "Bellweather^Anne^^Dr")
+INSTITUTIONS = ("St. Aldhelm Hospital", "Rivermouth Cancer Centre", "Klinikum Neuwald")
+STREETS = ("Mill Lane", "Harbour Road", "Station Street", "Orchard Way")
+FIRST_STUDY_DAY, STUDY_DAYS = datetime.date(2007, 1, 8), 3250
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Identity:
+    """One made-up person and their visit."""
+
+    name: str
+    patient_id: str
+    birth_date: str
+    sex: str
+    age: int
+    address: str
+    study_date: str
+    study_time: str
+    accession: str
+    physician: str
+    institution: str
+    station: str
+
+
+def draw_identity(rng: np.random.Generator, number: int, age: int, sex: str) -> Identity:
+    """A person of given age and sex; ``number`` makes the patient ID unique within a cohort."""
+    study = FIRST_STUDY_DAY + datetime.timedelta(days=int(rng.integers(STUDY_DAYS)))
+    born = study - datetime.timedelta(days=int(age * 365.25 + rng.uniform(30, 330)))
+    given, middle = rng.choice(GIVEN[sex], 2, replace=False)
+    return Identity(
+        name=f"{rng.choice(SURNAMES)}^{given}^{middle[0]}",
+        patient_id=f"{int(rng.integers(10, 99))}{number:04d}{int(rng.integers(10, 99))}",
+        birth_date=f"{born:%Y%m%d}",
+        sex=sex[0].upper(),
+        age=age,
+        address=f"{int(rng.integers(1, 200))} {rng.choice(STREETS)}",
+        study_date=f"{study:%Y%m%d}",
+        study_time=f"{int(rng.integers(8, 17)):02d}{int(rng.integers(60)):02d}{int(rng.integers(60)):02d}",
+        accession=f"A{int(rng.integers(10**7, 10**8))}",
+        physician=str(rng.choice(PHYSICIANS)),
+        institution=str(rng.choice(INSTITUTIONS)),
+        station=f"RTCT{int(rng.integers(1, 4))}",
+    )

@@ -1,0 +1,175 @@
+"""The phantom cohort: planning CT, RTSTRUCT and table of people who never were (STUDY 7), always labelled SYNTHETIC."""
+
+import csv
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.common.artifacts import digest_of_sources
+from components.phantom.dicom_writer import Uids, write_study
+from components.phantom.folder import new_folder
+from components.phantom.identity import draw_identity
+from components.phantom.plan import Patient, check_numbers, plan_cohort, plan_unseen
+from components.phantom.study import make_study
+
+__all__ = ["COLUMNS", "GoldenCase", "golden_case", "write_cohort", "write_unseen_patient"]
+
+Progress = Callable[[int, int, str], None]
+WORKERS = 2  # NumPy, SciPy and zlib let threads run side by side
+
+COLUMNS = (
+    "tumour_id", "patient_id", "dicom", "roi", "rtstruct_uid", "response", "baseline_diameter_mm",
+    "follow_up_diameter_mm", "follow_up_days", "primary_brain_cancer", "whole_brain_radiotherapy",
+    "n_brain_metastases", "skull_infiltration", "longest_diameter_mm", "primary_site", "location", "age", "sex", "kps",
+    "primary_controlled", "extracranial_metastases", "systemic_therapy", "total_dose_gy", "fractions", "device",
+    "synthetic",
+)  # fmt: skip
+
+
+def write_cohort(
+    out: Path,
+    *,
+    seed: int = 1,
+    tumours: int = 110,
+    patients: int = 89,
+    signal: float = 1.0,
+    progress: Progress | None = None,
+) -> Path:
+    """Writes ``out/cohort.csv`` and ``out/dicom/<patient>/``; the same arguments give the same bytes and file times.
+
+    Parameters
+    ----------
+    out
+        Folder to make; an earlier phantom there is replaced. It appears whole or not at all.
+    seed
+        Of all draws.
+    tumours, patients
+        Eligible ones; tumours that each rule of STUDY 1 excludes come on top.
+    signal
+        How much non-responders tend to necrosis: 1 as calibrated, 0 not at all (nor do covariates differ then).
+    progress
+        Called as ``progress(patients done, patients, note)``.
+
+    Returns
+    -------
+    Path of the table.
+
+    Raises
+    ------
+    InputError
+        ``PHANTOM_INVALID``, ``FOLDER_FOREIGN`` or ``FOLDER_UNWRITABLE``.
+    """
+    check_numbers(seed, tumours, patients, signal)
+    facts = cohort_facts(seed, tumours, patients, signal)
+    planned = plan_cohort(seed, tumours, patients, float(signal))
+    with new_folder(out, facts) as folder:
+        rows = _write_patients(folder, planned, Uids(json.dumps(facts)), progress)
+        with (folder / "cohort.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+    return out / "cohort.csv"
+
+
+def cohort_facts(seed: int, tumours: int, patients: int, signal: float) -> dict[str, Any]:
+    """What a cohort is made from, this code included: equal facts, equal bytes."""
+    code = digest_of_sources(Path(__file__).parent)
+    return {"seed": seed, "tumours": tumours, "patients": patients, "signal": float(signal), "code": code}
+
+
+def write_unseen_patient(out: Path, *, seed: int = 1, signal: float = 1.0) -> Path:
+    """Writes one further patient with one GTV, who is in no cohort, and returns the folder with the DICOM files.
+
+    Raises
+    ------
+    InputError
+        As ``write_cohort``.
+    """
+    check_numbers(seed, 4, 1, signal)
+    patient = plan_unseen(seed, float(signal))
+    facts = {"seed": seed, "unseen": True, "signal": float(signal)}
+    with new_folder(out, facts) as folder:
+        _write_patient(folder, patient, 0, Uids(json.dumps(facts)))
+    return out / "dicom" / patient.folder
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GoldenCase:
+    """One synthetic axial slice with one GTV contour, LPS mm: what a bundle proves itself on.
+
+    Parameters
+    ----------
+    slice_hu
+        [rows, columns] float32, HU.
+    origin_xy_mm
+        Centre of the pixel in the first row and column.
+    column_step_xy_mm, row_step_xy_mm
+        From one column to the next, and from one row to the next.
+    contour_xy_mm
+        [k, 2] float64.
+    """
+
+    slice_hu: NDArray[np.float32]
+    origin_xy_mm: tuple[float, float]
+    column_step_xy_mm: tuple[float, float]
+    row_step_xy_mm: tuple[float, float]
+    contour_xy_mm: NDArray[np.float64]
+
+
+def golden_case(seed: int = 0) -> GoldenCase:
+    """The golden case of a seed: a section through the first lesion of an unseen patient, coarsely sampled."""
+    study = make_study(plan_unseen(seed, 0.0))
+    lesion, pixels, spacing = study.lesions[0], 256, 0.9375
+    line = (np.arange(pixels, dtype=np.float64) - (pixels - 1) / 2) * spacing
+    hu = study.head.slice_hu(line, line, lesion.centre_mm[2], study.lesions)
+    contour = lesion.outline_mm(lesion.centre_mm[2])
+    assert contour is not None
+    return GoldenCase(
+        slice_hu=study.scan.expose(hu, np.random.default_rng([seed, 4])).astype(np.float32),
+        origin_xy_mm=(float(line[0]), float(line[0])),
+        column_step_xy_mm=(spacing, 0.0),
+        row_step_xy_mm=(0.0, spacing),
+        contour_xy_mm=contour,
+    )
+
+
+def _write_patients(
+    folder: Path, patients: Sequence[Patient], uids: Uids, progress: Progress | None
+) -> list[dict[str, Any]]:
+    """Rows of the table in the order of the patients."""
+    rows: dict[int, list[dict[str, Any]]] = {}
+    with ThreadPoolExecutor(WORKERS) as pool:
+        jobs = {pool.submit(_write_patient, folder, one, i, uids): i for i, one in enumerate(patients, start=1)}
+        try:
+            for done, job in enumerate(as_completed(jobs), start=1):
+                rows[jobs[job]] = job.result()
+                if progress:
+                    progress(done, len(patients), "patients written")
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return [row for index in sorted(rows) for row in rows[index]]
+
+
+def _write_patient(folder: Path, patient: Patient, number: int, uids: Uids) -> list[dict[str, Any]]:
+    """Writes one DICOM folder and returns its rows."""
+    rng = np.random.default_rng([*patient.entropy, 2])
+    identity = draw_identity(rng, number, int(patient.columns["age"]), str(patient.columns["sex"]))
+    study, own = make_study(patient), Uids(f"{uids.root} {patient.folder}")
+    place = Path("dicom") / patient.folder
+    write_study(folder / place, study, identity, own)
+    rows = []
+    for index, (tumour, diameter) in enumerate(zip(patient.tumours, study.diameters_mm(), strict=True), start=1):
+        columns = {**patient.columns, **tumour.columns}
+        columns |= {"tumour_id": f"{identity.patient_id}-{index}", "patient_id": identity.patient_id}
+        columns |= {"dicom": place.as_posix(), "rtstruct_uid": own.of("RTSTRUCT"), "synthetic": "yes"}
+        columns["roi"] = study.gtv_names[index - 1] if len(patient.tumours) > 1 or rng.random() < 0.5 else ""
+        columns["longest_diameter_mm"] = f"{diameter:.1f}" if tumour.columns["size_given"] else ""
+        rows.append({name: columns[name] for name in COLUMNS})
+    return rows

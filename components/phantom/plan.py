@@ -1,0 +1,179 @@
+"""Who is in a phantom cohort: patients, tumours, their covariates and exclusions, drawn as STUDY 1 has them.
+
+No pixels here. What depends on the response does so in one of two ways, and both vanish at ``signal`` 0: the latent
+look by a shift of its normal score, size and covariates by ``source``, the class whose column of Table I is drawn from.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from scipy.special import ndtr
+
+from components.common.errors import InputError
+from components.phantom.covariates import draw_patient, draw_tumour
+
+PAPER_TUMOURS, PAPER_RESPONDERS = 110, 57
+MOST_PER_PATIENT = 5
+MOST_TUMOURS = 20_000
+#: Mean of a non-responder's normal score; a responder's is as far below 0. The latent's AUC is Phi(sqrt(2) * this).
+LATENT_SHIFT = 0.75
+
+#: Tumours excluded for each reason of STUDY 1 beside 110 eligible ones.
+EXCLUDED: Mapping[str, int] = {
+    "no_follow_up": 5,
+    "primary_brain_cancer": 2,
+    "whole_brain_radiotherapy": 4,
+    "too_many_metastases": 3,
+    "skull_infiltration": 2,
+    "too_large": 2,
+    "too_small": 3,
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tumour:
+    """One row of the table, and what its picture needs.
+
+    Parameters
+    ----------
+    label
+        1 = non-responder.
+    necrosis
+        Latent look, 0 to 1.
+    diameter_mm
+        Longest axial diameter asked for.
+    location
+        ``cerebrum``, ``cerebellum`` or ``brain_stem``.
+    exclusion
+        Reason of ``EXCLUDED``, or "".
+    columns
+        Further columns of the table.
+    """
+
+    label: int
+    necrosis: float
+    diameter_mm: float
+    location: str
+    exclusion: str
+    columns: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Patient:
+    """One DICOM folder: ``entropy`` seeds all that is drawn for it."""
+
+    folder: str
+    entropy: tuple[int, ...]
+    columns: Mapping[str, Any]
+    tumours: tuple[Tumour, ...]
+
+
+def check_numbers(seed: int, tumours: int, patients: int, signal: float) -> None:
+    """Refuses a cohort that cannot be.
+
+    Raises
+    ------
+    InputError
+        ``PHANTOM_INVALID``, naming all problems at once.
+    """
+    problems = []
+    if not 0 <= seed < 2**31:
+        problems.append(f"seed {seed}: not from 0 to 2147483647")
+    if not 4 <= tumours <= MOST_TUMOURS:
+        problems.append(f"{tumours} tumours: not from 4 to {MOST_TUMOURS}")
+    if not 1 <= patients <= tumours:
+        problems.append(f"{patients} patients: at least one, and no more than the {tumours} tumours")
+    elif tumours > MOST_PER_PATIENT * patients:
+        problems.append(f"{tumours} tumours in {patients} patients: a patient has at most {MOST_PER_PATIENT}")
+    if not 0 <= signal <= 10:
+        problems.append(f"signal {signal:g}: not from 0 (none) to 10; 1 is the usual")
+    if problems:
+        raise InputError.collected("PHANTOM_INVALID", "there is no such phantom cohort:", problems)
+
+
+def plan_cohort(seed: int, tumours: int, patients: int, signal: float) -> list[Patient]:
+    """Eligible and excluded patients in the order of their folders.
+
+    Parameters
+    ----------
+    seed
+        Of all draws.
+    tumours, patients
+        Eligible ones.
+    signal
+        How much responders and non-responders differ: 1 as calibrated, 0 not at all.
+    """
+    rng = np.random.default_rng([seed, 0])
+    responders = round(tumours * PAPER_RESPONDERS / PAPER_TUMOURS)
+    labels = rng.permutation(np.repeat([0, 1], [responders, tumours - responders]))
+    parts = np.split(labels, np.cumsum(_lesions_per_patient(rng, tumours, patients)))
+    groups: list[tuple[str, tuple[int, ...]]] = [("", tuple(part)) for part in parts]
+    for reason, usual in EXCLUDED.items():
+        count = max(1, round(usual * tumours / PAPER_TUMOURS))
+        sizes = _split(count, 3) if reason == "too_many_metastases" else [1] * count
+        groups += [(reason, tuple(rng.integers(0, 2, size))) for size in sizes]
+    order = rng.permutation(len(groups))
+    drawn = [_patient(rng, (seed, 2, int(index)), groups[index][0], groups[index][1], signal) for index in order]
+    drawn = _lose_some(rng, drawn)
+    width = len(str(len(drawn)))
+    return [dataclasses.replace(p, folder=f"patient_{i:0{max(3, width)}d}") for i, p in enumerate(drawn, start=1)]
+
+
+def plan_unseen(seed: int, signal: float) -> Patient:
+    """One eligible patient with one tumour, in no cohort of any seed."""
+    rng = np.random.default_rng([seed, 1])
+    patient = _patient(rng, (seed, 3), "", (int(rng.integers(0, 2)),), signal)
+    return dataclasses.replace(patient, folder="unseen_patient")
+
+
+def draw_necrosis(rng: np.random.Generator, label: int, signal: float) -> float:
+    """The latent look: a normal score, shifted up for a non-responder and down for a responder, put into [0, 1]."""
+    shift = LATENT_SHIFT * signal * (1 if label else -1)
+    return float(ndtr(rng.standard_normal() + shift))
+
+
+def _patient(
+    rng: np.random.Generator, entropy: tuple[int, ...], exclusion: str, labels: tuple[int, ...], signal: float
+) -> Patient:
+    source = _source(rng, labels[0], signal)
+    columns = draw_patient(rng, source, exclusion, len(labels))
+    tumours = tuple(_tumour(rng, int(label), exclusion, signal) for label in labels)
+    return Patient("", entropy, {**columns, "source": source}, tumours)
+
+
+def _tumour(rng: np.random.Generator, label: int, exclusion: str, signal: float) -> Tumour:
+    necrosis = draw_necrosis(rng, label, signal)
+    columns = draw_tumour(rng, label, _source(rng, label, signal), exclusion)
+    diameter, location = columns.pop("diameter_mm"), columns["location"]
+    return Tumour(label, necrosis, diameter, location, exclusion, columns)
+
+
+def _source(rng: np.random.Generator, label: int, signal: float) -> int:
+    """The class whose distributions are drawn from: the tumour's own, or, the less signal, either."""
+    pooled = int(rng.random() >= PAPER_RESPONDERS / PAPER_TUMOURS)
+    return label if rng.random() < signal else pooled
+
+
+def _lesions_per_patient(rng: np.random.Generator, tumours: int, patients: int) -> list[int]:
+    """Tumours of each patient but the last, at random: one each, the others to whom has fewer than five."""
+    counts = np.ones(patients, int)
+    for _ in range(tumours - patients):
+        counts[rng.choice(np.flatnonzero(counts < MOST_PER_PATIENT))] += 1
+    return [int(count) for count in counts[:-1]]
+
+
+def _split(count: int, size: int) -> list[int]:
+    return [min(size, count - start) for start in range(0, count, size)]
+
+
+def _lose_some(rng: np.random.Generator, patients: list[Patient]) -> list[Patient]:
+    """Two eligible patients drawn as non-responders lack the four covariates that two lack in Table I."""
+    lost = ("kps", "primary_controlled", "extracranial_metastases", "systemic_therapy")
+    able = [i for i, p in enumerate(patients) if p.columns["source"] == 1 and not p.tumours[0].exclusion]
+    chosen = set(rng.permutation(able)[:2]) if len(patients) > 20 else set()
+    return [
+        dataclasses.replace(p, columns={**p.columns, **dict.fromkeys(lost, "")}) if i in chosen else p
+        for i, p in enumerate(patients)
+    ]

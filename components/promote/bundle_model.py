@@ -1,0 +1,81 @@
+"""A bundle as an MLflow model of a run: code beside the bundle's files, loadable where this project is not."""
+
+import tempfile
+import threading
+import warnings
+from pathlib import Path
+
+import mlflow.pyfunc
+import numpy as np
+from mlflow.entities import LoggedModel, LoggedModelOutput
+from mlflow.models import Model, ModelSignature
+
+from components.common.tracking_store import client, told
+from components.promote.bundle import pip_requirements, signature
+from components.promote.manifest import Manifest
+
+DIGEST_TAG = "srs.bundle_digest"
+#: MLflow runs the model's code to save it and hands it over in a global.
+_SAVING = threading.Lock()
+
+
+@told
+def log_bundle(run_id: str, bundle_folder: Path, name: str) -> str:
+    """Logs a bundle as an MLflow model of a run, unless the run has it already; returns its ``models:/m-...`` URI.
+
+    The model is code (``pyfunc_model.py``) beside the bundle's files. An ensemble also gets its golden crop as
+    input example; a lone member does not, since the example weighs more than the member.
+
+    Parameters
+    ----------
+    run_id
+        Run of the ensemble or member.
+    bundle_folder
+        Written by ``write_bundle``.
+    name
+        Name of the logged model.
+    """
+    manifest = Manifest.read(bundle_folder)
+    model = _logged_model(run_id, manifest.digest, name)
+    if model.status != "READY":
+        with tempfile.TemporaryDirectory() as scratch:
+            _save(Path(scratch) / "model", bundle_folder, manifest, model)
+            client().log_model_artifacts(model.model_id, str(Path(scratch) / "model"))
+        _link(run_id, model.model_id)
+        client().finalize_logged_model(model.model_id, "READY")
+    return f"models:/{model.model_id}"
+
+
+def _logged_model(run_id: str, digest: str, name: str) -> LoggedModel:
+    """The run's model of a digest, finished or begun by an attempt that died, or a new one."""
+    experiment_id = client().get_run(run_id).info.experiment_id
+    which = f"source_run_id = '{run_id}' AND tags.`{DIGEST_TAG}` = '{digest}'"
+    found = client().search_logged_models([experiment_id], which)
+    return found[0] if found else client().create_logged_model(experiment_id, name, run_id, {DIGEST_TAG: digest})
+
+
+def _link(run_id: str, model_id: str) -> None:
+    """Makes the model an output of its run, which MLflow refuses to do twice."""
+    outputs = client().get_run(run_id).outputs
+    if model_id not in {output.model_id for output in (outputs.model_outputs if outputs else [])}:
+        client().log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
+
+
+def _save(folder: Path, bundle_folder: Path, manifest: Manifest, model: LoggedModel) -> None:
+    example = np.load(bundle_folder / "golden" / "crop.npy")[np.newaxis] if len(manifest.members) > 1 else None
+    with _SAVING, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "(?s).*([Tt]ype hint|input example was not provided)")
+        mlflow.pyfunc.save_model(
+            path=str(folder),
+            python_model=str(Path(__file__).with_name("pyfunc_model.py")),
+            artifacts={"bundle": str(bundle_folder)},
+            signature=ModelSignature.from_dict(signature(manifest.members)),
+            input_example=example,
+            pip_requirements=pip_requirements(),
+            mlflow_model=Model(
+                artifact_path=model.artifact_location,
+                run_id=model.source_run_id,
+                model_uuid=model.model_id,
+                model_id=model.model_id,
+            ),
+        )

@@ -1,0 +1,166 @@
+"""The rim of the room: members and evaluation in; logged models, registry versions and the gate's verdict out."""
+
+import dataclasses
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from components.common import tracking
+from components.common.artifacts import Dataset, Evaluation, Member, Members, Promotion, Splits
+from components.common.errors import BundleError, RegistryError
+from components.common.steps import Progress, write_summary
+from components.phantom.phantom import golden_case
+from components.promote import registry
+from components.promote.bundle import GoldenInput, Manifest, patient_digest, write_bundle
+from components.promote.gate import Change, Contender, Load, Trial, Verdict, choose_group, compare, decide
+from serving.runtime import Ensemble
+
+WRITERS = 4  # models logged at a time
+TRIES = 3  # of the gate, where another promotion came between
+
+
+def run(
+    dataset: str,
+    splits: str,
+    packs: Sequence[str],
+    evaluation: str,
+    model_name: str,
+    promotion: str,
+    summary: str,
+    progress: Progress,
+) -> str:
+    """Logs and registers all models, lets the gate decide, and returns the promoted version or ""."""
+    data, drawn = Dataset.read(Path(dataset)), Splits.read(Path(splits))
+    members = Members.gather([Path(pack) for pack in packs], drawn).members
+    judged = Evaluation.read(Path(evaluation))
+    with tempfile.TemporaryDirectory() as scratch:
+        bundles = _Bundles(Path(scratch), data, drawn)
+        _log_members(bundles, members, progress)
+        versions = {group: _register(bundles, members, group, judged, evaluation, model_name) for group in drawn.groups}
+        result = _decide(bundles, judged, versions, model_name)
+    result.write(Path(promotion))
+    tracking.close_tree(drawn.tracking, "FINISHED")
+    _summarise(result, judged, summary, synthetic=data.synthetic)
+    return result.version if result.verdict == "promoted" else ""
+
+
+class _Bundles:
+    """Writes bundles of a run's members into a scratch folder."""
+
+    def __init__(self, scratch: Path, data: Dataset, drawn: Splits) -> None:
+        self.scratch = scratch
+        self.data = data
+        self.drawn = drawn
+        case = golden_case()
+        self.golden = GoldenInput(
+            case.slice_hu, case.origin_xy_mm, case.column_step_xy_mm, case.row_step_xy_mm, case.contour_xy_mm
+        )
+
+    def folder(self, name: str) -> Path:
+        return self.scratch / name
+
+    def write(self, name: str, members: Sequence[Member], extra: dict[str, Any] | None = None) -> Manifest:
+        folder = self.folder(name)
+        return write_bundle(
+            folder, members, dataset=self.data, settings=self.drawn.settings, golden=self.golden, extra=extra
+        )
+
+
+def _log_members(bundles: _Bundles, members: Sequence[Member], progress: Progress) -> None:
+    """Logs every member as a model of its own run."""
+    runs = tracking.member_runs(bundles.drawn.tracking)
+
+    def log(member: Member) -> None:
+        bundles.write(member.id, [member])
+        registry.log_bundle(runs[member.id], bundles.folder(member.id), f"member-{member.id}")
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        for done, _ in enumerate(pool.map(log, members), start=1):
+            progress(done, len(members), "models logged")
+
+
+def _register(
+    bundles: _Bundles, members: Sequence[Member], group: str, judged: Evaluation, evaluation: str, model_name: str
+) -> str:
+    """Writes, logs and registers a group's ensemble; returns its version."""
+    ours = [member for member in members if member.split.group == group]
+    manifest = bundles.write(group, ours, {"mean_auc_of_groups": judged.metrics["mean_auc"]})
+    run_id = bundles.drawn.tracking["groups"][group]
+    uri = registry.log_bundle(run_id, bundles.folder(group), f"ensemble-{group}")
+    tags = {
+        "srs.group": group,
+        "srs.dataset_digest": bundles.data.digest,
+        "srs.split_digest": bundles.drawn.digest,
+        "srs.image_digest": manifest.image_digest,
+        "srs.synthetic": str(bundles.data.synthetic).lower(),
+    }
+    card = (Path(evaluation) / "model_card.md").read_text()
+    return registry.register(model_name, uri, run_id, manifest.digest, tags, card)
+
+
+def _decide(bundles: _Bundles, judged: Evaluation, versions: dict[str, str], model_name: str) -> Promotion:
+    """The gate's verdict carried out; looked at again where another promotion came between."""
+    for attempt in range(TRIES):
+        before = registry.champion(model_name)
+        group = choose_group(judged.metrics, before.group if before else None)
+        version = versions[group]
+        if before and before.version == version:
+            return Promotion("promoted", ("This ensemble is the champion already.",), version, group, version, versions)
+        change = _change(bundles, judged, group, before, model_name) if before else None
+        verdict: Verdict = decide(
+            judged.metrics, group, change, _load(bundles.folder(group)), bundles.drawn.settings.gate
+        )
+        try:
+            previous = before.version if before else ""
+            registry.promote(model_name, version, verdict, expected_previous=previous)
+        except RegistryError as error:
+            if error.code != "CHAMPION_MOVED" or attempt == TRIES - 1:
+                raise
+        else:
+            return Promotion(verdict.verdict, verdict.reasons, version, group, previous, versions)
+    raise AssertionError("unreachable")
+
+
+def _change(
+    bundles: _Bundles, judged: Evaluation, group: str, before: registry.ChampionInfo, model_name: str
+) -> Change:
+    """The challenger against the champion on the group's evaluation tumours."""
+    folder = registry.download(model_name, before.version, bundles.folder(f"champion-{before.version}"))
+    champion = Ensemble.open(folder)
+    rows = judged.scores[(judged.scores.group == group) & (judged.scores.role == "evaluation")]
+    position = {name: i for i, name in enumerate(bundles.data.tumours.tumour)}
+    crops = bundles.data.crops[[position[name] for name in rows.tumour]]
+    study, score = bundles.drawn.settings.study, bundles.drawn.settings.evaluate.ensemble_score
+    trial = Trial(
+        labels=rows.label.tolist(),
+        patients=[patient_digest(study, patient) for patient in rows.patient],
+        champion=[answer.score for answer in champion.answer(crops)],
+        challenger=rows[score].tolist(),
+    )
+    challenger = Manifest.read(bundles.folder(group))
+    ours, theirs = (Contender.from_manifest(dataclasses.asdict(side)) for side in (challenger, champion.manifest))
+    return compare(ours, theirs, trial, bundles.drawn.settings.gate)
+
+
+def _load(folder: Path) -> Load:
+    """Opens the bundle in the serving runtime, which runs its golden case."""
+    try:
+        Ensemble.open(folder)
+    except BundleError as error:
+        return Load(ok=False, text=error.safe_message)
+    return Load(ok=True, text="the serving runtime opened the bundle and gave its golden answers")
+
+
+def _summarise(result: Promotion, judged: Evaluation, path: str, *, synthetic: bool) -> None:
+    facts: dict[str, Any] = {
+        "verdict": result.verdict,
+        "group": result.group,
+        "version": result.version,
+        "champion before": result.previous_champion or "none",
+        "mean AUC of all groups": judged.metrics["mean_auc"],
+        **{f"reason {number}": reason for number, reason in enumerate(result.reasons, start=1)},
+    }
+    table = [{"ensemble": group, "registry version": version} for group, version in result.versions.items()]
+    write_summary(path, "Promotion", facts, table, synthetic=synthetic)

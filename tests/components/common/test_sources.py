@@ -1,0 +1,280 @@
+import io
+import os
+import types
+import zipfile
+
+import minio
+import pytest
+import urllib3
+
+from components.common.errors import InputError, StorageError
+from components.common.sources import (
+    FolderSource,
+    MemorySource,
+    S3Source,
+    ZipSource,
+    fingerprint,
+    locate,
+    open_cohort,
+    open_source,
+    s3_client,
+    upload_folder,
+)
+
+FILES = {"a/1.dcm": b"one", "a/sub/2.dcm": b"twotwo", "ab/3.dcm": b"3", "cohort.csv": b"tumour_id,dicom\nt,a\nu,ab\n"}
+
+
+class FakeS3:
+    """As much of the minio client as is used, on a mapping."""
+
+    def __init__(self, objects):
+        self.objects, self.calls = objects, []
+
+    def list_objects(self, _bucket, prefix, recursive):
+        assert recursive
+        for name, data in sorted(self.objects.items()):
+            if name.startswith(prefix):
+                yield types.SimpleNamespace(object_name=name, size=len(data), etag=f"e{len(data)}", is_dir=False)
+
+    def get_object(self, bucket, name, length=0):
+        self.calls.append((bucket, name, length))
+        if name not in self.objects:
+            raise minio.error.S3Error(None, "NoSuchKey", "", name, "", "")
+        data = self.objects[name]
+        return types.SimpleNamespace(
+            read=lambda: data[:length] if length else data, close=lambda: None, release_conn=lambda: None
+        )
+
+
+def zip_bytes(files, **options):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items() if isinstance(files, dict) else files:
+            archive.writestr(name, data, **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture(params=["folder", "zip", "memory", "s3"])
+def source(request, tmp_path):
+    if request.param == "folder":
+        for name, data in FILES.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_bytes(data)
+        return FolderSource(tmp_path)
+    if request.param == "zip":
+        return ZipSource(zip_bytes(FILES))
+    if request.param == "memory":
+        return MemorySource(FILES)
+    return S3Source(
+        "bucket", "study/one", FakeS3({f"study/one/{n}": d for n, d in FILES.items()} | {"study/onetwo/x": b""})
+    )
+
+
+def test_every_source_lists_and_reads_the_same(source):
+    assert [(e.name, e.size) for e in source.list("")] == sorted((n, len(d)) for n, d in FILES.items())
+    assert [e.name for e in source.list("a")] == ["a/1.dcm", "a/sub/2.dcm"]
+    assert [e.name for e in source.list("./a/")] == ["a/1.dcm", "a/sub/2.dcm"]
+    assert source.list("nothing") == []
+    assert source.read("a/sub/2.dcm") == b"twotwo"
+    assert source.read_head("a/sub/2.dcm", 3) == b"two"
+    assert source.read_head("a/sub/2.dcm", 300) == b"twotwo"
+
+
+def test_every_source_says_what_is_not_there_without_its_name(source):
+    for call in (lambda: source.read("Lindqvist.dcm"), lambda: source.read_head("Lindqvist.dcm", 3)):
+        with pytest.raises(InputError) as caught:
+            call()
+        assert caught.value.code == "OBJECT_MISSING"
+        assert "Lindqvist" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/passwd", "a\\b", "C:x"])
+def test_no_source_is_left_by_a_name(source, name):
+    for call in (source.read, source.list):
+        with pytest.raises(InputError) as caught:
+            call(name)
+        assert caught.value.code == "PATH_OUTSIDE"
+
+
+# --- zip ---
+
+
+def zip_refusal(data, **limits):
+    with pytest.raises(InputError) as caught:
+        ZipSource(data, **limits).list("")
+    return caught.value.code
+
+
+def test_zips_that_are_refused():
+    assert zip_refusal(zip_bytes({"../x": b""})) == "PATH_OUTSIDE"
+    assert zip_refusal(zip_bytes({"/x": b""})) == "PATH_OUTSIDE"
+    assert zip_refusal(zip_bytes({"a": b"1", "b": b"2"}), max_entries=1) == "ZIP_TOO_LARGE"
+    assert zip_refusal(zip_bytes({"a": os.urandom(2000)}), max_bytes=1000) == "ZIP_TOO_LARGE"
+    assert zip_refusal(zip_bytes({"a": b"\0" * 20_000_000})) == "ZIP_TOO_LARGE"
+    assert zip_refusal(b"no zip") == "ZIP_DAMAGED"
+    assert zip_refusal(zip_bytes({"./a": b"1", "a": b"2"})) == "ZIP_DUPLICATE"
+
+
+def test_encrypted_zip_is_refused():
+    data = bytearray(zip_bytes({"a": b"1"}))
+    for magic, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(magic) + offset] |= 1
+    assert zip_refusal(bytes(data)) == "ZIP_ENCRYPTED"
+
+
+def test_damage_inside_a_zip_is_said():
+    data = bytearray(zip_bytes({"a": os.urandom(500)}))
+    data[60:80] = bytes(20)
+    with pytest.raises(InputError) as caught:
+        ZipSource(bytes(data)).read("a")
+    assert caught.value.code == "ZIP_DAMAGED"
+
+
+# --- s3 ---
+
+
+def test_heads_are_ranged_requests():
+    client = FakeS3({"p/a.dcm": b"x" * 100})
+    assert S3Source("b", "p", client).read_head("a.dcm", 10) == b"x" * 10
+    assert client.calls == [("b", "p/a.dcm", 10)]
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [
+        (minio.error.S3Error(None, "AccessDenied", "secret name", "x", "", ""), "S3_REFUSED"),
+        (urllib3.exceptions.MaxRetryError(None, "http://host/secret"), "S3_UNREACHABLE"),
+        (minio.error.ServerError("secret", 500), "S3_UNREACHABLE"),
+        (ConnectionResetError(104, "reset"), "STORAGE_UNREADABLE"),
+    ],
+)
+def test_what_a_server_says_is_put_into_words(raised, code):
+    class Broken:
+        def get_object(self, *_, **__):
+            raise raised
+
+    with pytest.raises(StorageError) as caught:
+        S3Source("b", "", Broken()).read("secret")
+    assert caught.value.code == code
+    assert "secret" not in str(caught.value)
+
+
+@pytest.fixture
+def s3_environment(monkeypatch):
+    for name in ("S3_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+@pytest.mark.usefixtures("s3_environment")
+def test_missing_s3_settings_are_named_at_once():
+    with pytest.raises(InputError) as caught:
+        open_source("s3://bucket/prefix")
+    assert caught.value.code == "S3_SETTINGS"
+    for name in ("S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        assert name in caught.value.safe_message
+
+
+@pytest.mark.parametrize(
+    ("name", "endpoint", "base"),
+    [
+        ("S3_ENDPOINT", "http://127.0.0.1:9000", "http://127.0.0.1:9000"),
+        ("AWS_ENDPOINT_URL", "https://s3.example.org", "https://s3.example.org"),
+        ("S3_ENDPOINT", "s3.example.org", "https://s3.example.org"),
+    ],
+)
+def test_endpoints(s3_environment, name, endpoint, base):
+    s3_environment.setenv(name, endpoint)
+    s3_environment.setenv("AWS_ACCESS_KEY_ID", "key")
+    s3_environment.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    assert s3_client()._base_url._url.geturl().rstrip("/") == base
+    assert isinstance(open_source("s3://bucket/some/prefix/"), S3Source)
+
+
+def test_upload_keeps_names(tmp_path, monkeypatch):
+    put = []
+    client = types.SimpleNamespace(
+        bucket_exists=lambda _: False,
+        make_bucket=lambda b: put.append(b),
+        fput_object=lambda b, n, _: put.append((b, n)),
+    )
+    monkeypatch.setattr("components.common.sources.s3_client", lambda: client)
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "1.dcm").write_bytes(b"")
+    (tmp_path / "cohort.csv").write_bytes(b"")
+    upload_folder(tmp_path, "s3://b/pre/fix/")
+    assert put == ["b", ("b", "pre/fix/cohort.csv"), ("b", "pre/fix/p/1.dcm")]
+
+
+# --- opening ---
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, data in FILES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    return tmp_path
+
+
+def test_sources_are_opened_by_what_they_are(folder):
+    assert isinstance(open_source(str(folder)), FolderSource)
+    assert isinstance(open_source(f"file://{folder}"), FolderSource)
+    (folder / "x.zip").write_bytes(zip_bytes(FILES))
+    assert isinstance(open_source(str(folder / "x.zip")), ZipSource)
+    for uri, code in (
+        (str(folder / "no"), "SOURCE_MISSING"),
+        (str(folder / "cohort.csv"), "SOURCE_UNKNOWN"),
+        ("gs://b", "SOURCE_UNKNOWN"),
+    ):
+        with pytest.raises(InputError) as caught:
+            open_source(uri)
+        assert caught.value.code == code
+
+
+def test_cohort_by_file_and_by_folder(folder, monkeypatch):
+    (folder / "mine.csv").write_bytes(b"x")
+    assert open_cohort(str(folder))[1] == "cohort.csv"
+    source, name = open_cohort(str(folder / "mine.csv"))
+    assert (name, source.read(name)) == ("mine.csv", b"x")
+    (folder / "x.zip").write_bytes(zip_bytes(FILES))
+    assert open_cohort(str(folder / "x.zip"))[1] == "cohort.csv"
+    monkeypatch.chdir(folder)
+    assert open_cohort("mine.csv")[1] == "mine.csv"
+
+
+@pytest.mark.parametrize("uri", ["nothing", "nothing.csv", "a", "a/nothing.csv"])
+def test_missing_cohort_is_said(folder, uri, monkeypatch):
+    monkeypatch.chdir(folder)
+    with pytest.raises(InputError) as caught:
+        open_cohort(uri)
+    assert (caught.value.code, caught.value.exit_code) == ("COHORT_MISSING", 2)
+
+
+def test_rows_may_point_elsewhere(folder):
+    here = MemorySource({})
+    assert locate(here, "a/b/") == (here, "a/b")
+    where, prefix = locate(here, str(folder / "a"))
+    assert (prefix, [e.name for e in where.list("")]) == ("", ["1.dcm", "sub/2.dcm"])
+
+
+def test_fingerprint_reads_tables_with_semicolons(folder):
+    (folder / "cohort.csv").write_bytes(b"\xef\xbb\xbfDICOM ;x\na;1\n")
+    first = fingerprint(str(folder))
+    (folder / "a" / "1.dcm").write_bytes(b"changed")
+    assert fingerprint(str(folder)) != first
+
+
+def test_fingerprint_sees_table_and_objects_only(folder):
+    first = fingerprint(str(folder))
+    assert fingerprint(str(folder / "cohort.csv")) == first
+    (folder / "elsewhere.txt").write_text("x")
+    assert fingerprint(str(folder)) == first
+    (folder / "a" / "1.dcm").write_bytes(b"changed")
+    second = fingerprint(str(folder))
+    assert second != first
+    os.utime(folder / "ab" / "3.dcm", (1, 1))
+    third = fingerprint(str(folder))
+    assert third != second
+    (folder / "cohort.csv").write_bytes(FILES["cohort.csv"] + b"v,absent\n")
+    assert fingerprint(str(folder)) != third

@@ -1,0 +1,232 @@
+import base64
+import html.parser
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from matplotlib import image
+
+from components.common.settings import EvaluateSettings, StudySettings, resolve
+from components.evaluate import report
+from components.evaluate.checklist import DECLARED, FILLED, ITEMS, MISSING
+from components.evaluate.evaluation import evaluate
+from components.evaluate.figures import crop_image
+from components.evaluate.model_card import write_model_card
+from components.evaluate.report import flat_facts, terminal_tables, write_report
+from components.evaluate.tables import SYNTHETIC, TERMINAL_COLUMNS
+
+SETTINGS = EvaluateSettings(bootstrap=100)
+FACTS = {"dataset digest": "d" * 64, "settings": StudySettings(), "restarts": 5, "flagged members": [], "seed": 17}
+
+
+@pytest.fixture(scope="module")
+def reported(study, tmp_path_factory):
+    result = evaluate(*study, SETTINGS, seed=1)
+    folder = tmp_path_factory.mktemp("report")
+    return study, result, write_report(folder, *study, result, FACTS).read_text()
+
+
+@pytest.fixture(scope="module")
+def leaking(make, tmp_path_factory):
+    """A real (not synthetic) study split over tumours."""
+    make_dataset, make_splits, make_members = make
+    dataset, latent = make_dataset(60, 35, synthetic=False)
+    splits = make_splits(dataset, 2, 12, unit="tumour")
+    members = make_members(dataset, splits, latent)
+    result = evaluate(dataset, splits, members, SETTINGS, seed=1)
+    folder = tmp_path_factory.mktemp("leaking")
+    card = write_model_card(folder, dataset, splits, members, result, FACTS).read_text()
+    return dataset, splits, result, write_report(folder, dataset, splits, members, result, FACTS).read_text(), card
+
+
+class Page(html.parser.HTMLParser):
+    """Checks that tags nest, and collects addresses and text."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.addresses, self.tags = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.addresses += [value for name, value in attrs if name in ("src", "href", "xlink:href")]
+        if tag not in ("meta", "br", "img"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, _tag, attrs):
+        self.addresses += [value for name, value in attrs if name in ("src", "href", "xlink:href")]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def parsed(text):
+    page = Page()
+    page.feed(text)
+    assert page.open == []
+    return page
+
+
+def test_report_is_one_small_well_formed_page_of_its_own(reported):
+    *_, text = reported
+    page = parsed(text)
+    assert len(text.encode()) < 1_000_000
+    assert all(address.startswith(("data:image/", "#")) for address in page.addresses)
+    assert not {"script", "link", "iframe"} & set(page.tags)
+    assert "@import" not in text
+    assert not re.search(r"url\((?!#|&quot;#)", text)
+    assert "nan" not in re.sub(r"[A-Za-z0-9+/=]{200,}", "", text).lower().replace("finance", "").split()
+
+
+def test_report_prints_table_iii_digit_for_digit(reported):
+    _, result, text = reported
+    for row in result.table_iii.to_dict("records"):
+        assert f">{row['auc']:.3f}<" in text
+    assert f"{result.metrics['mean_auc']:.3f}" in text
+    for group in "ABCDE":
+        assert f"Group {group}" in text
+
+
+def test_synthetic_is_said_where_due_and_only_there(reported, leaking):
+    (dataset, *_), result, text = reported
+    assert text.count(SYNTHETIC) >= 2
+    assert "SYNTHETIC" in re.search(r"<title>(.*?)</title>", text).group(1)
+    assert terminal_tables(result, dataset).count(SYNTHETIC) == 2
+    real_dataset, _, real_result, real_text, real_card = leaking
+    for told in (real_text, real_card, terminal_tables(real_result, real_dataset)):
+        assert "SYNTHETIC" not in told
+
+
+def test_shared_patients_are_said_in_words_for_a_split_over_tumours(reported, leaking):
+    _, splits, _, text, card = leaking
+    assert "patients are shared" in text
+    assert f"up to {splits.shared_patients} patients" in text
+    assert "stand on two sides" in card
+    *_, patientwise = reported
+    assert "No patient is shared" in patientwise
+    assert "patients are shared" not in patientwise
+
+
+def test_every_failure_is_listed_with_its_crop_and_score(reported):
+    _, result, text = reported
+    judged = result.scores[result.scores["role"] == "evaluation"]
+    wrong = judged[(judged["mean"] > 0.5) != (judged["label"] == 1)]
+    listed = text[text.index('id="failures"') :]
+    for row in wrong.to_dict("records"):
+        assert f"<b>{row['tumour']}</b>" in listed
+        assert f"{row['group']} {row['mean']:.2f} ± {row['spread']:.2f}" in listed
+    crops = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', listed)
+    assert len(crops) == min(40, wrong["tumour"].nunique())
+    assert base64.b64decode(crops[0])[:2] == b"\xff\xd8"
+
+
+def test_same_inputs_give_the_same_bytes(reported, tmp_path):
+    study, result, text = reported
+    assert write_report(tmp_path, *study, result, FACTS).read_text() == text
+
+
+def test_facts_are_printed_and_escaped(reported, tmp_path):
+    study, result, _ = reported
+    text = write_report(tmp_path, *study, result, {"note": "<script>alert(1)</script>"}).read_text()
+    assert "<script>" not in text
+    assert flat_facts({"a": {"b": 1}, "settings": StudySettings(seed=9), "none": []})[0] == ("a / b", "1")
+    assert ("settings / seed", "9") in flat_facts({"settings": StudySettings(seed=9)})
+    assert ("none", "none") in flat_facts({"none": []})
+
+
+def test_terminal_tables_keep_to_a_hundred_columns(reported, leaking):
+    (dataset, *_), result, _ = reported
+    other_dataset, _, other_result, *_ = leaking
+    for text in (terminal_tables(result, dataset), terminal_tables(other_result, other_dataset)):
+        assert max(map(len, text.splitlines())) <= TERMINAL_COLUMNS
+        assert "[" not in text  # the console reads brackets as mark-up
+        for title in ("Table I.", "Table II.", "Table III."):
+            assert title in text
+
+
+def test_report_stays_small_for_a_large_cohort(make, tmp_path):
+    make_dataset, make_splits, make_members = make
+    dataset, latent = make_dataset(800, 700, signal=-2.0)
+    splits = make_splits(dataset, 5, 2)
+    members = make_members(dataset, splits, latent)
+    result = evaluate(dataset, splits, members, SETTINGS, seed=1)
+    path = write_report(tmp_path, dataset, splits, members, result, {})
+    assert path.stat().st_size < 1_000_000
+    assert "worst are shown" in path.read_text()
+
+
+def test_report_stands_where_a_group_has_no_out_of_bag_auc(make, tmp_path):
+    make_dataset, make_splits, make_members = make
+    dataset, latent = make_dataset(8, 8)
+    splits = make_splits(dataset, 2, 1)
+    members = make_members(dataset, splits, latent)
+    result = evaluate(dataset, splits, members, SETTINGS, seed=1)
+    for figures in result.metrics["groups"].values():
+        figures["out_of_bag"] |= {"auc": None}
+        figures["evaluation"] |= {"platt": None, "out_of_bag_cut_off": None}
+    result.metrics["mean_auc_lower_bound"] = None
+    parsed(write_report(tmp_path, dataset, splits, members, result, {}).read_text())
+    write_model_card(tmp_path, dataset, splits, members, result, {})
+    terminal_tables(result, dataset)
+
+
+def test_drawing_follows_the_settings(make, tmp_path):
+    make_dataset, make_splits, make_members = make
+    dataset, latent = make_dataset(30, 30)
+    splits = make_splits(dataset, 1, 1)
+    settings = resolve("default", {"train": {"filters_1": 7, "dense_2": 19, "window_level_hu": 35}})
+    object.__setattr__(splits, "settings", settings)
+    members = make_members(dataset, splits, latent)
+    result = evaluate(dataset, splits, members, SETTINGS, seed=1)
+    text = write_report(tmp_path, dataset, splits, members, result, {}).read_text()
+    # 151 - 5 + 1 = 147, pooled by 4 to 36, convolved to 32, pooled to 8 (STUDY 4 with the default kernels).
+    for shape in ("147 × 147 × 7", "36 × 36 × 7", "32 × 32 × 32", "8 × 8 × 32", ">2048<", ">19<"):
+        assert shape in text
+    assert "level 35 HU" in text
+
+
+def test_card_prints_the_mean_beside_the_first_and_what_is_missing(study, tmp_path):
+    result = evaluate(*study, SETTINGS, seed=1)
+    card = write_model_card(tmp_path, *study, result, FACTS).read_text()
+    best = result.metrics["best_out_of_bag_group"]
+    assert f"{result.metrics['mean_auc']:.3f}" in card
+    assert f"| {best} (first) |" in card
+    for heading in ("Intended use", "Limits", "Data", "Performance", "missing"):
+        assert heading in card
+    items = json.loads((tmp_path / "checklist.json").read_text())["items"]
+    assert len(items) == len(ITEMS)
+    assert {item["status"] for item in items} == {FILLED, DECLARED, MISSING}
+    for item in items:
+        if item["status"] == MISSING:
+            assert f"{item['standard']} {item['item']}: {item['topic']}" in card
+
+
+def test_phantom_fills_no_item_about_patients(study, leaking, tmp_path):
+    result = evaluate(*study, SETTINGS, seed=1)
+    write_model_card(tmp_path, *study, result, FACTS)
+    by_item = {
+        (i["standard"], i["item"]): i["status"] for i in json.loads((tmp_path / "checklist.json").read_text())["items"]
+    }
+    assert by_item["TRIPOD+AI", "23a"] == MISSING
+    assert by_item["TRIPOD+AI", "20a"] == FILLED
+    *_, card = leaking
+    assert "TRIPOD+AI 23a" not in card
+
+
+def test_crop_is_windowed():
+    flat = np.full((151, 151), 40, np.float32)
+    flat[:, 75:] = 500
+    uri = crop_image(flat, 40, 160)
+    shown = image.imread(io.BytesIO(base64.b64decode(uri.split(",")[1])), format="jpeg")
+    assert abs(int(shown[70, 20, 0]) - 127) < 6
+    assert shown[70, 130, 0] > 245
+
+
+def test_curves_give_way_where_the_page_would_grow_too_large(study, monkeypatch, tmp_path):
+    result = evaluate(*study, SETTINGS, seed=1)
+    monkeypatch.setattr(report, "MOST_BYTES", 200_000)
+    text = write_report(tmp_path, *study, result, {}).read_text()
+    assert "data:image/jpeg" not in text
+    assert "MLflow shows them" in text
+    parsed(text)

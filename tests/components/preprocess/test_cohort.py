@@ -1,0 +1,248 @@
+import csv
+import dataclasses
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from components.common.artifacts import TUMOUR_COLUMNS, Dataset
+from components.common.errors import InputError, StorageError, TumourError
+from components.common.settings import PreprocessSettings
+from components.common.sources import FolderSource
+from components.preprocess.cohort import is_synthetic, preprocess_cohort, read_table
+from components.preprocess.exclusions import REASONS, TABLE_RULES, flow_lines
+
+SETTINGS = PreprocessSettings()
+BASE = {
+    "response": "PR", "follow_up_days": "60", "primary_brain_cancer": "no", "whole_brain_radiotherapy": "no",
+    "n_brain_metastases": "1", "skull_infiltration": "no", "primary_site": "lung", "location": "cerebrum", "age": "61",
+    "sex": "female", "kps": "90", "primary_controlled": "yes", "extracranial_metastases": "no", "systemic_therapy": "",
+    "total_dose_gy": "24", "fractions": "3", "device": "linac",
+}  # fmt: skip
+
+
+def circle(radius):
+    angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
+    return radius * np.column_stack([np.cos(angle), np.sin(angle)])
+
+
+@pytest.fixture
+def cohort(tmp_path, make_study):
+    """``cohort(rows)`` writes one good patient folder per ``dicom`` that is not there yet, and the table."""
+
+    def write(*rows):
+        rows = [
+            {"tumour_id": f"tum-{i}", "patient_id": f"pat-{row['dicom']}", "roi": "", **BASE, **row}
+            for i, row in enumerate(rows)
+        ]
+        for row in rows:
+            if not (tmp_path / row["dicom"]).exists() and row.pop("written", True):
+                make_study().write(tmp_path / row["dicom"])
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        with (tmp_path / "cohort.csv").open("w") as file:
+            writer = csv.DictWriter(file, columns, restval="")
+            writer.writeheader()
+            writer.writerows({k: v for k, v in row.items() if k != "written"} for row in rows)
+        return str(tmp_path)
+
+    return write
+
+
+def run(uri, settings=SETTINGS, **options):
+    return preprocess_cohort(uri, settings, b"key", **options)
+
+
+def counts(dataset):
+    return {line.code: line.tumours for line in dataset.flow.exclusions if line.tumours}
+
+
+def test_a_cohort_becomes_a_dataset(cohort, tmp_path, make_study):
+    make_study({"GTV_1": {3.0: [circle(7)]}, "GTV_2": {4.5: [circle(8)]}, "GTV_3": {4.5: [circle(8)]}}).write(
+        tmp_path / "b"
+    )
+    uri = cohort({"dicom": "a"}, {"dicom": "b", "roi": "GTV_1", "response": "PD"}, {"dicom": "b", "roi": "GTV_2"})
+    told = []
+    dataset = run(uri, progress=lambda *args: told.append(args))
+    assert dataset.crops.shape == (3, 151, 151)
+    assert dataset.crops.dtype == np.float32
+    assert tuple(dataset.tumours.columns) == TUMOUR_COLUMNS
+    assert list(dataset.tumours.tumour) == sorted(dataset.tumours.tumour)
+    assert sorted(dataset.tumours.label) == [0, 0, 1]
+    assert (dataset.flow.listed, dataset.flow.used, dataset.flow.used_patients, dataset.flow.unlisted_gtvs) == (
+        3,
+        3,
+        2,
+        1,
+    )
+    assert dataset.image_definition["slice_rule"] == "centre"
+    assert not dataset.synthetic
+    assert [(done, total) for done, total, _ in told] == [(1, 2), (2, 2)]
+    dataset.write(tmp_path / "out")
+    again = Dataset.read(tmp_path / "out")
+    assert (again.crops == dataset.crops).all()
+    assert (again.tumours.bed10_gy == 43.2).all()
+
+
+def test_the_same_key_gives_the_same_dataset_with_any_workers(cohort, tmp_path):
+    uri = cohort(*({"dicom": name} for name in "abcd"))
+    digests = {run(uri, workers=n).write(tmp_path / f"out{n}") for n in (1, 3)}
+    assert len(digests) == 1
+    other = preprocess_cohort(uri, SETTINGS, b"another key")
+    assert not set(other.tumours.tumour) & set(Dataset.read(tmp_path / "out1").tumours.tumour)
+
+
+def test_every_rule_of_the_study_counts_a_tumour_once_by_the_first(cohort, tmp_path, make_study):
+    make_study({"GTV": {4.5: [circle(19)]}}).write(tmp_path / "large")
+    make_study({"GTV": {4.5: [circle(4)]}}).write(tmp_path / "small")
+    uri = cohort(
+        {"dicom": "a"},
+        {"dicom": "b", "follow_up_days": "", "response": "", "skull_infiltration": "yes", "written": False},
+        {"dicom": "c", "follow_up_days": "93", "written": False},
+        {"dicom": "d", "primary_brain_cancer": "yes", "written": False},
+        {"dicom": "e", "whole_brain_radiotherapy": "yes", "written": False},
+        {"dicom": "f", "n_brain_metastases": "6", "written": False},
+        {"dicom": "g", "skull_infiltration": "yes", "written": False},
+        {"dicom": "h", "longest_diameter_mm": "35.1", "written": False},
+        {"dicom": "i", "longest_diameter_mm": "9.9", "written": False},
+        {"dicom": "large"},
+        {"dicom": "small"},
+    )
+    dataset = run(uri)
+    assert [line.code for line in dataset.flow.exclusions] == list(TABLE_RULES)
+    assert list(counts(dataset).values()) == [2, 1, 1, 1, 1, 2, 2]
+    assert dataset.flow.used == 1
+
+
+def test_the_tables_diameter_overrules_the_measured_one(cohort, tmp_path, make_study):
+    make_study({"GTV": {4.5: [circle(19)]}}).write(tmp_path / "large")
+    dataset = run(cohort({"dicom": "a"}, {"dicom": "large", "longest_diameter_mm": "34"}))
+    assert sorted(dataset.tumours.diameter_mm)[1] == 34
+
+
+def test_a_gtv_wider_than_the_crop_is_excluded(cohort, tmp_path, make_study):
+    make_study({"GTV": {4.5: [circle(21)]}}, shape=(96, 96)).write(tmp_path / "wide")
+    dataset = run(cohort({"dicom": "a"}, {"dicom": "wide", "longest_diameter_mm": "34"}))
+    assert counts(dataset) == {"WIDER_THAN_CROP": 1}
+
+
+def test_the_size_rule_comes_before_what_is_technical(cohort, tmp_path, make_study):
+    study = make_study({"GTV": {3.0: [circle(19)], 6.0: [circle(19)]}}, zs=[0, 1.5, 3.0, 6.0, 7.5, 9.0])
+    study.write(tmp_path / "large")
+    assert counts(run(cohort({"dicom": "a"}, {"dicom": "large"}))) == {"TOO_LARGE": 1}
+
+
+def test_one_bad_tumour_excludes_itself_only(cohort, tmp_path, make_study):
+    two = make_study({"GTV_1": {3.0: [circle(7)]}, "GTV_2": {4.5: [circle(8)]}})
+    two.write(tmp_path / "two")
+    study = make_study()
+    study.rtstructs = []
+    study.write(tmp_path / "no_rs")
+    (tmp_path / "empty").mkdir()
+    uri = cohort(
+        {"dicom": "a"}, {"dicom": "two"}, {"dicom": "no_rs"}, {"dicom": "absent", "written": False},
+        {"dicom": "empty"}, {"dicom": "/nowhere/at/all", "written": False}, {"dicom": "../out", "written": False},
+    )  # fmt: skip
+    dataset = run(uri)
+    assert counts(dataset) == {
+        "ROI_AMBIGUOUS": 1, "NO_RTSTRUCT": 1, "DICOM_MISSING": 2, "SOURCE_MISSING": 1, "PATH_OUTSIDE": 1,
+    }  # fmt: skip
+    assert dataset.flow.listed == 7
+    assert all(line.reason for line in dataset.flow.exclusions)
+
+
+def test_strict_stops_at_what_cannot_be_read_and_names_the_row(cohort):
+    uri = cohort({"dicom": "a"}, {"dicom": "b", "roi": "GTV_Lindqvist"})
+    with pytest.raises(TumourError) as caught:
+        run(uri, dataclasses.replace(SETTINGS, strict=True))
+    assert caught.value.code == "ROI_MISSING"
+    assert "row 3" in str(caught.value)
+    assert "Lindqvist" not in str(caught.value)
+
+
+def test_strict_lets_the_studys_own_rules_exclude(cohort, tmp_path, make_study):
+    make_study({"GTV": {4.5: [circle(19)]}}).write(tmp_path / "large")
+    dataset = run(cohort({"dicom": "a"}, {"dicom": "large"}), dataclasses.replace(SETTINGS, strict=True))
+    assert counts(dataset) == {"TOO_LARGE": 1}
+
+
+def test_the_same_failure_everywhere_is_an_error_of_the_cohort(cohort):
+    uri = cohort({"dicom": "a", "written": False}, {"dicom": "b", "written": False})
+    with pytest.raises(InputError) as caught:
+        run(uri)
+    assert (caught.value.code, caught.value.exit_code) == ("DICOM_MISSING", 2)
+    assert caught.value.hint
+
+
+def test_nothing_left_is_said(cohort):
+    uri = cohort({"dicom": "a", "n_brain_metastases": "9"}, {"dicom": "b", "skull_infiltration": "yes"})
+    with pytest.raises(InputError) as caught:
+        run(uri)
+    assert caught.value.code == "NOTHING_LEFT"
+    assert "TOO_MANY_METASTASES" in caught.value.safe_message
+
+
+def test_a_response_may_be_empty_only_where_a_rule_excludes(cohort):
+    uri = cohort({"dicom": "a"}, {"dicom": "b", "response": ""})
+    with pytest.raises(InputError) as caught:
+        run(uri)
+    assert "row 3, response: empty" in caught.value.safe_message
+
+
+def test_table_exclusions_read_no_dicom(cohort, monkeypatch):
+    uri = cohort({"dicom": "a"}, {"dicom": "b", "skull_infiltration": "yes"})
+    seen = []
+    original = FolderSource.read_head
+    monkeypatch.setattr(
+        FolderSource, "read_head", lambda self, name, size: seen.append(name) or original(self, name, size)
+    )
+    run(uri)
+    assert any(name.startswith("a/") for name in seen)
+    assert not any(name.startswith("b/") for name in seen)
+
+
+def test_only_one_slice_of_pixels_is_read_per_tumour(cohort, monkeypatch):
+    uri = cohort({"dicom": "a"})
+    seen = []
+    original = FolderSource.read
+    monkeypatch.setattr(FolderSource, "read", lambda self, name: seen.append(name) or original(self, name))
+    run(uri)
+    assert sum(name.startswith("a/CT/") for name in seen) == 1
+
+
+def test_storage_that_fails_stops_the_run_in_words(cohort, monkeypatch):
+    uri = cohort(*({"dicom": name} for name in "abc"))
+
+    def fail(self, name, size):
+        if name.startswith("b"):
+            raise StorageError("S3_UNREACHABLE", "the S3 server does not answer")
+        return original(self, name, size)
+
+    original = FolderSource.read_head
+    monkeypatch.setattr(FolderSource, "read_head", fail)
+    with pytest.raises(StorageError):
+        run(uri)
+
+
+def test_synthetic_is_told_apart(cohort):
+    uri = cohort({"dicom": "a", "synthetic": "yes"}, {"dicom": "b", "synthetic": "no"})
+    assert not is_synthetic(read_table(FolderSource(uri), "cohort.csv"))
+    assert run(uri).synthetic
+    assert is_synthetic(read_table(FolderSource(cohort({"dicom": "a", "synthetic": "yes"})), "cohort.csv"))
+
+
+def test_memory_does_not_hold_the_dicom(cohort, tmp_path, make_study):
+    make_study(shape=(512, 512), spacing=(0.125, 0.125)).write(tmp_path / "p0")
+    for i in range(1, 4):
+        (tmp_path / f"p{i}").symlink_to(tmp_path / "p0", target_is_directory=True)
+    uri = cohort(*({"dicom": f"p{i}"} for i in range(4)))
+    tracemalloc.start()
+    run(uri, workers=1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 16e6  # the four series hold 19 MB of pixels; one slice is 0.5 MB, in float and twice in between
+
+
+def test_every_code_of_the_flow_has_a_reason():
+    lines = flow_lines([*REASONS, "NO_CT", "A_CODE_OF_TOMORROW"])
+    assert [line.code for line in lines] == [*REASONS, "A_CODE_OF_TOMORROW"]
+    assert {line.code: line.tumours for line in lines}["NO_CT"] == 2

@@ -1,0 +1,133 @@
+import csv
+import io
+
+import pytest
+
+from components.common.errors import InputError
+from components.common.sources import MemorySource
+from components.preprocess.table import COLUMNS, read_table
+
+GOOD = {
+    "tumour_id": "t1", "patient_id": "p1", "dicom": "p1", "roi": "GTV", "response": "PR", "follow_up_days": "60",
+    "primary_brain_cancer": "no", "whole_brain_radiotherapy": "no", "n_brain_metastases": "1",
+    "skull_infiltration": "no",
+    "primary_site": "lung", "location": "cerebrum", "age": "61", "sex": "female", "kps": "90",
+    "primary_controlled": "yes",
+    "extracranial_metastases": "no", "systemic_therapy": "", "total_dose_gy": "24", "fractions": "3", "device": "linac",
+}  # fmt: skip
+
+
+def table(*rows, columns=None, delimiter=",", encoding="utf-8"):
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns or list(rows[0]), delimiter=delimiter, extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows)
+    return MemorySource({"cohort.csv": buffer.getvalue().encode(encoding)})
+
+
+def read(*rows, **options):
+    return read_table(table(*rows, **options), "cohort.csv")
+
+
+def refusal(*rows, **options):
+    with pytest.raises(InputError) as caught:
+        read(*rows, **options)
+    assert caught.value.exit_code == 2
+    return caught.value
+
+
+def test_a_row_is_typed():
+    (row,) = read(GOOD)
+    assert (row.number, row.response, row.n_brain_metastases, row.age, row.skull_infiltration) == (
+        2,
+        "PR",
+        1,
+        61,
+        False,
+    )
+    assert (row.systemic_therapy, row.longest_diameter_mm, row.rtstruct_uid, row.synthetic) == (None, None, "", False)
+
+
+def test_unknown_columns_are_dropped_and_case_does_not_matter():
+    (row,) = read({**GOOD, "Name": "Brunhilde", "sex": "Male", "response": "pd"})
+    assert (row.sex, row.response) == ("male", "PD")
+
+
+def test_missing_columns_are_named_all_at_once():
+    error = refusal({key: GOOD[key] for key in ("tumour_id", "patient_id")})
+    assert error.code == "COLUMNS_MISSING"
+    for name, column in COLUMNS.items():
+        if column.required and name not in ("tumour_id", "patient_id"):
+            assert f"- {name}" in error.safe_message
+
+
+def test_diameters_may_stand_for_the_response():
+    columns = [key for key in GOOD if key != "response"]
+    rest = {key: GOOD[key] for key in columns}
+    (row,) = read({**rest, "baseline_diameter_mm": "20", "follow_up_diameter_mm": "26"})
+    assert (row.response, row.outcome) == (None, "PD")
+    (row,) = read({**rest, "baseline_diameter_mm": "20", "follow_up_diameter_mm": "17", "nadir_diameter_mm": "11"})
+    assert row.outcome == "PD"
+    (row,) = read({**rest, "baseline_diameter_mm": "20", "follow_up_diameter_mm": "0"})
+    assert row.outcome == "CR"
+    assert "response (or" in refusal(rest).safe_message
+
+
+def test_bad_values_are_named_by_row_and_column_without_the_value():
+    bad = {**GOOD, "tumour_id": "t2", "roi": "GTV2", "response": "Lindqvist", "age": "SECRET", "fractions": "2.5"}
+    error = refusal(GOOD, bad)
+    assert error.code == "COHORT_INVALID"
+    assert "row 3, response: not one of CR, PR, SD, PD" in error.safe_message
+    assert "row 3, age: not a number" in error.safe_message
+    assert "row 3, fractions: not a whole number" in error.safe_message
+    assert "Lindqvist" not in str(error)
+    assert "SECRET" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("tumour_id", ""), ("patient_id", ""), ("dicom", ""), ("n_brain_metastases", ""), ("primary_brain_cancer", ""),
+        ("skull_infiltration", "maybe"), ("follow_up_days", "-3"), ("age", "nan"), ("age", "inf"), ("kps", "101"),
+        ("total_dose_gy", "0"), ("fractions", "0"), ("device", "gamma"), ("location", "spine"), ("primary_site", "x"),
+    ],
+)  # fmt: skip
+def test_values_that_cannot_be_used(column, value):
+    assert f"row 2, {column}: " in refusal({**GOOD, column: value}).safe_message
+
+
+def test_covariates_may_be_empty():
+    empty = dict.fromkeys(list(GOOD)[10:], "")
+    (row,) = read({**GOOD, **empty})
+    assert (row.age, row.device, row.fractions, row.sex) == (None, None, None, None)
+
+
+def test_contradictions_between_rows():
+    again = {**GOOD, "roi": "GTV2"}
+    assert "row 3, tumour_id: the same as in row 2" in refusal(GOOD, again).safe_message
+    other_patient = {**again, "tumour_id": "t2", "patient_id": "p2"}
+    assert "row 3, patient_id: not that of row 2" in refusal(GOOD, other_patient).safe_message
+    same_gtv = {**GOOD, "tumour_id": "t2"}
+    assert "row 3, roi: the same structure as in row 2" in refusal(GOOD, same_gtv).safe_message
+
+
+def test_rows_are_counted_as_in_the_file():
+    data = table(GOOD, {**GOOD, "tumour_id": "t2", "roi": "GTV2", "age": "x"}).read("cohort.csv").decode()
+    lines = data.splitlines()
+    spaced = "\n".join([lines[0], lines[1], "", lines[2], ""])
+    with pytest.raises(InputError) as caught:
+        read_table(MemorySource({"cohort.csv": spaced.encode()}), "cohort.csv")
+    assert "row 4, age" in caught.value.safe_message
+
+
+def test_spreadsheets_write_semicolons_and_a_byte_order_mark():
+    assert len(read(GOOD, delimiter=";", encoding="utf-8-sig")) == 1
+
+
+def test_tables_that_are_none():
+    for data, code in ((b"", "COLUMNS_MISSING"), (b"\xff\xfe\x00\xd8", "COHORT_UNREADABLE")):
+        with pytest.raises(InputError) as caught:
+            read_table(MemorySource({"cohort.csv": data}), "cohort.csv")
+        assert caught.value.code == code
+    assert refusal(columns=list(GOOD)).code == "COHORT_EMPTY"
+    assert refusal(GOOD, columns=[*GOOD, "age"]).code == "COLUMNS_DOUBLED"

@@ -1,0 +1,161 @@
+"""The whole way on a small phantom: DICOM -> members -> registry -> served answer, by the commands a user types."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from components.phantom.phantom import write_cohort, write_unseen_patient
+from pipelines import predictor_process
+
+ROOT = Path(__file__).parents[2]
+SMALL = """
+split: {groups: 2, members: 3, evaluation_responders: 5, evaluation_non_responders: 5}
+train:
+  {filters_1: 4, filters_2: 4, pool_1: 8, dense_1: 8, dense_2: 8, max_steps: 120, restart_step: 60, patience_steps: 60}
+evaluate: {bootstrap: 200}
+"""
+
+
+def srs(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "pipelines.cli", *arguments]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    return subprocess.run(line, capture_output=True, text=True, env=env, cwd=ROOT, timeout=500)
+
+
+def run(cohort: Path, home: Path, study: Path, *extra: str) -> subprocess.CompletedProcess[str]:
+    return srs("run", "--cohort", str(cohort), "--home", str(home), "--study", str(study), "--json", *extra)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "study.yaml").write_text(SMALL)
+    write_cohort(folder / "cohort", seed=3, tumours=40, patients=34, signal=8.0)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first(place) -> dict:
+    """Outcome of the first run."""
+    done = run(place / "cohort", place / "home", place / "study.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def client(place, first) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{place / 'home' / 'mlflow' / 'mlflow.db'}")
+
+
+def test_strong_signal_is_learned_and_promoted(first):
+    assert first["verdict"] == "promoted"
+    assert first["mean_auc"] > 0.75
+    assert (first["members"], first["reused"], first["preprocessed"]) == (6, 0, True)
+
+
+def test_mlflow_holds_one_parent_its_ensembles_and_members_all_finished(client):
+    (experiment,) = [e for e in client.search_experiments() if e.name == "srs-response"]
+    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    assert len(runs) == 1 + 2 + 6
+    assert {r.info.status for r in runs} == {"FINISHED"}
+    members = [r for r in runs if "srs.member" in r.data.tags]
+    assert len(members) == 6
+    for member in members:
+        assert len(client.get_metric_history(member.info.run_id, "validation_accuracy")) >= 2
+
+
+def test_registry_has_a_version_per_ensemble_and_the_champion(client, first):
+    versions = client.search_model_versions("name = 'srs-response'")
+    assert len(versions) == 2
+    champion = client.get_model_version_by_alias("srs-response", "champion")
+    assert champion.version == first["version"]
+
+
+def test_champion_answers_where_this_project_cannot_be_imported(place, first, tmp_path):
+    code = """
+import sys, numpy as np
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("components", "pipelines", "serving"):
+            raise ImportError(name)
+sys.meta_path.insert(0, Block())
+import mlflow
+model = mlflow.pyfunc.load_model("models:/srs-response@champion")
+answer = model.predict(np.full((2, 151, 151), 40, np.float32))
+assert len(answer) == 2 and answer.probability.between(0, 1).all(), answer
+print("answered")
+"""
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    env["MLFLOW_TRACKING_URI"] = f"sqlite:///{place / 'home' / 'mlflow' / 'mlflow.db'}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, cwd=tmp_path)
+    assert "answered" in done.stdout, done.stderr
+
+
+def test_report_is_rebuilt_and_labelled(place, first):
+    done = srs("report", first["run"], "--home", str(place / "home"))
+    assert done.returncode == 0, done.stderr
+    page = Path(done.stdout.strip()).read_text()
+    assert "SYNTHETIC" in page
+    assert len(page) < 1_000_000
+
+
+def test_served_champion_answers_an_unseen_patient_sent_as_dicom(place, first, tmp_path):
+    patient = write_unseen_patient(tmp_path / "unseen", seed=3)
+    port = predictor_process.free_port()
+    url = f"http://127.0.0.1:{port}"
+    options = ["--home", str(place / "home"), "--port", str(port), "--version", first["version"]]
+    line = [sys.executable, "-m", "pipelines.cli", "serve", *options]
+    with predictor_process.running(line, url, "srs-response", tmp_path / "predictor.log"):
+        done = srs("predict", str(patient), "--url", url, "--json")
+        taken = srs("serve", *options)
+        refused = srs("predict", str(place / "cohort" / "cohort.csv"), "--url", url)
+    (answer,) = json.loads(done.stdout)
+    assert 0 <= answer["probability"] <= 1
+    assert answer["model_version"] == first["version"]
+    assert answer["synthetic"] is True
+    assert (taken.returncode, "PORT_IN_USE" in taken.stderr) == (2, True)
+    assert (refused.returncode, "Traceback" in refused.stderr) == (2, False)
+    predictor_process.require_free("127.0.0.1", port)
+    gone = srs("predict", str(patient), "--url", url)
+    assert (gone.returncode, "PREDICTOR_UNREACHABLE" in gone.stderr) == (2, True)
+
+
+def test_second_run_reuses_what_is_unchanged_and_a_changed_cohort_is_noticed(place, first, client):
+    again = json.loads(run(place / "cohort", place / "home", place / "study.yaml").stdout)
+    assert (again["reused"], again["preprocessed"], again["version"]) == (6, False, first["version"])
+    assert again["mean_auc"] == first["mean_auc"]
+    assert len(client.search_model_versions("name = 'srs-response'")) == 2
+    changed = place / "changed"
+    shutil.copytree(place / "cohort", changed)
+    before = run(changed, place / "home", place / "study.yaml")
+    table = changed / "cohort.csv"
+    lines = table.read_text().splitlines(keepends=True)
+    table.write_text("".join(lines[:-1]))
+    after = run(changed, place / "home", place / "study.yaml")
+    assert json.loads(before.stdout)["members"] == 6
+    told = json.loads(after.stdout)
+    assert told["preprocessed"] is True
+
+
+def test_from_scratch_the_same_seed_gives_the_same_table(place, first):
+    done = run(place / "cohort", place / "elsewhere", place / "study.yaml")
+    tables = [
+        Path(outcome["report"]).with_name("table_iii.csv").read_bytes() for outcome in (first, json.loads(done.stdout))
+    ]
+    assert tables[0] == tables[1]
+
+
+def test_refused_gate_is_a_finished_run_with_exit_code_3(place, first):
+    done = run(place / "cohort", place / "home", place / "study.yaml", "--set", "gate.min_mean_auc=1.0",
+               "--model-name", "strict")  # fmt: skip
+    outcome = json.loads(done.stdout)
+    assert (done.returncode, outcome["verdict"]) == (3, "refused")
+    assert any("1.00" in reason for reason in outcome["reasons"])
+    served = srs("serve", "--home", str(place / "home"), "--model-name", "strict")
+    assert (served.returncode, "Traceback" in served.stderr) == (1, False)
