@@ -12,8 +12,9 @@ from rich.rule import Rule
 from components.common.errors import SrsError
 from components.phantom.phantom import write_unseen_patient
 from pipelines import predictor_process
-from pipelines.cli import answers_table, tell
+from pipelines.models import answers_table
 from pipelines.session import Outcome, Session, StudyOptions
+from pipelines.terminal import tell
 
 MODEL = "srs-response"
 

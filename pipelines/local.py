@@ -27,6 +27,12 @@ class Home:
         return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.path / 'mlflow' / 'mlflow.db'}"
 
     @property
+    def mlflow_environment(self) -> dict[str, str]:
+        """What MLflow's clients must find in their environment; set before MLflow is imported."""
+        quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
+        return {"MLFLOW_TRACKING_URI": self.mlflow_uri, **quiet}
+
+    @property
     def members(self) -> Path:
         """The member store of local runs."""
         return self.path / "members"
@@ -163,7 +169,7 @@ def latest(home: Home, pipeline: str = "srs-response") -> Run:
 def _environment(home: Home, workers: int) -> Iterator[None]:
     """What the tasks' processes find in their environment, put back afterwards."""
     before = dict(os.environ)
-    os.environ["MLFLOW_TRACKING_URI"] = home.mlflow_uri
+    os.environ.update(home.mlflow_environment)
     os.environ["SRS_WORKERS"] = str(workers)
     os.environ.setdefault("SRS_PSEUDONYM_KEY_FILE", str(home.path / "pseudonym.key"))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from rich.console import Console
@@ -97,7 +98,7 @@ class Session:
         if "attempt" in parameters:
             from components.split.step import close
 
-            os.environ["MLFLOW_TRACKING_URI"] = self.home.mlflow_uri
+            os.environ.update(self.home.mlflow_environment)
             close(str(parameters["attempt"]), experiment, "STOPPED", "stopped from outside; run it again to go on")
 
     def tell_outcome(self, outcome: Outcome) -> None:
@@ -117,11 +118,16 @@ class Session:
         self.console.print(f"report: {outcome.report}", soft_wrap=True)
         self.console.print(f"MLflow: .venv/bin/mlflow ui --backend-store-uri {self.home.mlflow_uri}", soft_wrap=True)
 
-    def fetch_model(self, model_name: str, version: str) -> tuple[Path, str]:
-        """A registered ensemble as a folder, and its version number."""
+    def registry(self) -> ModuleType:
+        """The registry's functions, pointed at this home's MLflow."""
+        os.environ.update(self.home.mlflow_environment)
         from components.promote import registry
 
-        os.environ["MLFLOW_TRACKING_URI"] = self.home.mlflow_uri
+        return registry
+
+    def fetch_model(self, model_name: str, version: str) -> tuple[Path, str]:
+        """A registered ensemble as a folder, and its version number."""
+        registry = self.registry()
         number = registry.version_of(model_name, version)
         return registry.download(model_name, number, self.home.path / "served" / number), number
 

@@ -93,27 +93,27 @@ class SplitSettings(_Checked):
 class TrainSettings(_Checked):
     """The network and its training protocol (STUDY 4)."""
 
-    filters_1: int = _setting(16, "filters of the first convolution", 1, 512)
-    filters_2: int = _setting(32, "filters of the second convolution", 1, 512)
+    filters_1: int = _setting(8, "filters of the first convolution", 1, 512)
+    filters_2: int = _setting(16, "filters of the second convolution", 1, 512)
     kernel_1: int = _setting(5, "side of the first kernel, px", 1, 31)
     kernel_2: int = _setting(5, "side of the second kernel, px", 1, 31)
     pool_1: int = _setting(4, "side and stride of the first max-pool, px", 1, 16)
     pool_2: int = _setting(4, "side and stride of the second max-pool, px", 1, 16)
-    dense_1: int = _setting(64, "units of the first fully connected layer", 1, 4096)
-    dense_2: int = _setting(32, "units of the second fully connected layer", 1, 4096)
+    dense_1: int = _setting(32, "units of the first fully connected layer", 1, 4096)
+    dense_2: int = _setting(16, "units of the second fully connected layer", 1, 4096)
     dropout: float = _setting(0.25, "drop-out rate on the output of the convolutions", 0.0, 0.9)
     window_level_hu: float = _setting(40.0, "centre of the CT window", -1000, 3000)
-    window_width_hu: float = _setting(160.0, "width of the CT window", 1, 6000)
-    learning_rate: float = _setting(0.02, "step of SGD", 1e-8, 10)
+    window_width_hu: float = _setting(80.0, "width of the CT window", 1, 6000)
+    learning_rate: float = _setting(0.01, "step of SGD", 1e-8, 10)
     momentum: float = _setting(0.9, "momentum of SGD", 0.0, 0.999)
-    batch_size: int = _setting(16, "tumours in a step", 1, 4096)
+    batch_size: int = _setting(8, "tumours in a step", 1, 4096)
     max_steps: int = _setting(600, "most steps of one attempt", 1, 10**7)
     validate_every: int = _setting(10, "steps between two looks at the validation set", 1, 10**6)
     restart_step: int = _setting(150, "step by which restart_accuracy must have been reached", 1, 10**7)
     restart_accuracy: float = _setting(0.60, "validation accuracy below which weights are drawn anew", 0.0, 1.0)
     max_restarts: int = _setting(4, "new initialisations before the best seen is accepted and flagged", 0, 100)
     good_accuracy: float = _setting(0.95, "validation accuracy that ends the training", 0.0, 1.0)
-    patience_steps: int = _setting(150, "steps without improvement that end the training", 1, 10**7)
+    patience_steps: int = _setting(100, "steps without improvement that end the training", 1, 10**7)
 
     def _conflicts(self) -> list[str]:
         side = IMAGE_SIZE_PX
@@ -185,11 +185,13 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "default": {},
     "paper": {
         "split": {"split_unit": "tumour"},
+        # Plain SGD: no momentum is stated, so the step is as long as the default's comes to with momentum 0.9.
+        "train": {"momentum": 0.0, "learning_rate": 0.1},
         "evaluate": {"ensemble_score": "vote"},
     },
     "fast": {
         "split": {"groups": 2, "members": 3},
-        "train": {"max_steps": 300, "patience_steps": 100, "max_restarts": 2},
+        "train": {"max_steps": 200, "restart_step": 100, "patience_steps": 60, "max_restarts": 1},
     },
 }
 
