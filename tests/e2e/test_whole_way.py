@@ -32,6 +32,10 @@ def run(cohort: Path, home: Path, study: Path, *extra: str) -> subprocess.Comple
     return srs("run", "--cohort", str(cohort), "--home", str(home), "--study", str(study), "--json", *extra)
 
 
+def runs_of(client: MlflowClient, experiment: str) -> list:
+    return client.search_runs([client.get_experiment_by_name(experiment).experiment_id], max_results=1000)
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
@@ -60,8 +64,7 @@ def test_strong_signal_is_learned_and_promoted(first):
 
 
 def test_mlflow_holds_one_parent_its_ensembles_and_members_all_finished(client):
-    (experiment,) = [e for e in client.search_experiments() if e.name == "srs-response"]
-    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    runs = runs_of(client, "srs-response")
     assert len(runs) == 1 + 2 + 6
     assert {r.info.status for r in runs} == {"FINISHED"}
     members = [r for r in runs if "srs.member" in r.data.tags]
@@ -151,11 +154,27 @@ def test_from_scratch_the_same_seed_gives_the_same_table(place, first):
     assert tables[0] == tables[1]
 
 
-def test_refused_gate_is_a_finished_run_with_exit_code_3(place, first):
-    done = run(place / "cohort", place / "home", place / "study.yaml", "--set", "gate.min_mean_auc=1.0",
-               "--model-name", "strict")  # fmt: skip
+def test_without_signal_the_gate_refuses_and_the_run_is_finished(place, first, client):
+    write_cohort(place / "null", seed=3, tumours=40, patients=34, signal=0.0)
+    settings = ("--set", "gate.min_mean_auc=0.9", "--model-name", "null", "--experiment", "null")
+    done = run(place / "null", place / "home", place / "study.yaml", *settings)
     outcome = json.loads(done.stdout)
     assert (done.returncode, outcome["verdict"]) == (3, "refused")
-    assert any("1.00" in reason for reason in outcome["reasons"])
-    served = srs("serve", "--home", str(place / "home"), "--model-name", "strict")
-    assert (served.returncode, "Traceback" in served.stderr) == (1, False)
+    assert "needed: 0.90" in outcome["reasons"][0]
+    assert {r.info.status for r in runs_of(client, "null")} == {"FINISHED"}
+    served = srs("serve", "--home", str(place / "home"), "--model-name", "null")
+    assert (served.returncode, "NO_CHAMPION" in served.stderr) == (1, True)
+
+
+def test_failed_step_is_told_with_its_reason_and_log_and_closes_the_mlflow_runs(place):
+    home = place / "broken"
+    home.mkdir()
+    (home / "members").write_text("a file where the member store wants a folder")
+    done = run(place / "cohort", home, place / "study.yaml")
+    assert done.returncode == 1
+    assert "step train failed" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert Path(done.stderr.rsplit("log: ", 1)[1].strip()).is_file()
+    runs = runs_of(MlflowClient(f"sqlite:///{home / 'mlflow' / 'mlflow.db'}"), "srs-response")
+    assert {r.info.status for r in runs} == {"FAILED"}
+    assert any("srs.failure" in r.data.tags for r in runs)

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from components.common import tracking
 from components.common.artifacts import TUMOUR_COLUMNS, Dataset, Evaluation, Flow, Member, MemberSplit, Splits
 from components.common.errors import InputError, RegistryError
-from components.common.settings import StudySettings
+from components.common.settings import StudySettings, TrainSettings
 
 ATTEMPT = "attempt-1"
 
@@ -116,7 +116,7 @@ def test_a_run_is_one_parent_its_groups_and_its_members(store: Path, dataset: Da
 
 def test_the_parent_holds_settings_digests_and_the_cohort(dataset: Dataset, splits: Splits) -> None:
     parent = run_of(open_(dataset, splits)["parent"])
-    assert parent.data.params["srs.train.learning_rate"] == "0.02"
+    assert parent.data.params["srs.train.learning_rate"] == str(TrainSettings().learning_rate)
     assert all(name.startswith("srs.") for name in parent.data.params)
     assert parent.data.tags["srs.split_digest"] == splits.digest
     assert parent.data.tags["srs.synthetic"] == "true"
