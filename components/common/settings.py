@@ -277,7 +277,7 @@ def _cast(kind: Any, value: Any) -> Any:
         raise ValueError(f"{value!r} is not a number")
     try:
         number = kind(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{value!r} is not a{'n integer' if kind is int else ' number'}") from None
     if not isinstance(value, str) and number != value:
         raise ValueError(f"{value!r} is not an integer")

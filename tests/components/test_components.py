@@ -1,0 +1,138 @@
+"""Every KFP component called directly, one after the other, on a small phantom."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from mlflow import MlflowClient
+
+from components.common.artifacts import Dataset, Evaluation, Members, Promotion, Splits
+from components.evaluate.component import evaluate
+from components.phantom.component import phantom
+from components.preprocess.component import fingerprint, preprocess
+from components.promote.component import promote
+from components.split.component import close_run, split
+from components.train.component import train
+
+SETTINGS = {
+    "split": {"evaluation_responders": 5, "evaluation_non_responders": 5},
+    "train": {"filters_1": 4, "filters_2": 4, "pool_1": 8, "dense_1": 8, "dense_2": 8, "max_steps": 40,
+              "restart_step": 20, "patience_steps": 20},
+    "evaluate": {"bootstrap": 100},
+}  # fmt: skip
+RESOURCES = {"gpu_type": "nvidia.com/gpu", "gpu_count": "0", "cpu": "1", "memory": "1G"}
+
+
+class Outputs:
+    """Output artifacts under a folder, as KFP hands them to a component: objects with a path."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.metrics: dict[str, float] = {}
+
+    def __getitem__(self, name: str) -> SimpleNamespace:
+        self.folder.mkdir(exist_ok=True)
+        return SimpleNamespace(path=str(self.folder / name), log_metric=self.metrics.__setitem__)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """Runs the components in the order of the pipeline; what each gave, by its name."""
+    root = tmp_path_factory.mktemp("components")
+    (root / "mlflow").mkdir()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root / 'mlflow' / 'mlflow.db'}")
+        out = Outputs(root / "out")
+        cohort = str(root / "cohort")
+        phantom.python_func(cohort, 5, 36, 30, 1.0, out["phantom_summary"])
+        plan = fingerprint.python_func(cohort, "default", 1, 2, 2, json.dumps(SETTINGS))
+        preprocess.python_func(cohort, *plan, out["dataset"], out["preprocess_summary"])
+        packs = split.python_func(
+            out["dataset"], plan[1], "direct", "attempt-1", 3, out["splits"], out["split_summary"]
+        )
+        for pack in packs:
+            train.python_func(
+                out["dataset"], out["splits"], pack, "", **RESOURCES, members=out[pack], summary=out[f"{pack}_summary"]
+            )
+        gathered = [out[pack] for pack in packs]
+        inputs = (out["dataset"], out["splits"], gathered)
+        evaluate.python_func(*inputs, out["evaluation"], out["report"], out["metrics"])
+        version = promote.python_func(*inputs, out["evaluation"], "direct", out["promotion"], out["promote_summary"])
+        close_run.python_func("attempt-1", "direct", SimpleNamespace(state="SUCCEEDED", error_message=None))
+        yield SimpleNamespace(
+            root=root, out=out, cohort=cohort, plan=plan, packs=packs, version=version, client=MlflowClient()
+        )
+
+
+def read(done, kind, name):
+    return kind.read(Path(done.out[name].path))
+
+
+def test_fingerprint_gives_settings_and_a_digest_that_a_touched_file_changes(done):
+    again = fingerprint.python_func(done.cohort, "default", 1, 2, 2, json.dumps(SETTINGS))
+    assert again == done.plan
+    assert json.loads(again[1])["train"]["filters_1"] == 4
+    next(Path(done.cohort).rglob("*.dcm")).touch()
+    assert fingerprint.python_func(done.cohort, "default", 1, 2, 2, json.dumps(SETTINGS))[0] != again[0]
+
+
+def test_preprocess_gives_a_dataset_without_identity(done):
+    dataset = read(done, Dataset, "dataset")
+    assert dataset.flow.used == len(dataset.crops) == 36
+    assert dataset.synthetic is True
+    table = Path(done.out["dataset"].path, "tumours.csv").read_text()
+    with Path(done.cohort, "cohort.csv").open() as file:
+        patients = [line.split(",")[1] for line in file.readlines()[1:]]
+    assert not [patient for patient in patients if patient in table]
+
+
+def test_split_gives_packs_over_all_members(done):
+    splits = read(done, Splits, "splits")
+    assert done.packs == ["1-3", "4-4"]
+    assert [member.id for member in splits.members] == ["A-01", "A-02", "B-01", "B-02"]
+    assert splits.shared_patients == 0
+
+
+def test_train_gives_members_with_answers_for_every_tumour(done):
+    members = Members.gather([Path(done.out[pack].path) for pack in done.packs], read(done, Splits, "splits"))
+    assert all(len(member.probabilities) == 36 for member in members.members)
+
+
+def test_evaluate_gives_table_iii_a_report_and_figures_for_the_ui(done):
+    evaluation = read(done, Evaluation, "evaluation")
+    assert len(evaluation.table_iii) == 4 + 2
+    assert "SYNTHETIC" in Path(done.out["report"].path).read_text()
+    assert set(done.out.metrics) == {"mean_auc", "mean_auc_lower_bound"}
+    assert all(type(value) is float for value in done.out.metrics.values())
+
+
+def test_promote_registers_both_ensembles_and_returns_what_it_decided_on(done):
+    promotion = read(done, Promotion, "promotion")
+    assert sorted(promotion.versions) == ["A", "B"]
+    assert len(done.client.search_model_versions("name = 'direct'")) == 2
+    assert done.version == (promotion.version if promotion.verdict == "promoted" else "")
+
+
+def test_all_runs_are_finished_and_counted(done):
+    experiment = done.client.get_experiment_by_name("direct").experiment_id
+    runs = done.client.search_runs([experiment], max_results=100)
+    assert len(runs) == 1 + 2 + 4
+    assert {run.info.status for run in runs} == {"FINISHED"}
+
+
+def test_every_step_shows_a_labelled_summary(done):
+    names = ["phantom_summary", "preprocess_summary", "split_summary", "1-3_summary", "promote_summary"]
+    for name in names:
+        page = Path(done.out[name].path).read_text()
+        assert page.startswith("<!doctype html>"), name
+        assert "SYNTHETIC" in page, name
+
+
+def test_gpu_that_is_not_there_is_refused_in_words(done, capsys):
+    wanted = {**RESOURCES, "gpu_count": "1"}
+    with pytest.raises(SystemExit):
+        train.python_func(
+            done.out["dataset"], done.out["splits"], "1-3", "", **wanted, members=done.out["x"], summary=done.out["y"]
+        )
+    assert "GPU" in capsys.readouterr().out
