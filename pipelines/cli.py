@@ -9,32 +9,17 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from components.common.errors import GateRefused, InputError, SrsError
-from pipelines import study
+from pipelines import models, study
+from pipelines.terminal import HOME, MODEL, HomeOption, JsonOption, ModelOption, PortOption, app, errors, screen, tell
 
-app = typer.Typer(
-    name="srs",
-    help="Early response of brain metastases to stereotactic radiosurgery: learn, evaluate, register, serve.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
-screen = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
-
-HomeOption = Annotated[Path, typer.Option("--home", help="Folder that everything is written under.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-ModelOption = Annotated[str, typer.Option("--model-name", help="Registered model in MLflow.")]
-PortOption = Annotated[int, typer.Option("--port", min=1, max=65535, help="HTTP port of the predictor.")]
-HOME = Path("runs")
-MODEL = "srs-response"
+__all__ = ["app", "main", "models"]
 
 
 def main() -> None:
@@ -47,15 +32,6 @@ def main() -> None:
     except KeyboardInterrupt:
         errors.print("\nstopped; the same command goes on where it stopped")
         sys.exit(130)
-
-
-def tell(error: SrsError) -> None:
-    """Prints an error for a person: what, its code, what to do, and the log where there is one."""
-    errors.print(Text.assemble(("error ", "bold red"), error.safe_message, (f" [{error.code}]", "dim")), soft_wrap=True)
-    if error.hint:
-        errors.print(Text(error.hint), soft_wrap=True)
-    if log := getattr(error, "log", None):
-        errors.print(Text(f"log: {log}"), soft_wrap=True)
 
 
 @app.command()
@@ -167,46 +143,6 @@ def compile_(
 
 
 @app.command()
-def serve(
-    model_name: ModelOption = MODEL,
-    version: Annotated[str, typer.Option(help="A version number, or an alias such as champion.")] = "champion",
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: PortOption = 8080,
-    grpc: Annotated[str, typer.Option(help="gRPC port, or off.")] = "off",
-    home: HomeOption = HOME,
-) -> None:
-    """Serve a registered ensemble with the KServe predictor, until stopped."""
-    from pipelines.predictor_process import command, require_free
-    from pipelines.session import Session
-
-    require_free(host, port)
-    session = Session.open(home, screen, 1)
-    model, number = session.fetch_model(model_name, version)
-    screen.print(f"{model_name} version {number} on http://{host}:{port}", soft_wrap=True)
-    line = command(model, number, model_name, host, port, grpc)
-    os.environ["PYTHONPATH"] = str(Path(__file__).parent.parent)
-    os.execv(line[0], line)  # noqa: S606
-
-
-@app.command()
-def predict(
-    path: Annotated[Path, typer.Argument(help="Folder, .zip or file of one study: CT slices and RTSTRUCT.")],
-    url: Annotated[str, typer.Option(help="Address of the predictor.")] = "http://127.0.0.1:8080",
-    model_name: ModelOption = MODEL,
-    roi: Annotated[str, typer.Option(help="Regular expression for the GTV's name.")] = "",
-    as_json: JsonOption = False,
-) -> None:
-    """Send a study as DICOM to the predictor and print its answers."""
-    from pipelines import predictor_process
-
-    answers = predictor_process.predict(url, model_name, predictor_process.pack_study(path), roi=roi)
-    if as_json:
-        typer.echo(json.dumps(answers, indent=1))
-    else:
-        screen.print(answers_table(answers))
-
-
-@app.command()
 def report(
     run_folder: Annotated[Path | None, typer.Argument(help="Folder of a run; default: the newest.")] = None,
     home: HomeOption = HOME,
@@ -232,19 +168,6 @@ def doctor(home: HomeOption = HOME, port: PortOption = 8080, as_json: JsonOption
             screen.print(Text.assemble(mark, f"  {finding.what:<16} {finding.text}"), soft_wrap=True)
     if not all(finding.ok for finding in findings):
         raise typer.Exit(2)
-
-
-def answers_table(answers: list[dict[str, Any]]) -> Table:
-    """The predictor's answers as a table, one row a tumour."""
-    table = Table("ROI", "P(non-response)", "votes", "spread", "label", "model", title=_synthetic(answers))
-    for answer in answers:
-        cells = (f"{answer['probability']:.3f}", f"{answer['votes']}", f"{answer['spread']:.3f}", str(answer["label"]))
-        table.add_row(str(answer.get("roi_name", "")), *cells, str(answer.get("model_version", "")))
-    return table
-
-
-def _synthetic(answers: list[dict[str, Any]]) -> str:
-    return "SYNTHETIC model: learned from phantoms" if any(answer.get("synthetic") for answer in answers) else ""
 
 
 def _number(value: float | None) -> str:

@@ -1,6 +1,7 @@
 """``make demo``: phantom -> srs-response -> champion -> predictor -> one unseen patient, on this machine."""
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -11,8 +12,9 @@ from rich.rule import Rule
 from components.common.errors import SrsError
 from components.phantom.phantom import write_unseen_patient
 from pipelines import predictor_process
-from pipelines.cli import answers_table, tell
+from pipelines.models import answers_table
 from pipelines.session import Outcome, Session, StudyOptions
+from pipelines.terminal import tell
 
 MODEL = "srs-response"
 
@@ -21,6 +23,7 @@ def main() -> None:
     """Runs the demo; exit code 3 where the gate promoted nothing."""
     options = _arguments()
     console = Console(highlight=False)
+    os.environ.pop("MLFLOW_TRACKING_URI", None)  # a demo writes nowhere else than under its home
     try:
         sys.exit(demo(Session.open(options.home, console, 2), options.seed, options.preset, options.signal))
     except SrsError as error:

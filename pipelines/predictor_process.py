@@ -1,6 +1,5 @@
 """The predictor as its own process on this machine, and a client that sends it DICOM."""
 
-import base64
 import contextlib
 import errno
 import io
@@ -12,6 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 import zipfile
 from collections.abc import Iterator
@@ -105,12 +105,11 @@ def predict(url: str, model_name: str, study: bytes, *, roi: str = "", timeout: 
     SrsError
         ``PREDICTOR_UNREACHABLE``, or the code that the predictor replied.
     """
-    instance = {"dicom_zip": base64.b64encode(study).decode(), **({"roi": roi} if roi else {})}
-    body = json.dumps({"instances": [instance]}).encode()
-    address = f"{url.rstrip('/')}/v1/models/{model_name}:predict"
+    query = f"?{urllib.parse.urlencode({'roi': roi})}" if roi else ""
+    address = f"{url.rstrip('/')}/v1/models/{model_name}:predict{query}"
     if not address.startswith(("http://", "https://")):
         raise InputError("ADDRESS_INVALID", f"{url} is not an http address")
-    request = urllib.request.Request(address, body, {"Content-Type": "application/json"})  # noqa: S310
+    request = urllib.request.Request(address, study, {"Content-Type": "application/zip"})  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=timeout) as reply:  # noqa: S310
             return list(json.loads(reply.read(MAX_REPLY_BYTES))["predictions"])
@@ -127,13 +126,8 @@ def predict(url: str, model_name: str, study: bytes, *, roi: str = "", timeout: 
 def _refusal(error: urllib.error.HTTPError) -> SrsError:
     try:
         reply = json.loads(error.read(MAX_REPLY_BYTES))
-        told = (
-            reply["error"]
-            if isinstance(reply["error"], dict)
-            else {"code": f"HTTP_{error.code}", "message": reply["error"]}
-        )
         kind = InputError if error.code < 500 else SrsError
-        return kind(str(told["code"]), str(told["message"]), str(told.get("hint", "")))
+        return kind(str(reply["code"]), str(reply["error"]), str(reply.get("hint", "")))
     except (ValueError, KeyError, TypeError):
         return SrsError(f"HTTP_{error.code}", f"the predictor answered {error.code} {error.reason}")
 

@@ -3,7 +3,9 @@
 import dataclasses
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from rich.console import Console
@@ -15,6 +17,7 @@ from components.common.sources import open_cohort
 from pipelines import phantom, srs_response
 from pipelines.display import ConsoleDisplay
 from pipelines.local import Home, Run, run_pipeline
+from pipelines.tasks import Stopped
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -78,23 +81,25 @@ class Session:
         if "://" not in cohort_uri:
             cohort_uri = str(Path(cohort_uri).resolve())
         open_cohort(cohort_uri)
-        with ConsoleDisplay(self.console) as display:
-            run = run_pipeline(
-                srs_response.build(parallelism=self.parallelism),
-                {
-                    "cohort_uri": cohort_uri,
-                    **parameters,
-                    "members_per_task": members_per_task,
-                    "state_uri": str(self.home.members),
-                    "experiment": experiment,
-                    "model_name": model_name,
-                },
-                self.home,
-                display,
-                parallelism=self.parallelism,
-                workers=max(1, _cores() // self.parallelism),
-            )
-        return outcome_of(run)
+        places = {"state_uri": str(self.home.members), "experiment": experiment, "model_name": model_name}
+        arguments = {"cohort_uri": cohort_uri, "members_per_task": members_per_task, **parameters, **places}
+        pipeline, workers = srs_response.build(parallelism=self.parallelism), max(1, _cores() // self.parallelism)
+        try:
+            with ConsoleDisplay(self.console) as display:
+                return outcome_of(
+                    run_pipeline(pipeline, arguments, self.home, display, parallelism=self.parallelism, workers=workers)
+                )
+        except Stopped as stopped:
+            self._close(stopped.parameters, experiment)
+            raise
+
+    def _close(self, parameters: Mapping[str, Any], experiment: str) -> None:
+        """Closes the MLflow runs of a stopped run: no exit task came to do it."""
+        if "attempt" in parameters:
+            from components.split.step import close
+
+            os.environ.update(self.home.mlflow_environment)
+            close(str(parameters["attempt"]), experiment, "STOPPED", "stopped from outside; run it again to go on")
 
     def tell_outcome(self, outcome: Outcome) -> None:
         """Prints tables, what was reused, the verdict, and where to look further."""
@@ -113,11 +118,16 @@ class Session:
         self.console.print(f"report: {outcome.report}", soft_wrap=True)
         self.console.print(f"MLflow: .venv/bin/mlflow ui --backend-store-uri {self.home.mlflow_uri}", soft_wrap=True)
 
-    def fetch_model(self, model_name: str, version: str) -> tuple[Path, str]:
-        """A registered ensemble as a folder, and its version number."""
+    def registry(self) -> ModuleType:
+        """The registry's functions, pointed at this home's MLflow."""
+        os.environ.update(self.home.mlflow_environment)
         from components.promote import registry
 
-        os.environ["MLFLOW_TRACKING_URI"] = self.home.mlflow_uri
+        return registry
+
+    def fetch_model(self, model_name: str, version: str) -> tuple[Path, str]:
+        """A registered ensemble as a folder, and its version number."""
+        registry = self.registry()
         number = registry.version_of(model_name, version)
         return registry.download(model_name, number, self.home.path / "served" / number), number
 

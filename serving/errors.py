@@ -11,6 +11,9 @@ BODY_TOO_LARGE, BATCH_TOO_LARGE,            413  RESOURCE_EXHAUSTED  send less a
 ZIP_TOO_LARGE
 every other code of an InputError           400  INVALID_ARGUMENT    mend the request, as message and hint say
 every other code of another SrsError        500  INTERNAL            as INTERNAL; the code is told, the message is not
+
+gRPC's details are the same JSON as a REST body. gRPC itself answers RESOURCE_EXHAUSTED, in its own words, to a message
+above the limit and to more calls at once than are accepted.
 """
 
 import dataclasses

@@ -3,6 +3,7 @@
 import json
 import logging
 import traceback
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ def where(error: BaseException) -> dict[str, Any]:
 
 
 def configure(level: str) -> None:
-    """All logs to stderr as ``JsonLines``; KServe's and uvicorn's own chatter off."""
+    """All logs to stderr as ``JsonLines``; warnings, and KServe's and uvicorn's own chatter, off."""
+    warnings.simplefilter("ignore")  # pydicom's quote values of the caller's files
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

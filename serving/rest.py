@@ -19,10 +19,11 @@ from components.common.errors import InputError
 from serving.admission import Admission, Ticket
 from serving.errors import Problem
 from serving.limits import Limits
-from serving.payload import decode_v1, decode_v2
+from serving.payload import decode_v1
 from serving.predictor import Job
 from serving.problems import note, problem_of
 from serving.reply import BINARY_HEADER, Reply, encode_v1, encode_v2
+from serving.tensors import decode_v2
 
 Decoder = Callable[[Request, bytearray], Job]
 
@@ -120,7 +121,8 @@ class RestEndpoints:
 
 def _v1_job(request: Request, body: bytearray) -> Job:
     content_type = request.headers.get("content-type", "application/json")
-    return Job(lambda: decode_v1(body, content_type), lambda result, _, facts: encode_v1(result, facts))
+    decode = functools.partial(decode_v1, body, content_type, request.query_params)
+    return Job(decode, lambda result, _, facts: encode_v1(result, facts))
 
 
 def _v2_job(request: Request, body: bytearray) -> Job:

@@ -15,10 +15,11 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as pb_grpc
 from components.common.errors import InputError
 from serving.admission import Admission
 from serving.errors import RETRY_AFTER_SECONDS, Problem
-from serving.payload import Output, Query, Tensor, query_of
+from serving.payload import Output, Query
 from serving.predictor import Job
 from serving.problems import note, problem_of
 from serving.reply import OUTPUTS, Result, raw_bytes, tensor_of, v2_parameters
+from serving.tensors import Tensor, query_of
 
 _STATUS = {
     400: grpc.StatusCode.INVALID_ARGUMENT,

@@ -126,10 +126,15 @@ class PredictorServer(kserve.ModelServer):  # type: ignore[misc]
 
     def _rest(self) -> _Uvicorn:
         app = RestEndpoints(self.dataplane, self._admission, self._limits).application()
-        grace = self._load.grace_seconds
-        return _Uvicorn(
-            uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=grace, lifespan="off")
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=self._load.grace_seconds,
+            timeout_keep_alive=self.timeout_keep_alive,
         )
+        return _Uvicorn(config)
 
     async def _start_grpc(self) -> Any:
         if self._address.grpc_port is None:

@@ -151,13 +151,20 @@ def split_matrix(splits: Splits, tumours: Sequence[str], responders: int) -> str
         return _svg(figure, "Training, validation and evaluation tumours of every member")
 
 
-def crop_image(crop_hu: NDArray[np.float32], level_hu: float, width_hu: float) -> str:
-    """A crop [rows, columns] in HU, windowed, as a data URI; rows run from anterior to posterior."""
+def crop_image(
+    crop_hu: NDArray[np.float32], level_hu: float, width_hu: float, attention: NDArray[np.float64] | None = None
+) -> str:
+    """A crop [rows, columns] in HU, windowed, as a data URI; rows run from anterior to posterior.
+
+    ``attention`` [rows, columns] in [0, 1] is laid over it, the stronger the more opaque and the yellower.
+    """
+    grey = np.clip((np.asarray(crop_hu, np.float64) - level_hu) / width_hu + 0.5, 0, 1)
+    shown = np.repeat(grey[..., None], 3, axis=2)
+    if attention is not None:
+        veil = 0.75 * attention[..., None]
+        shown = (1 - veil) * shown + veil * mpl.colormaps["viridis"](attention)[..., :3]
     buffer = io.BytesIO()
-    low, high = level_hu - width_hu / 2, level_hu + width_hu / 2
-    mpl_image.imsave(
-        buffer, np.asarray(crop_hu), cmap="gray", vmin=low, vmax=high, format="jpeg", pil_kwargs={"quality": 80}
-    )
+    mpl_image.imsave(buffer, shown, format="jpeg", pil_kwargs={"quality": 80})
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 

@@ -15,6 +15,8 @@ from components.evaluate.checklist import MISSING, checklist
 from components.evaluate.cohort_tables import table_i, table_ii
 from components.evaluate.ensemble import probabilities_of, votes
 from components.evaluate.failures import failures
+from components.evaluate.figures import crop_image
+from components.evaluate.saliency import attention_maps, telling_cases
 from components.evaluate.tables import (
     SYNTHETIC,
     cohort_lines,
@@ -92,6 +94,7 @@ def render(
         training=_training_rows(members),
         failures=failures(dataset, evaluation, splits.settings.train, most_crops)[:MOST_FAILURES],
         failures_in_all=len(failures(dataset, evaluation, splits.settings.train, 0)),
+        looked_at=_looked_at(dataset, splits, members, evaluation),
         figures=_figures(dataset, splits, members, evaluation, curves=curves),
         crop_settings=splits.settings.train,
         missing=[item for item in items if item["status"] == MISSING],
@@ -136,6 +139,30 @@ def _figures(
             }
         ),
     }
+
+
+def _looked_at(dataset: Dataset, splits: Splits, members: Members, evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Attention of the group looked at first, on its most telling evaluation tumours; [] without weights."""
+    metrics, train = evaluation.metrics, splits.settings.train
+    own = [member for member in _of(members, metrics["best_out_of_bag_group"]) if member.weights]
+    scores, score = evaluation.scores, metrics["primary_score"]
+    of_group = (scores["group"] == metrics["best_out_of_bag_group"]) & (scores["role"] == "evaluation")
+    cases = telling_cases(scores[of_group], score, metrics["cut_off"])
+    if not own or cases.empty:
+        return []
+    crops = dataset.crops[pd.Index(dataset.tumours["tumour"]).get_indexer(cases["tumour"])]
+    window = train.window_level_hu, train.window_width_hu
+    return [
+        {
+            **{name: case[name] for name in ("tumour", "label", "right")},
+            "score": case[score],
+            "crop": crop_image(crop, *window),
+            "map": crop_image(crop, *window, attention),
+        }
+        for case, crop, attention in zip(
+            cases.to_dict("records"), crops, attention_maps(own, crops, train), strict=True
+        )
+    ]
 
 
 def _roc(dataset: Dataset, members: Members, scores: pd.DataFrame, group: str) -> str:

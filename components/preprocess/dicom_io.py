@@ -13,6 +13,7 @@ from typing import Any
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_partial
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from components.common.errors import SrsError, TumourError
 from components.common.sources import Entry, Source
@@ -35,8 +36,9 @@ MAX_INFLATED_BYTES = 2**28
 DICOMDIR = "1.2.840.10008.1.3.10"
 #: Headers of one folder read side by side: reading waits for the disk or the server far longer than for Python.
 HEADERS_AT_ONCE = 8
-#: Bytes before the first tag that a DICOM file needs to be one (PS3.10 7.1).
+#: Where a DICOM file says that it is one (PS3.10 7.1), and how old exports begin that do not.
 MAGIC = slice(128, 132)
+FIRST_TAGS = (b"\x08\0\0\0", b"\x08\0\x05\0", b"\x08\0\x08\0", b"\x08\0\x16\0", b"\x02\0\0\0")
 
 
 @contextmanager
@@ -63,7 +65,7 @@ def read_header(source: Source, entry: Entry, last_group: int = LAST_HEADER_GROU
     size = HEAD_BYTES
     while True:
         data = source.read_head(entry.name, size)
-        if data[MAGIC] != b"DICM":
+        if data[MAGIC] != b"DICM" and data[:4] not in FIRST_TAGS:
             return None
         header = _parse(data, last_group, whole=len(data) < size)
         if header is not None:
@@ -89,7 +91,11 @@ def read_whole(source: Source, name: str) -> Dataset:
     """The whole file; ``DICOM_DAMAGED`` where that fails."""
     data = source.read(name)
     with damage_in_words():
-        return pydicom.dcmread(BytesIO(inflate(data)))
+        dataset = pydicom.dcmread(BytesIO(inflate(data)), force=True)
+        if "TransferSyntaxUID" not in dataset.file_meta:  # an export without file meta has no compressed pixels
+            implicit = dataset.original_encoding[0]
+            dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+        return dataset
 
 
 def text(header: Dataset, keyword: str) -> str:
@@ -136,7 +142,7 @@ def _parse(data: bytes, last_group: int, *, whole: bool) -> Dataset | None:
     stop: Callable[[Any, str | None, int], bool] = beyond
     try:
         with damage_in_words():
-            header: Dataset = read_partial(BytesIO(inflate(data)), stop_when=stop)
+            header: Dataset = read_partial(BytesIO(inflate(data)), stop_when=stop, force=True)
     except TumourError:
         if whole:
             raise

@@ -127,8 +127,11 @@ def _change(
     bundles: _Bundles, judged: Evaluation, group: str, before: registry.ChampionInfo, model_name: str
 ) -> Change:
     """The challenger against the champion on the group's evaluation tumours."""
-    folder = registry.download(model_name, before.version, bundles.folder(f"champion-{before.version}"))
-    champion = Ensemble.open(folder)
+    try:
+        folder = registry.download(model_name, before.version, bundles.folder(f"champion-{before.version}"))
+        champion = Ensemble.open(folder)
+    except BundleError as error:
+        return Change((f"the champion cannot be opened: {error.safe_message}.",))
     rows = judged.scores[(judged.scores.group == group) & (judged.scores.role == "evaluation")]
     position = {name: i for i, name in enumerate(bundles.data.tumours.tumour)}
     crops = bundles.data.crops[[position[name] for name in rows.tumour]]

@@ -129,7 +129,10 @@ def test_settings_help_lists_every_setting_with_its_default():
     assert "patient, tumour" in out
 
 
-@pytest.mark.parametrize("command", ["phantom", "inspect", "run", "compile", "serve", "predict", "report", "doctor"])
+@pytest.mark.parametrize(
+    "command",
+    ["phantom", "inspect", "run", "compile", "serve", "predict", "champion", "promote", "rollback", "report", "doctor"],
+)
 def test_every_command_has_help(command):
     result = CliRunner().invoke(app, [command, "--help"])
     assert result.exit_code == 0
@@ -138,7 +141,7 @@ def test_every_command_has_help(command):
 
 def test_inspect_tells_tumours_of_a_phantom_patient(cohort):
     with (cohort / "cohort.csv").open() as file:
-        row = next(row for row in csv.DictReader(file) if row["longest_diameter_mm"])
+        row = next(row for row in csv.DictReader(file) if row["longest_diameter_mm"] and row["roi"])
     found = json.loads(srs("inspect", str(cohort / row["dicom"]), "--json").stdout)
     (one,) = [candidate for candidate in found if candidate["roi_name"] == row["roi"]]
     assert abs(one["longest_diameter_mm"] - float(row["longest_diameter_mm"])) < 1.0

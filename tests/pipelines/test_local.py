@@ -2,13 +2,18 @@
 
 import builtins
 import logging
+import os
+import signal
+import threading
+import time
 
 import pytest
 from kfp import dsl
 from kfp.local import logging_utils, subprocess_task_handler
 
 from components.common.errors import InputError
-from pipelines.local import Home, Run, StepFailed, latest, run_pipeline
+from pipelines.local import Home, Run, latest, run_pipeline
+from pipelines.tasks import StepFailed, Stopped
 
 
 @dsl.component(base_image="python", install_kfp_package=False)
@@ -68,6 +73,19 @@ def refusing():
 @dsl.pipeline(name="toy-crashing")
 def crashing():
     crash().set_caching_options(False)
+
+
+@dsl.component(base_image="python", install_kfp_package=False)
+def wait(attempt: str):
+    import time
+
+    print("waiting", flush=True)
+    time.sleep(300)
+
+
+@dsl.pipeline(name="toy-waiting")
+def waiting():
+    wait(attempt="7").set_caching_options(False)
 
 
 class Recorder:
@@ -130,6 +148,19 @@ def test_kfp_and_logging_are_left_as_they_were(home):
         run_pipeline(refusing, {}, home, Recorder())
     assert state == (builtins.print, logging.getLogger().handlers[:], logging_utils.indented_print)
     assert subprocess_task_handler.run_local_subprocess is runner
+
+
+@pytest.mark.filterwarnings("ignore::Warning")
+def test_sigterm_ends_the_tasks_before_it_ends_the_run(home):
+    class Killer(Recorder):
+        def begin(self, step):  # noqa: ARG002
+            threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
+
+    started = time.monotonic()
+    with pytest.raises(Stopped) as caught:
+        run_pipeline(waiting, {}, home, Killer())
+    assert time.monotonic() - started < 60
+    assert caught.value.parameters == {"attempt": "7"}
 
 
 def test_unwritable_home_is_refused(tmp_path):

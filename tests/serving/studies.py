@@ -10,13 +10,14 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RTStructureSetSt
 SIDE_PX, SPACING_MM, THICKNESS_MM, PLANES = 96, 0.75, 2.0, 14
 ORIGIN_MM = (-36.0, -40.0, 10.0)
 CENTRE_MM = np.array([2.0, -4.0, 22.0])
-PATIENT_NAME = "Doe^Never^Logged"
+PATIENT_NAME, PATIENT_ID = "Doe^Never^Logged", "SECRET-8127364"
 
 
 def study_files(radius_mm: float = 8.0, rois: tuple[str, ...] = ("GTV",)) -> dict[str, bytes]:
     """Name -> bytes of the slices and the RTSTRUCT; each ROI is the same circle on every plane it meets."""
     frame, series, study = generate_uid(), generate_uid(), generate_uid()
-    common = {"StudyInstanceUID": study, "FrameOfReferenceUID": frame, "PatientName": PATIENT_NAME, "PatientID": "4711"}
+    common = {"StudyInstanceUID": study, "FrameOfReferenceUID": frame}
+    common |= {"PatientName": PATIENT_NAME, "PatientID": PATIENT_ID}
     files, planes = {}, []
     for index in range(PLANES):
         slice_ = _slice(index, radius_mm, series, common)

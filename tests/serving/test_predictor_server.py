@@ -18,7 +18,7 @@ from components.common.sources import ZipSource
 from components.preprocess.gtv import find_gtvs
 from serving.runtime import Ensemble
 from tests.serving.bundles import MEMBERS, draw_crops
-from tests.serving.studies import PATIENT_NAME, study_files, study_zip
+from tests.serving.studies import PATIENT_ID, PATIENT_NAME, study_files, study_zip
 
 
 @pytest.fixture(scope="module")
@@ -130,9 +130,8 @@ def test_dicom_zip_agrees_with_the_crop_of_preprocessing(server, trained_crop_an
 
 def test_dicom_by_every_door(server, stub, trained_crop_answers):
     zipped, _, answers = trained_crop_answers
-    status, _, body = server.ask(
-        "POST", f"/v1/models/{server.name}:predict", zipped, {"Content-Type": "application/zip"}
-    )
+    path = f"/v1/models/{server.name}:predict?roi=GTV1"
+    status, _, body = server.ask("POST", path, zipped, {"Content-Type": "application/zip"})
     assert status == 200
     by_zip_body = json.loads(body)["predictions"][0]["members"]
     raw = struct.pack("<I", len(zipped)) + zipped
@@ -162,21 +161,21 @@ def test_tells_drift(server, crops):
 
 
 BAD = [
-    ("v1", {"instances": []}, "V1_FORMAT"),
+    ("v1", {"instances": []}, "FORMAT"),
     ("v1", {"instances": [[[1.0, 2.0]]]}, "CROP_SHAPE"),
     ("v1", {"instances": [[["a"] * 151] * 151]}, "CROP_SHAPE"),
     ("v1", {"instances": [[[1e300] * 151] * 151]}, "CROP_NOT_FINITE"),
     ("v1", {"instances": [[[1e6] * 151] * 151]}, "CROP_RANGE"),
     ("v1", {"instances": [{"dicom_zip": "@@"}]}, "BASE64"),
     ("v1", {"instances": [{"dicom_zip": "AAAA"}]}, "ZIP_DAMAGED"),
-    ("v1", {"instances": [{"something": 1}]}, "V1_FORMAT"),
-    ("v1", [], "V2_FORMAT"),
-    ("v2", {}, "V2_FORMAT"),
+    ("v1", {"instances": [{"something": 1}]}, "FORMAT"),
+    ("v1", [], "FORMAT"),
+    ("v2", {}, "FORMAT"),
     ("v2", {"inputs": []}, "INPUT_UNKNOWN"),
     ("v2", {"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}]}, "INPUT_UNKNOWN"),
     ("v2", {"inputs": [{"name": "crop_hu", "shape": [1, 2, 2], "datatype": "FP32", "data": [1]}]}, "CROP_SHAPE"),
     ("v2", {"inputs": [{"name": "crop_hu", "shape": [1, 151, 151], "datatype": "INT32", "data": [1]}]}, "CROP_DTYPE"),
-    ("v2", {"inputs": [{"name": "crop_hu", "shape": [-1, 151, 151], "datatype": "FP32", "data": [1]}]}, "V2_FORMAT"),
+    ("v2", {"inputs": [{"name": "crop_hu", "shape": [-1, 151, 151], "datatype": "FP32", "data": [1]}]}, "FORMAT"),
 ]
 
 
@@ -241,7 +240,7 @@ def test_logs_hold_no_identity_and_no_metrics_do(server, trained_crop_answers):
     zipped, candidate, _ = trained_crop_answers
     server.v1({"dicom_zip": base64.b64encode(zipped).decode(), "roi": "Doe lesion"})
     shown = server.log.read_text() + server.ask("GET", "/metrics")[2].decode()
-    for secret in (PATIENT_NAME, "Doe", "4711", candidate.slice_sop_instance_uid, "GTV1"):
+    for secret in (PATIENT_NAME, PATIENT_ID, "Doe", candidate.slice_sop_instance_uid, "GTV1"):
         assert secret not in shown
     for line in server.log.read_text().splitlines():
         json.loads(line)

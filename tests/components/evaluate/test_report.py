@@ -1,4 +1,5 @@
 import base64
+import dataclasses
 import html.parser
 import io
 import json
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from matplotlib import image
 
+from components.common.artifacts import Members
 from components.common.settings import EvaluateSettings, StudySettings, resolve
 from components.evaluate import report
 from components.evaluate.checklist import DECLARED, FILLED, ITEMS, MISSING
@@ -16,6 +18,7 @@ from components.evaluate.figures import crop_image
 from components.evaluate.model_card import write_model_card
 from components.evaluate.report import flat_facts, terminal_tables, write_report
 from components.evaluate.tables import SYNTHETIC, TERMINAL_COLUMNS
+from components.train.network import initial_weights
 
 SETTINGS = EvaluateSettings(bootstrap=100)
 FACTS = {"dataset digest": "d" * 64, "settings": StudySettings(), "restarts": 5, "flagged members": [], "seed": 17}
@@ -230,3 +233,19 @@ def test_curves_give_way_where_the_page_would_grow_too_large(study, monkeypatch,
     assert "data:image/jpeg" not in text
     assert "MLflow shows them" in text
     parsed(text)
+
+
+def test_attention_is_shown_where_members_have_weights(make, reported, tmp_path):
+    make_dataset, make_splits, make_members = make
+    dataset, latent = make_dataset(60, 50)
+    splits = make_splits(dataset, 1, 2)
+    members = make_members(dataset, splits, latent)
+    rng = np.random.default_rng(0)
+    drawn = [dataclasses.replace(m, weights=initial_weights(splits.settings.train, rng)) for m in members.members]
+    members = Members(tuple(drawn), members.dataset_digest)
+    result = evaluate(dataset, splits, members, SETTINGS, seed=1)
+    text = write_report(tmp_path, dataset, splits, members, result, {}).read_text()
+    parsed(text)
+    assert text.count('alt="Attention on tumour') == 6
+    *_, without = reported
+    assert "What the ensemble looked at" not in without

@@ -3,6 +3,7 @@ import io
 import json
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 from pydicom.dataset import Dataset
@@ -391,6 +392,19 @@ def test_deflated_files_are_read_by_their_heads(make_study, monkeypatch):
     candidate = one(study)
     assert (candidate.status, round(candidate.hu_mean)) in (("ok", 60), ("ok", 61))
     assert set(sizes) == {HEAD_BYTES}
+
+
+@pytest.mark.parametrize("implicit", [True, False])
+def test_old_exports_without_preamble_are_read(make_study, implicit):
+    study = make_study()
+    files = {}
+    for number, dataset in enumerate((*study.cts, study.rtstruct)):
+        buffer = io.BytesIO()
+        del dataset.file_meta
+        pydicom.dcmwrite(buffer, dataset, enforce_file_format=False, implicit_vr=implicit, little_endian=True)
+        files[str(number)] = buffer.getvalue()
+    (candidate,) = find_gtvs(MemorySource(files), "", SETTINGS)
+    assert (candidate.status, candidate.hu_mean) == ("ok", pytest.approx(60))
 
 
 def test_a_deflated_bomb_is_damage(make_study, monkeypatch):

@@ -1,0 +1,114 @@
+"""What the ensemble looked at: how its answer would move with every pixel, for chosen tumours.
+
+The gradient of the non-responder's logit margin with respect to the windowed image, absolute, averaged over a group's
+members and smoothed. It says where the answer is sensitive, not why, and nothing of anatomy. Plain numpy, since
+a handful of tumours is not worth loading TensorFlow.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from components.common.artifacts import Member
+from components.common.settings import TrainSettings
+from components.train.network import windowed
+
+Array = NDArray[np.float64]
+
+#: Smoothing of a map, standard deviation in pixels of the crop: gradients through max-pools are speckled.
+SMOOTHING_PX = 2.5
+
+
+def telling_cases(rows: pd.DataFrame, score: str, cut_off: float, each: int = 3) -> pd.DataFrame:
+    """The surest right and the surest wrong calls among ``rows`` of ``Evaluation.scores``, ``each`` of both.
+
+    A column ``right`` is added; right ones come first.
+    """
+    right = (rows[score] > cut_off) == (rows["label"] == 1)
+    told = rows.assign(right=right, sure=(rows[score] - cut_off).abs()).sort_values(
+        "sure", ascending=False, kind="stable"
+    )
+    return pd.concat([told[told["right"]].head(each), told[~told["right"]].head(each)])
+
+
+def attention_maps(members: Sequence[Member], crops_hu: NDArray[np.float32], settings: TrainSettings) -> Array:
+    """Maps [n, rows, columns] in [0, 1] of where the members' mean answer to crops [n, rows, columns] is sensitive."""
+    images = windowed(np.asarray(crops_hu, np.float32), settings).astype(np.float64)
+    total = sum(np.abs(margin_gradient(member.weights, images, settings)[1]) for member in members)
+    maps = ndimage.gaussian_filter(np.asarray(total), sigma=(0, SMOOTHING_PX, SMOOTHING_PX))
+    peak = maps.max(axis=(1, 2), keepdims=True)
+    return np.asarray(maps / np.where(peak > 0, peak, 1.0))
+
+
+def margin_gradient(
+    weights: Mapping[str, NDArray[np.float32]], images: Array, settings: TrainSettings
+) -> tuple[Array, Array]:
+    """Logit margin [n] (non-responder minus responder) of windowed images [n, rows, columns], and its gradient.
+
+    Parameters
+    ----------
+    weights
+        As ``components.train.network`` names and shapes them.
+    images
+        In [0, 1]; drop-out is off.
+    settings
+        Sizes of kernels and pools.
+    """
+    w = {name: np.asarray(array, np.float64) for name, array in weights.items()}
+    x0 = images[..., None]
+    a1 = _convolve(x0, w["conv_1_kernel"]) + w["conv_1_bias"]
+    x1 = _pool(np.maximum(a1, 0), settings.pool_1)
+    a2 = _convolve(x1, w["conv_2_kernel"]) + w["conv_2_bias"]
+    x2 = _pool(np.maximum(a2, 0), settings.pool_2)
+    d1 = x2.reshape(len(x2), -1) @ w["dense_1_kernel"] + w["dense_1_bias"]
+    d2 = np.maximum(d1, 0) @ w["dense_2_kernel"] + w["dense_2_bias"]
+    contrast = w["output_kernel"][:, 1] - w["output_kernel"][:, 0]
+    margin = np.maximum(d2, 0) @ contrast + w["output_bias"][1] - w["output_bias"][0]
+    g = ((d2 > 0) * contrast) @ w["dense_2_kernel"].T
+    g = (((d1 > 0) * g) @ w["dense_1_kernel"].T).reshape(x2.shape)
+    g = _unconvolve(_unpool(g, a2, x2, settings.pool_2), w["conv_2_kernel"])
+    g = _unconvolve(_unpool(g, a1, x1, settings.pool_1), w["conv_1_kernel"])
+    return margin, g[..., 0]
+
+
+def _convolve(x: Array, kernel: Array) -> Array:
+    """Valid convolution of [n, h, w, in] by [k, k, in, out]."""
+    windows = sliding_window_view(x, kernel.shape[:2], axis=(1, 2))
+    return np.tensordot(windows, kernel, axes=([4, 5, 3], [0, 1, 2]))
+
+
+def _unconvolve(g: Array, kernel: Array) -> Array:
+    """Gradient at the input of ``_convolve`` from that at its output."""
+    side, height, width = kernel.shape[0], g.shape[1], g.shape[2]
+    back = np.zeros((len(g), height + side - 1, width + side - 1, kernel.shape[2]))
+    for row in range(side):
+        for column in range(side):
+            back[:, row : row + height, column : column + width] += g @ kernel[row, column].T
+    return back
+
+
+def _pool(x: Array, side: int) -> Array:
+    """Maximum over blocks that do not overlap; what does not fill a block is left out."""
+    return np.asarray(_blocks(x, side).max(axis=(2, 4)))
+
+
+def _unpool(g: Array, before: Array, after: Array, side: int) -> Array:
+    """Gradient before ReLU and pool: to the maximum of each block, shared where several are equal."""
+    blocks = _blocks(before, side)
+    winners = (blocks == after[:, :, None, :, None]) & (blocks > 0)
+    shares = winners / np.maximum(winners.sum(axis=(2, 4), keepdims=True), 1)
+    back = np.zeros_like(before)
+    rows, columns = after.shape[1] * side, after.shape[2] * side
+    spread = (shares * g[:, :, None, :, None]).reshape(len(g), rows, columns, g.shape[-1])
+    back[:, :rows, :columns] = spread
+    return back
+
+
+def _blocks(x: Array, side: int) -> Array:
+    n, height, width, channels = x.shape
+    rows, columns = height // side, width // side
+    return x[:, : rows * side, : columns * side].reshape(n, rows, side, columns, side, channels)

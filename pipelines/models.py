@@ -1,0 +1,106 @@
+"""Commands for registered ensembles: serve, predict, champion, promote, rollback."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from pipelines.terminal import HOME, MODEL, HomeOption, JsonOption, ModelOption, PortOption, app, screen
+
+
+@app.command()
+def serve(
+    model_name: ModelOption = MODEL,
+    version: Annotated[str, typer.Option(help="A version number, or an alias such as champion.")] = "champion",
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: PortOption = 8080,
+    grpc: Annotated[str, typer.Option(help="gRPC port, or off.")] = "off",
+    home: HomeOption = HOME,
+) -> None:
+    """Serve a registered ensemble with the KServe predictor, until stopped."""
+    from pipelines.predictor_process import command, require_free
+    from pipelines.session import Session
+
+    require_free(host, port)
+    session = Session.open(home, screen, 1)
+    model, number = session.fetch_model(model_name, version)
+    screen.print(f"{model_name} version {number} on http://{host}:{port}", soft_wrap=True)
+    line = command(model, number, model_name, host, port, grpc)
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent.parent)
+    os.execv(line[0], line)  # noqa: S606
+
+
+@app.command()
+def predict(
+    path: Annotated[Path, typer.Argument(help="Folder, .zip or file of one study: CT slices and RTSTRUCT.")],
+    url: Annotated[str, typer.Option(help="Address of the predictor.")] = "http://127.0.0.1:8080",
+    model_name: ModelOption = MODEL,
+    roi: Annotated[str, typer.Option(help="Regular expression for the GTV's name.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Send a study as DICOM to the predictor and print its answers."""
+    from pipelines import predictor_process
+
+    answers = predictor_process.predict(url, model_name, predictor_process.pack_study(path), roi=roi)
+    if as_json:
+        typer.echo(json.dumps(answers, indent=1))
+    else:
+        screen.print(answers_table(answers))
+
+
+@app.command()
+def champion(home: HomeOption = HOME, model_name: ModelOption = MODEL, as_json: JsonOption = False) -> None:
+    """Show the champion: its version, group, digest and the gate's reasons."""
+    from pipelines.session import Session
+
+    registry = Session.open(home, screen, 1).registry()
+    info = registry.version_info(model_name, registry.version_of(model_name, registry.CHAMPION))
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(info), indent=1))
+        return
+    screen.print(f"{model_name} version {info.version}, group {info.group}, bundle {info.bundle_digest[:12]}")
+    screen.print(info.tags.get("srs.reasons", ""), soft_wrap=True)
+
+
+@app.command()
+def promote(
+    version: Annotated[str, typer.Argument(help="Version that becomes champion.")],
+    reason: Annotated[str, typer.Option(help="Why; kept with the version.")],
+    home: HomeOption = HOME,
+    model_name: ModelOption = MODEL,
+) -> None:
+    """Make a version champion by your own decision, whatever the gate said."""
+    from pipelines.session import Session
+
+    before = Session.open(home, screen, 1).registry().promote_by_hand(model_name, version, reason)
+    screen.print(f"{model_name}: version {version} is champion; before: {before or 'none'}")
+
+
+@app.command()
+def rollback(
+    reason: Annotated[str, typer.Option(help="Why; kept with the version that is left.")] = "",
+    home: HomeOption = HOME,
+    model_name: ModelOption = MODEL,
+) -> None:
+    """Make the champion's predecessor champion again."""
+    from pipelines.session import Session
+
+    now = Session.open(home, screen, 1).registry().rollback(model_name, reason=reason)
+    screen.print(f"{model_name}: version {now} is champion again")
+
+
+def answers_table(answers: list[dict[str, Any]]) -> Table:
+    """The predictor's answers as a table, one row a tumour."""
+    table = Table("ROI", "P(non-response)", "votes", "spread", "label", "model", title=_synthetic(answers))
+    for answer in answers:
+        cells = (f"{answer['probability']:.3f}", f"{answer['votes']}", f"{answer['spread']:.3f}", str(answer["label"]))
+        table.add_row(str(answer.get("roi_name", "")), *cells, str(answer.get("model_version", "")))
+    return table
+
+
+def _synthetic(answers: list[dict[str, Any]]) -> str:
+    return "SYNTHETIC model: learned from phantoms" if any(answer.get("synthetic") for answer in answers) else ""

@@ -1,0 +1,161 @@
+"""Requests in the V2 protocol -> crops or DICOM studies; binary tensors are read where they lie, never as lists.
+
+inputs      "crop_hu" FP32 [n,151,151], or "dicom_zip" BYTES [n] (base64 where the data are JSON)
+parameters  "roi" and "rtstruct_uid" go with DICOM; "binary_data_output" asks for binary outputs
+binary      tensors behind the JSON, whose length the header Inference-Header-Content-Length tells
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.common.errors import InputError
+from components.common.settings import IMAGE_SIZE_PX
+from serving.payload import (
+    CROP_INPUT,
+    DICOM_INPUT,
+    MAX_CROPS,
+    MAX_STUDIES,
+    Buffer,
+    Output,
+    Query,
+    Study,
+    base64_of,
+    check_batch,
+    json_object,
+    numbers_of,
+    object_of,
+    options_of,
+)
+
+#: Inputs or outputs a request may name.
+MAX_LISTED = 32
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tensor:
+    """A V2 input: ``data`` is raw bytes, a JSON value, or the byte strings of a BYTES tensor."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    data: Any
+
+
+def decode_v2(body: Buffer, json_length: str | None) -> Query:
+    """A V2 body, its binary tensors read in place.
+
+    Parameters
+    ----------
+    body
+        JSON, and behind it the binary tensors.
+    json_length
+        The header Inference-Header-Content-Length: bytes of JSON; None where all is JSON.
+
+    Raises
+    ------
+    InputError
+        ``V2_HEADER``, ``JSON``, ``FORMAT``, ``V2_DATA``, and those of ``query_of``.
+    """
+    length = len(body) if json_length is None else _header_length(json_length, len(body))
+    fields = json_object(memoryview(body)[:length])
+    inputs = fields.get("inputs")
+    if not isinstance(inputs, list) or len(inputs) > MAX_LISTED:
+        raise InputError("FORMAT", f"inputs must be a list of at most {MAX_LISTED} tensors")
+    tensors, start = [], length
+    for one in inputs:
+        tensor, start = _v2_tensor(one, memoryview(body), start)
+        tensors.append(tensor)
+    if start != len(body):
+        raise InputError("V2_DATA", "the body holds more bytes than the inputs name")
+    parameters = object_of(fields.get("parameters"))
+    binary = bool(parameters.get("binary_data_output", False))
+    return query_of(tensors, parameters, str(fields.get("id") or ""), binary, _outputs(fields.get("outputs"), binary))
+
+
+def query_of(
+    tensors: Sequence[Tensor],
+    parameters: Mapping[str, Any],
+    request_id: str = "",
+    binary: bool = False,
+    outputs: tuple[Output, ...] = (),
+) -> Query:
+    """The query that V2 tensors make; ``INPUT_UNKNOWN``, ``V2_DATA``, ``BASE64``, ``CROP_*``, ``BATCH_TOO_LARGE``."""
+    if len(tensors) != 1 or tensors[0].name not in (CROP_INPUT, DICOM_INPUT):
+        raise InputError("INPUT_UNKNOWN", f"expected one input, {CROP_INPUT} or {DICOM_INPUT}")
+    tensor = tensors[0]
+    instances = _crops(tensor) if tensor.name == CROP_INPUT else _studies(tensor, parameters)
+    return Query(tuple(instances), request_id, binary, outputs)
+
+
+def byte_strings(data: Any) -> list[bytes]:
+    """Elements of a raw BYTES tensor: each has its length in front, 4 bytes little-endian."""
+    if isinstance(data, tuple):  # gRPC gives the elements themselves
+        return list(data)
+    elements: list[bytes] = []
+    start = 0
+    while start < len(data):
+        end = start + 4 + int.from_bytes(data[start : start + 4], "little")
+        if start + 4 > len(data) or end > len(data) or len(elements) == MAX_STUDIES:
+            raise InputError("V2_DATA", "a BYTES tensor does not fit its lengths")
+        elements.append(bytes(data[start + 4 : end]))
+        start = end
+    return elements
+
+
+def _v2_tensor(value: Any, body: memoryview, start: int) -> tuple[Tensor, int]:
+    """A tensor of the JSON and where the next one's bytes begin."""
+    fields = object_of(value)
+    shape, size = fields.get("shape"), object_of(fields.get("parameters")).get("binary_data_size")
+    if not isinstance(shape, list) or not all(type(side) is int and 0 <= side < 2**31 for side in shape):
+        raise InputError("FORMAT", "shape must be a list of whole numbers")
+    name, datatype, data = str(fields.get("name")), str(fields.get("datatype")), fields.get("data")
+    if size is None:
+        if not isinstance(data, list):
+            raise InputError("FORMAT", "an input needs data, or the parameter binary_data_size and bytes")
+        return Tensor(name, datatype, tuple(shape), data), start
+    if type(size) is not int or size < 0 or start + size > len(body) or data is not None:
+        raise InputError("V2_DATA", "binary_data_size does not fit the body")
+    return Tensor(name, datatype, tuple(shape), body[start : start + size]), start + size
+
+
+def _crops(tensor: Tensor) -> list[NDArray[np.float32]]:
+    if tensor.datatype != "FP32":
+        raise InputError("CROP_DTYPE", f"{CROP_INPUT} must be FP32", "Send HU as float32.")
+    if len(tensor.shape) != 3 or tensor.shape[1:] != (IMAGE_SIZE_PX, IMAGE_SIZE_PX) or tensor.shape[0] < 1:
+        raise InputError("CROP_SHAPE", f"{CROP_INPUT} must have the shape [n, {IMAGE_SIZE_PX}, {IMAGE_SIZE_PX}]")
+    check_batch(tensor.shape[0], MAX_CROPS)
+    if isinstance(tensor.data, list):
+        return list(numbers_of(tensor.data, tensor.shape))
+    if len(tensor.data) != 4 * math.prod(tensor.shape):
+        raise InputError("V2_DATA", f"{CROP_INPUT} holds other than the bytes of its shape")
+    return list(np.frombuffer(tensor.data, "<f4").reshape(tensor.shape).astype(np.float32, copy=False))
+
+
+def _studies(tensor: Tensor, parameters: Mapping[str, Any]) -> list[Study]:
+    count = math.prod(tensor.shape)
+    if tensor.datatype != "BYTES" or count < 1:
+        raise InputError("FORMAT", f"{DICOM_INPUT} must be BYTES with at least one element")
+    check_batch(count, MAX_STUDIES)
+    zips = [base64_of(one) for one in tensor.data] if isinstance(tensor.data, list) else byte_strings(tensor.data)
+    if len(zips) != count:
+        raise InputError("V2_DATA", f"{DICOM_INPUT} holds another number of elements than its shape")
+    return [Study(zipped=one, **options_of(parameters)) for one in zips]
+
+
+def _outputs(value: Any, binary: bool) -> tuple[Output, ...]:
+    if value is not None and (not isinstance(value, list) or len(value) > MAX_LISTED):
+        raise InputError("FORMAT", f"outputs must be a list of at most {MAX_LISTED}")
+    fields = [object_of(one) for one in value or []]
+    flags = [object_of(one.get("parameters")).get("binary_data", binary) for one in fields]
+    return tuple(Output(str(one.get("name")), bool(flag)) for one, flag in zip(fields, flags, strict=True))
+
+
+def _header_length(text: str, size: int) -> int:
+    if not text.isdecimal() or not 0 < len(text) < 12 or int(text) > size:
+        raise InputError("V2_HEADER", "Inference-Header-Content-Length does not fit the body")
+    return int(text)

@@ -1,0 +1,61 @@
+"""Golden numbers: the room train's Keras network, and finite differences."""
+
+import dataclasses
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import special
+
+from components.common.settings import TrainSettings
+from components.evaluate.saliency import attention_maps, margin_gradient, telling_cases
+from components.train.network import initial_weights, reference_probabilities, windowed
+
+SMALL = TrainSettings(filters_1=2, filters_2=3, kernel_1=4, kernel_2=3, pool_1=5, pool_2=4, dense_1=6, dense_2=5)
+
+
+@pytest.fixture(scope="module")
+def case():
+    rng = np.random.default_rng(3)
+    weights = {n: w + 0.05 * rng.normal(size=w.shape) for n, w in initial_weights(SMALL, rng).items()}
+    return {n: w.astype(np.float32) for n, w in weights.items()}, rng.normal(40, 50, (2, 151, 151)).astype(np.float32)
+
+
+def test_gradient_equals_finite_differences(case):
+    weights, crops = case
+    images = windowed(crops, SMALL).astype(float)
+    _, gradient = margin_gradient(weights, images, SMALL)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        step = rng.normal(size=images.shape)
+        ahead, behind = (margin_gradient(weights, images + s * 1e-7 * step, SMALL)[0] for s in (1, -1))
+        assert np.allclose((ahead - behind) / 2e-7, (gradient * step).sum(axis=(1, 2)), rtol=1e-4, atol=1e-6)
+
+
+def test_margin_is_the_trained_networks(case):
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    weights, crops = case
+    margin, _ = margin_gradient(weights, windowed(crops, SMALL).astype(float), SMALL)
+    assert np.allclose(special.expit(margin), reference_probabilities(weights, crops, SMALL), atol=1e-5)
+
+
+def test_map_lies_where_the_only_weights_are(study, case):
+    # A first kernel of zeros but for a bias cannot see the image; a crop beyond the window has no slope to show.
+    weights, crops = case
+    member = dataclasses.replace(study[2].members[0], weights=weights)
+    maps = attention_maps([member, member], crops, SMALL)
+    assert maps.shape == crops.shape
+    assert maps.max() == pytest.approx(1.0)
+    assert maps.min() >= 0
+    blind = dataclasses.replace(member, weights={**weights, "conv_1_kernel": 0 * weights["conv_1_kernel"]})
+    assert attention_maps([blind], crops, SMALL).max() == 0
+
+
+def test_telling_cases_are_the_surest_of_both_kinds():
+    rows = pd.DataFrame(
+        {"tumour": list("abcdef"), "label": [1, 1, 1, 0, 0, 0], "mean": [0.95, 0.6, 0.2, 0.85, 0.1, 0.45]}
+    )
+    told = telling_cases(rows, "mean", 0.5, each=2)
+    assert list(told["tumour"]) == ["a", "e", "d", "c"]
+    assert told["right"].tolist() == [True, True, False, False]
