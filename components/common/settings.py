@@ -95,10 +95,10 @@ class TrainSettings(_Checked):
 
     filters_1: int = _setting(8, "filters of the first convolution", 1, 512)
     filters_2: int = _setting(16, "filters of the second convolution", 1, 512)
-    kernel_1: int = _setting(5, "side of the first kernel, px", 1, 31)
+    kernel_1: int = _setting(7, "side of the first kernel, px", 1, 31)
     kernel_2: int = _setting(5, "side of the second kernel, px", 1, 31)
-    pool_1: int = _setting(4, "side and stride of the first max-pool, px", 1, 16)
-    pool_2: int = _setting(4, "side and stride of the second max-pool, px", 1, 16)
+    pool_1: int = _setting(8, "side and stride of the first max-pool, px", 1, 16)
+    pool_2: int = _setting(3, "side and stride of the second max-pool, px", 1, 16)
     dense_1: int = _setting(32, "units of the first fully connected layer", 1, 4096)
     dense_2: int = _setting(16, "units of the second fully connected layer", 1, 4096)
     dropout: float = _setting(0.25, "drop-out rate on the output of the convolutions", 0.0, 0.9)

@@ -231,4 +231,4 @@ def _storage_errors() -> Iterator[None]:
         yield
     except (OSError, urllib3.exceptions.HTTPError, MinioException) as error:
         hint = "Look at the folder's rights and space, or at the S3 server and the credentials."
-        raise StorageError("STORE_UNREACHABLE", f"the member store failed with {type(error).__name__}", hint) from error
+        raise StorageError("STORE_UNREACHABLE", f"the member store failed with {type(error).__name__}", hint) from None
