@@ -343,7 +343,7 @@ def read_member(folder: Path) -> Member:
     return Member(
         split=MemberSplit(**sets),
         weights={name: np.load(folder / "weights" / f"{name}.npy", allow_pickle=False) for name in fields["weights"]},
-        history=pd.read_csv(folder / "history.csv"),
+        history=pd.read_csv(folder / "history.csv", float_precision="round_trip"),
         probabilities=np.load(folder / "probabilities.npy", allow_pickle=False),
         facts=fields["facts"],
     )

@@ -178,7 +178,20 @@ def test_drawing_follows_the_settings(make, tmp_path):
     make_dataset, make_splits, make_members = make
     dataset, latent = make_dataset(30, 30)
     splits = make_splits(dataset, 1, 1)
-    settings = resolve("default", {"train": {"filters_1": 7, "filters_2": 32, "dense_2": 19, "window_level_hu": 35}})
+    settings = resolve(
+        "default",
+        {
+            "train": {
+                "filters_1": 7,
+                "filters_2": 32,
+                "kernel_1": 5,
+                "pool_1": 4,
+                "pool_2": 4,
+                "dense_2": 19,
+                "window_level_hu": 35,
+            }
+        },
+    )
     object.__setattr__(splits, "settings", settings)
     members = make_members(dataset, splits, latent)
     result = evaluate(dataset, splits, members, SETTINGS, seed=1)
