@@ -148,10 +148,11 @@ def report(
     home: HomeOption = HOME,
 ) -> None:
     """Rebuild the report of a finished run from its artifacts."""
-    from pipelines.local import Home, Run, latest
-    from pipelines.session import rebuild_report
+    from pipelines.local import Run, latest
+    from pipelines.session import Session, rebuild_report
 
-    screen.print(str(rebuild_report(Run.read(run_folder) if run_folder else latest(Home.open(home)))), soft_wrap=True)
+    run = Run.read(run_folder) if run_folder else latest(Session.open(home, screen, 1).home)
+    screen.print(str(rebuild_report(run)), soft_wrap=True)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -27,10 +28,18 @@ class Home:
         return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.path / 'mlflow' / 'mlflow.db'}"
 
     @property
-    def mlflow_environment(self) -> dict[str, str]:
-        """What MLflow's clients must find in their environment; set before MLflow is imported."""
-        quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
-        return {"MLFLOW_TRACKING_URI": self.mlflow_uri, **quiet}
+    def environment(self) -> dict[str, str]:
+        """What libraries must find in their environment, before they are imported, to write nowhere else."""
+        return {
+            "MLFLOW_TRACKING_URI": self.mlflow_uri,
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+            "ORT_DISABLE_TELEMETRY": "1",
+            "MPLCONFIGDIR": str(self.path / "cache" / "matplotlib"),
+            "KERAS_HOME": str(self.path / "cache" / "keras"),
+            "TF_CPP_MIN_LOG_LEVEL": "2",
+            "TMPDIR": str(self.path / "tmp"),
+        }
 
     @property
     def members(self) -> Path:
@@ -48,7 +57,8 @@ class Home:
         """
         folder = path.resolve()
         try:
-            (folder / "mlflow").mkdir(parents=True, exist_ok=True)
+            for name in ("mlflow", "tmp"):
+                (folder / name).mkdir(parents=True, exist_ok=True)
             probe = folder / f".write-{os.getpid()}"
             probe.touch()
             probe.unlink()
@@ -144,7 +154,7 @@ def run_pipeline(
         raise_on_error=True,
         enable_caching=True,
     )
-    with _environment(home, workers), quiet_kfp(tasks, parallelism), stopping(tasks):
+    with _environment(home, workers, folder / "tmp"), quiet_kfp(tasks, parallelism), stopping(tasks):
         try:
             pipeline(**arguments)
         except Exception as error:
@@ -166,19 +176,21 @@ def latest(home: Home, pipeline: str = "srs-response") -> Run:
 
 
 @contextlib.contextmanager
-def _environment(home: Home, workers: int) -> Iterator[None]:
+def _environment(home: Home, workers: int, scratch: Path) -> Iterator[None]:
     """What the tasks' processes find in their environment, put back afterwards."""
     before = dict(os.environ)
-    os.environ.update(home.mlflow_environment)
+    scratch.mkdir()
+    os.environ["TMPDIR"] = str(scratch)  # kfp leaves each task's code there
+    os.environ.update(home.environment)
     os.environ["SRS_WORKERS"] = str(workers)
     os.environ.setdefault("SRS_PSEUDONYM_KEY_FILE", str(home.path / "pseudonym.key"))
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent.parent)]))
     try:
         yield
     finally:
         os.environ.clear()
         os.environ.update(before)
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _new_folder(home: Path, name: str) -> Path:

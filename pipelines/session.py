@@ -65,8 +65,10 @@ class Session:
 
     @classmethod
     def open(cls, home: Path, console: Console, parallelism: int) -> "Session":
-        """Opens or makes the home folder."""
-        return cls(Home.open(home), console, parallelism)
+        """Opens or makes the home folder, and keeps libraries from writing elsewhere."""
+        session = cls(Home.open(home), console, parallelism)
+        os.environ.update(session.home.environment)
+        return session
 
     def run_phantom(self, cohort: Path, **parameters: Any) -> Run:
         """Runs the pipeline ``phantom``."""
@@ -98,7 +100,6 @@ class Session:
         if "attempt" in parameters:
             from components.split.step import close
 
-            os.environ.update(self.home.mlflow_environment)
             close(str(parameters["attempt"]), experiment, "STOPPED", "stopped from outside; run it again to go on")
 
     def tell_outcome(self, outcome: Outcome) -> None:
@@ -120,7 +121,6 @@ class Session:
 
     def registry(self) -> ModuleType:
         """The registry's functions, pointed at this home's MLflow."""
-        os.environ.update(self.home.mlflow_environment)
         from components.promote import registry
 
         return registry

@@ -12,6 +12,7 @@ Nothing in it is pickled, no TensorFlow is needed to read it, and it holds no pi
 import dataclasses
 import importlib.metadata
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,7 @@ def _write_golden(folder: Path, golden: GoldenInput, definition: ImageDefinition
 
 
 def _run(graph: Path, crops: NDArray[np.float32]) -> NDArray[np.float32]:
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read once, when the runtime is loaded
     import onnxruntime  # reading a manifest needs no runtime
 
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])

@@ -5,13 +5,16 @@ It stands alone: the place that loads it has the packages of ``bundle.pip_requir
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import numpy as np
-import onnxruntime
 import pandas as pd
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read once, when the runtime is loaded
+import onnxruntime
 
 
 class EnsembleModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]

@@ -46,8 +46,20 @@ def place(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def first(place) -> dict:
-    """Outcome of the first run."""
-    done = run(place / "cohort", place / "home", place / "study.yaml")
+    """Outcome of the first run, by a user whose home and temporary folders are empty."""
+    elsewhere = {name: str(place / name) for name in ("HOME", "TMPDIR")}
+    for folder in elsewhere.values():
+        Path(folder).mkdir()
+    line = (
+        "run",
+        "--cohort",
+        str(place / "cohort"),
+        "--home",
+        str(place / "home"),
+        "--study",
+        str(place / "study.yaml"),
+    )
+    done = srs(*line, "--json", **elsewhere)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout)
 
@@ -61,6 +73,10 @@ def test_strong_signal_is_learned_and_promoted(first):
     assert first["verdict"] == "promoted"
     assert first["mean_auc"] > 0.75
     assert (first["members"], first["reused"], first["preprocessed"]) == (6, 0, True)
+
+
+def test_nothing_is_written_outside_the_home_of_the_run(place, first):
+    assert [p for name in ("HOME", "TMPDIR") for p in (place / name).rglob("*") if p.is_file()] == []
 
 
 def test_mlflow_holds_one_parent_its_ensembles_and_members_all_finished(client):
