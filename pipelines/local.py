@@ -11,8 +11,8 @@ from typing import Any
 
 from kfp import dsl, local
 
-from components.common.artifacts import read_json, write_json
 from components.common.errors import InputError, StorageError
+from components.common.files import read_json, write_json
 from pipelines.tasks import Display, Tasks, quiet_kfp, stopping
 
 

@@ -11,7 +11,9 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from components.common.artifacts import Dataset, Evaluation, Members, Promotion, Splits, read_json
+from components.common.artifacts import Dataset, Evaluation, Promotion, Splits
+from components.common.files import read_json
+from components.common.members import Members
 from components.common.settings import resolve_parameters
 from components.common.sources import open_cohort
 from pipelines import phantom, srs_response

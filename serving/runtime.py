@@ -12,8 +12,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from components.common.artifacts import digest_of
 from components.common.errors import BundleError, InputError, SrsError
+from components.common.files import digest_of
 from components.common.settings import IMAGE_SIZE_PX
 from components.preprocess.crop import ImageDefinition
 from components.promote.manifest import GRAPH, GoldenInput, Manifest

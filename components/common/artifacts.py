@@ -5,10 +5,7 @@ them all. Tables are CSV, arrays ``.npy``, the rest JSON; nothing is pickled.
 """
 
 import dataclasses
-import hashlib
-import json
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -17,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from components.common.errors import InputError
+from components.common.files import digest_of, digest_of_file, read_json, write_json
 from components.common.settings import StudySettings
 
 Role = Literal["training", "validation", "evaluation"]
@@ -28,17 +26,6 @@ TUMOUR_COLUMNS = (
     "systemic_therapy", "total_dose_gy", "fractions", "bed10_gy", "device",
     "roi_planes", "reference_rung", "z_mm", "width_mm", "height_mm", "area_mm2", "pixel_spacing_mm",
 )  # fmt: skip
-
-
-def digest_of(value: Any) -> str:
-    """SHA-256 of a value's canonical JSON, as 64 hexadecimal digits."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def digest_of_array(array: NDArray[Any]) -> str:
-    """SHA-256 of an array's dtype, shape and C-ordered bytes."""
-    head = f"{array.dtype.str}{array.shape}".encode()
-    return hashlib.sha256(head + np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
 def member_id(group: str, index: int) -> str:
@@ -54,7 +41,7 @@ class Layout:
     @classmethod
     def _seal(cls, folder: Path) -> str:
         """Writes ``layout.json`` over all files of ``folder`` and returns the digest."""
-        files = {path.relative_to(folder).as_posix(): _digest_of_file(path) for path in _files(folder)}
+        files = {path.relative_to(folder).as_posix(): digest_of_file(path) for path in _files(folder)}
         digest = digest_of(files)
         write_json(
             folder / "layout.json", {"kind": cls.layout[0], "version": cls.layout[1], "digest": digest, "files": files}
@@ -74,7 +61,7 @@ class Layout:
             found = f"{layout['kind']} version {layout['version']}"
             raise InputError("ARTIFACT_UNKNOWN", f"expected {kind} version {version}, found {found}", hint)
         for name, digest in layout["files"].items():
-            if not (folder / name).is_file() or _digest_of_file(folder / name) != digest:
+            if not (folder / name).is_file() or digest_of_file(folder / name) != digest:
                 raise InputError("ARTIFACT_DAMAGED", f"{kind}: {name} is missing or was changed", hint)
         return str(layout["digest"])
 
@@ -254,102 +241,6 @@ class Splits(Layout):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Member:
-    """One trained network.
-
-    Parameters
-    ----------
-    split
-        Its training, validation and evaluation sets.
-    weights
-        Name to array, in the order of ``components.train.network.weight_shapes``.
-    history
-        One row per look at the validation set: ``attempt, step, training_loss, validation_loss, validation_accuracy``.
-    probabilities
-        [n] float32: probability of non-response of every tumour of the dataset, in its order.
-    facts
-        Plain values: ``seed, restarts, flagged, accepted_step, validation_accuracy, seconds, key, reused,
-        determinism``.
-    """
-
-    split: MemberSplit
-    weights: dict[str, NDArray[np.float32]]
-    history: pd.DataFrame
-    probabilities: NDArray[np.float32]
-    facts: dict[str, Any]
-
-    @property
-    def id(self) -> str:
-        """The member's name, e.g. ``A-01``."""
-        return self.split.id
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Members(Layout):
-    """The trained members of one pack; ``dataset_digest`` says on what."""
-
-    layout: ClassVar[tuple[str, int]] = ("members", 1)
-    members: tuple[Member, ...]
-    dataset_digest: str
-    digest: str = ""
-
-    def write(self, folder: Path) -> str:
-        """Writes the folder, one sub-folder a member, and returns its digest."""
-        for member in self.members:
-            write_member(folder / member.id, member)
-        write_json(
-            folder / "pack.json", {"members": [m.id for m in self.members], "dataset_digest": self.dataset_digest}
-        )
-        return self._seal(folder)
-
-    @classmethod
-    def read(cls, folder: Path) -> Self:
-        """Reads and checks a folder."""
-        digest = cls._open(folder)
-        pack = read_json(folder / "pack.json")
-        members = tuple(read_member(folder / name) for name in pack["members"])
-        return cls(members=members, dataset_digest=pack["dataset_digest"], digest=digest)
-
-    @classmethod
-    def gather(cls, folders: Iterable[Path], splits: Splits) -> Self:
-        """The members of all packs in the order of ``splits``; refuses a set that is not complete."""
-        packs = [cls.read(folder) for folder in folders]
-        by_id = {member.id: member for pack in packs for member in pack.members}
-        missing = [split.id for split in splits.members if split.id not in by_id]
-        wrong = [s.id for s in splits.members if s.id in by_id and by_id[s.id].split.digest != s.digest]
-        if missing or wrong or len({pack.dataset_digest for pack in packs}) != 1:
-            problems = [f"{name}: missing" for name in missing] + [
-                f"{name}: trained on another split" for name in wrong
-            ]
-            raise InputError.collected("MEMBERS_INCOMPLETE", "the packs do not make up the run's members:", problems)
-        return cls(members=tuple(by_id[split.id] for split in splits.members), dataset_digest=packs[0].dataset_digest)
-
-
-def write_member(folder: Path, member: Member) -> None:
-    """Writes one member's files into ``folder``."""
-    (folder / "weights").mkdir(parents=True, exist_ok=True)
-    for name, array in member.weights.items():
-        np.save(folder / "weights" / f"{name}.npy", array, allow_pickle=False)
-    member.history.to_csv(folder / "history.csv", index=False)
-    np.save(folder / "probabilities.npy", member.probabilities, allow_pickle=False)
-    fields = {"split": dataclasses.asdict(member.split), "weights": list(member.weights), "facts": member.facts}
-    write_json(folder / "member.json", fields)
-
-
-def read_member(folder: Path) -> Member:
-    """Reads what ``write_member`` wrote."""
-    fields = read_json(folder / "member.json")
-    sets: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields["split"].items()}
-    return Member(
-        split=MemberSplit(**sets),
-        weights={name: np.load(folder / "weights" / f"{name}.npy", allow_pickle=False) for name in fields["weights"]},
-        history=pd.read_csv(folder / "history.csv", float_precision="round_trip"),
-        probabilities=np.load(folder / "probabilities.npy", allow_pickle=False),
-        facts=fields["facts"],
-    )
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class Evaluation(Layout):
     """Statistics of a run.
 
@@ -430,31 +321,5 @@ class Promotion(Layout):
         return cls(**{**fields, "reasons": tuple(fields["reasons"]), "digest": digest})
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Writes readable JSON; NaN and infinity are refused, since neither JSON nor the KFP UI knows them."""
-    path.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """The value of a JSON file."""
-    return json.loads(path.read_text())
-
-
-def digest_of_sources(*folders: Path) -> str:
-    """Digest of the Python files in ``folders``: what a cache must look at beside its inputs."""
-    files = sorted(file for folder in folders for file in folder.glob("*.py"))
-    return digest_of({f"{file.parent.name}/{file.name}": _digest_of_file(file) for file in files})
-
-
-def safe_name(text: str) -> str:
-    """``text`` with all but letters, digits, dot, dash and underscore replaced, for file names."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", text)
-
-
 def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "layout.json")
-
-
-def _digest_of_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

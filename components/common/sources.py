@@ -17,8 +17,8 @@ import certifi
 import minio
 import urllib3
 
-from components.common.artifacts import digest_of
 from components.common.errors import InputError, StorageError
+from components.common.files import digest_of
 from components.common.objects import Entry, FolderSource, MemorySource, Source, ZipSource, clean_name
 
 __all__ = [

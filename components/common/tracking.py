@@ -14,7 +14,8 @@ import pandas as pd
 from mlflow.entities import Metric, Run
 
 from components.common import tracking_store as store
-from components.common.artifacts import Dataset, Evaluation, Member, Splits, member_id
+from components.common.artifacts import Dataset, Evaluation, Splits, member_id
+from components.common.members import Member
 from components.common.settings import StudySettings
 from components.common.tracking_store import PackProgress, client, flatten, prepare_store, told, tracking_uri
 

@@ -21,8 +21,9 @@ from mlflow.entities import Dataset as LoggedDataset
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
-from components.common.artifacts import Dataset, safe_name
+from components.common.artifacts import Dataset
 from components.common.errors import InputError, RegistryError
+from components.common.files import safe_name
 
 #: MLflow refuses batches above 1000 metrics, 100 params, 100 tags or 1000 of all.
 METRICS_PER_BATCH = 800

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from components.common.artifacts import Dataset, Evaluation, Members, Splits
+from components.common.artifacts import Dataset, Evaluation, Splits
 from components.common.errors import InputError
+from components.common.members import Members
 from components.common.settings import EvaluateSettings
 from components.evaluate import ensemble
 from components.evaluate.group import GroupAnswers

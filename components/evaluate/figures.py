@@ -20,7 +20,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import ArrayLike, NDArray
 
-from components.common.artifacts import Member, Splits
+from components.common.artifacts import Splits
+from components.common.members import Member
 from components.evaluate.roc import rates_at, roc_curve
 
 #: Okabe & Ito's palette, distinguishable with any colour vision; lines also differ in dash or marker.

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from components.common.artifacts import Dataset, Members, Splits
+from components.common.artifacts import Dataset, Splits
 from components.common.errors import InputError
+from components.common.members import Members
 from components.common.settings import EvaluateSettings
 from components.evaluate import calibration, ensemble
 from components.evaluate.covariates import beyond_the_image

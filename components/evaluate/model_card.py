@@ -5,7 +5,9 @@ from typing import Any
 
 import jinja2
 
-from components.common.artifacts import Dataset, Evaluation, Members, Splits, write_json
+from components.common.artifacts import Dataset, Evaluation, Splits
+from components.common.files import write_json
+from components.common.members import Members
 from components.evaluate.checklist import MISSING, checklist
 from components.evaluate.report import flat_facts
 from components.evaluate.tables import SYNTHETIC, number, p_value, percent

@@ -8,7 +8,8 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from components.common.artifacts import Dataset, Evaluation, Members, Splits
+from components.common.artifacts import Dataset, Evaluation, Splits
+from components.common.members import Members
 from components.evaluate import architecture, figures
 from components.evaluate.calibration import reliability
 from components.evaluate.checklist import MISSING, checklist

@@ -13,7 +13,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from components.common.artifacts import Member
+from components.common.members import Member
 from components.common.settings import TrainSettings
 from components.train.network import windowed
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from components.common import tracking
-from components.common.artifacts import Dataset, Members, Splits
+from components.common.artifacts import Dataset, Splits
+from components.common.members import Members
 from components.evaluate.evaluation import evaluate
 from components.evaluate.model_card import write_model_card
 from components.evaluate.report import write_report

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.common.artifacts import digest_of_sources
+from components.common.files import digest_of_sources
 from components.phantom.dicom_writer import Uids, write_study
 from components.phantom.folder import new_folder
 from components.phantom.identity import draw_identity

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
-from components.common.artifacts import digest_of
 from components.common.errors import BundleError
+from components.common.files import digest_of
 from components.preprocess.geometry import Points, SliceGeometry, bounding_box_mm
 
 #: Versions of the definition that this code cuts exactly as they were cut when they were new.

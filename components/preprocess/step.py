@@ -5,8 +5,9 @@ import os
 import secrets
 from pathlib import Path
 
-from components.common.artifacts import Dataset, digest_of, digest_of_sources
+from components.common.artifacts import Dataset
 from components.common.errors import InputError
+from components.common.files import digest_of, digest_of_sources
 from components.common.settings import StudySettings, resolve_parameters
 from components.common.sources import fingerprint, open_cohort
 from components.common.steps import Progress, at_most_every, write_summary

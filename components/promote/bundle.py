@@ -21,8 +21,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from components.common.artifacts import Dataset, Member, digest_of
+from components.common.artifacts import Dataset
 from components.common.errors import BundleError
+from components.common.files import digest_of
+from components.common.members import Member
 from components.common.settings import IMAGE_SIZE_PX, StudySettings
 from components.preprocess.crop import ImageDefinition
 from components.promote.manifest import (

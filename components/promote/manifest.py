@@ -13,8 +13,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from components.common.artifacts import digest_of, read_json, write_json
 from components.common.errors import BundleError
+from components.common.files import digest_of, read_json, write_json
 from components.preprocess.crop import ImageDefinition, bounding_box_centre_mm, cut_crop
 from components.preprocess.geometry import SliceGeometry
 

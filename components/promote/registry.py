@@ -16,8 +16,8 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
-from components.common.artifacts import safe_name
 from components.common.errors import BundleError, RegistryError
+from components.common.files import safe_name
 from components.common.tracking_store import client, exclusive, told, tracking_uri
 from components.promote.bundle_model import DIGEST_TAG, log_bundle
 from components.promote.gate import Verdict

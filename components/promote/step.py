@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from components.common import tracking
-from components.common.artifacts import Dataset, Evaluation, Member, Members, Promotion, Splits
+from components.common.artifacts import Dataset, Evaluation, Promotion, Splits
 from components.common.errors import BundleError, RegistryError
+from components.common.members import Member, Members
 from components.common.steps import Progress, write_summary
 from components.phantom.phantom import golden_case
 from components.promote import registry

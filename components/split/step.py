@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from components.common import tracking
-from components.common.artifacts import Dataset, Splits, digest_of
+from components.common.artifacts import Dataset, Splits
+from components.common.files import digest_of
 from components.common.settings import StudySettings
 from components.common.steps import write_summary
 from components.split.splits import make_splits, packs, quotas, shared_patients

@@ -21,8 +21,10 @@ import pandas as pd
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from components.common.artifacts import Member, MemberSplit, digest_of
+from components.common.artifacts import MemberSplit
 from components.common.errors import InputError, TrainingError
+from components.common.files import digest_of
+from components.common.members import Member
 from components.common.settings import IMAGE_SIZE_PX, TrainSettings
 from components.train.arithmetic import Arithmetic
 from components.train.member_store import MemberStore

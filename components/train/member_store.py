@@ -22,8 +22,8 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from components.common.artifacts import Member, read_member, write_member
 from components.common.errors import InputError, StorageError
+from components.common.members import Member, read_member, write_member
 
 #: All entries carry this time, so that one member is one sequence of bytes.
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)

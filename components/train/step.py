@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 from components.common import tracking
-from components.common.artifacts import Dataset, Member, Members, Splits
+from components.common.artifacts import Dataset, Splits
+from components.common.members import Member, Members
 from components.common.steps import Progress, write_summary
 from components.split.splits import of_pack
 from components.train.engine import require_gpus, train_pack

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 from mlflow import MlflowClient
 
-from components.common.artifacts import Dataset, Evaluation, Members, Promotion, Splits
+from components.common.artifacts import Dataset, Evaluation, Promotion, Splits
+from components.common.members import Members
 from components.evaluate.component import evaluate
 from components.phantom.component import phantom
 from components.preprocess.component import fingerprint, preprocess

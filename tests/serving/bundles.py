@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 
-from components.common.artifacts import TUMOUR_COLUMNS, Dataset, Flow, Member, MemberSplit
+from components.common.artifacts import TUMOUR_COLUMNS, Dataset, Flow, MemberSplit
+from components.common.members import Member
 from components.common.settings import IMAGE_SIZE_PX, StudySettings, TrainSettings, resolve
 from components.preprocess.crop import ImageDefinition
 from components.promote.bundle import GoldenInput, Manifest, write_bundle

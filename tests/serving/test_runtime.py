@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.common.artifacts import digest_of, read_json, write_json
 from components.common.errors import BundleError, InputError
+from components.common.files import digest_of, read_json, write_json
 from components.promote.manifest import Manifest
 from serving.runtime import Ensemble, check_crops
 from tests.serving.bundles import draw_crops, make_bundle

@@ -6,19 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.common.artifacts import (
-    TUMOUR_COLUMNS,
-    Dataset,
-    Exclusion,
-    Flow,
-    Member,
-    Members,
-    MemberSplit,
-    Promotion,
-    Splits,
-    write_json,
-)
+from components.common.artifacts import TUMOUR_COLUMNS, Dataset, Exclusion, Flow, MemberSplit, Promotion, Splits
 from components.common.errors import InputError
+from components.common.files import write_json
+from components.common.members import Member, Members
 from components.common.settings import resolve
 
 SPLITS = (

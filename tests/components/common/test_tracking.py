@@ -12,8 +12,9 @@ import pytest
 from mlflow import MlflowClient
 
 from components.common import tracking
-from components.common.artifacts import TUMOUR_COLUMNS, Dataset, Evaluation, Flow, Member, MemberSplit, Splits
+from components.common.artifacts import TUMOUR_COLUMNS, Dataset, Evaluation, Flow, MemberSplit, Splits
 from components.common.errors import InputError, RegistryError
+from components.common.members import Member
 from components.common.settings import StudySettings, TrainSettings
 
 ATTEMPT = "attempt-1"

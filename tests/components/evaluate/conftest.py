@@ -6,16 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.common.artifacts import (
-    TUMOUR_COLUMNS,
-    Dataset,
-    Exclusion,
-    Flow,
-    Member,
-    Members,
-    MemberSplit,
-    Splits,
-)
+from components.common.artifacts import TUMOUR_COLUMNS, Dataset, Exclusion, Flow, MemberSplit, Splits
+from components.common.members import Member, Members
 
 
 @pytest.fixture(scope="session")

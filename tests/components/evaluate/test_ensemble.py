@@ -4,8 +4,8 @@ import itertools
 import numpy as np
 import pytest
 
-from components.common.artifacts import Members
 from components.common.errors import InputError
+from components.common.members import Members
 from components.evaluate import ensemble
 from components.evaluate.roc import auc_score
 

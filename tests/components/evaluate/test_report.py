@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib import image
 
-from components.common.artifacts import Members
+from components.common.members import Members
 from components.common.settings import EvaluateSettings, StudySettings, resolve
 from components.evaluate import report
 from components.evaluate.checklist import DECLARED, FILLED, ITEMS, MISSING

@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from components.common.artifacts import digest_of
 from components.common.errors import BundleError
+from components.common.files import digest_of
 from components.common.settings import resolve
 from components.promote.bundle import (
     GoldenInput,

@@ -17,8 +17,9 @@ import pytest
 from mlflow import MlflowClient
 
 from components.common import tracking_store
-from components.common.artifacts import TUMOUR_COLUMNS, Dataset, Flow, Member, MemberSplit
+from components.common.artifacts import TUMOUR_COLUMNS, Dataset, Flow, MemberSplit
 from components.common.errors import BundleError, RegistryError
+from components.common.members import Member
 from components.common.settings import resolve
 from components.preprocess.crop import ImageDefinition
 from components.promote import registry

@@ -9,8 +9,9 @@ import pytest
 import urllib3
 
 from components.common import sources
-from components.common.artifacts import Member, MemberSplit
+from components.common.artifacts import MemberSplit
 from components.common.errors import InputError, StorageError
+from components.common.members import Member
 from components.train import member_store
 from components.train.member_store import State, open_store, seal, unseal
 

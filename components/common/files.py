@@ -1,0 +1,48 @@
+"""Digests, JSON and names of files: what every folder that a step writes is made of."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 of a value's canonical JSON, as 64 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def digest_of_array(array: NDArray[Any]) -> str:
+    """SHA-256 of an array's dtype, shape and C-ordered bytes."""
+    head = f"{array.dtype.str}{array.shape}".encode()
+    return hashlib.sha256(head + np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes readable JSON; NaN and infinity are refused, since neither JSON nor the KFP UI knows them."""
+    path.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The value of a JSON file."""
+    return json.loads(path.read_text())
+
+
+def digest_of_sources(*folders: Path) -> str:
+    """Digest of the Python files in ``folders``: what a cache must look at beside its inputs."""
+    files = sorted(file for folder in folders for file in folder.glob("*.py"))
+    return digest_of({f"{file.parent.name}/{file.name}": digest_of_file(file) for file in files})
+
+
+def safe_name(text: str) -> str:
+    """``text`` with all but letters, digits, dot, dash and underscore replaced, for file names."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", text)
+
+
+def digest_of_file(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
