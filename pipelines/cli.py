@@ -15,11 +15,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from components.common.errors import GateRefused, InputError, SrsError
-from pipelines import models, study
+from components.common.errors import GateRefused, InputError, SrsError, TumourError
+from pipelines import study
 from pipelines.terminal import HOME, MODEL, HomeOption, JsonOption, ModelOption, PortOption, app, errors, screen, tell
-
-__all__ = ["app", "main", "models"]
 
 
 def main() -> None:
@@ -64,10 +62,16 @@ def inspect(
     """Say before a run which tumours would be cut from a study, and how."""
     from components.common.settings import PreprocessSettings
     from components.common.sources import open_source
-    from components.preprocess.gtv import find_gtvs
+    from components.preprocess.gtv import find_gtvs, structure_names
 
     settings = PreprocessSettings(slice_rule=slice_rule, roi_pattern=roi)  # type: ignore[arg-type]
-    found = [candidate.to_dict() for candidate in find_gtvs(open_source(path), "", settings)]
+    source = open_source(path)
+    try:
+        found = [candidate.to_dict() for candidate in find_gtvs(source, "", settings)]
+    except TumourError as error:
+        if error.code == "NO_GTV":
+            errors.print(Text(f"structures: {', '.join(structure_names(source, ''))}"), soft_wrap=True)
+        raise
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
@@ -174,6 +178,8 @@ def doctor(home: HomeOption = HOME, port: PortOption = 8080, as_json: JsonOption
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
 
+
+from pipelines import models as models  # noqa: E402 its commands come after these in `srs --help`
 
 if __name__ == "__main__":
     main()

@@ -20,7 +20,7 @@ DOORS = {
     "kubernetes": r"components/deploy/\w+\.py|pipelines/cluster\.py",
     "kserve": r"serving/\w+\.py|components/deploy/\w+\.py",
     "minio": r"components/common/sources\.py|components/train/member_store\.py",
-    "tensorflow": r"components/train/\w+\.py|pipelines/doctor\.py",
+    "tensorflow": r"components/train/\w+\.py",
     "keras": r"components/train/\w+\.py",
     "onnxruntime": r"components/promote/(bundle|pyfunc_model)\.py|serving/runtime\.py",
     "onnx": r"components/promote/\w+\.py",

@@ -92,6 +92,11 @@ class Candidate:
         return dataclasses.replace(self, status="refused", code=error.code, message=error.safe_message)
 
 
+def structure_names(source: Source, prefix: str) -> list[str]:
+    """ROIName of every structure of a folder's RTSTRUCT, for its owner to choose from; raises as ``open_plan``."""
+    return [roi.name for roi in open_plan(read_folder(source, prefix), lambda _: True).rtstruct.rois]
+
+
 def find_gtvs(
     source: Source, prefix: str, settings: PreprocessSettings, *, roi: str = "", rtstruct_uid: str = ""
 ) -> list[Candidate]:

@@ -18,7 +18,7 @@ def gtvs_of(plan: Plan, settings: PreprocessSettings) -> list[Roi]:
     """The structures that the GTV rule finds; ``NO_GTV`` where there is none."""
     found = [roi for roi in plan.rtstruct.rois if is_gtv_name(roi.name, settings.roi_pattern)]
     if not found:
-        hint = "Name it in the table's column roi, or set roi_pattern; `srs inspect` lists what is there."
+        hint = "Name it in the table's column roi, or set preprocess.roi_pattern; `srs inspect` lists all names."
         raise TumourError("NO_GTV", "the RTSTRUCT has no structure named like a GTV", hint)
     return found
 

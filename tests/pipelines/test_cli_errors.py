@@ -158,3 +158,9 @@ def test_doctor_names_a_taken_port(tmp_path):
     assert findings["port"]["ok"] is False
     assert findings["Python"]["ok"] is True
     assert findings["mlflow"]["ok"] is True
+
+
+def test_inspect_lists_the_structures_where_none_is_named_like_a_gtv(cohort):
+    with (cohort / "cohort.csv").open() as file:
+        folder = cohort / next(csv.DictReader(file))["dicom"]
+    refused(srs("inspect", str(folder), "--roi", "Tumor"), "NO_GTV", "External", "BrainStem")
