@@ -1,0 +1,37 @@
+"""README names only commands, options, targets and settings that exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.main import get_command
+
+from components.common.settings import resolve
+from pipelines.cli import app
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+COMMANDS = get_command(app).commands
+
+
+@pytest.mark.parametrize("line", sorted(set(re.findall(r"\.venv/bin/srs ([^\n`#]+)", README))))
+def test_commands_and_options_exist(line):
+    name, *words = line.split()
+    options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
+    assert {word for word in words if word.startswith("-")} <= options
+
+
+def test_make_targets_exist():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"make ([a-z][a-z-]+)", README)) <= targets
+
+
+def test_study_file_of_the_example_is_valid():
+    (example,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    assert resolve("default", yaml.safe_load(example)).seed == 2
+
+
+def test_set_flag_of_the_example_is_valid():
+    for section, name, value in re.findall(r"--set (\w+)\.(\w+)=(\S+)", README):
+        resolve("default", {section: {name: value}})
