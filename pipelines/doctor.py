@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from components.common.errors import InputError
-from pipelines.local import Home
+from pipelines.local import Home, cores
 from pipelines.predictor_process import require_free
 
 NEEDED_GB = 6.0  # a demo writes 0.6 GB; the rest is for runs of one's own
@@ -41,7 +41,16 @@ class Finding:
 
 def examine(home: Path, port: int) -> list[Finding]:
     """Looks at Python, versions, disk, the output folder, the port and the devices."""
-    return [_python(), *_versions(), _output(home), _disk(home), _port(port), _byte_code(), _cores(), _devices()]
+    return [
+        _python(),
+        *_versions(),
+        _output(home),
+        _disk(home),
+        _port(port),
+        _byte_code(),
+        Finding("cores", ok=True, text=str(cores())),
+        _devices(),
+    ]
 
 
 def _python() -> Finding:
@@ -91,11 +100,6 @@ def _byte_code() -> Finding:
     ok = not os.environ.get("PYTHONDONTWRITEBYTECODE")
     hint = "PYTHONDONTWRITEBYTECODE is set: imports may take three times as long; unset it"
     return Finding("byte-code", ok, "is kept" if ok else hint)
-
-
-def _cores() -> Finding:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Finding("cores", ok=True, text=str(cores))
 
 
 def _devices() -> Finding:

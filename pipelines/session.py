@@ -16,9 +16,10 @@ from components.common.files import read_json
 from components.common.members import Members
 from components.common.settings import resolve_parameters
 from components.common.sources import open_cohort
+from components.preprocess.table import read_table
 from pipelines import phantom, srs_response
 from pipelines.display import ConsoleDisplay
-from pipelines.local import Home, Run, run_pipeline
+from pipelines.local import Home, Run, cores, run_pipeline
 from pipelines.tasks import Stopped
 
 
@@ -84,10 +85,10 @@ class Session:
         parameters = options.parameters()
         if "://" not in cohort_uri:
             cohort_uri = str(Path(cohort_uri).resolve())
-        open_cohort(cohort_uri)
+        read_table(*open_cohort(cohort_uri))
         places = {"state_uri": str(self.home.members), "experiment": experiment, "model_name": model_name}
         arguments = {"cohort_uri": cohort_uri, "members_per_task": members_per_task, **parameters, **places}
-        pipeline, workers = srs_response.build(parallelism=self.parallelism), max(1, _cores() // self.parallelism)
+        pipeline, workers = srs_response.build(parallelism=self.parallelism), max(1, cores() // self.parallelism)
         try:
             with ConsoleDisplay(self.console) as display:
                 return outcome_of(
@@ -167,7 +168,3 @@ def rebuild_report(run: Run) -> Path:
     dataset, members = Dataset.read(run.path("dataset")), Members.gather(run.paths("members"), splits)
     evaluation = Evaluation.read(run.path("evaluation"))
     return write_report(run.folder, dataset, splits, members, evaluation, facts_of(dataset, splits, members))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
