@@ -57,21 +57,26 @@ def inspect(
     path: Annotated[str, typer.Argument(help="Folder, .zip or s3:// prefix of one study: CT and RTSTRUCT.")],
     roi: Annotated[str, typer.Option(help="Regular expression for the GTV's name.")] = "",
     slice_rule: Annotated[str, typer.Option("--slice", help="centre or largest.")] = "centre",
+    png: Annotated[Path | None, typer.Option(help="Draw each crop with its contour into this PNG file.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say before a run which tumours would be cut from a study, and how."""
     from components.common.settings import PreprocessSettings
     from components.common.sources import open_source
     from components.preprocess.gtv import find_gtvs, structure_names
+    from pipelines.picture import draw_candidates
 
     settings = PreprocessSettings(slice_rule=slice_rule, roi_pattern=roi)  # type: ignore[arg-type]
     source = open_source(path)
     try:
-        found = [candidate.to_dict() for candidate in find_gtvs(source, "", settings)]
+        candidates = find_gtvs(source, "", settings)
     except TumourError as error:
         if error.code == "NO_GTV":
             errors.print(Text(f"structures: {', '.join(structure_names(source, ''))}"), soft_wrap=True)
         raise
+    if png:
+        draw_candidates(candidates, png)
+    found = [candidate.to_dict() for candidate in candidates]
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return

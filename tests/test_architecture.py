@@ -24,7 +24,7 @@ DOORS = {
     "keras": r"components/train/\w+\.py",
     "onnxruntime": r"components/promote/(bundle|pyfunc_model)\.py|serving/runtime\.py",
     "onnx": r"components/promote/\w+\.py",
-    "matplotlib": r"components/evaluate/\w+\.py",
+    "matplotlib": r"components/evaluate/\w+\.py|pipelines/picture\.py",
     "jinja2": r"components/evaluate/\w+\.py",
 }
 

@@ -142,10 +142,12 @@ def test_every_command_has_help(command):
 def test_inspect_tells_tumours_of_a_phantom_patient(cohort):
     with (cohort / "cohort.csv").open() as file:
         row = next(row for row in csv.DictReader(file) if row["longest_diameter_mm"] and row["roi"])
-    found = json.loads(srs("inspect", str(cohort / row["dicom"]), "--json").stdout)
+    picture = cohort.parent / "crops.png"
+    found = json.loads(srs("inspect", str(cohort / row["dicom"]), "--json", "--png", str(picture)).stdout)
     (one,) = [candidate for candidate in found if candidate["roi_name"] == row["roi"]]
     assert abs(one["longest_diameter_mm"] - float(row["longest_diameter_mm"])) < 1.0
     assert one["reference_rung"] == "uid"
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_doctor_names_a_taken_port(tmp_path):
