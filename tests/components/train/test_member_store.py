@@ -1,12 +1,9 @@
 import dataclasses
-import io
 import os
 
-import minio
 import numpy as np
 import pandas as pd
 import pytest
-import urllib3
 
 from components.common import sources
 from components.common.artifacts import MemberSplit
@@ -110,44 +107,21 @@ def test_refuses_a_folder_that_cannot_be_made(tmp_path):
     assert str(tmp_path) not in str(caught.value)
 
 
-class Bucket:
-    """As much of the minio client as is used, on a mapping; one call may be told to fail."""
-
-    def __init__(self):
-        self.objects, self.fails = {}, None
-
-    def get_object(self, bucket, name):
-        if self.fails:
-            raise self.fails
-        if (bucket, name) not in self.objects:
-            raise minio.error.S3Error(None, "NoSuchKey", "", name, "", "")
-        return urllib3.HTTPResponse(io.BytesIO(self.objects[bucket, name]), preload_content=False)
-
-    def put_object(self, bucket, name, data, length):
-        self.objects[bucket, name] = data.read(length)
-
-    def remove_object(self, bucket, name):
-        self.objects.pop((bucket, name), None)
-
-
-def test_a_bucket_holds_members_as_a_folder_does(member, monkeypatch):
-    bucket = Bucket()
-    monkeypatch.setattr(sources, "s3_client", lambda: bucket)
-    store = open_store("s3://state/study/one")
+def test_a_bucket_holds_members_as_a_folder_does(member, s3):
+    store = open_store("s3://models/study/one")
     store.put_state("k", State({}, {"course": {}}))
     assert store.get("k") is None
     store.put("k", member)
     assert store.get("k").split == member.split
-    assert list(bucket.objects) == [("state", "study/one/members/k.zip")]
+    kept = sources.s3_client().list_objects("models", recursive=True)
+    assert [one.object_name for one in kept] == ["study/one/members/k.zip"]
 
 
-def test_a_bucket_that_fails_is_not_an_empty_one(monkeypatch):
-    bucket = Bucket()
-    monkeypatch.setattr(sources, "s3_client", lambda: bucket)
-    bucket.fails = minio.error.S3Error(None, "AccessDenied", "", "secret-name", "", "")
+def test_a_bucket_that_refuses_is_not_an_empty_one(member, s3, monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret")
     with pytest.raises(StorageError, match="STORE_UNREACHABLE") as caught:
-        open_store("s3://state").get("k")
-    assert "secret-name" not in str(caught.value)
+        open_store("s3://models/study/two").get("k")
+    assert "wrong-secret" not in str(caught.value)
 
 
 def test_members_are_opened_by_any_zip_program(tmp_path, member):
