@@ -28,7 +28,8 @@ from components.promote.export import ensemble_graph
 from components.promote.gate import Verdict
 
 MODEL = "srs-response"
-SETTINGS = resolve("default", {"train": {"filters_1": 2, "filters_2": 2, "dense_1": 4, "dense_2": 3}})
+TRAIN = {"filters_1": 2, "filters_2": 2, "kernel_1": 5, "pool_1": 4, "pool_2": 4, "dense_1": 4, "dense_2": 3}
+SETTINGS = resolve("default", {"train": TRAIN})
 SHAPES = {"conv_1": (5, 5, 1, 2), "conv_2": (5, 5, 2, 2), "dense_1": (128, 4), "dense_2": (4, 3), "output": (3, 2)}
 PROMOTED = Verdict("promoted", ("Value: enough.",), "A", {"mean_auc": 0.8})
 REFUSED = Verdict("refused", ("Value: too little.",), "A", {"mean_auc": 0.5})
