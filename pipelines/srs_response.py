@@ -75,7 +75,7 @@ def build(parallelism: int = 0, retries: int = 0, timeout_seconds: int = 0) -> d
                 cohort_uri=cohort_uri, preset=preset, seed=seed, groups=groups, members=members, settings=settings
             ).set_caching_options(False)
             cropped = preprocess(
-                cohort_uri=cohort_uri, fingerprint=plan.outputs["fingerprint"], settings=plan.outputs["settings"]
+                cohort_uri=cohort_uri, fingerprint=plan.outputs["fingerprint"], settings=plan.outputs["preprocess"]
             )
             drawn = split(
                 dataset=cropped.outputs["dataset"],

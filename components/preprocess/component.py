@@ -9,7 +9,7 @@ from components.common.image import PIPELINE_IMAGE
 
 @dsl.component(base_image=PIPELINE_IMAGE, install_kfp_package=False)
 def fingerprint(cohort_uri: str, preset: str, seed: int, groups: int, members: int, settings: str) -> NamedTuple(
-    "Plan", [("fingerprint", str), ("settings", str)]
+    "Plan", [("fingerprint", str), ("settings", str), ("preprocess", str)]
 ):
     """Checks every setting, then digests the cohort's table and objects. Never cached."""
     from components.common.steps import step

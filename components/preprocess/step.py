@@ -1,6 +1,7 @@
 """The rim of the room: cohort in, dataset folder and summary page out."""
 
 import dataclasses
+import json
 import os
 import secrets
 from pathlib import Path
@@ -18,8 +19,8 @@ KEY_VARIABLE = "SRS_PSEUDONYM_KEY"
 KEY_FILE_VARIABLE = "SRS_PSEUDONYM_KEY_FILE"
 
 
-def plan(cohort_uri: str, preset: str, seed: int, groups: int, members: int, settings: str) -> tuple[str, str]:
-    """The cohort's fingerprint and all settings as JSON text.
+def plan(cohort_uri: str, preset: str, seed: int, groups: int, members: int, settings: str) -> tuple[str, str, str]:
+    """The cohort's fingerprint, all settings as JSON text, and those that crops depend on.
 
     The fingerprint covers the table, the objects it names, the code that will read them and the key of the
     pseudonyms, because KFP's cache looks at none of these.
@@ -31,7 +32,8 @@ def plan(cohort_uri: str, preset: str, seed: int, groups: int, members: int, set
         "code": digest_of_sources(room, room.parent / "common"),
         "key": digest_of(os.environ.get(KEY_VARIABLE, "")),
     }
-    return digest_of(parts), study.to_json()
+    ours = {"study": study.study, "preprocess": study.preprocess.to_dict()}
+    return digest_of(parts), study.to_json(), json.dumps(ours, sort_keys=True)
 
 
 def run(

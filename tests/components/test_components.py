@@ -48,7 +48,7 @@ def done(tmp_path_factory):
         cohort = str(root / "cohort")
         phantom.python_func(cohort, 5, 36, 30, 1.0, out["phantom_summary"])
         plan = fingerprint.python_func(cohort, "default", 1, 2, 2, json.dumps(SETTINGS))
-        preprocess.python_func(cohort, *plan, out["dataset"], out["preprocess_summary"])
+        preprocess.python_func(cohort, plan[0], plan[2], out["dataset"], out["preprocess_summary"])
         packs = split.python_func(
             out["dataset"], plan[1], "direct", "attempt-1", 3, out["splits"], out["split_summary"]
         )
@@ -74,6 +74,8 @@ def test_fingerprint_gives_settings_and_a_digest_that_a_touched_file_changes(don
     again = fingerprint.python_func(done.cohort, "default", 1, 2, 2, json.dumps(SETTINGS))
     assert again == done.plan
     assert json.loads(again[1])["train"]["filters_1"] == 4
+    other = fingerprint.python_func(done.cohort, "default", 2, 0, 0, "{}")
+    assert (other[0], other[2]) == (again[0], again[2]), "what crops do not depend on must not invalidate their cache"
     next(Path(done.cohort).rglob("*.dcm")).touch()
     assert fingerprint.python_func(done.cohort, "default", 1, 2, 2, json.dumps(SETTINGS))[0] != again[0]
 
