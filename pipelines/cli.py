@@ -6,7 +6,6 @@ Exit codes: 0 done, 1 something failed, 2 the input must be mended first, 3 the 
 import dataclasses
 import functools
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -133,24 +132,6 @@ def run(
         raise GateRefused("GATE_REFUSED", f"the gate promoted nothing: {outcome.verdict}", "The report says why.")
 
 
-@app.command("compile")
-def compile_(
-    output: Annotated[Path, typer.Option("-o", "--output", help="YAML file to write.")],
-    pipeline: Annotated[str, typer.Option(help="srs-response or phantom.")] = "srs-response",
-    image: Annotated[str, typer.Option(help="Image of the pipeline's steps.")] = "",
-    parallelism: Annotated[int, typer.Option(min=0, help="Training tasks at a time; 0 is no limit.")] = 0,
-    retries: Annotated[int, typer.Option(min=0, help="Retries of a training pod.")] = 2,
-    timeout: Annotated[int, typer.Option(min=0, help="Seconds that a training pod may take; 0 is no limit.")] = 0,
-) -> None:
-    """Compile a pipeline to YAML for a KFP cluster."""
-    if image:
-        os.environ["SRS_PIPELINE_IMAGE"] = image
-    from pipelines.cluster import compile_pipeline
-
-    digest = compile_pipeline(pipeline, output, parallelism=parallelism, retries=retries, timeout_seconds=timeout)
-    screen.print(f"{output}  sha256 {digest}", soft_wrap=True)
-
-
 @app.command()
 def report(
     run_folder: Annotated[Path | None, typer.Argument(help="Folder of a run; default: the newest.")] = None,
@@ -184,7 +165,9 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
 
 
-from pipelines import models as models  # noqa: E402 its commands come after these in `srs --help`
+# Their commands come after these in `srs --help`.
+from pipelines import cluster_commands as cluster_commands  # noqa: E402
+from pipelines import models as models  # noqa: E402
 
 if __name__ == "__main__":
     main()

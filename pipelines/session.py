@@ -20,6 +20,7 @@ from components.preprocess.table import read_table
 from pipelines import phantom, srs_response
 from pipelines.display import ConsoleDisplay
 from pipelines.local import Home, Run, cores, run_pipeline
+from pipelines.pods import Compiled
 from pipelines.tasks import Stopped
 
 
@@ -76,7 +77,7 @@ class Session:
     def run_phantom(self, cohort: Path, **parameters: Any) -> Run:
         """Runs the pipeline ``phantom``."""
         with ConsoleDisplay(self.console) as display:
-            return run_pipeline(phantom.phantom, {"cohort_uri": str(cohort), **parameters}, self.home, display)
+            return run_pipeline(phantom.build(), {"cohort_uri": str(cohort), **parameters}, self.home, display)
 
     def run_study(
         self, cohort_uri: str, options: StudyOptions, experiment: str, model_name: str, members_per_task: int
@@ -88,7 +89,10 @@ class Session:
         read_table(*open_cohort(cohort_uri))
         places = {"state_uri": str(self.home.members), "experiment": experiment, "model_name": model_name}
         arguments = {"cohort_uri": cohort_uri, "members_per_task": members_per_task, **parameters, **places}
-        pipeline, workers = srs_response.build(parallelism=self.parallelism), max(1, cores() // self.parallelism)
+        pipeline, workers = (
+            srs_response.build(Compiled(parallelism=self.parallelism)),
+            max(1, cores() // self.parallelism),
+        )
         try:
             with ConsoleDisplay(self.console) as display:
                 return outcome_of(

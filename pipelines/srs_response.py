@@ -1,5 +1,7 @@
 """The pipeline ``srs-response``: cohort -> dataset -> splits -> members -> evaluation -> registry -> KServe."""
 
+from typing import Dict, List
+
 from kfp import dsl, kubernetes
 
 from components.deploy.component import deploy
@@ -8,23 +10,14 @@ from components.preprocess.component import fingerprint, preprocess
 from components.promote.component import promote
 from components.split.component import close_run, split
 from components.train.component import train
+from pipelines.pods import Compiled, place, place_training
 
 NAME = "srs-response"
 
 
-def build(parallelism: int = 0, retries: int = 0, timeout_seconds: int = 0) -> dsl.base_component.BaseComponent:
-    """The pipeline with the options that KFP fixes when it compiles.
-
-    Parameters
-    ----------
-    parallelism
-        Most packs that train at a time; 0 is no limit.
-    retries
-        How often a failed training pod is started again.
-    timeout_seconds
-        Limit of one training pod; 0 is none.
-    """
-    options = f"{parallelism or 'unlimited'} parallelism, {retries} retries, timeout {timeout_seconds or 'none'}"
+def build(options: Compiled | None = None) -> dsl.base_component.BaseComponent:
+    """The pipeline with the options that KFP fixes when it compiles."""
+    options = options or Compiled()
 
     @dsl.pipeline(
         name=NAME,
@@ -47,6 +40,9 @@ def build(parallelism: int = 0, retries: int = 0, timeout_seconds: int = 0) -> d
         gpu_count: str = "0",
         cpu: str = "2",
         memory: str = "8G",
+        node_selector: Dict[str, str] = {},  # noqa: B006 KFP keeps it as the parameter's default
+        tolerations: List[Dict[str, str]] = [],  # noqa: B006
+        gather_memory: str = "4G",
     ) -> None:
         """Learns, evaluates, registers and serves an ensemble of CNNs.
 
@@ -67,24 +63,30 @@ def build(parallelism: int = 0, retries: int = 0, timeout_seconds: int = 0) -> d
             gpu_count: GPUs of one training task, as text; 0 trains on CPU.
             cpu: CPU limit of one training task, as text.
             memory: Memory limit of one training task, as text.
+            node_selector: Labels of the nodes that train, e.g. {"gpu": "a100"}; empty lets any node train.
+            tolerations: Taints that training tolerates, e.g. [{"key": "gpu", "operator": "Exists"}]; empty is none.
+            gather_memory: Memory limit of evaluate and promote, which hold all members at once, as text.
         """
         attempt = dsl.PIPELINE_JOB_ID_PLACEHOLDER
-        closing = close_run(attempt=attempt, experiment=experiment).set_caching_options(False)
+        closing = place(close_run(attempt=attempt, experiment=experiment), options, cpu="500m", memory="1G")
         with dsl.ExitHandler(closing):
             plan = fingerprint(
                 cohort_uri=cohort_uri, preset=preset, seed=seed, groups=groups, members=members, settings=settings
-            ).set_caching_options(False)
+            )
+            place(plan, options, cpu="1", memory="2G", identity=True)
             cropped = preprocess(
                 cohort_uri=cohort_uri, fingerprint=plan.outputs["fingerprint"], settings=plan.outputs["preprocess"]
             )
+            place(cropped, options, cpu="2", memory="4G", identity=True).set_caching_options(True)
             drawn = split(
                 dataset=cropped.outputs["dataset"],
                 settings=plan.outputs["settings"],
                 experiment=experiment,
                 attempt=attempt,
                 members_per_task=members_per_task,
-            ).set_caching_options(False)
-            with dsl.ParallelFor(drawn.outputs["Output"], parallelism=parallelism or None) as pack:
+            )
+            place(drawn, options, cpu="1", memory="2G")
+            with dsl.ParallelFor(drawn.outputs["Output"], parallelism=options.parallelism or None) as pack:
                 trained = train(
                     dataset=cropped.outputs["dataset"],
                     splits=drawn.outputs["splits"],
@@ -94,28 +96,28 @@ def build(parallelism: int = 0, retries: int = 0, timeout_seconds: int = 0) -> d
                     gpu_count=gpu_count,
                     cpu=cpu,
                     memory=memory,
-                ).set_caching_options(False)
+                )
+                place_training(trained, options)
                 trained.set_accelerator_type(gpu_type).set_accelerator_limit(gpu_count)
                 trained.set_cpu_limit(cpu).set_memory_limit(memory)
-                if retries:
-                    trained.set_retry(retries, backoff_duration="30s", backoff_factor=2)
-                if timeout_seconds:
-                    kubernetes.set_timeout(trained, timeout_seconds)
+                kubernetes.add_node_selector_json(trained, node_selector)
+                kubernetes.add_toleration_json(trained, tolerations)
             judged = evaluate(
                 dataset=cropped.outputs["dataset"],
                 splits=drawn.outputs["splits"],
                 members=dsl.Collected(trained.outputs["members"]),
-            ).set_caching_options(False)
+            )
+            place(judged, options, cpu="2", memory=gather_memory)
             promoted = promote(
                 dataset=cropped.outputs["dataset"],
                 splits=drawn.outputs["splits"],
                 members=dsl.Collected(trained.outputs["members"]),
                 evaluation=judged.outputs["evaluation"],
                 model_name=model_name,
-            ).set_caching_options(False)
+            )
+            place(promoted, options, cpu="2", memory=gather_memory)
             with dsl.If(deploy_to == "kserve", name="deploy-to-kserve"):
-                deploy(
-                    version=promoted.outputs["Output"], model_name=model_name, namespace=namespace
-                ).set_caching_options(False)
+                deployed = deploy(version=promoted.outputs["Output"], model_name=model_name, namespace=namespace)
+                place(deployed, options, cpu="1", memory="2G")
 
     return srs_response
