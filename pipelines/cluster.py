@@ -1,12 +1,13 @@
 """The pipelines for a KFP cluster."""
 
-import hashlib
 import warnings
 from pathlib import Path
 
+import yaml
 from kfp import compiler
 
 from components.common.errors import InputError
+from components.common.files import digest_of_file
 from pipelines import phantom, srs_response
 from pipelines.pods import Compiled
 
@@ -32,4 +33,24 @@ def compile_pipeline(name: str, output: Path, options: Compiled | None = None) -
             compiler.Compiler().compile(PIPELINES[name](options), str(output))
     except OSError as error:
         raise InputError("OUTPUT_UNWRITABLE", f"{output} cannot be written: {error.strerror}") from None
-    return hashlib.sha256(output.read_bytes()).hexdigest()
+    return digest_of_file(output)
+
+
+def digest_of_package(package: Path) -> str:
+    """SHA-256 of a compiled pipeline's file.
+
+    Raises
+    ------
+    InputError
+        ``PACKAGE_INVALID`` where the file is not one.
+    """
+    hint = "`srs compile -o FILE` writes one."
+    try:
+        first = next(yaml.safe_load_all(package.read_text()), None)
+    except OSError as error:
+        raise InputError("PACKAGE_INVALID", f"{package} cannot be read: {error.strerror}", hint) from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        first = None
+    if not isinstance(first, dict) or not {"pipelineInfo", "root"} <= set(first):
+        raise InputError("PACKAGE_INVALID", f"{package} is no compiled pipeline", hint)
+    return digest_of_file(package)

@@ -24,7 +24,7 @@ BACKOFF, BACKOFF_FACTOR = "30s", 2.0
 STATE_FOLDER = "/state"
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
-_QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?")
+QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Compiled:
         problems = [f"{name} {value!r} is no Kubernetes name" for name, value in names.items() if not _is(_NAME, value)]
         problems += [] if self.run_as_user > 0 else ["run_as_user 0 is root"]
         problems += [] if self.image and not re.search(r"\s", self.image) else ["image is not one"]
-        if self.shared_memory and not _is(_QUANTITY, self.shared_memory):
+        if self.shared_memory and not _is(QUANTITY, self.shared_memory):
             problems += [f"shared_memory {self.shared_memory!r} is no quantity such as 2Gi"]
         if problems:
             raise InputError.collected(

@@ -16,6 +16,7 @@ LOCK = (ROOT / "requirements.lock").read_text()
 #: Library -> pattern of the only modules that may import it.
 DOORS = {
     "kfp": r"components/\w+/component\.py|pipelines/\w+\.py",
+    "kfp_server_api": r"pipelines/kfp_\w+\.py",
     "mlflow": r"components/common/tracking(_store)?\.py|components/promote/(registry|bundle_model|pyfunc_model)\.py",
     "kubernetes": r"components/deploy/\w+\.py|pipelines/cluster\.py",
     "kserve": r"serving/\w+\.py|components/deploy/\w+\.py",
