@@ -4,27 +4,30 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from kubernetes import client
+import urllib3
+from kubernetes import client, config
 
-from components.common.errors import SrsError
+from components.common.errors import InputError, SrsError
 
 GROUP, API_VERSION, PLURAL = "serving.kserve.io", "v1beta1", "inferenceservices"
 FIELD_MANAGER = "srs-response-deploy"
-#: Two writers may collide; the API server then asks to try again.
-MOST_CONFLICTS = 5
+#: Answers that pass: two writers collided, or the API server is busy or restarting.
+PASSING = (409, 429, 500, 502, 503, 504)
+MOST_TRIES, FIRST_PAUSE_S = 5, 0.2
 
 
 class Cluster:
     """The InferenceServices of one namespace, through the Kubernetes API."""
 
     def __init__(self, configuration: Any, namespace: str, timeout_s: float = 30.0) -> None:
+        configuration.retries = False  # ours tell what passes from what does not
         self._read = client.CustomObjectsApi(client.ApiClient(configuration))
         applying = client.ApiClient(configuration)
         # The generated method knows merge patches only.
         applying.set_default_header("Content-Type", "application/apply-patch+yaml")
         self._apply = client.CustomObjectsApi(applying)
         self._where = {"group": GROUP, "version": API_VERSION, "namespace": namespace, "plural": PLURAL}
-        self._timeout_s = timeout_s
+        self._timeout_s = timeout_s  # of one call
 
     def read(self, name: str) -> dict[str, Any] | None:
         """The object, or None where there is none."""
@@ -44,15 +47,33 @@ class Cluster:
         self._call(self._read.delete_namespaced_custom_object, name=name)
 
     def _call(self, method: Callable[..., Any], **arguments: Any) -> dict[str, Any] | None:
-        for attempt in range(MOST_CONFLICTS):
+        for attempt in range(MOST_TRIES):
             try:
                 found: dict[str, Any] = method(**self._where, **arguments, _request_timeout=self._timeout_s)
                 return found
             except client.ApiException as error:
                 if error.status == 404:
                     return None
-                if error.status != 409 or attempt == MOST_CONFLICTS - 1:
-                    hint = "`kubectl auth can-i patch inferenceservices` tells whether the service account may."
+                if error.status not in PASSING or attempt == MOST_TRIES - 1:
+                    hint = "`kubectl auth can-i create,patch inferenceservices` tells whether the service account may."
                     raise SrsError("CLUSTER_REFUSED", f"the cluster answered {error.status}", hint) from None
-                time.sleep(0.1 * 2**attempt)
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                if attempt == MOST_TRIES - 1:
+                    what = f"the cluster does not answer ({type(error).__name__})"
+                    raise SrsError("CLUSTER_UNREACHABLE", what, "Look at the API server and the network.") from None
+            time.sleep(FIRST_PAUSE_S * 2**attempt)
         raise AssertionError("not reached")
+
+
+def cluster_configuration() -> Any:
+    """The cluster that the pod runs in, else that of the current kubeconfig."""
+    configuration = client.Configuration()
+    try:
+        config.load_incluster_config(client_configuration=configuration)
+    except config.ConfigException:
+        try:
+            config.load_kube_config(client_configuration=configuration)
+        except config.ConfigException:
+            hint = "Run this step in a cluster, or point KUBECONFIG at one."
+            raise InputError("CLUSTER_UNKNOWN", "there is no cluster to deploy to", hint) from None
+    return configuration

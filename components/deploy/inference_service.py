@@ -1,15 +1,12 @@
-"""The InferenceService of a version: built from a template, applied, waited for, asked, and put back if it fails.
+"""The InferenceService of a version: built from the platform engineer's template, and what KServe says of it.
 
-This step alone writes the object (server-side apply, a field manager of its own); kustomize owns the template and
-the ServingRuntime, KServe the autoscaler. What was applied last is kept as an annotation, so that a failed
-deployment goes back to exactly that.
+The deploy step alone writes the object; kustomize owns the template and the ServingRuntime, KServe the autoscaler.
 """
 
 import dataclasses
 import json
-import time
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, Self
+from collections.abc import Mapping
+from typing import Any, Self
 
 from kserve import (
     V1beta1InferenceService,
@@ -20,8 +17,8 @@ from kserve import (
 )
 from kubernetes import client
 
-from components.common.errors import InputError, SrsError
-from components.deploy.cluster import API_VERSION, GROUP, Cluster
+from components.common.errors import InputError
+from components.deploy.cluster import API_VERSION, GROUP
 
 #: Our annotations: facts of the pinned version, the object as it was applied, and as it was before.
 PREFIX, APPLIED, FORMER = "srs-response/", "srs-response/applied", "srs-response/former"
@@ -29,9 +26,6 @@ PREFIX, APPLIED, FORMER = "srs-response/", "srs-response/applied", "srs-response
 SCHEMES = ("s3://", "gs://")
 #: KServe's words for a model that will not become ready by waiting.
 BLOCKED = ("BlockedByFailedLoad", "InvalidSpec")
-POLL_S = 2.0
-
-Outcome = Literal["deployed", "unchanged", "moved on"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,6 +46,10 @@ class Template:
         ``{"requests": {...}, "limits": {...}}`` of the predictor's container.
     labels, annotations
         Added as they are, e.g. ``serving.kserve.io/deploymentMode``.
+    canary_percent
+        Part of the traffic that a new version gets until it has given its golden answers; 0 gives it all at once.
+    gateway_api
+        Whether KServe routes by the Gateway API: in Standard mode nothing else can share traffic.
     """
 
     name: str = "srs-response"
@@ -63,6 +61,8 @@ class Template:
     resources: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     annotations: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    canary_percent: int = 0
+    gateway_api: bool = False
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:
@@ -72,7 +72,10 @@ class Template:
             raise InputError(
                 "TEMPLATE_UNKNOWN", f"the InferenceService template has unknown keys: {', '.join(unknown)}"
             )
-        return cls(**values)
+        template = cls(**values)
+        if not isinstance(template.canary_percent, int) or not 0 <= template.canary_percent < 100:
+            raise InputError("TEMPLATE_INVALID", "canary_percent of the template is no whole number from 0 to 99")
+        return template
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -126,109 +129,22 @@ def build(template: Template, pin: Pin, namespace: str) -> dict[str, Any]:
     return body
 
 
-def deploy(
-    cluster: Cluster,
-    body: dict[str, Any],
-    *,
-    is_champion: Callable[[], bool],
-    smoke: Callable[[str], str],
-    put_back: Callable[[str], None],
-    timeout_s: float = 600.0,
-) -> Outcome:
-    """Brings the cluster to ``body``, or back to where it was.
-
-    Parameters
-    ----------
-    cluster
-        The namespace to write to.
-    body
-        From ``build``.
-    is_champion
-        Whether the alias still names the version; asked before anything is written. Where another deployment wrote
-        after us, nothing is taken back.
-    smoke
-        Queries the predictor at a base URL and returns "" where it is the new version and right, else what is wrong.
-    put_back
-        Told the reason of a failure when the former object is back, or could not be: restores the registry's alias.
-    timeout_s
-        For the new generation to be ready and to answer, s.
-
-    Raises
-    ------
-    SrsError
-        ``DEPLOY_FAILED`` with the reason.
-    """
-    name, wanted = body["metadata"]["name"], _annotation(body, APPLIED)
-    before = cluster.read(name)
-    if not is_champion():
-        return "moved on"
-    if before is not None and _annotation(before, APPLIED) == wanted and not problem_of(before, 0):
-        return "unchanged"
-    former = _former(before, wanted)
-    body["metadata"]["annotations"][FORMER] = former
-    generation = int(cluster.apply(body)["metadata"]["generation"])
-    reason = _wait(cluster, name, generation, smoke, timeout_s)
-    if not reason:
-        return "deployed"
-    now = cluster.read(name)
-    if now is not None and _annotation(now, APPLIED) != wanted:
-        return "moved on"
-    try:
-        _restore(cluster, name, former)
-    finally:
-        put_back(reason)
-    raise SrsError("DEPLOY_FAILED", f"the version was taken back: {reason}", "`kubectl describe isvc` tells more.")
-
-
-def _former(before: Mapping[str, Any] | None, wanted: str) -> str:
-    """What to go back to: the object before, or, where an attempt that died applied ours, the one before that."""
-    if before is None:
-        return ""
-    applied = _annotation(before, APPLIED)
-    return applied if applied != wanted else _annotation(before, FORMER)
-
-
-def _restore(cluster: Cluster, name: str, former: str) -> None:
-    if not former:
-        cluster.delete(name)
-        return
-    body = json.loads(former)
-    body["metadata"]["annotations"] |= {APPLIED: former, FORMER: ""}
-    cluster.apply(body)
-
-
-def _annotation(service: Mapping[str, Any], name: str) -> str:
-    return str(service["metadata"].get("annotations", {}).get(name, ""))
-
-
-def _wait(cluster: Cluster, name: str, generation: int, smoke: Callable[[str], str], timeout_s: float) -> str:
-    """Waits until the new generation is ready and answers rightly; "" or why it did not."""
-    deadline, problem = time.monotonic() + timeout_s, "it was not looked at"
-    while time.monotonic() < deadline:
-        service = cluster.read(name)
-        if service is None:
-            return "the InferenceService was deleted"
-        problem = problem_of(service, generation) or smoke(url_of(service))
-        if not problem or _blocked(service, generation):
-            return problem
-        time.sleep(POLL_S)
-    return f"not ready in {timeout_s:.0f} s: {problem}"
-
-
 def problem_of(service: Mapping[str, Any], generation: int) -> str:
     """Why the object is not ready at ``generation`` or a later one; "" where it is."""
     status = service.get("status", {})
     if int(status.get("observedGeneration", 0)) < generation:
         return "KServe has not looked at the new version yet"
     ready = {c["type"]: c for c in status.get("conditions", [])}.get("Ready", {})
+    waiting = [one for one in status.get("canaryStatuses", []) if not one.get("ready")]
     if ready.get("status") == "True" and url_of(service):
-        return ""
+        return "the canary is not ready" if waiting else ""
     return str(
         status.get("modelStatus", {}).get("lastFailureInfo", {}).get("reason") or ready.get("reason") or "not ready"
     )
 
 
-def _blocked(service: Mapping[str, Any], generation: int) -> bool:
+def is_blocked(service: Mapping[str, Any], generation: int) -> bool:
+    """Whether waiting on cannot help: KServe looked at ``generation`` and its model will not load."""
     status = service.get("status", {})
     current = int(status.get("observedGeneration", 0)) >= generation
     return current and status.get("modelStatus", {}).get("transitionStatus") in BLOCKED
@@ -238,3 +154,8 @@ def url_of(service: Mapping[str, Any]) -> str:
     """Address of the predictor inside the cluster."""
     status = service.get("status", {})
     return str(status.get("address", {}).get("url") or status.get("url") or "").rstrip("/")
+
+
+def annotation(service: Mapping[str, Any], name: str) -> str:
+    """An annotation of the object, "" where it has none."""
+    return str(service["metadata"].get("annotations", {}).get(name, ""))

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from kubernetes import client, config
+from kubernetes import client
 
 from components.common.errors import InputError, SrsError
 from components.common.steps import write_summary
-from components.deploy.cluster import Cluster
-from components.deploy.inference_service import Pin, Template, build, deploy
+from components.deploy.cluster import Cluster, cluster_configuration
+from components.deploy.inference_service import Pin, Template, build
+from components.deploy.rollout import deploy
 from components.deploy.smoke import ask_golden
 from components.promote import registry
 from components.promote.manifest import Manifest
@@ -24,22 +25,27 @@ def run(version: str, model_name: str, namespace: str, summary: str) -> None:
     if not version:
         write_summary(summary, "Deployment", {"outcome": "the gate promoted nothing"}, synthetic=False)
         return
-    configuration = _configuration()
+    configuration = cluster_configuration()
     with tempfile.TemporaryDirectory() as scratch:
         bundle = registry.download(model_name, version, Path(scratch))
         manifest = Manifest.read(bundle)
         digests = {"bundle-digest": manifest.digest, "image-digest": manifest.image_digest}
         pin = Pin(model_name, version, registry.source_uri(model_name, version), digests)
         tolerance = manifest.golden_tolerance["probability"]
-        body = build(_template(configuration, namespace), pin, namespace)
+        template = read_template(configuration, namespace)
+        body = build(template, pin, namespace)
+        notes: list[str] = []
         outcome = deploy(
             Cluster(configuration, namespace),
             body,
+            template,
             is_champion=lambda: registry.version_of(model_name, registry.CHAMPION) == version,
             smoke=lambda url: ask_golden(url, model_name, version, bundle, tolerance),
             put_back=lambda reason: _put_back(model_name, version, reason),
+            tell=notes.append,
         )
     facts = {"outcome": outcome, "version": version, "address": body["metadata"]["name"], **digests}
+    facts |= {"note": "; ".join(notes)} if notes else {}
     write_summary(summary, "Deployment", facts, synthetic=manifest.synthetic)
 
 
@@ -47,21 +53,16 @@ def _put_back(model_name: str, version: str, reason: str) -> None:
     registry.rollback(model_name, failed_deploy=version, reason=reason)
 
 
-def _configuration() -> Any:
-    """The cluster that the pod runs in, else that of the current kubeconfig."""
-    configuration = client.Configuration()
-    try:
-        config.load_incluster_config(client_configuration=configuration)
-    except config.ConfigException:
-        try:
-            config.load_kube_config(client_configuration=configuration)
-        except config.ConfigException:
-            hint = "Run this step in a cluster, or point KUBECONFIG at one."
-            raise InputError("CLUSTER_UNKNOWN", "there is no cluster to deploy to", hint) from None
-    return configuration
+def read_template(configuration: Any, namespace: str) -> Template:
+    """The template of the namespace.
 
-
-def _template(configuration: Any, namespace: str) -> Template:
+    Raises
+    ------
+    InputError
+        ``TEMPLATE_UNREADABLE``, ``TEMPLATE_UNKNOWN`` or ``TEMPLATE_INVALID``.
+    SrsError
+        ``TEMPLATE_MISSING``.
+    """
     core = client.CoreV1Api(client.ApiClient(configuration))
     try:
         found = core.read_namespaced_config_map(TEMPLATE_CONFIG_MAP, namespace, _request_timeout=30)

@@ -1,0 +1,399 @@
+"""Deployment against an API server over HTTP, with a KServe beside it and the predictor that it starts."""
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from kubernetes import client
+
+from components.common.errors import SrsError
+from components.deploy import cluster as cluster_module
+from components.deploy import rollout
+from components.deploy.cluster import Cluster
+from components.deploy.inference_service import APPLIED, FORMER, Pin, Template, build
+from components.deploy.rollout import deploy
+from components.deploy.smoke import ask_golden
+from tests.kubernetes_api import KubernetesApi, running
+
+NAME, NAMESPACE = "srs-response", "hospital"
+WHERE = f"/apis/serving.kserve.io/v1beta1/namespaces/{NAMESPACE}/inferenceservices/{NAME}"
+TEMPLATE = Template(max_replicas=2, resources={"limits": {"memory": "1Gi"}})
+GOLDEN, TOLERANCE = [0.25, 0.75], 1e-4
+
+
+def pin(version: str) -> Pin:
+    return Pin(NAME, version, f"s3://models/m-{version}/artifacts", {"bundle-digest": f"digest-{version}"})
+
+
+def body_of(version: str, template: Template = TEMPLATE) -> dict[str, Any]:
+    return build(template, pin(version), NAMESPACE)
+
+
+def version_of(predictor: dict[str, Any]) -> str:
+    return next(a.partition("=")[2] for a in predictor["model"]["args"] if a.startswith("--model-version="))
+
+
+class KServe(KubernetesApi):
+    """Looks at the InferenceService some reads after it changed, as KServe's controller would."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.predictor = ""
+        self.mode = "Standard"
+        self.reads_until_ready, self.reads = 2, 0
+        self.broken: dict[str, str] = {}  # version -> KServe's transition status, or "wrong answers", "never ready"
+        self.canaries: list[dict[str, Any]] = []
+        self.queries: list[str] = []
+
+    @property
+    def service(self) -> dict[str, Any]:
+        return self.objects[WHERE]
+
+    def serving(self) -> list[str]:
+        """The versions that get traffic, the newest first."""
+        spec = self.service["spec"]
+        return [version_of(one["predictor"]) for one in spec.get("canary", [])] + [version_of(spec["predictor"])]
+
+    def store(self, path: str, before: Any, after: Any) -> Any:
+        self.reads = 0
+        spec = after.get("spec", {})
+        if "canary" in spec or "canaryTrafficPercent" in spec.get("predictor", {}):
+            self.canaries.append(json.loads(json.dumps(spec)))
+        return super().store(path, before, after)
+
+    def read(self, path: str) -> Any:
+        found = super().read(path)
+        if path == WHERE:
+            self.reads += 1
+            if self.reads > self.reads_until_ready:
+                found["status"] = self.status(found)
+        return found
+
+    def status(self, found: dict[str, Any]) -> dict[str, Any]:
+        fault = self.broken.get(self.serving()[0], "")
+        blocked = fault in ("BlockedByFailedLoad", "never ready")
+        status = {
+            "observedGeneration": found["metadata"]["generation"],
+            "deploymentMode": self.mode,
+            "conditions": [{"type": "Ready", "status": "False" if blocked else "True", "reason": "PredictorNotReady"}],
+            "address": {"url": self.predictor},
+        }
+        if fault == "BlockedByFailedLoad":
+            failure = {"reason": "ModelLoadFailed", "message": "s3://secret text"}
+            status["modelStatus"] = {"transitionStatus": "BlockedByFailedLoad", "lastFailureInfo": failure}
+        return status
+
+
+class Predictor(http.server.BaseHTTPRequestHandler):
+    """Answers the golden case as the newest version that gets traffic."""
+
+    kserve: KServe
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def do_POST(self) -> None:
+        query = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        assert query["inputs"][0]["shape"] == [1, 151, 151]
+        version = self.kserve.serving()[0]
+        self.kserve.queries.append(version)
+        answers = [0.9, 0.1] if self.kserve.broken.get(version) == "wrong answers" else GOLDEN
+        outputs = [{"name": "members", "datatype": "FP32", "shape": [1, 2], "data": answers}]
+        content = json.dumps({"model_version": version, "outputs": outputs}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+@pytest.fixture
+def kserve(monkeypatch: pytest.MonkeyPatch) -> Iterator[KServe]:
+    monkeypatch.setattr(rollout, "POLL_S", 0.01)
+    monkeypatch.setattr(cluster_module, "FIRST_PAUSE_S", 0.001)
+    with running(KServe()) as api:
+        handler = type("Handler", (Predictor,), {"kserve": api})
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as predictor:
+            api.predictor = f"http://127.0.0.1:{predictor.server_port}"
+            threading.Thread(target=predictor.serve_forever, daemon=True).start()
+            yield api
+            predictor.shutdown()
+
+
+@pytest.fixture
+def cluster(kserve: KServe) -> Cluster:
+    configuration = client.Configuration()
+    configuration.host = kserve.address
+    return Cluster(configuration, NAMESPACE, timeout_s=2.0)
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    """The golden case of a bundle, which is all that the smoke query reads."""
+    (tmp_path / "golden").mkdir()
+    np.save(tmp_path / "golden" / "crop.npy", np.zeros((151, 151), np.float32))
+    np.save(tmp_path / "golden" / "probabilities.npy", np.array(GOLDEN, np.float32))
+    return tmp_path
+
+
+def bring(cluster: Cluster, bundle: Path, version: str, template: Template = TEMPLATE, **changed: Any) -> Any:
+    asked: dict[str, Any] = {
+        "is_champion": lambda: True,
+        "smoke": lambda url: ask_golden(url, NAME, version, bundle, TOLERANCE),
+        "put_back": lambda _: None,
+        "timeout_s": 20.0,
+    }
+    return deploy(cluster, body_of(version, template), template, **(asked | changed))
+
+
+def test_deploys_waits_for_the_new_generation_and_asks_it(kserve: KServe, cluster: Cluster, bundle: Path) -> None:
+    assert bring(cluster, bundle, "1") == "deployed"
+    assert bring(cluster, bundle, "2") == "deployed"
+    assert kserve.serving() == ["2"]
+    assert kserve.queries == ["1", "2"]  # never while the old generation's readiness still stood
+
+
+def test_is_the_only_owner_of_what_it_applies(kserve: KServe, cluster: Cluster, bundle: Path) -> None:
+    bring(cluster, bundle, "1")
+    bring(cluster, bundle, "2", Template())
+    assert set(kserve.managers[WHERE]) == {"srs-response-deploy"}
+    assert "resources" not in kserve.service["spec"]["predictor"]["model"]  # the template no longer names them
+
+
+def test_leaves_what_others_added(kserve: KServe, cluster: Cluster, bundle: Path) -> None:
+    bring(cluster, bundle, "1")
+    theirs = {"metadata": {"name": NAME, "labels": {"team": "a"}}, "spec": {"predictor": {"timeout": 60}}}
+    kserve.add(WHERE, theirs, "kubectl")
+    for _ in range(3):  # until KServe has looked
+        cluster.read(NAME)
+    assert bring(cluster, bundle, "1") == "unchanged"
+    bring(cluster, bundle, "2")
+    assert kserve.service["metadata"]["labels"] == {"team": "a"}
+    assert kserve.service["spec"]["predictor"]["timeout"] == 60
+
+
+def test_takes_its_own_fields_back_from_a_hand(kserve: KServe, cluster: Cluster, bundle: Path) -> None:
+    bring(cluster, bundle, "1")
+    kserve.add(WHERE, {"metadata": {"name": NAME}, "spec": {"predictor": {"maxReplicas": 9}}}, "kubectl-edit")
+    assert bring(cluster, bundle, "1") == "deployed"
+    assert kserve.service["spec"]["predictor"]["maxReplicas"] == 2
+
+
+def test_does_nothing_when_nothing_changed(kserve: KServe, cluster: Cluster, bundle: Path) -> None:
+    bring(cluster, bundle, "1")
+    before = kserve.service["metadata"]["resourceVersion"]
+    assert bring(cluster, bundle, "1") == "unchanged"
+    assert len(kserve.applied) == 1
+    assert kserve.service["metadata"]["resourceVersion"] == before
+
+
+def test_does_nothing_when_the_alias_moved_on(kserve: KServe, cluster: Cluster, bundle: Path) -> None:
+    assert bring(cluster, bundle, "1", is_champion=lambda: False) == "moved on"
+    assert kserve.applied == []
+
+
+@pytest.mark.parametrize("status", [409, 429, 503])
+def test_tries_again_after_what_passes(status: int, kserve: KServe, cluster: Cluster, bundle: Path) -> None:
+    kserve.failures = [status] * 2
+    assert bring(cluster, bundle, "1") == "deployed"
+
+
+def test_gives_up_after_endless_conflicts(kserve: KServe, cluster: Cluster, bundle: Path) -> None:
+    kserve.failures = [409] * 100
+    with pytest.raises(SrsError, match="the cluster answered 409"):
+        bring(cluster, bundle, "1")
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("BlockedByFailedLoad", "ModelLoadFailed"),
+        ("wrong answers", "not ready in 1 s: the golden answers differ by 0.65"),
+        ("never ready", "not ready in 1 s: PredictorNotReady"),
+    ],
+)
+def test_goes_back_to_the_former_version_and_alias(
+    fault: str, reason: str, kserve: KServe, cluster: Cluster, bundle: Path
+) -> None:
+    bring(cluster, bundle, "1")
+    kserve.broken["2"] = fault
+    told: list[str] = []
+    with pytest.raises(SrsError) as caught:
+        bring(cluster, bundle, "2", put_back=told.append, timeout_s=1.0)
+    assert caught.value.code == "DEPLOY_FAILED"
+    assert told == [reason]
+    assert kserve.serving() == ["1"]
+    assert kserve.applied[0]["spec"] == kserve.applied[2]["spec"]
+    assert bring(cluster, bundle, "1") in ("unchanged", "deployed")
+
+
+def test_a_first_version_that_fails_leaves_nothing(kserve: KServe, cluster: Cluster, bundle: Path) -> None:
+    kserve.broken["1"] = "BlockedByFailedLoad"
+    told: list[str] = []
+    with pytest.raises(SrsError):
+        bring(cluster, bundle, "1", put_back=told.append)
+    assert WHERE not in kserve.objects
+    assert len(told) == 1
+
+
+def test_an_attempt_that_died_while_it_waited_can_still_be_taken_back(
+    kserve: KServe, cluster: Cluster, bundle: Path
+) -> None:
+    bring(cluster, bundle, "1")
+
+    def dies(_: str) -> str:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bring(cluster, bundle, "2", smoke=dies)
+    kserve.broken["2"] = "BlockedByFailedLoad"
+    with pytest.raises(SrsError):
+        bring(cluster, bundle, "2")
+    assert kserve.serving() == ["1"]
+
+
+def test_takes_nothing_back_from_a_later_deployment(kserve: KServe, cluster: Cluster, bundle: Path) -> None:
+    bring(cluster, bundle, "1")
+
+    def overtaken(_: str) -> str:
+        if kserve.serving() == ["2"]:
+            kserve.add(WHERE, body_of("3"), "srs-response-deploy")
+        return "another version answers"
+
+    told: list[str] = []
+    assert bring(cluster, bundle, "2", smoke=overtaken, put_back=told.append, timeout_s=1.0) == "moved on"
+    assert kserve.serving() == ["3"]
+    assert told == []
+
+
+def test_the_alias_goes_back_even_where_the_cluster_cannot(kserve: KServe, cluster: Cluster, bundle: Path) -> None:
+    bring(cluster, bundle, "1")
+
+    def breaks(_: str) -> str:
+        kserve.failures = [403] * 100
+        return "wrong"
+
+    told: list[str] = []
+    with pytest.raises(SrsError, match="the cluster answered 403"):
+        bring(cluster, bundle, "2", smoke=breaks, put_back=told.append, timeout_s=0.5)
+    assert told == ["the cluster answered 403"]
+
+
+def test_the_alias_goes_back_where_nothing_may_be_applied(kserve: KServe, cluster: Cluster, bundle: Path) -> None:
+    bring(cluster, bundle, "1")
+    told: list[str] = []
+
+    def not_champion_for_the_cluster() -> bool:
+        kserve.failures = [403] * 100
+        return True
+
+    with pytest.raises(SrsError, match="the cluster answered 403"):
+        bring(cluster, bundle, "2", is_champion=not_champion_for_the_cluster, put_back=told.append)
+    assert told == ["the cluster answered 403"]
+    assert kserve.serving() == ["1"]
+
+
+@pytest.mark.parametrize("status", [401, 403, 500])
+def test_tells_a_refusal_without_its_text(status: int, kserve: KServe, cluster: Cluster, bundle: Path) -> None:
+    kserve.failures = [status] * 100
+    with pytest.raises(SrsError) as caught:
+        bring(cluster, bundle, "1")
+    assert caught.value.safe_message == f"the cluster answered {status}"
+
+
+def test_no_api_server_is_told_in_words(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_module, "FIRST_PAUSE_S", 0.001)
+    configuration = client.Configuration()
+    configuration.host = "http://127.0.0.1:9"
+    with pytest.raises(SrsError, match="CLUSTER_UNREACHABLE"):
+        bring(Cluster(configuration, NAMESPACE), bundle, "1")
+
+
+def test_applying_the_manifests_after_a_deployment_leaves_the_pin_alone(
+    kserve: KServe, cluster: Cluster, bundle: Path
+) -> None:
+    """Kustomize owns the template; a change of it takes effect with the next deployment, not before."""
+    bring(cluster, bundle, "1")
+    pinned = json.dumps(kserve.service["spec"], sort_keys=True)
+    template = f"/api/v1/namespaces/{NAMESPACE}/configmaps/srs-response-template"
+    kserve.add(template, {"metadata": {"name": "srs-response-template"}, "data": {"inferenceservice.yaml": "a: 1"}})
+    assert json.dumps(kserve.service["spec"], sort_keys=True) == pinned
+    assert "kubectl" not in kserve.managers[WHERE]
+
+
+CANARY = Template(canary_percent=10, gateway_api=True)
+
+
+def test_a_canary_in_standard_mode_stands_beside_the_former_version(
+    kserve: KServe, cluster: Cluster, bundle: Path
+) -> None:
+    bring(cluster, bundle, "1", CANARY)
+    bring(cluster, bundle, "2", CANARY)
+    [spec] = kserve.canaries
+    assert version_of(spec["predictor"]) == "1"
+    assert [(version_of(one["predictor"]), one["trafficPercent"]) for one in spec["canary"]] == [("2", 10)]
+    assert kserve.serving() == ["2"]
+    assert "canary" not in kserve.service["spec"]
+    assert kserve.queries == ["1", "2", "2"]
+
+
+def test_a_canary_in_knative_mode_is_a_part_of_the_newest_revision(
+    kserve: KServe, cluster: Cluster, bundle: Path
+) -> None:
+    kserve.mode = "Knative"
+    bring(cluster, bundle, "1", Template(canary_percent=25))
+    bring(cluster, bundle, "2", Template(canary_percent=25))
+    [spec] = kserve.canaries
+    assert (version_of(spec["predictor"]), spec["predictor"]["canaryTrafficPercent"]) == ("2", 25)
+    assert "canaryTrafficPercent" not in kserve.service["spec"]["predictor"]
+
+
+def test_a_canary_that_fails_goes_and_the_former_version_stays(kserve: KServe, cluster: Cluster, bundle: Path) -> None:
+    bring(cluster, bundle, "1", CANARY)
+    kserve.broken["2"] = "wrong answers"
+    with pytest.raises(SrsError, match="DEPLOY_FAILED"):
+        bring(cluster, bundle, "2", CANARY, timeout_s=0.5)
+    assert kserve.serving() == ["1"]
+    assert "canary" not in kserve.service["spec"]
+    assert len(kserve.canaries) == 1  # never more than a part of the traffic
+
+
+def test_an_attempt_that_died_in_its_canary_goes_on(kserve: KServe, cluster: Cluster, bundle: Path) -> None:
+    bring(cluster, bundle, "1", CANARY)
+
+    def dies(_: str) -> str:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bring(cluster, bundle, "2", CANARY, smoke=dies)
+    assert bring(cluster, bundle, "2", CANARY) == "deployed"
+    assert kserve.serving() == ["2"]
+    former = json.loads(kserve.service["metadata"]["annotations"][FORMER])
+    assert version_of(former["spec"]["predictor"]) == "1"
+    assert version_of(json.loads(kserve.service["metadata"]["annotations"][APPLIED])["spec"]["predictor"]) == "2"
+
+
+def test_says_where_there_can_be_no_canary(kserve: KServe, cluster: Cluster, bundle: Path) -> None:
+    told: list[str] = []
+    without = Template(canary_percent=10)
+    bring(cluster, bundle, "1", without, tell=told.append)
+    bring(cluster, bundle, "2", without, tell=told.append)
+    assert told == [
+        "no canary: there is no version beside which it could stand",
+        "no canary: KServe shares no traffic in Standard mode without the Gateway API",
+    ]
+    assert not kserve.canaries
+    assert kserve.serving() == ["2"]
+
+
+def test_an_old_pod_that_still_answers_is_not_taken_for_the_new(kserve: KServe, cluster: Cluster, bundle: Path) -> None:
+    bring(cluster, bundle, "1")
+    assert ask_golden(kserve.predictor, NAME, "2", bundle, TOLERANCE) == "another version answers"
+
+
+def test_no_predictor_is_no_answer(bundle: Path) -> None:
+    assert ask_golden("http://127.0.0.1:9", NAME, "2", bundle, TOLERANCE) == "the predictor does not answer in V2"
