@@ -16,7 +16,7 @@ from rich.text import Text
 
 from components.common.errors import GateRefused, InputError, SrsError, TumourError
 from pipelines import study
-from pipelines.terminal import HOME, MODEL, HomeOption, JsonOption, ModelOption, PortOption, app, errors, screen, tell
+from pipelines.terminal import HOME, MODEL, HomeOption, JsonOption, ModelOption, app, errors, screen, tell
 
 
 def main() -> None:
@@ -145,28 +145,13 @@ def report(
     screen.print(str(rebuild_report(run)), soft_wrap=True)
 
 
-@app.command()
-def doctor(home: HomeOption = HOME, port: PortOption = 8080, as_json: JsonOption = False) -> None:
-    """Check this machine; each line is ok or says what to do."""
-    from pipelines.doctor import examine
-
-    findings = examine(home, port)
-    if as_json:
-        typer.echo(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=1))
-    else:
-        for finding in findings:
-            mark = ("ok  ", "green") if finding.ok else ("mend", "bold red")
-            screen.print(Text.assemble(mark, f"  {finding.what:<16} {finding.text}"), soft_wrap=True)
-    if not all(finding.ok for finding in findings):
-        raise typer.Exit(2)
-
-
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
 
 
 # Their commands come after these in `srs --help`.
 from pipelines import cluster_commands as cluster_commands  # noqa: E402
+from pipelines import doctor_command as doctor_command  # noqa: E402
 from pipelines import models as models  # noqa: E402
 
 if __name__ == "__main__":

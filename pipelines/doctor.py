@@ -1,6 +1,5 @@
 """``srs doctor``: what this machine has, each line ok or what to do."""
 
-import dataclasses
 import importlib.metadata
 import os
 import shutil
@@ -9,6 +8,7 @@ import sys
 from pathlib import Path
 
 from components.common.errors import InputError
+from pipelines.findings import Finding
 from pipelines.local import Home, cores
 from pipelines.predictor_process import require_free
 
@@ -28,15 +28,6 @@ CHECKED = {
     "numpy": "2.4",
     "pandas": "2.3",
 }
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Finding:
-    """One line: what was looked at, whether it is well, and what was found or is to be done."""
-
-    what: str
-    ok: bool
-    text: str
 
 
 def examine(home: Path, port: int) -> list[Finding]:

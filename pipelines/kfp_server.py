@@ -45,6 +45,11 @@ class Server:
         """Connects; raises what ``connect`` does."""
         return cls(connect(address), address.namespace)
 
+    def try_listing(self) -> None:
+        """Asks for a page of pipelines; raises where the caller may not see them."""
+        with told():
+            self._client.list_pipelines(page_size=1, namespace=self._namespace)
+
     def publish(self, package: Path, digest: str) -> Version:
         """Makes the pipeline of a compiled file unless it is there, and its version unless one has this digest."""
         info = next(yaml.safe_load_all(package.read_text()))["pipelineInfo"]

@@ -18,7 +18,7 @@ DOORS = {
     "kfp": r"components/\w+/component\.py|pipelines/\w+\.py",
     "kfp_server_api": r"pipelines/kfp_\w+\.py",
     "mlflow": r"components/common/tracking(_store)?\.py|components/promote/(registry|bundle_model|pyfunc_model)\.py",
-    "kubernetes": r"components/deploy/\w+\.py|pipelines/cluster\.py",
+    "kubernetes": r"components/deploy/\w+\.py|pipelines/cluster_doctor\.py",
     "kserve": r"serving/\w+\.py|components/deploy/\w+\.py",
     "minio": r"components/common/sources\.py|components/train/member_store\.py",
     "tensorflow": r"components/train/\w+\.py",

@@ -1,16 +1,19 @@
-"""InferenceServices in a cluster: read, server-side applied by our own field manager, deleted."""
+"""The cluster: its InferenceServices, read, server-side applied by our own field manager, deleted; and the template."""
 
 import time
 from collections.abc import Callable
 from typing import Any
 
 import urllib3
+import yaml
 from kubernetes import client, config
 
 from components.common.errors import InputError, SrsError
 
 GROUP, API_VERSION, PLURAL = "serving.kserve.io", "v1beta1", "inferenceservices"
 FIELD_MANAGER = "srs-response-deploy"
+#: ConfigMap of kustomize with what the platform engineer sets, and its key.
+TEMPLATE_CONFIG_MAP, TEMPLATE_KEY = "srs-response-template", "inferenceservice.yaml"
 #: Answers that pass: two writers collided, or the API server is busy or restarting.
 PASSING = (409, 429, 500, 502, 503, 504)
 MOST_TRIES, FIRST_PAUSE_S = 5, 0.2
@@ -74,6 +77,30 @@ def cluster_configuration() -> Any:
         try:
             config.load_kube_config(client_configuration=configuration)
         except config.ConfigException:
-            hint = "Run this step in a cluster, or point KUBECONFIG at one."
-            raise InputError("CLUSTER_UNKNOWN", "there is no cluster to deploy to", hint) from None
+            hint = "Run this in a cluster, or point KUBECONFIG at one."
+            raise InputError("CLUSTER_UNKNOWN", "no cluster is known here", hint) from None
     return configuration
+
+
+def read_template(configuration: Any, namespace: str) -> dict[str, Any]:
+    """What the platform engineer set for the namespace's InferenceService.
+
+    Raises
+    ------
+    InputError
+        ``TEMPLATE_UNREADABLE``.
+    SrsError
+        ``TEMPLATE_MISSING``.
+    """
+    core = client.CoreV1Api(client.ApiClient(configuration))
+    try:
+        found = core.read_namespaced_config_map(TEMPLATE_CONFIG_MAP, namespace, _request_timeout=30)
+        values = yaml.safe_load(found.data[TEMPLATE_KEY])
+    except client.ApiException as error:
+        hint = f"Apply infra/ first: it brings the ConfigMap {TEMPLATE_CONFIG_MAP}."
+        raise SrsError("TEMPLATE_MISSING", f"the cluster answered {error.status} for the template", hint) from None
+    except (TypeError, KeyError, yaml.YAMLError):
+        values = None
+    if not isinstance(values, dict):
+        raise InputError("TEMPLATE_UNREADABLE", f"{TEMPLATE_CONFIG_MAP} has no readable {TEMPLATE_KEY}")
+    return values
