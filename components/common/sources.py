@@ -7,6 +7,7 @@ import csv
 import dataclasses
 import io
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,12 +24,14 @@ from components.common.objects import Entry, FolderSource, MemorySource, Source,
 
 __all__ = [
     "Entry", "FolderSource", "MemorySource", "S3Source", "Source", "ZipSource", "fingerprint", "locate", "open_cohort",
-    "open_source", "s3_client", "upload_folder",
+    "open_source", "read_object", "s3_client", "upload_folder",
 ]  # fmt: skip
 
 TABLE_NAME = "cohort.csv"
 #: Seconds to reach an S3 server, and to wait for its next bytes.
-S3_CONNECT_SECONDS, S3_READ_SECONDS = 5.0, 60.0
+S3_CONNECT_SECONDS, S3_READ_SECONDS = 5.0, 20.0
+#: Tries of an object whose connection breaks amid its bytes, and the first pause between two, s.
+S3_TRIES, S3_PAUSE_SECONDS = 4, 0.2
 
 
 class S3Source:
@@ -66,12 +69,23 @@ class S3Source:
 
     def _get(self, name: str, **span: int) -> bytes:
         with _storage_errors():
-            answer = self._client.get_object(self._bucket, self._root + clean_name(name), **span)
-            try:
-                return bytes(answer.read())
-            finally:
-                answer.close()
-                answer.release_conn()
+            return read_object(self._client, self._bucket, self._root + clean_name(name), **span)
+
+
+def read_object(client: Any, bucket: str, name: str, **span: int) -> bytes:
+    """An object, or a span of it, whole: asked for again where the connection breaks amid its bytes."""
+    for attempt in range(S3_TRIES):
+        answer = client.get_object(bucket, name, **span)
+        try:
+            return bytes(answer.read())
+        except (urllib3.exceptions.ProtocolError, urllib3.exceptions.ReadTimeoutError):
+            if attempt == S3_TRIES - 1:
+                raise
+        finally:
+            answer.close()
+            answer.release_conn()
+        time.sleep(S3_PAUSE_SECONDS * 2**attempt)
+    raise AssertionError("not reached")
 
 
 def s3_client() -> Any:
@@ -210,6 +224,8 @@ def _column(data: bytes, name: str) -> set[str]:
 def upload_folder(folder: Path, uri: str) -> None:
     """Puts every file below ``folder`` to ``s3://bucket/prefix``, by its name in the folder; makes the bucket.
 
+    A table goes last: where the upload breaks off there is no cohort yet.
+
     Raises
     ------
     StorageError
@@ -221,7 +237,8 @@ def upload_folder(folder: Path, uri: str) -> None:
     with _storage_errors():
         if not client.bucket_exists(parts.netloc):
             client.make_bucket(parts.netloc)
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        for path in sorted(files, key=lambda path: (path.name == TABLE_NAME, path)):
             client.fput_object(parts.netloc, prefix + path.relative_to(folder).as_posix(), str(path))
 
 

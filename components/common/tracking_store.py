@@ -21,6 +21,7 @@ from mlflow.entities import Dataset as LoggedDataset
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
+from components.common.artifact_store import ARTIFACT_ERRORS, bound_artifact_store
 from components.common.artifacts import Dataset
 from components.common.errors import InputError, RegistryError
 from components.common.files import safe_name
@@ -56,6 +57,7 @@ def tracking_uri() -> str:
 
 def client() -> MlflowClient:
     """A client of the store and of its registry."""
+    bound_artifact_store()
     return MlflowClient(tracking_uri=tracking_uri(), registry_uri=tracking_uri())
 
 
@@ -66,7 +68,7 @@ def store_folder() -> Path | None:
 
 
 def told(function: Callable[P, R]) -> Callable[P, R]:
-    """``function`` with MLflow's exceptions as ``RegistryError``: their texts may hold addresses and values."""
+    """``function`` with MLflow's and its artifact store's errors as ``RegistryError``: their texts may hold values."""
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -76,6 +78,11 @@ def told(function: Callable[P, R]) -> Callable[P, R]:
             what = function.__name__.replace("_", " ")
             hint = "Is the server of MLFLOW_TRACKING_URI up, and of the version in requirements.lock?"
             raise RegistryError("MLFLOW_REFUSED", f"MLflow could not {what}: {error.error_code}", hint) from error
+        except ARTIFACT_ERRORS as error:
+            what = function.__name__.replace("_", " ")
+            hint = "Check the artifact root's bucket, MLFLOW_S3_ENDPOINT_URL, the credentials and their rights."
+            message = f"MLflow's artifact store failed to {what}: {type(error).__name__}"
+            raise RegistryError("ARTIFACTS_UNREACHABLE", message, hint) from error
 
     return call
 

@@ -86,15 +86,15 @@ class BucketObjects:
         """The object, or None where there is none."""
         from minio.error import S3Error
 
+        from components.common.sources import read_object
+
         with _storage_errors():
             try:
-                answer = self._client.get_object(self._bucket, self._at(name))
+                return read_object(self._client, self._bucket, self._at(name))
             except S3Error as error:
                 if error.code == "NoSuchKey":
                     return None
                 raise
-            with answer:
-                return bytes(answer.read())
 
     def write(self, name: str, content: bytes) -> None:
         """Puts the object in place whole."""
@@ -230,5 +230,6 @@ def _storage_errors() -> Iterator[None]:
     try:
         yield
     except (OSError, urllib3.exceptions.HTTPError, MinioException) as error:
-        hint = "Look at the folder's rights and space, or at the S3 server and the credentials."
-        raise StorageError("STORE_UNREACHABLE", f"the member store failed with {type(error).__name__}", hint) from None
+        what = str(getattr(error, "code", "")) or type(error).__name__
+        hint = "Look at the folder's rights and space, or at the S3 server, its bucket and the credentials."
+        raise StorageError("STORE_UNREACHABLE", f"the member store failed with {what}", hint) from None

@@ -191,7 +191,7 @@ def test_endpoints(s3_environment, name, endpoint, base):
     assert isinstance(open_source("s3://bucket/some/prefix/"), S3Source)
 
 
-def test_upload_keeps_names(tmp_path, monkeypatch):
+def test_upload_keeps_names_and_puts_the_table_last(tmp_path, monkeypatch):
     put = []
     client = types.SimpleNamespace(
         bucket_exists=lambda _: False,
@@ -203,7 +203,7 @@ def test_upload_keeps_names(tmp_path, monkeypatch):
     (tmp_path / "p" / "1.dcm").write_bytes(b"")
     (tmp_path / "cohort.csv").write_bytes(b"")
     upload_folder(tmp_path, "s3://b/pre/fix/")
-    assert put == ["b", ("b", "pre/fix/cohort.csv"), ("b", "pre/fix/p/1.dcm")]
+    assert put == ["b", ("b", "pre/fix/p/1.dcm"), ("b", "pre/fix/cohort.csv")]
 
 
 # --- opening ---
