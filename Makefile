@@ -1,10 +1,10 @@
-# make demo | test | lint | bench | null | gate-seeds | lock | clean; each sets up .venv first, once.
+# make demo | test | lint | e2e | bench | null | gate-seeds | lock | clean; each sets up .venv first, once.
 PYTHON ?= python3
 BIN := .venv/bin
 # An environment that forbids byte-code would make every import of TensorFlow take three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint bench null gate-seeds lock clean setup
+.PHONY: demo test lint e2e bench null gate-seeds lock clean setup
 .DELETE_ON_ERROR:
 
 demo: setup
@@ -19,6 +19,10 @@ null: setup
 
 gate-seeds: setup
 	@$(BIN)/python -m pytest -m slow -s tests/slow -k passes_the_gate
+
+# The whole way on the cluster of the current kubeconfig; says what it needs where there is none.
+e2e: setup
+	@$(BIN)/python -m pytest -m slow -s tests/e2e/test_cluster.py
 
 bench: setup
 	@for script in tests/benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done

@@ -1,6 +1,7 @@
 """Everything that lies in a bucket, behind a real S3 server that refuses, lacks the bucket, or answers badly."""
 
 import json
+import shutil
 import time
 from urllib.parse import urlsplit
 
@@ -66,11 +67,21 @@ def member():
     return Member(split, {"w": np.zeros(50_000, np.float32)}, history, np.zeros(3, np.float32), {"key": "k"})
 
 
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory):
+    """A store without runs; making its tables takes MLflow seconds."""
+    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
+        tracking_store.prepare_store()
+    return path
+
+
 @pytest.fixture
-def run_id(proxy, tmp_path, monkeypatch):
+def run_id(proxy, empty_store, tmp_path, monkeypatch):
     """A run whose artifacts lie in the bucket."""
+    shutil.copyfile(empty_store, tmp_path / "mlflow.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    tracking_store.prepare_store()
     experiment = tracking_store.client().create_experiment("srs", "s3://models/mlflow/broken")
     return tracking_store.client().create_run(experiment).info.run_id
 
