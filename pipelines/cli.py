@@ -145,6 +145,31 @@ def report(
     screen.print(str(rebuild_report(run)), soft_wrap=True)
 
 
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    second: Annotated[Path, typer.Argument(help="Folder of another run of the same study and cohort.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Set two runs side by side: settings that differ, and their ensembles on the tumours that both evaluated."""
+    from components.common.artifacts import Evaluation, Splits
+    from components.evaluate import compare as sides
+    from pipelines.local import Run
+
+    runs = [Run.read(folder) for folder in (first, second)]
+    a, b = (Evaluation.read(run.path("evaluation")) for run in runs)
+    changed = sides.differing_settings(*(Splits.read(run.path("splits")) for run in runs))
+    if as_json:
+        found = {"settings": {name: values for name, *values in changed}, "groups": sides.records(a, b)}
+        typer.echo(json.dumps(found, indent=1))
+        return
+    for letter, run in zip("ab", runs, strict=True):
+        screen.print(f"{letter}  {run.folder}", soft_wrap=True, highlight=False)
+    for name, *values in changed:
+        screen.print(Text(f"   {name}: {' -> '.join(values)}"), soft_wrap=True)
+    screen.print(Text(sides.comparison_text(a, b)), soft_wrap=True)
+
+
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
 

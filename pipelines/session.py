@@ -165,10 +165,12 @@ def outcome_of(run: Run) -> Outcome:
 
 def rebuild_report(run: Run) -> Path:
     """Writes a run's report anew into its folder, from its artifacts."""
+    from components.evaluate.evaluation import EvaluatedRun
     from components.evaluate.report import write_report
     from components.evaluate.step import facts_of
 
     splits = Splits.read(run.path("splits"))
     dataset, members = Dataset.read(run.path("dataset")), Members.gather(run.paths("members"), splits)
     evaluation = Evaluation.read(run.path("evaluation"))
-    return write_report(run.folder, dataset, splits, members, evaluation, facts_of(dataset, splits, members))
+    facts = facts_of(dataset, splits, members)
+    return write_report(run.folder, EvaluatedRun(dataset, splits, members, evaluation, facts))

@@ -4,13 +4,15 @@ Evaluation draws stay with the study (DESIGN.md, Draws that stay), so runs of di
 """
 
 import textwrap
+from typing import Any
 
 import pandas as pd
 
-from components.common.artifacts import Evaluation
+from components.common.artifacts import Evaluation, Splits
 from components.common.errors import InputError
+from components.evaluate.evaluation import plain
 from components.evaluate.paired import paired_test
-from components.evaluate.tables import SYNTHETIC, number, p_value
+from components.evaluate.tables import SYNTHETIC, flat_facts, number, p_value
 
 COLUMNS = ("group", "tumours", "auc_a", "auc_b", "difference", "se", "p_value", "detectable")
 
@@ -43,6 +45,18 @@ def compare(a: Evaluation, b: Evaluation) -> pd.DataFrame:
             "Compare runs of one study: the same study name, cohort and key of pseudonyms.",
         )
     return pd.DataFrame([_row(str(group), rows) for group, rows in shared.groupby("group")], columns=list(COLUMNS))
+
+
+def differing_settings(a: Splits, b: Splits) -> list[tuple[str, Any, Any]]:
+    """Name and both values of each setting in which two runs differ, the seed included."""
+    first, second = (flat_facts(run.settings) for run in (a, b))
+    return [(name, one, other) for (name, one), (_, other) in zip(first, second, strict=True) if one != other]
+
+
+def records(a: Evaluation, b: Evaluation) -> list[dict[str, Any]]:
+    """The comparison as plain values, None where a figure is not known."""
+    found: list[dict[str, Any]] = plain(compare(a, b).to_dict("records"))
+    return found
 
 
 def comparison_text(a: Evaluation, b: Evaluation) -> str:

@@ -15,12 +15,20 @@ def evaluate(
     evaluation: dsl.Output[dsl.Artifact],
     report: dsl.Output[dsl.HTML],
     metrics: dsl.Output[dsl.Metrics],
+    group_a: dsl.Output[dsl.ClassificationMetrics],
+    group_b: dsl.Output[dsl.ClassificationMetrics],
+    group_c: dsl.Output[dsl.ClassificationMetrics],
+    group_d: dsl.Output[dsl.ClassificationMetrics],
+    group_e: dsl.Output[dsl.ClassificationMetrics],
 ) -> None:
-    """Table I, II and III, ROC, calibration, report and model card from all members' answers."""
+    """Tables, ROC, calibration, report and model card; KFP's own ROC view of the first five groups."""
     from components.common.steps import step
     from components.evaluate.step import run
 
     with step("evaluate", tracked_by=splits.path):
-        packs = [pack.path for pack in members]
-        for name, value in run(dataset.path, splits.path, packs, evaluation.path, report.path).items():
+        shown = run(dataset.path, splits.path, [pack.path for pack in members], evaluation.path, report.path)
+        for name, value in shown.figures.items():
             metrics.log_metric(name, value)
+        for curves, view in zip(shown.groups, (group_a, group_b, group_c, group_d, group_e), strict=False):
+            view.log_roc_curve(curves.fpr, curves.tpr, curves.threshold)
+            view.log_confusion_matrix(curves.categories, curves.confusion)

@@ -4,8 +4,9 @@ What is chosen (cut-off, Platt scaling, the group that the gate looks at first) 
 evaluation tumours are only ever scored.
 """
 
+import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,22 @@ from components.common.settings import EvaluateSettings
 from components.evaluate import ensemble
 from components.evaluate.group import GroupAnswers
 from components.evaluate.roc import mean_auc, mean_auc_lower_bound, roc_curve
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EvaluatedRun:
+    """The artifacts of one run that report and model card are made of.
+
+    ``facts`` is what else is known of it (digests, versions, seeds, times, restarts): any nesting of plain values and
+    dataclasses.
+    """
+
+    dataset: Dataset
+    splits: Splits
+    members: Members
+    evaluation: Evaluation
+    facts: Mapping[str, Any]
+
 
 TABLE_III_COLUMNS = (
     "group", "member", "auc", "p_value", "ci_low", "ci_high", "sensitivity", "specificity", "flagged", "restarts",
@@ -62,28 +79,37 @@ def evaluate(
     return Evaluation(scores=scores, table_iii=table, metrics=plain(metrics))
 
 
-def group_curves(evaluation: Evaluation) -> dict[str, dict[str, list[Any]]]:
-    """ROC points and confusion matrix of every group's primary score, as the KFP UI takes them.
+@dataclasses.dataclass(frozen=True, slots=True)
+class GroupCurves:
+    """A group's primary score as the KFP UI draws it.
 
-    Returns
-    -------
-    dict
-        Per group ``fpr, tpr, threshold`` (at most 200 finite points) and ``confusion``, rows the truth and columns the
-        call: ``[[true negatives, false positives], [false negatives, true positives]]``.
+    Parameters
+    ----------
+    fpr, tpr, threshold
+        At most 200 finite points of the ROC curve.
+    confusion
+        Counts at the cut-off, rows the truth and columns the call, both in the order of ``categories``.
     """
-    score, found = evaluation.metrics["primary_score"], {}
+
+    fpr: list[float]
+    tpr: list[float]
+    threshold: list[float]
+    confusion: list[list[int]]
+    categories: ClassVar[list[str]] = ["responder", "non-responder"]
+
+
+def group_curves(evaluation: Evaluation) -> list[GroupCurves]:
+    """ROC points and confusion matrix of every group's primary score, in the groups' order."""
+    score, found = evaluation.metrics["primary_score"], []
     for name, figures in evaluation.metrics["groups"].items():
         rows = evaluation.scores[(evaluation.scores["group"] == name) & (evaluation.scores["role"] == "evaluation")]
         points, judged = roc_curve(rows["label"], rows[score]), figures["evaluation"]
-        found[name] = {
-            "fpr": points.false_positive_rate.tolist(),
-            "tpr": points.true_positive_rate.tolist(),
-            "threshold": points.threshold.tolist(),
-            "confusion": [
-                [judged["true_negative"], judged["false_positive"]],
-                [judged["false_negative"], judged["true_positive"]],
-            ],
-        }
+        confusion = [
+            [judged["true_negative"], judged["false_positive"]],
+            [judged["false_negative"], judged["true_positive"]],
+        ]
+        fpr, tpr, threshold = points.false_positive_rate, points.true_positive_rate, points.threshold
+        found.append(GroupCurves(fpr.tolist(), tpr.tolist(), threshold.tolist(), confusion))
     return found
 
 

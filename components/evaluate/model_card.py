@@ -5,44 +5,23 @@ from typing import Any
 
 import jinja2
 
-from components.common.artifacts import Dataset, Evaluation, Splits
 from components.common.files import write_json
-from components.common.members import Members
 from components.evaluate.checklist import MISSING, checklist
-from components.evaluate.report import flat_facts
-from components.evaluate.tables import SYNTHETIC, number, p_value, percent
+from components.evaluate.evaluation import EvaluatedRun
+from components.evaluate.tables import SYNTHETIC, flat_facts, number, p_value, percent
 
 
-def write_model_card(
-    folder: Path, dataset: Dataset, splits: Splits, members: Members, evaluation: Evaluation, facts: dict[str, Any]
-) -> Path:
-    """Writes ``model_card.md`` and ``checklist.json`` into ``folder``; returns the card's path.
-
-    Parameters
-    ----------
-    folder
-        Made if absent.
-    dataset, splits, members, evaluation
-        Artifacts of one run.
-    facts
-        As ``report.write_report`` takes them.
-    """
+def write_model_card(folder: Path, run: EvaluatedRun) -> Path:
+    """Writes ``model_card.md`` and ``checklist.json`` into ``folder``, made if absent; returns the card's path."""
     folder.mkdir(parents=True, exist_ok=True)
-    items = checklist(evaluation, dataset)
-    write_json(folder / "checklist.json", {"synthetic": dataset.synthetic, "items": items})
+    items = checklist(run.evaluation, run.dataset)
+    write_json(folder / "checklist.json", {"synthetic": run.dataset.synthetic, "items": items})
     path = folder / "model_card.md"
-    path.write_text(card(dataset, splits, members, evaluation, facts, items), encoding="utf-8")
+    path.write_text(card(run, items), encoding="utf-8")
     return path
 
 
-def card(
-    dataset: Dataset,
-    splits: Splits,
-    members: Members,
-    evaluation: Evaluation,
-    facts: dict[str, Any],
-    items: list[dict[str, Any]],
-) -> str:
+def card(run: EvaluatedRun, items: list[dict[str, Any]]) -> str:
     """The card as Markdown."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("components.evaluate", "."),
@@ -53,12 +32,12 @@ def card(
     )
     environment.filters |= {"number": number, "p": p_value, "percent": percent}
     text: str = environment.get_template("model_card.md.j2").render(
-        dataset=dataset,
-        splits=splits,
-        member_count=len(members.members),
-        metrics=evaluation.metrics,
+        dataset=run.dataset,
+        splits=run.splits,
+        member_count=len(run.members.members),
+        metrics=run.evaluation.metrics,
         synthetic=SYNTHETIC,
         missing=[item for item in items if item["status"] == MISSING],
-        facts=flat_facts({name: value for name, value in facts.items() if name != "settings"}),
+        facts=flat_facts({name: value for name, value in run.facts.items() if name != "settings"}),
     )
     return text

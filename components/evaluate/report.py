@@ -1,26 +1,26 @@
 """The report of a run: one self-contained HTML page below 1 MB, for the KFP UI, MLflow and print."""
 
-import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import pandas as pd
 
-from components.common.artifacts import Dataset, Evaluation, Splits
+from components.common.artifacts import Dataset
 from components.common.members import Members
 from components.evaluate import architecture, figures
 from components.evaluate.calibration import reliability
 from components.evaluate.checklist import MISSING, checklist
 from components.evaluate.cohort_tables import table_i, table_ii
 from components.evaluate.ensemble import probabilities_of, votes
+from components.evaluate.evaluation import EvaluatedRun
 from components.evaluate.failures import failures
 from components.evaluate.figures import crop_image
 from components.evaluate.saliency import attention_maps, telling_cases
 from components.evaluate.tables import (
     SYNTHETIC,
     cohort_lines,
+    flat_facts,
     number,
     p_value,
     percent,
@@ -37,43 +37,22 @@ MOST_BYTES = 1_000_000
 MOST_CROPS, MOST_FAILURES = 40, 200
 
 
-def write_report(
-    folder: Path, dataset: Dataset, splits: Splits, members: Members, evaluation: Evaluation, facts: dict[str, Any]
-) -> Path:
-    """Writes ``report.html`` into ``folder`` and returns its path.
-
-    Parameters
-    ----------
-    folder
-        Made if absent.
-    dataset, splits, members, evaluation
-        Artifacts of one run.
-    facts
-        What else is known of the run (digests, versions, seeds, times, restarts): any nesting of plain values
-        and dataclasses, shown as a table.
-    """
+def write_report(folder: Path, run: EvaluatedRun) -> Path:
+    """Writes ``report.html`` into ``folder``, which is made if absent; returns the page's path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "report.html"
     page = ""
     for crops, curves in ((MOST_CROPS, True), (MOST_CROPS // 4, True), (0, True), (0, False)):
-        page = render(dataset, splits, members, evaluation, facts, most_crops=crops, curves=curves)
+        page = render(run, most_crops=crops, curves=curves)
         if len(page.encode()) < MOST_BYTES:
             break
     path.write_text(page, encoding="utf-8")
     return path
 
 
-def render(
-    dataset: Dataset,
-    splits: Splits,
-    members: Members,
-    evaluation: Evaluation,
-    facts: Mapping[str, Any],
-    *,
-    most_crops: int = MOST_CROPS,
-    curves: bool = True,
-) -> str:
+def render(run: EvaluatedRun, *, most_crops: int = MOST_CROPS, curves: bool = True) -> str:
     """The page as text, with at most ``most_crops`` crops, and the members' training curves where ``curves``."""
+    dataset, splits, evaluation = run.dataset, run.splits, run.evaluation
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("components.evaluate", "."),
         autoescape=True,
@@ -92,39 +71,23 @@ def render(
         table_i=cohort_lines(table_i(dataset.tumours)),
         table_ii=cohort_lines(table_ii(dataset.tumours)),
         table_iii={group: table_iii_block(evaluation, group) for group in splits.groups},
-        training=_training_rows(members),
+        training=_training_rows(run.members),
         failures=failures(dataset, evaluation, splits.settings.train, most_crops)[:MOST_FAILURES],
         failures_in_all=len(failures(dataset, evaluation, splits.settings.train, 0)),
-        looked_at=_looked_at(dataset, splits, members, evaluation),
-        figures=_figures(dataset, splits, members, evaluation, curves=curves),
+        looked_at=_looked_at(run),
+        figures=_figures(run, curves=curves),
         crop_settings=splits.settings.train,
         missing=[item for item in items if item["status"] == MISSING],
         statuses=pd.Series([item["status"] for item in items]).value_counts().to_dict(),
-        facts=flat_facts(facts),
+        facts=flat_facts(run.facts),
     )
     return page
 
 
-def flat_facts(facts: Any, prefix: str = "") -> list[tuple[str, str]]:
-    """Nested facts as pairs of name and text."""
-    if dataclasses.is_dataclass(facts) and not isinstance(facts, type):
-        facts = dataclasses.asdict(facts)
-    if isinstance(facts, Mapping):
-        return [
-            pair
-            for key, value in facts.items()
-            for pair in flat_facts(value, f"{prefix} / {key}" if prefix else str(key))
-        ]
-    if isinstance(facts, list | tuple):
-        facts = ", ".join(map(str, facts)) or "none"
-    return [(prefix, str(facts))]
-
-
-def _figures(
-    dataset: Dataset, splits: Splits, members: Members, evaluation: Evaluation, *, curves: bool
-) -> dict[str, Any]:
+def _figures(run: EvaluatedRun, *, curves: bool) -> dict[str, Any]:
     """All figures as SVG text: ``roc`` and ``training`` by group, the others alone."""
-    scores, metrics = evaluation.scores, evaluation.metrics
+    dataset, splits, members = run.dataset, run.splits, run.members
+    scores, metrics = run.evaluation.scores, run.evaluation.metrics
     by_label = dataset.tumours.sort_values(["label", "patient"], kind="stable")
     return {
         "architecture": architecture.drawing(splits.settings.train),
@@ -142,11 +105,11 @@ def _figures(
     }
 
 
-def _looked_at(dataset: Dataset, splits: Splits, members: Members, evaluation: Evaluation) -> list[dict[str, Any]]:
+def _looked_at(run: EvaluatedRun) -> list[dict[str, Any]]:
     """Attention of the group looked at first, on its most telling evaluation tumours; [] without weights."""
-    metrics, train = evaluation.metrics, splits.settings.train
-    own = [member for member in _of(members, metrics["best_out_of_bag_group"]) if member.weights]
-    scores, score = evaluation.scores, metrics["primary_score"]
+    dataset, metrics, train = run.dataset, run.evaluation.metrics, run.splits.settings.train
+    own = [member for member in _of(run.members, metrics["best_out_of_bag_group"]) if member.weights]
+    scores, score = run.evaluation.scores, metrics["primary_score"]
     of_group = (scores["group"] == metrics["best_out_of_bag_group"]) & (scores["role"] == "evaluation")
     cases = telling_cases(scores[of_group], score, metrics["cut_off"])
     if not own or cases.empty:

@@ -1,5 +1,6 @@
 """The rim of the room: dataset, splits and members in; evaluation folder, report and MLflow figures out."""
 
+import dataclasses
 import importlib.metadata
 import platform
 import shutil
@@ -10,27 +11,35 @@ from typing import Any
 from components.common import tracking
 from components.common.artifacts import Dataset, Splits
 from components.common.members import Members
-from components.evaluate.evaluation import evaluate
+from components.evaluate.evaluation import EvaluatedRun, GroupCurves, evaluate, group_curves
 from components.evaluate.model_card import write_model_card
 from components.evaluate.report import write_report
 
 VERSIONS = ("kfp", "mlflow", "tensorflow", "numpy", "scikit-learn", "pydicom")
 
 
-def run(dataset: str, splits: str, packs: Sequence[str], evaluation: str, report: str) -> dict[str, float]:
-    """Evaluates a run; returns the figures that the KFP UI lists."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shown:
+    """What the KFP UI shows beside the report: figures of the run, and every group's curves."""
+
+    figures: dict[str, float]
+    groups: list[GroupCurves]
+
+
+def run(dataset: str, splits: str, packs: Sequence[str], evaluation: str, report: str) -> Shown:
+    """Evaluates a run: writes its folder, its report and card, and tells MLflow."""
     data, drawn = Dataset.read(Path(dataset)), Splits.read(Path(splits))
     members = Members.gather([Path(pack) for pack in packs], drawn)
     result = evaluate(data, drawn, members, drawn.settings.evaluate, seed=drawn.settings.seed)
     folder = Path(evaluation)
     folder.mkdir(parents=True, exist_ok=True)
-    facts = facts_of(data, drawn, members)
-    shutil.copyfile(write_report(folder, data, drawn, members, result, facts), report)
-    write_model_card(folder, data, drawn, members, result, facts)
+    evaluated = EvaluatedRun(data, drawn, members, result, facts_of(data, drawn, members))
+    shutil.copyfile(write_report(folder, evaluated), report)
+    write_model_card(folder, evaluated)
     result.write(folder)
     tracking.log_evaluation(drawn.tracking, result, folder)
-    shown = {"mean_auc": result.metrics["mean_auc"], "mean_auc_lower_bound": result.metrics["mean_auc_lower_bound"]}
-    return {name: float(value) for name, value in shown.items() if value is not None}
+    figures = {name: result.metrics[name] for name in ("mean_auc", "mean_auc_lower_bound")}
+    return Shown({n: float(value) for n, value in figures.items() if value is not None}, group_curves(result))
 
 
 def facts_of(dataset: Dataset, splits: Splits, members: Members) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Tables as rows of text, for the report, the card and the terminal alike."""
 
+import dataclasses
 import textwrap
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -35,6 +37,21 @@ def p_value(value: Any) -> str:
 def percent(value: Any) -> str:
     """A share as whole per cent."""
     return "–" if value is None or pd.isna(value) else f"{100 * float(value):.0f}"
+
+
+def flat_facts(facts: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """Nested facts as pairs of name and text."""
+    if dataclasses.is_dataclass(facts) and not isinstance(facts, type):
+        facts = dataclasses.asdict(facts)
+    if isinstance(facts, Mapping):
+        return [
+            pair
+            for key, value in facts.items()
+            for pair in flat_facts(value, f"{prefix} / {key}" if prefix else str(key))
+        ]
+    if isinstance(facts, list | tuple):
+        facts = ", ".join(map(str, facts)) or "none"
+    return [(prefix, str(facts))]
 
 
 def cohort_lines(table: pd.DataFrame) -> list[dict[str, str]]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from kfp import dsl
 from mlflow import MlflowClient
 
 from components.common.artifacts import Dataset, Evaluation, Promotion, Splits
@@ -31,6 +32,7 @@ class Outputs:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.metrics: dict[str, float] = {}
+        self.views: dict[str, dsl.ClassificationMetrics] = {}
 
     def __getitem__(self, name: str) -> SimpleNamespace:
         self.folder.mkdir(exist_ok=True)
@@ -58,7 +60,9 @@ def done(tmp_path_factory):
             )
         gathered = [out[pack] for pack in packs]
         inputs = (out["dataset"], out["splits"], gathered)
-        evaluate.python_func(*inputs, out["evaluation"], out["report"], out["metrics"])
+        out.views = {name: dsl.ClassificationMetrics() for name in "abcde"}
+        views = {f"group_{name}": view for name, view in out.views.items()}
+        evaluate.python_func(*inputs, out["evaluation"], out["report"], out["metrics"], **views)
         version = promote.python_func(*inputs, out["evaluation"], "direct", out["promotion"], out["promote_summary"])
         close_run.python_func("attempt-1", "direct", SimpleNamespace(state="SUCCEEDED", error_message=None))
         yield SimpleNamespace(
@@ -108,6 +112,15 @@ def test_evaluate_gives_table_iii_a_report_and_figures_for_the_ui(done):
     assert "SYNTHETIC" in Path(done.out["report"].path).read_text()
     assert set(done.out.metrics) == {"mean_auc", "mean_auc_lower_bound"}
     assert all(type(value) is float for value in done.out.metrics.values())
+
+
+def test_evaluate_gives_the_ui_a_roc_and_a_confusion_matrix_of_each_group(done):
+    views = {name: view.metadata for name, view in done.out.views.items()}
+    assert [name for name, view in views.items() if view] == ["a", "b"], "two groups were drawn"
+    json.dumps(views, allow_nan=False)
+    assert len(views["a"]["confidenceMetrics"]) <= 200
+    rows = views["b"]["confusionMatrix"]["rows"]
+    assert [sum(row["row"]) for row in rows] == [5, 5]
 
 
 def test_promote_registers_both_ensembles_and_returns_what_it_decided_on(done):

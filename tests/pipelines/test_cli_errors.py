@@ -166,3 +166,7 @@ def test_inspect_lists_the_structures_where_none_is_named_like_a_gtv(cohort):
     with (cohort / "cohort.csv").open() as file:
         folder = cohort / next(csv.DictReader(file))["dicom"]
     refused(srs("inspect", str(folder), "--roi", "Tumor"), "NO_GTV", "structures:", "External")
+
+
+def test_compare_refuses_a_folder_without_a_run(tmp_path):
+    refused(srs("compare", str(tmp_path), str(tmp_path)), "RUN_UNKNOWN")

@@ -1,10 +1,11 @@
 import dataclasses
+import json
 
 import pytest
 
 from components.common.errors import InputError
-from components.common.settings import EvaluateSettings
-from components.evaluate.compare import COLUMNS, compare, comparison_text
+from components.common.settings import EvaluateSettings, resolve
+from components.evaluate.compare import COLUMNS, compare, comparison_text, differing_settings, records
 from components.evaluate.evaluation import evaluate
 from components.evaluate.roc import paired_test
 
@@ -65,3 +66,17 @@ def test_refuses_runs_that_share_nothing(runs):
     turned = second.scores.assign(label=1 - second.scores["label"])
     with pytest.raises(InputError, match="RUNS_NOT_COMPARABLE"):
         compare(first, dataclasses.replace(second, scores=turned))
+
+
+def test_names_the_settings_that_differ(study):
+    _, splits, _ = study
+    other = dataclasses.replace(splits, settings=resolve("default", {"train": {"learning_rate": 0.02}, "seed": 7}))
+    assert differing_settings(splits, splits) == []
+    assert differing_settings(splits, other) == [("seed", "1", "7"), ("train / learning_rate", "0.01", "0.02")]
+
+
+def test_records_are_json_without_nan(runs):
+    first, second = runs
+    only = second.scores[(second.scores["group"] != "A") | (second.scores["label"] == 1)]
+    rows = json.loads(json.dumps(records(first, dataclasses.replace(second, scores=only)), allow_nan=False))
+    assert [row["auc_a"] is None for row in rows] == [True, False, False, False, False]

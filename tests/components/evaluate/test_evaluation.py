@@ -140,11 +140,11 @@ def test_plain_takes_out_what_json_does_not_know():
 
 def test_curves_for_the_ui_are_finite_and_agree_with_scikit_learn(result):
     curves = group_curves(result)
-    assert list(curves) == list("ABCDE")
-    for name, curve in curves.items():
+    assert len(curves) == len("ABCDE")
+    for name, curve in zip("ABCDE", curves, strict=True):
         rows = result.scores[(result.scores["group"] == name) & (result.scores["role"] == "evaluation")]
-        assert np.trapezoid(curve["tpr"], curve["fpr"]) == pytest.approx(
+        assert np.trapezoid(curve.tpr, curve.fpr) == pytest.approx(
             sklearn_metrics.roc_auc_score(rows["label"], rows["mean"])
         )
-        assert curve["confusion"] == sklearn_metrics.confusion_matrix(rows["label"], rows["mean"] > 0.5).tolist()
-        assert all(type(value) is float and math.isfinite(value) for value in curve["threshold"])
+        assert curve.confusion == sklearn_metrics.confusion_matrix(rows["label"], rows["mean"] > 0.5).tolist()
+        assert all(type(value) is float and math.isfinite(value) for value in curve.threshold)

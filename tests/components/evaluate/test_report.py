@@ -13,11 +13,11 @@ from components.common.members import Members
 from components.common.settings import EvaluateSettings, StudySettings, resolve
 from components.evaluate import report
 from components.evaluate.checklist import DECLARED, FILLED, ITEMS, MISSING
-from components.evaluate.evaluation import evaluate
+from components.evaluate.evaluation import EvaluatedRun, evaluate
 from components.evaluate.figures import crop_image
 from components.evaluate.model_card import write_model_card
-from components.evaluate.report import flat_facts, terminal_tables, write_report
-from components.evaluate.tables import SYNTHETIC, TERMINAL_COLUMNS
+from components.evaluate.report import terminal_tables, write_report
+from components.evaluate.tables import SYNTHETIC, TERMINAL_COLUMNS, flat_facts
 from components.train.network import initial_weights
 
 SETTINGS = EvaluateSettings(bootstrap=100)
@@ -28,7 +28,7 @@ FACTS = {"dataset digest": "d" * 64, "settings": StudySettings(), "restarts": 5,
 def reported(study, tmp_path_factory):
     result = evaluate(*study, SETTINGS, seed=1)
     folder = tmp_path_factory.mktemp("report")
-    return study, result, write_report(folder, *study, result, FACTS).read_text()
+    return study, result, write_report(folder, EvaluatedRun(*study, result, FACTS)).read_text()
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +40,14 @@ def leaking(make, tmp_path_factory):
     members = make_members(dataset, splits, latent)
     result = evaluate(dataset, splits, members, SETTINGS, seed=1)
     folder = tmp_path_factory.mktemp("leaking")
-    card = write_model_card(folder, dataset, splits, members, result, FACTS).read_text()
-    return dataset, splits, result, write_report(folder, dataset, splits, members, result, FACTS).read_text(), card
+    card = write_model_card(folder, EvaluatedRun(dataset, splits, members, result, FACTS)).read_text()
+    return (
+        dataset,
+        splits,
+        result,
+        write_report(folder, EvaluatedRun(dataset, splits, members, result, FACTS)).read_text(),
+        card,
+    )
 
 
 class Page(html.parser.HTMLParser):
@@ -126,12 +132,12 @@ def test_every_failure_is_listed_with_its_crop_and_score(reported):
 
 def test_same_inputs_give_the_same_bytes(reported, tmp_path):
     study, result, text = reported
-    assert write_report(tmp_path, *study, result, FACTS).read_text() == text
+    assert write_report(tmp_path, EvaluatedRun(*study, result, FACTS)).read_text() == text
 
 
 def test_facts_are_printed_and_escaped(reported, tmp_path):
     study, result, _ = reported
-    text = write_report(tmp_path, *study, result, {"note": "<script>alert(1)</script>"}).read_text()
+    text = write_report(tmp_path, EvaluatedRun(*study, result, {"note": "<script>alert(1)</script>"})).read_text()
     assert "<script>" not in text
     assert flat_facts({"a": {"b": 1}, "settings": StudySettings(seed=9), "none": []})[0] == ("a / b", "1")
     assert ("settings / seed", "9") in flat_facts({"settings": StudySettings(seed=9)})
@@ -154,7 +160,7 @@ def test_report_stays_small_for_a_large_cohort(make, tmp_path):
     splits = make_splits(dataset, 5, 2)
     members = make_members(dataset, splits, latent)
     result = evaluate(dataset, splits, members, SETTINGS, seed=1)
-    path = write_report(tmp_path, dataset, splits, members, result, {})
+    path = write_report(tmp_path, EvaluatedRun(dataset, splits, members, result, {}))
     assert path.stat().st_size < 1_000_000
     assert "worst are shown" in path.read_text()
 
@@ -169,8 +175,8 @@ def test_report_stands_where_a_group_has_no_out_of_bag_auc(make, tmp_path):
         figures["out_of_bag"] |= {"auc": None}
         figures["evaluation"] |= {"platt": None, "out_of_bag_cut_off": None}
     result.metrics["mean_auc_lower_bound"] = None
-    parsed(write_report(tmp_path, dataset, splits, members, result, {}).read_text())
-    write_model_card(tmp_path, dataset, splits, members, result, {})
+    parsed(write_report(tmp_path, EvaluatedRun(dataset, splits, members, result, {})).read_text())
+    write_model_card(tmp_path, EvaluatedRun(dataset, splits, members, result, {}))
     terminal_tables(result, dataset)
 
 
@@ -195,7 +201,7 @@ def test_drawing_follows_the_settings(make, tmp_path):
     object.__setattr__(splits, "settings", settings)
     members = make_members(dataset, splits, latent)
     result = evaluate(dataset, splits, members, SETTINGS, seed=1)
-    text = write_report(tmp_path, dataset, splits, members, result, {}).read_text()
+    text = write_report(tmp_path, EvaluatedRun(dataset, splits, members, result, {})).read_text()
     # 151 - 5 + 1 = 147, pooled by 4 to 36, convolved to 32, pooled to 8 (STUDY 4 with the default kernels).
     for shape in ("147 × 147 × 7", "36 × 36 × 7", "32 × 32 × 32", "8 × 8 × 32", ">2048<", ">19<"):
         assert shape in text
@@ -204,7 +210,7 @@ def test_drawing_follows_the_settings(make, tmp_path):
 
 def test_card_prints_the_mean_beside_the_first_and_what_is_missing(study, tmp_path):
     result = evaluate(*study, SETTINGS, seed=1)
-    card = write_model_card(tmp_path, *study, result, FACTS).read_text()
+    card = write_model_card(tmp_path, EvaluatedRun(*study, result, FACTS)).read_text()
     best = result.metrics["best_out_of_bag_group"]
     assert f"{result.metrics['mean_auc']:.3f}" in card
     assert f"| {best} (first) |" in card
@@ -220,7 +226,7 @@ def test_card_prints_the_mean_beside_the_first_and_what_is_missing(study, tmp_pa
 
 def test_phantom_fills_no_item_about_patients(study, leaking, tmp_path):
     result = evaluate(*study, SETTINGS, seed=1)
-    write_model_card(tmp_path, *study, result, FACTS)
+    write_model_card(tmp_path, EvaluatedRun(*study, result, FACTS))
     by_item = {
         (i["standard"], i["item"]): i["status"] for i in json.loads((tmp_path / "checklist.json").read_text())["items"]
     }
@@ -242,7 +248,7 @@ def test_crop_is_windowed():
 def test_curves_give_way_where_the_page_would_grow_too_large(study, monkeypatch, tmp_path):
     result = evaluate(*study, SETTINGS, seed=1)
     monkeypatch.setattr(report, "MOST_BYTES", 200_000)
-    text = write_report(tmp_path, *study, result, {}).read_text()
+    text = write_report(tmp_path, EvaluatedRun(*study, result, {})).read_text()
     assert "data:image/jpeg" not in text
     assert "MLflow shows them" in text
     parsed(text)
@@ -257,7 +263,7 @@ def test_attention_is_shown_where_members_have_weights(make, reported, tmp_path)
     drawn = [dataclasses.replace(m, weights=initial_weights(splits.settings.train, rng)) for m in members.members]
     members = Members(tuple(drawn), members.dataset_digest)
     result = evaluate(dataset, splits, members, SETTINGS, seed=1)
-    text = write_report(tmp_path, dataset, splits, members, result, {}).read_text()
+    text = write_report(tmp_path, EvaluatedRun(dataset, splits, members, result, {})).read_text()
     parsed(text)
     assert text.count('alt="Attention on tumour') == 6
     *_, without = reported
