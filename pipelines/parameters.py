@@ -74,7 +74,7 @@ def _unusable(values: Mapping[str, str]) -> list[str]:
     ]
     if values.get("deploy_to", "none") not in DEPLOYMENTS:
         problems.append(f"deploy_to: {values['deploy_to']!r} is not one of {', '.join(DEPLOYMENTS)}")
-    if not re.fullmatch(r"\d*", values.get("gpu_count", "0")):
+    if not re.fullmatch(r"\d+", values.get("gpu_count", "0")):
         problems.append(f"gpu_count: {values['gpu_count']!r} is no number of GPUs")
     return problems
 

@@ -79,7 +79,7 @@ class SplitSettings(_Checked):
     """Groups of members and their training, validation and evaluation sets (STUDY 3)."""
 
     groups: int = _setting(5, "ensembles, each with an evaluation set of its own", 1, 26)
-    members: int = _setting(10, "CNNs of an ensemble", 1, 99)
+    members: int = _setting(10, "CNNs of an ensemble", 1, 999)
     evaluation_responders: int = _setting(12, "responders in an evaluation set", 1, 10**6)
     evaluation_non_responders: int = _setting(11, "non-responders in an evaluation set", 1, 10**6)
     validation_fraction: float = _setting(0.25, "part of the other tumours that validates a member", 0.05, 0.5)

@@ -35,7 +35,6 @@ def deploy(
     *,
     is_champion: Callable[[], bool],
     smoke: Callable[[str], str],
-    put_back: Callable[[str], None],
     tell: Callable[[str], None] = print,
     timeout_s: float = 600.0,
 ) -> Outcome:
@@ -54,8 +53,6 @@ def deploy(
         after us, nothing is taken back.
     smoke
         Queries the predictor at a base URL and returns "" where it is the new version and right, else what is wrong.
-    put_back
-        Told the reason of a failure when the former object is back, or could not be: restores the registry's alias.
     tell
         Told of what was asked for and cannot be had.
     timeout_s
@@ -78,14 +75,8 @@ def deploy(
     reason = _carry_out(cluster, stages, smoke, timeout_s)
     if not reason:
         return "deployed"
-    try:
-        taken_back = _take_back(cluster, name, former, [annotation(stage, APPLIED) for stage in stages])
-    except SrsError:
-        put_back(reason)
-        raise
-    if not taken_back:
+    if not _take_back(cluster, name, former, [annotation(stage, APPLIED) for stage in stages]):
         return "moved on"
-    put_back(reason)
     raise SrsError("DEPLOY_FAILED", f"the version was taken back: {reason}", "`kubectl describe isvc` tells more.")
 
 

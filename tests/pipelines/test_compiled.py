@@ -276,6 +276,29 @@ def test_a_default_run_needs_no_gpu(main):
     ]
 
 
+def pods(spec: Spec, component: dict[str, Any], packs: int, *, deploys: bool) -> int:
+    """Pods of a DAG: its driver, and of each task a driver and, where it has a container, that."""
+    count = 1
+    for task in component["dag"]["tasks"].values():
+        below = spec.component(task)
+        if "dag" not in below:
+            count += 2
+        elif "parameterIterator" in task:
+            count += 1 + packs * pods(spec, below, packs, deploys=deploys)
+        elif task.get("triggerPolicy", {}).get("condition") and not deploys:
+            count += 1
+        else:
+            count += pods(spec, below, packs, deploys=deploys)
+    return count
+
+
+def test_readme_tells_the_pods_of_a_run(main):
+    readme = (ROOT / "README.md").read_text()
+    for members, packs in ((50, 2), (5000, 200)):
+        assert f"{members:,} members, {packs} packs: {pods(main, main.ir['root'], packs, deploys=False)} pods" in readme
+    assert pods(main, main.ir["root"], 2, deploys=True) == pods(main, main.ir["root"], 2, deploys=False) + 2
+
+
 @pytest.mark.parametrize("name", PIPELINES)
 def test_the_same_bytes_in_another_process_folder_and_hash_seed(name, tmp_path):
     digests = {compile_pipeline(name, tmp_path / "here.yaml", EVERY_OPTION)}

@@ -1,14 +1,13 @@
 """Deployment against an API server over HTTP, with a KServe beside it and the predictor that it starts."""
 
-import http.server
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from kubernetes import client
 
 from components.common.errors import SrsError
@@ -18,10 +17,8 @@ from components.deploy.cluster import Cluster
 from components.deploy.inference_service import APPLIED, FORMER, Pin, Template, build
 from components.deploy.rollout import deploy
 from components.deploy.smoke import ask_golden
-from tests.kubernetes_api import KubernetesApi, running
+from tests.kserve_api import NAME, NAMESPACE, WHERE, KServe, serving, version_of
 
-NAME, NAMESPACE = "srs-response", "hospital"
-WHERE = f"/apis/serving.kserve.io/v1beta1/namespaces/{NAMESPACE}/inferenceservices/{NAME}"
 TEMPLATE = Template(max_replicas=2, resources={"limits": {"memory": "1Gi"}})
 GOLDEN, TOLERANCE = [0.25, 0.75], 1e-4
 
@@ -34,94 +31,12 @@ def body_of(version: str, template: Template = TEMPLATE) -> dict[str, Any]:
     return build(template, pin(version), NAMESPACE)
 
 
-def version_of(predictor: dict[str, Any]) -> str:
-    return next(a.partition("=")[2] for a in predictor["model"]["args"] if a.startswith("--model-version="))
-
-
-class KServe(KubernetesApi):
-    """Looks at the InferenceService some reads after it changed, as KServe's controller would."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.predictor = ""
-        self.mode = "Standard"
-        self.reads_until_ready, self.reads = 2, 0
-        self.broken: dict[str, str] = {}  # version -> KServe's transition status, or "wrong answers", "never ready"
-        self.canaries: list[dict[str, Any]] = []
-        self.queries: list[str] = []
-
-    @property
-    def service(self) -> dict[str, Any]:
-        return self.objects[WHERE]
-
-    def serving(self) -> list[str]:
-        """The versions that get traffic, the newest first."""
-        spec = self.service["spec"]
-        return [version_of(one["predictor"]) for one in spec.get("canary", [])] + [version_of(spec["predictor"])]
-
-    def store(self, path: str, before: Any, after: Any) -> Any:
-        self.reads = 0
-        spec = after.get("spec", {})
-        if "canary" in spec or "canaryTrafficPercent" in spec.get("predictor", {}):
-            self.canaries.append(json.loads(json.dumps(spec)))
-        return super().store(path, before, after)
-
-    def read(self, path: str) -> Any:
-        found = super().read(path)
-        if path == WHERE:
-            self.reads += 1
-            if self.reads > self.reads_until_ready:
-                found["status"] = self.status(found)
-        return found
-
-    def status(self, found: dict[str, Any]) -> dict[str, Any]:
-        fault = self.broken.get(self.serving()[0], "")
-        blocked = fault in ("BlockedByFailedLoad", "never ready")
-        status = {
-            "observedGeneration": found["metadata"]["generation"],
-            "deploymentMode": self.mode,
-            "conditions": [{"type": "Ready", "status": "False" if blocked else "True", "reason": "PredictorNotReady"}],
-            "address": {"url": self.predictor},
-        }
-        if fault == "BlockedByFailedLoad":
-            failure = {"reason": "ModelLoadFailed", "message": "s3://secret text"}
-            status["modelStatus"] = {"transitionStatus": "BlockedByFailedLoad", "lastFailureInfo": failure}
-        return status
-
-
-class Predictor(http.server.BaseHTTPRequestHandler):
-    """Answers the golden case as the newest version that gets traffic."""
-
-    kserve: KServe
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-    def do_POST(self) -> None:
-        query = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        assert query["inputs"][0]["shape"] == [1, 151, 151]
-        version = self.kserve.serving()[0]
-        self.kserve.queries.append(version)
-        answers = [0.9, 0.1] if self.kserve.broken.get(version) == "wrong answers" else GOLDEN
-        outputs = [{"name": "members", "datatype": "FP32", "shape": [1, 2], "data": answers}]
-        content = json.dumps({"model_version": version, "outputs": outputs}).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-
 @pytest.fixture
 def kserve(monkeypatch: pytest.MonkeyPatch) -> Iterator[KServe]:
     monkeypatch.setattr(rollout, "POLL_S", 0.01)
     monkeypatch.setattr(cluster_module, "FIRST_PAUSE_S", 0.001)
-    with running(KServe()) as api:
-        handler = type("Handler", (Predictor,), {"kserve": api})
-        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as predictor:
-            api.predictor = f"http://127.0.0.1:{predictor.server_port}"
-            threading.Thread(target=predictor.serve_forever, daemon=True).start()
-            yield api
-            predictor.shutdown()
+    with serving(lambda _: GOLDEN) as api:
+        yield api
 
 
 @pytest.fixture
@@ -144,7 +59,6 @@ def bring(cluster: Cluster, bundle: Path, version: str, template: Template = TEM
     asked: dict[str, Any] = {
         "is_champion": lambda: True,
         "smoke": lambda url: ask_golden(url, NAME, version, bundle, TOLERANCE),
-        "put_back": lambda _: None,
         "timeout_s": 20.0,
     }
     return deploy(cluster, body_of(version, template), template, **(asked | changed))
@@ -216,16 +130,15 @@ def test_gives_up_after_endless_conflicts(kserve: KServe, cluster: Cluster, bund
         ("never ready", "not ready in 1 s: PredictorNotReady"),
     ],
 )
-def test_goes_back_to_the_former_version_and_alias(
+def test_goes_back_to_the_former_version(
     fault: str, reason: str, kserve: KServe, cluster: Cluster, bundle: Path
 ) -> None:
     bring(cluster, bundle, "1")
     kserve.broken["2"] = fault
-    told: list[str] = []
     with pytest.raises(SrsError) as caught:
-        bring(cluster, bundle, "2", put_back=told.append, timeout_s=1.0)
+        bring(cluster, bundle, "2", timeout_s=1.0)
     assert caught.value.code == "DEPLOY_FAILED"
-    assert told == [reason]
+    assert caught.value.safe_message == f"the version was taken back: {reason}"
     assert kserve.serving() == ["1"]
     assert kserve.applied[0]["spec"] == kserve.applied[2]["spec"]
     assert bring(cluster, bundle, "1") in ("unchanged", "deployed")
@@ -233,11 +146,9 @@ def test_goes_back_to_the_former_version_and_alias(
 
 def test_a_first_version_that_fails_leaves_nothing(kserve: KServe, cluster: Cluster, bundle: Path) -> None:
     kserve.broken["1"] = "BlockedByFailedLoad"
-    told: list[str] = []
     with pytest.raises(SrsError):
-        bring(cluster, bundle, "1", put_back=told.append)
+        bring(cluster, bundle, "1")
     assert WHERE not in kserve.objects
-    assert len(told) == 1
 
 
 def test_an_attempt_that_died_while_it_waited_can_still_be_taken_back(
@@ -264,37 +175,19 @@ def test_takes_nothing_back_from_a_later_deployment(kserve: KServe, cluster: Clu
             kserve.add(WHERE, body_of("3"), "srs-response-deploy")
         return "another version answers"
 
-    told: list[str] = []
-    assert bring(cluster, bundle, "2", smoke=overtaken, put_back=told.append, timeout_s=1.0) == "moved on"
+    assert bring(cluster, bundle, "2", smoke=overtaken, timeout_s=1.0) == "moved on"
     assert kserve.serving() == ["3"]
-    assert told == []
 
 
-def test_the_alias_goes_back_even_where_the_cluster_cannot(kserve: KServe, cluster: Cluster, bundle: Path) -> None:
+def test_a_cluster_that_refuses_amid_the_deployment_is_told(kserve: KServe, cluster: Cluster, bundle: Path) -> None:
     bring(cluster, bundle, "1")
 
     def breaks(_: str) -> str:
         kserve.failures = [403] * 100
         return "wrong"
 
-    told: list[str] = []
     with pytest.raises(SrsError, match="the cluster answered 403"):
-        bring(cluster, bundle, "2", smoke=breaks, put_back=told.append, timeout_s=0.5)
-    assert told == ["the cluster answered 403"]
-
-
-def test_the_alias_goes_back_where_nothing_may_be_applied(kserve: KServe, cluster: Cluster, bundle: Path) -> None:
-    bring(cluster, bundle, "1")
-    told: list[str] = []
-
-    def not_champion_for_the_cluster() -> bool:
-        kserve.failures = [403] * 100
-        return True
-
-    with pytest.raises(SrsError, match="the cluster answered 403"):
-        bring(cluster, bundle, "2", is_champion=not_champion_for_the_cluster, put_back=told.append)
-    assert told == ["the cluster answered 403"]
-    assert kserve.serving() == ["1"]
+        bring(cluster, bundle, "2", smoke=breaks, timeout_s=0.5)
 
 
 @pytest.mark.parametrize("status", [401, 403, 500])
@@ -318,11 +211,13 @@ def test_applying_the_manifests_after_a_deployment_leaves_the_pin_alone(
 ) -> None:
     """Kustomize owns the template; a change of it takes effect with the next deployment, not before."""
     bring(cluster, bundle, "1")
-    pinned = json.dumps(kserve.service["spec"], sort_keys=True)
+    pinned = json.dumps(kserve.service, sort_keys=True)
     template = f"/api/v1/namespaces/{NAMESPACE}/configmaps/srs-response-template"
     kserve.add(template, {"metadata": {"name": "srs-response-template"}, "data": {"inferenceservice.yaml": "a: 1"}})
-    assert json.dumps(kserve.service["spec"], sort_keys=True) == pinned
-    assert "kubectl" not in kserve.managers[WHERE]
+    assert json.dumps(kserve.service, sort_keys=True) == pinned
+    files = (Path(__file__).parents[3] / "infra").rglob("*.yaml")
+    documents = [one for file in files for one in yaml.safe_load_all(file.read_text())]
+    assert not [one for one in documents if one.get("kind") == "InferenceService"]
 
 
 CANARY = Template(canary_percent=10, gateway_api=True)

@@ -51,6 +51,15 @@ def test_every_split_is_a_partition_without_shared_patients(seed, patients, unit
         assert len(validation) == 4
 
 
+def test_thousands_of_members_are_as_distinct_as_ten():
+    splits = make_splits(cohort(), SplitSettings(groups=25, members=200), study="study", seed=1)
+    assert len({split.id for split in splits}) == len({(split.group, split.validation) for split in splits}) == 5000
+    assert splits[-1].id == "Y-200"
+    drawn = packs(len(splits), 25)
+    assert (len(drawn), drawn[-1]) == (200, "4976-5000")
+    assert [split.id for split in of_pack(splits, drawn[-1])][-1] == "Y-200"
+
+
 def test_seed_moves_training_but_not_evaluation():
     tumours = cohort()
     one, two = (make_splits(tumours, SplitSettings(), study="study", seed=seed) for seed in (1, 2))

@@ -1,0 +1,141 @@
+"""The whole step: a version in MLflow with its files in a real bucket, an API server, KServe's predictor, the alias."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from mlflow import MlflowClient
+
+from components.common import tracking_store
+from components.common.errors import SrsError
+from components.deploy import cluster as cluster_module
+from components.deploy import rollout
+from components.deploy.step import run
+from components.promote import registry
+from components.promote.gate import Verdict
+from components.promote.manifest import Manifest
+from tests.kserve_api import NAME, NAMESPACE, KServe, serving
+from tests.serving.bundles import make_bundle
+
+TEMPLATE = f"/api/v1/namespaces/{NAMESPACE}/configmaps/srs-response-template"
+PROMOTED = Verdict("promoted", ("Value: enough.",), "A", {})
+
+
+@pytest.fixture(scope="module")
+def store(s3_server, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Path]]:
+    """Two versions whose files lie in the bucket, with their bundles; the second is champion, the first was."""
+    folder = tmp_path_factory.mktemp("store")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in s3_server.environment.items():
+            patch.setenv(name, value)
+        patch.setenv("MLFLOW_S3_ENDPOINT_URL", s3_server.environment["S3_ENDPOINT"])
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        tracking_store.prepare_store()
+        return folder / "mlflow.db", register(folder, "s3://models/mlflow/step")
+
+
+def register(folder: Path, artifacts: str) -> dict[str, Path]:
+    experiment = tracking_store.client().create_experiment("srs", artifacts)
+    run_id = tracking_store.client().create_run(experiment).info.run_id
+    made, previous = {}, ""
+    for seed in (1, 2):
+        bundle = folder / str(seed)
+        make_bundle(bundle, seed=seed)
+        uri = registry.log_bundle(run_id, bundle, "ensemble-A")
+        version = registry.register(NAME, uri, run_id, Manifest.read(bundle).digest, {"srs.group": "A"}, "card")
+        registry.promote(NAME, version, PROMOTED, expected_previous=previous)
+        made[version] = bundle
+        previous = version
+    return made
+
+
+@pytest.fixture
+def versions(store, s3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
+    """The versions, in a registry of this test's own."""
+    shutil.copyfile(store[0], tmp_path / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", s3.environment["S3_ENDPOINT"])
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    return store[1]
+
+
+@pytest.fixture
+def kserve(versions: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KServe]:
+    monkeypatch.setattr(rollout, "POLL_S", 0.01)
+    monkeypatch.setattr(cluster_module, "FIRST_PAUSE_S", 0.001)
+    with serving(lambda version: np.load(versions[version] / "golden" / "probabilities.npy").ravel().tolist()) as api:
+        api.objects[TEMPLATE] = {"data": {"inferenceservice.yaml": "{max_replicas: 3, canary_percent: 5}"}}
+        config = {
+            "current-context": "c",
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            "clusters": [{"name": "c", "cluster": {"server": api.address}}],
+            "users": [{"name": "u", "user": {}}],
+        }
+        (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
+        monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "kubeconfig"))
+        yield api
+
+
+def champion() -> str:
+    return str(MlflowClient().get_model_version_by_alias(NAME, "champion").version)
+
+
+def test_pins_the_version_to_its_files_in_the_bucket(kserve: KServe, versions: dict[str, Path], tmp_path: Path) -> None:
+    page = tmp_path / "summary.html"
+    run("2", NAME, NAMESPACE, str(page))
+    model = kserve.service["spec"]["predictor"]["model"]
+    assert model["storageUri"].startswith("s3://models/mlflow/step/models/m-")
+    annotations = kserve.service["metadata"]["annotations"]
+    assert annotations["srs-response/version"] == "2"
+    assert annotations["srs-response/bundle-digest"] == Manifest.read(versions["2"]).digest
+    assert kserve.queries == ["2"]
+    assert "deployed" in page.read_text()
+    assert "no canary: there is no version beside which it could stand" in page.read_text()
+    run("2", NAME, NAMESPACE, str(page))
+    assert "unchanged" in page.read_text()
+    assert champion() == "2"
+
+
+def test_a_version_that_the_gate_left_behind_is_not_deployed(kserve: KServe, tmp_path: Path) -> None:
+    run("1", NAME, NAMESPACE, str(tmp_path / "summary.html"))
+    assert "moved on" in (tmp_path / "summary.html").read_text()
+    assert kserve.applied == []
+
+
+@pytest.mark.parametrize(("fault", "code"), [("model", "DEPLOY_FAILED"), ("template", "TEMPLATE_MISSING")])
+def test_the_alias_goes_back_whatever_failed(fault: str, code: str, kserve: KServe, tmp_path: Path) -> None:
+    if fault == "model":
+        kserve.broken["2"] = "BlockedByFailedLoad"
+    else:
+        del kserve.objects[TEMPLATE]
+    with pytest.raises(SrsError) as caught:
+        run("2", NAME, NAMESPACE, str(tmp_path / "summary.html"))
+    assert caught.value.code == code
+    assert champion() == "1"
+    tags = MlflowClient().get_model_version(NAME, "2").tags
+    assert tags["srs.deploy_failed"] == caught.value.safe_message
+    assert not (tmp_path / "summary.html").exists()
+
+
+def test_files_that_kserve_cannot_load_are_refused_and_the_alias_goes_back(
+    kserve: KServe, versions: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxied = "mlflow-artifacts:/1/models/m-1/artifacts"
+    monkeypatch.setattr(MlflowClient, "get_model_version_download_uri", lambda *_: proxied)
+    monkeypatch.setattr(registry, "download", lambda *_: versions["2"])
+    with pytest.raises(SrsError, match="SOURCE_NOT_LOADABLE") as caught:
+        run("2", NAME, NAMESPACE, str(tmp_path / "summary.html"))
+    assert "--no-serve-artifacts" in caught.value.hint
+    assert champion() == "1"
+
+
+def test_nothing_promoted_changes_nothing(kserve: KServe, tmp_path: Path) -> None:
+    run("", NAME, NAMESPACE, str(tmp_path / "summary.html"))
+    assert "the gate promoted nothing" in (tmp_path / "summary.html").read_text()
+    assert json.dumps(kserve.applied) == "[]"
+    assert champion() == "2"
