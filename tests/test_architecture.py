@@ -23,6 +23,7 @@ DOORS = {
     "minio": r"components/common/sources\.py|components/train/member_store\.py",
     "tensorflow": r"components/train/\w+\.py",
     "keras": r"components/train/\w+\.py",
+    "numba": r"components/train/convolution\.py",
     "onnxruntime": r"components/promote/(bundle|pyfunc_model)\.py|serving/runtime\.py",
     "onnx": r"components/promote/\w+\.py",
     "matplotlib": r"components/evaluate/\w+\.py|pipelines/picture\.py",

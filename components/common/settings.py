@@ -101,12 +101,26 @@ class TrainSettings(_Checked):
     pool_2: int = _setting(3, "side and stride of the second max-pool, px", 1, 16)
     dense_1: int = _setting(32, "units of the first fully connected layer", 1, 4096)
     dense_2: int = _setting(16, "units of the second fully connected layer", 1, 4096)
-    dropout: float = _setting(0.25, "drop-out rate on the output of the convolutions", 0.0, 0.9)
+    dropout: float = _setting(0.25, "drop-out rate in training", 0.0, 0.9)
+    dropout_after: Literal["conv_1", "conv_2", "dense_1", "dense_2"] = _setting(
+        "conv_2", "layer whose output drop-out sees; of a convolution, after its max-pool"
+    )
     window_level_hu: float = _setting(40.0, "centre of the CT window", -1000, 3000)
     window_width_hu: float = _setting(80.0, "width of the CT window", 1, 6000)
     learning_rate: float = _setting(0.01, "step of SGD", 1e-8, 10)
     momentum: float = _setting(0.9, "momentum of SGD", 0.0, 0.999)
     batch_size: int = _setting(8, "tumours in a step", 1, 4096)
+    class_weights: Literal["none", "balanced"] = _setting(
+        "none", "'balanced' weighs each class's losses by the inverse of its part in the training set"
+    )
+    weight_decay: float = _setting(0.0, "part of every kernel lost in a step of length 1; not in the paper", 0.0, 10)
+    augmentation: Literal["none", "flips", "rotations", "both"] = _setting(
+        "none", "orientations in which training shows a crop: mirrored, quarter turns; not in the paper"
+    )
+    weight_average: float = _setting(
+        0.0, "early ensembling: looks and accepts a moving average of weights, this the past's part; not in the paper",
+        0.0, 0.9999,
+    )  # fmt: skip
     max_steps: int = _setting(600, "most steps of one attempt", 1, 10**7)
     validate_every: int = _setting(10, "steps between two looks at the validation set", 1, 10**6)
     restart_step: int = _setting(150, "step by which restart_accuracy must have been reached", 1, 10**7)

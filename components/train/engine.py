@@ -1,38 +1,36 @@
-"""Trains a pack of members in one process: data resident, one traced step, one thread a core.
+"""Trains a pack of members in one process: data resident, loops compiled once, one thread a core.
 
 A member's weights depend only on seed, group, index, its split and the settings, bit for bit on CPU: draws are
-functions of those (``training``), every operation runs on one thread, and no tensor's shape depends on the pack.
+functions of those (``training``), each member is computed on one thread, and no array's shape depends on the pack.
 """
 
 import concurrent.futures as futures
 import contextlib
 import dataclasses
-import os
+import itertools
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from components.common.artifacts import MemberSplit
-from components.common.errors import InputError, TrainingError
+from components.common.errors import InputError
 from components.common.files import digest_of
 from components.common.members import Member
 from components.common.settings import IMAGE_SIZE_PX, TrainSettings
-from components.train.arithmetic import Arithmetic
+from components.train.devices import cores, devices
 from components.train.member_store import MemberStore
 from components.train.protocol import Look, Verdict
-from components.train.training import MemberTraining
+from components.train.training import Device, MemberTraining
 
 #: Raised whenever a change moves a member's bits: members in a store are then trained again.
-ENGINE_VERSION = 1
+ENGINE_VERSION = 2
 #: Seconds between two progress reports where no member finishes.
 PROGRESS_EVERY_S = 2.0
 #: Seconds of training that a killed pack loses at most, per member.
@@ -52,6 +50,7 @@ def train_pack(
     dataset_digest: str,
     store: MemberStore | None = None,
     workers: int | None = None,
+    gpus: int = 0,
     progress: Progress | None = None,
 ) -> tuple[Member, ...]:
     """Trains the members of ``splits`` side by side, or takes them from ``store``.
@@ -70,6 +69,8 @@ def train_pack(
         Where finished and half-trained members are kept; None keeps nothing.
     workers
         Members trained at a time, one thread each; by default the cores this process may use.
+    gpus
+        GPUs that share the members; 0 trains on CPU.
     progress
         Called in this thread as ``progress(members done, members, note)``.
 
@@ -94,14 +95,13 @@ def train_pack(
     tally = _Tally(len(splits), len(members), progress)
     tally.report()
     if jobs:
-        determinism = _one_thread_an_operation(workers := workers or cores())
-        arithmetic = Arithmetic(crops, labels, settings)
+        places = itertools.cycle(devices(crops, labels, settings, gpus))
 
-        def train(split: MemberSplit, key: str) -> Member:
-            training = MemberTraining(arithmetic, labels, rows, split, seed)
-            return _train_member(training, key, {"seed": seed, "determinism": determinism}, store, tally)
+        def train(split: MemberSplit, key: str, device: Device) -> Member:
+            return _train_member(MemberTraining(device, labels, rows, split, seed), key, store, tally)
 
-        members |= {member.id: member for member in _side_by_side(train, jobs, workers, tally)}
+        trained = _side_by_side(train, [(*job, next(places)) for job in jobs], workers or cores(), tally)
+        members |= {member.id: member for member in trained}
     return tuple(members[split.id] for split in splits)
 
 
@@ -135,9 +135,7 @@ class _Tally:
             self._progress(self.done, self._total, f"restarts {self._restarts}, best {self._best:.2f}")
 
 
-def _train_member(
-    training: MemberTraining, key: str, facts: dict[str, Any], store: MemberStore | None, tally: _Tally
-) -> Member:
+def _train_member(training: MemberTraining, key: str, store: MemberStore | None, tally: _Tally) -> Member:
     """Trains one member to its end, from its half-trained state where there is one."""
     if store and (state := store.get_state(key)):
         training.resume(state)
@@ -151,7 +149,7 @@ def _train_member(
         if stopping:
             raise _Stopped
     tally.looked(training.course.looks[-1], verdict)
-    member = _finished(training, {**facts, "key": key, "seconds": round(time.monotonic() - started, 3)})
+    member = _finished(training, {"key": key, "seconds": round(time.monotonic() - started, 3)})
     if store:
         store.put(key, member)
     return member
@@ -160,6 +158,7 @@ def _train_member(
 def _finished(training: MemberTraining, facts: dict[str, Any]) -> Member:
     course, (weights, probabilities) = training.course, training.accepted()
     assert course.best is not None
+    facts |= {"seed": training.seed, "determinism": training.determinism}
     facts |= {"restarts": course.restarts, "flagged": course.flagged, "reused": False}
     facts |= {"accepted_step": course.best.step, "validation_accuracy": course.best.validation_accuracy}
     history = pd.DataFrame([dataclasses.asdict(look) for look in course.looks])
@@ -171,11 +170,14 @@ def _reused(member: Member) -> Member:
 
 
 def _side_by_side(
-    train: Callable[[MemberSplit, str], Member], jobs: list[tuple[MemberSplit, str]], workers: int, tally: _Tally
+    train: Callable[[MemberSplit, str, Device], Member],
+    jobs: list[tuple[MemberSplit, str, Device]],
+    workers: int,
+    tally: _Tally,
 ) -> list[Member]:
     """The members of ``jobs``, ``workers`` at a time; on a failure or SIGTERM the others save their state and stop."""
-    with _ends_on_sigterm(), futures.ThreadPoolExecutor(workers) as threads:
-        running = [threads.submit(train, split, key) for split, key in jobs]
+    with _ends_on_sigterm(), threadpool_limits(1, "blas"), futures.ThreadPoolExecutor(workers) as threads:
+        running = [threads.submit(train, *job) for job in jobs]
         try:
             pending = set(running)
             while pending:
@@ -206,37 +208,6 @@ def _ends_on_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, former)
-
-
-def cores() -> int:
-    """Cores that this process may use: its affinity, and its cgroup's quota where there is one."""
-    allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-        return max(1, min(allowed, int(quota) // int(period)))
-    except (OSError, ValueError):
-        return allowed
-
-
-def require_gpus(gpus: int) -> None:
-    """Takes the GPUs that were asked for, their memory as it is needed; ``NO_GPU`` where TensorFlow sees fewer."""
-    found = tf.config.list_physical_devices("GPU")
-    if len(found) < gpus:
-        hint = "Ask for none, or give the task a node and an image with GPU support."
-        raise TrainingError("NO_GPU", f"{gpus} GPU asked for, TensorFlow sees {len(found)}", hint)
-    for gpu in found:
-        tf.config.experimental.set_memory_growth(gpu, True)
-
-
-def _one_thread_an_operation(workers: int) -> str:
-    """Gives each operation one thread and each worker a core; says which determinism then holds."""
-    with contextlib.suppress(RuntimeError):  # TensorFlow has started in this process: its threads stay as they are
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(workers)
-    if tf.config.list_logical_devices("GPU"):
-        tf.config.experimental.enable_op_determinism()
-        return "device"
-    return "bitwise-cpu" if tf.config.threading.get_intra_op_parallelism_threads() == 1 else "device"
 
 
 def _check(crops: NDArray[Any], labels: NDArray[Any], rows: dict[str, int], splits: Sequence[MemberSplit]) -> None:

@@ -8,7 +8,8 @@ from components.common.artifacts import Dataset, Splits
 from components.common.members import Member, Members
 from components.common.steps import Progress, write_summary
 from components.split.splits import of_pack
-from components.train.engine import require_gpus, train_pack
+from components.train.devices import require_gpus
+from components.train.engine import train_pack
 from components.train.member_store import open_store
 
 
@@ -34,6 +35,7 @@ def run(
         dataset_digest=data.digest,
         store=open_store(state_uri) if state_uri else None,
         workers=int(os.environ["SRS_WORKERS"]) if "SRS_WORKERS" in os.environ else None,
+        gpus=gpus,
         progress=told,
     )
     tracking.log_members(drawn.tracking, trained, data)

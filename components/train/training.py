@@ -1,54 +1,86 @@
 """One member on its way from its first draw to the accepted weights.
 
 Everything random is a function of (run seed, group, index, attempt, step): no generator is carried along, so a
-half-trained member is its weights, their velocity, the best weights seen, and its course.
+half-trained member is its weights, their velocity and average, the best weights seen, and its course.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from components.common.artifacts import MemberSplit
 from components.common.errors import TrainingError
 from components.common.settings import TrainSettings
-from components.train.arithmetic import Arithmetic, Tensors
+from components.train.arithmetic import Rows, Trained
+from components.train.convolution import Floats
 from components.train.member_store import State
-from components.train.network import Weights, initial_weights, weight_shapes
+from components.train.network import Weights, as_vector, dropout_shape, initial_weights, views
 from components.train.protocol import Course, Look, Verdict, advance, steps_to_next_look
 
 #: Tumours answered in one call: bounds the memory of a forward pass.
 ANSWER_CHUNK = 32
 
 
+class Device(Protocol):
+    """A data set and the steps and answers on it: on CPU (``Arithmetic``) or on a GPU (``GpuArithmetic``)."""
+
+    settings: TrainSettings
+    orientations: int
+    determinism: str
+
+    def train(
+        self, trained: Trained, first: int, batches: Rows, keeps: Sequence[Floats | None], class_weights: Floats
+    ) -> tuple[Trained, float]:
+        """SGD steps on ``batches``."""
+
+    def answer(self, weights: Floats, rows: Rows) -> Floats:
+        """Outputs before the softmax."""
+
+
 class Draws:
-    """All that is random in one attempt of one member, as functions of the step's number."""
+    """All that is random in one attempt of one member, as functions of the step's number.
 
-    def __init__(
-        self, split: MemberSplit, training: NDArray[np.int32], batch_size: int, *, seed: int, attempt: int
-    ) -> None:
+    Parameters
+    ----------
+    training
+        [tumours, orientations] rows of the data set.
+    """
+
+    def __init__(self, split: MemberSplit, training: Rows, settings: TrainSettings, *, seed: int, attempt: int) -> None:
         self._entropy = [seed, int.from_bytes(split.group.encode()), split.index, attempt]
-        self._training, self._batch_size = training, batch_size
+        self._training, self._settings = training, settings
 
-    def weights(self, settings: TrainSettings) -> Weights:
+    def weights(self) -> Weights:
         """The attempt's first weights."""
-        return initial_weights(settings, np.random.default_rng([*self._entropy, 0]))
+        return initial_weights(self._settings, self._generator(0))
 
-    def batches(self, first: int, steps: int) -> NDArray[np.int32]:
-        """Rows of the data set [steps, batch] from step ``first``: epochs, each newly shuffled, end to end."""
-        size, start = len(self._training), first * self._batch_size
-        stop = start + steps * self._batch_size
+    def batches(self, first: int, steps: int) -> Rows:
+        """Rows [steps, batch] from step ``first``: epochs, each newly shuffled, end to end."""
+        size, batch = len(self._training), self._settings.batch_size
+        start, stop = first * batch, (first + steps) * batch
         epochs = range(start // size, -(-stop // size))
-        rngs = (np.random.default_rng([*self._entropy, 1, epoch]) for epoch in epochs)
-        rows = np.concatenate([rng.permutation(self._training) for rng in rngs])
-        return rows[start - epochs[0] * size :][: stop - start].reshape(steps, self._batch_size)
+        rows = np.concatenate([self._epoch(epoch) for epoch in epochs])
+        return rows[start - epochs[0] * size :][: stop - start].reshape(steps, batch)
 
-    def dropout_keys(self, first: int, steps: int) -> NDArray[np.int64]:
-        """Keys [steps, 2] of the counter-based generator that draws the drop-out."""
-        word = int(np.random.SeedSequence([*self._entropy, 2]).generate_state(1, np.uint64)[0]) >> 1
-        return np.stack([np.full(steps, word), np.arange(first, first + steps)], axis=1).astype(np.int64)
+    def _epoch(self, epoch: int) -> Rows:
+        """Every tumour once, each in an orientation of its own."""
+        rng, (tumours, orientations) = self._generator(1, epoch), self._training.shape
+        shuffled = rng.permutation(self._training)
+        chosen: Rows = shuffled[np.arange(tumours), rng.integers(orientations, size=tumours) if orientations > 1 else 0]
+        return chosen
+
+    def keeps(self, first: int, steps: int) -> list[Floats | None]:
+        """For each step what drop-out multiplies with: 0, or 1 / (1 - rate) so that the mean stays."""
+        rate, shape = self._settings.dropout, (self._settings.batch_size, *dropout_shape(self._settings))
+        if not rate:
+            return [None] * steps
+        draws = (self._generator(2, step).random(shape, np.float32) for step in range(first, first + steps))
+        return [(draw >= rate).astype(np.float32) / np.float32(1 - rate) for draw in draws]
+
+    def _generator(self, *purpose: int) -> np.random.Generator:
+        return np.random.default_rng([*self._entropy, *purpose])
 
 
 class MemberTraining:
@@ -56,7 +88,7 @@ class MemberTraining:
 
     Parameters
     ----------
-    arithmetic
+    device
         Steps and answers on the data set.
     labels
         [n] integers, 1 = non-responder.
@@ -66,41 +98,42 @@ class MemberTraining:
 
     def __init__(
         self,
-        arithmetic: Arithmetic,
+        device: Device,
         labels: NDArray[np.integer[Any]],
         rows: Mapping[str, int],
         split: MemberSplit,
         seed: int,
     ) -> None:
-        self.split, self.course = split, Course()
-        self._arithmetic, self._settings, self._labels, self._seed = arithmetic, arithmetic.settings, labels, seed
-        self._training = np.array([rows[tumour] for tumour in split.training], np.int32)
+        self.split, self.seed, self.determinism, self.course = split, seed, device.determinism, Course()
+        self._device, self._settings, self._labels = device, device.settings, labels
+        training = np.array([rows[tumour] for tumour in split.training], np.int32)
+        self._training = training[:, None] + len(labels) * np.arange(device.orientations, dtype=np.int32)
         self._validation = np.array([rows[tumour] for tumour in split.validation], np.int32)
+        self._class_weights = class_weights(labels[training], self._settings)
         self._start_attempt()
-        self._best: Tensors = self._weights
+        self._best = self._trained.average
 
     def _start_attempt(self) -> None:
         """Draws the weights of the course's attempt and sets their velocity to zero."""
-        attempt, batch_size = self.course.attempt, self._settings.batch_size
-        self._draws = Draws(self.split, self._training, batch_size, seed=self._seed, attempt=attempt)
-        self._weights: Tensors = tuple(tf.constant(array) for array in self._draws.weights(self._settings).values())
-        self._velocity: Tensors = tuple(tf.zeros_like(tensor) for tensor in self._weights)
+        self._draws = Draws(self.split, self._training, self._settings, seed=self.seed, attempt=self.course.attempt)
+        weights = as_vector(self._draws.weights())
+        self._trained = Trained(weights, np.zeros_like(weights), weights)
 
     def to_next_look(self) -> Verdict:
         """Trains to the next look, takes it and follows the protocol; ``LOSS_NOT_FINITE`` where that fails."""
         first, steps = self.course.step, steps_to_next_look(self.course, self._settings)
-        batches, keys = self._draws.batches(first, steps), self._draws.dropout_keys(first, steps)
-        self._weights, self._velocity, loss = self._arithmetic.train(self._weights, self._velocity, batches, keys)
-        look = self._look(first + steps, float(loss))
+        batches, keeps = self._draws.batches(first, steps), self._draws.keeps(first, steps)
+        self._trained, loss = self._device.train(self._trained, first, batches, keeps, self._class_weights)
+        look = self._look(first + steps, loss)
         self.course, verdict = advance(self.course, look, self._settings)
         if self.course.best is look:
-            self._best = self._weights
+            self._best = self._trained.average
         if verdict is Verdict.RESTART:
             self._start_attempt()
         return verdict
 
     def _look(self, step: int, training_loss: float) -> Look:
-        log_odds, labels = self._log_odds(self._weights, self._validation), self._labels[self._validation]
+        log_odds, labels = self._log_odds(self._trained.average, self._validation), self._labels[self._validation]
         attempt = self.course.attempt
         if not (np.isfinite(training_loss) and np.isfinite(log_odds).all()):
             message = f"member {self.split.id}: the loss is not a number by step {step} of attempt {attempt}"
@@ -109,31 +142,31 @@ class MemberTraining:
         accuracy = float(np.mean((log_odds > 0) == (labels == 1)))
         return Look(attempt, step, training_loss, validation_loss, accuracy)
 
-    def _log_odds(self, weights: Tensors, rows: NDArray[np.int32]) -> NDArray[np.float64]:
+    def _log_odds(self, weights: Floats, rows: Rows) -> NDArray[np.float64]:
         """Log-odds of non-response [m] of the tumours at ``rows``."""
         chunks = [rows[first : first + ANSWER_CHUNK] for first in range(0, len(rows), ANSWER_CHUNK)]
-        outputs = np.concatenate([self._arithmetic.answer(weights, chunk).numpy() for chunk in chunks])
+        outputs = np.concatenate([self._device.answer(weights, chunk) for chunk in chunks])
         return np.asarray(outputs[:, 1] - outputs[:, 0], np.float64)
 
     def accepted(self) -> tuple[Weights, NDArray[np.float32]]:
         """The best weights seen on validation, and their probability of non-response of all n tumours."""
         log_odds = self._log_odds(self._best, np.arange(len(self._labels), dtype=np.int32))
-        return self._named(self._best), (1 / (1 + np.exp(-log_odds))).astype(np.float32)
-
-    def _named(self, tensors: Tensors) -> Weights:
-        return {name: tensor.numpy() for name, tensor in zip(weight_shapes(self._settings), tensors, strict=True)}
+        return views(self._best, self._settings), (1 / (1 + np.exp(-log_odds))).astype(np.float32)
 
     def state(self) -> State:
         """The member half-trained: what ``resume`` goes on from, bit for bit."""
-        kinds = {"weights": self._weights, "velocity": self._velocity, "best": self._best}
-        arrays = {f"{kind}/{name}": a for kind, tensors in kinds.items() for name, a in self._named(tensors).items()}
-        return State(arrays, {"course": self.course.to_dict()})
+        return State({**self._trained._asdict(), "best": self._best}, {"course": self.course.to_dict()})
 
     def resume(self, state: State) -> None:
         """Goes on from ``state``."""
         self.course = Course.from_dict(state.facts["course"])
         self._start_attempt()
-        self._weights, self._velocity, self._best = (
-            tuple(tf.constant(state.arrays[f"{kind}/{name}"]) for name in weight_shapes(self._settings))
-            for kind in ("weights", "velocity", "best")
-        )
+        self._trained = Trained(*(state.arrays[name] for name in Trained._fields))
+        self._best = state.arrays["best"]
+
+
+def class_weights(labels: NDArray[np.integer[Any]], settings: TrainSettings) -> Floats:
+    """Weights [2] of the losses of responders and non-responders, for a training set's ``labels``."""
+    if settings.class_weights == "none":
+        return np.ones(2, np.float32)
+    return (len(labels) / (2 * np.bincount(labels, minlength=2))).astype(np.float32)

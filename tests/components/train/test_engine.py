@@ -9,7 +9,8 @@ import pytest
 from components.common.artifacts import MemberSplit
 from components.common.errors import InputError, TrainingError
 from components.train import engine, training
-from components.train.engine import member_key, require_gpus, train_pack
+from components.train.devices import require_gpus
+from components.train.engine import member_key, train_pack
 from components.train.member_store import open_store
 from components.train.network import reference_probabilities, weight_shapes
 

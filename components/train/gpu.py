@@ -1,0 +1,95 @@
+"""Training steps and answers of the network on a GPU: the same as ``arithmetic``, in TensorFlow's own operations."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from components.common.settings import TrainSettings
+from components.train.arithmetic import Rows, Trained
+from components.train.convolution import Floats
+from components.train.network import dropout_shape, features, kernel_mask, oriented, weight_shapes, windowed
+
+
+class GpuArithmetic:
+    """``Arithmetic`` on one device of TensorFlow: data resident, one traced step shared by all its members."""
+
+    determinism = "device"
+
+    def __init__(
+        self,
+        crops_hu: NDArray[np.float32],
+        labels: NDArray[np.integer[Any]],
+        settings: TrainSettings,
+        device: str = "GPU:0",
+    ) -> None:
+        self.settings, self._device = settings, device
+        images = oriented(windowed(crops_hu, settings), settings.augmentation)[..., None]
+        self.orientations = len(images) // len(crops_hu)
+        with tf.device(device):
+            self._images = tf.constant(images)
+            self._labels = tf.constant(np.tile(labels, self.orientations), tf.int32)
+            self._shrink = tf.constant(1 - settings.learning_rate * settings.weight_decay * kernel_mask(settings))
+        self._traced_train, self._traced_answer = tf.function(self._train), tf.function(self._answer)
+
+    def train(
+        self, trained: Trained, first: int, batches: Rows, keeps: Sequence[Floats | None], class_weights: Floats
+    ) -> tuple[Trained, float]:
+        """SGD steps from the attempt's step ``first`` on, as ``Arithmetic.train``."""
+        ones = np.ones((len(batches), 1, *[1 for _ in dropout_shape(self.settings)]), np.float32)
+        factors = np.stack([keep for keep in keeps if keep is not None]) if self.settings.dropout else ones
+        with tf.device(self._device):
+            tensors = [tf.constant(array) for array in (*trained, batches, factors, class_weights)]
+            *after, loss = self._traced_train(*tensors, tf.constant(first))
+        return Trained(*(tensor.numpy() for tensor in after)), float(loss)
+
+    def answer(self, weights: Floats, rows: Rows) -> Floats:
+        """Outputs before the softmax, [m, 2], of the tumours at ``rows`` [m]."""
+        with tf.device(self._device):
+            return np.asarray(self._traced_answer(tf.constant(weights), tf.constant(rows)))
+
+    def loss_and_gradient(self, weights: Any, rows: Any, keep: Any, class_weights: Any) -> tuple[Any, Any]:
+        """Mean cross-entropy of a batch, each tumour by the weight of its class, and its gradient by the weights."""
+        labels = tf.gather(self._labels, rows)
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            outputs = self._logits(weights, rows, keep)
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs)
+            loss = tf.reduce_mean(losses * tf.gather(class_weights, labels))
+        return loss, tape.gradient(loss, weights)
+
+    def _train(
+        self, weights: Any, velocity: Any, average: Any, batches: Any, keeps: Any, class_weights: Any, first: Any
+    ) -> Any:
+        settings, total = self.settings, tf.constant(0.0)
+        for step in tf.range(tf.shape(batches)[0]):
+            loss, gradient = self.loss_and_gradient(weights, batches[step], keeps[step], class_weights)
+            velocity = settings.momentum * velocity - settings.learning_rate * gradient
+            weights = weights * self._shrink + velocity
+            past = settings.weight_average * tf.cast(first + step > 0, tf.float32)
+            average = past * average + (1 - past) * weights
+            total += loss
+        return weights, velocity, average, total / tf.cast(tf.shape(batches)[0], tf.float32)
+
+    def _answer(self, weights: Any, rows: Any) -> Any:
+        return self._logits(weights, rows, tf.ones([1]))
+
+    def _logits(self, weights: Any, rows: Any, keep: Any) -> Any:
+        shapes = list(weight_shapes(self.settings).values())
+        parts = tf.split(weights, [int(np.prod(shape)) for shape in shapes])
+        k1, b1, k2, b2, k3, b3, k4, b4, k5, b5 = (tf.reshape(p, s) for p, s in zip(parts, shapes, strict=True))
+        settings = self.settings
+
+        def activated(layer: str, sums: Any) -> Any:
+            return tf.nn.relu(sums) * (keep if layer == settings.dropout_after else 1.0)
+
+        def pooled(values: Any, kernel: Any, pool: int) -> Any:
+            return tf.nn.max_pool2d(tf.nn.conv2d(values, kernel, 1, "VALID"), pool, pool, "VALID")
+
+        maps = activated("conv_1", pooled(tf.gather(self._images, rows), k1, settings.pool_1) + b1)
+        maps = activated("conv_2", pooled(maps, k2, settings.pool_2) + b2)
+        hidden = activated("dense_1", tf.matmul(tf.reshape(maps, [-1, features(settings)]), k3) + b3)
+        hidden = activated("dense_2", tf.matmul(hidden, k4) + b4)
+        return tf.matmul(hidden, k5) + b5
