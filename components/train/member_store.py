@@ -1,113 +1,22 @@
 """Where finished and half-trained members are kept between attempts: a folder (or PVC) or ``s3://bucket/prefix``.
 
-One object per member, ``members/<key>.zip``, and while it trains ``states/<key>.zip``: a plain zip of ``.npy``, CSV
-and JSON whose comment is the SHA-256 of its files. Objects appear whole or not at all, so a reader never needs a
-lock; two writers of one key write the same member.
+One object per member, ``members/<key>.zip``, and while it trains ``states/<key>.zip``: a sealed zip of ``.npy``, CSV
+and JSON (``components.common.object_store``); two writers of one key write the same member.
 """
 
 import dataclasses
-import hashlib
 import io
 import json
-import os
-import re
 import tempfile
-import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
-from urllib.parse import urlsplit
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from components.common.errors import InputError, StorageError
 from components.common.members import Member, read_member, write_member
-
-#: All entries carry this time, so that one member is one sequence of bytes.
-ZIP_TIME = (1980, 1, 1, 0, 0, 0)
-
-
-class Objects(Protocol):
-    """Whole objects by name."""
-
-    def read(self, name: str) -> bytes | None:
-        """The object, or None where there is none."""
-
-    def write(self, name: str, content: bytes) -> None:
-        """Puts the object in place whole, over any former one."""
-
-    def remove(self, name: str) -> None:
-        """Removes the object where there is one."""
-
-
-class FolderObjects:
-    """Objects as files below ``root``."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-
-    def read(self, name: str) -> bytes | None:
-        """The object, or None where there is none."""
-        with _storage_errors():
-            path = self._root / name
-            return path.read_bytes() if path.is_file() else None
-
-    def write(self, name: str, content: bytes) -> None:
-        """Writes under a temporary name, flushes to disk, then moves into place."""
-        path = self._root / name
-        with _storage_errors():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".partial-")
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-                Path(temporary).replace(path)
-            except BaseException:
-                Path(temporary).unlink(missing_ok=True)
-                raise
-
-    def remove(self, name: str) -> None:
-        """Removes the object where there is one."""
-        with _storage_errors():
-            (self._root / name).unlink(missing_ok=True)
-
-
-class BucketObjects:
-    """Objects below a prefix of an S3 bucket: S3 itself shows an object whole or not at all."""
-
-    def __init__(self, client: Any, bucket: str, prefix: str) -> None:
-        self._client, self._bucket, self._prefix = client, bucket, prefix.strip("/")
-
-    def read(self, name: str) -> bytes | None:
-        """The object, or None where there is none."""
-        from minio.error import S3Error
-
-        from components.common.sources import read_object
-
-        with _storage_errors():
-            try:
-                return read_object(self._client, self._bucket, self._at(name))
-            except S3Error as error:
-                if error.code == "NoSuchKey":
-                    return None
-                raise
-
-    def write(self, name: str, content: bytes) -> None:
-        """Puts the object in place whole."""
-        with _storage_errors():
-            self._client.put_object(self._bucket, self._at(name), io.BytesIO(content), len(content))
-
-    def remove(self, name: str) -> None:
-        """Removes the object where there is one."""
-        with _storage_errors():
-            self._client.remove_object(self._bucket, self._at(name))
-
-    def _at(self, name: str) -> str:
-        return f"{self._prefix}/{name}".lstrip("/")
+from components.common.object_store import Objects, open_objects, seal, unseal
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -153,53 +62,8 @@ class MemberStore:
 
 
 def open_store(state_uri: str) -> MemberStore:
-    """The store at a folder (made where it is missing) or ``s3://bucket/prefix``.
-
-    Raises
-    ------
-    InputError
-        ``STATE_URI_UNKNOWN``: neither of the two; ``S3_SETTINGS``: no server or credentials in the environment.
-    StorageError
-        ``STORE_UNREACHABLE``: the folder cannot be made.
-    """
-    if state_uri.startswith("s3://"):
-        from components.common.sources import s3_client
-
-        parts = urlsplit(state_uri)
-        return MemberStore(BucketObjects(s3_client(), parts.netloc, parts.path))
-    root = state_uri.removeprefix("file://")
-    if not root or re.match(r"[a-z0-9+.-]{2,}:", root, re.IGNORECASE):
-        raise InputError("STATE_URI_UNKNOWN", "the member store is a folder or s3://bucket/prefix")
-    with _storage_errors():
-        Path(root).mkdir(parents=True, exist_ok=True)
-    return MemberStore(FolderObjects(Path(root)))
-
-
-def seal(files: Mapping[str, bytes]) -> bytes:
-    """A zip of ``files``, the same bytes for the same files, that carries their digest as its comment."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name in sorted(files):
-            archive.writestr(zipfile.ZipInfo(name, ZIP_TIME), files[name])
-        archive.comment = _digest(files).encode()
-    return buffer.getvalue()
-
-
-def unseal(content: bytes | None) -> dict[str, bytes] | None:
-    """The files of a sealed zip, or None where there is none or it is not what was written."""
-    if content is None:
-        return None
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            files = {name: archive.read(name) for name in archive.namelist()}
-            return files if archive.comment.decode() == _digest(files) else None
-    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError):
-        return None
-
-
-def _digest(files: Mapping[str, bytes]) -> str:
-    lines = [f"{hashlib.sha256(files[name]).hexdigest()} {name}" for name in sorted(files)]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    """The store at a folder or ``s3://bucket/prefix``; raises as ``open_objects``."""
+    return MemberStore(open_objects(state_uri))
 
 
 def _member(files: Mapping[str, bytes]) -> Member:
@@ -219,17 +83,3 @@ def _bytes(array: NDArray[Any]) -> bytes:
 
 def _array(content: bytes) -> NDArray[Any]:
     return np.asarray(np.load(io.BytesIO(content), allow_pickle=False))
-
-
-@contextmanager
-def _storage_errors() -> Iterator[None]:
-    """A failing disk or server in words, without names of paths or hosts."""
-    import urllib3.exceptions
-    from minio.error import MinioException
-
-    try:
-        yield
-    except (OSError, urllib3.exceptions.HTTPError, MinioException) as error:
-        what = str(getattr(error, "code", "")) or type(error).__name__
-        hint = "Look at the folder's rights and space, or at the S3 server, its bucket and the credentials."
-        raise StorageError("STORE_UNREACHABLE", f"the member store failed with {what}", hint) from None

@@ -5,12 +5,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.common import sources
+from components.common import object_store, sources
 from components.common.artifacts import MemberSplit
 from components.common.errors import InputError, StorageError
 from components.common.members import Member
-from components.train import member_store
-from components.train.member_store import State, open_store, seal, unseal
+from components.common.object_store import seal, unseal
+from components.train.member_store import State, open_store
 
 
 @pytest.fixture
@@ -130,4 +130,4 @@ def test_members_are_opened_by_any_zip_program(tmp_path, member):
     open_store(f"file://{tmp_path}").put("k", member)
     with zipfile.ZipFile(tmp_path / "members" / "k.zip") as archive:
         assert {"member.json", "history.csv", "probabilities.npy"} <= set(archive.namelist())
-    assert member_store.ZIP_TIME == (1980, 1, 1, 0, 0, 0)
+    assert object_store.ZIP_TIME == (1980, 1, 1, 0, 0, 0)
