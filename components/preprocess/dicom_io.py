@@ -4,6 +4,7 @@ pydicom's own warnings and errors quote values, which may be identity: they are 
 """
 
 import logging
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,20 +12,24 @@ from io import BytesIO
 from typing import Any
 
 import pydicom
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_partial
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from components.common.errors import SrsError, TumourError
 from components.common.sources import Entry, Source
+from components.preprocess.elements import quick_header
 
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
 
 #: First bytes asked for; the header of a planning CT slice takes 2 to 8 kB.
 HEAD_BYTES = 16 * 1024
-#: Last group of a slice's own header (image pixel module); 3006 (contours) and 7FE0 (pixels) come later.
-LAST_HEADER_GROUP = 0x0028
+#: Last group of a header: those of RT objects (3006 has the contours), of frames (5200) and of pixels come later.
+LAST_HEADER_GROUP = 0x2FFF
 #: First group of pixel data, its float kinds included.
 PIXEL_GROUP = 0x7FE0
 #: Deflated explicit little endian, and what it becomes (PS3.5 A.2 and A.5).
@@ -80,8 +85,8 @@ def _refuse_nameless(header: Dataset) -> None:
         raise TumourError("DICOM_DAMAGED", "a DICOM file does not say what it is", "Export it again.")
 
 
-def read_without_pixels(source: Source, name: str) -> Dataset:
-    """All attributes but the pixels; ``DICOM_DAMAGED`` where that fails."""
+def read_all(source: Source, name: str) -> Dataset:
+    """All attributes of a file without pixels; ``DICOM_DAMAGED`` where that fails."""
     header = _parse(source.read(name), PIXEL_GROUP - 1, whole=True)
     assert header is not None
     return header
@@ -108,8 +113,13 @@ def text(header: Dataset, keyword: str) -> str:
 def numbers(header: Dataset, keyword: str, count: int) -> tuple[float, ...]:
     """``count`` finite numbers; ``DICOM_DAMAGED`` where there are others."""
     with damage_in_words():
-        value: Any = header.get(keyword)
-        found = tuple(float(v) for v in (value if count > 1 else [value]))
+        raw = header.get_item(keyword)
+        if isinstance(raw, RawDataElement) and raw.value and raw.VR in ("DS", None) and dictionary_VR(raw.tag) == "DS":
+            # text as stored, since a DSfloat object for every number is most of the time of a series
+            found = tuple(float(v) for v in raw.value.decode("ascii").strip(" \0").split("\\"))
+        else:
+            value: Any = header.get(keyword)
+            found = tuple(float(v) for v in (value if count > 1 else [value]))
         if len(found) != count or any(v != v or abs(v) > 1e9 for v in found):
             raise ValueError
         return found
@@ -132,6 +142,8 @@ def inflate(data: bytes) -> bytes:
 
 def _parse(data: bytes, last_group: int, *, whole: bool) -> Dataset | None:
     """The attributes up to ``last_group``; None where ``data`` ends before that and there is more to read."""
+    if quick := quick_header(data, last_group):
+        return quick
     reached = False
 
     def beyond(tag: Any, vr: str | None, length: int) -> bool:  # noqa: ARG001

@@ -13,7 +13,7 @@ from scipy.spatial import ConvexHull, QhullError
 Points = NDArray[np.float64]
 
 #: Scan lines across a shape, beside those through its vertices: only where contours cross does their number matter.
-SCAN_LINES = 256
+SCAN_LINES = 64
 #: Vertices at different heights beyond which even scan lines alone are fine enough.
 MAX_SCAN_LINES = 2048
 #: Scan lines times edges worked on at once: bounds the memory, 8 bytes each.
