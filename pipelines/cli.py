@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from components.common.errors import GateRefused, InputError, SrsError, TumourError
@@ -79,7 +79,8 @@ def inspect(
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
-    table = Table("GTV", "status", "planes", "z mm", "width x height mm", "longest mm", "HU mean ± SD", "tied by")
+    columns = ("planes", "z mm", "width x height", "longest mm", "HU mean ± SD", "tied by")
+    table = Table(Column("GTV", overflow="fold"), Column("status", no_wrap=True), *columns)
     for one in found:
         status = Text("ok", "green") if one["status"] == "ok" else Text(str(one["code"]), "red")
         size = f"{_number(one['width_mm'])} x {_number(one['height_mm'])}"

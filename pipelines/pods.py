@@ -44,7 +44,7 @@ class Compiled:
     shared_memory
         Size of a training pod's /dev/shm, e.g. ``2Gi``; "" leaves the node's default of 64 MiB.
     state_claim
-        PersistentVolumeClaim (ReadWriteMany) mounted at ``/state`` of training pods; "" mounts none.
+        PersistentVolumeClaim (ReadWriteMany) mounted at ``/state`` of preprocess and training pods; "" mounts none.
     config_map
         ConfigMap with the addresses of ``ADDRESSES``; a key that is not there is left out.
     s3_secret, pseudonym_secret
@@ -135,6 +135,11 @@ def place_training(task: dsl.PipelineTask, options: Compiled) -> dsl.PipelineTas
         kubernetes.set_timeout(task, options.timeout_seconds)
     if options.shared_memory:
         kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit=options.shared_memory)  # noqa: S108
+    return mount_state(task, options)
+
+
+def mount_state(task: dsl.PipelineTask, options: Compiled) -> dsl.PipelineTask:
+    """Gives a task the claim that ``state_uri`` may name, where there is one."""
     if options.state_claim:
         kubernetes.mount_pvc(task, options.state_claim, STATE_FOLDER)
     return task

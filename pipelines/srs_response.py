@@ -10,7 +10,7 @@ from components.preprocess.component import fingerprint, preprocess
 from components.promote.component import promote
 from components.split.component import close_run, split
 from components.train.component import train
-from pipelines.pods import Compiled, place, place_training
+from pipelines.pods import Compiled, mount_state, place, place_training
 
 NAME = "srs-response"
 
@@ -54,7 +54,7 @@ def build(options: Compiled | None = None) -> dsl.base_component.BaseComponent:
             members: CNNs of an ensemble; 0 takes the preset's number.
             settings: JSON object for all other settings, e.g. {"split": {"split_unit": "tumour"}}.
             members_per_task: Members that one training task, and one GPU, trains.
-            state_uri: Folder, PVC path or s3:// prefix that keeps trained members between runs; empty keeps none.
+            state_uri: Folder, PVC path or s3:// prefix that keeps crops and members between runs; empty keeps none.
             experiment: MLflow experiment.
             model_name: Registered model in MLflow.
             deploy_to: none, or kserve to put the champion behind an InferenceService.
@@ -75,9 +75,12 @@ def build(options: Compiled | None = None) -> dsl.base_component.BaseComponent:
             )
             place(plan, options, cpu="1", memory="2G", identity=True)
             cropped = preprocess(
-                cohort_uri=cohort_uri, fingerprint=plan.outputs["fingerprint"], settings=plan.outputs["preprocess"]
+                cohort_uri=cohort_uri,
+                fingerprint=plan.outputs["fingerprint"],
+                settings=plan.outputs["preprocess"],
+                state_uri=state_uri,
             )
-            place(cropped, options, cpu="2", memory="4G", identity=True).set_caching_options(True)
+            place(mount_state(cropped, options), options, cpu="2", memory="4G", identity=True).set_caching_options(True)
             drawn = split(
                 dataset=cropped.outputs["dataset"],
                 settings=plan.outputs["settings"],

@@ -5,12 +5,11 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from components.common.errors import InputError, TumourError
+from components.common.errors import TumourError
 from components.common.settings import PreprocessSettings
 from components.common.sources import MemorySource, Source, ZipSource
 from components.preprocess.crop import ImageDefinition
-from components.preprocess.gtv import Candidate, check_size, choose_roi, gtvs_of, measure, roi_rule
-from components.preprocess.plan import open_plan, read_folder
+from components.preprocess.gtv import Candidate, find_gtvs
 from serving.payload import MAX_FILES, Study
 
 MAX_TUMOURS = 32
@@ -59,12 +58,8 @@ def cut_study(study: Study, settings: PreprocessSettings, definition: ImageDefin
     InputError
         What is wrong with the zip or the study as a whole, or ``BATCH_TOO_LARGE``.
     """
-    wanted = roi_rule(settings, [study.roi] if study.roi else [])
-    plan = open_plan(read_folder(_source(study), ""), wanted, study.rtstruct_uid)
-    rois = [choose_roi(plan, settings, study.roi)] if study.roi else gtvs_of(plan, settings)
-    if len(rois) > MAX_TUMOURS:
-        raise InputError("BATCH_TOO_LARGE", f"a study may have at most {MAX_TUMOURS} GTVs", "Name one by roi.")
-    cuts = [_cut(check_size(measure(plan, roi, settings, definition), settings)) for roi in rois]
+    chosen = {"roi": study.roi, "rtstruct_uid": study.rtstruct_uid}
+    cuts = [_cut(one) for one in find_gtvs(_source(study), "", settings, definition, **chosen, most=MAX_TUMOURS)]
     if all(cut.crop is None for cut in cuts):
         raise TumourError(cuts[0].problem, "no GTV of the study can be cut", "`srs inspect` says more of a study.")
     return cuts

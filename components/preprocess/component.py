@@ -21,11 +21,16 @@ def fingerprint(cohort_uri: str, preset: str, seed: int, groups: int, members: i
 
 @dsl.component(base_image=PIPELINE_IMAGE, install_kfp_package=False)
 def preprocess(
-    cohort_uri: str, fingerprint: str, settings: str, dataset: dsl.Output[dsl.Artifact], summary: dsl.Output[dsl.HTML]
+    cohort_uri: str,
+    fingerprint: str,
+    settings: str,
+    state_uri: str,
+    dataset: dsl.Output[dsl.Artifact],
+    summary: dsl.Output[dsl.HTML],
 ) -> None:
     """Cuts one crop in HU per tumour and applies the study's exclusions. Cached by its inputs."""
     from components.common.steps import step
     from components.preprocess.step import run
 
     with step("preprocess") as progress:
-        run(cohort_uri, fingerprint, settings, dataset.path, summary.path, progress)
+        run(cohort_uri, fingerprint, settings, state_uri, dataset.path, summary.path, progress)

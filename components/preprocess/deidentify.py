@@ -5,19 +5,15 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from components.common.artifacts import TUMOUR_COLUMNS, Exclusion, Flow
 from components.common.errors import InputError
-from components.common.sources import Entry, Source, locate
 from components.preprocess.crop import ImageDefinition
-from components.preprocess.dicom_io import HEADERS_AT_ONCE, PIXEL_GROUP, read_header
 from components.preprocess.exclusions import REASONS
-from components.preprocess.identity import SHORTEST_NAME, SHORTEST_VALUE, identities_in
+from components.preprocess.identity import SHORTEST_NAME, SHORTEST_VALUE, UID_FORM
 from components.preprocess.table import Row
 
 #: Characters of a pseudonym after its letter: 50 bits, so that two of a million tumours hardly ever share one.
@@ -58,86 +54,73 @@ class Pseudonymiser:
         """``T-xxxxxxxxxx`` of a tumour_id."""
         return f"T-{self._code('tumour', text)}"
 
+    def key_of_part(self, digest: str) -> str:
+        """Name under which what was made of one patient's folder is kept: says nothing without the key."""
+        return hmac.new(self._key, f"part\0{digest}".encode(), hashlib.sha256).hexdigest()
+
     def _code(self, kind: str, text: str) -> str:
         digest = hmac.new(self._key, f"{kind}\0{text}".encode(), hashlib.sha256).digest()
         return base64.b32encode(digest).decode().lower()[:PSEUDONYM_LENGTH]
 
 
-def identities_of(source: Source, rows: Iterable[Row]) -> dict[str, str]:
-    """All identity in a cohort's table and DICOM headers: text -> the column or attribute it stands in.
+class Audit:
+    """Collects what is identity while a cohort is read, and refuses outputs in which any of it is left.
 
-    Folders that cannot be read hold nothing that could have been written; they are passed over.
+    The values themselves are held as long as the step runs and are never shown: a problem names file and attribute.
     """
-    found: dict[str, str] = {}
-    folders: dict[str, None] = {}
-    for row in rows:
-        texts = (("patient_id", row.patient_id), ("tumour_id", row.tumour_id), ("rtstruct_uid", row.rtstruct_uid))
-        found |= {text: f"column {name}" for name, text in texts if len(text) >= SHORTEST_VALUE}
-        folder_name = row.dicom.rstrip("/").rpartition("/")[2]
-        found |= {folder_name: "column dicom"} if len(folder_name) >= SHORTEST_VALUE else {}
-        folders[row.dicom] = None
-    with ThreadPoolExecutor(HEADERS_AT_ONCE) as pool:
-        for dicom in folders:
-            try:
-                where, prefix = locate(source, dicom)
-                parts = pool.map(partial(_identities_of_file, where), where.list(prefix))
-            except InputError:
-                continue
-            for part in parts:
-                found |= part
-    return found
 
+    def __init__(self) -> None:
+        self._kinds: dict[str, str] = {}
 
-def _identities_of_file(source: Source, entry: Entry) -> dict[str, str]:
-    try:
-        header = read_header(source, entry, PIXEL_GROUP - 1)
-    except InputError:
-        return {}
-    return identities_in(header) if header else {}
+    def learn_rows(self, rows: Iterable[Row]) -> None:
+        """Adds the table's own names of patients, tumours and folders."""
+        for row in rows:
+            folder = row.dicom.rstrip("/").rpartition("/")[2]
+            columns = {"patient_id": row.patient_id, "tumour_id": row.tumour_id, "dicom": folder}
+            columns |= {} if UID_FORM.fullmatch(row.rtstruct_uid) else {"rtstruct_uid": row.rtstruct_uid}
+            self.learn({text: f"column {name}" for name, text in columns.items() if len(text) >= SHORTEST_VALUE})
 
+    def learn(self, identities: Mapping[str, str]) -> None:
+        """Adds texts to look for; a mapping says where each came from."""
+        known = (item for item in identities.items() if len(item[0]) >= SHORTEST_NAME and not _is_own(item[0]))
+        self._kinds |= {text.casefold(): kind for text, kind in known}
 
-def audit(folder: Path, identities: Iterable[str]) -> None:
-    """Refuses a folder in whose file names, texts or metadata identity is left.
+    def check(self, folders: Iterable[Path] = (), texts: Mapping[str, str] | None = None) -> None:
+        """Looks through every file of ``folders`` (or files), its name, and the named ``texts``.
 
-    Values of 8 or more characters that are not plain letters are looked for anywhere, case-blind; shorter ones and
-    parts of names as whole words. ``.npy`` files are checked by dtype and shape: numbers hold no text.
+        Values of 8 or more characters that are not plain letters are looked for anywhere, case-blind; shorter ones and
+        parts of names as whole words; UIDs by their form. ``.npy`` files are checked by dtype and shape: numbers hold
+        no text.
 
-    Parameters
-    ----------
-    folder
-        What a step wrote.
-    identities
-        Texts to look for; a mapping says where each came from.
+        Raises
+        ------
+        InputError
+            ``IDENTITY_LEFT``, naming file and attribute, never the value.
+        """
+        problems = [f"{name}: {kind}" for name, text in (texts or {}).items() for kind in self._found(text)]
+        for folder in folders:
+            files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else [folder]
+            for number, path in enumerate(files, start=1):
+                name = path.relative_to(folder).as_posix() if folder.is_dir() else path.name
+                problems += self._problems_of(path, name, number)
+        if problems:
+            hint = "Nothing of this step is used. Tell the developers; do not share the folder."
+            raise InputError.collected("IDENTITY_LEFT", "identity is left in what was written:", problems, hint)
 
-    Raises
-    ------
-    InputError
-        ``IDENTITY_LEFT``, naming file and attribute, never the value.
-    """
-    kinds: dict[str, str] = {}
-    for text in identities:
-        kind = identities[text] if isinstance(identities, Mapping) else "an identity"
-        if len(text) >= SHORTEST_NAME and not _is_own(text):
-            kinds[text.casefold()] = kind
-    problems = []
-    for number, path in enumerate(sorted(p for p in folder.rglob("*") if p.is_file()), start=1):
-        name = path.relative_to(folder).as_posix()
-        in_name = _found(name.casefold(), kinds)
+    def _problems_of(self, path: Path, name: str, number: int) -> list[str]:
+        in_name = self._found(name)
         shown = f"file {number} by name" if in_name else name
-        problems += [f"{shown}: {kind} in the file's name" for kind in in_name]
+        problems = [f"{shown}: {kind} in the file's name" for kind in in_name]
         if path.suffix == ".npy":
-            problems += [] if _is_plain_array(path) else [f"{shown}: not a plain array of numbers"]
-        else:
-            content = path.read_bytes().decode("utf-8", errors="replace").casefold()
-            problems += [f"{shown}: {kind}" for kind in _found(content, kinds)]
-    if problems:
-        hint = "Nothing of this step is used. Tell the developers; do not share the folder."
-        raise InputError.collected("IDENTITY_LEFT", "identity is left in what was written:", problems, hint)
+            return problems + ([] if _is_plain_array(path) else [f"{shown}: not a plain array of numbers"])
+        content = path.read_bytes().decode("utf-8", errors="replace")
+        return problems + [f"{shown}: {kind}" for kind in self._found(content)]
 
-
-def _found(text: str, kinds: Mapping[str, str]) -> list[str]:
-    """Where identities found in ``text`` come from."""
-    return sorted({kind for value, kind in kinds.items() if value in text and _matches(value, text)})
+    def _found(self, text: str) -> list[str]:
+        """Where identities found in ``text`` come from."""
+        text = text.casefold()
+        kinds = {kind for value, kind in self._kinds.items() if value in text and _matches(value, text)}
+        return sorted(kinds | ({"a UID"} if UID_FORM.search(text) else set()))
 
 
 def _matches(value: str, text: str) -> bool:

@@ -98,7 +98,14 @@ def structure_names(source: Source, prefix: str) -> list[str]:
 
 
 def find_gtvs(
-    source: Source, prefix: str, settings: PreprocessSettings, *, roi: str = "", rtstruct_uid: str = ""
+    source: Source,
+    prefix: str,
+    settings: PreprocessSettings,
+    definition: ImageDefinition | None = None,
+    *,
+    roi: str = "",
+    rtstruct_uid: str = "",
+    most: int | None = None,
 ) -> list[Candidate]:
     """Every GTV of the patient below ``prefix``, measured and cut, in the RTSTRUCT's order.
 
@@ -108,22 +115,28 @@ def find_gtvs(
         One patient's planning CT and RTSTRUCT.
     settings
         GTV rule, slice rule, size limits and lowest rung.
+    definition
+        How to cut; None takes the newest, with the settings' slice rule.
     roi
         ROIName wanted; "" takes all that the GTV rule finds.
     rtstruct_uid
         SOPInstanceUID that decides among several RTSTRUCTs.
+    most
+        GTVs beyond which nothing is measured; None is no limit.
 
     Raises
     ------
     TumourError
-        For the folder as a whole: those of ``open_plan``, ``NO_GTV``, ``ROI_MISSING``, ``ROI_AMBIGUOUS``. What is
-        wrong with one GTV is said in its candidate.
+        For the folder as a whole: those of ``open_plan``, ``NO_GTV``, ``ROI_MISSING``, ``ROI_AMBIGUOUS``,
+        ``BATCH_TOO_LARGE``. What is wrong with one GTV is said in its candidate.
     """
     wanted = roi_rule(settings, [roi] if roi else [])
     plan = open_plan(read_folder(source, prefix), wanted, rtstruct_uid)
     rois = [choose_roi(plan, settings, roi)] if roi else gtvs_of(plan, settings)
-    definition = ImageDefinition(slice_rule=settings.slice_rule)
-    return [check_size(measure(plan, one, settings, definition), settings) for one in rois]
+    if most is not None and len(rois) > most:
+        raise TumourError("BATCH_TOO_LARGE", f"a study may have at most {most} GTVs", "Name one by roi.")
+    definition = definition or ImageDefinition(slice_rule=settings.slice_rule)
+    return [check_size(measure(plan, one, settings, definition), settings, definition) for one in rois]
 
 
 def measure(plan: Plan, roi: Roi, settings: PreprocessSettings, definition: ImageDefinition) -> Candidate:
@@ -158,13 +171,18 @@ def choose_plane(planes: Sequence[ResolvedPlane], shapes: Sequence[ShapeMeasures
     return int(np.lexsort(keys)[0])
 
 
-def check_size(candidate: Candidate, settings: PreprocessSettings, diameter_mm: float | None = None) -> Candidate:
+def check_size(
+    candidate: Candidate,
+    settings: PreprocessSettings,
+    definition: ImageDefinition,
+    diameter_mm: float | None = None,
+) -> Candidate:
     """Refuses by the size rule (STUDY 1), then what is wider than its crop.
 
     Parameters
     ----------
-    candidate, settings
-        What was measured, and the limits.
+    candidate, settings, definition
+        What was measured, the limits, and how the crop is cut.
     diameter_mm
         Longest diameter from the table; None takes the measured one.
     """
@@ -172,7 +190,7 @@ def check_size(candidate: Candidate, settings: PreprocessSettings, diameter_mm: 
     if diameter is None or candidate.width_mm is None or candidate.height_mm is None:
         return candidate
     error = size_refusal(diameter, settings)
-    if error is None and max(candidate.width_mm, candidate.height_mm) > ImageDefinition().size_mm:
+    if error is None and max(candidate.width_mm, candidate.height_mm) > definition.size_mm:
         error = TumourError("WIDER_THAN_CROP", "the GTV is wider than the crop")
     return candidate if error is None else candidate.refused(error)
 

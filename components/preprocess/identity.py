@@ -1,60 +1,44 @@
-"""What in a DICOM header is identity: the attributes of DICOM PS3.15 Table E.1-1 (Basic Profile) seen in CT and RT."""
+"""What in DICOM headers is identity: the attributes of DICOM PS3.15's Basic Profile, by value."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
+
+from components.preprocess.basic_profile import BASIC_PROFILE
 
 #: Attributes of the Basic Profile that a study keeps (as columns of its table), so that they are no identity here.
-KEPT = frozenset({"PatientSex", "PatientAge"})
-
-#: Attributes of the Basic Profile whose values are searched for, beside every name (VR PN) and every UID but classes.
-BASIC_PROFILE = frozenset(
-    """
-AccessionNumber AcquisitionComments AcquisitionDate AcquisitionDateTime AcquisitionTime
-ActualHumanPerformersSequence AdditionalPatientHistory AdmissionID AdmittingDate AdmittingDiagnosesDescription
-AdmittingTime Allergies AuthorObserverSequence BranchOfService ClinicalTrialCoordinatingCenterName
-ClinicalTrialProtocolID ClinicalTrialProtocolName ClinicalTrialSiteID ClinicalTrialSiteName ClinicalTrialSponsorName
-ClinicalTrialSubjectID ClinicalTrialSubjectReadingID ContentDate ContentTime CountryOfResidence
-CurrentPatientLocation DerivationDescription DetectorID DeviceSerialNumber DeviceUID DischargeDiagnosisDescription
-EthnicGroup FillerOrderNumberImagingServiceRequest GantryID GeneratorID ImageComments ImagingServiceRequestComments
-InstanceCreationDate InstanceCreationTime InstitutionAddress InstitutionalDepartmentName InstitutionName
-InsurancePlanIdentification IssuerOfPatientID MedicalAlerts MedicalRecordLocator MilitaryRank Occupation
-OperatorIdentificationSequence OtherPatientIDs OtherPatientNames PatientAddress PatientBirthDate PatientBirthName
-PatientBirthTime PatientComments PatientID PatientInstitutionResidence PatientMotherBirthName PatientName
-PatientReligiousPreference PatientTelephoneNumbers PerformedProcedureStepDescription PerformedProcedureStepID
-PerformedProcedureStepStartDate PerformedProcedureStepStartTime PerformingPhysicianName PersonAddress PersonName
-PersonTelephoneNumbers PhysiciansOfRecord PlateID PlacerOrderNumberImagingServiceRequest PreMedication ProtocolName
-ReferringPhysicianAddress ReferringPhysicianName ReferringPhysicianTelephoneNumbers RegionOfResidence
-RequestAttributesSequence RequestedProcedureComments RequestedProcedureDescription RequestedProcedureID
-RequestingPhysician RequestingService ResponsibleOrganization ResponsiblePerson ReviewDate ReviewerName ReviewTime
-RTPlanDate RTPlanLabel RTPlanName RTPlanTime ScheduledProcedureStepDescription ScheduledProcedureStepID SeriesDate
-SeriesDescription SeriesTime ServiceEpisodeDescription ServiceEpisodeID SmokingStatus SpecialNeeds StationName
-StructureSetDate StructureSetDescription StructureSetLabel StructureSetName StructureSetTime StudyDate
-StudyDescription StudyID StudyTime TimezoneOffsetFromUTC TreatmentDate TreatmentTime VisitComments
-""".split()  # noqa: SIM905
+KEPT = frozenset(tag_for_keyword(keyword) for keyword in ("PatientSex", "PatientAge"))
+#: Parts of coded entries: words of public vocabularies.
+CODES = frozenset(
+    tag_for_keyword(keyword) for keyword in ("CodeValue", "CodeMeaning", "CodingSchemeDesignator", "ContextIdentifier")
 )
-
-PROFILE_TAGS = frozenset(tag_for_keyword(keyword) for keyword in BASIC_PROFILE)
+#: VRs whose values are searched for. Not bare numbers: they name nobody, and every table of measures is full of them.
+TEXT_VRS = frozenset(["AE", "CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"])
+#: VRs of private attributes that hold what a person wrote; the others are a scanner's settings.
+PRIVATE_VRS = frozenset(["DA", "DT", "LO", "LT", "PN", "SH", "ST", "UC", "UN", "UT"])
+#: Any UID with five or more parts: outputs hold none, so none is collected; the audit looks for the form itself.
+UID_FORM = re.compile(r"(?<![\w.])\d+(?:\.\d+){4,}(?![\w.])")
 
 #: Shortest value, and shortest part of a name, that is searched for.
 SHORTEST_VALUE, SHORTEST_NAME = 4, 3
 
 
-def identities_in(header: Dataset) -> dict[str, str]:
-    """Identity in a header: text to search for -> the keyword of the attribute it stands in.
+def identities_of_headers(headers: Iterable[Dataset]) -> dict[str, str]:
+    """Identity in headers: text to search for -> the keyword of the attribute it stands in.
 
     Values of 4 or more characters as they are; of names their parts of 3 or more letters. Values that cannot be
     decoded are passed over: they cannot be written by mistake either.
     """
     found: dict[str, str] = {}
-    for element in _elements(header):
-        if element.keyword in KEPT:
-            continue
-        parts = name_parts(str(element.value)) if element.VR == "PN" else values_of(element)
-        found |= dict.fromkeys(parts, element.keyword)
+    seen: set[tuple[int, bytes]] = set()
+    for header in headers:
+        for element in _elements(header, seen):
+            parts = name_parts(str(element.value)) if element.VR == "PN" else values_of(element)
+            found |= dict.fromkeys(parts, element.keyword or "private attribute")
     return found
 
 
@@ -66,25 +50,47 @@ def name_parts(name: str) -> list[str]:
 def values_of(element: DataElement) -> list[str]:
     """The values of an element that are long enough to be searched for."""
     values = element.value if element.VM > 1 else [element.value]
-    texts = [str(value).strip() for value in values if value is not None]
-    return [text for text in texts if len(text) >= SHORTEST_VALUE]
+    texts = [(_decoded(value) if isinstance(value, bytes) else str(value)).strip() for value in values if value]
+    return [text for text in texts if len(text) >= SHORTEST_VALUE and not UID_FORM.fullmatch(text)]
 
 
-def _elements(header: Dataset) -> Iterator[DataElement]:
+def _decoded(value: bytes) -> str:
+    """Bytes of unknown kind as text, "" where they are none."""
+    text = value.decode("utf-8", errors="replace").strip("\0 ")
+    return text if text.isprintable() and not text.replace(".", "").isdigit() else ""
+
+
+def _elements(header: Dataset, seen: set[tuple[int, bytes]], *, removed: bool = False) -> Iterator[DataElement]:
+    """Elements that hold identity; ``removed`` where the profile removes the sequence that they stand in.
+
+    Slices of a series share most values, so what was ``seen`` is passed over before it is decoded, which is what
+    takes time.
+    """
     for tag in header.keys():  # noqa: SIM118
         try:
-            # most elements are passed over before they are decoded, which is what takes time
-            if tag not in PROFILE_TAGS and (header.get_item(tag).VR or dictionary_VR(tag)) not in ("PN", "UI", "SQ"):
+            raw = header.get_item(tag)
+            vr = raw.VR or ("UN" if tag.is_private else dictionary_VR(tag))
+            if not _may_hold_identity(tag, vr, removed=removed):
                 continue
+            if isinstance(raw.value, bytes):
+                if (tag, raw.value) in seen:
+                    continue
+                seen.add((tag, raw.value))
             element = header[tag]
-            if element.VR == "SQ":
-                for item in element.value:
-                    yield from _elements(item)
-            elif element.VR != "UI" or _is_own_uid(element):
+            if element.VR != "SQ":
                 yield element
+                continue
+            for item in element.value:
+                yield from _elements(item, seen, removed=removed or tag in BASIC_PROFILE)
         except Exception:  # noqa: S112
             continue
 
 
-def _is_own_uid(element: DataElement) -> bool:
-    return not str(element.value).startswith("1.2.840.10008.")
+def _may_hold_identity(tag: BaseTag, vr: str, *, removed: bool) -> bool:
+    if vr == "SQ":
+        return True
+    if tag.is_private:
+        return vr in PRIVATE_VRS and not tag.is_private_creator
+    if vr not in TEXT_VRS or tag in KEPT:
+        return False
+    return tag in BASIC_PROFILE or vr == "PN" or (removed and tag not in CODES)

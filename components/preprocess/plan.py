@@ -1,7 +1,7 @@
 """A patient's folder: which CT series and which RTSTRUCT belong together, decided once, refused when unclear."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -10,18 +10,40 @@ from pydicom.dataset import Dataset
 from components.common.errors import TumourError
 from components.common.sources import Entry, Source
 from components.preprocess.ct import CtSeries, check_series, gather_series, is_ct, is_multi_frame
-from components.preprocess.dicom_io import HEADERS_AT_ONCE, read_header, read_without_pixels, text
+from components.preprocess.dicom_io import HEADERS_AT_ONCE, PIXEL_GROUP, read_all, read_header, text
 from components.preprocess.rtstruct import Rtstruct, is_rtstruct, parse_rtstruct
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Folder:
-    """The DICOM headers below one prefix, sorted by kind."""
+    """The DICOM objects below one prefix, sorted by kind.
+
+    Parameters
+    ----------
+    source
+        Where they lie.
+    cts
+        Name and header of each CT object.
+    rtstructs
+        SOPInstanceUID of each RTSTRUCT, and all of it or why it cannot be read.
+    others
+        Headers of what is neither: read, so that its identity is known, and passed over.
+    damaged
+        DICOM files whose header cannot be read.
+    """
 
     source: Source
     cts: tuple[tuple[str, Dataset], ...]
-    rtstructs: tuple[tuple[str, Dataset], ...]
+    rtstructs: tuple[tuple[str, Dataset | TumourError], ...]
+    others: tuple[Dataset, ...]
     damaged: int
+
+    @property
+    def headers(self) -> Iterator[Dataset]:
+        """All that was read."""
+        yield from (header for _, header in self.cts)
+        yield from (found for _, found in self.rtstructs if isinstance(found, Dataset))
+        yield from self.others
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -34,20 +56,35 @@ class Plan:
 
 
 def read_folder(source: Source, prefix: str) -> Folder:
-    """The headers of all DICOM files below ``prefix``; other files are passed over."""
+    """The headers of all DICOM files below ``prefix`` and its RTSTRUCTs; other files are passed over."""
+    return read_entries(source, list_folder(source, prefix))
+
+
+def list_folder(source: Source, prefix: str) -> list[Entry]:
+    """The files below ``prefix``; ``DICOM_MISSING`` where there is none."""
     entries = source.list(prefix)
     if not entries:
         hint = "The table's column dicom names folders beside the table."
         raise TumourError("DICOM_MISSING", "there is no file in the DICOM folder", hint)
+    return entries
+
+
+def read_entries(source: Source, entries: Sequence[Entry]) -> Folder:
+    """The headers of DICOM files and the RTSTRUCTs among them, several read side by side."""
     with ThreadPoolExecutor(HEADERS_AT_ONCE) as pool:
         found = list(pool.map(partial(_header, source), entries))
-    headers = [
-        (entry.name, header) for entry, header in zip(entries, found, strict=True) if isinstance(header, Dataset)
-    ]
-    cts = tuple((name, header) for name, header in headers if is_ct(header))
-    rtstructs = {text(header, "SOPInstanceUID"): (name, header) for name, header in headers if is_rtstruct(header)}
+    cts, rtstructs, others = [], {}, []
+    for entry, header in zip(entries, found, strict=True):
+        if not isinstance(header, Dataset):
+            continue
+        if is_ct(header):
+            cts.append((entry.name, header))
+        elif is_rtstruct(header):
+            rtstructs[text(header, "SOPInstanceUID")] = _rtstruct(source, entry)
+        else:
+            others.append(header)
     damaged = sum(isinstance(header, TumourError) for header in found)
-    return Folder(source, cts, tuple(rtstructs.values()), damaged)
+    return Folder(source, tuple(cts), tuple(rtstructs.items()), tuple(others), damaged)
 
 
 def _header(source: Source, entry: Entry) -> Dataset | TumourError | None:
@@ -55,10 +92,17 @@ def _header(source: Source, entry: Entry) -> Dataset | TumourError | None:
     try:
         header = read_header(source, entry)
         if header is not None and is_ct(header) and is_multi_frame(header):
-            return read_without_pixels(source, entry.name)
+            return read_header(source, entry, PIXEL_GROUP - 1)
     except TumourError as error:
         return error
     return header
+
+
+def _rtstruct(source: Source, entry: Entry) -> Dataset | TumourError:
+    try:
+        return read_all(source, entry.name)
+    except TumourError as error:
+        return error
 
 
 def open_plan(folder: Folder, wanted: Callable[[str], bool], rtstruct_uid: str = "") -> Plan:
@@ -79,8 +123,7 @@ def open_plan(folder: Folder, wanted: Callable[[str], bool], rtstruct_uid: str =
         ``NO_RTSTRUCT``, ``RTSTRUCT_AMBIGUOUS``, ``NO_CT``, ``CT_AMBIGUOUS``, ``CT_MISMATCH``, ``DICOM_DAMAGED`` and
         those of ``check_series``.
     """
-    name = _choose_rtstruct(folder, rtstruct_uid)
-    rtstruct = parse_rtstruct(read_without_pixels(folder.source, name), wanted)
+    rtstruct = parse_rtstruct(_choose_rtstruct(folder, rtstruct_uid), wanted)
     if not folder.cts:
         raise _absent(folder, "NO_CT", "there is no CT in the DICOM folder")
     series = _choose_series(gather_series(folder.cts), rtstruct)
@@ -88,14 +131,16 @@ def open_plan(folder: Folder, wanted: Callable[[str], bool], rtstruct_uid: str =
     return Plan(folder.source, series, rtstruct)
 
 
-def _choose_rtstruct(folder: Folder, rtstruct_uid: str) -> str:
-    found = [name for name, header in folder.rtstructs if rtstruct_uid in ("", text(header, "SOPInstanceUID"))]
+def _choose_rtstruct(folder: Folder, rtstruct_uid: str) -> Dataset:
+    found = [found for uid, found in folder.rtstructs if rtstruct_uid in ("", uid)]
     if not found:
         which = "the RTSTRUCT that the table names" if rtstruct_uid else "an RTSTRUCT"
         raise _absent(folder, "NO_RTSTRUCT", f"{which} is not in the DICOM folder")
     if len(found) > 1:
         hint = "Name one by its SOPInstanceUID in the table's column rtstruct_uid."
         raise TumourError("RTSTRUCT_AMBIGUOUS", f"there are {len(found)} RTSTRUCTs in the DICOM folder", hint)
+    if isinstance(found[0], TumourError):
+        raise found[0]
     return found[0]
 
 

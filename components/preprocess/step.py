@@ -1,19 +1,26 @@
 """The rim of the room: cohort in, dataset folder and summary page out."""
 
+import contextlib
 import dataclasses
+import io
 import json
 import os
 import secrets
+import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from components.common.artifacts import Dataset
 from components.common.errors import InputError
 from components.common.files import digest_of, digest_of_sources
+from components.common.object_store import open_objects
 from components.common.settings import StudySettings, resolve_parameters
 from components.common.sources import fingerprint, open_cohort
 from components.common.steps import Progress, at_most_every, write_summary
 from components.preprocess.cohort import is_synthetic, preprocess_cohort, read_table
-from components.preprocess.deidentify import audit, identities_of
+from components.preprocess.deidentify import Audit
+from components.preprocess.parts import PartStore
 
 KEY_VARIABLE = "SRS_PSEUDONYM_KEY"
 KEY_FILE_VARIABLE = "SRS_PSEUDONYM_KEY_FILE"
@@ -37,18 +44,50 @@ def plan(cohort_uri: str, preset: str, seed: int, groups: int, members: int, set
 
 
 def run(
-    cohort_uri: str, cohort_fingerprint: str, settings: str, dataset: str, summary: str, progress: Progress
+    cohort_uri: str,
+    cohort_fingerprint: str,
+    settings: str,
+    state_uri: str,
+    dataset: str,
+    summary: str,
+    progress: Progress,
 ) -> None:
-    """Preprocesses a cohort and audits what it wrote for identity."""
+    """Preprocesses a cohort and audits what it wrote, printed or keeps for identity; what fails that is removed."""
     study = StudySettings.from_json(settings)
-    source, table = open_cohort(cohort_uri)
-    rows = read_table(source, table)
-    key = pseudonym_key(study.study, synthetic=is_synthetic(rows))
-    result = preprocess_cohort(cohort_uri, study.preprocess, key, progress=at_most_every(0.5, progress))
+    store = PartStore(open_objects(state_uri) if state_uri else None)
+    audit = Audit()
     folder = Path(dataset)
-    result.write(folder)
-    audit(folder, identities_of(source, rows))
-    _summarise(result, cohort_fingerprint, summary)
+    with recorded_output() as log:
+        rows = read_table(*open_cohort(cohort_uri))
+        key = pseudonym_key(study.study, synthetic=is_synthetic(rows))
+        told = at_most_every(0.5, progress)
+        result = preprocess_cohort(cohort_uri, study.preprocess, key, progress=told, store=store, audit=audit)
+        try:
+            result.write(folder)
+            _summarise(result, cohort_fingerprint, summary)
+            audit.check([folder, Path(summary)], {"the step's log": log.getvalue()})
+        except InputError:
+            shutil.rmtree(folder, ignore_errors=True)
+            Path(summary).unlink(missing_ok=True)
+            raise
+
+
+@contextlib.contextmanager
+def recorded_output() -> Iterator[io.StringIO]:
+    """All that is printed meanwhile goes its way, and into the record too."""
+    record = io.StringIO()
+
+    class Both(io.TextIOBase):
+        def write(self, text: str) -> int:
+            record.write(text)
+            return stdout.write(text)
+
+        def flush(self) -> None:
+            stdout.flush()
+
+    stdout = sys.stdout
+    with contextlib.redirect_stdout(Both()):
+        yield record
 
 
 def pseudonym_key(study: str, *, synthetic: bool) -> bytes:

@@ -50,7 +50,7 @@ def done(tmp_path_factory):
         cohort = str(root / "cohort")
         phantom.python_func(cohort, 5, 36, 30, 1.0, out["phantom_summary"])
         plan = fingerprint.python_func(cohort, "default", 1, 2, 2, json.dumps(SETTINGS))
-        preprocess.python_func(cohort, plan[0], plan[2], out["dataset"], out["preprocess_summary"])
+        preprocess.python_func(cohort, plan[0], plan[2], str(root / "state"), out["dataset"], out["preprocess_summary"])
         packs = split.python_func(
             out["dataset"], plan[1], "direct", "attempt-1", 3, out["splits"], out["split_summary"]
         )

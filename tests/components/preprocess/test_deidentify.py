@@ -1,14 +1,17 @@
 import csv
+import io
 
 import numpy as np
+import pydicom
 import pytest
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 
 from components.common.errors import InputError
 from components.common.settings import PreprocessSettings
-from components.common.sources import FolderSource
-from components.preprocess.cohort import preprocess_cohort, read_table
-from components.preprocess.deidentify import OWN_WORDS, Pseudonymiser, audit, identities_of
-from components.preprocess.identity import identities_in, name_parts
+from components.preprocess.cohort import preprocess_cohort
+from components.preprocess.deidentify import OWN_WORDS, Audit, Pseudonymiser
+from components.preprocess.identity import identities_of_headers, name_parts
 
 
 def test_pseudonyms_are_consistent_and_keyed():
@@ -28,14 +31,39 @@ def test_identity_in_headers(make_study):
     ct.InstitutionName = "St Elsewhere"
     ct.PatientSex, ct.PatientAge = "F", "061Y"
     ct.StudyDate = "20140506"
-    found = identities_in(ct)
+    found = identities_of_headers([ct])
     assert found["Lindqvist"] == "PatientName"
     assert found["MRN-7781234"] == "PatientID"
     assert found["20140506"] == "StudyDate"
     assert found["Öberg"] == "OperatorsName"
     assert found["St Elsewhere"] == "InstitutionName"
-    assert ct.SeriesInstanceUID in found
-    assert not {"Li", "X", "F", "061Y", ct.SOPClassUID} & set(found)
+    assert not {"Li", "X", "F", "061Y", ct.SOPClassUID, ct.SeriesInstanceUID} & set(found)
+
+
+def test_identity_in_private_attributes_and_in_what_the_profile_removes(make_study):
+    ct = make_study().cts[0]
+    block = ct.private_block(0x0009, "ACME", create=True)
+    block.add_new(0x01, "LO", "Brunhilde at ward 7")
+    block.add_new(0x02, "UN", b"room 7781 ")
+    block.add_new(0x03, "DS", "12.75")
+    request = Dataset()
+    request.RequestedProcedureDescription = "Gamma knife"
+    request.ScheduledProcedureStepID = "STEP-4711"
+    code = Dataset()
+    code.CodeValue, code.CodeMeaning, code.CodingSchemeDesignator = "P0-099A", "Irradiation", "99LOCAL"
+    request.ScheduledProtocolCodeSequence = Sequence([code])
+    ct.RequestAttributesSequence = Sequence([request])
+    ct.PatientWeight = "73.5"
+    found = identities_of_headers([ct])
+    assert {"Brunhilde at ward 7", "room 7781", "Gamma knife", "STEP-4711"} <= set(found)
+    assert not {"12.75", "73.5", "Irradiation", "99LOCAL", "ACME"} & set(found)
+
+
+def test_slices_of_a_series_are_looked_through_for_what_differs(make_study):
+    study = make_study()
+    study.cts[5].PatientComments = "seen by Dr Kettle"
+    read = [pydicom.dcmread(io.BytesIO(data)) for name, data in study.files().items() if name.startswith("CT")]
+    assert identities_of_headers(read)["seen by Dr Kettle"] == "PatientComments"
 
 
 def test_name_parts_have_three_letters():
@@ -59,9 +87,15 @@ IDENTITIES = {
 }
 
 
+def audit(folder, identities=IDENTITIES):
+    found = Audit()
+    found.learn(identities)
+    found.check([folder])
+
+
 def leaks(folder):
     with pytest.raises(InputError) as caught:
-        audit(folder, IDENTITIES)
+        audit(folder)
     assert caught.value.code == "IDENTITY_LEFT"
     return caught.value.safe_message
 
@@ -69,7 +103,7 @@ def leaks(folder):
 def test_clean_outputs_pass(outputs):
     (outputs / "numbers.csv").write_text("tumour,area\nT-ab1234cdef,0.1234\nT-x,1234.5\nT-y,91234\nbrain_stem,3\n")
     (outputs / "text.txt").write_text("lindqvistian")
-    audit(outputs, IDENTITIES)
+    audit(outputs)
 
 
 @pytest.mark.parametrize(
@@ -106,10 +140,19 @@ def test_text_behind_an_array_is_noticed(outputs):
     assert "crops.npy" in leaks(outputs)
 
 
-def test_a_plain_list_of_identities_will_do(outputs):
-    (outputs / "a.txt").write_text("Lindqvist")
-    with pytest.raises(InputError):
-        audit(outputs, ["Lindqvist"])
+def test_uids_are_noticed_by_their_form(outputs):
+    (outputs / "a.txt").write_text("version 3.11.7, at 127.0.0.1")
+    audit(outputs)
+    (outputs / "a.txt").write_text("slice 1.2.826.0.1.3680043.8.498.1234")
+    assert "a.txt: a UID" in leaks(outputs)
+
+
+def test_named_texts_are_looked_through(outputs):
+    found = Audit()
+    found.learn(IDENTITIES)
+    with pytest.raises(InputError) as caught:
+        found.check([outputs], {"the step's log": "reading lindqvist"})
+    assert "the step's log: PatientName" in caught.value.safe_message
 
 
 def test_a_whole_cohort_leaves_nothing(tmp_path, make_study):
@@ -126,14 +169,13 @@ def test_a_whole_cohort_leaves_nothing(tmp_path, make_study):
         writer = csv.DictWriter(file, list(base))
         writer.writeheader()
         writer.writerow(base)
-    preprocess_cohort(str(tmp_path / "in"), PreprocessSettings(), b"key").write(tmp_path / "out")
-    source = FolderSource(tmp_path / "in")
-    identities = identities_of(source, read_table(source, "cohort.csv"))
-    assert {"Lindqvist_B", "MRN-7781234", "Tumour-77", "Lindqvist", "Brunhilde", "19510203"} <= set(identities)
-    audit(tmp_path / "out", identities)
-    (tmp_path / "out" / "extra.csv").write_text("T-1,mrn-7781234")
-    with pytest.raises(InputError):
-        audit(tmp_path / "out", identities)
+    found = Audit()
+    preprocess_cohort(str(tmp_path / "in"), PreprocessSettings(), b"key", audit=found).write(tmp_path / "out")
+    found.check([tmp_path / "out"])
+    for text in ("Lindqvist_B", "mrn-7781234", "Tumour-77", "LINDQVIST", "Brunhilde", "19510203"):
+        (tmp_path / "out" / "extra.csv").write_text(f"T-1,{text}")
+        with pytest.raises(InputError):
+            found.check([tmp_path / "out"])
 
 
 def test_words_of_the_outputs_themselves_are_no_identity():

@@ -22,6 +22,7 @@ from pydicom.uid import (
 from components.common.errors import TumourError
 from components.common.settings import PreprocessSettings
 from components.common.sources import MemorySource
+from components.preprocess.crop import ImageDefinition
 from components.preprocess.dicom_io import HEAD_BYTES
 from components.preprocess.gtv import check_size, find_gtvs
 
@@ -246,7 +247,10 @@ def test_refuses_a_gtv_wider_than_the_crop(make_study):
     candidate = one(make_study({"GTV": {3.0: [square(41)]}}, shape=(64, 64)), settings=PreprocessSettings())
     assert candidate.code == "TOO_LARGE"
     wide = one(make_study({"GTV": {3.0: [square(24)], 4.5: [square(12)]}}))
-    assert check_size(dataclasses.replace(wide, width_mm=40.5), SETTINGS, 30.0).code == "WIDER_THAN_CROP"
+    assert (
+        check_size(dataclasses.replace(wide, width_mm=40.5), SETTINGS, ImageDefinition(), 30.0).code
+        == "WIDER_THAN_CROP"
+    )
 
 
 def test_refuses_a_gtv_beyond_the_slice(make_study):

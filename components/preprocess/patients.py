@@ -1,0 +1,151 @@
+"""One patient's folder to the outcomes of its rows, or from the store of an earlier attempt."""
+
+import dataclasses
+import functools
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from components.common.errors import InputError
+from components.common.files import digest_of, digest_of_sources
+from components.common.settings import PreprocessSettings
+from components.common.sources import Entry, Source, locate
+from components.preprocess.crop import ImageDefinition
+from components.preprocess.deidentify import Audit, Pseudonymiser
+from components.preprocess.gtv import check_size, measure, size_refusal
+from components.preprocess.identity import identities_of_headers
+from components.preprocess.parts import LAYOUT, Outcome, Part, PartStore
+from components.preprocess.plan import Folder, Plan, list_folder, open_plan, read_entries
+from components.preprocess.roi import choose_roi, gtvs_of, roi_rule
+from components.preprocess.table import Row
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Patient:
+    """One DICOM folder: the rows still to be read, and the structures that any row names."""
+
+    dicom: str
+    rows: tuple[Row, ...]
+    listed: tuple[str, ...]
+
+
+def patients_of(rows: Sequence[Row], excluded: Mapping[int, str]) -> list[Patient]:
+    """The folders that have a row which the table alone does not exclude."""
+    by_folder: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_folder[row.dicom].append(row)
+    patients = [
+        Patient(dicom, tuple(r for r in all_rows if r.number not in excluded), tuple(r.roi for r in all_rows if r.roi))
+        for dicom, all_rows in by_folder.items()
+    ]
+    return [patient for patient in patients if patient.rows]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads patients, each audited for its own identity before it is kept.
+
+    Parameters
+    ----------
+    source
+        Where the table lies; a row's folder may lie elsewhere.
+    settings
+        Rules of the study.
+    pseudonyms
+        Its key hides the names of kept parts.
+    store
+        Parts of earlier attempts.
+    audit
+        Learns the identity that is read.
+    """
+
+    source: Source
+    settings: PreprocessSettings
+    pseudonyms: Pseudonymiser
+    store: PartStore
+    audit: Audit
+
+    def read(self, patient: Patient) -> tuple[Part, bool]:
+        """The part of a patient, and whether it was kept from an earlier attempt.
+
+        Raises
+        ------
+        InputError
+            ``IDENTITY_LEFT``.
+        StorageError
+            Where the storage does not answer.
+        """
+        try:
+            where, prefix = locate(self.source, patient.dicom)
+            entries = list_folder(where, prefix)
+        except InputError as error:
+            return Part.of_error(error, patient.rows), False
+        key = self._key(patient, entries)
+        if kept := self.store.get(key):
+            return kept, True
+        try:
+            folder = read_entries(where, entries)
+        except InputError as error:
+            return Part.of_error(error, patient.rows), False
+        part = part_of_folder(folder, patient, self.settings)
+        self.audit.learn(identities_of_headers(folder.headers))
+        self.audit.check(texts={"what is kept of a patient": part.measures()})
+        self.store.put(key, part)
+        return part, False
+
+    def _key(self, patient: Patient, entries: Sequence[Entry]) -> str:
+        rows = [(row.roi, row.rtstruct_uid, row.longest_diameter_mm) for row in patient.rows]
+        files = [dataclasses.astuple(entry) for entry in entries]
+        made_by = [LAYOUT, _code_digest(), self.settings.to_dict()]
+        return self.pseudonyms.key_of_part(digest_of([made_by, patient.listed, rows, files]))
+
+
+@functools.cache
+def _code_digest() -> str:
+    room = Path(__file__).parent
+    return digest_of_sources(room, room.parent / "common")
+
+
+def part_of_folder(folder: Folder, patient: Patient, settings: PreprocessSettings) -> Part:
+    """The outcomes of all rows of one folder."""
+    outcomes: dict[int, Outcome] = {}
+    unlisted = 0
+    by_rtstruct: dict[str, list[Row]] = defaultdict(list)
+    for row in patient.rows:
+        by_rtstruct[row.rtstruct_uid].append(row)
+    for uid, rows in by_rtstruct.items():
+        try:
+            plan = open_plan(folder, roi_rule(settings, patient.listed), uid)
+        except InputError as error:
+            outcomes |= {row.number: Outcome.of_error(error) for row in rows}
+            continue
+        outcomes |= {row.number: _outcome(plan, row, settings) for row in rows}
+        unlisted += _unlisted(plan, patient, rows, settings)
+    return Part(tuple(outcomes[row.number] for row in patient.rows), unlisted)
+
+
+def _outcome(plan: Plan, row: Row, settings: PreprocessSettings) -> Outcome:
+    try:
+        roi = choose_roi(plan, settings, row.roi)
+    except InputError as error:
+        return Outcome.of_error(error)
+    definition = ImageDefinition(slice_rule=settings.slice_rule)
+    candidate = measure(plan, roi, settings, definition)
+    candidate = check_size(candidate, settings, definition, row.longest_diameter_mm)
+    if candidate.status == "ok":
+        return Outcome.of_candidate(candidate)
+    # the study's own rules come first in the flow, also for a tumour that could not have been cut
+    diameter = row.longest_diameter_mm or candidate.longest_diameter_mm
+    size = size_refusal(diameter, settings) if diameter is not None else None
+    return Outcome.of_error(size) if size else Outcome(code=candidate.code, message=candidate.message)
+
+
+def _unlisted(plan: Plan, patient: Patient, rows: Sequence[Row], settings: PreprocessSettings) -> int:
+    """GTVs with contours that no row names; a row without a name takes one."""
+    try:
+        gtvs = [roi for roi in gtvs_of(plan, settings) if not roi.skipped]
+    except InputError:
+        return 0
+    listed = {name.casefold() for name in patient.listed}
+    free = [roi for roi in gtvs if roi.name.strip().casefold() not in listed]
+    return max(0, len(free) - sum(not row.roi for row in rows))

@@ -1,0 +1,117 @@
+"""A run that was stopped goes on: what was finished is not read again, and says nothing of a patient."""
+
+import re
+import zipfile
+
+import numpy as np
+import pytest
+
+from components.common.errors import StorageError
+from components.common.object_store import FolderObjects
+from components.common.settings import PreprocessSettings
+from components.common.sources import FolderSource
+from components.phantom.phantom import write_cohort
+from components.preprocess.cohort import preprocess_cohort
+from components.preprocess.parts import PartStore
+
+SETTINGS = PreprocessSettings()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_cohort(tmp_path_factory.mktemp("phantom") / "cohort", tumours=6, patients=5).parent
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Names of all DICOM files that were opened."""
+    names = []
+    for method in ("read", "read_head"):
+        original = getattr(FolderSource, method)
+
+        def counted(self, name, *args, original=original):
+            names.extend([name] if not name.endswith(".csv") else [])
+            return original(self, name, *args)
+
+        monkeypatch.setattr(FolderSource, method, counted)
+    return names
+
+
+def run(folder, place, key=b"key", settings=SETTINGS, **options):
+    return preprocess_cohort(str(folder), settings, key, store=PartStore(FolderObjects(place)), **options)
+
+
+def same(one, other):
+    np.testing.assert_array_equal(one.crops, other.crops)
+    assert one.tumours.equals(other.tumours)
+    assert one.flow == other.flow
+
+
+def test_a_second_run_reads_nothing_and_gives_the_same(folder, tmp_path, reads):
+    first = run(folder, tmp_path)
+    assert reads
+    reads.clear()
+    told = []
+    second = run(folder, tmp_path, progress=lambda *what: told.append(what))
+    assert not reads
+    same(first, second)
+    assert f"{told[-1][1]} patients kept" in told[-1][2]
+    same(first, preprocess_cohort(str(folder), SETTINGS, b"key"))
+
+
+def test_a_stopped_run_goes_on_where_it_stopped(folder, tmp_path, reads, monkeypatch):
+    original, left = FolderSource.read, [3]
+
+    def failing(self, name):
+        if not name.endswith(".csv"):
+            left[0] -= 1
+            if left[0] < 0:
+                raise StorageError("S3_UNREACHABLE", "gone")
+        return original(self, name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderSource, "read", failing)
+        with pytest.raises(StorageError):
+            run(folder, tmp_path, workers=1)
+    kept = len(list(tmp_path.rglob("*.zip")))
+    assert kept
+    assert not list(tmp_path.rglob(".partial-*"))
+    reads.clear()
+    again = run(folder, tmp_path)
+    read_again = {name.rpartition("/")[0] for name in reads}
+    reads.clear()
+    same(again, preprocess_cohort(str(folder), SETTINGS, b"key"))
+    assert len(read_again) == len({name.rpartition("/")[0] for name in reads}) - kept
+
+
+def test_other_settings_key_or_files_are_read_anew(folder, tmp_path, reads):
+    run(folder, tmp_path)
+    for other in ({"key": b"other"}, {"settings": PreprocessSettings(slice_rule="largest")}):
+        reads.clear()
+        run(folder, tmp_path, **other)
+        assert reads
+    changed = next(folder.rglob("*.dcm"))
+    changed.write_bytes(changed.read_bytes() + b"\0\0")
+    reads.clear()
+    run(folder, tmp_path)
+    assert len({name.rpartition("/")[0] for name in reads}) == 1
+
+
+def test_a_damaged_part_is_read_anew(folder, tmp_path, reads):
+    first = run(folder, tmp_path)
+    damaged = next(tmp_path.rglob("*.zip"))
+    damaged.write_bytes(damaged.read_bytes()[:-100])
+    reads.clear()
+    same(first, run(folder, tmp_path))
+    assert reads
+
+
+def test_what_is_kept_names_nobody(folder, tmp_path):
+    dataset = run(folder, tmp_path)
+    for path in tmp_path.rglob("*.zip"):
+        assert re.fullmatch(r"[0-9a-f]{64}", path.stem)
+        with zipfile.ZipFile(path) as archive:
+            assert set(archive.namelist()) == {"part.json", "crops.npy"}
+            text = archive.read("part.json").decode()
+        assert not re.search(r"\d+\.\d+\.\d+\.\d+|GTV", text)
+        assert not any(name in text for name in dataset.tumours.patient)
