@@ -12,7 +12,14 @@ import urllib3
 from kubernetes import client
 
 from components.common.errors import SrsError
-from components.deploy.cluster import API_VERSION, GROUP, PLURAL, cluster_configuration, read_template
+from components.deploy.cluster import (
+    API_VERSION,
+    GROUP,
+    PLURAL,
+    TEMPLATE_CONFIG_MAP,
+    cluster_configuration,
+    read_template,
+)
 from components.deploy.inference_service import Template
 from pipelines.findings import Finding, Mend, finding
 from pipelines.pods import ADDRESSES, PSEUDONYM_KEY, S3_KEYS, Compiled
@@ -22,11 +29,6 @@ POD_SECURITY = "pod-security.kubernetes.io/enforce"
 #: KServe's names for the mode without Knative; the second is the former one.
 STANDARD_MODES = ("Standard", "RawDeployment")
 MODE_ANNOTATION = "serving.kserve.io/deploymentMode"
-#: What the deploy step does: verb, API group, resource. An apply that makes an object needs ``create`` too.
-RIGHTS = (
-    *((verb, GROUP, PLURAL) for verb in ("get", "create", "patch", "delete")),
-    ("get", "", "configmaps"),
-)
 SECONDS = 15
 
 T = TypeVar("T")
@@ -39,7 +41,9 @@ class Look:
     Parameters
     ----------
     namespace
-        Of the runs and of the InferenceService.
+        Of the runs' pods: addresses and secrets.
+    serving_namespace
+        Of the InferenceService: template, runtime and what the deploy step may do.
     service_account
         Of the pods: its rights are looked at; "" looks at your own.
     gpu_type
@@ -49,6 +53,7 @@ class Look:
     """
 
     namespace: str
+    serving_namespace: str
     service_account: str
     gpu_type: str
     names: Compiled
@@ -124,11 +129,13 @@ def _version(look: Look) -> str:
 
 def _namespace(look: Look) -> str:
     core = client.CoreV1Api(look.api)
-    found = _read(core.read_namespace, look.namespace, missing=f"no namespace {look.namespace}: apply infra/")
+    found = _read(
+        core.read_namespace, look.serving_namespace, missing=f"no namespace {look.serving_namespace}: apply infra/"
+    )
     level = (found.metadata.labels or {}).get(POD_SECURITY, "privileged")
     if level == "privileged":
-        raise Mend(f"any pod is let in: kubectl label namespace {look.namespace} {POD_SECURITY}=baseline")
-    return f"{look.namespace}, Pod Security {level}"
+        raise Mend(f"any pod is let in: kubectl label namespace {look.serving_namespace} {POD_SECURITY}=baseline")
+    return f"{look.serving_namespace}, Pod Security {level}"
 
 
 def _map_of_addresses(look: Look) -> dict[str, str]:
@@ -159,14 +166,14 @@ def _secret(look: Look, name: str, keys: tuple[str, ...]) -> str:
 def _kserve(look: Look) -> str:
     custom = client.CustomObjectsApi(look.api)
     missing = "there are no InferenceServices in this cluster: install KServe"
-    found = _read(custom.list_namespaced_custom_object, GROUP, API_VERSION, look.namespace, PLURAL, missing=missing)[
-        "items"
-    ]
-    return f"{GROUP}/{API_VERSION}, {len(found)} InferenceServices in {look.namespace}"
+    found = _read(
+        custom.list_namespaced_custom_object, GROUP, API_VERSION, look.serving_namespace, PLURAL, missing=missing
+    )["items"]
+    return f"{GROUP}/{API_VERSION}, {len(found)} InferenceServices in {look.serving_namespace}"
 
 
 def _read_template(look: Look) -> Template:
-    return Template.from_mapping(read_template(look.configuration, look.namespace))
+    return Template.from_mapping(read_template(look.configuration, look.serving_namespace))
 
 
 def _template(look: Look) -> str:
@@ -178,8 +185,8 @@ def _template(look: Look) -> str:
 def _runtime(look: Look) -> str:
     template = _read_template(look)
     custom = client.CustomObjectsApi(look.api)
-    where = (GROUP, "v1alpha1", look.namespace, "servingruntimes", template.runtime)
-    missing = f"no ServingRuntime {template.runtime} in {look.namespace}: apply infra/"
+    where = (GROUP, "v1alpha1", look.serving_namespace, "servingruntimes", template.runtime)
+    missing = f"no ServingRuntime {template.runtime} in {look.serving_namespace}: apply infra/"
     spec = _read(custom.get_namespaced_custom_object, *where, missing=missing)["spec"]
     formats = [one["name"] for one in spec.get("supportedModelFormats", [])]
     if template.model_format not in formats or spec.get("disabled"):
@@ -203,25 +210,32 @@ def _mode(look: Look) -> str:
 
 
 def _rights(look: Look) -> str:
+    """A role may allow named objects only, so that each question names its object."""
+    name = _read_template(look).name
+    asked = [(verb, GROUP, PLURAL, name) for verb in ("get", "patch", "delete")]
+    asked += [("create", GROUP, PLURAL, ""), ("get", "", "configmaps", TEMPLATE_CONFIG_MAP)]
     who = f"service account {look.service_account}" if look.service_account else "you"
-    if lacking := [f"{verb} {resource}" for verb, group, resource in RIGHTS if not _may(look, verb, group, resource)]:
-        raise Mend(f"{who} may not {', '.join(lacking)} in {look.namespace}: apply infra/, or bind its Role")
+    if lacking := [
+        f"{verb} {resource}" for verb, group, resource, one in asked if not _may(look, verb, group, resource, one)
+    ]:
+        raise Mend(f"{who} may not {', '.join(lacking)} in {look.serving_namespace}: apply infra/, or bind its Role")
     return f"{who} may do what the deploy step does"
 
 
-def _may(look: Look, verb: str, group: str, resource: str) -> bool:
+def _may(look: Look, verb: str, group: str, resource: str, name: str) -> bool:
     authorization = client.AuthorizationV1Api(look.api)
-    asked = client.V1ResourceAttributes(namespace=look.namespace, verb=verb, group=group, resource=resource)
+    where = {"namespace": look.serving_namespace, "group": group, "resource": resource, "name": name or None}
+    asked = client.V1ResourceAttributes(verb=verb, **where)
     if not look.service_account:
         mine = client.V1SelfSubjectAccessReview(spec=client.V1SelfSubjectAccessReviewSpec(resource_attributes=asked))
         return bool(authorization.create_self_subject_access_review(mine, _request_timeout=SECONDS).status.allowed)
     user = f"system:serviceaccount:{look.namespace}:{look.service_account}"
     theirs = client.V1LocalSubjectAccessReview(
-        metadata=client.V1ObjectMeta(namespace=look.namespace),
+        metadata=client.V1ObjectMeta(namespace=look.serving_namespace),
         spec=client.V1SubjectAccessReviewSpec(resource_attributes=asked, user=user),
     )
     answer = authorization.create_namespaced_local_subject_access_review(
-        look.namespace, theirs, _request_timeout=SECONDS
+        look.serving_namespace, theirs, _request_timeout=SECONDS
     )
     return bool(answer.status.allowed)
 

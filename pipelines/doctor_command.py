@@ -27,8 +27,9 @@ def doctor(
     as_json: JsonOption = False,
     cluster: Annotated[bool, typer.Option("--cluster", help="Check the cluster of the current kubeconfig.")] = False,
     namespace: Annotated[
-        str, typer.Option(envvar="KF_PIPELINES_NAMESPACE", help="Of the runs and the InferenceService.")
-    ] = "srs-response",
+        str, typer.Option(envvar="KF_PIPELINES_NAMESPACE", help="Namespace of the runs; kubeflow for one user.")
+    ] = "kubeflow",
+    serving_namespace: Annotated[str, typer.Option(help="Namespace of the InferenceService.")] = "srs-response",
     service_account: AccountOption = "",
     host: HostOption = "",
     token_file: TokenOption = None,
@@ -50,7 +51,7 @@ def doctor(
         from pipelines.service_doctor import examine_services
 
         names = Compiled(config_map=config_map, s3_secret=s3_secret, pseudonym_secret=pseudonym_secret)
-        look = Look(namespace, service_account, gpu_type, names)
+        look = Look(namespace, serving_namespace, service_account, gpu_type, names)
         findings = examine_cluster(look)
         address = Address(host, namespace, read_token(token_file), ca_file)
         findings += examine_services(address, mlflow, in_cluster_mlflow(look), bucket or [])

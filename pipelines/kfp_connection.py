@@ -28,8 +28,8 @@ class Address:
     ca_file: str = ""
 
 
-def connect(address: Address) -> Any:
-    """KFP's own client, after a look whether it will be let in.
+def connect(address: Address) -> tuple[Any, str]:
+    """KFP's own client, after a look whether it will be let in, and the namespace to name: none where there is one user.
 
     Raises
     ------
@@ -38,19 +38,20 @@ def connect(address: Address) -> Any:
     SrsError
         ``KFP_UNREACHABLE``.
     """
-    if is_multi_user(address) and not address.namespace:
+    many = is_multi_user(address)
+    if many and not address.namespace:
         hint = "Give --namespace or KF_PIPELINES_NAMESPACE: your profile's namespace."
         raise InputError("KFP_NAMESPACE", "this KFP has many users and needs a namespace", hint)
     with warnings.catch_warnings(), told():
         warnings.simplefilter("ignore")
         client = kfp.Client(
             host=address.host,
-            namespace=address.namespace or "kubeflow",
+            namespace=address.namespace if many else "kubeflow",  # which KFP's client takes for none
             existing_token=address.token or None,
             ssl_ca_cert=address.ca_file or None,
         )
     _bounded(client.pipelines.pipeline_service_list_pipelines.__self__.api_client)
-    return client
+    return client, address.namespace if many else ""
 
 
 def is_multi_user(address: Address) -> bool:

@@ -38,17 +38,17 @@ class Server:
 
     def __init__(self, client: Any, namespace: str) -> None:
         self._client = client
-        self._namespace = namespace or None
+        self.namespace = namespace or None
 
     @classmethod
     def open(cls, address: Address) -> Self:
         """Connects; raises what ``connect`` does."""
-        return cls(connect(address), address.namespace)
+        return cls(*connect(address))
 
     def try_listing(self) -> None:
         """Asks for a page of pipelines; raises where the caller may not see them."""
         with told():
-            self._client.list_pipelines(page_size=1, namespace=self._namespace)
+            self._client.list_pipelines(page_size=1, namespace=self.namespace)
 
     def publish(self, package: Path, digest: str) -> Version:
         """Makes the pipeline of a compiled file unless it is there, and its version unless one has this digest."""
@@ -159,7 +159,7 @@ class Server:
     def schedules(self) -> list[Any]:
         """All recurring runs, newest first."""
         with told():
-            return list(_pages(self._client.list_recurring_runs, "recurring_runs", namespace=self._namespace))
+            return list(_pages(self._client.list_recurring_runs, "recurring_runs", namespace=self.namespace))
 
     def change_schedule(self, name: str, change: str) -> None:
         """``enable``s, ``disable``s or ``delete``s a recurring run; ``SCHEDULE_UNKNOWN`` where none has the name."""
@@ -175,13 +175,13 @@ class Server:
         return f"{self._client._get_url_prefix().rstrip('/')}/#/{path}"
 
     def _pipeline_id(self, name: str) -> str:
-        found = self._client.list_pipelines(filter=_equals("display_name", name), namespace=self._namespace)
+        found = self._client.list_pipelines(filter=_equals("display_name", name), namespace=self.namespace)
         return str(found.pipelines[0].pipeline_id) if found.pipelines else ""
 
     def _create(self, info: Mapping[str, str]) -> str:
         """A pipeline without a version: an upload would name its first version after the pipeline."""
         body = kfp_server_api.V2beta1Pipeline(
-            name=info["name"], display_name=info["name"], description=info.get("description"), namespace=self._namespace
+            name=info["name"], display_name=info["name"], description=info.get("description"), namespace=self.namespace
         )
         return str(self._client.pipelines.pipeline_service_create_pipeline(body).pipeline_id)
 
@@ -199,7 +199,7 @@ class Server:
         return Version(pipeline_id, one.pipeline_version_id, one.display_name, declared, link)
 
     def _experiment_id(self, name: str) -> str:
-        return str(self._client.create_experiment(name, namespace=self._namespace).experiment_id)
+        return str(self._client.create_experiment(name, namespace=self.namespace).experiment_id)
 
 
 def _equals(key: str, value: str) -> str:

@@ -1,6 +1,5 @@
 """``srs doctor --cluster``, the services' part: KFP, MLflow and the object store, as the pods will meet them."""
 
-import dataclasses
 import json
 import urllib.error
 import urllib.request
@@ -10,7 +9,7 @@ from urllib.parse import urlsplit
 from components.common.errors import InputError
 from components.common.sources import open_source
 from pipelines.findings import Finding, Mend, finding
-from pipelines.kfp_connection import Address, is_multi_user
+from pipelines.kfp_connection import Address
 from pipelines.kfp_server import Server
 
 #: Versions whose behaviour this platform was checked against.
@@ -44,12 +43,12 @@ def examine_services(address: Address, mlflow: str, in_cluster_mlflow: str, buck
 def _kfp(address: Address) -> str:
     if not address.host:
         raise Mend("not looked at: give --host")
-    many = is_multi_user(address)
-    Server.open(address if many else dataclasses.replace(address, namespace="")).try_listing()
+    server = Server.open(address)
+    server.try_listing()
     version = _kfp_version(address)
     if version and not version.startswith(f"{KFP_CHECKED}."):
         raise Mend(f"version {version}: this platform was checked with {KFP_CHECKED}")
-    users = f"many users, you in namespace {address.namespace}" if many else "one user"
+    users = f"many users, you in namespace {server.namespace}" if server.namespace else "one user"
     return f"version {version or 'untold'}, {users}"
 
 
@@ -83,7 +82,9 @@ def _hosts(url: str, in_cluster: str) -> str:
         _experiment(url, host)
     except Refused as refused:
         if refused.status == 403:
-            raise Mend(f"pods get 403 as {host}: start the server with --allowed-hosts {bare},{bare}:*") from None
+            raise Mend(
+                f"pods get 403 as {host}: start the server with --allowed-hosts {bare},{bare}:*,localhost,localhost:*"
+            ) from None
         raise
     return f"accepts {host}"
 

@@ -63,6 +63,7 @@ class KubernetesApi(http.server.ThreadingHTTPServer):
         self.managers: dict[str, dict[str, set[Path]]] = {}
         self.applied: list[dict[str, Any]] = []
         self.denied: set[tuple[str, str]] = set()
+        self.reviews: list[dict[str, Any]] = []
         self.failures: list[int] = []
         self.clock = 0
 
@@ -132,6 +133,7 @@ class KubernetesApi(http.server.ThreadingHTTPServer):
     def review(self, body: dict[str, Any]) -> dict[str, Any]:
         """The answer to an access review."""
         asked = body["spec"]["resourceAttributes"]
+        self.reviews.append(body["spec"])
         allowed = (asked["verb"], asked["resource"]) not in self.denied
         return {**body, "status": {"allowed": allowed}}
 

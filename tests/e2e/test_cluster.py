@@ -37,8 +37,9 @@ NEEDED = {
     "AWS_ACCESS_KEY_ID": "its credentials",
     "AWS_SECRET_ACCESS_KEY": "its credentials",
 }
-NAMESPACE = os.environ.get("KF_PIPELINES_NAMESPACE", "srs-response")
-ACCOUNT = os.environ.get("SRS_E2E_SERVICE_ACCOUNT", "")
+RUNS = os.environ.get("KF_PIPELINES_NAMESPACE", "kubeflow")
+SERVING = os.environ.get("SRS_E2E_SERVING_NAMESPACE", "srs-response")
+ACCOUNT = os.environ.get("SRS_E2E_SERVICE_ACCOUNT", "srs-response-pipeline")
 RUN_SECONDS = 2 * 3600
 
 
@@ -50,10 +51,6 @@ def srs(*arguments: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def account() -> list[str]:
-    return ["--service-account", ACCOUNT] if ACCOUNT else []
-
-
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Cluster:
     """The namespace; leaves with what is needed where there is no such cluster."""
@@ -63,16 +60,18 @@ def cluster() -> Cluster:
         pytest.exit(
             "make e2e needs a cluster with infra/ applied (infra/README.md), and set:\n" + "\n".join(missing), 2
         )
-    bucket = ["--bucket", os.environ["SRS_E2E_BUCKET"]]
-    if srs("doctor", "--cluster", "--namespace", NAMESPACE, *bucket, *account()).returncode:
+    spaces = ["--namespace", RUNS, "--serving-namespace", SERVING]
+    if srs(
+        "doctor", "--cluster", *spaces, "--bucket", os.environ["SRS_E2E_BUCKET"], "--service-account", ACCOUNT
+    ).returncode:
         pytest.exit("make e2e needs all of the above to be ok", 2)
-    return Cluster(cluster_configuration(), NAMESPACE)
+    return Cluster(cluster_configuration(), SERVING)
 
 
 @pytest.fixture(scope="module")
 def service() -> str:
     """Name of the InferenceService that the template sets."""
-    return Template.from_mapping(read_template(cluster_configuration(), NAMESPACE)).name
+    return Template.from_mapping(read_template(cluster_configuration(), SERVING)).name
 
 
 @pytest.fixture(scope="module")
@@ -93,13 +92,13 @@ def published(cluster, tmp_path_factory) -> None:
 def submit(pipeline: str, **parameters: str) -> subprocess.CompletedProcess[str]:
     flags = [part for name, value in parameters.items() for part in ("--param", f"{name}={value}")]
     waiting = ["--experiment", "srs-e2e", "--wait", "--wait-limit", str(RUN_SECONDS)]
-    return srs("submit", "--pipeline", pipeline, *flags, *waiting, *account())
+    return srs("submit", "--pipeline", pipeline, *flags, *waiting, "--service-account", ACCOUNT)
 
 
 def run_study(place: str) -> None:
     stored = {"cohort_uri": f"{place}/cohort", "state_uri": f"{place}/members"}
     asked = {"preset": "fast", "members_per_task": "3", "experiment": "srs-e2e", "model_name": "srs-e2e"}
-    done = submit("srs-response", **stored, **asked, deploy_to="kserve", namespace=NAMESPACE)
+    done = submit("srs-response", **stored, **asked, deploy_to="kserve", namespace=SERVING)
     assert done.returncode == 0
 
 
@@ -107,7 +106,7 @@ def run_study(place: str) -> None:
 def forwarded(service: str) -> Iterator[str]:
     """The predictor at a local address."""
     port = free_port()
-    line = ["kubectl", "-n", NAMESPACE, "port-forward", f"service/{service}-predictor", f"{port}:80"]
+    line = ["kubectl", "-n", SERVING, "port-forward", f"service/{service}-predictor", f"{port}:80"]
     with subprocess.Popen(line, stdout=subprocess.DEVNULL) as process:
         try:
             _wait_for(f"http://127.0.0.1:{port}/v2/health/live")
@@ -152,7 +151,7 @@ def test_a_second_run_takes_members_from_the_store_and_deploys_nothing(cluster, 
 
 def test_pods_ran_without_root(cluster, place):
     core = client.CoreV1Api(client.ApiClient(cluster_configuration()))
-    pods = core.list_namespaced_pod(NAMESPACE, label_selector="pipeline/runid").items
+    pods = core.list_namespaced_pod(RUNS, label_selector="pipeline/runid").items
     images = os.environ["SRS_E2E_IMAGE"]
     mains = [one for pod in pods for one in pod.spec.containers if one.image == images]
     assert mains, "KFP has removed the pods of the runs already"

@@ -15,8 +15,10 @@ from pipelines.cli import app
 from tests.kubernetes_api import KubernetesApi, Refused, running
 from tests.pipelines.kfp_api import KfpApi
 
+RUNS = "/api/v1/namespaces/team"
 SPACE = "/api/v1/namespaces/hospital"
 SERVING = "/apis/serving.kserve.io"
+SPACES = ["--namespace", "team", "--serving-namespace", "hospital"]
 TEMPLATE = f"{SPACE}/configmaps/srs-response-template"
 KSERVE = "/api/v1/namespaces/kserve/configmaps/inferenceservice-config"
 
@@ -35,9 +37,9 @@ GOOD: dict[str, Any] = {
         "goVersion": "", "compiler": "", "platform": "",
     },
     SPACE: {"metadata": {"name": "hospital", "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}},
-    f"{SPACE}/configmaps/srs-response": {"data": {"MLFLOW_TRACKING_URI": "http://mlflow.hospital.svc:5000"}},
-    f"{SPACE}/secrets/srs-response-s3": secret(AWS_ACCESS_KEY_ID="a", AWS_SECRET_ACCESS_KEY="b"),
-    f"{SPACE}/secrets/srs-response-pseudonym": secret(SRS_PSEUDONYM_KEY="k"),
+    f"{RUNS}/configmaps/srs-response": {"data": {"MLFLOW_TRACKING_URI": "http://mlflow.hospital.svc:5000"}},
+    f"{RUNS}/secrets/srs-response-s3": secret(AWS_ACCESS_KEY_ID="a", AWS_SECRET_ACCESS_KEY="b"),
+    f"{RUNS}/secrets/srs-response-pseudonym": secret(SRS_PSEUDONYM_KEY="k"),
     f"{SERVING}/v1beta1/namespaces/hospital/inferenceservices": {"items": []},
     TEMPLATE: {"data": {"inferenceservice.yaml": "max_replicas: 3"}},
     f"{SERVING}/v1alpha1/namespaces/hospital/servingruntimes/srs-response": {
@@ -107,7 +109,7 @@ def kfp() -> Iterator[KfpApi]:
 
 
 def doctor(*options: str) -> dict[str, tuple[bool, str]]:
-    result = CliRunner().invoke(app, ["doctor", "--cluster", "--namespace", "hospital", "--json", *options])
+    result = CliRunner().invoke(app, ["doctor", "--cluster", *SPACES, "--json", *options])
     found = {one["what"]: (one["ok"], one["text"]) for one in json.loads(result.stdout)}
     assert result.exit_code == (0 if all(ok for ok, _ in found.values()) else 2)
     return found
@@ -131,11 +133,11 @@ def test_all_is_well(kubernetes, pages, kfp, s3):
         ("/version/", {**GOOD["/version/"], "gitVersion": "v1.27.0", "minor": "27+"}, "Kubernetes", "needs 1.30"),
         (SPACE, None, "namespace", "no namespace hospital: apply infra/"),
         (SPACE, {"metadata": {"name": "hospital"}}, "namespace", "kubectl label namespace hospital pod-security"),
-        (f"{SPACE}/configmaps/srs-response", None, "addresses", "no ConfigMap srs-response"),
-        (f"{SPACE}/configmaps/srs-response", {"data": {"MLFLOW_TRACKING_URI": "sqlite:///x"}}, "addresses", "set it"),
-        (f"{SPACE}/secrets/srs-response-s3", None, "S3 secret", "kubectl -n hospital create secret generic"),
-        (f"{SPACE}/secrets/srs-response-s3", secret(AWS_ACCESS_KEY_ID="a"), "S3 secret", "lacks AWS_SECRET_ACCESS_KEY"),
-        (f"{SPACE}/secrets/srs-response-pseudonym", secret(key="x"), "pseudonym secret", "lacks SRS_PSEUDONYM_KEY"),
+        (f"{RUNS}/configmaps/srs-response", None, "addresses", "no ConfigMap srs-response"),
+        (f"{RUNS}/configmaps/srs-response", {"data": {"MLFLOW_TRACKING_URI": "sqlite:///x"}}, "addresses", "set it"),
+        (f"{RUNS}/secrets/srs-response-s3", None, "S3 secret", "kubectl -n team create secret generic"),
+        (f"{RUNS}/secrets/srs-response-s3", secret(AWS_ACCESS_KEY_ID="a"), "S3 secret", "lacks AWS_SECRET_ACCESS_KEY"),
+        (f"{RUNS}/secrets/srs-response-pseudonym", secret(key="x"), "pseudonym secret", "lacks SRS_PSEUDONYM_KEY"),
         (f"{SERVING}/v1beta1/namespaces/hospital/inferenceservices", None, "KServe", "install KServe"),
         (TEMPLATE, None, "template", "Apply infra/ first"),
         (TEMPLATE, {"data": {"inferenceservice.yaml": "maxReplicas: 3"}}, "template", "unknown keys: maxReplicas"),
@@ -167,6 +169,15 @@ def test_a_right_that_lacks_is_named(kubernetes, pages):
     ok, text = doctor("--service-account", "runner")["rights"]
     assert not ok
     assert text.startswith("service account runner may not create inferenceservices, get configmaps in hospital")
+    assert {review["user"] for review in kubernetes.reviews} == {"system:serviceaccount:team:runner"}
+    named = {(one["verb"], one.get("name")) for one in (review["resourceAttributes"] for review in kubernetes.reviews)}
+    assert named == {
+        ("get", "srs-response"),
+        ("patch", "srs-response"),
+        ("delete", "srs-response"),
+        ("create", None),  # a role cannot name what is yet to be made
+        ("get", "srs-response-template"),
+    }
 
 
 def test_a_cluster_without_gpus_is_no_fault(kubernetes, pages):
@@ -193,7 +204,7 @@ def test_hosts_that_mlflow_refuses_are_found_behind_a_healthy_server(kubernetes,
     assert found["MLflow hosts"] == (
         False,
         "pods get 403 as mlflow.hospital.svc:5000: start the server with"
-        " --allowed-hosts mlflow.hospital.svc,mlflow.hospital.svc:*",
+        " --allowed-hosts mlflow.hospital.svc,mlflow.hospital.svc:*,localhost,localhost:*",
     )
 
 
@@ -211,13 +222,13 @@ def test_another_version_of_mlflow_is_told(kubernetes, pages):
 
 
 def test_kfp_of_many_users_needs_a_token(kubernetes, pages, monkeypatch):
-    with KfpApi(multi_user=True, token="right", namespaces=("hospital",)) as kfp:
+    with KfpApi(multi_user=True, token="right", namespaces=("team",)) as kfp:
         threading.Thread(target=kfp.serve_forever, daemon=True).start()
         ok, text = doctor("--host", kfp.address)["KFP"]
         assert not ok
         assert "fresh token" in text
         monkeypatch.setenv("KF_PIPELINES_TOKEN", "right")
-        assert doctor("--host", kfp.address)["KFP"] == (True, "version untold, many users, you in namespace hospital")
+        assert doctor("--host", kfp.address)["KFP"] == (True, "version untold, many users, you in namespace team")
         kfp.shutdown()
 
 

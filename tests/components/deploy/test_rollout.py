@@ -217,7 +217,7 @@ def test_applying_the_manifests_after_a_deployment_leaves_the_pin_alone(
     assert json.dumps(kserve.service, sort_keys=True) == pinned
     files = (Path(__file__).parents[3] / "infra").rglob("*.yaml")
     documents = [one for file in files for one in yaml.safe_load_all(file.read_text())]
-    assert not [one for one in documents if one.get("kind") == "InferenceService"]
+    assert not [one for one in documents if one and one.get("kind") == "InferenceService"]
 
 
 CANARY = Template(canary_percent=10, gateway_api=True)
