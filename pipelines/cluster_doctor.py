@@ -40,10 +40,10 @@ class Look:
 
     Parameters
     ----------
-    namespace
-        Of the runs' pods: addresses and secrets.
-    serving_namespace
-        Of the InferenceService: template, runtime and what the deploy step may do.
+    runs
+        Namespace of the runs' pods: addresses and secrets.
+    serving
+        Namespace of the InferenceService: template, runtime and what the deploy step may do.
     service_account
         Of the pods: its rights are looked at; "" looks at your own.
     gpu_type
@@ -52,8 +52,8 @@ class Look:
         Names of ConfigMap and Secrets, as compiled.
     """
 
-    namespace: str
-    serving_namespace: str
+    runs: str
+    serving: str
     service_account: str
     gpu_type: str
     names: Compiled
@@ -129,20 +129,18 @@ def _version(look: Look) -> str:
 
 def _namespace(look: Look) -> str:
     core = client.CoreV1Api(look.api)
-    found = _read(
-        core.read_namespace, look.serving_namespace, missing=f"no namespace {look.serving_namespace}: apply infra/"
-    )
+    found = _read(core.read_namespace, look.serving, missing=f"no namespace {look.serving}: apply infra/")
     level = (found.metadata.labels or {}).get(POD_SECURITY, "privileged")
     if level == "privileged":
-        raise Mend(f"any pod is let in: kubectl label namespace {look.serving_namespace} {POD_SECURITY}=baseline")
-    return f"{look.serving_namespace}, Pod Security {level}"
+        raise Mend(f"any pod is let in: kubectl label namespace {look.serving} {POD_SECURITY}=baseline")
+    return f"{look.serving}, Pod Security {level}"
 
 
 def _map_of_addresses(look: Look) -> dict[str, str]:
     name = look.names.config_map
     core = client.CoreV1Api(look.api)
-    missing = f"no ConfigMap {name} in {look.namespace}: apply infra/"
-    return _read(core.read_namespaced_config_map, name, look.namespace, missing=missing).data or {}
+    missing = f"no ConfigMap {name} in {look.runs}: apply infra/"
+    return _read(core.read_namespaced_config_map, name, look.runs, missing=missing).data or {}
 
 
 def _addresses(look: Look) -> str:
@@ -154,10 +152,10 @@ def _addresses(look: Look) -> str:
 
 def _secret(look: Look, name: str, keys: tuple[str, ...]) -> str:
     core = client.CoreV1Api(look.api)
-    hint = f"kubectl -n {look.namespace} create secret generic {name} " + " ".join(
+    hint = f"kubectl -n {look.runs} create secret generic {name} " + " ".join(
         f"--from-literal={key}=..." for key in keys
     )
-    found = _read(core.read_namespaced_secret, name, look.namespace, missing=f"no Secret {name}: {hint}").data or {}
+    found = _read(core.read_namespaced_secret, name, look.runs, missing=f"no Secret {name}: {hint}").data or {}
     if lacking := [key for key in keys if not found.get(key)]:
         raise Mend(f"Secret {name} lacks {', '.join(lacking)}: {hint}")
     return f"{name} holds {', '.join(keys)}"
@@ -166,14 +164,13 @@ def _secret(look: Look, name: str, keys: tuple[str, ...]) -> str:
 def _kserve(look: Look) -> str:
     custom = client.CustomObjectsApi(look.api)
     missing = "there are no InferenceServices in this cluster: install KServe"
-    found = _read(
-        custom.list_namespaced_custom_object, GROUP, API_VERSION, look.serving_namespace, PLURAL, missing=missing
-    )["items"]
-    return f"{GROUP}/{API_VERSION}, {len(found)} InferenceServices in {look.serving_namespace}"
+    where = (GROUP, API_VERSION, look.serving, PLURAL)
+    found = _read(custom.list_namespaced_custom_object, *where, missing=missing)["items"]
+    return f"{GROUP}/{API_VERSION}, {len(found)} InferenceServices in {look.serving}"
 
 
 def _read_template(look: Look) -> Template:
-    return Template.from_mapping(read_template(look.configuration, look.serving_namespace))
+    return Template.from_mapping(read_template(look.configuration, look.serving))
 
 
 def _template(look: Look) -> str:
@@ -185,8 +182,8 @@ def _template(look: Look) -> str:
 def _runtime(look: Look) -> str:
     template = _read_template(look)
     custom = client.CustomObjectsApi(look.api)
-    where = (GROUP, "v1alpha1", look.serving_namespace, "servingruntimes", template.runtime)
-    missing = f"no ServingRuntime {template.runtime} in {look.serving_namespace}: apply infra/"
+    where = (GROUP, "v1alpha1", look.serving, "servingruntimes", template.runtime)
+    missing = f"no ServingRuntime {template.runtime} in {look.serving}: apply infra/"
     spec = _read(custom.get_namespaced_custom_object, *where, missing=missing)["spec"]
     formats = [one["name"] for one in spec.get("supportedModelFormats", [])]
     if template.model_format not in formats or spec.get("disabled"):
@@ -215,28 +212,24 @@ def _rights(look: Look) -> str:
     asked = [(verb, GROUP, PLURAL, name) for verb in ("get", "patch", "delete")]
     asked += [("create", GROUP, PLURAL, ""), ("get", "", "configmaps", TEMPLATE_CONFIG_MAP)]
     who = f"service account {look.service_account}" if look.service_account else "you"
-    if lacking := [
-        f"{verb} {resource}" for verb, group, resource, one in asked if not _may(look, verb, group, resource, one)
-    ]:
-        raise Mend(f"{who} may not {', '.join(lacking)} in {look.serving_namespace}: apply infra/, or bind its Role")
+    if lacking := [f"{verb} {kind}" for verb, group, kind, one in asked if not _may(look, verb, group, kind, one)]:
+        raise Mend(f"{who} may not {', '.join(lacking)} in {look.serving}: apply infra/, or bind its Role")
     return f"{who} may do what the deploy step does"
 
 
 def _may(look: Look, verb: str, group: str, resource: str, name: str) -> bool:
     authorization = client.AuthorizationV1Api(look.api)
-    where = {"namespace": look.serving_namespace, "group": group, "resource": resource, "name": name or None}
+    where = {"namespace": look.serving, "group": group, "resource": resource, "name": name or None}
     asked = client.V1ResourceAttributes(verb=verb, **where)
     if not look.service_account:
         mine = client.V1SelfSubjectAccessReview(spec=client.V1SelfSubjectAccessReviewSpec(resource_attributes=asked))
         return bool(authorization.create_self_subject_access_review(mine, _request_timeout=SECONDS).status.allowed)
-    user = f"system:serviceaccount:{look.namespace}:{look.service_account}"
+    user = f"system:serviceaccount:{look.runs}:{look.service_account}"
     theirs = client.V1LocalSubjectAccessReview(
-        metadata=client.V1ObjectMeta(namespace=look.serving_namespace),
+        metadata=client.V1ObjectMeta(namespace=look.serving),
         spec=client.V1SubjectAccessReviewSpec(resource_attributes=asked, user=user),
     )
-    answer = authorization.create_namespaced_local_subject_access_review(
-        look.serving_namespace, theirs, _request_timeout=SECONDS
-    )
+    answer = authorization.create_namespaced_local_subject_access_review(look.serving, theirs, _request_timeout=SECONDS)
     return bool(answer.status.allowed)
 
 

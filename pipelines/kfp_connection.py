@@ -29,7 +29,7 @@ class Address:
 
 
 def connect(address: Address) -> tuple[Any, str]:
-    """KFP's own client, after a look whether it will be let in, and the namespace to name: none where there is one user.
+    """KFP's own client, after a look whether it will be let in, and the namespace to name, "" for a single user.
 
     Raises
     ------

@@ -82,9 +82,8 @@ def _hosts(url: str, in_cluster: str) -> str:
         _experiment(url, host)
     except Refused as refused:
         if refused.status == 403:
-            raise Mend(
-                f"pods get 403 as {host}: start the server with --allowed-hosts {bare},{bare}:*,localhost,localhost:*"
-            ) from None
+            hosts = f"{bare},{bare}:*,localhost,localhost:*"
+            raise Mend(f"pods get 403 as {host}: start the server with --allowed-hosts {hosts}") from None
         raise
     return f"accepts {host}"
 

@@ -60,10 +60,8 @@ def cluster() -> Cluster:
         pytest.exit(
             "make e2e needs a cluster with infra/ applied (infra/README.md), and set:\n" + "\n".join(missing), 2
         )
-    spaces = ["--namespace", RUNS, "--serving-namespace", SERVING]
-    if srs(
-        "doctor", "--cluster", *spaces, "--bucket", os.environ["SRS_E2E_BUCKET"], "--service-account", ACCOUNT
-    ).returncode:
+    where = ["--namespace", RUNS, "--serving-namespace", SERVING, "--service-account", ACCOUNT]
+    if srs("doctor", "--cluster", *where, "--bucket", os.environ["SRS_E2E_BUCKET"]).returncode:
         pytest.exit("make e2e needs all of the above to be ok", 2)
     return Cluster(cluster_configuration(), SERVING)
 
