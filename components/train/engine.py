@@ -11,7 +11,7 @@ import itertools
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -52,6 +52,7 @@ def train_pack(
     workers: int | None = None,
     gpus: int = 0,
     progress: Progress | None = None,
+    accepted: Callable[[Member], None] | None = None,
 ) -> tuple[Member, ...]:
     """Trains the members of ``splits`` side by side, or takes them from ``store``.
 
@@ -73,6 +74,8 @@ def train_pack(
         GPUs that share the members; 0 trains on CPU.
     progress
         Called in this thread as ``progress(members done, members, note)``.
+    accepted
+        Called in this thread with each member as soon as it is there.
 
     Returns
     -------
@@ -92,8 +95,8 @@ def train_pack(
     kept = [store.get(key) if store else None for key in keys]
     members = {member.id: _reused(member) for member in kept if member}
     jobs = [(split, key) for split, key in zip(splits, keys, strict=True) if split.id not in members]
-    tally = _Tally(len(splits), len(members), progress)
-    tally.report()
+    tally = _Tally(len(splits), progress, accepted)
+    tally.take(members.values())
     if jobs:
         places = itertools.cycle(devices(crops, labels, settings, gpus))
 
@@ -117,9 +120,9 @@ class _Stopped(Exception):
 class _Tally:
     """What the pack's threads tell each other and the caller."""
 
-    def __init__(self, total: int, done: int, progress: Progress | None) -> None:
+    def __init__(self, total: int, progress: Progress | None, accepted: Callable[[Member], None] | None) -> None:
         self.stop = threading.Event()
-        self.done, self._total, self._progress = done, total, progress
+        self._done, self._total, self._progress, self._accepted = 0, total, progress, accepted
         self._lock = threading.Lock()
         self._restarts, self._best = 0, 0.0
 
@@ -129,10 +132,14 @@ class _Tally:
             self._restarts += verdict is Verdict.RESTART
             self._best = max(self._best, look.validation_accuracy)
 
-    def report(self) -> None:
-        """Tells the caller how far the pack is."""
+    def take(self, members: Iterable[Member]) -> None:
+        """Hands finished members to the caller and tells how far the pack is."""
+        for member in members:
+            self._done += 1
+            if self._accepted:
+                self._accepted(member)
         if self._progress:
-            self._progress(self.done, self._total, f"restarts {self._restarts}, best {self._best:.2f}")
+            self._progress(self._done, self._total, f"restarts {self._restarts}, best {self._best:.2f}")
 
 
 def _train_member(training: MemberTraining, key: str, store: MemberStore | None, tally: _Tally) -> Member:
@@ -182,10 +189,7 @@ def _side_by_side(
             pending = set(running)
             while pending:
                 ended, pending = futures.wait(pending, PROGRESS_EVERY_S, futures.FIRST_COMPLETED)
-                for future in ended:
-                    future.result()
-                tally.done += len(ended)
-                tally.report()
+                tally.take(future.result() for future in ended)
         except BaseException:
             tally.stop.set()
             threads.shutdown(cancel_futures=True)

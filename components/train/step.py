@@ -16,7 +16,7 @@ from components.train.member_store import open_store
 def run(
     dataset: str, splits: str, pack: str, state_uri: str, gpus: int, members: str, summary: str, progress: Progress
 ) -> None:
-    """Trains a pack and logs its members; finished ones come from the member store."""
+    """Trains a pack and logs each member as it is accepted; finished ones come from the member store."""
     require_gpus(gpus)
     data, drawn = Dataset.read(Path(dataset)), Splits.read(Path(splits))
     live = tracking.PackProgress(drawn.tracking, pack)
@@ -24,6 +24,9 @@ def run(
     def told(done: int, total: int, note: str = "") -> None:
         progress(done, total, note)
         live(done, total, note)
+
+    def accepted(member: Member) -> None:
+        tracking.log_members(drawn.tracking, [member], data)
 
     trained = train_pack(
         data.crops,
@@ -37,8 +40,8 @@ def run(
         workers=int(os.environ["SRS_WORKERS"]) if "SRS_WORKERS" in os.environ else None,
         gpus=gpus,
         progress=told,
+        accepted=accepted,
     )
-    tracking.log_members(drawn.tracking, trained, data)
     Members(trained, data.digest).write(Path(members))
     _summarise(trained, pack, summary, synthetic=data.synthetic)
 

@@ -1,0 +1,94 @@
+"""Packs in processes of their own, killed at moments drawn at random: what is left, and what a later attempt makes."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from components.common import tracking
+from components.common.artifacts import TUMOUR_COLUMNS, Dataset, Flow, Splits
+from components.common.members import Members
+from components.common.settings import StudySettings
+from tests.components.train.conftest import draw_splits
+
+KILLS = 5
+
+
+@pytest.fixture(scope="module")
+def killed(cohort, tiny, tmp_path_factory):
+    """Attempts at one pack of four members: SIGKILL at random moments, then SIGTERM, then one that may end."""
+    folder = tmp_path_factory.mktemp("killed")
+    (folder / "mlflow").mkdir()
+    # Long enough to be hit: about a second on one core, in looks of a few milliseconds.
+    train = dataclasses.replace(tiny, max_steps=600, restart_step=300, patience_steps=600, max_restarts=1)
+    crops, labels, tumours = cohort
+    table = pd.DataFrame({name: [f"{name}-{row}" for row in range(len(labels))] for name in TUMOUR_COLUMNS})
+    table = table.assign(tumour=tumours, label=labels)
+    count = len(labels)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow/mlflow.db")
+        environment.setenv("SRS_WORKERS", "2")
+        environment.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+        environment.delenv("MLFLOW_RUN_ID", raising=False)
+        Dataset(crops, table, Flow(count, count, (), count, count), {"version": 1}, True).write(folder / "dataset")
+        data = Dataset.read(folder / "dataset")
+        settings = dataclasses.replace(StudySettings(), train=train)
+        members = tuple(draw_splits(tumours, 4, np.random.default_rng(8)))
+        drawn = Splits(members, "patient", 0, {"asked": [3, 3]}, settings)
+        tree = tracking.open_tree("killed", settings, data, drawn, attempt="one")
+        dataclasses.replace(drawn, tracking=tree).write(folder / "splits")
+        moments = np.random.default_rng(11).uniform(0, 0.6, KILLS + 1)
+        names = ["SIGKILL"] * KILLS + ["SIGTERM"]
+        (folder / "plan.json").write_text(json.dumps(list(zip(names, moments, strict=True))))
+        script = Path(__file__).with_name("killing.py")
+        done = subprocess.run(
+            [sys.executable, script, folder], capture_output=True, text=True, timeout=300, check=False
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        ended = json.loads(done.stdout.splitlines()[-1])
+        whole, resumed = (Members.read(folder / name).members for name in ("whole", "resumed"))
+        runs = MlflowClient().search_runs([tree["experiment_id"]])
+        yield SimpleNamespace(folder=folder, ended=ended, whole=whole, resumed=resumed, runs=runs)
+
+
+def test_attempts_were_killed_and_the_last_one_ended(killed):
+    codes = [code for code, _ in killed.ended]
+    assert codes[0] == codes[-1] == 0
+    assert codes[1:-2].count(-9) >= 3, "too few attempts were alive when their signal came: lengthen the training"
+
+
+def test_a_killed_pack_ends_with_the_same_bits(killed):
+    for one, other in zip(killed.whole, killed.resumed, strict=True):
+        assert all(np.array_equal(one.weights[name], other.weights[name]) for name in one.weights)
+        assert np.array_equal(one.probabilities, other.probabilities)
+        pd.testing.assert_frame_equal(one.history, other.history)
+
+
+def test_nothing_half_written_is_left(killed):
+    kept = [path for path in (killed.folder / "store").rglob("*") if path.is_file()]
+    assert len([path for path in kept if path.parent.name == "members"]) == 4
+    assert not [path for path in kept if path.parent.name == "states" and path.suffix == ".zip"]
+
+
+def test_no_mlflow_run_is_lost_or_doubled(killed):
+    members = [run for run in killed.runs if run.data.tags["srs.role"] == "member"]
+    assert Counter(run.data.tags["srs.member"] for run in members) == Counter(m.id for m in killed.whole)
+    for run in members:
+        (member,) = (m for m in killed.whole if m.id == run.data.tags["srs.member"])
+        points = MlflowClient().get_metric_history(run.info.run_id, "validation_accuracy")
+        assert run.info.status == "FINISHED"
+        assert len(points) == len({point.step for point in points}) == len(member.history)
+
+
+def test_sigterm_saves_and_leaves_at_once(killed):
+    code, seconds = killed.ended[-2]
+    assert code == 143
+    assert seconds < 10  # one interval between two looks, and whatever else the machine does
