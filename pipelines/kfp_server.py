@@ -17,6 +17,8 @@ from pipelines.kfp_connection import Address, connect, silence, told
 POLL_SECONDS = 5.0
 #: Characters of a pipeline's digest that name its version.
 DIGEST_LENGTH = 12
+#: KFP's answer to a version whose name is taken.
+CONFLICT = 409
 #: States that a run leaves no more.
 FINAL = ("SUCCEEDED", "SKIPPED", "FAILED", "CANCELED")
 
@@ -58,13 +60,10 @@ class Server:
             name = digest[:DIGEST_LENGTH]
             if found := self._find_version(pipeline_id, name):
                 return found
-            with silence():
-                self._client.upload_pipeline_version(
-                    str(package), name, pipeline_id=pipeline_id, description=info.get("description")
-                )
+            created = self._upload(package, name, pipeline_id, info.get("description", ""))
             made = self._find_version(pipeline_id, name)
         assert made is not None
-        return dataclasses.replace(made, created=True)
+        return dataclasses.replace(made, created=created)
 
     def version(self, pipeline: str, name: str = "") -> Version:
         """A published version by its name, or the newest.
@@ -184,6 +183,19 @@ class Server:
             name=info["name"], display_name=info["name"], description=info.get("description"), namespace=self.namespace
         )
         return str(self._client.pipelines.pipeline_service_create_pipeline(body).pipeline_id)
+
+    def _upload(self, package: Path, name: str, pipeline_id: str, description: str) -> bool:
+        """Uploads a version; False where another did so at the same time."""
+        try:
+            with silence():
+                self._client.upload_pipeline_version(
+                    str(package), name, pipeline_id=pipeline_id, description=description
+                )
+        except kfp_server_api.ApiException as error:
+            if error.status != CONFLICT:
+                raise
+            return False
+        return True
 
     def _find_version(self, pipeline_id: str, name: str) -> Version | None:
         chosen = {"filter": _equals("display_name", name)} if name else {}

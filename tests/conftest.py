@@ -9,9 +9,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import minio
 import pytest
+import urllib3
 
 KEYS = {"AWS_ACCESS_KEY_ID": "tester", "AWS_SECRET_ACCESS_KEY": "tester-secret"}
+BUCKETS = ("dicom", "models")
 PORTS = ("master", "master.port.grpc", "volume", "volume.port.grpc", "filer", "filer.port.grpc", "s3", "s3.port.grpc")
 
 
@@ -23,7 +26,13 @@ class S3Server:
         named = {name if "." in name else f"{name}.port": port for name, port in zip(PORTS, ports, strict=False)}
         self.environment = {"S3_ENDPOINT": f"http://127.0.0.1:{named['s3.port']}", **KEYS}
         weed = shutil.which("weed", path=str(Path(sys.executable).parent))
-        off = ["-admin.ui=false", "-webdav=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-bucket=dicom,models"]
+        off = [
+            "-admin.ui=false",
+            "-webdav=false",
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+            f"-bucket={','.join(BUCKETS)}",
+        ]
         address = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", *(f"-{name}={port}" for name, port in named.items())]
         self._log = (folder / "weed.log").open("w")
         self._process = subprocess.Popen(
@@ -32,11 +41,14 @@ class S3Server:
         self._wait(named["s3.port"])
 
     def _wait(self, port: int) -> None:
+        """Until its buckets are there: it listens a moment before."""
+        client = minio.Minio(f"127.0.0.1:{port}", *KEYS.values(), secure=False)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and self._process.poll() is None:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                time.sleep(1.0)  # it listens a moment before its buckets are there
-                return
+            with contextlib.suppress(OSError, urllib3.exceptions.HTTPError, minio.error.MinioException):
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                if all(client.bucket_exists(bucket) for bucket in BUCKETS):
+                    return
             time.sleep(0.1)
         raise RuntimeError(f"the S3 server did not start: {self._log.name}")
 

@@ -73,6 +73,15 @@ def test_publishes_a_version_named_by_its_digest_once(api, package, tmp_path):
     assert len(api.kept["pipelines"]) == 1
 
 
+def test_two_who_publish_at_once_make_one_version(api, package, monkeypatch):
+    srs(api, "publish", str(package))
+    find, looks = kfp_server.Server._find_version, iter([True])
+    blind = lambda server, *asked: None if next(looks, False) else find(server, *asked)  # noqa: E731
+    monkeypatch.setattr(kfp_server.Server, "_find_version", blind)
+    assert "was there already" in srs(api, "publish", str(package))
+    assert len(api.kept["versions"]) == 1
+
+
 def test_publishes_what_the_page_of_the_pipeline_needs(api, package):
     srs(api, "publish", str(package))
     [version] = api.kept["versions"]
