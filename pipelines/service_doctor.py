@@ -1,5 +1,6 @@
 """``srs doctor --cluster``, the services' part: KFP, MLflow and the object store, as the pods will meet them."""
 
+import functools
 import json
 import urllib.error
 import urllib.request
@@ -36,7 +37,7 @@ def examine_services(address: Address, mlflow: str, in_cluster_mlflow: str, buck
         finding("MLflow", lambda: _mlflow(mlflow)),
         finding("MLflow hosts", lambda: _hosts(mlflow, in_cluster_mlflow)),
         finding("MLflow artifacts", lambda: _artifacts(mlflow)),
-        *(finding(f"bucket {bucket}", lambda bucket=bucket: _bucket(bucket)) for bucket in buckets),  # type: ignore[misc]
+        *(finding(f"bucket {bucket}".strip(), functools.partial(_bucket, bucket)) for bucket in buckets or [""]),
     ]
 
 
@@ -98,6 +99,8 @@ def _artifacts(url: str) -> str:
 
 
 def _bucket(bucket: str) -> str:
+    if not bucket:
+        raise Mend("none looked at: give --bucket, and S3_ENDPOINT and the keys in the environment")
     try:
         open_source(f"s3://{bucket}/.srs-doctor").list("")
     except InputError as error:

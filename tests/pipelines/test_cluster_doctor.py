@@ -247,3 +247,4 @@ def test_no_cluster_and_nothing_named_is_told(tmp_path, monkeypatch):
     assert "point KUBECONFIG at one" in found["kubeconfig"][1]
     assert found["KFP"] == (False, "not looked at: give --host")
     assert found["MLflow"] == (False, "not looked at: give --mlflow http://...")
+    assert "give --bucket" in found["bucket"][1]
