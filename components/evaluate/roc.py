@@ -17,7 +17,7 @@ from scipy import optimize, stats
 from components.common.errors import InputError
 from components.evaluate import auc as _auc
 from components.evaluate.auc import Floats, auc_score
-from components.evaluate.bootstrap import Scored, mean_auc, mean_auc_lower_bound, resampled_aucs
+from components.evaluate.bootstrap import Scored, mean_auc, mean_auc_lower_bound, resampled_auc
 from components.evaluate.paired import PairedTest, paired_test
 
 __all__ = [
@@ -97,7 +97,8 @@ def roc_summary(
         [n] finite scores, higher for non-responders.
     ci
         ``spss`` (the paper's), ``delong`` (clustered by patient where ``patients`` are given), ``newcombe``
-        (method 5) or ``bootstrap`` (percentile, patients drawn whole).
+        (method 5) or ``bootstrap`` (percentile, patients drawn whole; the AUC's linear part
+        where they are very many).
     level
         Confidence of the interval, or of each bound where ``one_sided``.
     one_sided
@@ -128,7 +129,7 @@ def roc_summary(
     tail = 1 - level if one_sided else (1 - level) / 2
     if ci == "bootstrap":
         numbers = _auc.patient_numbers(patients, positive)
-        drawn = resampled_aucs([Scored(positive, scores, numbers)], rng, samples)[:, 0]
+        drawn = resampled_auc(Scored(positive, scores, numbers), rng, samples)
         se, low, high = float(drawn.std(ddof=1)), *map(float, np.quantile(drawn, [tail, 1 - tail]))
     else:
         z = float(stats.norm.isf(tail))

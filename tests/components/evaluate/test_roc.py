@@ -14,6 +14,7 @@ from sklearn import metrics as sklearn_metrics
 
 from components.common.errors import InputError
 from components.evaluate import cohort_tables, roc
+from components.evaluate.bootstrap import resampled_aucs
 from components.evaluate.roc import (
     Scored,
     choose_cut_off,
@@ -142,6 +143,20 @@ def test_every_interval_holds_for_any_hard_votes_of_the_paper():
             assert 0 <= summary.p_value <= 1
 
 
+def test_spss_holds_for_every_table_of_hard_votes_of_the_paper():
+    """All 12 x 13 outcomes of 11 + 12 votes against STUDY 5 counted triple by triple."""
+    for hits, rejections in itertools.product(range(12), range(13)):
+        labels, votes = hard_votes(hits, rejections)
+        q1, q2 = brute_q(labels, votes)
+        auc = (hits / 11 + rejections / 12) / 2
+        variance = (auc * (1 - auc) + 10 * (q1 - auc**2) + 11 * (q2 - auc**2)) / 132
+        reach = 1.959964 * math.sqrt(max(variance, 0))
+        summary = roc_summary(labels, votes)
+        limits = (max(auc - reach, 0), min(auc + reach, 1))
+        assert (summary.auc, summary.ci_low, summary.ci_high) == pytest.approx((auc, *limits), abs=1e-6)
+        assert summary.p_value == pytest.approx(2 * stats.norm.sf(abs(auc - 0.5) / math.sqrt(24 / (12 * 132))))
+
+
 # Hanley & McNeil 1982, Table I: 109 CT images rated 1 (definitely normal) to 5 by one reader.
 RATINGS = {"normal": [33, 6, 6, 11, 2], "abnormal": [3, 2, 2, 11, 33]}
 
@@ -245,6 +260,17 @@ def test_null_scores_give_uniform_p_values():
     assert np.median(ps) > 0.4
 
 
+def test_null_votes_of_ten_members_give_p_values_that_are_not_small():
+    rng = np.random.default_rng(12)
+    labels = [1] * 11 + [0] * 12
+    leaning = rng.normal(size=(2000, 1, 23))  # members of an ensemble agree with each other, not with the labels
+    fractions = (leaning + rng.normal(size=(2000, 10, 23)) > 0).mean(axis=1)
+    ps = np.array([roc_summary(labels, fraction).p_value for fraction in fractions])
+    assert (ps < 0.05).mean() < 0.07
+    assert (ps < 0.005).mean() < 0.012
+    assert ps.mean() > 0.45
+
+
 def test_null_bound_of_the_mean_auc_seldom_passes_one_half():
     rng = np.random.default_rng(2)
     passed = 0
@@ -259,13 +285,25 @@ def test_null_bound_of_the_mean_auc_seldom_passes_one_half():
 
 def test_hundred_thousand_cases_stay_quick():
     rng = np.random.default_rng(1)
-    labels, score = rng.random(100_000) < 0.5, rng.random(100_000)
+    labels, score, who = rng.random(100_000) < 0.5, rng.random(100_000), rng.integers(0, 80_000, 100_000)
     assert roc_summary(labels, score).auc == pytest.approx(sklearn_metrics.roc_auc_score(labels, score), abs=1e-12)
     started = time.process_time()
-    for ci in ("spss", "delong", "newcombe"):
-        roc_summary(labels, score, ci)
-    # No bound on speed, only on the order: an n^2 method needs minutes (and 80 GB) here.
-    assert time.process_time() - started < 60
+    for ci in ("spss", "delong", "newcombe", "bootstrap"):
+        roc_summary(labels, score, ci, patients=who)
+    # Half a second is usual; the bound only tells the order: an n^2 method needs minutes (and 80 GB) here.
+    assert time.process_time() - started < 20
+
+
+@pytest.mark.parametrize("lesions", [1, 3])
+def test_bootstrap_of_very_many_patients_agrees_with_drawing_every_case(lesions):
+    rng = np.random.default_rng(4)
+    who = np.repeat(np.arange(3000), lesions)
+    labels = rng.random(len(who)) < 0.4
+    score = np.round(0.7 * labels + rng.normal(size=3000)[who] + rng.normal(size=len(who)), 1)
+    linear = roc_summary(labels, score, "bootstrap", patients=who, samples=1500)
+    drawn = resampled_aucs([Scored(labels, score, who)], 1, 1500)[:, 0]
+    assert linear.se == pytest.approx(drawn.std(), rel=0.07)
+    assert (linear.ci_low, linear.ci_high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.2 * linear.se)
 
 
 @pytest.mark.parametrize(
