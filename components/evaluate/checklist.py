@@ -1,126 +1,141 @@
 """TRIPOD+AI and CLAIM items of a run: filled by the run, declared by the study, or missing.
 
-TRIPOD+AI: Collins et al., BMJ 2024;385:e078378. CLAIM: Mongan et al., Radiol Artif Intell 2020;2:e200029. The
-items are named in our own words. ``filled``: a figure or text of this run answers it; ``declared``: the method's
-documentation answers it, the same for every run; ``missing``: only the study's authors can answer it.
+TRIPOD+AI: Collins et al., BMJ 2024;385:e078378, 27 items in 52 parts. CLAIM: the 2024 update, Tejani et al.,
+Radiol Artif Intell 2024;6:e240300, 44 items. All stand here, named in our own words. ``filled``: a figure or text of
+this run answers it; ``declared``: the method's documentation answers it, the same for every run; ``missing``: only
+the study's authors can answer it.
 """
 
 from typing import Any
 
-from components.common.artifacts import Dataset, Evaluation
+from components.evaluate.evaluation import EvaluatedRun
 
 FILLED, DECLARED, MISSING = "filled", "declared", "missing"
 
-#: Standard, item, topic, status, where it is answered or what is to be supplied.
-ITEMS = (
-    ("TRIPOD+AI", "1", "Title says prediction model, population and outcome", DECLARED, "model card, head"),
-    ("TRIPOD+AI", "2", "Abstract after TRIPOD+AI for Abstracts", MISSING, "the publication's abstract"),
-    ("TRIPOD+AI", "3a", "Health-care context and existing models", MISSING, "by the authors"),
-    ("TRIPOD+AI", "3b", "Target population, place in the care pathway, users", DECLARED, "model card, intended use"),
-    ("TRIPOD+AI", "3c", "Health inequalities between groups of patients", MISSING, "to be described by the authors"),
-    ("TRIPOD+AI", "4", "Objectives", DECLARED, "model card, intended use"),
-    ("TRIPOD+AI", "5a", "Source of data and its representativeness", MISSING, "centre, recruitment, why these data"),
-    ("TRIPOD+AI", "5b", "Dates of treatment and follow-up", MISSING, "left out on purpose: dates identify patients"),
-    ("TRIPOD+AI", "6a", "Setting, number and place of centres", MISSING, "to be supplied"),
-    ("TRIPOD+AI", "6b", "Eligibility criteria", FILLED, "report, flow"),
-    ("TRIPOD+AI", "6c", "Treatments received", FILLED, "report, Table II"),
-    ("TRIPOD+AI", "7", "Data preparation, the same for all groups of patients", FILLED, "report, image definition"),
-    ("TRIPOD+AI", "8a", "Outcome, its horizon and assessment (RECIST 1.1)", DECLARED, "model card, data"),
-    ("TRIPOD+AI", "8b", "Qualifications of those who judged the outcome", MISSING, "who read the follow-up images"),
-    ("TRIPOD+AI", "8c", "Blinding of the outcome's assessors", MISSING, "what the readers of the images knew"),
-    ("TRIPOD+AI", "9a", "Choice of the first predictors", DECLARED, "model card: one CT slice, after the paper"),
-    ("TRIPOD+AI", "9b", "Definition and measurement of all predictors", FILLED, "report, images and network"),
-    ("TRIPOD+AI", "9c", "Qualifications of those who judged predictors", MISSING, "who contoured the GTV"),
-    ("TRIPOD+AI", "10", "Sample size, and whether it suffices", MISSING, "a justification by the authors"),
-    ("TRIPOD+AI", "11", "Missing data", FILLED, "report, Tables I and II (n where not all are known)"),
-    ("TRIPOD+AI", "12a", "Use of data for training and evaluation", FILLED, "report, splits"),
-    ("TRIPOD+AI", "12b", "Handling of predictors: form, scaling", FILLED, "report, images and network"),
-    ("TRIPOD+AI", "12c", "Type of model, all steps, tuning, internal validation", FILLED, "report, network and facts"),
-    ("TRIPOD+AI", "12d", "Heterogeneity between clusters", FILLED, "report: patients resampled whole; one centre"),
-    ("TRIPOD+AI", "12e", "Measures of performance", FILLED, "report, Table III and calibration"),
-    ("TRIPOD+AI", "12f", "Updating after evaluation", FILLED, "report: none but Platt scaling, shown apart"),
-    ("TRIPOD+AI", "12g", "How predictions are computed for evaluation", FILLED, "report, ensembles"),
-    ("TRIPOD+AI", "13", "Class imbalance", FILLED, "report, flow: arms and quotas"),
-    ("TRIPOD+AI", "14", "Fairness between groups of patients", MISSING, "performance by sex, age and site"),
-    ("TRIPOD+AI", "15", "Output of the model and thresholds", FILLED, "report, Table III; cut-off in the facts"),
-    ("TRIPOD+AI", "16", "Differences between training and evaluation data", FILLED, "report, splits: one cohort"),
-    ("TRIPOD+AI", "17", "Ethical approval", MISSING, "committee and number"),
-    ("TRIPOD+AI", "18a", "Funding", MISSING, "to be supplied"),
-    ("TRIPOD+AI", "18b", "Conflicts of interest", MISSING, "to be supplied"),
-    ("TRIPOD+AI", "18c", "Protocol", MISSING, "where it can be read"),
-    ("TRIPOD+AI", "18d", "Registration", MISSING, "register and number, or that there is none"),
-    ("TRIPOD+AI", "18e", "Availability of data", MISSING, "to be stated by the owner of the data"),
-    ("TRIPOD+AI", "18f", "Availability of code", DECLARED, "this platform, Apache-2.0"),
-    ("TRIPOD+AI", "19", "Involvement of patients and public", MISSING, "to be supplied"),
-    ("TRIPOD+AI", "20a", "Flow of participants", FILLED, "report, flow"),
-    ("TRIPOD+AI", "20b", "Characteristics of participants", FILLED, "report, Tables I and II"),
-    ("TRIPOD+AI", "20c", "Development and evaluation data compared", MISSING, "Tables I and II by side of the split"),
-    ("TRIPOD+AI", "21", "Participants and events in every analysis", FILLED, "report, splits and Table III"),
-    ("TRIPOD+AI", "22", "The full model, so that it can be used", DECLARED, "model registry: the bundle"),
-    ("TRIPOD+AI", "23a", "Performance with confidence intervals", FILLED, "report, Table III"),
-    ("TRIPOD+AI", "23b", "Heterogeneity of performance", FILLED, "report, five groups (of one centre)"),
-    ("TRIPOD+AI", "24", "Results of updating", FILLED, "report, calibration: Platt scaling"),
-    ("TRIPOD+AI", "25", "Interpretation, fairness included", MISSING, "by the authors"),
-    ("TRIPOD+AI", "26", "Limitations", DECLARED, "model card, limits"),
-    ("TRIPOD+AI", "27a", "Poor or unavailable input at use", DECLARED, "model card, limits: refused with a code"),
-    ("TRIPOD+AI", "27b", "Interaction and expertise that users need", DECLARED, "model card, intended use"),
-    ("TRIPOD+AI", "27c", "Next steps of research", DECLARED, "model card, next steps"),
-    ("CLAIM", "1", "Title or abstract names the technology", DECLARED, "model card, head"),
-    ("CLAIM", "2", "Structured summary", MISSING, "the publication's abstract"),
-    ("CLAIM", "3", "Background, intended use and clinical role", DECLARED, "model card, intended use"),
-    ("CLAIM", "4", "Objectives and hypotheses", DECLARED, "model card, intended use"),
-    ("CLAIM", "5", "Prospective or retrospective", MISSING, "to be stated by the authors"),
-    ("CLAIM", "6", "Goal of the study", DECLARED, "model card, intended use"),
-    ("CLAIM", "7", "Data sources", MISSING, "centre, scanners, planning protocol"),
-    ("CLAIM", "8", "Eligibility: how, where and when", FILLED, "report, flow (where and when: by the authors)"),
-    ("CLAIM", "9", "Preprocessing", FILLED, "report, image definition"),
-    ("CLAIM", "10", "Selection of data subsets", FILLED, "report, flow"),
-    ("CLAIM", "11", "Definitions of data elements", DECLARED, "README, columns of the cohort table"),
-    ("CLAIM", "12", "De-identification", DECLARED, "pseudonyms by allow-list; no dates, names or UIDs"),
-    ("CLAIM", "13", "Handling of missing data", FILLED, "report, Tables I and II"),
-    ("CLAIM", "14", "Reference standard", DECLARED, "model card, data (RECIST 1.1)"),
-    ("CLAIM", "15", "Why this reference standard", MISSING, "by the authors; the paper's is RECIST 1.1"),
-    ("CLAIM", "16", "Source of annotations and who made them", MISSING, "who contoured the GTV, with what experience"),
-    ("CLAIM", "17", "Annotation tools", MISSING, "the planning system"),
-    ("CLAIM", "18", "Inter-rater variability of the reference", MISSING, "not known from this cohort"),
-    ("CLAIM", "19", "Sample size and how it was set", MISSING, "a justification by the authors"),
-    ("CLAIM", "20", "Assignment to partitions", FILLED, "report, splits"),
-    ("CLAIM", "21", "Level at which partitions are disjoint", FILLED, "report, leakage statement"),
-    ("CLAIM", "22", "Detailed model", FILLED, "report, Figure 2"),
-    ("CLAIM", "23", "Software and versions", FILLED, "report, run facts"),
-    ("CLAIM", "24", "Initialisation of parameters", DECLARED, "He and Glorot, drawn anew at a restart"),
-    ("CLAIM", "25", "Training details", FILLED, "report, run facts and training curves"),
-    ("CLAIM", "26", "Selection of the final model", FILLED, "report, training and out-of-bag choice"),
-    ("CLAIM", "27", "Ensembling", FILLED, "report, ensembles"),
-    ("CLAIM", "28", "Metrics of performance", FILLED, "report, Table III"),
-    ("CLAIM", "29", "Statistical measures of significance and uncertainty", FILLED, "report, Table III and intervals"),
-    ("CLAIM", "30", "Robustness or sensitivity analysis", FILLED, "report: five groups, number of members"),
-    ("CLAIM", "31", "Explainability", FILLED, "report, what the ensemble looked at"),
-    ("CLAIM", "32", "Validation on external data", MISSING, "one cohort only"),
-    ("CLAIM", "33", "Flow of participants", FILLED, "report, flow"),
-    ("CLAIM", "34", "Demographics and clinic in each partition", MISSING, "Tables I and II by side of the split"),
-    ("CLAIM", "35", "Performance on all partitions", FILLED, "report, evaluation and out-of-bag"),
-    ("CLAIM", "36", "Estimates with their precision", FILLED, "report, Table III and intervals"),
-    ("CLAIM", "37", "Analysis of failed cases", FILLED, "report, failures"),
-    ("CLAIM", "38", "Limitations", DECLARED, "model card, limits"),
-    ("CLAIM", "39", "Implications for practice", MISSING, "by the authors"),
-    ("CLAIM", "40", "Registration", MISSING, "register and number, or that there is none"),
-    ("CLAIM", "41", "Where the protocol can be read", MISSING, "to be supplied"),
-    ("CLAIM", "42", "Funding", MISSING, "to be supplied"),
-)  # fmt: skip
+#: Item, topic, status, where it is answered or what is to be supplied.
+TRIPOD_AI = (
+    ("1", "Title names a prediction model, its population and outcome", DECLARED, "model card, head"),
+    ("2", "Abstract (TRIPOD+AI for Abstracts)", MISSING, "by the authors"),
+    ("3a", "Health-care context, rationale, existing models", MISSING, "rationale and existing models, by the authors"),
+    ("3b", "Target population, place in the care pathway, users", DECLARED, "model card, intended use"),
+    ("3c", "Known health inequalities between groups of patients", MISSING, "to be described by the authors"),
+    ("4", "Objectives: development, evaluation or both", DECLARED, "model card, intended use (both, on one cohort)"),
+    ("5a", "Sources of data, their representativeness", MISSING, "centre, recruitment, representativeness"),
+    ("5b", "Dates of treatment and end of follow-up", MISSING, "left out on purpose: dates identify patients"),
+    ("6a", "Setting, number and place of centres", MISSING, "centre, kind of hospital, country"),
+    ("6b", "Eligibility criteria", FILLED, "report, flow"),
+    ("6c", "Treatments received", FILLED, "report, Table II"),
+    ("7", "Preparation of the data, checks of quality", FILLED, "report, run facts: image definition"),
+    ("8a", "Outcome, its time horizon and assessment", DECLARED, "model card, data (RECIST 1.1)"),
+    ("8b", "Qualification of those who assessed the outcome", MISSING, "who read the follow-up images"),
+    ("8c", "Blinding of the outcome's assessment", MISSING, "what the readers of the follow-up images knew"),
+    ("9a", "Choice of the initial predictors", DECLARED, "model card, head: one planning-CT slice, by design"),
+    ("9b", "Definition of the predictors, how and when measured", FILLED, "report, images and network"),
+    ("9c", "Qualification of those who assessed predictors", MISSING, "who contoured the GTV, with what experience"),
+    ("10", "Sample size, and whether it suffices", MISSING, "a justification by the authors"),
+    ("11", "Missing data", FILLED, "report, Tables I and II (n where not all are known), beyond the image"),
+    ("12a", "How the data served development and evaluation", FILLED, "report, splits"),
+    ("12b", "Handling of the predictors", FILLED, "report, images and network; beyond the image"),
+    ("12c", "Type of model, all steps, tuning, internal validation", FILLED, "report, network, training, run facts"),
+    ("12d", "Heterogeneity between clusters", FILLED, "report, five groups (repeated draws of one cohort)"),
+    ("12e", "Measures of performance", FILLED, "report, results, ensembles, calibration"),
+    ("12f", "Updating of the model after evaluation", DECLARED, "none; Platt scaling is shown, not applied"),
+    ("12g", "How predictions were calculated", DECLARED, "the registered bundle; report, ensembles"),
+    ("13", "Class imbalance", FILLED, "report, splits: quotas per class; no reweighting"),
+    ("14", "Fairness between groups of patients", MISSING, "performance by sex, age and primary site"),
+    ("15", "Output of the model, thresholds and their choice", FILLED, "report, results: cut-offs"),
+    ("16", "Differences of development and evaluation data", DECLARED, "none by design: draws from one cohort"),
+    ("17", "Ethical approval, consent", MISSING, "committee and number"),
+    ("18a", "Funding", MISSING, "to be supplied"),
+    ("18b", "Conflicts of interest", MISSING, "to be supplied"),
+    ("18c", "Protocol", MISSING, "where it can be read, or that there is none"),
+    ("18d", "Registration", MISSING, "register and number, or that there is none"),
+    ("18e", "Availability of the data", MISSING, "to be stated by the owner of the data"),
+    ("18f", "Availability of the code", DECLARED, "this platform, Apache-2.0"),
+    ("19", "Involvement of patients and the public", MISSING, "to be supplied, or that there was none"),
+    ("20a", "Flow of participants, outcomes", FILLED, "report, flow"),
+    ("20b", "Characteristics of participants", FILLED, "report, Tables I and II"),
+    ("20c", "Predictors in evaluation against development data", MISSING, "Tables I and II by split"),
+    ("21", "Participants and events in every analysis", FILLED, "report, training and Table III"),
+    ("22", "The full model, so that it can be used", DECLARED, "model registry: the bundle"),
+    ("23a", "Performance with confidence intervals", FILLED, "report, Table III, ensembles"),
+    ("23b", "Heterogeneity of performance between clusters", FILLED, "report, five groups (of one cohort)"),
+    ("24", "Results of updating the model", DECLARED, "the model is not updated"),
+    ("25", "Interpretation, fairness included", MISSING, "by the authors"),
+    ("26", "Limitations", DECLARED, "model card, limits"),
+    ("27a", "Poor or missing input at use", DECLARED, "model card, limits"),
+    ("27b", "Interaction and expertise asked of users", DECLARED, "model card, intended use"),
+    ("27c", "Next steps, generalisability", DECLARED, "model card, next steps"),
+)
+
+CLAIM = (
+    ("1", "Title or abstract names the AI method", DECLARED, "model card, head"),
+    ("2", "Summary of design, methods, results, conclusions", MISSING, "by the authors"),
+    ("3", "Background, intended use and role", DECLARED, "model card, intended use"),
+    ("4", "Aims and hypotheses", DECLARED, "model card, intended use"),
+    ("5", "Prospective or retrospective", DECLARED, "model card, intended use: no prospective validation"),
+    ("6", "Goal of the study", DECLARED, "model card, intended use"),
+    ("7", "Sources of the data", MISSING, "centre and years"),
+    ("8", "Inclusion and exclusion criteria", FILLED, "report, flow"),
+    ("9", "Preprocessing", FILLED, "report, images and network; run facts: image definition"),
+    ("10", "Selection of subsets of the data", FILLED, "report, images and network: one slice a tumour"),
+    ("11", "De-identification", DECLARED, "pseudonyms by allow-list; no dates, names or UIDs"),
+    ("12", "Handling of missing data", FILLED, "report, Tables I and II, beyond the image"),
+    ("13", "Protocol of image acquisition", MISSING, "scanners, slice thickness, contrast agent"),
+    ("14", "Reference standard, how obtained", DECLARED, "model card, data (RECIST 1.1)"),
+    ("15", "Why this reference standard", MISSING, "by the authors"),
+    ("16", "Source of the reference annotations", MISSING, "who measured the response, with what experience"),
+    ("17", "Annotation of the test set", MISSING, "who contoured and measured the evaluation tumours"),
+    ("18", "Inter- and intra-rater variability", MISSING, "not known from this cohort"),
+    ("19", "How data were assigned to partitions", FILLED, "report, splits"),
+    ("20", "Level at which partitions are disjoint", FILLED, "report, leakage statement"),
+    ("21", "Intended sample size", MISSING, "a justification by the authors"),
+    ("22", "Detailed description of the model", FILLED, "report, Figure 2"),
+    ("23", "Software libraries and frameworks", FILLED, "report, run facts: versions"),
+    ("24", "Initialisation of the parameters", DECLARED, "He and Glorot, drawn anew at a restart"),
+    ("25", "Details of training", FILLED, "report, training, run facts: settings"),
+    ("26", "Selection of the final model", FILLED, "report, training and out-of-bag choice"),
+    ("27", "Ensembling", FILLED, "report, ensembles"),
+    ("28", "Metrics of performance", FILLED, "report, results"),
+    ("29", "Measures of significance and uncertainty", FILLED, "report, Table III, ensembles"),
+    ("30", "Robustness or sensitivity analysis", FILLED, "report: five groups, number of members, two scores"),
+    ("31", "Explainability", FILLED, "report, what the ensemble looked at"),
+    ("32", "Evaluation on internal data", FILLED, "report, results"),
+    ("33", "Testing on external data", MISSING, "one cohort only"),
+    ("34", "Clinical trial registration", MISSING, "number, or that it is no trial"),
+    ("35", "Patients or examinations included and excluded", FILLED, "report, flow"),
+    ("36", "Characteristics of the cases in each partition", MISSING, "Tables I and II by split"),
+    ("37", "Performance metrics with their uncertainty", FILLED, "report, Table III, ensembles"),
+    ("38", "Diagnostic performance and its precision", FILLED, "report, sensitivity and specificity"),
+    ("39", "Failure analysis", FILLED, "report, failures"),
+    ("40", "Limitations", DECLARED, "model card, limits"),
+    ("41", "Implications for practice", DECLARED, "model card, intended use: none yet"),
+    ("42", "Reference to the full protocol or details", DECLARED, "report, run facts: settings and digests"),
+    ("43", "Availability of software, model and data", MISSING, "data: to be stated by their owner"),
+    ("44", "Funding and the funders' role", MISSING, "to be supplied"),
+)
+
+#: Standard and the four columns above.
+ITEMS = tuple((name, *row) for name, rows in (("TRIPOD+AI", TRIPOD_AI), ("CLAIM", CLAIM)) for row in rows)
 
 #: Answers that only a cohort of patients can give: on a phantom they are not filled whatever the report prints.
 OF_PATIENTS = {
-    ("TRIPOD+AI", "6c"), ("TRIPOD+AI", "20b"), ("TRIPOD+AI", "23a"), ("TRIPOD+AI", "23b"),
-    ("CLAIM", "28"), ("CLAIM", "29"), ("CLAIM", "35"), ("CLAIM", "36"),
-}  # fmt: skip
+    *(("TRIPOD+AI", item) for item in ("6c", "20b", "23a", "23b")),
+    *(("CLAIM", item) for item in ("32", "37", "38")),
+}
+
+#: The answer that a run gives only where it holds its members' weights.
+OF_WEIGHTS = ("CLAIM", "31")
 
 
-def checklist(evaluation: Evaluation, dataset: Dataset) -> list[dict[str, Any]]:
+def checklist(run: EvaluatedRun) -> list[dict[str, Any]]:
     """Every item with ``standard, item, topic, status, where``; a phantom's figures answer none about patients."""
     items = [dict(zip(("standard", "item", "topic", "status", "where"), row, strict=True)) for row in ITEMS]
-    if evaluation.metrics["synthetic"] or dataset.synthetic:
-        for item in items:
-            if (item["standard"], item["item"]) in OF_PATIENTS:
-                item |= {"status": MISSING, "where": "SYNTHETIC data: nothing is known of patients"}
+    explained = any(member.weights for member in run.members.members)
+    for item in items:
+        key = item["standard"], item["item"]
+        if run.dataset.synthetic and key in OF_PATIENTS:
+            item |= {"status": MISSING, "where": "SYNTHETIC data: nothing is known of patients"}
+        if key == OF_WEIGHTS and not explained:
+            item |= {"status": MISSING, "where": "this run does not hold its members' weights"}
     return items

@@ -14,7 +14,7 @@ from components.evaluate.tables import SYNTHETIC, flat_facts, number, p_value, p
 def write_model_card(folder: Path, run: EvaluatedRun) -> Path:
     """Writes ``model_card.md`` and ``checklist.json`` into ``folder``, made if absent; returns the card's path."""
     folder.mkdir(parents=True, exist_ok=True)
-    items = checklist(run.evaluation, run.dataset)
+    items = checklist(run)
     write_json(folder / "checklist.json", {"synthetic": run.dataset.synthetic, "items": items})
     path = folder / "model_card.md"
     path.write_text(card(run, items), encoding="utf-8")

@@ -61,7 +61,7 @@ def render(run: EvaluatedRun, *, most_crops: int = MOST_CROPS, curves: bool = Tr
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {"number": number, "p": p_value, "percent": percent}
-    items = checklist(evaluation, dataset)
+    items = checklist(run)
     page: str = environment.get_template("report.html.j2").render(
         dataset=dataset,
         splits=splits,
