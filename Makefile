@@ -1,10 +1,11 @@
-# make demo | test | lint | e2e | bench | null | gate-seeds | lock | clean; each sets up .venv first, once.
+# make demo | test | lint | images | images-check | e2e | e2e-containers | bench | null | gate-seeds | lock | clean; each sets up .venv first, once.
 PYTHON ?= python3
 BIN := .venv/bin
+ENGINE ?= podman
 # An environment that forbids byte-code would make every import of TensorFlow take three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint e2e bench null gate-seeds lock clean setup
+.PHONY: demo test lint images images-check e2e e2e-containers bench null gate-seeds lock clean setup
 .DELETE_ON_ERROR:
 
 demo: setup
@@ -24,6 +25,18 @@ gate-seeds: setup
 e2e: setup
 	@$(BIN)/python -m pytest -m slow -s tests/e2e/test_cluster.py
 
+# Both images by podman, buildah or docker (ENGINE); IMAGES holds further options of build.py.
+images:
+	@$(PYTHON) infra/images/build.py --engine $(ENGINE) $(IMAGES)
+
+# Both images run for real: a component by KFP's executor, and the predictor's answer.
+images-check: setup images
+	@$(BIN)/python -m pytest -m slow -s tests/infra/test_images.py
+
+# The whole way with one container a task, everything over S3; after `make images`.
+e2e-containers: setup
+	@$(BIN)/python -m pytest -m slow -s tests/e2e/test_containers.py
+
 bench: setup
 	@for script in tests/benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
@@ -42,10 +55,11 @@ setup: .venv/.ready
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# Rewrites the lock from pyproject.toml, for every supported Python and platform. Needs uv.
+# Rewrites the locks from pyproject.toml, for every supported Python and platform. Needs uv.
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-annotate --no-header \
 	  --output-file requirements.lock pyproject.toml
+	$(PYTHON) infra/images/lock.py
 
 clean:
 	rm -rf .venv runs *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

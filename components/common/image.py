@@ -3,4 +3,4 @@
 import os
 
 #: Read when a pipeline is compiled; ``srs compile --image`` sets it. Local runs use the current Python instead.
-PIPELINE_IMAGE = os.environ.get("SRS_PIPELINE_IMAGE", "srs-response-python:0.1.0")
+PIPELINE_IMAGE = os.environ.get("SRS_PIPELINE_IMAGE", "srs-response-pipeline:0.1.0")

@@ -1,0 +1,72 @@
+"""Builds the images: ``python infra/images/build.py [--engine podman|buildah|docker] ...``; prints sizes and times.
+
+Needs an engine and, for the first layer, a package index. ``--option`` hands the engine what this place needs, such as
+``--option=--volume=/etc/pip.conf:/etc/pip.conf:ro`` or ``--option=--network=host``.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+BASE = "docker.io/library/python:3.11-slim-bookworm"
+IMAGES = ("pipeline", "predictor")
+
+
+def name_of(image: str, given: argparse.Namespace) -> str:
+    """Full name of an image."""
+    return f"{given.prefix}{image}:{given.tag}"
+
+
+def build(image: str, given: argparse.Namespace) -> float:
+    """Builds one image and returns the seconds that it took."""
+    arguments = {"BASE": given.base, "VERSION": VERSION, "REVISION": revision()}
+    if image == "pipeline" and given.cuda:
+        arguments["LOCK"] = "pipeline-cuda.lock"
+    command = [
+        given.engine,
+        "build",
+        *given.option,
+        *(f"--build-arg={key}={value}" for key, value in arguments.items()),
+    ]
+    started = time.monotonic()
+    containerfile = ROOT / "infra" / "images" / f"Containerfile.{image}"
+    subprocess.run([*command, "--file", containerfile, "--tag", name_of(image, given), "."], cwd=ROOT, check=True)
+    return time.monotonic() - started
+
+
+def size(image: str, given: argparse.Namespace) -> str:
+    """Size of an image, unpacked, as the engine tells it."""
+    command = [given.engine, "images", "--format", "{{.Size}}", name_of(image, given)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def revision() -> str:
+    """The commit that is built, with ``-dirty`` where files differ from it."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+
+
+def main(arguments: list[str]) -> int:
+    """Builds what was asked for."""
+    flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    flags.add_argument("--engine", default="podman", help="podman (default), buildah, docker, or a path to one of them")
+    flags.add_argument("--prefix", default="localhost/srs-response-", help="of the images' names, with the registry")
+    flags.add_argument("--tag", default=VERSION, help=f"default {VERSION}")
+    flags.add_argument("images", nargs="*", help="pipeline, predictor; both by default")
+    flags.add_argument("--base", default=BASE, help=f"a Debian with Python 3.11 to 3.13; default {BASE}")
+    flags.add_argument("--cuda", action="store_true", help="the pipeline's image with TensorFlow for NVIDIA GPUs")
+    flags.add_argument("--option", action="append", default=[], help="of the engine's build command; may be repeated")
+    given = flags.parse_args(arguments)
+    for image in given.images or IMAGES:
+        seconds = build(image, given)
+        print(f"built {name_of(image, given)} in {seconds:.1f} s, {size(image, given)}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,58 @@
+"""The images' lock files are parts of requirements.lock: one version of everything, wherever it runs."""
+
+import importlib.metadata
+import re
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.infra.manifests import INFRA, ROOT
+
+IMAGES = INFRA / "images"
+#: What only the images hold.
+MORE = {"psycopg2-binary"}
+
+
+def pins(path) -> dict[str, str]:
+    """Name -> the requirement with its hashes, of a lock file."""
+    text = path.read_text().replace("\\\n", " ")
+    lines = [" ".join(line.split()) for line in text.splitlines() if line and not line.startswith("-r ")]
+    return {line.partition(" --hash")[0]: line for line in lines}
+
+
+def name_of(pin: str) -> str:
+    return canonicalize_name(re.split(r"[=\s;]", pin)[0])
+
+
+@pytest.mark.parametrize("image", ["pipeline", "predictor"])
+def test_lock_takes_versions_and_hashes_from_the_projects(image):
+    known, here = pins(ROOT / "requirements.lock"), pins(IMAGES / f"{image}.lock")
+    strangers = [pin for pin, line in here.items() if known.get(pin) != line and name_of(pin) not in MORE]
+    assert here
+    assert not strangers, "make lock"
+
+
+@pytest.mark.parametrize("lock", sorted(IMAGES.glob("*.lock")), ids=lambda path: path.name)
+def test_every_requirement_has_its_hashes_and_no_place(lock):
+    for pin, line in pins(lock).items():
+        assert "==" in pin
+        assert "--hash=sha256:" in line
+    assert "index" not in lock.read_text().partition("==")[0]
+    assert "://" not in lock.read_text()
+
+
+def test_cuda_adds_to_the_pipelines_lock_what_tensorflow_asks_for():
+    text = (IMAGES / "pipeline-cuda.lock").read_text()
+    assert text.startswith("-r pipeline.lock\n")
+    asked = [Requirement(text) for text in importlib.metadata.requires("tensorflow")]
+    wanted = {canonicalize_name(r.name) for r in asked if r.marker and r.marker.evaluate({"extra": "and-cuda"})}
+    wanted -= {canonicalize_name(r.name) for r in asked if not r.marker or r.marker.evaluate({"extra": ""})}
+    assert wanted
+    assert wanted <= {name_of(pin) for pin in pins(IMAGES / "pipeline-cuda.lock")}
+
+
+def test_predictor_holds_what_serving_imports_and_neither_tensorflow_nor_mlflow():
+    names = {name_of(pin) for pin in pins(IMAGES / "predictor.lock")}
+    assert {"kserve", "onnxruntime", "pydicom", "numpy", "scipy", "minio"} <= names
+    assert not names & {"tensorflow", "keras", "mlflow", "mlflow-skinny", "kfp", "matplotlib"}
