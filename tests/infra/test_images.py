@@ -1,0 +1,104 @@
+"""Both images, run for real: by ``make images-check`` alone, which builds them first."""
+
+import json
+import os
+import time
+
+import pytest
+import yaml
+
+from components.deploy.smoke import ask_golden
+from pipelines import phantom, predictor_process
+from pipelines.cluster import compile_pipeline
+from tests.e2e import containers
+from tests.serving.bundles import make_bundle
+
+pytestmark = pytest.mark.slow
+
+PIPELINE = os.environ.get("SRS_PIPELINE_IMAGE", "localhost/srs-response-pipeline:0.1.0")
+PREDICTOR = os.environ.get("SRS_PREDICTOR_IMAGE", "localhost/srs-response-predictor:0.1.0")
+LABELS = {f"org.opencontainers.image.{name}" for name in ("title", "description", "licenses", "version", "revision")}
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    with containers.engine(tmp_path_factory.mktemp("engine")) as found:
+        yield found
+
+
+@pytest.mark.parametrize("image", [PIPELINE, PREDICTOR])
+def test_image_names_its_user_and_itself(client, image):
+    facts = client.images.get(containers.need_image(client, image)).attrs
+    assert facts["Config"]["User"] == "10001:10001"
+    assert set(facts["Config"]["Labels"]) >= LABELS
+    print(f"\n  {image}: {facts['Size'] / 1e6:.0f} MB")
+
+
+def run(client, image: str, code: str) -> str:
+    """Output of Python code in a container as the cluster would start it."""
+    line = ["python3", "-c", code]
+    return client.containers.run(
+        image, entrypoint=line[:1], command=line[1:], remove=True, **containers.RESTRICTED
+    ).decode()
+
+
+def test_predictor_holds_neither_tensorflow_nor_mlflow(client):
+    code = "import importlib.util as u; print([n for n in ('tensorflow', 'mlflow', 'kfp', 'pip') if u.find_spec(n)])"
+    assert run(client, containers.need_image(client, PREDICTOR), code).strip() == "[]"
+
+
+def test_byte_code_is_there(client):
+    code = (
+        "import importlib.util as u, pathlib, sys; s = u.find_spec('components.common.errors');"
+        "print(pathlib.Path(s.cached).is_file(), pathlib.Path(u.find_spec('numpy').cached).is_file())"
+    )
+    for image in (PIPELINE, PREDICTOR):
+        assert run(client, containers.need_image(client, image), code).split() == ["True", "True"]
+
+
+def test_kfps_executor_runs_a_component_in_the_pipelines_image(client, tmp_path):
+    """The container of the compiled pipeline, with what KFP's launcher hands it."""
+    compile_pipeline(phantom.NAME, tmp_path / "phantom.yaml")
+    spec = next(yaml.safe_load_all((tmp_path / "phantom.yaml").read_text()))
+    (executor,) = spec["deploymentSpec"]["executors"].values()
+    out = tmp_path / "out"
+    out.mkdir()
+    for folder in (out, *list(out.parents)[:3]):
+        folder.chmod(0o777)
+    outputs = {
+        "artifacts": {
+            "summary": {
+                "artifacts": [{"name": "summary", "type": {"schemaTitle": "system.HTML"}, "uri": f"{out}/summary"}]
+            }
+        },
+        "outputFile": f"{out}/executor_output.json",
+    }
+    values = {"cohort_uri": f"{out}/cohort", "seed": 1, "tumours": 6, "patients": 5, "signal": 1.0}
+    handed = json.dumps({"inputs": {"parameterValues": values}, "outputs": outputs})
+    container = executor["container"]
+    line = [*container["command"], *(part.replace("{{$}}", handed) for part in container["args"])]
+    started = time.monotonic()
+    mounted = {str(out): {"bind": str(out), "mode": "rw"}}
+    image = containers.need_image(client, PIPELINE)
+    client.containers.run(image, line, remove=True, volumes=mounted, **containers.RESTRICTED)
+    print(f"\n  component phantom by KFP's executor: {time.monotonic() - started:.1f} s")
+    assert (out / "cohort" / "cohort.csv").is_file()
+    assert "SYNTHETIC" in (out / "summary").read_text()
+
+
+def test_predictor_answers_over_http(client, tmp_path):
+    bundle = tmp_path / "bundle"
+    manifest = make_bundle(bundle)
+    for path in (*list(bundle.parents)[:3], bundle, *bundle.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    port, started = predictor_process.free_port(), time.monotonic()
+    url = f"http://127.0.0.1:{port}"
+    line = ["--model-dir=/mnt/models", "--host=127.0.0.1", f"--http-port={port}", "--model-version=7"]
+    mounted = {str(bundle): {"bind": "/mnt/models", "mode": "ro"}}
+    image = containers.need_image(client, PREDICTOR)
+    with containers.server(client, image, line, lambda: containers.answers(f"{url}/v2/health/ready"), volumes=mounted):
+        print(f"\n  predictor ready after {time.monotonic() - started:.1f} s")
+        asked = time.monotonic()
+        tolerance = manifest.golden_tolerance["probability"]
+        assert ask_golden(url, "srs-response", "7", bundle, tolerance) == ""
+        print(f"  golden crop answered in {1000 * (time.monotonic() - asked):.0f} ms")
