@@ -1,0 +1,136 @@
+"""Containers by Docker's API, which podman speaks too: every pod of the cluster as one container on this machine.
+
+Each runs as on the cluster: the image's own user, a read-only root file system with ``/tmp`` to write to, no
+capabilities, no new privileges. All share the host's network, where every server binds the loopback address.
+"""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+from kfp.local import docker_task_handler
+
+from components.common.errors import SrsError
+from components.common.steps import parse_progress
+
+#: As the ServingRuntime and the Deployments of infra/ ask of a pod.
+RESTRICTED: dict[str, Any] = {
+    "read_only": True,
+    "tmpfs": {"/tmp": "mode=1777"},
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges"],
+    "network_mode": "host",
+}
+READY_SECONDS = 120
+
+
+@contextlib.contextmanager
+def engine(folder: Path) -> Iterator[docker.DockerClient]:
+    """A client of DOCKER_HOST, or of podman's service, started for the time being; skips where there is neither."""
+    if os.environ.get("DOCKER_HOST"):
+        yield docker.from_env(timeout=600)
+        return
+    podman = shutil.which(os.environ.get("ENGINE", "podman"))
+    if podman is None:
+        pytest.skip("needs podman, or the Docker API at DOCKER_HOST")
+    address = f"unix://{folder}/podman.sock"
+    environment = {**os.environ, "BUILDAH_ISOLATION": "chroot"}
+    with subprocess.Popen([podman, "system", "service", "--time=0", address], env=environment) as service:
+        try:
+            _until(lambda: (folder / "podman.sock").exists(), "podman's service")
+            os.environ["DOCKER_HOST"] = address
+            yield docker.from_env(timeout=600)
+        finally:
+            os.environ.pop("DOCKER_HOST", None)
+            service.terminate()
+
+
+def need_image(client: docker.DockerClient, name: str) -> str:
+    """The name of an image that is here; skips where it is not."""
+    try:
+        client.images.get(name)
+    except docker.errors.ImageNotFound:
+        pytest.skip(f"there is no image {name}: make images")
+    return name
+
+
+class Tasks:
+    """Runs the tasks of ``kfp.local``'s DockerRunner, and keeps what each said and how it ended.
+
+    kfp removes a container as soon as it ends and then takes one that it cannot ask any more for a success.
+    """
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, int, float]] = []
+        self.errors: list[SrsError] = []
+
+    @contextlib.contextmanager
+    def installed(self) -> Iterator[None]:
+        """Takes the place of kfp's own."""
+        before = docker_task_handler.run_docker_container
+        docker_task_handler.run_docker_container = self.run
+        try:
+            yield
+        finally:
+            docker_task_handler.run_docker_container = before
+
+    def run(
+        self, client: docker.DockerClient, image: str, command: list[str], volumes: Mapping[str, Any], **arguments: Any
+    ) -> int:
+        """Runs one task to its end and returns the container's exit code."""
+        step, started = command[command.index("--function_to_execute") + 1], time.monotonic()
+        container = client.containers.run(image, command, detach=True, volumes=volumes, **arguments)
+        try:
+            code = int(container.wait()["StatusCode"])
+            lines = container.logs().decode(errors="replace").splitlines()
+        finally:
+            container.remove(force=True)
+        self.errors += [error for line in lines if (error := SrsError.from_line(line))]
+        self.told.append((step, code, time.monotonic() - started))
+        if code:
+            print("\n".join(line for line in lines if not parse_progress(line)), flush=True)
+        return code
+
+
+@contextlib.contextmanager
+def server(client: docker.DockerClient, image: str, command: list[str], ready: Any, **arguments: Any) -> Iterator[Any]:
+    """A container from ready to removed; ``ready`` says whether it answers."""
+    container = client.containers.run(image, command, detach=True, **RESTRICTED, **arguments)
+    try:
+        _until(ready, f"{image} {' '.join(command)}", lambda: _running(container))
+        yield container
+    finally:
+        container.stop(timeout=10)
+        container.remove(force=True)
+
+
+def answers(url: str) -> bool:
+    """Whether a server answers 200."""
+    with urllib.request.urlopen(url, timeout=2) as reply:
+        return bool(reply.status == 200)
+
+
+def _running(container: Any) -> bool:
+    container.reload()
+    if container.status in ("created", "running"):
+        return True
+    print(container.logs().decode(errors="replace"))
+    return False
+
+
+def _until(true: Any, what: str, alive: Any = lambda: True) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline and alive():
+        with contextlib.suppress(OSError):
+            if true():
+                return
+        time.sleep(0.2)
+    raise RuntimeError(f"did not become ready: {what}")
