@@ -4,7 +4,9 @@
     (b) Keras, all members in one process; extrapolated from the first ones
     (c) the engine, all members in one process; nothing extrapolated
 
-Each part runs in processes of its own, imports included. ``python tests/benchmarks/bench_training.py --help``.
+Each part runs in processes of its own, imports and compilation included. Also: what part of the speed of a matrix
+product the engine reaches, counting what the plain network computes; time and memory for packs of other sizes; and what
+logging to MLflow costs. Four minutes on two cores. ``python tests/benchmarks/bench_training.py --help``.
 """
 
 import argparse
@@ -92,6 +94,44 @@ def train_with_engine(options):
     return {"train_seconds": time.perf_counter() - started}
 
 
+def train_with_engine_and_mlflow(options):
+    """What logging costs, as part of the processor's time, when a pack tells a SQLite store all that a step tells."""
+    import tempfile
+
+    import pandas as pd
+
+    from components.common import tracking
+    from components.common.artifacts import TUMOUR_COLUMNS, Dataset, Flow, Splits
+    from components.common.settings import StudySettings
+    from components.train.engine import train_pack
+
+    crops, labels, names, splits = cohort_and_splits(options.members)
+    table = pd.DataFrame({name: [""] * TUMOURS for name in TUMOUR_COLUMNS}).assign(tumour=names, label=labels)
+    data = Dataset(crops, table, Flow(TUMOURS, TUMOURS, (), TUMOURS, TUMOURS), {}, True, "d" * 64)
+    settings = StudySettings(train=settings_of(options))
+    drawn = Splits(tuple(splits), "patient", 0, {"asked": [12, 11]}, settings)
+    spent = []
+
+    def timed(function):
+        def call(*arguments):
+            started = time.thread_time()
+            function(*arguments)
+            spent.append(time.thread_time() - started)
+
+        return call
+
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
+        tree = tracking.open_tree("bench", settings, data, drawn, attempt="bench")
+        before = time.process_time()
+        train_pack(
+            crops, labels, names, splits, settings.train, seed=1, dataset_digest="bench",
+            progress=timed(tracking.PackProgress(tree, "all")),
+            accepted=timed(lambda member: tracking.log_members(tree, [member], data)),
+        )  # fmt: skip
+        return {"logging_part": sum(spent) / (time.process_time() - before)}
+
+
 def matrix_product_speed(_options):
     """GFLOP/s of TensorFlow's float32 matrix product on all cores."""
     import tensorflow as tf
@@ -107,6 +147,7 @@ def matrix_product_speed(_options):
 
 
 PARTS = {"keras": train_with_keras, "engine": train_with_engine, "product": matrix_product_speed}
+PARTS["logging"] = train_with_engine_and_mlflow
 
 
 def run_part(part, options, members):
@@ -133,29 +174,42 @@ def flops_per_step(settings):
     return float(2 * settings.batch_size * (3 * forward - products["conv_1_kernel"]))  # images need no gradient
 
 
+def weights_mb(settings):
+    """Memory of one member's weights."""
+    import numpy as np
+
+    from components.train.network import weight_shapes
+
+    return 4 * sum(float(np.prod(shape)) for shape in weight_shapes(settings).values()) / 2**20
+
+
 def measure(options):
     """All parts and their ratios."""
     cores = len(os.sched_getaffinity(0))
     members = options.members
+    processes = 2 * cores
     with ThreadPoolExecutor(cores) as threads:
         started = time.perf_counter()
-        list(threads.map(lambda _: run_part("keras", options, 1), range(cores)))
-        each = (time.perf_counter() - started) / cores
+        list(threads.map(lambda _: run_part("keras", options, 1), range(processes)))
+        each = (time.perf_counter() - started) / processes
     one = run_part("keras", options, options.sample)
     later = one["member_seconds"][1:]
     engine = {count: run_part("engine", options, count) for count in sorted({members, *options.also})}
     a = members * each
     b = one["wall_seconds"] + (members - options.sample) * sum(later) / len(later)
     c = engine[members]["wall_seconds"]
-    settings = settings_of(options)
+    settings, sizes = settings_of(options), sorted(engine)
+    grown = (engine[sizes[-1]]["peak_mb"] - engine[sizes[0]]["peak_mb"]) / max(1, sizes[-1] - sizes[0])
     product = run_part("product", options, 0)["gflops"]
     speed = flops_per_step(settings) * options.steps * members / engine[members]["train_seconds"] / 1e9
     return {
         "members": members, "steps": options.steps, "cores": cores, "settings": dataclasses.asdict(settings),
-        "a_keras_processes_s": a, "a_extrapolated_from": cores,
+        "a_keras_processes_s": a, "a_extrapolated_from": processes,
         "b_keras_one_process_s": b, "b_extrapolated_from": options.sample,
         "c_engine_s": c, "a_over_c": a / c, "b_over_c": b / c,
         "engine": {str(count): part for count, part in engine.items()},
+        "memory_mb_each_more_member": grown, "weights_mb": weights_mb(settings),
+        "logging_part": run_part("logging", options, 10)["logging_part"],
         "product_gflops": product, "engine_part_of_product": speed / product,
     }  # fmt: skip
 
@@ -170,12 +224,14 @@ def table(found):
         f"(b) Keras, one process        {found['b_keras_one_process_s']:8.1f} s   {found['b_over_c']:5.1f} x engine"
         f"   extrapolated from {found['b_extrapolated_from']}",
         f"(c) engine                    {found['c_engine_s']:8.1f} s",
-        f"    of the machine's {found['product_gflops']:.0f} GFLOP/s matrix product, the engine uses"
-        f" {found['engine_part_of_product']:.0%}",
+        f"    the plain network's operations at {found['engine_part_of_product']:.0%} of the speed of a matrix product"
+        f" ({found['product_gflops']:.0f} GFLOP/s); logging to MLflow takes {found['logging_part']:.1%}",
     ]
     for count, part in found["engine"].items():
         each = part["train_seconds"] / int(count)
         lines.append(f"    {count:>4} members: {each:.2f} s a member, peak memory {part['peak_mb']:.0f} MB")
+    grown, weights = found["memory_mb_each_more_member"], found["weights_mb"]
+    lines.append(f"    memory of one more member: {grown:.2f} MB (its weights: {weights:.2f} MB)")
     return "\n".join(lines)
 
 
@@ -184,7 +240,7 @@ def main():
     parser.add_argument("--members", type=int, default=50)
     parser.add_argument("--steps", type=int, default=200, help="SGD steps of a member")
     parser.add_argument("--sample", type=int, default=3, help="members that (b) is extrapolated from")
-    parser.add_argument("--also", type=int, nargs="*", default=[10], help="other pack sizes for the engine")
+    parser.add_argument("--also", type=int, nargs="*", default=[10, 200], help="other pack sizes for the engine")
     parser.add_argument("--settings", default="{}", help="changes of the default TrainSettings, as JSON")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "bench" / "training.json")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
