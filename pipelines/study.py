@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from components.common.errors import InputError
-from components.common.settings import PRESETS, SECTIONS, StudySettings
+from components.common.presets import PRESETS
+from components.common.settings import SECTIONS, StudySettings
 
 
 def read_study(path: Path | None) -> dict[str, Any]:

@@ -7,66 +7,33 @@ value is refused in words before any work.
 
 import dataclasses
 import json
-import types
-import typing
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from components.common.checked import Checked, cast, check_range, setting
 from components.common.errors import InputError
+from components.common.presets import PRESETS
 
 IMAGE_SIZE_PX = 151
 IMAGE_SIZE_MM = 40.0
 
 
-def _setting(default: Any, text: str, low: float | None = None, high: float | None = None) -> Any:
-    """A dataclass field with its help text and, for numbers, the closed range allowed."""
-    return dataclasses.field(default=default, metadata={"help": text, "low": low, "high": high})
-
-
-class _Checked:
-    """Checks every field of a frozen dataclass against its type and range, all problems at once."""
-
-    def __post_init__(self) -> None:
-        problems = []
-        hints = typing.get_type_hints(type(self))
-        for field in dataclasses.fields(self):  # type: ignore[arg-type]
-            try:
-                value = _cast(hints[field.name], getattr(self, field.name))
-                _check_range(value, field.metadata.get("low"), field.metadata.get("high"))
-            except ValueError as error:
-                problems.append(f"{field.name}: {error}")
-            else:
-                object.__setattr__(self, field.name, value)
-        problems += self._conflicts() if not problems else []
-        if problems:
-            step = type(self).__name__.removesuffix("Settings").lower()
-            raise InputError.collected("SETTING_INVALID", f"settings of {step}:", problems)
-
-    def _conflicts(self) -> list[str]:
-        """Problems between fields; subclasses say theirs."""
-        return []
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON keeps them."""
-        return dataclasses.asdict(self)  # type: ignore[call-overload, no-any-return]
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
-class PreprocessSettings(_Checked):
+class PreprocessSettings(Checked):
     """From planning CT to crops in HU (STUDY 1 and 2)."""
 
-    slice_rule: Literal["centre", "largest"] = _setting(
+    slice_rule: Literal["centre", "largest"] = setting(
         "centre", "axial slice: nearest the GTV's volume centroid, or of largest area"
     )
-    roi_pattern: str = _setting("", "regular expression for GTV names; empty: GTV, GTV1, GTV_Mass and the like")
-    follow_up_window_days: int = _setting(92, "days after SRS in which follow-up imaging must lie", 1, 3650)
-    min_diameter_mm: float = _setting(10.0, "shortest longest diameter included", 0, IMAGE_SIZE_MM)
-    max_diameter_mm: float = _setting(35.0, "longest longest diameter included", 1, IMAGE_SIZE_MM)
-    max_metastases: int = _setting(5, "most brain metastases a patient may have", 1, 1000)
-    lowest_rung: Literal["uid", "plane"] = _setting(
+    roi_pattern: str = setting("", "regular expression for GTV names; empty: GTV, GTV1, GTV_Mass and the like")
+    follow_up_window_days: int = setting(92, "days after SRS in which follow-up imaging must lie", 1, 3650)
+    min_diameter_mm: float = setting(10.0, "shortest longest diameter included", 0, IMAGE_SIZE_MM)
+    max_diameter_mm: float = setting(35.0, "longest longest diameter included", 1, IMAGE_SIZE_MM)
+    max_metastases: int = setting(5, "most brain metastases a patient may have", 1, 1000)
+    lowest_rung: Literal["uid", "plane"] = setting(
         "plane", "weakest accepted tie of a contour to its slice: its SOPInstanceUID, or its plane position"
     )
-    strict: bool = _setting(False, "stop at the first tumour that cannot be read, instead of excluding it")
+    strict: bool = setting(False, "stop at the first tumour that cannot be read, instead of excluding it")
 
     def _conflicts(self) -> list[str]:
         if self.min_diameter_mm > self.max_diameter_mm:
@@ -75,59 +42,59 @@ class PreprocessSettings(_Checked):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class SplitSettings(_Checked):
+class SplitSettings(Checked):
     """Groups of members and their training, validation and evaluation sets (STUDY 3)."""
 
-    groups: int = _setting(5, "ensembles, each with an evaluation set of its own", 1, 26)
-    members: int = _setting(10, "CNNs of an ensemble", 1, 999)
-    evaluation_responders: int = _setting(12, "responders in an evaluation set", 1, 10**6)
-    evaluation_non_responders: int = _setting(11, "non-responders in an evaluation set", 1, 10**6)
-    validation_fraction: float = _setting(0.25, "part of the other tumours that validates a member", 0.05, 0.5)
-    split_unit: Literal["patient", "tumour"] = _setting(
+    groups: int = setting(5, "ensembles, each with an evaluation set of its own", 1, 26)
+    members: int = setting(10, "CNNs of an ensemble", 1, 999)
+    evaluation_responders: int = setting(12, "responders in an evaluation set", 1, 10**6)
+    evaluation_non_responders: int = setting(11, "non-responders in an evaluation set", 1, 10**6)
+    validation_fraction: float = setting(0.25, "part of the other tumours that validates a member", 0.05, 0.5)
+    split_unit: Literal["patient", "tumour"] = setting(
         "patient",
         "what stays on one side of a split; 'tumour' is the paper's way and leaks between lesions of a patient",
     )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class TrainSettings(_Checked):
+class TrainSettings(Checked):
     """The network and its training protocol (STUDY 4)."""
 
-    filters_1: int = _setting(8, "filters of the first convolution", 1, 512)
-    filters_2: int = _setting(16, "filters of the second convolution", 1, 512)
-    kernel_1: int = _setting(7, "side of the first kernel, px", 1, 31)
-    kernel_2: int = _setting(5, "side of the second kernel, px", 1, 31)
-    pool_1: int = _setting(8, "side and stride of the first max-pool, px", 1, 16)
-    pool_2: int = _setting(3, "side and stride of the second max-pool, px", 1, 16)
-    dense_1: int = _setting(32, "units of the first fully connected layer", 1, 4096)
-    dense_2: int = _setting(16, "units of the second fully connected layer", 1, 4096)
-    dropout: float = _setting(0.25, "drop-out rate in training", 0.0, 0.9)
-    dropout_after: Literal["conv_1", "conv_2", "dense_1", "dense_2"] = _setting(
+    filters_1: int = setting(8, "filters of the first convolution", 1, 512)
+    filters_2: int = setting(16, "filters of the second convolution", 1, 512)
+    kernel_1: int = setting(7, "side of the first kernel, px", 1, 31)
+    kernel_2: int = setting(5, "side of the second kernel, px", 1, 31)
+    pool_1: int = setting(8, "side and stride of the first max-pool, px", 1, 16)
+    pool_2: int = setting(3, "side and stride of the second max-pool, px", 1, 16)
+    dense_1: int = setting(32, "units of the first fully connected layer", 1, 4096)
+    dense_2: int = setting(16, "units of the second fully connected layer", 1, 4096)
+    dropout: float = setting(0.25, "drop-out rate in training", 0.0, 0.9)
+    dropout_after: Literal["conv_1", "conv_2", "dense_1", "dense_2"] = setting(
         "conv_2", "layer whose output drop-out sees; of a convolution, after its max-pool"
     )
-    window_level_hu: float = _setting(40.0, "centre of the CT window", -1000, 3000)
-    window_width_hu: float = _setting(80.0, "width of the CT window", 1, 6000)
-    learning_rate: float = _setting(0.01, "step of SGD", 1e-8, 10)
-    momentum: float = _setting(0.9, "momentum of SGD", 0.0, 0.999)
-    batch_size: int = _setting(8, "tumours in a step", 1, 4096)
-    class_weights: Literal["none", "balanced"] = _setting(
+    window_level_hu: float = setting(40.0, "centre of the CT window", -1000, 3000)
+    window_width_hu: float = setting(80.0, "width of the CT window", 1, 6000)
+    learning_rate: float = setting(0.01, "step of SGD", 1e-8, 10)
+    momentum: float = setting(0.9, "momentum of SGD", 0.0, 0.999)
+    batch_size: int = setting(8, "tumours in a step", 1, 4096)
+    class_weights: Literal["none", "balanced"] = setting(
         "none", "'balanced' weighs each class's losses by the inverse of its part in the training set"
     )
-    weight_decay: float = _setting(0.0, "part of every kernel lost in a step of length 1; not in the paper", 0.0, 10)
-    augmentation: Literal["none", "flips", "rotations", "both"] = _setting(
+    weight_decay: float = setting(0.0, "part of every kernel lost in a step of length 1; not in the paper", 0.0, 10)
+    augmentation: Literal["none", "flips", "rotations", "both"] = setting(
         "none", "orientations in which training shows a crop: mirrored, quarter turns; not in the paper"
     )
-    weight_average: float = _setting(
+    weight_average: float = setting(
         0.0, "early ensembling: looks and accepts a moving average of weights, this the past's part; not in the paper",
         0.0, 0.9999,
     )  # fmt: skip
-    max_steps: int = _setting(600, "most steps of one attempt", 1, 10**7)
-    validate_every: int = _setting(10, "steps between two looks at the validation set", 1, 10**6)
-    restart_step: int = _setting(150, "step by which restart_accuracy must have been reached", 1, 10**7)
-    restart_accuracy: float = _setting(0.60, "validation accuracy below which weights are drawn anew", 0.0, 1.0)
-    max_restarts: int = _setting(4, "new initialisations before the best seen is accepted and flagged", 0, 100)
-    good_accuracy: float = _setting(0.95, "validation accuracy that ends the training", 0.0, 1.0)
-    patience_steps: int = _setting(100, "steps without improvement that end the training", 1, 10**7)
+    max_steps: int = setting(600, "most steps of one attempt", 1, 10**7)
+    validate_every: int = setting(10, "steps between two looks at the validation set", 1, 10**6)
+    restart_step: int = setting(150, "step by which restart_accuracy must have been reached", 1, 10**7)
+    restart_accuracy: float = setting(0.60, "validation accuracy below which weights are drawn anew", 0.0, 1.0)
+    max_restarts: int = setting(4, "new initialisations before the best seen is accepted and flagged", 0, 100)
+    good_accuracy: float = setting(0.95, "validation accuracy that ends the training", 0.0, 1.0)
+    patience_steps: int = setting(100, "steps without improvement that end the training", 1, 10**7)
 
     def _conflicts(self) -> list[str]:
         side = IMAGE_SIZE_PX
@@ -140,24 +107,24 @@ class TrainSettings(_Checked):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class EvaluateSettings(_Checked):
+class EvaluateSettings(Checked):
     """Scores of an ensemble and their statistics (STUDY 5)."""
 
-    ensemble_score: Literal["mean", "vote"] = _setting("mean", "primary score: mean probability, or fraction of votes")
-    cut_off: float = _setting(0.5, "score above which a tumour is called a non-responder", 0.0, 1.0)
-    bootstrap: int = _setting(2000, "patient-clustered bootstrap samples", 100, 10**6)
+    ensemble_score: Literal["mean", "vote"] = setting("mean", "primary score: mean probability, or fraction of votes")
+    cut_off: float = setting(0.5, "score above which a tumour is called a non-responder", 0.0, 1.0)
+    bootstrap: int = setting(2000, "patient-clustered bootstrap samples", 100, 10**6)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class GateSettings(_Checked):
+class GateSettings(Checked):
     """Rules of promotion."""
 
-    min_mean_auc: float = _setting(0.60, "mean ensemble AUC over the groups that a procedure must reach", 0.0, 1.0)
-    change: Literal["not_worse", "better", "off"] = _setting(
+    min_mean_auc: float = setting(0.60, "mean ensemble AUC over the groups that a procedure must reach", 0.0, 1.0)
+    change: Literal["not_worse", "better", "off"] = setting(
         "not_worse", "what a challenger must show against the champion"
     )
-    min_class_size: int = _setting(8, "tumours of each class needed to compare with the champion", 1, 10**6)
-    max_loss_auc: float = _setting(0.05, "paired AUC difference below minus this is refused", 0.0, 1.0)
+    min_class_size: int = setting(8, "tumours of each class needed to compare with the champion", 1, 10**6)
+    max_loss_auc: float = setting(0.05, "paired AUC difference below minus this is refused", 0.0, 1.0)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -187,26 +154,12 @@ class StudySettings:
         return cls.from_dict(json.loads(text))
 
 
-SECTIONS: dict[str, type[_Checked]] = {
+SECTIONS: dict[str, type[Checked]] = {
     "preprocess": PreprocessSettings,
     "split": SplitSettings,
     "train": TrainSettings,
     "evaluate": EvaluateSettings,
     "gate": GateSettings,
-}
-
-PRESETS: dict[str, dict[str, dict[str, Any]]] = {
-    "default": {},
-    "paper": {
-        "split": {"split_unit": "tumour"},
-        # Plain SGD: no momentum is stated, so the step is as long as the default's comes to with momentum 0.9.
-        "train": {"momentum": 0.0, "learning_rate": 0.1},
-        "evaluate": {"ensemble_score": "vote"},
-    },
-    "fast": {
-        "split": {"groups": 2, "members": 3},
-        "train": {"max_steps": 200, "restart_step": 100, "patience_steps": 60, "max_restarts": 1},
-    },
 }
 
 
@@ -257,9 +210,9 @@ def _build(top: dict[str, Any], sections: dict[str, dict[str, Any]]) -> StudySet
         except InputError as error:
             problems.append(error.safe_message)
     try:
-        built["seed"] = _cast(int, top.get("seed", 1))
-        _check_range(built["seed"], 0, 2**31 - 1)
-        built["study"] = _cast(str, top.get("study", "srs-response"))
+        built["seed"] = cast(int, top.get("seed", 1))
+        check_range(built["seed"], 0, 2**31 - 1)
+        built["study"] = cast(str, top.get("study", "srs-response"))
     except ValueError as error:
         problems.append(f"seed or study: {error}")
     if problems:
@@ -267,40 +220,6 @@ def _build(top: dict[str, Any], sections: dict[str, dict[str, Any]]) -> StudySet
             "SETTING_INVALID", "\n".join(problems), "`srs run --settings-help` lists all settings and ranges."
         )
     return StudySettings(**built)
-
-
-def _cast(kind: Any, value: Any) -> Any:
-    """``value`` as ``kind``; numbers may come as text (flags) or floats (KFP), nothing else is bent."""
-    if typing.get_origin(kind) is Literal:
-        if value not in typing.get_args(kind):
-            raise ValueError(f"{value!r} is not one of {', '.join(map(str, typing.get_args(kind)))}")
-        return value
-    if isinstance(kind, types.UnionType) or not isinstance(kind, type):
-        raise TypeError(f"settings have no rule for type {kind}")
-    if kind is bool:
-        if isinstance(value, str) and value.lower() in ("true", "false"):
-            return value.lower() == "true"
-        if not isinstance(value, bool):
-            raise ValueError(f"{value!r} is not true or false")
-        return value
-    if kind is str:
-        if not isinstance(value, str):
-            raise ValueError(f"{value!r} is not text")
-        return value
-    if isinstance(value, bool):
-        raise ValueError(f"{value!r} is not a number")
-    try:
-        number = kind(value)
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{value!r} is not a{'n integer' if kind is int else ' number'}") from None
-    if not isinstance(value, str) and number != value:
-        raise ValueError(f"{value!r} is not an integer")
-    return number
-
-
-def _check_range(value: Any, low: float | None, high: float | None) -> None:
-    if (low is not None and not value >= low) or (high is not None and not value <= high):
-        raise ValueError(f"{value!r} is outside {low:g} to {high:g}")
 
 
 def resolve_parameters(preset: str, seed: int, groups: int, members: int, settings: str) -> StudySettings:

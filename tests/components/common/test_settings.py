@@ -5,7 +5,8 @@ import json
 import pytest
 
 from components.common.errors import InputError
-from components.common.settings import PRESETS, StudySettings, TrainSettings, resolve, resolve_parameters
+from components.common.presets import PRESETS
+from components.common.settings import StudySettings, TrainSettings, resolve, resolve_parameters
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -14,10 +15,14 @@ def test_every_preset_is_valid_and_survives_json(preset):
     assert StudySettings.from_json(study.to_json()) == study
 
 
-def test_paper_preset_splits_tumours_and_counts_votes():
+def test_paper_preset_holds_all_that_the_paper_states():
     study = resolve("paper")
     assert (study.split.split_unit, study.evaluate.ensemble_score) == ("tumour", "vote")
     assert (study.split.groups, study.split.members) == (5, 10)
+    assert (study.split.evaluation_responders, study.split.evaluation_non_responders) == (12, 11)
+    assert (study.preprocess.min_diameter_mm, study.preprocess.max_diameter_mm) == (10, 35)
+    assert (study.preprocess.max_metastases, study.evaluate.cut_off) == (5, 0.5)
+    assert (study.train.dropout_after, study.train.momentum, study.train.augmentation) == ("conv_2", 0, "none")
 
 
 def test_later_overrides_win_and_text_becomes_numbers():
