@@ -1,0 +1,65 @@
+"""The compiled pipelines, as a cluster gets them, with everything in a real bucket that would be there: cohort, member
+store, MLflow's artifacts and the bundles. One process stands for each pod."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kfp import components
+from rich.console import Console
+
+from components.common import tracking_store
+from components.promote import registry
+from components.promote.manifest import Manifest
+from pipelines.cluster import compile_pipeline
+from pipelines.display import ConsoleDisplay
+from pipelines.local import Home, Run, run_pipeline
+from pipelines.pods import Compiled
+from pipelines.session import outcome_of
+from serving.runtime import Ensemble
+
+pytestmark = pytest.mark.slow
+
+COHORT, MEMBERS, MLFLOW = "s3://dicom/cohort", "s3://models/members", "s3://models/mlflow"
+
+
+@pytest.fixture
+def home(s3, tmp_path, monkeypatch) -> Home:
+    """A folder for what is no pod's; the store of MLflow's runs lies there, its artifacts in the bucket."""
+    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", s3.environment["S3_ENDPOINT"])
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    tracking_store.prepare_store()
+    tracking_store.client().create_experiment("srs-response", MLFLOW)
+    return Home.open(tmp_path / "home")
+
+
+def run(name: str, home: Home, **arguments: Any) -> Run:
+    """Runs the YAML that ``srs compile`` writes; KFP's reader of it fills in no defaults."""
+    package = home.path / f"{name}.yaml"
+    compile_pipeline(name, package, Compiled(retries=1))
+    declared = next(yaml.safe_load_all(package.read_text()))["root"]["inputDefinitions"]["parameters"]
+    kinds = {"NUMBER_INTEGER": int}
+    defaults = {
+        name: kinds.get(one["parameterType"], type(one["defaultValue"]))(one["defaultValue"])
+        for name, one in declared.items()
+        if "defaultValue" in one
+    }
+    pipeline = components.load_component_from_file(str(package))
+    with ConsoleDisplay(Console(quiet=True)) as display:
+        return run_pipeline(pipeline, defaults | arguments, home, display)
+
+
+def test_a_cohort_in_a_bucket_becomes_a_champion_in_a_bucket(home: Home, tmp_path: Path) -> None:
+    run("phantom", home, cohort_uri=COHORT, tumours=40, patients=34, seed=3, signal=3.0)
+    study = {"cohort_uri": COHORT, "state_uri": MEMBERS, "preset": "fast", "members_per_task": 3}
+    first = outcome_of(run("srs-response", home, **study))
+    assert (first.verdict, first.reused, first.members, first.preprocessed) == ("promoted", 0, 6, True)
+    assert registry.source_uri("srs-response", first.version).startswith(f"{MLFLOW}/models/m-")
+    bundle = registry.download("srs-response", "champion", tmp_path / "served")
+    assert Ensemble.open(bundle).manifest == Manifest.read(bundle)
+
+    again = outcome_of(run("srs-response", home, **study))
+    assert (again.verdict, again.reused, again.members, again.preprocessed) == ("promoted", 6, 6, False)
+    assert again.version == first.version
