@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from pipelines.terminal import HOME, MODEL, HomeOption, JsonOption, ModelOption, PortOption, app, screen
+from pipelines.terminal import HOME, MODEL, HomeOption, JsonOption, MlflowOption, ModelOption, PortOption, app, screen
 
 
 @app.command()
@@ -53,11 +53,13 @@ def predict(
 
 
 @app.command()
-def champion(home: HomeOption = HOME, model_name: ModelOption = MODEL, as_json: JsonOption = False) -> None:
+def champion(
+    home: HomeOption = HOME, mlflow: MlflowOption = "", model_name: ModelOption = MODEL, as_json: JsonOption = False
+) -> None:
     """Show the champion: its version, group, digest and the gate's reasons."""
     from pipelines.session import Session
 
-    registry = Session.open(home, screen, 1).registry()
+    registry = Session.open(home, screen, 1).registry(mlflow)
     info = registry.version_info(model_name, registry.version_of(model_name, registry.CHAMPION))
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(info), indent=1))
@@ -71,12 +73,13 @@ def promote(
     version: Annotated[str, typer.Argument(help="Version that becomes champion.")],
     reason: Annotated[str, typer.Option(help="Why; kept with the version.")],
     home: HomeOption = HOME,
+    mlflow: MlflowOption = "",
     model_name: ModelOption = MODEL,
 ) -> None:
     """Make a version champion by your own decision, whatever the gate said."""
     from pipelines.session import Session
 
-    before = Session.open(home, screen, 1).registry().promote_by_hand(model_name, version, reason)
+    before = Session.open(home, screen, 1).registry(mlflow).promote_by_hand(model_name, version, reason)
     screen.print(f"{model_name}: version {version} is champion; before: {before or 'none'}")
 
 
@@ -84,12 +87,13 @@ def promote(
 def rollback(
     reason: Annotated[str, typer.Option(help="Why; kept with the version that is left.")] = "",
     home: HomeOption = HOME,
+    mlflow: MlflowOption = "",
     model_name: ModelOption = MODEL,
 ) -> None:
     """Make the champion's predecessor champion again."""
     from pipelines.session import Session
 
-    now = Session.open(home, screen, 1).registry().rollback(model_name, reason=reason)
+    now = Session.open(home, screen, 1).registry(mlflow).rollback(model_name, reason=reason)
     screen.print(f"{model_name}: version {now} is champion again")
 
 

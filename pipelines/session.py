@@ -126,8 +126,10 @@ class Session:
         self.console.print(f"report: {outcome.report}", soft_wrap=True)
         self.console.print(f"MLflow: .venv/bin/mlflow ui --backend-store-uri {self.home.mlflow_uri}", soft_wrap=True)
 
-    def registry(self) -> ModuleType:
-        """The registry's functions, pointed at this home's MLflow."""
+    def registry(self, mlflow: str = "") -> ModuleType:
+        """The registry's functions, pointed at an MLflow server, by default at this home's own store."""
+        if mlflow:
+            os.environ["MLFLOW_TRACKING_URI"] = mlflow
         from components.promote import registry
 
         return registry

@@ -21,6 +21,9 @@ errors = Console(stderr=True, highlight=False)
 
 HomeOption = Annotated[Path, typer.Option("--home", help="Folder that everything is written under.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+MlflowOption = Annotated[
+    str, typer.Option("--mlflow", help="An MLflow server's address; by default --home's own store.")
+]
 ModelOption = Annotated[str, typer.Option("--model-name", help="Registered model in MLflow.")]
 PortOption = Annotated[int, typer.Option("--port", min=1, max=65535, help="HTTP port of the predictor.")]
 HOME = Path("runs")

@@ -12,10 +12,11 @@ from pipelines.cli import app
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+BOTH = README + (ROOT / "infra" / "README.md").read_text()
 COMMANDS = get_command(app).commands
 
 
-@pytest.mark.parametrize("line", sorted(set(re.findall(r"\.venv/bin/srs ([^\n`#]+)", README))))
+@pytest.mark.parametrize("line", sorted(set(re.findall(r"\.venv/bin/srs ([^\n`#]+)", BOTH.replace("\\\n", " ")))))
 def test_commands_and_options_exist(line):
     name, *words = line.split()
     options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
@@ -23,8 +24,8 @@ def test_commands_and_options_exist(line):
 
 
 def test_make_targets_exist():
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"make ([a-z][a-z-]+)", README)) <= targets
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"make ([a-z][a-z0-9-]+)", BOTH)) <= targets
 
 
 def test_study_file_of_the_example_is_valid():

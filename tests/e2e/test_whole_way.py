@@ -96,6 +96,12 @@ def test_registry_has_a_version_per_ensemble_and_the_champion(client, first):
     assert str(champion.version) == first["version"]
 
 
+def test_registrys_commands_reach_another_mlflow(place, first, tmp_path):
+    store = f"sqlite:///{place / 'home' / 'mlflow' / 'mlflow.db'}"
+    told = srs("champion", "--home", str(tmp_path), "--mlflow", store, "--json")
+    assert json.loads(told.stdout)["version"] == first["version"]
+
+
 def test_champion_answers_where_this_project_cannot_be_imported(place, first, tmp_path):
     code = """
 import sys, numpy as np

@@ -26,7 +26,7 @@ from tests.infra.manifests import (
 )
 
 #: Oldest and newest Kubernetes that the manifests are for.
-KUBERNETES = ("1.30", "1.34")
+KUBERNETES = ("1.32", "1.34")
 CUSTOM = ("ServingRuntime", "ServiceMonitor")
 
 
