@@ -36,6 +36,8 @@ PIXEL_GROUP = 0x7FE0
 DEFLATED, EXPLICIT = b"1.2.840.10008.1.2.1.99", b"1.2.840.10008.1.2.1"
 #: Value of (0002,0000), the length of the rest of the file meta, and where that rest begins (PS3.10 7.1).
 META_LENGTH, META_START = slice(140, 144), 144
+#: VRs whose bytes are their text where they are ASCII.
+PLAIN_TEXT = frozenset(("CS", "LO", "SH", "UI"))
 #: Most bytes of an inflated file: an enhanced CT of 500 frames.
 MAX_INFLATED_BYTES = 2**28
 DICOMDIR = "1.2.840.10008.1.3.10"
@@ -106,6 +108,9 @@ def read_whole(source: Source, name: str) -> Dataset:
 def text(header: Dataset, keyword: str) -> str:
     """An attribute as text, "" where it is absent or empty."""
     with damage_in_words():
+        raw = header.get_item(keyword)
+        if isinstance(raw, RawDataElement) and raw.VR in PLAIN_TEXT and raw.value and raw.value.isascii():
+            return bytes(raw.value).decode("ascii").strip(" \0")
         value = header.get(keyword)
         return "" if value is None else str(value).strip().strip("\0")
 

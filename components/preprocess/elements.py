@@ -8,7 +8,7 @@ import struct
 
 from pydicom.charset import convert_encodings
 from pydicom.dataelem import RawDataElement, convert_raw_data_element, empty_value_for_VR
-from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
@@ -24,7 +24,7 @@ MAX_DEPTH = 16
 _TAG, _SHORT, _LONG = struct.Struct("<HH"), struct.Struct("<H"), struct.Struct("<L")
 
 
-def quick_header(data: bytes, last_group: int) -> FileDataset | None:
+def quick_header(data: bytes, last_group: int) -> Dataset | None:
     """The elements up to a group, as ``pydicom.dcmread`` would give them; None where that is pydicom's to do.
 
     Parameters
@@ -47,8 +47,8 @@ def quick_header(data: bytes, last_group: int) -> FileDataset | None:
         found, _ = _elements(data, start, last_group, implicit=implicit)
         dataset = Dataset({BaseTag(tag): element for tag, element in found.items()})
         dataset.set_original_encoding(implicit, True, _encoding(found))
-        file_meta = FileMetaDataset({BaseTag(tag): element for tag, element in meta.items()})
-        return FileDataset("", dataset, data[:128], file_meta, implicit, True)
+        dataset.file_meta = FileMetaDataset({BaseTag(tag): element for tag, element in meta.items()})
+        return dataset
     except (_NotPlain, struct.error, KeyError, UnicodeDecodeError, LookupError, ValueError):
         return None
 

@@ -12,6 +12,8 @@ from components.preprocess.basic_profile import BASIC_PROFILE
 
 #: Attributes of the Basic Profile that a study keeps (as columns of its table), so that they are no identity here.
 KEPT = frozenset(tag_for_keyword(keyword) for keyword in ("PatientSex", "PatientAge"))
+#: Contours: points and UIDs, thousands of them, and nothing that a person wrote.
+CONTOURS = 0x30060040
 #: Parts of coded entries: words of public vocabularies.
 CODES = frozenset(
     tag_for_keyword(keyword) for keyword in ("CodeValue", "CodeMeaning", "CodingSchemeDesignator", "ContextIdentifier")
@@ -22,6 +24,9 @@ TEXT_VRS = frozenset(["AE", "CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM"
 PRIVATE_VRS = frozenset(["DA", "DT", "LO", "LT", "PN", "SH", "ST", "UC", "UN", "UT"])
 #: Any UID with five or more parts: outputs hold none, so none is collected; the audit looks for the form itself.
 UID_FORM = re.compile(r"(?<![\w.])\d+(?:\.\d+){4,}(?![\w.])")
+ANY_UID = re.compile(rb"\d+(?:\.\d+){4,}")
+#: What in an encoded sequence may be text.
+WORDS = re.compile(rb"[\x20-\x7e\x80-\xff]{3,}")
 
 #: Shortest value, and shortest part of a name, that is searched for.
 SHORTEST_VALUE, SHORTEST_NAME = 4, 3
@@ -63,21 +68,26 @@ def _decoded(value: bytes) -> str:
 def _elements(header: Dataset, seen: set[tuple[int, bytes]], *, removed: bool = False) -> Iterator[DataElement]:
     """Elements that hold identity; ``removed`` where the profile removes the sequence that they stand in.
 
-    Slices of a series share most values, so what was ``seen`` is passed over before it is decoded, which is what
-    takes time.
+    Slices of a series share most values, or differ in UIDs only: what was ``seen`` is passed over before it is decoded,
+    which is what takes time.
     """
-    for tag in header.keys():  # noqa: SIM118
-        try:
-            raw = header.get_item(tag)
-            vr = raw.VR or ("UN" if tag.is_private else dictionary_VR(tag))
-            if not _may_hold_identity(tag, vr, removed=removed):
+    for raw in list(header.values()):
+        tag, value = int(raw.tag), raw.value
+        if isinstance(value, bytes):
+            if (tag, value) in seen:
                 continue
-            if isinstance(raw.value, bytes):
-                if (tag, raw.value) in seen:
+            seen.add((tag, value))
+        try:
+            vr = raw.VR or ("UN" if raw.tag.is_private else dictionary_VR(tag))
+            if not _may_hold_identity(raw.tag, vr, removed=removed):
+                continue
+            if vr == "SQ" and isinstance(value, bytes):
+                words = b"|".join(WORDS.findall(ANY_UID.sub(b"", value)))
+                if (tag, words) in seen:
                     continue
-                seen.add((tag, raw.value))
+                seen.add((tag, words))
             element = header[tag]
-            if element.VR != "SQ":
+            if vr != "SQ":
                 yield element
                 continue
             for item in element.value:
@@ -88,9 +98,10 @@ def _elements(header: Dataset, seen: set[tuple[int, bytes]], *, removed: bool = 
 
 def _may_hold_identity(tag: BaseTag, vr: str, *, removed: bool) -> bool:
     if vr == "SQ":
-        return True
+        return bool(int(tag) != CONTOURS)
+    if vr not in TEXT_VRS and vr not in PRIVATE_VRS:
+        return False
     if tag.is_private:
         return vr in PRIVATE_VRS and not tag.is_private_creator
-    if vr not in TEXT_VRS or tag in KEPT:
-        return False
-    return tag in BASIC_PROFILE or vr == "PN" or (removed and tag not in CODES)
+    number = int(tag)
+    return number not in KEPT and (number in BASIC_PROFILE or vr == "PN" or (removed and number not in CODES))
