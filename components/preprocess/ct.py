@@ -64,9 +64,13 @@ class CtSeries:
 
 
 def is_ct(header: Dataset) -> bool:
-    """Whether a header is of a CT image that is no localizer (scout view)."""
-    image_type = text(header, "ImageType").upper()
-    return text(header, "SOPClassUID") in (CT_IMAGE, ENHANCED_CT_IMAGE) and "LOCALIZER" not in image_type
+    """Whether a header is of a CT image that is no localizer."""
+    return text(header, "SOPClassUID") in (CT_IMAGE, ENHANCED_CT_IMAGE) and not is_localizer(header)
+
+
+def is_localizer(header: Dataset) -> bool:
+    """Whether a header is of a scout view."""
+    return "LOCALIZER" in text(header, "ImageType").upper()
 
 
 def is_multi_frame(header: Dataset) -> bool:

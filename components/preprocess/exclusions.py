@@ -39,6 +39,7 @@ REASONS: Mapping[str, str] = {
     "NO_RTSTRUCT": "no RTSTRUCT",
     "RTSTRUCT_AMBIGUOUS": "several RTSTRUCTs and none named",
     "NO_CT": "no CT series",
+    "LOCALIZERS_ONLY": "no CT series but localizers",
     "CT_AMBIGUOUS": "several CT series fit the RTSTRUCT",
     "CT_MISMATCH": "RTSTRUCT drawn on another CT series",
     "NO_FRAME_OF_REFERENCE": "CT without frame of reference",

@@ -23,7 +23,7 @@ from components.preprocess.geometry import (
     measure_shape,
     overlaps,
 )
-from components.preprocess.pixels import read_hu
+from components.preprocess.pixels import check_air, read_hu
 from components.preprocess.plan import Plan, open_plan, read_folder
 from components.preprocess.roi import choose_roi, gtvs_of, roi_rule
 from components.preprocess.rtstruct import RUNGS, ResolvedPlane, Roi, resolve_contours, weakest_rung
@@ -249,6 +249,10 @@ def _cut(candidate: Candidate, plan: Plan, plane: CtPlane, definition: ImageDefi
         hu = read_hu(plan.source, plane)
     except TumourError as error:
         return candidate.refused(error)
+    try:
+        check_air(hu)
+    except TumourError as error:
+        candidate = candidate.refused(error)
     inside = hu[even_odd_mask(candidate.contours_xy_mm, plane.geometry, plane.shape)].astype(np.float64)
     centre = bounding_box_centre_mm(candidate.contours_xy_mm)
     return dataclasses.replace(

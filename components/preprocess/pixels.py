@@ -48,9 +48,13 @@ def read_hu(source: Source, plane: CtPlane) -> NDArray[np.float32]:
         hu = np.asarray(apply_modality_lut(raw, rescale), dtype=np.float32)
         if not np.isfinite(hu).all():
             raise ValueError
+    return hu
+
+
+def check_air(hu: NDArray[np.float32]) -> None:
+    """``NOT_HU`` where a slice's values, by its modality LUT, are no HU after all: there is no air in it."""
     if hu.min() > AIR_HU:
         raise _not_hu(f"a CT slice has no air (nothing below {AIR_HU:g} HU)")
-    return hu
 
 
 def _rescale_of(dataset: Dataset, frame: int) -> Dataset | None:

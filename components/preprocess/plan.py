@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 
 from components.common.errors import TumourError
 from components.common.sources import Entry, Source
-from components.preprocess.ct import CtSeries, check_series, gather_series, is_ct, is_multi_frame
+from components.preprocess.ct import CtSeries, check_series, gather_series, is_ct, is_localizer, is_multi_frame
 from components.preprocess.dicom_io import HEADERS_AT_ONCE, PIXEL_GROUP, read_all, read_header, text
 from components.preprocess.rtstruct import Rtstruct, is_rtstruct, parse_rtstruct
 
@@ -120,10 +120,14 @@ def open_plan(folder: Folder, wanted: Callable[[str], bool], rtstruct_uid: str =
     Raises
     ------
     TumourError
-        ``NO_RTSTRUCT``, ``RTSTRUCT_AMBIGUOUS``, ``NO_CT``, ``CT_AMBIGUOUS``, ``CT_MISMATCH``, ``DICOM_DAMAGED`` and
-        those of ``check_series``.
+        ``NO_RTSTRUCT``, ``RTSTRUCT_AMBIGUOUS``, ``NO_CT``, ``LOCALIZERS_ONLY``, ``CT_AMBIGUOUS``, ``CT_MISMATCH``,
+        ``DICOM_DAMAGED`` and those of ``check_series``.
     """
     rtstruct = parse_rtstruct(_choose_rtstruct(folder, rtstruct_uid), wanted)
+    if not folder.cts and any(is_localizer(header) for header in folder.others):
+        raise TumourError(
+            "LOCALIZERS_ONLY", "all CT images in the DICOM folder are localizers", "Give the planning CT."
+        )
     if not folder.cts:
         raise _absent(folder, "NO_CT", "there is no CT in the DICOM folder")
     series = _choose_series(gather_series(folder.cts), rtstruct)

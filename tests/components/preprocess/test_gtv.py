@@ -14,6 +14,7 @@ from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
     generate_uid,
@@ -260,6 +261,13 @@ def test_refuses_a_gtv_beyond_the_slice(make_study):
 # --- series ---
 
 
+def test_refuses_localizers_alone(make_study):
+    study = make_study()
+    for ct in study.cts:
+        ct.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    assert folder_code(study) == "LOCALIZERS_ONLY"
+
+
 def test_localizers_and_other_files_are_passed_over(make_study):
     study = make_study()
     study.cts[0].ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
@@ -432,16 +440,24 @@ def test_jpeg_2000_is_read(make_study):
     assert candidate.hu_mean == pytest.approx(60)
 
 
-@pytest.mark.skipif(get_decoder(JPEGLSLossless).is_available, reason="a JPEG-LS codec is installed here")
+def test_jpeg_ls_is_read(make_study):
+    study = make_study()
+    for ct in study.cts:
+        ct.compress(JPEGLSLossless, generate_instance_uid=False)
+    candidate = one(study)
+    assert (candidate.status, candidate.hu_mean) == ("ok", pytest.approx(60))
+
+
+@pytest.mark.skipif(get_decoder(JPEGLosslessSV1).is_available, reason="a codec for JPEG lossless is installed here")
 def test_a_missing_codec_names_its_package(make_study):
     study = make_study()
     for ct in study.cts:
-        ct.file_meta.TransferSyntaxUID = JPEGLSLossless
+        ct.file_meta.TransferSyntaxUID = JPEGLosslessSV1
         ct.PixelData = b"\xfe\xff\x00\xe0\0\0\0\0" + b"\xfe\xff\x00\xe0\4\0\0\0abcd" + b"\xfe\xff\xdd\xe0\0\0\0\0"
         ct["PixelData"].is_undefined_length = True
     candidate = one(study)
     assert candidate.code == "CODEC_MISSING"
-    assert "pyjpegls" in candidate.message
+    assert "pylibjpeg-libjpeg" in candidate.message
     assert candidate.area_mm2 > 0
 
 
@@ -458,6 +474,7 @@ def test_refuses_values_that_are_not_hu(make_study, spoil):
     candidate = one(study)
     assert candidate.code == "NOT_HU"
     assert candidate.planes == 3
+    assert candidate.hu_mean == (pytest.approx(60 + 1024) if spoil == "no_air" else None)
 
 
 def test_a_slice_of_impossible_size_is_damage(make_study):
