@@ -1,5 +1,6 @@
 """README names only commands, options, targets and settings that exist."""
 
+import inspect
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import yaml
 from typer.main import get_command
 
 from components.common.settings import resolve
+from pipelines import phantom, srs_response
 from pipelines.cli import app
 
 ROOT = Path(__file__).parent.parent
@@ -21,6 +23,14 @@ def test_commands_and_options_exist(line):
     name, *words = line.split()
     options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
     assert {word for word in words if word.startswith("-")} <= options
+
+
+def test_parameters_of_runs_exist():
+    pipelines = (srs_response.build(), phantom.build())
+    declared = {name for pipeline in pipelines for name in inspect.signature(pipeline.pipeline_func).parameters}
+    named = set(re.findall(r"--param (\w+)=", BOTH))
+    assert named
+    assert named <= declared
 
 
 def test_make_targets_exist():
