@@ -79,23 +79,33 @@ def at_most_every(seconds: float, progress: Progress) -> Progress:
 
 
 def write_summary(
-    path: str, title: str, facts: Mapping[str, Any], table: Sequence[Mapping[str, Any]] = (), *, synthetic: bool
+    path: str,
+    title: str,
+    facts: Mapping[str, Any],
+    table: Sequence[Mapping[str, Any]] = (),
+    *,
+    figures: Sequence[str] = (),
+    synthetic: bool,
 ) -> None:
-    """Writes a step's small page for the KFP UI: a title, facts, and at most one table."""
+    """Writes a step's small page for the KFP UI: a title, facts, figures (inline SVG), and at most one table."""
     rows = "".join(f"<tr><th>{_text(key)}</th><td>{_text(value)}</td></tr>" for key, value in facts.items())
     body = f"<h1>{_text(title)}</h1><table>{rows}</table>"
+    body += "".join(f"<figure>{svg}</figure>" for svg in figures)
     if table:
         head = "".join(f"<th>{_text(key)}</th>" for key in table[0])
         lines = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row.values()) + "</tr>" for row in table)
-        body += f"<table><tr>{head}</tr>{lines}</table>"
+        body += f'<div class="scroll"><table><tr>{head}</tr>{lines}</table></div>'
     banner = '<p class="synthetic">SYNTHETIC: phantom data, no patient</p>' if synthetic else ""
-    page = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{_text(title)}</title>{_STYLE}{banner}{body}'
-    Path(path).write_text(page + "</html>\n")
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{_text(title)}</title>'
+    page = f'<!doctype html><html lang="en">{head}{_STYLE}{banner}{body}</html>\n'
+    Path(path).write_text(page, encoding="utf-8")
 
 
-_STYLE = """<style>body{font:15px/1.45 system-ui,sans-serif;margin:1rem;color:#222}h1{font-size:1.15rem}
-table{border-collapse:collapse;margin:.8rem 0}th,td{text-align:left;padding:.2rem .8rem .2rem 0;
-border-bottom:1px solid #ddd;vertical-align:top}.synthetic{background:#fde9c8;padding:.3rem .6rem}</style>"""
+_STYLE = """<style>body{font:15px/1.45 system-ui,sans-serif;margin:1rem;color:#222;background:#fff}
+h1{font-size:1.15rem}table{border-collapse:collapse;margin:.8rem 0}th,td{text-align:left;padding:.2rem .8rem .2rem 0;
+border-bottom:1px solid #ddd;vertical-align:top}td{overflow-wrap:anywhere}.scroll{overflow-x:auto}
+.scroll td{overflow-wrap:normal;font-variant-numeric:tabular-nums}figure{margin:.8rem 0}
+.synthetic{background:#fde9c8;padding:.3rem .6rem}</style>"""
 
 
 def _text(value: Any) -> str:

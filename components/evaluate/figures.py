@@ -127,8 +127,13 @@ def training(group: str, members: Sequence[Member]) -> str:
         return _svg(figure, f"Validation accuracy of the members of group {group}")
 
 
-def split_matrix(splits: Splits, tumours: Sequence[str], responders: int) -> str:
-    """Which tumour (column) serves which member (row) for what; responders stand left of the line."""
+def split_matrix(splits: Splits, table: pd.DataFrame) -> str:
+    """Which tumour of the dataset's table (column) serves which member (row) for what.
+
+    Responders stand left of the line, and the tumours of a patient side by side.
+    """
+    tumours = list(table.sort_values(["label", "patient"], kind="stable")["tumour"])
+    responders = int((table["label"] == 0).sum())
     place = {tumour: column for column, tumour in enumerate(tumours)}
     roles = np.zeros((len(splits.members), len(tumours)))
     for row, split in enumerate(splits.members):

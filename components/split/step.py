@@ -7,6 +7,7 @@ from components.common.artifacts import Dataset, Splits
 from components.common.files import digest_of
 from components.common.settings import StudySettings
 from components.common.steps import write_summary
+from components.evaluate.figures import split_matrix
 from components.split.splits import make_splits, packs, quotas, shared_patients
 
 
@@ -53,4 +54,5 @@ def _summarise(data: Dataset, drawn: Splits, path: str) -> None:
         }
         for member in drawn.members
     ]
-    write_summary(path, "Splits", facts, table, synthetic=data.synthetic)
+    matrix = split_matrix(drawn, data.tumours)
+    write_summary(path, "Splits", facts, table, figures=[matrix], synthetic=data.synthetic)

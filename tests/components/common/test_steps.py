@@ -55,3 +55,12 @@ def test_summary_escapes_and_labels(tmp_path):
     assert "SYNTHETIC" in text
     assert "0.123" in text
     assert "<b>title" not in text
+
+
+def test_summary_shows_figures_and_keeps_a_wide_table_in_a_box_of_its_own(tmp_path):
+    page = tmp_path / "summary.html"
+    write_summary(str(page), "Title", {}, [{"code": "X"}], figures=["<svg></svg>"], synthetic=False)
+    text = page.read_text()
+    assert "<figure><svg></svg></figure>" in text
+    assert '<div class="scroll"><table>' in text
+    assert 'name="viewport"' in text
