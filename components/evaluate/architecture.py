@@ -1,12 +1,15 @@
 """The network's drawing (the paper's Figure 2) from its settings, as inline SVG."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from components.common.settings import IMAGE_SIZE_PX, TrainSettings
 
 #: Pixels of the drawing a map's side and the depth of its channels take at most.
 TALLEST, DEEPEST = 120.0, 26.0
 BASELINE = 172.0
+
+#: Block whose output is dropped from, by the setting ``dropout_after``.
+DROPPED = {"conv_1": 2, "conv_2": 4, "dense_1": 6, "dense_2": 7}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +39,15 @@ def stages(settings: TrainSettings) -> list[Stage]:
         Stage(title, f"{side} × {side} × {channels}", _height(side), _depth(channels), colour)
         for title, side, channels, colour in maps
     ]
-    return [
-        *drawn,
-        Stage(f"drop-out {settings.dropout:g}", f"{flat}", 96.0, 0.0, "#e3e6ec"),
+    drawn += [
+        Stage("flattened", f"{flat}", 96.0, 0.0, "#dfe3ea"),
         Stage("fully connected", f"{settings.dense_1}", 74.0, 0.0, "#a8d8b9"),
         Stage("fully connected", f"{settings.dense_2}", 56.0, 0.0, "#a8d8b9"),
         Stage("softmax", "2: responder /: non-responder", 26.0, 0.0, "#e8a98c"),
     ]
+    place = DROPPED[settings.dropout_after]
+    drawn[place] = replace(drawn[place], shape=f"{drawn[place].shape}: drop-out {settings.dropout:g}")
+    return drawn
 
 
 def drawing(settings: TrainSettings) -> str:

@@ -41,7 +41,7 @@ TRIPOD_AI = (
     ("12e", "Measures of performance", FILLED, "report, results, ensembles, calibration"),
     ("12f", "Updating of the model after evaluation", DECLARED, "none; Platt scaling is shown, not applied"),
     ("12g", "How predictions were calculated", DECLARED, "the registered bundle; report, ensembles"),
-    ("13", "Class imbalance", FILLED, "report, splits: quotas per class; no reweighting"),
+    ("13", "Class imbalance", FILLED, "report, flow: quotas; run facts: class_weights"),
     ("14", "Fairness between groups of patients", MISSING, "performance by sex, age and primary site"),
     ("15", "Output of the model, thresholds and their choice", FILLED, "report, results: cut-offs"),
     ("16", "Differences of development and evaluation data", DECLARED, "none by design: draws from one cohort"),

@@ -2,7 +2,8 @@
 
 import itertools
 import math
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,9 @@ VOTE_CUT_OFF = 0.5
 
 #: Subsets of members looked at for one ensemble size; all of them up to ten members.
 MOST_SUBSETS = 252
+
+#: A smaller ensemble does as well where its AUC lies at most this far below the whole one's.
+ENOUGH = 0.01
 
 SCORE_COLUMNS = ("group", "tumour", "patient", "label", "role", "mean", "vote", "spread", "members")
 
@@ -105,6 +109,31 @@ def agreement(probabilities: NDArray[np.float64]) -> float:
     yes = votes(probabilities).sum(axis=0)
     same = yes * (yes - 1) + (count - yes) * (count - yes - 1)
     return float((same / (count * (count - 1))).mean())
+
+
+def spread_of_errors(y_true: ArrayLike, score: ArrayLike, spread: ArrayLike, cut_off: float) -> dict[str, float | None]:
+    """Whether the members' spread warns of wrong calls.
+
+    Returns
+    -------
+    dict
+        Mean spread of ``right`` and of ``wrong`` calls at the cut-off (None where there are none), and ``auc``, the
+        chance that a wrong call has the larger spread of the two, ties one half.
+    """
+    spread = np.asarray(spread, dtype=np.float64)
+    wrong = (np.asarray(score) > cut_off) != (np.asarray(y_true) == 1)
+    means = [float(spread[calls].mean()) if calls.any() else None for calls in (~wrong, wrong)]
+    told = placements(wrong, spread).auc if None not in means else None
+    return {"right": means[0], "wrong": means[1], "auc": told}
+
+
+def fewest_members(sizes: Sequence[Sequence[Mapping[str, Any]]]) -> int:
+    """The smallest ensemble whose AUC, averaged over groups, comes within ``ENOUGH`` of the whole one's.
+
+    ``sizes`` holds the rows of ``auc_by_size`` of every group, as plain values.
+    """
+    mean = pd.concat([pd.DataFrame(rows) for rows in sizes]).groupby("members")["mean_auc"].mean()
+    return int(mean.index[mean >= mean.iloc[-1] - ENOUGH].min())
 
 
 def auc_by_size(

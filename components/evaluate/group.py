@@ -116,6 +116,7 @@ class GroupAnswers:
             "agreement": ensemble.agreement(self.probabilities),
             "gain_over_votes": self._gain(own, ensemble.votes(self.probabilities)),
             "gain_over_probabilities": self._gain(own, self.probabilities),
+            "spread": ensemble.spread_of_errors(self.labels, own, self.evaluation["spread"], self.settings.cut_off),
             "auc_by_size": sizes.to_dict("records"),
             "confusion_by_response": self._confusion(),
             "covariates": beyond_the_image(self.tumours, self.out_of_bag, self.evaluation, self.primary),

@@ -12,7 +12,7 @@ from components.evaluate import architecture, figures
 from components.evaluate.calibration import reliability
 from components.evaluate.checklist import MISSING, checklist
 from components.evaluate.cohort_tables import table_i, table_ii
-from components.evaluate.ensemble import probabilities_of, votes
+from components.evaluate.ensemble import ENOUGH, fewest_members, probabilities_of, votes
 from components.evaluate.evaluation import EvaluatedRun
 from components.evaluate.failures import failures
 from components.evaluate.figures import crop_image
@@ -76,6 +76,8 @@ def render(run: EvaluatedRun, *, most_crops: int = MOST_CROPS, curves: bool = Tr
         failures_in_all=len(failures(dataset, evaluation, splits.settings.train, 0)),
         looked_at=_looked_at(run),
         figures=_figures(run, curves=curves),
+        enough=ENOUGH,
+        fewest=fewest_members([group["auc_by_size"] for group in evaluation.metrics["groups"].values()]),
         crop_settings=splits.settings.train,
         missing=[item for item in items if item["status"] == MISSING],
         statuses=pd.Series([item["status"] for item in items]).value_counts().to_dict(),
@@ -88,10 +90,9 @@ def _figures(run: EvaluatedRun, *, curves: bool) -> dict[str, Any]:
     """All figures as SVG text: ``roc`` and ``training`` by group, the others alone."""
     dataset, splits, members = run.dataset, run.splits, run.members
     scores, metrics = run.evaluation.scores, run.evaluation.metrics
-    by_label = dataset.tumours.sort_values(["label", "patient"], kind="stable")
     return {
         "architecture": architecture.drawing(splits.settings.train),
-        "split_matrix": figures.split_matrix(splits, list(by_label["tumour"]), int((by_label["label"] == 0).sum())),
+        "split_matrix": figures.split_matrix(splits, dataset.tumours),
         "training": {group: figures.training(group, _of(members, group)) for group in splits.groups if curves},
         "roc": {group: _roc(dataset, members, scores, group) for group in splits.groups},
         "sizes": figures.auc_by_size({name: group["auc_by_size"] for name, group in metrics["groups"].items()}),

@@ -88,3 +88,19 @@ def test_auc_by_size_draws_subsets_of_large_ensembles():
     labels = np.array([0, 1] * 6)
     table = ensemble.auc_by_size(labels, np.random.default_rng(0).random((30, 12)), "vote", np.random.default_rng(1))
     assert table["subsets"].max() == ensemble.MOST_SUBSETS
+
+
+def test_spread_of_errors_counts_pairs_of_a_wrong_and_a_right_call():
+    labels, score, spread = [0, 0, 1, 1], [0.2, 0.7, 0.9, 0.4], [0.1, 0.3, 0.2, 0.2]
+    # Wrong are the second (0.3) and the fourth (0.2), right the first (0.1) and the third (0.2): 3.5 of 4 pairs.
+    found = ensemble.spread_of_errors(labels, score, spread, 0.5)
+    assert found == {"right": pytest.approx(0.15), "wrong": pytest.approx(0.25), "auc": pytest.approx(3.5 / 4)}
+    assert ensemble.spread_of_errors(labels, labels, spread, 0.5)["auc"] is None
+
+
+def test_fewest_members_are_those_within_reach_of_all():
+    rising = [{"members": n, "mean_auc": auc} for n, auc in ((1, 0.70), (2, 0.785), (3, 0.80))]
+    flat = [{"members": n, "mean_auc": 0.60} for n in (1, 2, 3)]
+    assert ensemble.fewest_members([rising, flat]) == 2
+    assert ensemble.fewest_members([flat]) == 1
+    assert ensemble.fewest_members([rising]) == 3

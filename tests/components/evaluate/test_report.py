@@ -12,6 +12,7 @@ from matplotlib import image
 from components.common.members import Members
 from components.common.settings import EvaluateSettings, StudySettings, resolve
 from components.evaluate import report
+from components.evaluate.architecture import stages
 from components.evaluate.checklist import DECLARED, FILLED, ITEMS, MISSING
 from components.evaluate.evaluation import EvaluatedRun, evaluate
 from components.evaluate.figures import crop_image
@@ -95,6 +96,19 @@ def test_report_prints_table_iii_digit_for_digit(reported):
     assert f"{result.metrics['mean_auc']:.3f}" in text
     for group in "ABCDE":
         assert f"Group {group}" in text
+
+
+def test_report_answers_whether_fewer_members_do_and_whether_the_spread_warns(reported):
+    _, result, text = reported
+    assert re.search(r"ensembles of \d+ members? already come within 0.01 of the AUC of all 10", text)
+    for group in result.metrics["groups"].values():
+        assert f">{group['spread']['auc']:.3f}<" in text
+
+
+def test_drawing_names_the_layer_that_drop_out_follows():
+    for layer, shape in (("conv_2", "4 × 4 × 16"), ("dense_1", "32")):
+        drawn = stages(resolve("default", {"train": {"dropout_after": layer}}).train)
+        assert [stage.shape for stage in drawn if "drop-out" in stage.shape] == [f"{shape}: drop-out 0.25"]
 
 
 def test_synthetic_is_said_where_due_and_only_there(reported, leaking):
