@@ -90,7 +90,8 @@ def write_summary(
     """Writes a step's small page for the KFP UI: a title, facts, figures (inline SVG), and at most one table."""
     rows = "".join(f"<tr><th>{_text(key)}</th><td>{_text(value)}</td></tr>" for key, value in facts.items())
     body = f"<h1>{_text(title)}</h1><table>{rows}</table>"
-    body += "".join(f"<figure>{svg}</figure>" for svg in figures)
+    if figures:
+        body += '<div class="figures">' + "".join(f"<figure>{svg}</figure>" for svg in figures) + "</div>"
     if table:
         head = "".join(f"<th>{_text(key)}</th>" for key in table[0])
         lines = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row.values()) + "</tr>" for row in table)
@@ -105,6 +106,7 @@ _STYLE = """<style>body{font:15px/1.45 system-ui,sans-serif;margin:1rem;color:#2
 h1{font-size:1.15rem}table{border-collapse:collapse;margin:.8rem 0}th,td{text-align:left;padding:.2rem .8rem .2rem 0;
 border-bottom:1px solid #ddd;vertical-align:top}td{overflow-wrap:anywhere}.scroll{overflow-x:auto}
 .scroll td{overflow-wrap:normal;font-variant-numeric:tabular-nums}figure{margin:.8rem 0}
+.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(300px,100%),1fr));gap:0 1rem}
 .synthetic{background:#fde9c8;padding:.3rem .6rem}</style>"""
 
 
