@@ -39,7 +39,7 @@ def predict(
     path: Annotated[Path, typer.Argument(help="Folder, .zip or file of one study: CT slices and RTSTRUCT.")],
     url: Annotated[str, typer.Option(help="Address of the predictor.")] = "http://127.0.0.1:8080",
     model_name: ModelOption = MODEL,
-    roi: Annotated[str, typer.Option(help="Regular expression for the GTV's name.")] = "",
+    roi: Annotated[str, typer.Option(help="ROIName of the GTV; all of them where empty.")] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Send a study as DICOM to the predictor and print its answers."""

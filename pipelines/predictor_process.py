@@ -68,7 +68,7 @@ def running(command_line: list[str], url: str, model_name: str, log: Path) -> It
             _wait_ready(process, f"{url}/v2/models/{model_name}/ready", log)
             yield
         finally:
-            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGINT)
             try:
                 process.wait(30)
             except subprocess.TimeoutExpired:

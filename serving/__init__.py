@@ -1,4 +1,18 @@
-"""The KServe predictor. Its runtime would report its use over the network: it is told not to, before it loads."""
+"""The KServe predictor.
+
+The way of a request, each stop a module:
+
+    connection  rest  rpc     sockets: HTTP with bounded heads, the REST addresses, the gRPC service
+    limits                    what is let in, and how much at once
+    payload  tensors          bytes -> crops or DICOM studies: V1 with the types of both, V2
+    dicom                     studies -> crops, by the code that cut the training crops
+    predictor -> runtime      crops -> answers: the worker threads, the bundle
+    reply  errors             answers and refusals -> bytes
+    telemetry                 what operators see of all that
+    server  __main__          starts it, ends it, and reads the command line
+
+The runtime would report its use over the network: it is told not to, before it loads.
+"""
 
 import os
 

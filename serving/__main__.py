@@ -22,9 +22,10 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--threads", type=int, default=0, help="threads of one call; 0 takes all processors")
     flags.add_argument("--max-requests", type=int, default=64, help="accepted at once; more are told to wait")
     flags.add_argument("--max-binary-mb", type=int, default=64, help="largest binary body, MiB")
-    flags.add_argument("--max-json-mb", type=int, default=16, help="largest JSON body, MiB")
+    flags.add_argument("--max-json-mb", type=int, default=16, help="largest JSON body or gRPC message, MiB")
     flags.add_argument("--body-seconds", type=float, default=60.0, help="in which a body must come")
-    flags.add_argument("--grace-seconds", type=int, default=30, help="to finish what was accepted after SIGTERM")
+    flags.add_argument("--linger-seconds", type=float, default=2.0, help="to go on answering, unready, after SIGTERM")
+    flags.add_argument("--grace-seconds", type=int, default=25, help="then, to finish what was accepted")
     flags.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
     return flags
 
@@ -33,9 +34,9 @@ def main(arguments: list[str]) -> int:
     """Serves until told to stop; returns the exit code."""
     given = parser().parse_args(arguments)
     sys.argv = sys.argv[:1]  # importing kserve parses it
-    from serving.logs import configure
+    from serving.telemetry import configure_logs
 
-    configure(given.log_level)
+    configure_logs(given.log_level)
     try:
         _serve(given)
     except SrsError as error:
@@ -54,7 +55,7 @@ def _serve(given: argparse.Namespace) -> None:
     ensemble = Ensemble.open(bundle_folder(given.model_dir), threads=given.threads or None)
     model = Predictor(given.model_name, ensemble, given.model_version, given.workers)
     limits = Limits(given.max_binary_mb * MIB, given.max_json_mb * MIB, given.body_seconds)
-    load = Load(given.max_requests, 4 * limits.binary_bytes, given.grace_seconds)
+    load = Load(given.max_requests, 4 * limits.binary_bytes, given.linger_seconds, given.grace_seconds)
     PredictorServer(Address(given.host, given.http_port, given.grpc_port), limits, load).run(model)
 
 

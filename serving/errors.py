@@ -9,17 +9,25 @@ METHOD_NOT_ALLOWED                          405  -                   use POST to
 BODY_SLOW                                   408  -                   send the body faster
 BODY_TOO_LARGE, BATCH_TOO_LARGE,            413  RESOURCE_EXHAUSTED  send less at once; the message names the limit
 ZIP_TOO_LARGE
+CONTENT_ENCODING                            415  -                   send the body as it is
 every other code of an InputError           400  INVALID_ARGUMENT    mend the request, as message and hint say
 every other code of another SrsError        500  INTERNAL            as INTERNAL; the code is told, the message is not
 
 gRPC's details are the same JSON as a REST body. gRPC itself answers RESOURCE_EXHAUSTED, in its own words, to a message
-above the limit and to more calls at once than are accepted.
+above the limit and to more calls at once than are accepted; bytes that are no HTTP get 400 in text.
 """
 
 import dataclasses
+import logging
 from typing import Any
 
+from kserve.errors import ModelNotFound
+from starlette.requests import ClientDisconnect
+
 from components.common.errors import InputError, SrsError
+from serving.telemetry import where
+
+log = logging.getLogger(__name__)
 
 #: Seconds a caller should wait before it asks again.
 RETRY_AFTER_SECONDS = 1
@@ -34,6 +42,7 @@ _STATUS = {
     "BODY_TOO_LARGE": 413,
     "BATCH_TOO_LARGE": 413,
     "ZIP_TOO_LARGE": 413,
+    "CONTENT_ENCODING": 415,
 }
 
 
@@ -74,3 +83,15 @@ class Problem:
         if self.status == 503:
             return {"Retry-After": str(RETRY_AFTER_SECONDS)}
         return {"Connection": "close"} if self.status == 408 else {}
+
+
+def problem_of(error: Exception) -> Problem:
+    """What to tell of an exception; where we did not foresee it, its type and place are logged."""
+    if isinstance(error, ModelNotFound):
+        error = Refused("MODEL_UNKNOWN", "no such model or version is served here", "GET /v2/models lists what is.")
+    if isinstance(error, ClientDisconnect):
+        error = InputError("DISCONNECTED", "the caller went away while sending")
+    problem = Problem.of(error)
+    if problem.status == 500:
+        log.error("unforeseen", extra={"fields": where(error) | {"code": problem.code}})
+    return problem

@@ -11,6 +11,7 @@ V1 zip      the zip itself as the body, Content-Type application/zip; "roi" and 
 import base64
 import binascii
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -28,6 +29,10 @@ MAX_CROPS = 1024
 MAX_STUDIES = 8
 #: Files of one study given as parts.
 MAX_FILES = 2000
+#: Characters of a name, an id or an option.
+MAX_TEXT = 256
+#: Lists and objects of a JSON body; the most that a body needs are the rows of ``MAX_CROPS`` crops.
+MAX_CONTAINERS = 200_000
 
 Buffer = bytes | bytearray
 
@@ -91,7 +96,7 @@ def decode_v1(body: Buffer, content_type: str = "application/json", options: Map
     """
     if content_type.partition(";")[0].strip().lower() in ("application/zip", "application/x-zip-compressed"):
         return Query((Study(zipped=bytes(body), **options_of(options or {})),))
-    fields = json_object(body)
+    fields = json_object(body, len(body))
     instances = fields.get("instances")
     if not isinstance(instances, list) or not instances:
         raise InputError("FORMAT", "instances must be a list of at least one", 'Send {"instances": [...]}.')
@@ -120,23 +125,41 @@ def _v1_instance(instance: Any) -> NDArray[np.float32] | Study:
 
 def numbers_of(value: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """JSON numbers, nested or flat, as float32 of ``shape``; text and booleans are not numbers."""
-    try:
-        array = np.asarray(value)
-        if array.dtype.kind not in "iuf" or array.size != math.prod(shape) or array.shape not in (shape, (array.size,)):
-            raise ValueError
-    except (ValueError, TypeError, OverflowError):
-        raise InputError("CROP_SHAPE", f"a crop must be {IMAGE_SIZE_PX} x {IMAGE_SIZE_PX} numbers") from None
+    if type(value) is not list:
+        raise _no_crop()
+    flat = value if len(value) == math.prod(shape) else _flattened(value, shape)
+    # NumPy is not asked what this is: beside one long text it would make every element as wide.
+    if not set(map(type, flat)) <= {int, float}:
+        raise _no_crop()
     with np.errstate(over="ignore"):  # beyond float32 becomes infinite, which is refused by name
-        return array.astype(np.float32).reshape(shape)
+        return np.array(flat, np.float64).astype(np.float32).reshape(shape)
+
+
+def _flattened(value: list[Any], shape: tuple[int, ...]) -> list[Any]:
+    if len(value) != shape[0]:
+        raise _no_crop()
+    for side in shape[1:]:
+        if any(type(row) is not list or len(row) != side for row in value):
+            raise _no_crop()
+        value = list(itertools.chain.from_iterable(value))
+    return value
+
+
+def _no_crop() -> InputError:
+    return InputError("CROP_SHAPE", f"a crop must be {IMAGE_SIZE_PX} x {IMAGE_SIZE_PX} numbers")
 
 
 def options_of(fields: Mapping[str, Any]) -> dict[str, Any]:
     """``roi`` and ``rtstruct_uid`` where given; ``OPTION`` where they are no short text."""
-    options = {name: fields.get(name, "") for name in ("roi", "rtstruct_uid")}
-    for name, value in options.items():
-        if not isinstance(value, str) or len(value) > 256:
-            raise InputError("OPTION", f"{name} must be text of at most 256 characters")
-    return options
+    return {name: text_of(fields, name, "OPTION") for name in ("roi", "rtstruct_uid")}
+
+
+def text_of(fields: Mapping[str, Any], name: str, code: str = "FORMAT") -> str:
+    """A short text, "" where it is absent or null."""
+    value = fields.get(name)
+    if value is not None and (not isinstance(value, str) or len(value) > MAX_TEXT):
+        raise InputError(code, f"{name} must be text of at most {MAX_TEXT} characters")
+    return value or ""
 
 
 def base64_of(value: Any) -> bytes:
@@ -147,10 +170,13 @@ def base64_of(value: Any) -> bytes:
         raise InputError("BASE64", "DICOM in JSON must be base64 text") from None
 
 
-def json_object(data: Buffer | memoryview) -> dict[str, Any]:
-    """A JSON object; ``JSON`` or ``FORMAT`` where the bytes are none."""
+def json_object(data: Buffer, length: int) -> dict[str, Any]:
+    """The JSON object in the first ``length`` bytes; ``JSON`` or ``FORMAT`` where they are none."""
+    # As Python objects, empty lists take thirty times their bytes.
+    if data.count(b"[", 0, length) + data.count(b"{", 0, length) > MAX_CONTAINERS:
+        raise InputError("FORMAT", f"the body holds more than {MAX_CONTAINERS} lists and objects")
     try:
-        return object_of(orjson.loads(data))
+        return object_of(orjson.loads(memoryview(data)[:length]))
     except orjson.JSONDecodeError:
         raise InputError("JSON", "the body is not JSON") from None
 

@@ -4,6 +4,8 @@ import asyncio
 import concurrent.futures
 import dataclasses
 import functools
+import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.common.settings import StudySettings
-from serving import metrics
+from serving import telemetry
 from serving.dicom import Cut, cut_study
 from serving.payload import Query, Study
 from serving.reply import Result, Tumour, Unanswered, check_outputs, model_facts
@@ -20,6 +22,8 @@ from serving.runtime import Ensemble
 
 #: Crops copied and worked on at once, so that a large batch needs little more memory than its body.
 CHUNK = 16
+#: Of a crop in HU, by which drift from the training crops is told.
+STATISTICS = ("mean_hu", "sd_hu")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,6 +55,8 @@ class Predictor(kserve.Model):  # type: ignore[misc]
         self.version = version
         self.facts = model_facts(ensemble.manifest, name, version)
         self._preprocess = StudySettings.from_dict(ensemble.manifest.settings).preprocess
+        # Python reads one JSON at a time anyhow, and as objects it takes many times its bytes.
+        self._decoding = threading.Lock()
         self._pool = concurrent.futures.ThreadPoolExecutor(workers, thread_name_prefix="predict")
 
     def load(self) -> bool:
@@ -63,10 +69,13 @@ class Predictor(kserve.Model):  # type: ignore[misc]
 
     async def predict(self, payload: Job, headers: Any = None, response_headers: Any = None) -> Any:  # noqa: ARG002
         """Works on a ``Job`` in a worker thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, functools.partial(self._work, payload))
+        work = functools.partial(self._work, payload, time.perf_counter())
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
-    def _work(self, job: Job) -> Any:
-        query = job.decode()
+    def _work(self, job: Job, queued: float) -> Any:
+        telemetry.QUEUE.observe(time.perf_counter() - queued)
+        with self._decoding:
+            query = job.decode()
         check_outputs(query.outputs)
         return job.encode(self.answer(query), query, self.facts)
 
@@ -89,12 +98,13 @@ class Predictor(kserve.Model):  # type: ignore[misc]
     def _answer(self, found: list[tuple[int, Cut, NDArray[np.float32]]]) -> list[Tumour]:
         crops = np.stack([crop for _, _, crop in found])
         answers = self.ensemble.answer(crops)
-        drifts = drifted(crops, self.ensemble.manifest.training_crops)
+        places = percentiles(crops, self.ensemble.manifest.training_crops)
+        drifts = [bool(((of_one < 0) | (of_one > 100)).any()) for of_one in places.T]
         tumours = [
-            Tumour(index, answer, cut.roi_name, cut.slice_sop_instance_uid, _warnings(cut, bool(drift)))
+            Tumour(index, answer, cut.roi_name, cut.slice_sop_instance_uid, _warnings(cut, drift))
             for (index, cut, _), answer, drift in zip(found, answers, drifts, strict=True)
         ]
-        _count(tumours, crops)
+        _count(tumours, places)
         return tumours
 
     def _cut(self, instance: NDArray[np.float32] | Study) -> list[Cut]:
@@ -103,8 +113,8 @@ class Predictor(kserve.Model):  # type: ignore[misc]
         return [Cut("", "", instance)]
 
 
-def drifted(crops: NDArray[np.float32], training: Mapping[str, Mapping[str, float]]) -> NDArray[np.bool_]:
-    """[n]: whether a crop's mean or standard deviation in HU lies outside those of all training crops.
+def percentiles(crops: NDArray[np.float32], training: Mapping[str, Mapping[str, float]]) -> NDArray[np.float64]:
+    """Where the crops lie among the training crops.
 
     Parameters
     ----------
@@ -112,23 +122,36 @@ def drifted(crops: NDArray[np.float32], training: Mapping[str, Mapping[str, floa
         [n, 151, 151] HU.
     training
         The manifest's ``training_crops``.
+
+    Returns
+    -------
+    NDArray
+        [statistics, n]: percentile of each crop's mean and of its standard deviation in HU; -1 where it is below all
+        training crops, 101 where above.
     """
-    means, deviations = crops.mean(axis=(1, 2), dtype=np.float64), crops.std(axis=(1, 2), dtype=np.float64)
-    outside = np.zeros(len(crops), np.bool_)
-    for values, percentiles in ((means, training["mean_hu"]), (deviations, training["sd_hu"])):
-        # The percentiles are kept to a thousandth of a HU.
-        outside |= (values < percentiles["0"] - 1e-3) | (values > percentiles["100"] + 1e-3)
-    return outside
+    found = {"mean_hu": crops.mean(axis=(1, 2), dtype=np.float64), "sd_hu": crops.std(axis=(1, 2), dtype=np.float64)}
+    return np.stack([_percentile(found[name], training[name]) for name in STATISTICS])
+
+
+def _percentile(values: NDArray[np.float64], known: Mapping[str, float]) -> NDArray[np.float64]:
+    percents = np.array([float(percent) for percent in known])
+    levels = np.array(list(known.values()))
+    order = np.argsort(percents)
+    places = np.interp(values, levels[order], percents[order])
+    # The levels are kept to a thousandth of a HU.
+    return np.where(values < levels.min() - 1e-3, -1.0, np.where(values > levels.max() + 1e-3, 101.0, places))
 
 
 def _warnings(cut: Cut, drift: bool) -> tuple[str, ...]:
     return ((cut.warning,) if cut.warning else ()) + (("INPUT_DRIFT",) if drift else ())
 
 
-def _count(tumours: list[Tumour], crops: NDArray[np.float32]) -> None:
-    for tumour, mean in zip(tumours, crops.mean(axis=(1, 2)), strict=True):
-        metrics.SCORES.observe(tumour.answer.score)
-        metrics.CROP_MEAN.observe(float(mean))
-        metrics.TUMOURS.labels("non-responder" if tumour.answer.non_responder else "responder").inc()
+def _count(tumours: list[Tumour], places: NDArray[np.float64]) -> None:
+    for name, of_crops in zip(STATISTICS, places, strict=True):
+        for place in of_crops:
+            telemetry.DRIFT.labels(name).observe(float(place))
+    for tumour in tumours:
+        telemetry.SCORES.observe(tumour.answer.score)
+        telemetry.TUMOURS.labels("non-responder" if tumour.answer.non_responder else "responder").inc()
         for code in tumour.warnings:
-            metrics.WARNINGS.labels(code).inc()
+            telemetry.WARNINGS.labels(code).inc()

@@ -16,13 +16,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from components.common.errors import InputError
-from serving.admission import Admission, Ticket
-from serving.errors import Problem
-from serving.limits import Limits
+from serving.errors import Problem, problem_of
+from serving.limits import Admission, Limits, Ticket
 from serving.payload import decode_v1
 from serving.predictor import Job
-from serving.problems import note, problem_of
 from serving.reply import BINARY_HEADER, Reply, encode_v1, encode_v2
+from serving.telemetry import note
 from serving.tensors import decode_v2
 
 Decoder = Callable[[Request, bytearray], Job]
@@ -104,19 +103,25 @@ class RestEndpoints:
 
     async def _infer(self, protocol: str, decoder: Decoder, request: Request) -> Response:
         start, size = time.perf_counter(), 0
-        problem: Problem | None = None
+        status, code = 200, ""
+        response: Response
         try:
             with self._admission.request() as ticket:
                 name = self._model_name(request)
                 body = await _read_body(request, ticket, self._limits)
                 size, start = len(body), time.perf_counter()
                 reply: Reply = (await self._dataplane.infer(name, decoder(request, body)))[0]
-                return Response(reply.content, headers=reply.headers)
+                response = Response(reply.content, headers=reply.headers | self._closing())
         except Exception as error:
             problem = problem_of(error)
-            return JSONResponse(problem.to_dict(), problem.status, problem.headers)
-        finally:
-            note(protocol, problem, time.perf_counter() - start, size)
+            status, code = problem.status, problem.code
+            response = JSONResponse(problem.to_dict(), status, problem.headers | self._closing())
+        note(protocol, status, code, time.perf_counter() - start, size)
+        return response
+
+    def _closing(self) -> dict[str, str]:
+        """Before the server ends, each answer sends its caller to another connection, and so to another server."""
+        return {"Connection": "close"} if self._admission.closing else {}
 
 
 def _v1_job(request: Request, body: bytearray) -> Job:
@@ -132,6 +137,8 @@ def _v2_job(request: Request, body: bytearray) -> Job:
 async def _read_body(request: Request, ticket: Ticket, limits: Limits) -> bytearray:
     """The body, counted while it comes: ``BODY_TOO_LARGE``, ``BODY_SLOW`` or ``BUSY`` stop the reading at once."""
     most = limits.of(request.headers.get("content-type", ""), BINARY_HEADER in request.headers)
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise InputError("CONTENT_ENCODING", "compressed bodies are not read", "Send the body as it is.")
     announced = request.headers.get("content-length", "0")
     if announced.isdecimal() and int(announced) > most:
         raise limits.too_large(most)
@@ -144,7 +151,7 @@ async def _read_body(request: Request, ticket: Ticket, limits: Limits) -> bytear
                 ticket.hold(len(part))
                 body += part
     except TimeoutError:
-        raise InputError("BODY_SLOW", f"the body did not come within {limits.seconds:g} s") from None
+        raise limits.too_slow() from None
     return body
 
 

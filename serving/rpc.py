@@ -1,39 +1,48 @@
-"""The V2 protocol over gRPC, on an address of our own; the repository calls answer UNIMPLEMENTED."""
+"""The V2 protocol over gRPC, on an address of our own; the repository calls are UNIMPLEMENTED."""
 
+import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import grpc
 import numpy as np
+from google.protobuf.message import DecodeError
 from kserve.errors import ModelNotFound
 from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
-from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as pb_grpc
 
 from components.common.errors import InputError
-from serving.admission import Admission
-from serving.errors import RETRY_AFTER_SECONDS, Problem
+from serving.errors import RETRY_AFTER_SECONDS, Problem, problem_of
+from serving.limits import Admission, Limits
 from serving.payload import Output, Query
 from serving.predictor import Job
-from serving.problems import note, problem_of
 from serving.reply import OUTPUTS, Result, raw_bytes, tensor_of, v2_parameters
+from serving.telemetry import note
 from serving.tensors import Tensor, query_of
 
 _STATUS = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
     404: grpc.StatusCode.NOT_FOUND,
+    408: grpc.StatusCode.DEADLINE_EXCEEDED,
     413: grpc.StatusCode.RESOURCE_EXHAUSTED,
     503: grpc.StatusCode.UNAVAILABLE,
 }
+#: Messages received at once (gRPC keeps their pieces for a while); other calls wait, and their bytes with the sender.
+RECEIVED_AT_ONCE = 4
+#: Bytes that a caller may send of a message that is not received yet.
+UNASKED_BYTES = 2**20
+#: A message is kept as it came, parsed, and as the tensor's bytes.
+COPIES = 3
 
 
-class Servicer(pb_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
+class Servicer:
     """Health, metadata and inference over KServe's data plane."""
 
-    def __init__(self, dataplane: DataPlane, admission: Admission) -> None:
-        self._dataplane, self._admission = dataplane, admission
+    def __init__(self, dataplane: DataPlane, admission: Admission, limits: Limits) -> None:
+        self._dataplane, self._admission, self._limits = dataplane, admission, limits
+        self._receiving = asyncio.Semaphore(RECEIVED_AT_ONCE)
 
     async def ServerLive(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002
         """Whether the process answers."""
@@ -62,27 +71,39 @@ class Servicer(pb_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
             return await _abort(context, problem_of(error))
         return pb.ModelMetadataResponse(**{name: found[name] for name in _METADATA})
 
-    async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Inference."""
-        start = time.perf_counter()
-        problem: Problem | None = None
-        size = request.ByteSize()
+    async def ModelInfer(self, messages: AsyncIterator[bytes], context: Any) -> Any:  # noqa: N802
+        """Inference; the message is received once there is a place for it."""
+        start, size = time.perf_counter(), 0
         try:
             with self._admission.request() as ticket:
-                ticket.hold(size)
+                message = await self._receive(messages)
+                size, start = len(message), time.perf_counter()
+                ticket.hold(COPIES * size)
+                request = _parsed(message)
                 job = Job(lambda: _query(request), lambda result, query, facts: _response(result, query, facts))
-                return (await self._dataplane.infer(request.model_name, job))[0]
+                reply = (await self._dataplane.infer(request.model_name, job))[0]
+                note("grpc", 200, "", time.perf_counter() - start, size)
+                return reply
         except Exception as error:
             problem = problem_of(error)
-        finally:
-            note("grpc", problem, time.perf_counter() - start, size)
+        note("grpc", problem.status, problem.code, time.perf_counter() - start, size)
         return await _abort(context, problem)
+
+    async def _receive(self, messages: AsyncIterator[bytes]) -> bytes:
+        try:
+            async with self._receiving, asyncio.timeout(self._limits.seconds):
+                return await anext(aiter(messages))
+        except TimeoutError:
+            raise self._limits.too_slow() from None
+        except StopAsyncIteration:
+            raise InputError("FORMAT", "the call holds no message") from None
 
 
 _METADATA = ("name", "versions", "platform", "inputs", "outputs")
+_LOOKS = ("ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata")
 
 
-async def start(dataplane: DataPlane, admission: Admission, address: str, most_bytes: int, most_calls: int) -> Any:
+async def start(dataplane: DataPlane, admission: Admission, address: str, limits: Limits, most_calls: int) -> Any:
     """A started gRPC server.
 
     Parameters
@@ -91,7 +112,7 @@ async def start(dataplane: DataPlane, admission: Admission, address: str, most_b
         Shared with REST.
     address
         ``host:port``.
-    most_bytes
+    limits
         Of a message.
     most_calls
         Calls at once; more are refused by gRPC itself, before their message is kept.
@@ -102,18 +123,44 @@ async def start(dataplane: DataPlane, admission: Admission, address: str, most_b
         ``PORT_IN_USE``.
     """
     options = [
-        ("grpc.max_receive_message_length", most_bytes),
-        ("grpc.max_send_message_length", most_bytes),
+        ("grpc.max_receive_message_length", limits.json_bytes),
+        ("grpc.max_send_message_length", limits.json_bytes),
         ("grpc.so_reuseport", 0),
+        # Unasked, gRPC would keep as much of each waiting message as the line carries.
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", UNASKED_BYTES),
     ]
     server = grpc.aio.server(options=options, maximum_concurrent_rpcs=most_calls)
-    pb_grpc.add_GRPCInferenceServiceServicer_to_server(Servicer(dataplane, admission), server)
+    server.add_generic_rpc_handlers((_handler(Servicer(dataplane, admission, limits)),))
     try:
         server.add_insecure_port(address)
     except RuntimeError:
         raise InputError("PORT_IN_USE", f"the gRPC address {address} cannot be bound", "Choose another port.") from None
     await server.start()
     return server
+
+
+def _handler(servicer: Servicer) -> Any:
+    """KServe's service. A call of one message is a stream of one: so it is asked for, instead of kept unasked."""
+    handlers = {
+        name: grpc.unary_unary_rpc_method_handler(
+            getattr(servicer, name),
+            getattr(pb, f"{name}Request").FromString,
+            getattr(pb, f"{name}Response").SerializeToString,
+        )
+        for name in _LOOKS
+    }
+    infer = grpc.stream_unary_rpc_method_handler(
+        servicer.ModelInfer, response_serializer=pb.ModelInferResponse.SerializeToString
+    )
+    return grpc.method_handlers_generic_handler("inference.GRPCInferenceService", {**handlers, "ModelInfer": infer})
+
+
+def _parsed(message: bytes) -> Any:
+    try:
+        return pb.ModelInferRequest.FromString(message)
+    except DecodeError:
+        raise InputError("FORMAT", "the message is no ModelInferRequest") from None
 
 
 def _query(request: Any) -> Query:
@@ -133,7 +180,7 @@ def _tensor(one: Any, raw: bytes | None) -> Tensor:
     elif raw is None:
         data = np.array(one.contents.fp32_contents, np.float32).tobytes()
     if any(side < 0 for side in one.shape):
-        raise InputError("V2_FORMAT", "shape must be a list of whole numbers")
+        raise InputError("FORMAT", "shape must be a list of whole numbers")
     return Tensor(one.name, one.datatype, tuple(one.shape), data)
 
 

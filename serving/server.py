@@ -14,9 +14,9 @@ import uvicorn
 from kserve.protocol.dataplane import DataPlane
 
 from components.common.errors import InputError
-from serving import metrics, rpc
-from serving.admission import Admission
-from serving.limits import Limits
+from serving import rpc, telemetry
+from serving.connection import BoundedConnection
+from serving.limits import Admission, Limits
 from serving.payload import CROP_INPUT, DICOM_INPUT
 from serving.predictor import Predictor
 from serving.reply import OUTPUTS
@@ -36,11 +36,22 @@ class Address:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Load:
-    """How much at once: requests accepted, bytes of bodies held, and seconds to finish what was accepted."""
+    """How much at once, and how the server ends.
+
+    Parameters
+    ----------
+    most_requests, most_bytes
+        Requests accepted and not answered yet, and bytes of their bodies.
+    linger_seconds
+        After SIGTERM, in which it is not ready and still answers: until then load balancers send more.
+    grace_seconds
+        Then, to finish what was accepted.
+    """
 
     most_requests: int = 64
     most_bytes: int = 256 * 2**20
-    grace_seconds: int = 30
+    linger_seconds: float = 2.0
+    grace_seconds: int = 25
 
 
 class Plane(DataPlane):  # type: ignore[misc]
@@ -105,9 +116,9 @@ class PredictorServer(kserve.ModelServer):  # type: ignore[misc]
             listener.close()
 
     async def _serve_until_signal(self, model: Predictor, listener: socket.socket) -> None:
-        end = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, end.set)
+        lingers: asyncio.Queue[float] = asyncio.Queue()
+        for number, seconds in ((signal.SIGTERM, self._load.linger_seconds), (signal.SIGINT, 0.0)):
+            asyncio.get_running_loop().add_signal_handler(number, lingers.put_nowait, seconds)
         grpc_server = await self._start_grpc()
         rest = self._rest()
         serving = asyncio.create_task(rest.serve(sockets=[listener]))
@@ -115,19 +126,26 @@ class PredictorServer(kserve.ModelServer):  # type: ignore[misc]
             await asyncio.sleep(0.005)
         model.ready = True
         _tell_ready(model, listener, self._address)
-        await asyncio.wait([serving, asyncio.create_task(end.wait())], return_when=asyncio.FIRST_COMPLETED)
-        model.ready = False
-        metrics.READY.set(0)
-        log.info("draining")
+        told = asyncio.create_task(lingers.get())
+        await asyncio.wait([serving, told], return_when=asyncio.FIRST_COMPLETED)
+        await self._linger(model, told.result() if told.done() else 0.0)
         rest.should_exit = True
         await asyncio.gather(serving, *([grpc_server.stop(self._load.grace_seconds)] if grpc_server else []))
         await asyncio.to_thread(model.drain)
         log.info("stopped")
 
+    async def _linger(self, model: Predictor, seconds: float) -> None:
+        """Says that it is not ready and closes connections with their next answer, but goes on answering."""
+        model.ready, self._admission.closing = False, True
+        telemetry.READY.set(0)
+        log.info("draining")
+        await asyncio.sleep(seconds)
+
     def _rest(self) -> _Uvicorn:
         app = RestEndpoints(self.dataplane, self._admission, self._limits).application()
         config = uvicorn.Config(
             app,
+            http=type("Connection", (BoundedConnection,), {"head_seconds": self._limits.seconds}),
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -142,7 +160,7 @@ class PredictorServer(kserve.ModelServer):  # type: ignore[misc]
         host = f"[{self._address.host}]" if ":" in self._address.host else self._address.host
         address = f"{host}:{self._address.grpc_port}"
         most_calls = self._load.most_requests + 16  # health probes come through when inference is full
-        return await rpc.start(self.dataplane, self._admission, address, self._limits.binary_bytes, most_calls)
+        return await rpc.start(self.dataplane, self._admission, address, self._limits, most_calls)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -161,7 +179,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _tell_ready(model: Predictor, listener: socket.socket, address: Address) -> None:
     manifest = model.ensemble.manifest
-    metrics.READY.set(1)
-    metrics.MODEL.labels(model.version, manifest.digest, manifest.group, str(manifest.synthetic).lower()).set(1)
+    telemetry.READY.set(1)
+    telemetry.MODEL.labels(model.version, manifest.digest, manifest.group, str(manifest.synthetic).lower()).set(1)
     where = {"host": address.host, "http_port": listener.getsockname()[1], "grpc_port": address.grpc_port}
     log.info("ready", extra={"fields": {**where, **model.facts}})

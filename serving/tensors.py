@@ -30,6 +30,7 @@ from serving.payload import (
     numbers_of,
     object_of,
     options_of,
+    text_of,
 )
 
 #: Inputs or outputs a request may name.
@@ -62,7 +63,7 @@ def decode_v2(body: Buffer, json_length: str | None) -> Query:
         ``V2_HEADER``, ``JSON``, ``FORMAT``, ``V2_DATA``, and those of ``query_of``.
     """
     length = len(body) if json_length is None else _header_length(json_length, len(body))
-    fields = json_object(memoryview(body)[:length])
+    fields = json_object(body, length)
     inputs = fields.get("inputs")
     if not isinstance(inputs, list) or len(inputs) > MAX_LISTED:
         raise InputError("FORMAT", f"inputs must be a list of at most {MAX_LISTED} tensors")
@@ -74,7 +75,7 @@ def decode_v2(body: Buffer, json_length: str | None) -> Query:
         raise InputError("V2_DATA", "the body holds more bytes than the inputs name")
     parameters = object_of(fields.get("parameters"))
     binary = bool(parameters.get("binary_data_output", False))
-    return query_of(tensors, parameters, str(fields.get("id") or ""), binary, _outputs(fields.get("outputs"), binary))
+    return query_of(tensors, parameters, text_of(fields, "id"), binary, _outputs(fields.get("outputs"), binary))
 
 
 def query_of(
@@ -113,7 +114,7 @@ def _v2_tensor(value: Any, body: memoryview, start: int) -> tuple[Tensor, int]:
     shape, size = fields.get("shape"), object_of(fields.get("parameters")).get("binary_data_size")
     if not isinstance(shape, list) or not all(type(side) is int and 0 <= side < 2**31 for side in shape):
         raise InputError("FORMAT", "shape must be a list of whole numbers")
-    name, datatype, data = str(fields.get("name")), str(fields.get("datatype")), fields.get("data")
+    name, datatype, data = text_of(fields, "name"), text_of(fields, "datatype"), fields.get("data")
     if size is None:
         if not isinstance(data, list):
             raise InputError("FORMAT", "an input needs data, or the parameter binary_data_size and bytes")
@@ -152,7 +153,7 @@ def _outputs(value: Any, binary: bool) -> tuple[Output, ...]:
         raise InputError("FORMAT", f"outputs must be a list of at most {MAX_LISTED}")
     fields = [object_of(one) for one in value or []]
     flags = [object_of(one.get("parameters")).get("binary_data", binary) for one in fields]
-    return tuple(Output(str(one.get("name")), bool(flag)) for one, flag in zip(fields, flags, strict=True))
+    return tuple(Output(text_of(one, "name"), bool(flag)) for one, flag in zip(fields, flags, strict=True))
 
 
 def _header_length(text: str, size: int) -> int:

@@ -130,17 +130,18 @@ def numbers(header: Dataset, keyword: str, count: int) -> tuple[float, ...]:
         return found
 
 
-def inflate(data: bytes) -> bytes:
+def inflate(data: bytes, most: int = MAX_INFLATED_BYTES, *, cut: bool = False) -> bytes:
     """A deflated file as explicit little endian, as far as ``data`` goes; any other as it is.
 
-    pydicom inflates too, but neither the start of a file nor with a bound.
+    pydicom inflates too, but neither the start of a file nor with a bound. Above ``most`` bytes it ends there where
+    ``cut``, else it raises ``ValueError``.
     """
     if DEFLATED not in data[:1024]:
         return data
     start = META_START + int.from_bytes(data[META_LENGTH], "little")
     stream = zlib.decompressobj(-zlib.MAX_WBITS)
-    body = stream.decompress(data[start:], MAX_INFLATED_BYTES)
-    if len(body) >= MAX_INFLATED_BYTES:
+    body = stream.decompress(data[start:], max(most, 1))  # zlib takes 0 for no bound
+    if len(body) >= most and not cut:
         raise ValueError
     return data[:start].replace(DEFLATED, EXPLICIT.ljust(len(DEFLATED), b"\0")) + body
 

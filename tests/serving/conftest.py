@@ -29,7 +29,7 @@ class Server:
         self.log = folder / "server.log"
         command = [
             sys.executable, "-m", "serving", "--model-dir", str(bundle), "--http-port", str(self.http_port),
-            "--grpc-port", str(self.grpc_port), "--model-version", "7", *flags,
+            "--grpc-port", str(self.grpc_port), "--model-version", "7", "--linger-seconds", "0.2", *flags,
         ]  # fmt: skip
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         with self.log.open("wb") as log:

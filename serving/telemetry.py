@@ -1,0 +1,92 @@
+"""What operators see: Prometheus metrics, and logs as one JSON object a line. Neither ever holds identity."""
+
+import json
+import logging
+import traceback
+import warnings
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+
+LATENCY = Histogram("srs_request_seconds", "Time from the whole body to the reply", ["protocol"], buckets=_SECONDS)
+QUEUE = Histogram("srs_queue_seconds", "Time that a whole request waited for a worker", buckets=_SECONDS)
+REQUESTS = Counter("srs_requests", "Requests answered or refused", ["protocol", "status", "code"])
+IN_FLIGHT = Gauge("srs_requests_in_flight", "Requests accepted and not answered yet")
+BYTES_HELD = Gauge("srs_body_bytes_held", "Bytes of bodies being read or worked on")
+SCORES = Histogram("srs_score", "Primary score of the tumours answered", buckets=[tenth / 10 for tenth in range(1, 10)])
+TUMOURS = Counter("srs_tumours", "Tumours answered", ["label"])
+WARNINGS = Counter("srs_warnings", "Warnings given with answers", ["code"])
+DRIFT = Histogram(
+    "srs_crop_percentile",
+    "Where a crop's mean or SD in HU lies among the training crops: without drift 1 % are below 1, half below 50",
+    ["statistic"],
+    buckets=(-1, 1, 5, 25, 50, 75, 95, 99, 100),
+)
+READY = Gauge("srs_ready", "1 while new requests are welcome")
+MODEL = Gauge(
+    "srs_model", "Always 1; the labels say what is served", ["version", "bundle_digest", "group", "synthetic"]
+)
+
+_log = logging.getLogger(__name__)
+
+
+def note(protocol: str, status: int, code: str, seconds: float, size: int) -> None:
+    """Counts and logs one request.
+
+    Parameters
+    ----------
+    protocol
+        ``v1``, ``v2`` or ``grpc``.
+    status, code
+        HTTP's status, and the error's code or "".
+    seconds
+        From the whole body to the reply.
+    size
+        Bytes of the body.
+    """
+    LATENCY.labels(protocol).observe(seconds)
+    REQUESTS.labels(protocol, str(status), code).inc()
+    fields = {"protocol": protocol, "status": status, "code": code, "ms": round(1e3 * seconds, 2), "bytes": size}
+    _log.info("request", extra={"fields": fields})
+
+
+class JsonLines(logging.Formatter):
+    """Our own records whole; of a library's only its fixed words, since their arguments may quote the input."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        ours = record.name.startswith("serving")
+        line: dict[str, Any] = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname,
+            "logger": record.name,
+            "event": record.getMessage() if ours else str(record.msg)[:120],
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info and record.exc_info[1]:
+            line |= where(record.exc_info[1])
+        return json.dumps(line)
+
+
+def where(error: BaseException) -> dict[str, Any]:
+    """Type and places of an exception; its text stays here."""
+    frames = traceback.extract_tb(error.__traceback__)[-6:]
+    return {"exception": type(error).__name__, "at": [f"{Path(f.filename).name}:{f.lineno}" for f in frames]}
+
+
+def configure_logs(level: str) -> None:
+    """All logs to stderr as ``JsonLines``; warnings, and KServe's and uvicorn's own chatter, off."""
+    warnings.simplefilter("ignore")  # pydicom's quote values of the caller's files
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("serving").setLevel(level.upper())
+    for name in ("kserve", "kserve.trace", "uvicorn", "uvicorn.error", "uvicorn.access"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [], True
+        logger.setLevel(logging.CRITICAL if name.startswith("kserve") else logging.ERROR)
+    # KServe configures its loggers anew unless it finds a handler.
+    logging.getLogger("kserve").addHandler(logging.NullHandler())
