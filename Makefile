@@ -1,11 +1,11 @@
-# make demo | test | lint | images | images-check | e2e | e2e-bucket | e2e-containers | bench | null | gate-seeds | lock | clean; each sets up .venv first, once.
+# make demo | test | lint | images | images-check | e2e | e2e-bucket | e2e-containers | bench | null | gate-seeds | hostile | load | lock | clean; each sets up .venv first, once.
 PYTHON ?= python3
 BIN := .venv/bin
 ENGINE ?= podman
 # An environment that forbids byte-code would make every import of TensorFlow take three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint images images-check e2e e2e-bucket e2e-containers bench null gate-seeds lock clean setup
+.PHONY: demo test lint images images-check e2e e2e-bucket e2e-containers bench null gate-seeds hostile load lock clean setup
 .DELETE_ON_ERROR:
 
 demo: setup
@@ -24,6 +24,14 @@ gate-seeds: setup
 # The compiled pipelines with cohort, members, MLflow's artifacts and bundles in a real bucket.
 e2e-bucket: setup
 	@$(BIN)/python -m pytest -m slow tests/e2e/test_over_s3.py
+
+# What the predictor and the registry withstand: hostile requests, the largest bodies, promotions killed at any moment.
+hostile: setup
+	@$(BIN)/python -m pytest -m slow -s tests/serving/test_hostile.py tests/components/promote/test_killed.py
+
+# Three minutes of callers while the predictor is ended by SIGTERM and started again: none accepted and lost.
+load: setup
+	@$(BIN)/python -m pytest -m slow -s tests/serving/test_load.py
 
 # The whole way on the cluster of the current kubeconfig; says what it needs where there is none.
 e2e: setup

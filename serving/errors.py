@@ -2,11 +2,10 @@
 
 code                                       HTTP  gRPC                what the caller can do
 INTERNAL                                    500  INTERNAL            report it with the time
-NOT_READY                                   503  UNAVAILABLE         wait as Retry-After says
 BUSY                                        503  UNAVAILABLE         wait as Retry-After says
 NOT_FOUND, MODEL_UNKNOWN                    404  NOT_FOUND           mend the address
 METHOD_NOT_ALLOWED                          405  -                   use POST to ask, GET to look
-BODY_SLOW                                   408  -                   send the body faster
+BODY_SLOW                                   408  DEADLINE_EXCEEDED   send the body faster
 BODY_TOO_LARGE, BATCH_TOO_LARGE,            413  RESOURCE_EXHAUSTED  send less at once; the message names the limit
 ZIP_TOO_LARGE
 CONTENT_ENCODING                            415  -                   send the body as it is
@@ -33,7 +32,6 @@ log = logging.getLogger(__name__)
 RETRY_AFTER_SECONDS = 1
 
 _STATUS = {
-    "NOT_READY": 503,
     "BUSY": 503,
     "NOT_FOUND": 404,
     "MODEL_UNKNOWN": 404,

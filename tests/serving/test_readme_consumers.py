@@ -1,0 +1,123 @@
+"""README's own examples for model consumers, run as they stand: only the ports are others."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from components.common import tracking_store
+from components.promote import registry
+from components.promote.gate import Verdict
+from serving.errors import _STATUS
+from tests.serving.bundles import make_bundle
+from tests.serving.conftest import ROOT, free_port
+from tests.serving.studies import study_files
+
+README = (ROOT / "README.md").read_text()
+CONSUMER = README[README.index("## A model consumer") : README.index("## A platform engineer")]
+PYTHON = re.findall(r"```python\n(.*?)```", CONSUMER, re.DOTALL)
+(SHELL,) = re.findall(r"```bash\n(.*?)```", CONSUMER, re.DOTALL)
+(SERVE,) = re.findall(r"\.venv/bin/srs (serve [^\n]+)", CONSUMER)
+(PREDICT,) = re.findall(r"\.venv/bin/srs (predict [^\n]+)", CONSUMER)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A folder as a user has it after a run: a store with a champion, and a patient's DICOM."""
+    folder = tmp_path_factory.mktemp("consumer")
+    manifest = make_bundle(folder / "bundle")
+    (folder / "runs" / "mlflow").mkdir(parents=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/runs/mlflow/mlflow.db")
+        tracking_store.prepare_store()
+        run_id = tracking_store.client().create_run(tracking_store.experiment_id("srs")).info.run_id
+        uri = registry.log_bundle(run_id, folder / "bundle", "ensemble-A")
+        version = registry.register("srs-response", uri, run_id, manifest.digest, {"srs.group": "A"}, "# Card")
+        verdict = Verdict("promoted", ("Value: enough.",), "A", {})
+        registry.promote("srs-response", version, verdict, expected_previous="")
+    (folder / "PATIENT_FOLDER").mkdir()
+    for name, data in study_files().items():
+        (folder / "PATIENT_FOLDER" / name).write_bytes(data)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ports(place):
+    """Ports of the predictor that README's own line starts, in the place of README's."""
+    found = {"8080": str(free_port()), "8081": str(free_port())}
+    line = [sys.executable, "-m", "pipelines.cli", *put(SERVE, found).split()]
+    with (place / "serve.log").open("w") as log:
+        process = subprocess.Popen(line, cwd=place, env=environment(), stdout=log, stderr=log)
+    try:
+        wait(process, f"http://127.0.0.1:{found['8080']}/v2/health/ready", place / "serve.log")
+        yield found
+    finally:
+        process.terminate()
+        assert process.wait(60) == 0
+
+
+def wait(process: subprocess.Popen, url: str, log: Path) -> None:
+    end = time.monotonic() + 180
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(log.read_text())
+
+
+def put(text: str, ports: dict[str, str]) -> str:
+    for old, new in ports.items():
+        text = text.replace(old, new)
+    return text
+
+
+def environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW")}
+    return {**kept, "PYTHONPATH": str(ROOT)}
+
+
+def run(place: Path, *line: str) -> str:
+    done = subprocess.run(line, cwd=place, env=environment(), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_python_with_plain_mlflow(place):
+    (example,) = [block for block in PYTHON if "mlflow" in block]
+    header, row = run(place, sys.executable, "-c", example).strip().splitlines()[-2:]
+    assert header.split() == ["probability", "vote_fraction", "spread", "score", "non_responder"]
+    assert 0 <= float(row.split()[1]) <= 1
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_curl(place, ports):
+    told = run(place, "bash", "-euc", put(SHELL, ports))
+    assert '"roi_name":"GTV"' in told
+    assert '"model_version":"1"' in told
+    assert '"name":"crop_hu","datatype":"FP32"' in told
+
+
+def test_grpc(place, ports):
+    (example,) = [block for block in PYTHON if "InferenceGRPCClient" in block]
+    told = run(place, sys.executable, "-c", put(example, ports)).strip().splitlines()[-1]
+    assert 0 <= float(told.strip("[]")) <= 1
+
+
+def test_srs_predict(place, ports):
+    told = run(place, sys.executable, "-m", "pipelines.cli", *put(PREDICT, ports).split())
+    assert "GTV" in told
+    assert "SYNTHETIC" in told
+
+
+def test_the_table_of_errors_is_the_code_s():
+    rows = re.findall(r"^\| ([\d, ]+) \| [^|]+ \| ([^|]+) \|", CONSUMER, re.MULTILINE)
+    told = {code: statuses for statuses, codes in rows for code in re.findall(r"`(\w+)`", codes)}
+    assert all(code in told and str(status) in told[code] for code, status in _STATUS.items())
