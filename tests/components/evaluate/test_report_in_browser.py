@@ -8,7 +8,9 @@ import subprocess
 import pytest
 
 from components.common.settings import EvaluateSettings
+from components.common.steps import write_summary
 from components.evaluate.evaluation import EvaluatedRun, evaluate
+from components.evaluate.figures import split_matrix, training
 from components.evaluate.report import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -63,3 +65,12 @@ def test_report_fits_the_window(page, width, tmp_path):
 def test_a_page_that_is_too_wide_is_noticed(page, tmp_path):
     wide = page.replace("</body>", '<div class="wide" style="width:900px">x</div></body>')
     assert measured(wide, 390, tmp_path) == (900, 390, "DIV.wide")
+
+
+def test_a_steps_own_page_fits_a_phone(study, tmp_path):
+    data, drawn, members = study
+    table = [{f"a long name of column {n}": "x" for n in range(9)}]
+    figures = [split_matrix(drawn, data.tumours), training("A", members.members[:10])]
+    write_summary(str(tmp_path / "page"), "Step", {"fact": "f" * 90}, table, figures=figures, synthetic=True)
+    page = (tmp_path / "page").read_text().replace("</html>", "</body></html>")
+    assert measured(page, 390, tmp_path) == (390, 390, "")
