@@ -13,6 +13,7 @@ from components.common.artifacts import TUMOUR_COLUMNS, Exclusion, Flow
 from components.common.errors import InputError
 from components.preprocess.crop import ImageDefinition
 from components.preprocess.exclusions import REASONS
+from components.preprocess.flow_diagram import flow_svg
 from components.preprocess.identity import SHORTEST_NAME, SHORTEST_VALUE, UID_FORM
 from components.preprocess.table import Row
 
@@ -31,10 +32,20 @@ _TERMS = (
 )
 _VALUES = "cerebrum cerebellum brain stem lung breast rectum stomach kidney other male female yes no"
 _DEVICES = "linac cyberknife"
+_SHOWN = (
+    "doctype html lang meta charset utf title style script body table font system sans serif margin color border "
+    "collapse solid bottom vertical align text top left padding background class rem responders non fingerprint data "
+    "phantom patient listed used without row image definition version gtvs gtv "
+    "srs progress preprocess patients kept new key for pseudonyms was made keep the file later runs need"
+)
 _FILES = "uid layout kind version digest files json csv npy crops tumours definition cohort dataset synthetic phantom"
+_FLOW = flow_svg(Flow(0, 0, (), 0, 0))
 #: Words that outputs hold whatever the patients are called: a patient named Stem must not fail every run.
 OWN_WORDS = frozenset(
-    re.findall(r"[^\W\d_]+", " ".join([*_TERMS, _VALUES, _DEVICES, _FILES, str(ImageDefinition())]).casefold())
+    re.findall(
+        r"[^\W\d_]+",
+        " ".join([*_TERMS, _VALUES, _DEVICES, _SHOWN, _FLOW, _FILES, str(ImageDefinition())]).casefold(),
+    )
 )
 
 

@@ -1,7 +1,6 @@
 """The rim of the room: cohort in, dataset folder and summary page out."""
 
 import contextlib
-import dataclasses
 import io
 import json
 import os
@@ -20,6 +19,7 @@ from components.common.sources import fingerprint, open_cohort
 from components.common.steps import Progress, at_most_every, write_summary
 from components.preprocess.cohort import is_synthetic, preprocess_cohort, read_table
 from components.preprocess.deidentify import Audit
+from components.preprocess.flow_diagram import flow_svg
 from components.preprocess.parts import PartStore
 
 KEY_VARIABLE = "SRS_PSEUDONYM_KEY"
@@ -63,6 +63,8 @@ def run(
         told = at_most_every(0.5, progress)
         result = preprocess_cohort(cohort_uri, study.preprocess, key, progress=told, store=store, audit=audit)
         try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "flow.svg").write_text(flow_svg(result.flow))
             result.write(folder)
             _summarise(result, cohort_fingerprint, summary)
             audit.check([folder, Path(summary)], {"the step's log": log.getvalue()})
@@ -138,5 +140,4 @@ def _summarise(dataset: Dataset, cohort_fingerprint: str, path: str) -> None:
         "image definition": f"version {dataset.image_definition['version']}",
         "fingerprint": cohort_fingerprint[:12],
     }
-    lines = [dataclasses.asdict(line) for line in flow.exclusions]
-    write_summary(path, "Cohort", facts, lines, synthetic=dataset.synthetic)
+    write_summary(path, "Cohort", facts, figures=[flow_svg(flow)], synthetic=dataset.synthetic)

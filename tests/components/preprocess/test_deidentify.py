@@ -1,17 +1,22 @@
 import csv
 import io
+import re
 
 import numpy as np
+import pandas as pd
 import pydicom
 import pytest
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset as Item
 from pydicom.sequence import Sequence
 
+from components.common.artifacts import Dataset, Exclusion, Flow
 from components.common.errors import InputError
 from components.common.settings import PreprocessSettings
 from components.preprocess.cohort import preprocess_cohort
 from components.preprocess.deidentify import OWN_WORDS, Audit, Pseudonymiser
+from components.preprocess.exclusions import REASONS
 from components.preprocess.identity import identities_of_headers, name_parts
+from components.preprocess.step import _summarise
 
 
 def test_pseudonyms_are_consistent_and_keyed():
@@ -46,10 +51,10 @@ def test_identity_in_private_attributes_and_in_what_the_profile_removes(make_stu
     block.add_new(0x01, "LO", "Brunhilde at ward 7")
     block.add_new(0x02, "UN", b"room 7781 ")
     block.add_new(0x03, "DS", "12.75")
-    request = Dataset()
+    request = Item()
     request.RequestedProcedureDescription = "Gamma knife"
     request.ScheduledProcedureStepID = "STEP-4711"
-    code = Dataset()
+    code = Item()
     code.CodeValue, code.CodeMeaning, code.CodingSchemeDesignator = "P0-099A", "Irradiation", "99LOCAL"
     request.ScheduledProtocolCodeSequence = Sequence([code])
     ct.RequestAttributesSequence = Sequence([request])
@@ -180,3 +185,12 @@ def test_a_whole_cohort_leaves_nothing(tmp_path, make_study):
 
 def test_words_of_the_outputs_themselves_are_no_identity():
     assert {"stem", "cyberknife", "lung", "patients", "tumours", "synthetic"} <= OWN_WORDS
+
+
+def test_words_of_summary_and_figure_are_no_identity(tmp_path):
+    flow = Flow(3, 2, (Exclusion("TOO_LARGE", REASONS["TOO_LARGE"], 1),), 2, 2)
+    dataset = Dataset(np.zeros((2, 1, 1), np.float32), pd.DataFrame({"label": [0, 1]}), flow, {"version": 1}, True)
+    _summarise(dataset, "0" * 64, str(tmp_path / "summary.html"))
+    page = re.sub(r"#[0-9a-f]+", "", (tmp_path / "summary.html").read_text().casefold())
+    words = re.findall(r"[^\W\d_]{3,}", page)
+    assert not set(words) - OWN_WORDS

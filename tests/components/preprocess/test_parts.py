@@ -55,7 +55,7 @@ def test_a_second_run_reads_nothing_and_gives_the_same(folder, tmp_path, reads):
     second = run(folder, tmp_path, progress=lambda *what: told.append(what))
     assert not reads
     same(first, second)
-    assert f"{told[-1][1]} patients kept" in told[-1][2]
+    assert f"{told[-1][1]} patients read earlier" in told[-1][2]
     same(first, preprocess_cohort(str(folder), SETTINGS, b"key"))
 
 

@@ -3,11 +3,15 @@
 import numpy as np
 import pytest
 
+from components.common import sources
 from components.common.errors import InputError, StorageError
+from components.common.object_store import FolderObjects
 from components.common.settings import PreprocessSettings
-from components.common.sources import fingerprint, upload_folder
+from components.common.sources import S3Source, fingerprint, upload_folder
 from components.phantom.phantom import write_cohort
 from components.preprocess.cohort import preprocess_cohort
+from components.preprocess.parts import PartStore
+from tests.conftest import S3Server
 
 URI = "s3://dicom/study/cohort"
 
@@ -59,3 +63,47 @@ def test_server_that_went_away_is_told(uploaded, s3):
     with pytest.raises(StorageError) as caught:
         preprocess_cohort(uploaded, PreprocessSettings(), b"key")
     assert caught.value.code == "S3_UNREACHABLE"
+
+
+def test_killed_server_is_told_and_a_second_run_reads_the_rest_only(folder, tmp_path, monkeypatch):
+    (tmp_path / "server").mkdir()
+    server = S3Server(tmp_path / "server")
+    monkeypatch.setattr(sources, "S3_TRIES", 1)
+    read = []
+    original = S3Source.read_head
+
+    def counted(self, name, size):
+        if not name.endswith(".csv"):
+            read.append(name.rpartition("/")[0])
+        return original(self, name, size)
+
+    monkeypatch.setattr(S3Source, "read_head", counted)
+    options = {"workers": 1, "store": PartStore(FolderObjects(tmp_path / "kept"))}
+
+    def kill(done, total, note):
+        if done == 2:
+            server.stop()
+
+    try:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        upload_folder(folder, URI)
+        with pytest.raises(StorageError) as caught:
+            preprocess_cohort(uri := URI, PreprocessSettings(), b"key", progress=kill, **options)
+    finally:
+        server.stop()
+    assert caught.value.code == "S3_UNREACHABLE"
+    kept = len(list((tmp_path / "kept").rglob("*.zip")))
+    assert kept >= 2
+    read.clear()
+    server = S3Server(tmp_path / "server")
+    try:
+        monkeypatch.setenv("S3_ENDPOINT", server.environment["S3_ENDPOINT"])
+        again = preprocess_cohort(uri, PreprocessSettings(), b"key", **options)
+    finally:
+        server.stop()
+    patients = {path.parent for path in folder.rglob("*.dcm")}
+    assert len(set(read)) <= len(patients) - kept
+    whole = preprocess_cohort(str(folder), PreprocessSettings(), b"key")
+    np.testing.assert_array_equal(again.crops, whole.crops)
+    assert again.flow == whole.flow
