@@ -98,11 +98,11 @@ def write_summary(
         body += f'<div class="scroll"><table><tr>{head}</tr>{lines}</table></div>'
     banner = '<p class="synthetic">SYNTHETIC: phantom data, no patient</p>' if synthetic else ""
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{_text(title)}</title>'
-    page = f'<!doctype html><html lang="en">{head}{_STYLE}{banner}{body}</html>\n'
+    page = f'<!doctype html><html lang="en">{head}{STYLE}{banner}{body}</html>\n'
     Path(path).write_text(page, encoding="utf-8")
 
 
-_STYLE = """<style>body{font:15px/1.45 system-ui,sans-serif;margin:1rem;color:#222;background:#fff}
+STYLE = """<style>body{font:15px/1.45 system-ui,sans-serif;margin:1rem;color:#222;background:#fff}
 h1{font-size:1.15rem}table{border-collapse:collapse;margin:.8rem 0}th,td{text-align:left;padding:.2rem .8rem .2rem 0;
 border-bottom:1px solid #ddd;vertical-align:top}td{overflow-wrap:anywhere}.scroll{overflow-x:auto}
 .scroll td{overflow-wrap:normal;font-variant-numeric:tabular-nums}figure{margin:.8rem 0}

@@ -87,7 +87,9 @@ def preprocess_cohort(
         _stop_if_strict(patient, part, settings)
         taken.add(patient, part)
         if progress:
-            progress(done, len(patients), f"{taken.count} tumours" + (f", {kept} patients read earlier" if kept else ""))
+            progress(
+                done, len(patients), f"{taken.count} tumours" + (f", {kept} patients read earlier" if kept else "")
+            )
     return taken.dataset(settings)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from components.common.artifacts import TUMOUR_COLUMNS, Exclusion, Flow
 from components.common.errors import InputError
+from components.common.steps import STYLE
 from components.preprocess.crop import ImageDefinition
 from components.preprocess.exclusions import REASONS
 from components.preprocess.flow_diagram import flow_svg
@@ -36,7 +37,8 @@ _SHOWN = (
     "doctype html lang meta charset utf title style script body table font system sans serif margin color border "
     "collapse solid bottom vertical align text top left padding background class rem responders non fingerprint data "
     "phantom patient listed used without row image definition version gtvs gtv "
-    "srs progress preprocess patients kept new key for pseudonyms was made keep the file later runs need"
+    "div content viewport srs progress preprocess patients read earlier new key for pseudonyms was made keep the file "
+    "later runs need"
 )
 _FILES = "uid layout kind version digest files json csv npy crops tumours definition cohort dataset synthetic phantom"
 _FLOW = flow_svg(Flow(0, 0, (), 0, 0))
@@ -44,7 +46,7 @@ _FLOW = flow_svg(Flow(0, 0, (), 0, 0))
 OWN_WORDS = frozenset(
     re.findall(
         r"[^\W\d_]+",
-        " ".join([*_TERMS, _VALUES, _DEVICES, _SHOWN, _FLOW, _FILES, str(ImageDefinition())]).casefold(),
+        " ".join([*_TERMS, _VALUES, _DEVICES, _SHOWN, STYLE, _FLOW, _FILES, str(ImageDefinition())]).casefold(),
     )
 )
 
