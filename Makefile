@@ -50,7 +50,7 @@ e2e-containers: setup
 	@$(BIN)/python -m pytest -m slow -s tests/e2e/test_containers.py
 
 bench: setup
-	@for script in tests/benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+	@for script in tests/benchmarks/bench_*.py; do PYTHONPATH=. $(BIN)/python $$script || exit 1; done
 
 lint: setup
 	@$(BIN)/ruff check .
