@@ -16,6 +16,7 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as pb_grpc
 from components.common.settings import PreprocessSettings
 from components.common.sources import ZipSource
 from components.preprocess.gtv import find_gtvs
+from serving.predictor import percentiles
 from serving.runtime import Ensemble
 from tests.serving.bundles import MEMBERS, draw_crops
 from tests.serving.studies import PATIENT_ID, PATIENT_NAME, study_files, study_zip
@@ -160,6 +161,15 @@ def test_tells_drift(server, crops):
     assert "INPUT_DRIFT" in body["predictions"][0]["warnings"]
 
 
+def test_drift_is_told_by_the_place_among_the_training_crops():
+    known = {"0": 10.0, "1": 11.0, "5": 12.0, "25": 20.0, "50": 30.0, "75": 40.0, "95": 48.0, "99": 49.0, "100": 50.0}
+    levels = np.array([5.0, 10.0, 15.0, 30.0, 50.0, 60.0], np.float32)
+    crops = np.repeat(levels, 151 * 151).reshape(-1, 151, 151)
+    means, deviations = percentiles(crops, {"mean_hu": known, "sd_hu": known})
+    np.testing.assert_allclose(means, [-1, 0, 12.5, 50, 100, 101])
+    assert (deviations == -1).all()  # flat crops: below all that were seen
+
+
 BAD = [
     ("v1", {"instances": []}, "FORMAT"),
     ("v1", {"instances": [[[1.0, 2.0]]]}, "CROP_SHAPE"),
@@ -231,6 +241,8 @@ def test_metadata_and_metrics(server, crops):
         "srs_request_seconds_bucket",
         "srs_score_bucket",
         "srs_requests_in_flight",
+        "srs_queue_seconds_bucket",
+        'srs_crop_percentile_bucket{le="50.0",statistic="mean_hu"}',
         'srs_model{bundle_digest="',
     ):
         assert name in text

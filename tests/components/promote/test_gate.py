@@ -9,6 +9,8 @@ import pytest
 
 from components.common.settings import GateSettings
 from components.promote.gate import Change, Contender, Load, Trial, choose_group, compare, decide
+from components.promote.step import _load
+from tests.serving.bundles import make_bundle
 
 METRICS: dict[str, Any] = {
     "mean_auc": 0.78,
@@ -145,3 +147,15 @@ def test_reads_a_contender_from_its_manifest() -> None:
         "members": ["A-01"],
     }
     assert Contender.from_manifest(manifest) == SIDE
+
+
+def test_a_bundle_that_the_serving_runtime_cannot_load_is_refused(tmp_path) -> None:
+    folder = tmp_path / "bundle"
+    make_bundle(folder)
+    assert _load(folder).ok
+    (folder / "ensemble.onnx").write_bytes(b"no graph")
+    load = _load(folder)
+    assert not load.ok
+    verdict = decide(METRICS, "A", None, load, GateSettings())
+    assert verdict.verdict == "refused"
+    assert "ensemble.onnx is missing or was changed" in verdict.reasons[2]
