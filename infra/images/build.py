@@ -27,15 +27,13 @@ def build(image: str, given: argparse.Namespace) -> float:
     arguments = {"BASE": given.base, "VERSION": VERSION, "REVISION": revision()}
     if image == "pipeline" and given.cuda:
         arguments["LOCK"] = "pipeline-cuda.lock"
-    command = [
-        given.engine,
-        "build",
-        *given.option,
-        *(f"--build-arg={key}={value}" for key, value in arguments.items()),
-    ]
+    options = [*given.option, *(f"--build-arg={key}={value}" for key, value in arguments.items())]
+    if Path(given.engine).name == "buildah":
+        options.append("--layers")  # the others keep them anyway
     started = time.monotonic()
     containerfile = ROOT / "infra" / "images" / f"Containerfile.{image}"
-    subprocess.run([*command, "--file", containerfile, "--tag", name_of(image, given), "."], cwd=ROOT, check=True)
+    command = [given.engine, "build", *options, "--file", containerfile, "--tag", name_of(image, given), "."]
+    subprocess.run(command, cwd=ROOT, check=True)
     return time.monotonic() - started
 
 

@@ -62,6 +62,17 @@ def need_image(client: docker.DockerClient, name: str) -> str:
     return name
 
 
+@contextlib.contextmanager
+def running(client: docker.DockerClient, image: str, command: list[str], **arguments: Any) -> Iterator[Any]:
+    """A started container, removed at the end, also where it could not be started."""
+    container = client.containers.create(image, command, **arguments)
+    try:
+        container.start()
+        yield container
+    finally:
+        container.remove(force=True)
+
+
 class Tasks:
     """Runs the tasks of ``kfp.local``'s DockerRunner, and keeps what each said and how it ended.
 
@@ -87,12 +98,9 @@ class Tasks:
     ) -> int:
         """Runs one task to its end and returns the container's exit code."""
         step, started = command[command.index("--function_to_execute") + 1], time.monotonic()
-        container = client.containers.run(image, command, detach=True, volumes=volumes, **arguments)
-        try:
+        with running(client, image, command, volumes=volumes, **arguments) as container:
             code = int(container.wait()["StatusCode"])
             lines = container.logs().decode(errors="replace").splitlines()
-        finally:
-            container.remove(force=True)
         self.errors += [error for line in lines if (error := SrsError.from_line(line))]
         self.told.append((step, code, time.monotonic() - started))
         if code:
@@ -103,13 +111,24 @@ class Tasks:
 @contextlib.contextmanager
 def server(client: docker.DockerClient, image: str, command: list[str], ready: Any, **arguments: Any) -> Iterator[Any]:
     """A container from ready to removed; ``ready`` says whether it answers."""
-    container = client.containers.run(image, command, detach=True, **RESTRICTED, **arguments)
-    try:
-        _until(ready, f"{image} {' '.join(command)}", lambda: _running(container))
+    with running(client, image, command, **RESTRICTED, **arguments) as container:
+        _until(ready, f"{image} {' '.join(command)}", lambda: _alive(container))
         yield container
-    finally:
         container.stop(timeout=10)
-        container.remove(force=True)
+
+
+def readable(folder: Path) -> Path:
+    """A folder that the containers' user, which is not ours, can read."""
+    for path in (*list(folder.parents)[:3], folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    return folder
+
+
+def writable(folder: Path) -> Path:
+    """An empty folder that the containers' user can write to."""
+    for path in (folder, *list(folder.parents)[:2]):
+        path.chmod(0o777)
+    return folder
 
 
 def answers(url: str) -> bool:
@@ -118,7 +137,7 @@ def answers(url: str) -> bool:
         return bool(reply.status == 200)
 
 
-def _running(container: Any) -> bool:
+def _alive(container: Any) -> bool:
     container.reload()
     if container.status in ("created", "running"):
         return True

@@ -19,7 +19,6 @@ from components.phantom.phantom import write_unseen_patient
 from components.promote import registry
 from pipelines import phantom, predictor_process, srs_response
 from pipelines.pods import Compiled
-from tests.conftest import S3Server
 from tests.e2e import containers
 
 pytestmark = [
@@ -50,14 +49,13 @@ def client(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def cluster(client, tmp_path_factory):
+def cluster(client, s3_server):
     """An S3 server and MLflow's, as in infra/; the environment of a run's pod."""
-    image = containers.need_image(client, PIPELINE)
-    s3, port = S3Server(tmp_path_factory.mktemp("s3")), predictor_process.free_port()
+    image, port = containers.need_image(client, PIPELINE), predictor_process.free_port()
     url = f"http://127.0.0.1:{port}"
     pod = {
-        **s3.environment,
-        "MLFLOW_S3_ENDPOINT_URL": s3.environment["S3_ENDPOINT"],
+        **s3_server.environment,
+        "MLFLOW_S3_ENDPOINT_URL": s3_server.environment["S3_ENDPOINT"],
         "AWS_REGION": "us-east-1",
         "MLFLOW_TRACKING_URI": url,
         "SRS_PSEUDONYM_KEY": "00112233445566778899aabbccddeeff",
@@ -69,23 +67,18 @@ def cluster(client, tmp_path_factory):
         f"--default-artifact-root={MODELS}",
     ]
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    with containers.server(
-        client, image, line, lambda: containers.answers(f"{url}/health"), environment={**pod, **quiet}
-    ):
-        before = dict(os.environ)
-        os.environ.update(pod)
+    ready = lambda: containers.answers(f"{url}/health")  # noqa: E731
+    server = containers.server(client, image, line, ready, environment={**pod, **quiet})
+    with server, pytest.MonkeyPatch.context() as patch:
+        for name, value in pod.items():
+            patch.setenv(name, value)
         yield pod
-        os.environ.clear()
-        os.environ.update(before)
-    s3.stop()
 
 
 @pytest.fixture
 def tasks(cluster, tmp_path_factory):
     """``kfp.local`` with one container a task, each with the environment of a pod."""
-    root = tmp_path_factory.mktemp("root")
-    for folder in (root, *list(root.parents)[:2]):
-        folder.chmod(0o777)  # the tasks' user is not ours
+    root = containers.writable(tmp_path_factory.mktemp("root"))
     runner = kfp.local.DockerRunner(environment=cluster, **containers.RESTRICTED)
     kfp.local.init(runner, pipeline_root=str(root), raise_on_error=True)
     told = containers.Tasks()
@@ -138,9 +131,10 @@ def fetched(uri: str, folder: Path, pod: dict[str, str]) -> Path:
     """The version as KServe's storage initialiser brings it into a predictor's pod."""
     home = Path(__file__).parents[2] / "runs" / "kserve-storage"
     python = home / "bin" / "python"
-    if not python.exists():
+    if not (home / ".ready").exists():
         subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
         subprocess.run([str(python), "-m", "pip", "install", "--quiet", STORAGE], check=True)
+        (home / ".ready").touch()
     started = time.monotonic()
     environment = {
         **os.environ,
@@ -151,9 +145,7 @@ def fetched(uri: str, folder: Path, pod: dict[str, str]) -> Path:
     code = "import sys; from kserve_storage import Storage; Storage.download(sys.argv[1], sys.argv[2])"
     subprocess.run([str(python), "-c", code, uri, str(folder)], check=True, env=environment, capture_output=True)
     print(f"  {STORAGE} fetched {uri} in {time.monotonic() - started:.1f} s")
-    for path in (*list(folder.parents)[:3], folder, *folder.rglob("*")):
-        path.chmod(0o755 if path.is_dir() else 0o644)
-    return folder
+    return containers.readable(folder)
 
 
 def serve_and_ask(client, model: Path, version: str, patient: Path) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 from tests.infra.manifests import Object, Pod, label, of_kind, pods
 
-Problems = Iterator[str]
 SECRET_NAME = re.compile(r"PASSWORD|SECRET|TOKEN|_KEY", re.IGNORECASE)
 CREDENTIALS_IN_URL = re.compile(r"://[^/@\s]*:(?!\$\()[^/@\s]+@")
 Problems = Iterator[str]

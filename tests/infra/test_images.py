@@ -34,17 +34,20 @@ def test_image_names_its_user_and_itself(client, image):
     print(f"\n  {image}: {facts['Size'] / 1e6:.0f} MB")
 
 
-def run(client, image: str, code: str) -> str:
-    """Output of Python code in a container as the cluster would start it."""
-    line = ["python3", "-c", code]
-    return client.containers.run(
-        image, entrypoint=line[:1], command=line[1:], remove=True, **containers.RESTRICTED
-    ).decode()
+def run(client, image: str, command: list[str], **arguments) -> str:
+    """Output of a container as the cluster would start it; it must end well."""
+    with containers.running(client, image, command, **containers.RESTRICTED, **arguments) as container:
+        assert container.wait()["StatusCode"] == 0, container.logs().decode()
+        return container.logs(stderr=False).decode()
+
+
+def run_python(client, image: str, code: str) -> str:
+    return run(client, containers.need_image(client, image), ["-c", code], entrypoint=["python3"])
 
 
 def test_predictor_holds_neither_tensorflow_nor_mlflow(client):
     code = "import importlib.util as u; print([n for n in ('tensorflow', 'mlflow', 'kfp', 'pip') if u.find_spec(n)])"
-    assert run(client, containers.need_image(client, PREDICTOR), code).strip() == "[]"
+    assert run_python(client, PREDICTOR, code).strip() == "[]"
 
 
 def test_byte_code_is_there(client):
@@ -53,7 +56,7 @@ def test_byte_code_is_there(client):
         "print(pathlib.Path(s.cached).is_file(), pathlib.Path(u.find_spec('numpy').cached).is_file())"
     )
     for image in (PIPELINE, PREDICTOR):
-        assert run(client, containers.need_image(client, image), code).split() == ["True", "True"]
+        assert run_python(client, image, code).split() == ["True", "True"]
 
 
 def test_kfps_executor_runs_a_component_in_the_pipelines_image(client, tmp_path):
@@ -63,8 +66,7 @@ def test_kfps_executor_runs_a_component_in_the_pipelines_image(client, tmp_path)
     (executor,) = spec["deploymentSpec"]["executors"].values()
     out = tmp_path / "out"
     out.mkdir()
-    for folder in (out, *list(out.parents)[:3]):
-        folder.chmod(0o777)
+    containers.writable(out)
     outputs = {
         "artifacts": {
             "summary": {
@@ -80,7 +82,7 @@ def test_kfps_executor_runs_a_component_in_the_pipelines_image(client, tmp_path)
     started = time.monotonic()
     mounted = {str(out): {"bind": str(out), "mode": "rw"}}
     image = containers.need_image(client, PIPELINE)
-    client.containers.run(image, line, remove=True, volumes=mounted, **containers.RESTRICTED)
+    run(client, image, line, volumes=mounted)
     print(f"\n  component phantom by KFP's executor: {time.monotonic() - started:.1f} s")
     assert (out / "cohort" / "cohort.csv").is_file()
     assert "SYNTHETIC" in (out / "summary").read_text()
@@ -89,8 +91,7 @@ def test_kfps_executor_runs_a_component_in_the_pipelines_image(client, tmp_path)
 def test_predictor_answers_over_http(client, tmp_path):
     bundle = tmp_path / "bundle"
     manifest = make_bundle(bundle)
-    for path in (*list(bundle.parents)[:3], bundle, *bundle.rglob("*")):
-        path.chmod(0o755 if path.is_dir() else 0o644)
+    containers.readable(bundle)
     port, started = predictor_process.free_port(), time.monotonic()
     url = f"http://127.0.0.1:{port}"
     line = ["--model-dir=/mnt/models", "--host=127.0.0.1", f"--http-port={port}", "--model-version=7"]
