@@ -59,6 +59,15 @@ def test_byte_code_is_there(client):
         assert run_python(client, image, code).split() == ["True", "True"]
 
 
+def test_predictor_decodes_every_pixel_syntax_that_training_does(client):
+    code = (
+        "from pydicom.pixels import decoders, get_decoder; from pydicom.uid import AllTransferSyntaxes;"
+        "print(sorted(u for u in AllTransferSyntaxes if u in decoders.base._PIXEL_DATA_DECODERS"
+        " and get_decoder(u).is_available))"
+    )
+    assert run_python(client, PREDICTOR, code) == run_python(client, PIPELINE, code)
+
+
 def test_kfps_executor_runs_a_component_in_the_pipelines_image(client, tmp_path):
     """The container of the compiled pipeline, with what KFP's launcher hands it."""
     compile_pipeline(phantom.NAME, tmp_path / "phantom.yaml")
