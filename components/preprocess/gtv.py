@@ -5,18 +5,16 @@ Preprocessing, ``srs inspect`` and the predictor all come through ``find_gtvs``.
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from components.common.errors import TumourError
 from components.common.settings import PreprocessSettings
 from components.common.sources import Source
+from components.preprocess.candidate import Candidate
 from components.preprocess.crop import ImageDefinition, bounding_box_centre_mm, cut_crop
 from components.preprocess.ct import CtPlane, check_lesion
 from components.preprocess.geometry import (
-    Points,
     ShapeMeasures,
     even_odd_mask,
     longest_diameter_mm,
@@ -49,47 +47,6 @@ _SKIPPED = {
     "ROI_EMPTY": "the GTV is listed, but has no contour",
     "ROI_NOT_CLOSED": "the GTV has only points or open lines",
 }
-
-
-@dataclasses.dataclass(frozen=True, slots=True, eq=False)
-class Candidate:
-    """A GTV: what was measured on its chosen slice, and whether it can be used.
-
-    Measured fields are None only where the contours could not be tied to CT planes (HU: where the slice could not
-    be read). ``longest_diameter_mm`` is the largest distance of two contour points in any one axial plane.
-    ``crop`` is [151, 151] float32 HU, also of a refused candidate where one could be cut.
-    """
-
-    roi_name: str
-    planes: int = 0
-    slice_sop_instance_uid: str | None = None
-    z_mm: float | None = None
-    area_mm2: float | None = None
-    centroid_lps_mm: tuple[float, float, float] | None = None
-    width_mm: float | None = None
-    height_mm: float | None = None
-    hu_mean: float | None = None
-    hu_sd: float | None = None
-    longest_diameter_mm: float | None = None
-    reference_rung: str | None = None
-    pixel_spacing_mm: tuple[float, float] | None = None
-    status: Literal["ok", "refused"] = "ok"
-    code: str = ""
-    message: str = ""
-    crop: NDArray[np.float32] | None = None
-    contours_xy_mm: tuple[Points, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """The candidate as JSON keeps it, without arrays."""
-        names = [f.name for f in dataclasses.fields(self) if f.name not in ("crop", "contours_xy_mm")]
-        values = ((name, getattr(self, name)) for name in names)
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in values}
-
-    def refused(self, error: TumourError) -> "Candidate":
-        """The same candidate, refused; an earlier reason stays."""
-        if self.status == "refused":
-            return self
-        return dataclasses.replace(self, status="refused", code=error.code, message=error.safe_message)
 
 
 def structure_names(source: Source, prefix: str) -> list[str]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from components.common.errors import InputError
 from components.common.object_store import Objects, seal, unseal
-from components.preprocess.gtv import Candidate
+from components.preprocess.candidate import Candidate
 
 #: Grows when what a part holds changes its meaning.
 LAYOUT = 1
