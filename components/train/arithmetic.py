@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.common.settings import TrainSettings
-from components.train.convolution import Floats, Places, convolve_and_pool, image_gradient, kernel_gradient
+from components.train.convolution import Floats, Places, convolve_and_pool, image_gradient, kernel_gradient, loops
 from components.train.network import LAYERS, Weights, kernel_mask, oriented, views, windowed
 
 Rows = NDArray[np.int32]
@@ -58,6 +58,8 @@ class Arithmetic:
         self.orientations = len(self._images) // len(crops_hu)
         self._labels = np.tile(labels, self.orientations)
         self._pools = {"conv_1": settings.pool_1, "conv_2": settings.pool_2}
+        for kernel, pool in ((settings.kernel_1, settings.pool_1), (settings.kernel_2, settings.pool_2)):
+            loops(kernel, pool)
         self._shrink = 1 - np.float32(settings.learning_rate * settings.weight_decay) * kernel_mask(settings)
 
     @_overflow_shows_in_the_loss

@@ -31,14 +31,14 @@ def convolve_and_pool(images: Floats, kernel: Floats, pool: int) -> tuple[Floats
     rows[:, :, :filters] = kernel.transpose(2, 0, 3, 1)
     shape = count, (height - side + 1) // pool, (width - side + 1) // pool, rows.shape[2]
     largest, places = np.empty(shape, np.float32), np.empty(shape, np.int32)
-    _loops(side, pool).forward(_planes(images), rows, width, largest, places)
+    loops(side, pool).forward(_planes(images), rows, width, largest, places)
     return largest[..., :filters], places[..., :filters]
 
 
 def kernel_gradient(images: Floats, kernel: Floats, pool: int, places: Places, upstream: Floats) -> Floats:
     """Gradient by the kernel, for ``upstream`` by the largest values, which stood at ``places``."""
     gradient = np.zeros(kernel.transpose(3, 2, 0, 1).shape, np.float32)
-    _loops(len(kernel), pool).add_patches(_planes(images), images.shape[2], places, upstream, gradient)
+    loops(len(kernel), pool).add_patches(_planes(images), images.shape[2], places, upstream, gradient)
     return gradient.transpose(2, 3, 1, 0)
 
 
@@ -47,7 +47,7 @@ def image_gradient(images: Floats, kernel: Floats, pool: int, places: Places, up
     count, height, width, channels = images.shape
     gradient = np.zeros((count, channels, height * width), np.float32)
     taps = np.ascontiguousarray(kernel.transpose(3, 2, 0, 1))
-    _loops(len(kernel), pool).add_kernels(taps, width, places, upstream, gradient)
+    loops(len(kernel), pool).add_kernels(taps, width, places, upstream, gradient)
     return gradient.reshape(count, channels, height, width).transpose(0, 2, 3, 1)
 
 
@@ -56,18 +56,24 @@ def _planes(images: Floats) -> Floats:
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2)).reshape(count, channels, height * width)
 
 
-class _Loops(NamedTuple):
+class Loops(NamedTuple):
+    """Compiled functions on arrays as ``loops`` describes them."""
+
     forward: Any
     add_patches: Any
     add_kernels: Any
 
 
 @functools.cache
-def _loops(side: int, pool: int) -> _Loops:
-    """The three loops compiled for kernels of ``side`` and pools of ``pool`` px: constants let LLVM unroll them."""
+def loops(side: int, pool: int) -> Loops:
+    """The three loops for kernels of ``side`` and pools of ``pool`` px: constants, so that LLVM unrolls them.
+
+    They are compiled when first called. Threads that ask for the first time side by side would each compile their
+    own: ask once before.
+    """
 
     @_compiled
-    def slide(rows, pixels, sums):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    def slide(rows, pixels, sums):
         """Adds the products of two kernels' rows [2, side] with the pixels from each place on to ``sums`` [2, m]."""
         row_1, row_2, sums_1, sums_2 = rows[0], rows[1], sums[0], sums[1]
         for place in range(sums.shape[1] - side + 1):
@@ -79,7 +85,7 @@ def _loops(side: int, pool: int) -> _Loops:
             sums_2[place] += sum_2
 
     @_compiled
-    def keep_largest(sums, width, largest, places):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    def keep_largest(sums, width, largest, places):
         """Pools a map: over its rows, whole rows at a time, then along the row."""
         columns = largest.shape[1] * pool
         best, place = np.empty(columns, np.float32), np.empty(columns, np.int32)
@@ -101,7 +107,7 @@ def _loops(side: int, pool: int) -> _Loops:
                 largest[row, group], places[row, group] = value, winner
 
     @_compiled
-    def forward(planes, kernels, width, largest, places):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    def forward(planes, kernels, width, largest, places):
         """``kernels`` [channels, side, filters, side]: their rows, two filters at a time over each plane."""
         length = largest.shape[1] * pool * width
         sums = np.empty((2, length), np.float32)
@@ -117,7 +123,7 @@ def _loops(side: int, pool: int) -> _Loops:
                     keep_largest(sums[half], width, *maps)
 
     @_compiled
-    def add_patches(planes, width, places, upstream, gradient):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    def add_patches(planes, width, places, upstream, gradient):
         """Adds the patch at every winning place, times its ``upstream``, to ``gradient`` [filters, channels, K, K]."""
         for image, filter_, row, column in np.ndindex(len(planes), len(gradient), *places.shape[1:3]):
             scale, place = upstream[image, row, column, filter_], places[image, row, column, filter_]
@@ -129,7 +135,7 @@ def _loops(side: int, pool: int) -> _Loops:
                             sums[channel, y, x] += scale * pixels[channel, place + y * width + x]
 
     @_compiled
-    def add_kernels(kernels, width, places, upstream, gradient):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    def add_kernels(kernels, width, places, upstream, gradient):
         """Adds the kernel at every winning place, times its ``upstream``, to ``gradient`` [n, channels, pixels]."""
         for image, filter_, row, column in np.ndindex(len(gradient), len(kernels), *places.shape[1:3]):
             scale, place = upstream[image, row, column, filter_], places[image, row, column, filter_]
@@ -140,4 +146,4 @@ def _loops(side: int, pool: int) -> _Loops:
                         for x in range(side):
                             sums[channel, place + y * width + x] += scale * taps[channel, y, x]
 
-    return _Loops(forward, add_patches, add_kernels)
+    return Loops(forward, add_patches, add_kernels)
