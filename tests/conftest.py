@@ -1,6 +1,7 @@
 """Fixtures of all rooms: a real S3 server."""
 
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
@@ -79,3 +80,12 @@ def s3(s3_server, monkeypatch) -> S3Server:
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
     return s3_server
+
+
+@pytest.fixture(autouse=True)
+def environment_is_put_back():
+    """What a command run in this process sets, such as MLflow's address, is gone for the next test."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)

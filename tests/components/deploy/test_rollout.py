@@ -126,8 +126,8 @@ def test_gives_up_after_endless_conflicts(kserve: KServe, cluster: Cluster, bund
     ("fault", "reason"),
     [
         ("BlockedByFailedLoad", "ModelLoadFailed"),
-        ("wrong answers", "not ready in 1 s: the golden answers differ by 0.65"),
-        ("never ready", "not ready in 1 s: PredictorNotReady"),
+        ("wrong answers", "not ready in 2 s: the golden answers differ by 0.65"),
+        ("never ready", "not ready in 2 s: PredictorNotReady"),
     ],
 )
 def test_goes_back_to_the_former_version(
@@ -136,7 +136,7 @@ def test_goes_back_to_the_former_version(
     bring(cluster, bundle, "1")
     kserve.broken["2"] = fault
     with pytest.raises(SrsError) as caught:
-        bring(cluster, bundle, "2", timeout_s=1.0)
+        bring(cluster, bundle, "2", timeout_s=2.0)
     assert caught.value.code == "DEPLOY_FAILED"
     assert caught.value.safe_message == f"the version was taken back: {reason}"
     assert kserve.serving() == ["1"]
@@ -217,7 +217,8 @@ def test_applying_the_manifests_after_a_deployment_leaves_the_pin_alone(
     assert json.dumps(kserve.service, sort_keys=True) == pinned
     files = (Path(__file__).parents[3] / "infra").rglob("*.yaml")
     documents = [one for file in files for one in yaml.safe_load_all(file.read_text())]
-    assert not [one for one in documents if one and one.get("kind") == "InferenceService"]
+    assert len(documents) > 10
+    assert not [one for one in documents if isinstance(one, dict) and one.get("kind") == "InferenceService"]
 
 
 CANARY = Template(canary_percent=10, gateway_api=True)
