@@ -27,6 +27,8 @@ from components.evaluate.tables import (
     table_iii_block,
     terminal_tables,
 )
+from components.split.matrix import split_matrix
+from components.train.curves import training_curves
 
 __all__ = ["render", "terminal_tables", "write_report"]
 
@@ -92,8 +94,8 @@ def _figures(run: EvaluatedRun, *, curves: bool) -> dict[str, Any]:
     scores, metrics = run.evaluation.scores, run.evaluation.metrics
     return {
         "architecture": architecture.drawing(splits.settings.train),
-        "split_matrix": figures.split_matrix(splits, dataset.tumours),
-        "training": {group: figures.training(group, _of(members, group)) for group in splits.groups if curves},
+        "split_matrix": split_matrix(splits, dataset.tumours),
+        "training": {group: training_curves(group, _of(members, group)) for group in splits.groups if curves},
         "roc": {group: _roc(dataset, members, scores, group) for group in splits.groups},
         "sizes": figures.auc_by_size({name: group["auc_by_size"] for name, group in metrics["groups"].items()}),
         "reliability": figures.reliability(

@@ -7,7 +7,7 @@ from components.common.artifacts import Dataset, Splits
 from components.common.files import digest_of
 from components.common.settings import StudySettings
 from components.common.steps import write_summary
-from components.evaluate.figures import split_matrix
+from components.split.matrix import split_matrix
 from components.split.splits import make_splits, packs, quotas, shared_patients
 
 

@@ -7,8 +7,8 @@ from components.common import tracking
 from components.common.artifacts import Dataset, Splits
 from components.common.members import Member, Members
 from components.common.steps import Progress, write_summary
-from components.evaluate.figures import training
 from components.split.splits import of_pack
+from components.train.curves import training_curves
 from components.train.devices import require_gpus
 from components.train.engine import train_pack
 from components.train.member_store import open_store
@@ -61,5 +61,5 @@ def _summarise(trained: tuple[Member, ...], pack: str, path: str, *, synthetic: 
         for member in trained
     ]
     groups = sorted({member.split.group for member in trained})
-    curves = [training(group, [member for member in trained if member.split.group == group]) for group in groups]
+    curves = [training_curves(group, [member for member in trained if member.split.group == group]) for group in groups]
     write_summary(path, "Training", facts, table, figures=curves, synthetic=synthetic)
