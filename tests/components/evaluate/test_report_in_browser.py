@@ -10,8 +10,9 @@ import pytest
 from components.common.settings import EvaluateSettings
 from components.common.steps import write_summary
 from components.evaluate.evaluation import EvaluatedRun, evaluate
-from components.evaluate.figures import split_matrix, training
 from components.evaluate.report import write_report
+from components.split.matrix import split_matrix
+from components.train.curves import training_curves
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt-get install chromium)")
@@ -70,7 +71,7 @@ def test_a_page_that_is_too_wide_is_noticed(page, tmp_path):
 def test_a_steps_own_page_fits_a_phone(study, tmp_path):
     data, drawn, members = study
     table = [{f"a long name of column {n}": "x" for n in range(9)}]
-    figures = [split_matrix(drawn, data.tumours), training("A", members.members[:10])]
+    figures = [split_matrix(drawn, data.tumours), training_curves("A", members.members[:10])]
     write_summary(str(tmp_path / "page"), "Step", {"fact": "f" * 90}, table, figures=figures, synthetic=True)
     page = (tmp_path / "page").read_text().replace("</html>", "</body></html>")
     assert measured(page, 390, tmp_path) == (390, 390, "")
