@@ -73,13 +73,8 @@ def mutate(make_study, seeds):
     return outcomes
 
 
-def test_damaged_files_are_an_exclusion_or_a_result(make_study):
-    outcomes = mutate(make_study, range(100))
-    assert len(outcomes) > 4
+@pytest.mark.filterwarnings("default")  # pydicom's own, of files that are not what they say
+def test_a_thousand_damaged_files_are_each_an_exclusion_or_a_result(make_study):
+    outcomes = mutate(make_study, range(1000))
+    assert len(outcomes) > 6
     assert "ok" in outcomes
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("default")
-def test_a_thousand_damaged_files(make_study):
-    assert len(mutate(make_study, range(1000, 2000))) > 6
