@@ -130,12 +130,13 @@ def numbers(header: Dataset, keyword: str, count: int) -> tuple[float, ...]:
         return found
 
 
-def inflate(data: bytes, most: int = MAX_INFLATED_BYTES, *, cut: bool = False) -> bytes:
+def inflate(data: bytes, most: int | None = None, *, cut: bool = False) -> bytes:
     """A deflated file as explicit little endian, as far as ``data`` goes; any other as it is.
 
-    pydicom inflates too, but neither the start of a file nor with a bound. Above ``most`` bytes it ends there where
-    ``cut``, else it raises ``ValueError``.
+    pydicom inflates too, but neither the start of a file nor with a bound. Above ``most`` bytes (by default
+    MAX_INFLATED_BYTES) it ends there where ``cut``, else it raises ``ValueError``.
     """
+    most = MAX_INFLATED_BYTES if most is None else most
     if DEFLATED not in data[:1024]:
         return data
     start = META_START + int.from_bytes(data[META_LENGTH], "little")
