@@ -190,8 +190,8 @@ def test_without_signal_the_gate_refuses_and_the_run_is_finished(place, first, c
 
 def test_failed_step_is_told_with_its_reason_and_log_and_closes_the_mlflow_runs(place):
     home = place / "broken"
-    home.mkdir()
-    (home / "members").write_text("a file where the member store wants a folder")
+    (home / "members").mkdir(parents=True)
+    (home / "members" / "members").write_text("a file where the member store wants a folder: crops can be kept there")
     done = run(place / "cohort", home, place / "study.yaml")
     assert done.returncode == 1
     assert "step train failed" in done.stderr
