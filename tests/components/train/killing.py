@@ -1,8 +1,8 @@
 """Runs a pack again and again on one member store and one MLflow store, and kills it; a process for each attempt.
 
-``python killing.py FOLDER`` reads ``plan.json`` there: the signals to send, and how long after training began. The
-attempts are forked from here, so that imports and compilation are paid once. Prints, as JSON, how each ended and
-how many seconds after its signal.
+``python killing.py FOLDER`` reads ``plan.json`` there: the signals to send, and when: after which share of the time that
+the whole training took here. The attempts are forked from here, so that imports and compilation are paid once. Prints,
+as JSON, how each ended and how many seconds after its signal.
 """
 
 import json
@@ -64,8 +64,9 @@ def main():
     compile_loops(folder)
     plan = json.loads((folder / "plan.json").read_text())
     ended = [attempt(folder, "whole", str(folder / "store-of-whole"))]
-    for number, (name, after_s) in enumerate(plan):
-        ended.append(attempt(folder, f"killed-{number}", str(folder / "store"), signal.Signals[name], after_s))
+    whole_s = ended[0][1]
+    for number, (name, share) in enumerate(plan):
+        ended.append(attempt(folder, f"killed-{number}", str(folder / "store"), signal.Signals[name], share * whole_s))
     ended.append(attempt(folder, "resumed", str(folder / "store")))
     print(json.dumps(ended))
 
