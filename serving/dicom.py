@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.common.errors import TumourError
+from components.common.objects import Entry, MemorySource, Source, ZipSource
 from components.common.settings import PreprocessSettings
-from components.common.sources import Entry, MemorySource, Source, ZipSource
 from components.preprocess.crop import ImageDefinition
 from components.preprocess.dicom_io import damage_in_words, inflate
 from components.preprocess.gtv import Candidate, find_gtvs

@@ -20,7 +20,7 @@ DOORS = {
     "mlflow": r"components/common/tracking(_store)?\.py|components/promote/(registry|bundle_model|pyfunc_model)\.py",
     "kubernetes": r"components/deploy/\w+\.py|pipelines/cluster_doctor\.py",
     "kserve": r"serving/\w+\.py|components/deploy/\w+\.py",
-    "minio": r"components/common/sources\.py|components/common/object_store\.py",
+    "minio": r"components/common/s3\.py|components/common/object_store\.py",
     "tensorflow": r"components/train/\w+\.py",
     "keras": r"components/train/\w+\.py",
     "numba": r"components/train/convolution\.py",

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from components.common.errors import InputError, StorageError
-from components.common.sources import read_object, s3_client
+from components.common.s3 import read_object, s3_client
 
 #: All entries carry this time, so that the same files are one sequence of bytes.
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)

@@ -6,112 +6,15 @@ Messages never hold a name of an object, since folders are often called by patie
 import csv
 import dataclasses
 import io
-import os
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
-import certifi
-import minio
-import urllib3
-
-from components.common.errors import InputError, StorageError
+from components.common.errors import InputError
 from components.common.files import digest_of
-from components.common.objects import Entry, FolderSource, MemorySource, Source, ZipSource, clean_name
-
-__all__ = [
-    "Entry", "FolderSource", "MemorySource", "S3Source", "Source", "ZipSource", "fingerprint", "locate", "open_cohort",
-    "open_source", "read_object", "s3_client", "upload_folder",
-]  # fmt: skip
+from components.common.objects import Entry, FolderSource, Source, ZipSource, clean_name
+from components.common.s3 import S3Source
 
 TABLE_NAME = "cohort.csv"
-#: Seconds to reach an S3 server, and to wait for its next bytes.
-S3_CONNECT_SECONDS, S3_READ_SECONDS = 5.0, 20.0
-#: Tries of an object whose connection breaks amid its bytes, and the first pause between two, s.
-S3_TRIES, S3_PAUSE_SECONDS = 4, 0.2
-
-
-class S3Source:
-    """Objects below a prefix of a bucket.
-
-    Parameters
-    ----------
-    bucket, prefix
-        Where; names are relative to the prefix.
-    client
-        A ``minio.Minio``; by default one made from S3_ENDPOINT or AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID,
-        AWS_SECRET_ACCESS_KEY and, where set, AWS_SESSION_TOKEN and AWS_REGION.
-    """
-
-    def __init__(self, bucket: str, prefix: str = "", client: Any = None) -> None:
-        self._bucket = bucket
-        self._root = f"{clean_name(prefix)}/".lstrip("/")
-        self._client = client or s3_client()
-
-    def list(self, prefix: str) -> list[Entry]:
-        """All objects below ``prefix``."""
-        below = self._root + f"{clean_name(prefix)}/".lstrip("/")
-        with _storage_errors():
-            objects = self._client.list_objects(self._bucket, prefix=below, recursive=True)
-            names = [(o.object_name.removeprefix(self._root), o) for o in objects if not o.is_dir]
-            return sorted(Entry(name, int(o.size), str(o.etag)) for name, o in names)
-
-    def read(self, name: str) -> bytes:
-        """The whole object."""
-        return self._get(name)
-
-    def read_head(self, name: str, size: int) -> bytes:
-        """The first ``size`` bytes, by a ranged request."""
-        return self._get(name, length=size)
-
-    def _get(self, name: str, **span: int) -> bytes:
-        with _storage_errors():
-            return read_object(self._client, self._bucket, self._root + clean_name(name), **span)
-
-
-def read_object(client: Any, bucket: str, name: str, **span: int) -> bytes:
-    """An object, or a span of it, whole: asked for again where the connection breaks amid its bytes."""
-    for attempt in range(S3_TRIES):
-        answer = client.get_object(bucket, name, **span)
-        try:
-            return bytes(answer.read())
-        except (urllib3.exceptions.ProtocolError, urllib3.exceptions.ReadTimeoutError):
-            if attempt == S3_TRIES - 1:
-                raise
-        finally:
-            answer.close()
-            answer.release_conn()
-        time.sleep(S3_PAUSE_SECONDS * 2**attempt)
-    raise AssertionError("not reached")
-
-
-def s3_client() -> Any:
-    """A ``minio.Minio`` from the environment; ``S3_SETTINGS`` where something is not set."""
-    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-    endpoint = os.environ.get("S3_ENDPOINT") or os.environ.get("AWS_ENDPOINT_URL", "")
-    missing = [name for name in names if not os.environ.get(name)] + ([] if endpoint else ["S3_ENDPOINT"])
-    if missing:
-        raise InputError("S3_SETTINGS", f"S3 needs the environment variables {', '.join(missing)}")
-    parts = urlsplit(endpoint if "://" in endpoint else f"https://{endpoint}")
-    pool = urllib3.PoolManager(
-        timeout=urllib3.Timeout(connect=S3_CONNECT_SECONDS, read=S3_READ_SECONDS),
-        maxsize=16,
-        cert_reqs="CERT_REQUIRED",
-        ca_certs=os.environ.get("SSL_CERT_FILE") or certifi.where(),
-        retries=urllib3.Retry(total=3, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504]),
-    )
-    return minio.Minio(
-        parts.netloc,
-        access_key=os.environ[names[0]],
-        secret_key=os.environ[names[1]],
-        session_token=os.environ.get("AWS_SESSION_TOKEN"),
-        secure=parts.scheme == "https",
-        region=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"),
-        http_client=pool,
-    )
 
 
 def open_source(uri: str) -> Source:
@@ -219,40 +122,3 @@ def _column(data: bytes, name: str) -> set[str]:
     header, *records = csv_records(data) or [[]]
     places = [index for index, cell in enumerate(header) if cell.strip().casefold() == name]
     return {record[index].strip() for record in records for index in places if index < len(record)}
-
-
-def upload_folder(folder: Path, uri: str) -> None:
-    """Puts every file below ``folder`` to ``s3://bucket/prefix``, by its name in the folder; makes the bucket.
-
-    A table goes last: where the upload breaks off there is no cohort yet.
-
-    Raises
-    ------
-    StorageError
-        ``S3_REFUSED`` or ``S3_UNREACHABLE``.
-    """
-    parts = urlsplit(uri)
-    prefix = f"{clean_name(parts.path.strip('/'))}/".lstrip("/")
-    client = s3_client()
-    with _storage_errors():
-        if not client.bucket_exists(parts.netloc):
-            client.make_bucket(parts.netloc)
-        files = [path for path in folder.rglob("*") if path.is_file()]
-        for path in sorted(files, key=lambda path: (path.name == TABLE_NAME, path)):
-            client.fput_object(parts.netloc, prefix + path.relative_to(folder).as_posix(), str(path))
-
-
-@contextmanager
-def _storage_errors() -> Iterator[None]:
-    """Words for what an S3 server answers; its own texts hold names of objects."""
-    try:
-        yield
-    except minio.error.S3Error as error:
-        if error.code in ("NoSuchKey", "NoSuchBucket"):
-            raise InputError("OBJECT_MISSING", f"the S3 server answers {error.code}") from None
-        raise StorageError("S3_REFUSED", f"the S3 server answers {error.code}", "Check keys and rights.") from None
-    except (minio.error.MinioException, urllib3.exceptions.HTTPError) as error:
-        hint = "Check S3_ENDPOINT and that the server runs, then run again."
-        raise StorageError("S3_UNREACHABLE", f"the S3 server does not answer ({type(error).__name__})", hint) from None
-    except OSError as error:
-        raise StorageError("STORAGE_UNREADABLE", f"a file could not be read ({error.strerror})") from None

@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from components.common.sources import upload_folder
+from components.common.s3 import upload_folder
 from components.common.steps import Progress, at_most_every, write_summary
 from components.phantom.folder import is_phantom
 from components.phantom.phantom import cohort_facts, write_cohort

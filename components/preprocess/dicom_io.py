@@ -19,7 +19,7 @@ from pydicom.filereader import read_partial
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from components.common.errors import SrsError, TumourError
-from components.common.sources import Entry, Source
+from components.common.objects import Entry, Source
 from components.preprocess.elements import quick_header
 
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE

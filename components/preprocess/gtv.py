@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from components.common.errors import TumourError
+from components.common.objects import Source
 from components.common.settings import PreprocessSettings
-from components.common.sources import Source
 from components.preprocess.candidate import Candidate
 from components.preprocess.crop import ImageDefinition, bounding_box_centre_mm, cut_crop
 from components.preprocess.ct import CtPlane, check_lesion

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from components.common.errors import InputError
 from components.common.files import digest_of, digest_of_sources
+from components.common.objects import Entry, Source
 from components.common.settings import PreprocessSettings
-from components.common.sources import Entry, Source, locate
+from components.common.sources import locate
 from components.preprocess.crop import ImageDefinition
 from components.preprocess.deidentify import Audit, Pseudonymiser
 from components.preprocess.gtv import check_size, measure, size_refusal

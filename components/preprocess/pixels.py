@@ -9,7 +9,7 @@ from pydicom.pixels import apply_modality_lut, get_decoder, pixel_array
 from pydicom.uid import UID
 
 from components.common.errors import TumourError
-from components.common.sources import Source
+from components.common.objects import Source
 from components.preprocess.ct import CtPlane, is_multi_frame
 from components.preprocess.dicom_io import damage_in_words, read_whole, text
 

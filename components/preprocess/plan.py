@@ -8,7 +8,7 @@ from functools import partial
 from pydicom.dataset import Dataset
 
 from components.common.errors import TumourError
-from components.common.sources import Entry, Source
+from components.common.objects import Entry, Source
 from components.preprocess.ct import CtSeries, check_series, gather_series, is_ct, is_localizer, is_multi_frame
 from components.preprocess.dicom_io import HEADERS_AT_ONCE, PIXEL_GROUP, read_all, read_header, text
 from components.preprocess.rtstruct import Rtstruct, is_rtstruct, parse_rtstruct

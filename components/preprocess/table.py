@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from components.common.errors import InputError
-from components.common.sources import Source, csv_records
+from components.common.objects import Source
+from components.common.sources import csv_records
 from components.preprocess.recist import RESPONSES, response_of
 
 HINT = "Rows are counted as in the file, the header being row 1."

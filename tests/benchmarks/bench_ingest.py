@@ -30,8 +30,9 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from components.common.objects import FolderSource, MemorySource
+from components.common.s3 import S3Source, upload_folder
 from components.common.settings import PreprocessSettings
-from components.common.sources import S3Source, open_cohort, upload_folder
+from components.common.sources import open_cohort
 from components.preprocess.cohort import preprocess_cohort, read_table
 from components.preprocess.crop import ImageDefinition
 from components.preprocess.ct import is_ct

@@ -13,8 +13,8 @@ import pytest
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as pb_grpc
 
+from components.common.objects import ZipSource
 from components.common.settings import PreprocessSettings
-from components.common.sources import ZipSource
 from components.preprocess.gtv import find_gtvs
 from serving.predictor import percentiles
 from serving.runtime import Ensemble

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.common import artifact_store, sources, tracking_store
+from components.common import artifact_store, s3, tracking_store
 from components.common.artifacts import MemberSplit
 from components.common.errors import InputError, RegistryError, StorageError
 from components.common.members import Member
-from components.common.sources import fingerprint, open_source, upload_folder
+from components.common.s3 import upload_folder
+from components.common.sources import fingerprint, open_source
 from components.promote import registry
 from components.promote.manifest import Manifest
 from components.train.member_store import open_store
@@ -29,8 +30,8 @@ PATIENCE_S = 120.0
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     """Limits of a third of a second, so that a stalled server is given up in this test's time."""
-    monkeypatch.setattr(sources, "S3_READ_SECONDS", 0.3)
-    monkeypatch.setattr(sources, "S3_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(s3, "S3_READ_SECONDS", 0.3)
+    monkeypatch.setattr(s3, "S3_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(artifact_store, "READ_SECONDS", 0.3)
     artifact_store.bound_artifact_store.cache_clear()
     yield
@@ -108,7 +109,7 @@ def test_a_slow_server_is_waited_for(cohort, proxy):
     proxy.fault = "slow"
     started = time.monotonic()
     assert read_cohort() == (cohort / "p" / "image").read_bytes()
-    assert time.monotonic() - started > sources.S3_READ_SECONDS  # each piece came in time, the whole did not
+    assert time.monotonic() - started > s3.S3_READ_SECONDS  # each piece came in time, the whole did not
 
 
 @pytest.mark.parametrize("fault", ["reset", "cut", "stall"])

@@ -8,18 +8,9 @@ import pytest
 import urllib3
 
 from components.common.errors import InputError, StorageError
-from components.common.sources import (
-    FolderSource,
-    MemorySource,
-    S3Source,
-    ZipSource,
-    fingerprint,
-    locate,
-    open_cohort,
-    open_source,
-    s3_client,
-    upload_folder,
-)
+from components.common.objects import FolderSource, MemorySource, ZipSource
+from components.common.s3 import S3Source, s3_client, upload_folder
+from components.common.sources import fingerprint, locate, open_cohort, open_source
 
 FILES = {"a/1.dcm": b"one", "a/sub/2.dcm": b"twotwo", "ab/3.dcm": b"3", "cohort.csv": b"tumour_id,dicom\nt,a\nu,ab\n"}
 
@@ -198,7 +189,7 @@ def test_upload_keeps_names_and_puts_the_table_last(tmp_path, monkeypatch):
         make_bucket=lambda b: put.append(b),
         fput_object=lambda b, n, _: put.append((b, n)),
     )
-    monkeypatch.setattr("components.common.sources.s3_client", lambda: client)
+    monkeypatch.setattr("components.common.s3.s3_client", lambda: client)
     (tmp_path / "p").mkdir()
     (tmp_path / "p" / "1.dcm").write_bytes(b"")
     (tmp_path / "cohort.csv").write_bytes(b"")

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from components.common.sources import MemorySource
+from components.common.objects import MemorySource
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"

@@ -7,8 +7,8 @@ import pytest
 
 from components.common.artifacts import TUMOUR_COLUMNS, Dataset
 from components.common.errors import InputError, StorageError, TumourError
+from components.common.objects import FolderSource
 from components.common.settings import PreprocessSettings
-from components.common.sources import FolderSource
 from components.preprocess.cohort import is_synthetic, preprocess_cohort, read_table
 from components.preprocess.exclusions import REASONS, TABLE_RULES, flow_lines
 

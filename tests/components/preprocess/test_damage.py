@@ -7,8 +7,8 @@ import pydicom
 import pytest
 
 from components.common.errors import SrsError
+from components.common.objects import MemorySource
 from components.common.settings import PreprocessSettings
-from components.common.sources import MemorySource
 from components.preprocess.gtv import find_gtvs
 
 

@@ -21,8 +21,8 @@ from pydicom.uid import (
 )
 
 from components.common.errors import TumourError
+from components.common.objects import MemorySource
 from components.common.settings import PreprocessSettings
-from components.common.sources import MemorySource
 from components.preprocess.crop import ImageDefinition
 from components.preprocess.dicom_io import HEAD_BYTES
 from components.preprocess.gtv import check_size, find_gtvs

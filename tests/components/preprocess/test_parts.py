@@ -8,8 +8,8 @@ import pytest
 
 from components.common.errors import StorageError
 from components.common.object_store import FolderObjects
+from components.common.objects import FolderSource
 from components.common.settings import PreprocessSettings
-from components.common.sources import FolderSource
 from components.phantom.phantom import write_cohort
 from components.preprocess.cohort import preprocess_cohort
 from components.preprocess.parts import PartStore

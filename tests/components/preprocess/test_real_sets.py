@@ -5,8 +5,8 @@ import csv
 import pytest
 
 from components.common.errors import TumourError
+from components.common.objects import FolderSource
 from components.common.settings import PreprocessSettings
-from components.common.sources import FolderSource
 from components.preprocess.gtv import find_gtvs
 
 LARGEST = PreprocessSettings(slice_rule="largest")

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from components.common import sources
+from components.common import s3
 from components.common.errors import InputError, StorageError
 from components.common.object_store import FolderObjects
+from components.common.s3 import S3Source, upload_folder
 from components.common.settings import PreprocessSettings
-from components.common.sources import S3Source, fingerprint, upload_folder
+from components.common.sources import fingerprint
 from components.phantom.phantom import write_cohort
 from components.preprocess.cohort import preprocess_cohort
 from components.preprocess.parts import PartStore
@@ -68,7 +69,7 @@ def test_server_that_went_away_is_told(uploaded, s3):
 def test_killed_server_is_told_and_a_second_run_reads_the_rest_only(folder, tmp_path, monkeypatch):
     (tmp_path / "server").mkdir()
     server = S3Server(tmp_path / "server")
-    monkeypatch.setattr(sources, "S3_TRIES", 1)
+    monkeypatch.setattr(s3, "S3_TRIES", 1)
     read = []
     original = S3Source.read_head
 

@@ -4,7 +4,7 @@ import io
 import pytest
 
 from components.common.errors import InputError
-from components.common.sources import MemorySource
+from components.common.objects import MemorySource
 from components.preprocess.table import COLUMNS, read_table
 
 GOOD = {

@@ -1,8 +1,8 @@
 """Runs a pack again and again on one member store and one MLflow store, and kills it; a process for each attempt.
 
-``python killing.py FOLDER`` reads ``plan.json`` there: the signals to send, and when: after which share of the time that
-the whole training took here. The attempts are forked from here, so that imports and compilation are paid once. Prints,
-as JSON, how each ended and how many seconds after its signal.
+``python killing.py FOLDER`` reads ``plan.json`` there: the signals to send, and when: after which share of the time
+that the whole training took here. The attempts are forked from here, so that imports and compilation are paid once.
+Prints, as JSON, how each ended and how many seconds after its signal.
 """
 
 import json

@@ -5,11 +5,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.common import object_store, sources
+from components.common import object_store
 from components.common.artifacts import MemberSplit
 from components.common.errors import InputError, StorageError
 from components.common.members import Member
 from components.common.object_store import seal, unseal
+from components.common.s3 import s3_client
 from components.train.member_store import State, open_store
 
 
@@ -113,7 +114,7 @@ def test_a_bucket_holds_members_as_a_folder_does(member, s3):
     assert store.get("k") is None
     store.put("k", member)
     assert store.get("k").split == member.split
-    kept = sources.s3_client().list_objects("models", recursive=True)
+    kept = s3_client().list_objects("models", recursive=True)
     assert [one.object_name for one in kept] == ["study/one/members/k.zip"]
 
 
