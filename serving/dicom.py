@@ -67,7 +67,7 @@ def cut_study(study: Study, settings: PreprocessSettings, definition: ImageDefin
     return cuts
 
 
-class _Inflated:
+class _Inflated(Source):
     """A study whose deflated DICOM files are read inflated: what is inflated may come to ``MAX_UNPACKED`` bytes."""
 
     def __init__(self, packed: Source) -> None:

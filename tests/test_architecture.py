@@ -21,6 +21,7 @@ DOORS = {
     "kubernetes": r"components/deploy/\w+\.py|pipelines/cluster_doctor\.py",
     "kserve": r"serving/\w+\.py|components/deploy/\w+\.py",
     "minio": r"components/common/s3\.py|components/common/object_store\.py",
+    "aiohttp": r"components/common/s3\.py",
     "tensorflow": r"components/train/\w+\.py",
     "keras": r"components/train/\w+\.py",
     "numba": r"components/train/convolution\.py",

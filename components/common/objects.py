@@ -11,12 +11,15 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from components.common.errors import InputError, StorageError
+
+Made = TypeVar("Made")
 
 #: A zip of one patient's planning CT has a few hundred files; more than this is not one.
 ZIP_MAX_ENTRIES = 20_000
@@ -26,6 +29,8 @@ ZIP_MAX_BYTES = 4 * 2**30
 ZIP_MAX_RATIO = 200
 #: Packed bytes below which the ratio says nothing.
 ZIP_MIN_PACKED = 2**16
+#: Files read side by side: reading waits for the disk far longer than for Python.
+FILES_AT_ONCE = 8
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
@@ -49,8 +54,12 @@ class Source(Protocol):
     def read_head(self, name: str, size: int) -> bytes:
         """The first ``size`` bytes, fewer where the object is shorter."""
 
+    def map_heads(self, make: Callable[[bytes], Made], names: Sequence[str], size: int) -> Sequence[Made]:
+        """What ``make`` makes of the first ``size`` bytes of each, which are not kept."""
+        return [make(self.read_head(name, size)) for name in names]
 
-class MemorySource:
+
+class MemorySource(Source):
     """Objects given as name -> bytes."""
 
     def __init__(self, objects: Mapping[str, bytes]) -> None:
@@ -70,7 +79,7 @@ class MemorySource:
         return self.read(name)[:size]
 
 
-class FolderSource:
+class FolderSource(Source):
     """Files below a local folder."""
 
     def __init__(self, path: Path | str) -> None:
@@ -78,15 +87,20 @@ class FolderSource:
 
     def list(self, prefix: str) -> list[Entry]:
         """All files below ``prefix``."""
+        name = clean_name(prefix)
+        top = self._root / name
         with disk_in_words():
-            return sorted(self._walk(self._root / clean_name(prefix)))
+            return sorted(self._walk(str(top), name)) if top.is_dir() else []
 
-    def _walk(self, top: Path) -> Iterator[Entry]:
-        for folder, _, files in os.walk(top):
-            for path in (Path(folder, name) for name in files):
-                if path.is_file():
-                    stat = path.stat()
-                    yield Entry(path.relative_to(self._root).as_posix(), stat.st_size, str(stat.st_mtime_ns))
+    def _walk(self, top: str, name: str) -> Iterator[Entry]:
+        with os.scandir(top) as found:
+            for item in found:
+                below = f"{name}/{item.name}".lstrip("/")
+                if item.is_dir(follow_symlinks=False):
+                    yield from self._walk(item.path, below)
+                elif item.is_file():
+                    stat = item.stat()
+                    yield Entry(below, stat.st_size, str(stat.st_mtime_ns))
 
     def read(self, name: str) -> bytes:
         """The whole file."""
@@ -98,8 +112,20 @@ class FolderSource:
         with disk_in_words(), missing_in_words(), (self._root / clean_name(name)).open("rb") as file:
             return file.read(size)
 
+    def map_heads(self, make: Callable[[bytes], Made], names: Sequence[str], size: int) -> Sequence[Made]:
+        """What ``make`` makes of the first ``size`` bytes of each, several read side by side."""
 
-class ZipSource:
+        def some(first: int) -> list[Made]:
+            return [make(self.read_head(name, size)) for name in names[first::FILES_AT_ONCE]]
+
+        with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
+            made: list[Any] = [None] * len(names)
+            for first, part in enumerate(pool.map(some, range(FILES_AT_ONCE))):
+                made[first::FILES_AT_ONCE] = part
+            return made
+
+
+class ZipSource(Source):
     """Files in a zip, read where they lie: nothing is unpacked to disk.
 
     Raises

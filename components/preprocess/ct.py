@@ -8,6 +8,7 @@ from pydicom.dataset import Dataset
 
 from components.common.errors import TumourError
 from components.preprocess.dicom_io import damage_in_words, numbers, text
+from components.preprocess.elements import Header
 from components.preprocess.geometry import SliceGeometry
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
@@ -63,22 +64,22 @@ class CtSeries:
     problem: TumourError | None = None
 
 
-def is_ct(header: Dataset) -> bool:
+def is_ct(header: Header) -> bool:
     """Whether a header is of a CT image that is no localizer."""
     return text(header, "SOPClassUID") in (CT_IMAGE, ENHANCED_CT_IMAGE) and not is_localizer(header)
 
 
-def is_localizer(header: Dataset) -> bool:
+def is_localizer(header: Header) -> bool:
     """Whether a header is of a scout view."""
     return "LOCALIZER" in text(header, "ImageType").upper()
 
 
-def is_multi_frame(header: Dataset) -> bool:
+def is_multi_frame(header: Header | Dataset) -> bool:
     """Whether positions are told per frame, beyond the header proper."""
     return text(header, "SOPClassUID") == ENHANCED_CT_IMAGE
 
 
-def planes_of(name: str, header: Dataset) -> list[CtPlane]:
+def planes_of(name: str, header: Header) -> list[CtPlane]:
     """The planes in one CT object; ``DICOM_DAMAGED`` where geometry is absent or no number.
 
     Parameters
@@ -91,8 +92,8 @@ def planes_of(name: str, header: Dataset) -> list[CtPlane]:
     if not is_multi_frame(header):
         return [_plane(name, 0, header, header, header, header)]
     with damage_in_words():
-        shared = header.SharedFunctionalGroupsSequence[0]
-        frames = list(header.PerFrameFunctionalGroupsSequence)
+        shared = header.dataset.SharedFunctionalGroupsSequence[0]
+        frames = list(header.dataset.PerFrameFunctionalGroupsSequence)
     planes = []
     for index, frame in enumerate(frames):
         with damage_in_words():
@@ -104,7 +105,9 @@ def planes_of(name: str, header: Dataset) -> list[CtPlane]:
     return planes
 
 
-def _plane(name: str, frame: int, header: Dataset, at: Dataset, towards: Dataset, measures: Dataset) -> CtPlane:
+def _plane(
+    name: str, frame: int, header: Header, at: Header | Dataset, towards: Header | Dataset, measures: Header | Dataset
+) -> CtPlane:
     rows, cols = (int(numbers(header, keyword, 1)[0]) for keyword in ("Rows", "Columns"))
     x, y, z = numbers(at, "ImagePositionPatient", 3)
     row_mm, column_mm = numbers(measures, "PixelSpacing", 2)
@@ -123,7 +126,7 @@ def _plane(name: str, frame: int, header: Dataset, at: Dataset, towards: Dataset
     )
 
 
-def gather_series(objects: Iterable[tuple[str, Dataset]]) -> list[CtSeries]:
+def gather_series(objects: Iterable[tuple[str, Header]]) -> list[CtSeries]:
     """CT objects by SeriesInstanceUID, planes ordered along the body's axis; copies of one object count once.
 
     Parameters

@@ -3,24 +3,26 @@
 pydicom's own warnings and errors quote values, which may be identity: they are turned off or put into other words here.
 """
 
+import functools
 import logging
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from io import BytesIO
 from typing import Any
 
 import pydicom
 from pydicom.datadict import dictionary_VR
-from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_partial
+from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from components.common.errors import SrsError, TumourError
-from components.common.objects import Entry, Source
-from components.preprocess.elements import quick_header
+from components.common.objects import Source
+from components.preprocess.elements import Header, quick_header
 
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
@@ -41,8 +43,6 @@ PLAIN_TEXT = frozenset(("CS", "LO", "SH", "UI"))
 #: Most bytes of an inflated file: an enhanced CT of 500 frames.
 MAX_INFLATED_BYTES = 2**28
 DICOMDIR = "1.2.840.10008.1.3.10"
-#: Headers of one folder read side by side: reading waits for the disk or the server far longer than for Python.
-HEADERS_AT_ONCE = 8
 #: Where a DICOM file says that it is one (PS3.10 7.1), and how old exports begin that do not.
 MAGIC = slice(128, 132)
 FIRST_TAGS = (b"\x08\0\0\0", b"\x08\0\x05\0", b"\x08\0\x08\0", b"\x08\0\x16\0", b"\x02\0\0\0")
@@ -61,33 +61,41 @@ def damage_in_words() -> Iterator[None]:
         ) from None
 
 
-def read_header(source: Source, entry: Entry, last_group: int = LAST_HEADER_GROUP) -> Dataset | None:
-    """Attributes up to a group of a DICOM file; None where it is no DICOM file.
-
-    Raises
-    ------
-    TumourError
-        ``DICOM_DAMAGED``.
-    """
-    size = HEAD_BYTES
-    while True:
-        data = source.read_head(entry.name, size)
-        if data[MAGIC] != b"DICM" and data[:4] not in FIRST_TAGS:
-            return None
-        header = _parse(data, last_group, whole=len(data) < size)
-        if header is not None:
-            _refuse_nameless(header)
-            return header
+def read_headers(
+    source: Source, names: Sequence[str], last_group: int = LAST_HEADER_GROUP
+) -> list[Header | TumourError | None]:
+    """The elements of each file up to a group, or its ``DICOM_DAMAGED``, which may not matter; None: no DICOM file."""
+    found: dict[str, Header | TumourError | None] = {}
+    size, left = HEAD_BYTES, list(names)
+    while left:
+        make = partial(_header, last_group=last_group, size=size)
+        made: dict[str, Header | TumourError | None] = dict(zip(left, source.map_heads(make, left, size), strict=True))
+        left = [name for name, header in made.items() if header is _CUT_OFF]
+        found |= made
         size *= 8
+    return [found[name] for name in names]
 
 
-def _refuse_nameless(header: Dataset) -> None:
-    """Every DICOM object says its class, but for a DICOMDIR, which says it in the file meta only."""
-    if not text(header, "SOPClassUID") and text(header.file_meta, "MediaStorageSOPClassUID") != DICOMDIR:
-        raise TumourError("DICOM_DAMAGED", "a DICOM file does not say what it is", "Export it again.")
+_CUT_OFF = TumourError("DICOM_DAMAGED", "a header ends beyond what was read")
 
 
-def read_all(source: Source, name: str) -> Dataset:
+def _header(head: bytes, last_group: int, size: int) -> Header | TumourError | None:
+    """What ``size`` bytes of a file, or all of it, say; ``_CUT_OFF`` where it takes more of them."""
+    if head[MAGIC] != b"DICM" and head[:4] not in FIRST_TAGS:
+        return None
+    try:
+        header = _parse(head, last_group, whole=len(head) < size)
+        if header is None:
+            return _CUT_OFF
+        if not text(header, "SOPClassUID") and text(header, "MediaStorageSOPClassUID") != DICOMDIR:
+            # every object says its class, but for a DICOMDIR, which says it in the file meta only
+            raise TumourError("DICOM_DAMAGED", "a DICOM file does not say what it is", "Export it again.")
+    except TumourError as error:
+        return error
+    return header
+
+
+def read_all(source: Source, name: str) -> Header:
     """All attributes of a file without pixels; ``DICOM_DAMAGED`` where that fails."""
     header = _parse(source.read(name), PIXEL_GROUP - 1, whole=True)
     assert header is not None
@@ -105,29 +113,52 @@ def read_whole(source: Source, name: str) -> Dataset:
         return dataset
 
 
-def text(header: Dataset, keyword: str) -> str:
+def text(header: Header | Dataset, keyword: str) -> str:
     """An attribute as text, "" where it is absent or empty."""
+    if isinstance(header, Header):
+        vr, value = header.elements.get(_tag(keyword), (None, b""))
+        if not value:
+            return ""
+        if isinstance(value, bytes) and value.isascii() and (vr or _vr(keyword)) in PLAIN_TEXT:
+            return value.decode("ascii").strip(" \0")
+        header = header.dataset
     with damage_in_words():
-        raw = header.get_item(keyword)
-        if isinstance(raw, RawDataElement) and raw.VR in PLAIN_TEXT and raw.value and raw.value.isascii():
-            return bytes(raw.value).decode("ascii").strip(" \0")
         value = header.get(keyword)
         return "" if value is None else str(value).strip().strip("\0")
 
 
-def numbers(header: Dataset, keyword: str, count: int) -> tuple[float, ...]:
+def numbers(header: Header | Dataset, keyword: str, count: int) -> tuple[float, ...]:
     """``count`` finite numbers; ``DICOM_DAMAGED`` where there are others."""
     with damage_in_words():
-        raw = header.get_item(keyword)
-        if isinstance(raw, RawDataElement) and raw.value and raw.VR in ("DS", None) and dictionary_VR(raw.tag) == "DS":
-            # text as stored, since a DSfloat object for every number is most of the time of a series
-            found = tuple(float(v) for v in raw.value.decode("ascii").strip(" \0").split("\\"))
-        else:
-            value: Any = header.get(keyword)
+        found = _stored_numbers(header, keyword) if isinstance(header, Header) else None
+        if found is None:
+            dataset = header.dataset if isinstance(header, Header) else header
+            value: Any = dataset.get(keyword)
             found = tuple(float(v) for v in (value if count > 1 else [value]))
         if len(found) != count or any(v != v or abs(v) > 1e9 for v in found):
             raise ValueError
         return found
+
+
+def _stored_numbers(header: Header, keyword: str) -> tuple[float, ...] | None:
+    """Numbers as they are stored, since pydicom's objects for them are most of the time of a series; None: ask it."""
+    stored_vr, value = header.elements.get(_tag(keyword), (None, None))
+    vr = stored_vr or _vr(keyword)
+    if not value or not isinstance(value, bytes) or vr != _vr(keyword):
+        return None
+    if vr == "DS":
+        return tuple(float(number) for number in value.strip(b" \0").split(b"\\"))
+    return (int.from_bytes(value, "little"),) if vr == "US" and len(value) == 2 and header.is_little_endian else None
+
+
+@functools.cache
+def _tag(keyword: str) -> int:
+    return int(Tag(keyword))
+
+
+@functools.cache
+def _vr(keyword: str) -> str:
+    return str(dictionary_VR(keyword))
 
 
 def inflate(data: bytes, most: int | None = None, *, cut: bool = False) -> bytes:
@@ -147,8 +178,8 @@ def inflate(data: bytes, most: int | None = None, *, cut: bool = False) -> bytes
     return data[:start].replace(DEFLATED, EXPLICIT.ljust(len(DEFLATED), b"\0")) + body
 
 
-def _parse(data: bytes, last_group: int, *, whole: bool) -> Dataset | None:
-    """The attributes up to ``last_group``; None where ``data`` ends before that and there is more to read."""
+def _parse(data: bytes, last_group: int, *, whole: bool) -> Header | None:
+    """The elements up to ``last_group``; None where ``data`` ends before that and there is more to read."""
     if quick := quick_header(data, last_group):
         return quick
     reached = False
@@ -161,7 +192,7 @@ def _parse(data: bytes, last_group: int, *, whole: bool) -> Dataset | None:
     stop: Callable[[Any, str | None, int], bool] = beyond
     try:
         with damage_in_words():
-            header: Dataset = read_partial(BytesIO(inflate(data)), stop_when=stop, force=True)
+            header = Header.of(read_partial(BytesIO(inflate(data)), stop_when=stop, force=True))
     except TumourError:
         if whole:
             raise

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
+from scipy.spatial.distance import cdist
 
 Points = NDArray[np.float64]
 
@@ -18,6 +19,8 @@ SCAN_LINES = 64
 MAX_SCAN_LINES = 2048
 #: Scan lines times edges worked on at once: bounds the memory, 8 bytes each.
 SCAN_BLOCK = 2_000_000
+#: Hull points whose distances to all others are held at once.
+HULL_BLOCK = 256
 #: Part of the area by which crossing contours must change it to be called overlapping.
 OVERLAP_PART = 0.01
 
@@ -134,11 +137,11 @@ def even_odd_mask(contours: Sequence[Points], geometry: SliceGeometry, shape: tu
 def longest_diameter_mm(contours: Sequence[Points]) -> float:
     """Largest distance between two points of the contours of one plane, mm."""
     points = np.unique(np.concatenate([np.asarray(c, dtype=np.float64) for c in contours]), axis=0)
-    if len(points) < 2:
-        return 0.0
+    if len(points) <= HULL_BLOCK:
+        return float(cdist(points, points).max(initial=0))
     try:
         hull = points[ConvexHull(points).vertices]
-        return max(float(np.hypot(*(hull - vertex).T).max()) for vertex in hull)
+        return max(float(cdist(hull[i : i + HULL_BLOCK], hull).max()) for i in range(0, len(hull), HULL_BLOCK))
     except QhullError:  # all points on one line: its ends are farthest from any point
         end = points[np.argmax(np.hypot(*(points - points[0]).T))]
         return float(np.hypot(*(points - end).T).max())

@@ -1,14 +1,15 @@
 """What in DICOM headers is identity: the attributes of DICOM PS3.15's Basic Profile, by value."""
 
+import functools
 import re
 from collections.abc import Iterable, Iterator
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
 from components.preprocess.basic_profile import BASIC_PROFILE
+from components.preprocess.elements import META_GROUP, Header
 
 #: Attributes of the Basic Profile that a study keeps (as columns of its table), so that they are no identity here.
 KEPT = frozenset(tag_for_keyword(keyword) for keyword in ("PatientSex", "PatientAge"))
@@ -25,6 +26,8 @@ PRIVATE_VRS = frozenset(["DA", "DT", "LO", "LT", "PN", "SH", "ST", "UC", "UN", "
 #: Any UID with five or more parts: outputs hold none, so none is collected; the audit looks for the form itself.
 UID_FORM = re.compile(r"(?<![\w.])\d+(?:\.\d+){4,}(?![\w.])")
 ANY_UID = re.compile(rb"\d+(?:\.\d+){4,}")
+#: Longest encoded sequence that is compared with those of other slices, bytes: longer ones are of single objects.
+MOST_OF_A_SLICE = 8192
 #: What in an encoded sequence may be text.
 WORDS = re.compile(rb"[\x20-\x7e\x80-\xff]{3,}")
 
@@ -32,7 +35,7 @@ WORDS = re.compile(rb"[\x20-\x7e\x80-\xff]{3,}")
 SHORTEST_VALUE, SHORTEST_NAME = 4, 3
 
 
-def identities_of_headers(headers: Iterable[Dataset]) -> dict[str, str]:
+def identities_of_headers(headers: Iterable[Header]) -> dict[str, str]:
     """Identity in headers: text to search for -> the keyword of the attribute it stands in.
 
     Values of 4 or more characters as they are; of names their parts of 3 or more letters. Values that cannot be
@@ -65,43 +68,48 @@ def _decoded(value: bytes) -> str:
     return text if text.isprintable() and not text.replace(".", "").isdigit() else ""
 
 
-def _elements(header: Dataset, seen: set[tuple[int, bytes]], *, removed: bool = False) -> Iterator[DataElement]:
+def _elements(header: Header, seen: set[tuple[int, bytes]], *, removed: bool = False) -> Iterator[DataElement]:
     """Elements that hold identity; ``removed`` where the profile removes the sequence that they stand in.
 
     Slices of a series share most values, or differ in UIDs only: what was ``seen`` is passed over before it is decoded,
     which is what takes time.
     """
-    for raw in list(header.values()):
-        tag, value = int(raw.tag), raw.value
-        if isinstance(value, bytes):
-            if (tag, value) in seen:
-                continue
-            seen.add((tag, value))
+    for tag, (stored_vr, value) in header.elements.items():
         try:
-            vr = raw.VR or ("UN" if raw.tag.is_private else dictionary_VR(tag))
-            if not _may_hold_identity(raw.tag, vr, removed=removed):
+            vr = _searched_vr(tag, stored_vr, removed=removed)
+            if not vr:
                 continue
-            if vr == "SQ" and isinstance(value, bytes):
+            if isinstance(value, bytes):
+                if (tag, value) in seen:
+                    continue
+                seen.add((tag, value))
+            if vr == "UI" and isinstance(value, bytes) and ANY_UID.fullmatch(value.strip(b" \0")):
+                continue
+            if vr == "SQ" and isinstance(value, bytes) and len(value) <= MOST_OF_A_SLICE:
                 words = b"|".join(WORDS.findall(ANY_UID.sub(b"", value)))
                 if (tag, words) in seen:
                     continue
                 seen.add((tag, words))
-            element = header[tag]
+            element = header.dataset[tag]
             if vr != "SQ":
                 yield element
                 continue
             for item in element.value:
-                yield from _elements(item, seen, removed=removed or tag in BASIC_PROFILE)
+                yield from _elements(Header.of(item), seen, removed=removed or tag in BASIC_PROFILE)
         except Exception:  # noqa: S112
             continue
 
 
-def _may_hold_identity(tag: BaseTag, vr: str, *, removed: bool) -> bool:
+@functools.lru_cache(2**14)
+def _searched_vr(number: int, stored_vr: str | None, *, removed: bool) -> str:
+    """The VR of an element that may hold identity, "" of one that cannot."""
+    tag = BaseTag(number)
+    vr = stored_vr or ("UN" if tag.is_private else dictionary_VR(number))
+    if number >> 16 == META_GROUP:
+        return ""
     if vr == "SQ":
-        return bool(int(tag) != CONTOURS)
-    if vr not in TEXT_VRS and vr not in PRIVATE_VRS:
-        return False
+        return vr if number != CONTOURS else ""
     if tag.is_private:
-        return vr in PRIVATE_VRS and not tag.is_private_creator
-    number = int(tag)
-    return number not in KEPT and (number in BASIC_PROFILE or vr == "PN" or (removed and number not in CODES))
+        return vr if vr in PRIVATE_VRS and not tag.is_private_creator else ""
+    profiled = number in BASIC_PROFILE or vr == "PN" or (removed and number not in CODES)
+    return vr if profiled and vr in TEXT_VRS | PRIVATE_VRS and number not in KEPT else ""

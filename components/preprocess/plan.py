@@ -2,15 +2,12 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-
-from pydicom.dataset import Dataset
 
 from components.common.errors import TumourError
 from components.common.objects import Entry, Source
 from components.preprocess.ct import CtSeries, check_series, gather_series, is_ct, is_localizer, is_multi_frame
-from components.preprocess.dicom_io import HEADERS_AT_ONCE, PIXEL_GROUP, read_all, read_header, text
+from components.preprocess.dicom_io import PIXEL_GROUP, read_all, read_headers, text
+from components.preprocess.elements import Header
 from components.preprocess.rtstruct import Rtstruct, is_rtstruct, parse_rtstruct
 
 
@@ -33,16 +30,16 @@ class Folder:
     """
 
     source: Source
-    cts: tuple[tuple[str, Dataset], ...]
-    rtstructs: tuple[tuple[str, Dataset | TumourError], ...]
-    others: tuple[Dataset, ...]
+    cts: tuple[tuple[str, Header], ...]
+    rtstructs: tuple[tuple[str, Header | TumourError], ...]
+    others: tuple[Header, ...]
     damaged: int
 
     @property
-    def headers(self) -> Iterator[Dataset]:
+    def headers(self) -> Iterator[Header]:
         """All that was read."""
         yield from (header for _, header in self.cts)
-        yield from (found for _, found in self.rtstructs if isinstance(found, Dataset))
+        yield from (found for _, found in self.rtstructs if isinstance(found, Header))
         yield from self.others
 
 
@@ -70,37 +67,26 @@ def list_folder(source: Source, prefix: str) -> list[Entry]:
 
 
 def read_entries(source: Source, entries: Sequence[Entry]) -> Folder:
-    """The headers of DICOM files and the RTSTRUCTs among them, several read side by side."""
-    with ThreadPoolExecutor(HEADERS_AT_ONCE) as pool:
-        found = list(pool.map(partial(_header, source), entries))
-    cts, rtstructs, others = [], {}, []
-    for entry, header in zip(entries, found, strict=True):
-        if not isinstance(header, Dataset):
-            continue
-        if is_ct(header):
-            cts.append((entry.name, header))
-        elif is_rtstruct(header):
-            rtstructs[text(header, "SOPInstanceUID")] = _rtstruct(source, entry)
-        else:
-            others.append(header)
-    damaged = sum(isinstance(header, TumourError) for header in found)
-    return Folder(source, tuple(cts), tuple(rtstructs.items()), tuple(others), damaged)
+    """The headers of DICOM files and the RTSTRUCTs among them."""
+    names = [entry.name for entry in entries if entry.size]
+    headers = dict(zip(names, read_headers(source, names), strict=True))
+    frames = [name for name, header in headers.items() if isinstance(header, Header) and is_multi_frame(header)]
+    headers |= zip(frames, read_headers(source, frames, PIXEL_GROUP - 1), strict=True)
+    known = {name: header for name, header in headers.items() if isinstance(header, Header)}
+    # copies of one RTSTRUCT are one
+    rtstructs = {text(header, "SOPInstanceUID"): name for name, header in known.items() if is_rtstruct(header)}
+    return Folder(
+        source,
+        cts=tuple((name, header) for name, header in known.items() if is_ct(header)),
+        rtstructs=tuple((uid, _rtstruct(source, name)) for uid, name in rtstructs.items()),
+        others=tuple(header for header in known.values() if not is_ct(header) and not is_rtstruct(header)),
+        damaged=sum(isinstance(header, TumourError) for header in headers.values()),
+    )
 
 
-def _header(source: Source, entry: Entry) -> Dataset | TumourError | None:
-    """One header; damage is kept rather than raised, since the file may be none that is needed."""
+def _rtstruct(source: Source, name: str) -> Header | TumourError:
     try:
-        header = read_header(source, entry)
-        if header is not None and is_ct(header) and is_multi_frame(header):
-            return read_header(source, entry, PIXEL_GROUP - 1)
-    except TumourError as error:
-        return error
-    return header
-
-
-def _rtstruct(source: Source, entry: Entry) -> Dataset | TumourError:
-    try:
-        return read_all(source, entry.name)
+        return read_all(source, name)
     except TumourError as error:
         return error
 
@@ -135,7 +121,7 @@ def open_plan(folder: Folder, wanted: Callable[[str], bool], rtstruct_uid: str =
     return Plan(folder.source, series, rtstruct)
 
 
-def _choose_rtstruct(folder: Folder, rtstruct_uid: str) -> Dataset:
+def _choose_rtstruct(folder: Folder, rtstruct_uid: str) -> Header:
     found = [found for uid, found in folder.rtstructs if rtstruct_uid in ("", uid)]
     if not found:
         which = "the RTSTRUCT that the table names" if rtstruct_uid else "an RTSTRUCT"

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from components.common.errors import InputError, TumourError
 from components.preprocess.ct import CtPlane, CtSeries
 from components.preprocess.dicom_io import damage_in_words, text
+from components.preprocess.elements import Header
 from components.preprocess.geometry import Points
 
 RTSTRUCT_STORAGE = "1.2.840.10008.5.1.4.1.1.481.3"
@@ -75,7 +76,7 @@ class ResolvedPlane:
     rung: str
 
 
-def is_rtstruct(header: Dataset) -> bool:
+def is_rtstruct(header: Header) -> bool:
     """Whether a header is of an RT structure set."""
     return text(header, "SOPClassUID") == RTSTRUCT_STORAGE
 
@@ -96,9 +97,10 @@ def is_gtv_name(name: str, pattern: str = "") -> bool:
         raise InputError("ROI_PATTERN", "roi_pattern is not a regular expression") from None
 
 
-def parse_rtstruct(dataset: Dataset, wanted: Callable[[str], bool]) -> Rtstruct:
+def parse_rtstruct(header: Header, wanted: Callable[[str], bool]) -> Rtstruct:
     """The structures of an RTSTRUCT whose names are ``wanted``; ``DICOM_DAMAGED`` where it cannot be read."""
     with damage_in_words():
+        dataset = header.dataset
         contours = {str(item.ReferencedROINumber): item for item in dataset.get("ROIContourSequence") or ()}
         named = [item for item in dataset.get("StructureSetROISequence") or () if wanted(text(item, "ROIName"))]
         rois = [_roi(item, contours) for item in named]

@@ -12,6 +12,7 @@ import argparse
 import csv
 import io
 import json
+import math
 import os
 import statistics
 import sys
@@ -30,13 +31,14 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from components.common.objects import FolderSource, MemorySource
-from components.common.s3 import S3Source, upload_folder
+from components.common.s3 import S3_REQUESTS, S3Source, upload_folder
 from components.common.settings import PreprocessSettings
 from components.common.sources import open_cohort
 from components.preprocess.cohort import preprocess_cohort, read_table
 from components.preprocess.crop import ImageDefinition
 from components.preprocess.ct import is_ct
 from components.preprocess.deidentify import Pseudonymiser
+from components.preprocess.elements import Header
 from components.preprocess.gtv import gtvs_of, measure
 from components.preprocess.plan import Folder, open_plan
 from components.preprocess.roi import roi_rule
@@ -150,11 +152,11 @@ def plainly(uri: str) -> np.ndarray:
         for entry in source.list(row.dicom):
             files[entry.name] = source.read(entry.name)
             dataset = pydicom.dcmread(io.BytesIO(files[entry.name]))
-            if is_ct(dataset):
+            if is_ct(Header.of(dataset)):
                 volume.append(np.asarray(apply_modality_lut(pixel_array(dataset), dataset), np.float32))
-                cts.append((entry.name, dataset))
+                cts.append((entry.name, Header.of(dataset)))
             else:
-                rtstructs.append((str(dataset.SOPInstanceUID), dataset))
+                rtstructs.append((str(dataset.SOPInstanceUID), Header.of(dataset)))
         folder = Folder(MemorySource(files), tuple(cts), tuple(rtstructs), (), 0)
         plan = open_plan(folder, roi_rule(SETTINGS, []))
         (roi,) = gtvs_of(plan, SETTINGS)
@@ -163,7 +165,10 @@ def plainly(uri: str) -> np.ndarray:
 
 
 class Meter:
-    """Counts the bytes that sources hand out, and holds them up as a link would where ``away`` is set."""
+    """Counts the bytes that sources hand out, and holds them up as a link would where ``away`` is set.
+
+    Requests that are under way together wait together.
+    """
 
     WAIT_S, BYTES_PER_S = 0.005, 1e9 / 8
 
@@ -173,18 +178,31 @@ class Meter:
         for kind in (FolderSource, S3Source):
             for method in ("read", "read_head"):
                 setattr(kind, method, self._metered(getattr(kind, method)))
+        S3Source.map_heads = self._metered_heads(S3Source.map_heads)  # type: ignore[method-assign]
 
     def _metered(self, read: Callable[..., bytes]) -> Callable[..., bytes]:
         def metered(*arguments: Any) -> bytes:
             data = read(*arguments)
-            self.bytes += len(data)
-            if self.away:
-                time.sleep(self.WAIT_S)
-                with self._line:
-                    time.sleep(len(data) / self.BYTES_PER_S)
+            self._hold_up(len(data), 1)
             return data
 
         return metered
+
+    def _metered_heads(self, map_heads: Callable[..., Any]) -> Callable[..., Any]:
+        def metered(source: S3Source, make: Callable[[bytes], Any], names: list[str], size: int) -> Any:
+            lengths: list[int] = []
+            made = map_heads(source, lambda head: lengths.append(len(head)) or make(head), names, size)
+            self._hold_up(sum(lengths), math.ceil(len(names) / S3_REQUESTS))
+            return made
+
+        return metered
+
+    def _hold_up(self, size: int, waits: int) -> None:
+        self.bytes += size
+        if self.away:
+            time.sleep(self.WAIT_S * waits)
+            with self._line:
+                time.sleep(size / self.BYTES_PER_S)
 
 
 def forget(folder: Path) -> None:

@@ -58,6 +58,8 @@ def cohort(tmp_path, proxy):
     (folder / "p").mkdir(parents=True)
     (folder / "cohort.csv").write_text("tumour_id,dicom\nt,p\n")
     (folder / "p" / "image").write_bytes(bytes(range(256)) * 4000)
+    for number in range(40):
+        (folder / "p" / f"slice {number} +ä").write_bytes(bytes([number]) * 10_000)
     upload_folder(folder, "s3://dicom/broken")
     return folder
 
@@ -122,6 +124,42 @@ def test_a_cohort_behind_a_broken_server_is_told_in_time(cohort, proxy, fault, w
     assert caught.value.code == "S3_UNREACHABLE"
     assert "S3_ENDPOINT" in caught.value.hint
     assert time.monotonic() - started < PATIENCE_S
+
+
+def read_heads():
+    return open_source("s3://dicom/broken").map_heads(bytes, [f"p/slice {number} +ä" for number in range(40)], 3000)
+
+
+def test_heads_come_in_their_order_and_short_objects_whole(cohort):
+    source = open_source("s3://dicom/broken")
+    assert read_heads() == [bytes([number]) * 3000 for number in range(40)]
+    assert source.map_heads(len, ["p/slice 1 +ä", "p/image"], 20_000) == [10_000, 20_000]
+    assert source.map_heads(len, [], 10) == []
+    with pytest.raises(InputError, match="OBJECT_MISSING"):
+        source.map_heads(len, ["p/slice 1 +ä", "p/absent"], 10)
+
+
+@pytest.mark.parametrize("fault", ["reset", "cut", "stall"])
+def test_heads_that_break_are_asked_for_again(cohort, proxy, fault):
+    proxy.fault, proxy.times = fault, 3
+    assert read_heads() == [bytes([number]) * 3000 for number in range(40)]
+
+
+@pytest.mark.parametrize("fault", ["reset", "cut", "stall"])
+def test_heads_behind_a_broken_server_are_told_in_time(cohort, proxy, fault):
+    proxy.fault, proxy.bytes = fault, 200
+    started = time.monotonic()
+    with pytest.raises(StorageError, match="S3_UNREACHABLE"):
+        read_heads()
+    assert time.monotonic() - started < PATIENCE_S
+
+
+def test_what_goes_wrong_with_a_head_is_not_taken_for_the_servers(cohort):
+    def make(_):
+        raise OSError("of the caller's own")
+
+    with pytest.raises(OSError, match="caller's own"):
+        open_source("s3://dicom/broken").map_heads(make, ["p/image"], 10)
 
 
 def test_an_upload_that_breaks_off_leaves_no_cohort(cohort, proxy, tmp_path):

@@ -14,6 +14,7 @@ from components.common.errors import InputError
 from components.common.settings import PreprocessSettings
 from components.preprocess.cohort import preprocess_cohort
 from components.preprocess.deidentify import OWN_WORDS, Audit, Pseudonymiser
+from components.preprocess.elements import Header
 from components.preprocess.exclusions import REASONS
 from components.preprocess.identity import identities_of_headers, name_parts
 from components.preprocess.step import _summarise
@@ -36,7 +37,7 @@ def test_identity_in_headers(make_study):
     ct.InstitutionName = "St Elsewhere"
     ct.PatientSex, ct.PatientAge = "F", "061Y"
     ct.StudyDate = "20140506"
-    found = identities_of_headers([ct])
+    found = identities_of_headers([Header.of(ct)])
     assert found["Lindqvist"] == "PatientName"
     assert found["MRN-7781234"] == "PatientID"
     assert found["20140506"] == "StudyDate"
@@ -59,7 +60,7 @@ def test_identity_in_private_attributes_and_in_what_the_profile_removes(make_stu
     request.ScheduledProtocolCodeSequence = Sequence([code])
     ct.RequestAttributesSequence = Sequence([request])
     ct.PatientWeight = "73.5"
-    found = identities_of_headers([ct])
+    found = identities_of_headers([Header.of(ct)])
     assert {"Brunhilde at ward 7", "room 7781", "Gamma knife", "STEP-4711"} <= set(found)
     assert not {"12.75", "73.5", "Irradiation", "99LOCAL", "ACME"} & set(found)
 
@@ -67,7 +68,9 @@ def test_identity_in_private_attributes_and_in_what_the_profile_removes(make_stu
 def test_slices_of_a_series_are_looked_through_for_what_differs(make_study):
     study = make_study()
     study.cts[5].PatientComments = "seen by Dr Kettle"
-    read = [pydicom.dcmread(io.BytesIO(data)) for name, data in study.files().items() if name.startswith("CT")]
+    read = [
+        Header.of(pydicom.dcmread(io.BytesIO(data))) for name, data in study.files().items() if name.startswith("CT")
+    ]
     assert identities_of_headers(read)["seen by Dr Kettle"] == "PatientComments"
 
 

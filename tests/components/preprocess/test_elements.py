@@ -8,9 +8,11 @@ import pytest
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pydicom.uid import ImplicitVRLittleEndian
+from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from components.preprocess.elements import quick_header
+from components.common.errors import TumourError
+from components.preprocess.dicom_io import numbers, text
+from components.preprocess.elements import Header, quick_header
 
 LAST = 0x2FFF
 
@@ -49,14 +51,44 @@ def test_says_what_pydicom_says(make_study, implicit, undefined):
     if implicit:
         dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
     data = encoded(dataset)
-    quick, slow = quick_header(data, LAST), pydicom.dcmread(io.BytesIO(data))
+    header, slow = quick_header(data, LAST), pydicom.dcmread(io.BytesIO(data))
+    quick = header.dataset
     del slow.PixelData
     assert quick == slow
     assert quick.PatientName == "Öberg^Åke"
     assert (
         quick.ReferencedImageSequence[1].RequestAttributesSequence[0].ReferencedStudySequence[0].PatientComments == "Ä"
     )
-    assert quick.file_meta == slow.file_meta
+    assert list(header.elements)[: len(slow.file_meta)] == [element.tag for element in slow.file_meta]
+    assert text(header, "MediaStorageSOPInstanceUID") == slow.file_meta.MediaStorageSOPInstanceUID
+
+
+@pytest.mark.parametrize("implicit", [True, False])
+def test_text_and_numbers_are_those_of_pydicom(make_study, implicit):
+    dataset = make_study().cts[0]
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+    dataset.StudyDescription = ""
+    if implicit:
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    quick = quick_header(encoded(dataset), LAST)
+    for header in (quick, Header.of(dataset), quick.dataset, dataset):
+        assert text(header, "SOPInstanceUID") == dataset.SOPInstanceUID
+        assert text(header, "PatientName") == str(dataset.PatientName)
+        assert text(header, "StudyDescription") == text(header, "GantryDetectorTilt") == ""
+        assert numbers(header, "Rows", 1) == (dataset.Rows,)
+        assert numbers(header, "PixelSpacing", 2) == tuple(map(float, dataset.PixelSpacing))
+        for keyword, count in (("PixelSpacing", 3), ("KVP", 1)):
+            with pytest.raises(TumourError, match="DICOM_DAMAGED"):
+                numbers(header, keyword, count)
+
+
+def test_big_endian_numbers_are_pydicoms_to_read(make_study):
+    dataset = make_study().cts[0]
+    buffer = io.BytesIO()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    dataset.save_as(buffer, enforce_file_format=True, implicit_vr=False, little_endian=False)
+    buffer.seek(0)
+    assert numbers(Header.of(pydicom.dcmread(buffer)), "Rows", 1) == (dataset.Rows,)
 
 
 def test_leaves_to_pydicom_what_is_not_plain(make_study):
@@ -84,9 +116,9 @@ def test_damage_never_reads_differently(make_study):
         slow = pydicom.filereader.read_partial(
             io.BytesIO(bytes(damaged)), stop_when=lambda tag, *_: tag >> 16 > LAST, force=True
         )
-        assert list(quick.keys()) == list(slow.keys())
+        assert list(quick.dataset.keys()) == list(slow.keys())
         for tag in slow.keys():  # noqa: SIM118
-            one, other = quick.get_item(tag), slow.get_item(tag)
+            one, other = quick.dataset.get_item(tag), slow.get_item(tag)
             if isinstance(other, RawDataElement):
                 assert (one.VR, one.value) == (other.VR, other.value)
         agreed += 1
