@@ -13,6 +13,7 @@ import kserve
 import numpy as np
 from numpy.typing import NDArray
 
+from components.common.errors import InputError
 from components.common.settings import StudySettings
 from serving import telemetry
 from serving.dicom import Cut, cut_study
@@ -75,7 +76,7 @@ class Predictor(kserve.Model):  # type: ignore[misc]
     def _work(self, job: Job, queued: float) -> Any:
         telemetry.QUEUE.observe(time.perf_counter() - queued)
         with self._decoding:
-            query = job.decode()
+            query = _decoded(job)
         check_outputs(query.outputs)
         return job.encode(self.answer(query), query, self.facts)
 
@@ -111,6 +112,15 @@ class Predictor(kserve.Model):  # type: ignore[misc]
         if isinstance(instance, Study):
             return cut_study(instance, self._preprocess, self.ensemble.definition)
         return [Cut("", "", instance)]
+
+
+def _decoded(job: Job) -> Query:
+    """What the job asks; an error lets go of what was decoded, which its traceback would hold beyond the lock."""
+    try:
+        return job.decode()
+    except InputError as error:
+        error.__context__ = None
+        raise error.with_traceback(None) from None
 
 
 def percentiles(crops: NDArray[np.float32], training: Mapping[str, Mapping[str, float]]) -> NDArray[np.float64]:
