@@ -1,21 +1,25 @@
 import dataclasses
 import io
 import json
+import zipfile
 
 import numpy as np
 import pydicom
 import pytest
 from PIL import Image
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels import get_decoder
 from pydicom.sequence import Sequence
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGLosslessSV1,
     JPEGLSLossless,
+    MediaStorageDirectoryStorage,
     RLELossless,
     generate_uid,
 )
@@ -26,6 +30,7 @@ from components.common.settings import PreprocessSettings
 from components.preprocess.crop import ImageDefinition
 from components.preprocess.dicom_io import HEAD_BYTES
 from components.preprocess.gtv import check_size, find_gtvs
+from tests.components.preprocess.conftest import file_bytes
 
 SETTINGS = PreprocessSettings()
 
@@ -417,6 +422,53 @@ def test_old_exports_without_preamble_are_read(make_study, implicit):
         files[str(number)] = buffer.getvalue()
     (candidate,) = find_gtvs(MemorySource(files), "", SETTINGS)
     assert (candidate.status, candidate.hu_mean) == ("ok", pytest.approx(60))
+
+
+def test_big_endian_studies_are_read(make_study):
+    study = make_study()
+    files = {}
+    for number, dataset in enumerate((*study.cts, study.rtstruct)):
+        if "PixelData" in dataset:
+            dataset.PixelData = np.frombuffer(dataset.PixelData, "<u2").astype(">u2").tobytes()
+            dataset["PixelData"].VR = "OW"
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+        buffer = io.BytesIO()
+        dataset.save_as(buffer, enforce_file_format=True, implicit_vr=False, little_endian=False)
+        files[str(number)] = buffer.getvalue()
+    (candidate,) = find_gtvs(MemorySource(files), "", SETTINGS)
+    assert (candidate.status, candidate.hu_mean) == ("ok", pytest.approx(60))
+
+
+@pytest.mark.parametrize("character_set", ["ISO_IR 192", ["", "ISO 2022 IR 87"], "ISO_IR 144"])
+def test_text_of_any_character_set_is_read(make_study, character_set):
+    study = make_study()
+    for dataset in (*study.cts, study.rtstruct):
+        dataset.SpecificCharacterSet = character_set
+        dataset.PatientName = {"ISO_IR 192": "Öberg^Åke", "ISO_IR 144": "Люксембург"}.get(
+            str(character_set), "Yamada^Tarou=山田^太郎"
+        )
+    assert one(study).status == "ok"
+
+
+def test_what_an_export_puts_beside_a_study_is_passed_over(make_study):
+    """A DICOMDIR, an archive, a report, an empty file, and system files; with no byte taken for a slice."""
+    study = make_study()
+    files = study.files()
+    directory = Dataset()
+    directory.file_meta = FileMetaDataset()
+    directory.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    directory.file_meta.MediaStorageSOPClassUID = MediaStorageDirectoryStorage
+    directory.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    directory.FileSetID, directory.DirectoryRecordSequence = "EXPORT", Sequence([])
+    files["DICOMDIR"] = file_bytes(directory)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("CT.dcm", files["CT/000.dcm"])
+    files |= {
+        "all.zip": packed.getvalue(), "report.pdf": b"%PDF-1.7 " * 99, "empty.dcm": b"", "._CT": b"\0\5\x16\7" * 9
+    }  # fmt: skip
+    (candidate,) = find_gtvs(MemorySource(files), "", SETTINGS)
+    assert (candidate.status, candidate.code) == ("ok", "")
 
 
 def test_a_deflated_bomb_is_damage(make_study, monkeypatch):
