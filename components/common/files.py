@@ -3,8 +3,9 @@
 import hashlib
 import json
 import re
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,17 @@ def digest_of_array(array: NDArray[Any]) -> str:
     """SHA-256 of an array's dtype, shape and C-ordered bytes."""
     head = f"{array.dtype.str}{array.shape}".encode()
     return hashlib.sha256(head + np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+#: Held while NumPy reads an array's head, which it parses as Python: two threads of CPython 3.11 that do so at once
+#: fail now and then with "AST constructor recursion depth mismatch" (python/cpython#106905).
+_PARSING = threading.Lock()
+
+
+def load_array(file: Path | BinaryIO) -> NDArray[Any]:
+    """The array of a ``.npy`` file, from any thread; ``ValueError`` where it is none, or holds Python objects."""
+    with _PARSING:
+        return np.asarray(np.load(file, allow_pickle=False))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from components.common.artifacts import Layout, MemberSplit, Splits
 from components.common.errors import InputError
-from components.common.files import read_json, write_json
+from components.common.files import load_array, read_json, write_json
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -103,8 +103,8 @@ def read_member(folder: Path) -> Member:
     sets: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields["split"].items()}
     return Member(
         split=MemberSplit(**sets),
-        weights={name: np.load(folder / "weights" / f"{name}.npy", allow_pickle=False) for name in fields["weights"]},
+        weights={name: load_array(folder / "weights" / f"{name}.npy") for name in fields["weights"]},
         history=pd.read_csv(folder / "history.csv", float_precision="round_trip"),
-        probabilities=np.load(folder / "probabilities.npy", allow_pickle=False),
+        probabilities=load_array(folder / "probabilities.npy"),
         facts=fields["facts"],
     )

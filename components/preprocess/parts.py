@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.common.errors import InputError
+from components.common.files import load_array
 from components.common.object_store import Objects, seal, unseal
 from components.preprocess.candidate import Candidate
 
@@ -90,7 +91,7 @@ class PartStore:
         if not files:
             return None
         fields = json.loads(files["part.json"])
-        crops = iter(np.load(io.BytesIO(files["crops.npy"]), allow_pickle=False))
+        crops = iter(load_array(io.BytesIO(files["crops.npy"])))
         outcomes = [Outcome(**{**one, "crop": next(crops) if one["crop"] else None}) for one in fields["outcomes"]]
         return Part(tuple(outcomes), fields["unlisted"])
 

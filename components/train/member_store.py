@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from components.common.files import load_array
 from components.common.members import Member, read_member, write_member
 from components.common.object_store import Objects, open_objects, seal, unseal
 
@@ -53,7 +54,9 @@ class MemberStore:
         if not files:
             return None
         facts = json.loads(files.pop("facts.json"))
-        return State({name.removesuffix(".npy"): _array(content) for name, content in files.items()}, facts)
+        return State(
+            {name.removesuffix(".npy"): load_array(io.BytesIO(content)) for name, content in files.items()}, facts
+        )
 
     def put_state(self, key: str, state: State) -> None:
         """Keeps a half-trained state, whole or not at all, over any former one."""
@@ -79,7 +82,3 @@ def _bytes(array: NDArray[Any]) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()
-
-
-def _array(content: bytes) -> NDArray[Any]:
-    return np.asarray(np.load(io.BytesIO(content), allow_pickle=False))
