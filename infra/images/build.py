@@ -60,9 +60,16 @@ def main(arguments: list[str]) -> int:
     flags.add_argument("--cuda", action="store_true", help="the pipeline's image with TensorFlow for NVIDIA GPUs")
     flags.add_argument("--option", action="append", default=[], help="of the engine's build command; may be repeated")
     given = flags.parse_args(arguments)
-    for image in given.images or IMAGES:
-        seconds = build(image, given)
-        print(f"built {name_of(image, given)} in {seconds:.1f} s, {size(image, given)}", flush=True)
+    try:
+        for image in given.images or IMAGES:
+            seconds = build(image, given)
+            print(f"built {name_of(image, given)} in {seconds:.1f} s, {size(image, given)}", flush=True)
+    except FileNotFoundError:
+        print(f"{given.engine} is not installed; --engine names another", file=sys.stderr)
+        return 1
+    except subprocess.CalledProcessError:
+        print(f"{given.engine} failed: its own words stand above; infra/README.md lists options", file=sys.stderr)
+        return 1
     return 0
 
 
