@@ -85,5 +85,6 @@ def _row(group: str, rows: pd.DataFrame) -> tuple[object, ...]:
     if rows["label_a"].nunique() < 2:
         return (group, len(rows), *[float("nan")] * 6)
     test = paired_test(rows["label_a"], rows["score_a"], rows["score_b"], patients=rows["patient_a"])
-    figures = (test.auc_a, test.auc_b, test.difference, test.se, test.p_value, test.detectable())
+    detectable = test.detectable() or float("nan")  # scores that do not differ at all tell nothing of their spread
+    figures = (test.auc_a, test.auc_b, test.difference, test.se, test.p_value, detectable)
     return (group, len(rows), *figures)

@@ -41,6 +41,7 @@ def test_a_run_equals_itself(runs):
     table = compare(runs[0], runs[0])
     assert (table["difference"] == 0).all()
     assert (table["p_value"] == 1).all()
+    assert table["detectable"].isna().all()
 
 
 def test_text_keeps_to_the_terminal_and_says_synthetic(runs):
