@@ -40,6 +40,8 @@ DEFLATED, EXPLICIT = b"1.2.840.10008.1.2.1.99", b"1.2.840.10008.1.2.1"
 META_LENGTH, META_START = slice(140, 144), 144
 #: VRs whose bytes are their text where they are ASCII.
 PLAIN_TEXT = frozenset(("CS", "LO", "SH", "UI"))
+#: Changes the character set amid a text (ISO 2022), in bytes that are ASCII too.
+ESCAPE = b"\x1b"
 #: Most bytes of an inflated file: an enhanced CT of 500 frames.
 MAX_INFLATED_BYTES = 2**28
 DICOMDIR = "1.2.840.10008.1.3.10"
@@ -119,7 +121,8 @@ def text(header: Header | Dataset, keyword: str) -> str:
         vr, value = header.elements.get(_tag(keyword), (None, b""))
         if not value:
             return ""
-        if isinstance(value, bytes) and value.isascii() and (vr or _vr(keyword)) in PLAIN_TEXT:
+        is_plain = (vr or _vr(keyword)) in PLAIN_TEXT
+        if is_plain and isinstance(value, bytes) and value.isascii() and ESCAPE not in value:
             return value.decode("ascii").strip(" \0")
         header = header.dataset
     with damage_in_words():

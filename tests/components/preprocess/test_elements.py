@@ -82,6 +82,13 @@ def test_text_and_numbers_are_those_of_pydicom(make_study, implicit):
                 numbers(header, keyword, count)
 
 
+def test_text_that_changes_its_character_set_is_decoded(make_study):
+    dataset = make_study().cts[0]
+    dataset.SpecificCharacterSet = ["", "ISO 2022 IR 87"]
+    dataset.SeriesDescription = "計画"
+    assert text(quick_header(encoded(dataset), LAST), "SeriesDescription") == "計画"
+
+
 def test_big_endian_numbers_are_pydicoms_to_read(make_study):
     dataset = make_study().cts[0]
     buffer = io.BytesIO()
