@@ -162,3 +162,5 @@ def _storage_errors() -> Iterator[None]:
         what = str(getattr(error, "code", "")) or type(error).__name__
         hint = "Look at the folder's rights and space, or at the S3 server, its bucket and the credentials."
         raise StorageError("STORE_UNREACHABLE", f"the store failed with {what}", hint) from None
+    except ValueError:  # the minio client, of a name that S3 does not allow
+        raise InputError("STATE_URI_UNKNOWN", "S3 has no such bucket names", "Use s3://bucket/prefix.") from None

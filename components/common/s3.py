@@ -129,15 +129,19 @@ def s3_client() -> Any:
         ca_certs=_certificates(),
         retries=urllib3.Retry(total=3, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504]),
     )
-    return minio.Minio(
-        parts.netloc,
-        access_key=os.environ[names[0]],
-        secret_key=os.environ[names[1]],
-        session_token=os.environ.get("AWS_SESSION_TOKEN"),
-        secure=parts.scheme == "https",
-        region=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"),
-        http_client=pool,
-    )
+    try:
+        return minio.Minio(
+            parts.netloc,
+            access_key=os.environ[names[0]],
+            secret_key=os.environ[names[1]],
+            session_token=os.environ.get("AWS_SESSION_TOKEN"),
+            secure=parts.scheme == "https",
+            region=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"),
+            http_client=pool,
+        )
+    except ValueError:
+        hint = "Give http:// or https://, host and port."
+        raise InputError("S3_SETTINGS", "S3_ENDPOINT or AWS_REGION is not what S3 takes", hint) from None
 
 
 def _certificates() -> str:
@@ -182,5 +186,8 @@ def _storage_errors() -> Iterator[None]:
     except (minio.error.MinioException, urllib3.exceptions.HTTPError) as error:
         hint = "Check S3_ENDPOINT and that the server runs, then run again."
         raise StorageError("S3_UNREACHABLE", f"the S3 server does not answer ({type(error).__name__})", hint) from None
+    except ValueError:  # the minio client, of a name that S3 does not allow
+        hint = "A bucket has 3 to 63 lower-case letters, digits, dots and dashes."
+        raise InputError("SOURCE_UNKNOWN", "S3 has no such names of buckets or objects", hint) from None
     except OSError as error:
         raise StorageError("STORAGE_UNREADABLE", f"a file could not be read ({error.strerror})") from None

@@ -8,6 +8,7 @@ import pytest
 import urllib3
 
 from components.common.errors import InputError, StorageError
+from components.common.object_store import open_objects
 from components.common.objects import FolderSource, MemorySource, ZipSource
 from components.common.s3 import S3Source, s3_client, upload_folder
 from components.common.sources import fingerprint, locate, open_cohort, open_source
@@ -180,6 +181,28 @@ def test_endpoints(s3_environment, name, endpoint, base):
     s3_environment.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     assert s3_client()._base_url._url.geturl().rstrip("/") == base
     assert isinstance(open_source("s3://bucket/some/prefix/"), S3Source)
+
+
+@pytest.fixture
+def s3_keys(s3_environment):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        s3_environment.setenv(name, "given")
+    return s3_environment
+
+
+def test_an_endpoint_with_a_path_is_refused_in_words(s3_keys):
+    s3_keys.setenv("S3_ENDPOINT", "http://127.0.0.1:9000/path")
+    with pytest.raises(InputError, match="S3_SETTINGS"):
+        open_source("s3://bucket/prefix")
+
+
+@pytest.mark.parametrize("uri", ["s3://", "s3:///prefix", "s3://x/prefix", "s3://With Space/prefix"])
+def test_buckets_that_s3_does_not_know_are_refused_in_words(s3_keys, uri):
+    s3_keys.setenv("S3_ENDPOINT", "127.0.0.1:1")
+    with pytest.raises(InputError, match="SOURCE_UNKNOWN"):
+        open_source(uri).list("")
+    with pytest.raises(InputError, match="STATE_URI_UNKNOWN"):
+        open_objects(uri).read("name")
 
 
 def test_upload_keeps_names_and_puts_the_table_last(tmp_path, monkeypatch):
