@@ -190,8 +190,9 @@ def s3_keys(s3_environment):
     return s3_environment
 
 
-def test_an_endpoint_with_a_path_is_refused_in_words(s3_keys):
-    s3_keys.setenv("S3_ENDPOINT", "http://127.0.0.1:9000/path")
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9000/path", "not a host"])
+def test_endpoints_that_are_no_host_and_port_are_refused_in_words(s3_keys, endpoint):
+    s3_keys.setenv("S3_ENDPOINT", endpoint)
     with pytest.raises(InputError, match="S3_SETTINGS"):
         open_source("s3://bucket/prefix")
 
