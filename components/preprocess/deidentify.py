@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import re
+import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -84,6 +85,7 @@ class Audit:
 
     def __init__(self) -> None:
         self._kinds: dict[str, str] = {}
+        self._lock = threading.Lock()  # patients are read side by side
 
     def learn_rows(self, rows: Iterable[Row]) -> None:
         """Adds the table's own names of patients, tumours and folders."""
@@ -96,7 +98,9 @@ class Audit:
     def learn(self, identities: Mapping[str, str]) -> None:
         """Adds texts to look for; a mapping says where each came from."""
         known = (item for item in identities.items() if len(item[0]) >= SHORTEST_NAME and not _is_own(item[0]))
-        self._kinds |= {text.casefold(): kind for text, kind in known}
+        kinds = {text.casefold(): kind for text, kind in known}
+        with self._lock:
+            self._kinds |= kinds
 
     def check(self, folders: Iterable[Path] = (), texts: Mapping[str, str] | None = None) -> None:
         """Looks through every file of ``folders`` (or files), its name, and the named ``texts``.
@@ -132,7 +136,9 @@ class Audit:
     def _found(self, text: str) -> list[str]:
         """Where identities found in ``text`` come from."""
         text = text.casefold()
-        kinds = {kind for value, kind in self._kinds.items() if value in text and _matches(value, text)}
+        with self._lock:
+            known = list(self._kinds.items())
+        kinds = {kind for value, kind in known if value in text and _matches(value, text)}
         return sorted(kinds | ({"a UID"} if UID_FORM.search(text) else set()))
 
 

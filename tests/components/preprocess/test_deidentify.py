@@ -163,6 +163,24 @@ def test_named_texts_are_looked_through(outputs):
     assert "the step's log: PatientName" in caught.value.safe_message
 
 
+def test_identity_is_learned_while_a_text_is_looked_through():
+    audit = Audit()
+    audit.learn({"Lindqvist": "PatientName", "Kettle": "PatientComments"})
+
+    class Read(str):
+        __slots__ = ()
+
+        def casefold(self):
+            return self
+
+        def __contains__(self, value):
+            audit.learn({f"another patient, {value}": "PatientName"})
+            return super().__contains__(value)
+
+    with pytest.raises(InputError, match="IDENTITY_LEFT"):
+        audit.check(texts={"part": Read("seen by kettle")})
+
+
 def test_a_whole_cohort_leaves_nothing(tmp_path, make_study):
     base = {
         "tumour_id": "Tumour-77", "patient_id": "MRN-7781234", "dicom": "Lindqvist_B", "roi": "", "response": "PR",
