@@ -130,7 +130,7 @@ def s3_client() -> Any:
         retries=urllib3.Retry(total=3, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504]),
     )
     try:
-        if parts.path.strip("/"):
+        if not parts.netloc or parts.path.strip("/"):
             raise ValueError
         return minio.Minio(
             parts.netloc,
