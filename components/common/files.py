@@ -30,7 +30,13 @@ _PARSING = threading.Lock()
 def load_array(file: Path | BinaryIO) -> NDArray[Any]:
     """The array of a ``.npy`` file, from any thread; ``ValueError`` where it is none, or holds Python objects."""
     with _PARSING:
-        return np.asarray(np.load(file, allow_pickle=False))
+        try:
+            array = np.load(file, allow_pickle=False)
+        except EOFError:
+            raise ValueError from None
+    if not isinstance(array, np.ndarray):
+        raise ValueError
+    return array
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -5,6 +5,7 @@ folders are often called by patients.
 """
 
 import dataclasses
+import errno
 import io
 import lzma
 import os
@@ -29,6 +30,8 @@ ZIP_MAX_BYTES = 4 * 2**30
 ZIP_MAX_RATIO = 200
 #: Packed bytes below which the ratio says nothing.
 ZIP_MIN_PACKED = 2**16
+#: What the system says of a link that leads nowhere, and of what was deleted while its folder was read.
+GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 #: Files read side by side: reading waits for the disk far longer than for Python.
 FILES_AT_ONCE = 8
 
@@ -96,11 +99,15 @@ class FolderSource(Source):
         with os.scandir(top) as found:
             for item in found:
                 below = f"{name}/{item.name}".lstrip("/")
-                if item.is_dir(follow_symlinks=False):
-                    yield from self._walk(item.path, below)
-                elif item.is_file():
-                    stat = item.stat()
-                    yield Entry(below, stat.st_size, str(stat.st_mtime_ns))
+                try:
+                    if item.is_dir(follow_symlinks=False):
+                        yield from self._walk(item.path, below)
+                    elif item.is_file():
+                        stat = item.stat()
+                        yield Entry(below, stat.st_size, str(stat.st_mtime_ns))
+                except OSError as error:
+                    if error.errno not in GONE:
+                        raise
 
     def read(self, name: str) -> bytes:
         """The whole file."""

@@ -4,13 +4,14 @@ Messages never hold a name of an object, since folders are often called by patie
 """
 
 import asyncio
-import contextlib
 import functools
 import os
 import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ import urllib3
 import yarl
 
 from components.common.errors import InputError, StorageError
-from components.common.objects import Entry, Made, Source, clean_name
+from components.common.objects import FILES_AT_ONCE, Entry, Made, Source, clean_name
 
 #: Seconds to reach an S3 server, and to wait for its next bytes.
 S3_CONNECT_SECONDS, S3_READ_SECONDS = 5.0, 20.0
@@ -31,6 +32,8 @@ S3_CONNECT_SECONDS, S3_READ_SECONDS = 5.0, 20.0
 S3_TRIES, S3_PAUSE_SECONDS = 4, 0.2
 #: Requests for heads under way at once.
 S3_REQUESTS = 16
+#: How long the address of an object is valid, which gives it without keys and stands in servers' logs.
+S3_URL_VALID = timedelta(minutes=10)
 
 
 class S3Source(Source):
@@ -68,9 +71,13 @@ class S3Source(Source):
 
     def map_heads(self, make: Callable[[bytes], Made], names: Sequence[str], size: int) -> Sequence[Made]:
         """What ``make`` makes of the first ``size`` bytes of each, many requests under way while it works."""
-        made = asyncio.run(self._heads(make, names, size))
-        # whatever a server did not give at once: the minio client knows retries, and what an error says
-        return [made[name] if name in made else make(self.read_head(name, size)) for name in names]
+        with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
+            # in a thread of its own, since the caller's may have a running loop, as a notebook's has
+            made = pool.submit(lambda: asyncio.run(self._heads(make, names, size))).result()
+            # whatever a server did not give at once: the minio client knows retries, and what an error says
+            left = [name for name in names if name not in made]
+            made |= zip(left, pool.map(lambda name: make(self.read_head(name, size)), left), strict=True)
+        return [made[name] for name in names]
 
     async def _heads(self, make: Callable[[bytes], Made], names: Sequence[str], size: int) -> dict[str, Made]:
         """What was made of those objects that the server gives at the first request."""
@@ -81,16 +88,21 @@ class S3Source(Source):
         async def ask() -> None:
             for name in waiting:
                 with _storage_errors():
-                    url = self._client.presigned_get_object(self._bucket, self._root + clean_name(name))
-                async with session.get(yarl.URL(url, encoded=True), headers=asked) as answer:
-                    if answer.status == HTTPStatus.PARTIAL_CONTENT:
-                        made[name] = make(await answer.read())
+                    place = self._bucket, self._root + clean_name(name)
+                    url = self._client.presigned_get_object(*place, expires=S3_URL_VALID)
+                try:
+                    trusted = _trusted() if url.startswith("https:") else True
+                    async with session.get(yarl.URL(url, encoded=True), headers=asked, ssl=trusted) as answer:
+                        head = await answer.read() if answer.status == HTTPStatus.PARTIAL_CONTENT else None
+                except (aiohttp.ClientError, TimeoutError, OSError):
+                    return  # this one asks no more: of a server that is gone, each loses one request's time
+                if head is not None:
+                    made[name] = make(head)
 
         timeout = aiohttp.ClientTimeout(sock_connect=S3_CONNECT_SECONDS, sock_read=S3_READ_SECONDS)
-        connector = aiohttp.TCPConnector(limit=S3_REQUESTS, ssl=_verified())
+        connector = aiohttp.TCPConnector(limit=S3_REQUESTS)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-            with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
-                await asyncio.gather(*(ask() for _ in range(S3_REQUESTS)))
+            await asyncio.gather(*(ask() for _ in range(S3_REQUESTS)))
         return made
 
     def _get(self, name: str, **span: int) -> bytes:
@@ -151,7 +163,7 @@ def _certificates() -> str:
 
 
 @functools.cache
-def _verified() -> ssl.SSLContext:
+def _trusted() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=_certificates())
 
 

@@ -22,7 +22,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from components.common.errors import SrsError, TumourError
 from components.common.objects import Source
-from components.preprocess.elements import Header, quick_header
+from components.preprocess.elements import META_GROUP, Header, quick_header
 
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
@@ -124,6 +124,8 @@ def text(header: Header | Dataset, keyword: str) -> str:
         is_plain = (vr or _vr(keyword)) in PLAIN_TEXT
         if is_plain and isinstance(value, bytes) and value.isascii() and ESCAPE not in value:
             return value.decode("ascii").strip(" \0")
+        if _tag(keyword) >> 16 == META_GROUP:  # pydicom's data set has no file meta
+            return "" if isinstance(value, bytes) else str(value).strip()
         header = header.dataset
     with damage_in_words():
         value = header.get(keyword)

@@ -69,19 +69,35 @@ def list_folder(source: Source, prefix: str) -> list[Entry]:
 def read_entries(source: Source, entries: Sequence[Entry]) -> Folder:
     """The headers of DICOM files and the RTSTRUCTs among them."""
     names = [entry.name for entry in entries if entry.size]
-    headers = dict(zip(names, read_headers(source, names), strict=True))
-    frames = [name for name, header in headers.items() if isinstance(header, Header) and is_multi_frame(header)]
-    headers |= zip(frames, read_headers(source, frames, PIXEL_GROUP - 1), strict=True)
+    headers = {name: _placed(header) for name, header in zip(names, read_headers(source, names), strict=True)}
     known = {name: header for name, header in headers.items() if isinstance(header, Header)}
+    others = [header for header in known.values() if not is_ct(header) and not is_rtstruct(header)]
+    frames = [name for name, header in known.items() if is_ct(header) and is_multi_frame(header)]
+    for name, whole in zip(frames, read_headers(source, frames, PIXEL_GROUP - 1), strict=True):
+        headers[name] = whole
+        if isinstance(whole, Header):
+            known[name] = whole
+        else:  # no slice of it can be placed, but its identity is known
+            others.append(known.pop(name))
     # copies of one RTSTRUCT are one
     rtstructs = {text(header, "SOPInstanceUID"): name for name, header in known.items() if is_rtstruct(header)}
     return Folder(
         source,
         cts=tuple((name, header) for name, header in known.items() if is_ct(header)),
         rtstructs=tuple((uid, _rtstruct(source, name)) for uid, name in rtstructs.items()),
-        others=tuple(header for header in known.values() if not is_ct(header) and not is_rtstruct(header)),
+        others=tuple(others),
         damaged=sum(isinstance(header, TumourError) for header in headers.values()),
     )
+
+
+def _placed(header: Header | TumourError | None) -> Header | TumourError | None:
+    """A header, or the damage that keeps it from saying what it is of: the file may be none that is needed."""
+    try:
+        if isinstance(header, Header):
+            is_ct(header)
+    except TumourError as error:
+        return error
+    return header
 
 
 def _rtstruct(source: Source, name: str) -> Header | TumourError:

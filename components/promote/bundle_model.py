@@ -10,6 +10,7 @@ import numpy as np
 from mlflow.entities import LoggedModel, LoggedModelOutput
 from mlflow.models import Model, ModelSignature
 
+from components.common.files import load_array
 from components.common.tracking_store import client, told
 from components.promote.bundle import pip_requirements, signature
 from components.promote.manifest import Manifest
@@ -62,7 +63,7 @@ def _link(run_id: str, model_id: str) -> None:
 
 
 def _save(folder: Path, bundle_folder: Path, manifest: Manifest, model: LoggedModel) -> None:
-    example = np.load(bundle_folder / "golden" / "crop.npy")[np.newaxis] if len(manifest.members) > 1 else None
+    example = load_array(bundle_folder / "golden" / "crop.npy")[np.newaxis] if len(manifest.members) > 1 else None
     with _SAVING, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "(?s).*([Tt]ype hint|input example was not provided)")
         mlflow.pyfunc.save_model(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.common.errors import BundleError
-from components.common.files import digest_of, read_json, write_json
+from components.common.files import digest_of, load_array, read_json, write_json
 from components.preprocess.crop import ImageDefinition, bounding_box_centre_mm, cut_crop
 from components.preprocess.geometry import SliceGeometry
 
@@ -67,7 +67,7 @@ class GoldenInput:
         """Reads what ``write`` wrote."""
         fields = read_json(folder / "golden.json")
         return cls(
-            slice_hu=np.load(folder / "slice_hu.npy", allow_pickle=False),
+            slice_hu=load_array(folder / "slice_hu.npy"),
             contour_xy_mm=np.array(fields.pop("contour_xy_mm"), np.float64),
             **{name: tuple(value) for name, value in fields.items()},
         )

@@ -1,5 +1,6 @@
 """Everything that lies in a bucket, behind a real S3 server that refuses, lacks the bucket, or answers badly."""
 
+import asyncio
 import json
 import shutil
 import time
@@ -9,6 +10,7 @@ import boto3
 import numpy as np
 import pandas as pd
 import pytest
+import yarl
 
 from components.common import artifact_store, s3, tracking_store
 from components.common.artifacts import MemberSplit
@@ -154,12 +156,45 @@ def test_heads_behind_a_broken_server_are_told_in_time(cohort, proxy, fault):
     assert time.monotonic() - started < PATIENCE_S
 
 
+def test_one_broken_connection_leaves_the_other_requests_alone(cohort, proxy, monkeypatch):
+    again = []
+    original = s3.S3Source.read_head
+    monkeypatch.setattr(s3.S3Source, "read_head", lambda *given: again.append(given[1]) or original(*given))
+    proxy.fault, proxy.times = "cut", 1
+    assert read_heads() == [bytes([number]) * 3000 for number in range(40)]
+    assert len(again) <= 1
+
+
+def test_heads_are_read_where_an_event_loop_runs(cohort):
+    async def in_a_notebook():
+        return read_heads()
+
+    assert len(asyncio.run(in_a_notebook())) == 40
+
+
+def test_certificates_are_not_asked_for_without_tls(cohort, monkeypatch):
+    monkeypatch.setattr(s3, "_trusted", lambda: pytest.fail("http has no certificates"))
+    assert len(read_heads()) == 40
+
+
+def test_addresses_of_objects_hold_for_minutes_only(cohort, monkeypatch):
+    asked, original = [], yarl.URL
+    monkeypatch.setattr(yarl, "URL", lambda url, **options: asked.append(url) or original(url, **options))
+    read_heads()
+    assert len(asked) == 40
+    assert all("X-Amz-Expires=600" in url for url in asked)
+
+
 def test_what_goes_wrong_with_a_head_is_not_taken_for_the_servers(cohort):
-    def make(_):
+    made = []
+
+    def make(head):
+        made.append(head)
         raise OSError("of the caller's own")
 
     with pytest.raises(OSError, match="caller's own"):
         open_source("s3://dicom/broken").map_heads(make, ["p/image"], 10)
+    assert len(made) == 1
 
 
 def test_an_upload_that_breaks_off_leaves_no_cohort(cohort, proxy, tmp_path):

@@ -33,6 +33,13 @@ def test_arrays_are_read_by_one_thread_at_a_time(monkeypatch):
     assert all((array == np.arange(6.0).reshape(2, 3)).all() for array in read)
 
 
-def test_python_objects_are_not_read():
-    with pytest.raises(ValueError, match="allow_pickle"):
-        load_array(io.BytesIO(stored(np.array([{}]))))
+def packed():
+    buffer = io.BytesIO()
+    np.savez(buffer, a=np.zeros(2))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("content", [b"", b"text", packed(), stored(np.array([{}]))])
+def test_what_is_no_plain_array_is_refused(content):
+    with pytest.raises(ValueError):  # noqa: PT011
+        load_array(io.BytesIO(content))

@@ -206,6 +206,16 @@ def test_buckets_that_s3_does_not_know_are_refused_in_words(s3_keys, uri):
         open_objects(uri).read("name")
 
 
+def test_links_that_lead_nowhere_are_passed_over(tmp_path):
+    (tmp_path / "p" / "deep").mkdir(parents=True)
+    (tmp_path / "p" / "deep" / "a").write_bytes(b"abc")
+    for name, target in {"missing": "nothing", "through": "deep/a/b", "loop": "loop"}.items():
+        (tmp_path / "p" / name).symlink_to(target)
+    (tmp_path / "p" / "same").symlink_to("deep/a")
+    assert [entry.name for entry in FolderSource(tmp_path).list("p")] == ["p/deep/a", "p/same"]
+    assert FolderSource(tmp_path).list("absent") == []
+
+
 def test_upload_keeps_names_and_puts_the_table_last(tmp_path, monkeypatch):
     put = []
     client = types.SimpleNamespace(

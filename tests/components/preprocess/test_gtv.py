@@ -30,7 +30,9 @@ from components.common.settings import PreprocessSettings
 from components.preprocess.crop import ImageDefinition
 from components.preprocess.dicom_io import HEAD_BYTES
 from components.preprocess.gtv import check_size, find_gtvs
-from tests.components.preprocess.conftest import file_bytes
+from components.preprocess.identity import identities_of_headers
+from components.preprocess.plan import read_folder
+from tests.components.preprocess.conftest import file_bytes, new_dataset
 
 SETTINGS = PreprocessSettings()
 
@@ -469,6 +471,26 @@ def test_what_an_export_puts_beside_a_study_is_passed_over(make_study):
     }  # fmt: skip
     (candidate,) = find_gtvs(MemorySource(files), "", SETTINGS)
     assert (candidate.status, candidate.code) == ("ok", "")
+
+
+def test_one_slice_that_does_not_say_its_kind_is_damage_alone(make_study):
+    study = make_study(zs=np.arange(12) * 1.5)
+    files = study.files()
+    place = files["CT/011.dcm"].index(b"\x08\0\x08\0CS")
+    files["CT/011.dcm"] = files["CT/011.dcm"][: place + 4] + b"CR" + files["CT/011.dcm"][place + 6 :]
+    (candidate,) = find_gtvs(MemorySource(files), "", SETTINGS)
+    assert candidate.status == "ok"
+    assert read_folder(MemorySource(files), "").damaged == 1
+
+
+@pytest.mark.parametrize("kind", ["LOCALIZER", "AXIAL"])
+def test_identity_of_a_multi_frame_object_that_is_cut_off_is_known(make_study, kind):
+    cut = new_dataset("1.2.840.10008.5.1.4.1.1.2.1", "CT")
+    cut.ImageType, cut.PatientID = ["ORIGINAL", "PRIMARY", kind, "NONE"], "MRN-99999"
+    cut.PerFrameFunctionalGroupsSequence = Sequence([Dataset()])
+    cut["PerFrameFunctionalGroupsSequence"].is_undefined_length = True
+    folder = read_folder(MemorySource({**make_study().files(), "cut": file_bytes(cut)[:-6]}), "")
+    assert "MRN-99999" in identities_of_headers(folder.headers)
 
 
 def test_a_deflated_bomb_is_damage(make_study, monkeypatch):
