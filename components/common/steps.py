@@ -107,7 +107,7 @@ h1{font-size:1.15rem}table{border-collapse:collapse;margin:.8rem 0}th,td{text-al
 border-bottom:1px solid #ddd;vertical-align:top}td{overflow-wrap:anywhere}.scroll{overflow-x:auto}
 .scroll td{overflow-wrap:normal;font-variant-numeric:tabular-nums}figure{margin:.8rem 0}
 .figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(300px,100%),1fr));gap:0 1rem}
-.synthetic{background:#fde9c8;padding:.3rem .6rem}</style>"""
+svg{max-width:100%;height:auto}.synthetic{background:#fde9c8;padding:.3rem .6rem}</style>"""
 
 
 def _text(value: Any) -> str:
