@@ -11,6 +11,7 @@ from components.common.settings import EvaluateSettings
 from components.common.steps import write_summary
 from components.evaluate.evaluation import EvaluatedRun, evaluate
 from components.evaluate.report import write_report
+from components.preprocess.flow_diagram import flow_svg
 from components.split.matrix import split_matrix
 from components.train.curves import training_curves
 
@@ -71,7 +72,8 @@ def test_a_page_that_is_too_wide_is_noticed(page, tmp_path):
 def test_a_steps_own_page_fits_a_phone(study, tmp_path):
     data, drawn, members = study
     table = [{f"a long name of column {n}": "x" for n in range(9)}]
-    figures = [split_matrix(drawn, data.tumours), training_curves("A", members.members[:10])]
+    curves = training_curves("A", members.members[:10])
+    figures = [flow_svg(data.flow), split_matrix(drawn, data.tumours), curves]
     write_summary(str(tmp_path / "page"), "Step", {"fact": "f" * 90}, table, figures=figures, synthetic=True)
     page = (tmp_path / "page").read_text().replace("</html>", "</body></html>")
     assert measured(page, 390, tmp_path) == (390, 390, "")
