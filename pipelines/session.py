@@ -15,8 +15,7 @@ from components.common.artifacts import Dataset, Evaluation, Promotion, Splits
 from components.common.files import read_json
 from components.common.members import Members
 from components.common.settings import resolve_parameters
-from components.common.sources import open_cohort
-from components.preprocess.table import read_table
+from components.preprocess.cohort import read_cohort
 from pipelines import phantom, srs_response
 from pipelines.display import ConsoleDisplay
 from pipelines.local import Home, Run, cores, run_pipeline
@@ -86,7 +85,7 @@ class Session:
         parameters = options.parameters()
         if "://" not in cohort_uri:
             cohort_uri = str(Path(cohort_uri).resolve())
-        read_table(*open_cohort(cohort_uri))
+        read_cohort(cohort_uri)
         places = {"state_uri": str(self.home.members), "experiment": experiment, "model_name": model_name}
         arguments = {"cohort_uri": cohort_uri, "members_per_task": members_per_task, **parameters, **places}
         pipeline, workers = (

@@ -112,6 +112,8 @@ class Dataset(Layout):
         How the crops were cut, as data (``components.preprocess.crop``).
     synthetic
         True where any part of the cohort is a phantom.
+    told_apart_by
+        What was compared between patients, none of whom share any of it.
     """
 
     layout: ClassVar[tuple[str, int]] = ("dataset", 1)
@@ -121,6 +123,7 @@ class Dataset(Layout):
     image_definition: dict[str, Any]
     synthetic: bool
     digest: str = ""
+    told_apart_by: tuple[str, ...] = ()
 
     def write(self, folder: Path) -> str:
         """Writes the folder and returns its digest."""
@@ -129,7 +132,7 @@ class Dataset(Layout):
         self.tumours.to_csv(folder / "tumours.csv", index=False)
         write_json(folder / "flow.json", dataclasses.asdict(self.flow))
         write_json(folder / "image_definition.json", self.image_definition)
-        write_json(folder / "cohort.json", {"synthetic": self.synthetic})
+        write_json(folder / "cohort.json", {"synthetic": self.synthetic, "told_apart_by": list(self.told_apart_by)})
         return self._seal(folder)
 
     @classmethod
@@ -140,12 +143,14 @@ class Dataset(Layout):
         tumours = pd.read_csv(folder / "tumours.csv", dtype={"tumour": str, "patient": str})
         if tuple(tumours.columns) != TUMOUR_COLUMNS or crops.dtype != np.float32 or len(crops) != len(tumours):
             raise InputError("ARTIFACT_DAMAGED", "dataset: table and crops do not fit together")
+        facts = read_json(folder / "cohort.json")
         return cls(
             crops=crops,
             tumours=tumours,
             flow=Flow.from_dict(read_json(folder / "flow.json")),
             image_definition=read_json(folder / "image_definition.json"),
-            synthetic=bool(read_json(folder / "cohort.json")["synthetic"]),
+            synthetic=bool(facts["synthetic"]),
+            told_apart_by=tuple(facts.get("told_apart_by", ())),
             digest=digest,
         )
 

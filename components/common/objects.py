@@ -4,15 +4,17 @@ Names are relative to the source's root, with forward slashes. Messages never ho
 folders are often called by patients.
 """
 
+import contextlib
 import dataclasses
 import errno
 import io
 import lzma
 import os
 import struct
+import unicodedata
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -61,12 +63,31 @@ class Source(Protocol):
         """What ``make`` makes of the first ``size`` bytes of each, which are not kept."""
         return [make(self.read_head(name, size)) for name in names]
 
+    def resolve(self, name: str) -> str:
+        """The name of the folder or object that a person means by ``name``, whatever its case and Unicode form.
+
+        ``name`` itself where it is there, or where none or several others are meant.
+        """
+        return name
+
+    def identity(self, name: str) -> Hashable:
+        """What two names of one folder or object share, links followed: equal for them, different for any other."""
+        return id(self), name
+
+    def open_zip(self, name: str) -> "ZipSource":
+        """The objects in a zip that is itself an object here."""
+        return ZipSource(self.read(name))
+
 
 class MemorySource(Source):
     """Objects given as name -> bytes."""
 
     def __init__(self, objects: Mapping[str, bytes]) -> None:
         self._objects = {clean_name(name): data for name, data in objects.items()}
+
+    def resolve(self, name: str) -> str:
+        """The name that is meant."""
+        return _meant(name, self._objects)
 
     def list(self, prefix: str) -> list[Entry]:
         """All objects below ``prefix``."""
@@ -87,6 +108,30 @@ class FolderSource(Source):
 
     def __init__(self, path: Path | str) -> None:
         self._root = Path(path)
+
+    def resolve(self, name: str) -> str:
+        """The name that is meant: a folder that a Mac wrote has another Unicode form than the table."""
+        found = ""
+        for part in name.split("/") if not (self._root / name).exists() else []:
+            beside = _children(self._root / found)
+            similar = [part] if part in beside else [other for other in beside if _folded(other) == _folded(part)]
+            if len(similar) != 1:
+                return name
+            found = f"{found}/{similar[0]}".lstrip("/")
+        return found or name
+
+    def identity(self, name: str) -> Hashable:
+        """Device and number of the folder or file, which every link to it has; its path where there is none."""
+        path = self._root / name
+        try:
+            stat = path.stat()
+        except (OSError, ValueError):
+            return str(path.absolute())
+        return stat.st_dev, stat.st_ino
+
+    def open_zip(self, name: str) -> "ZipSource":
+        """The objects in a zip of the folder, read where it lies."""
+        return ZipSource(self._root / clean_name(name))
 
     def list(self, prefix: str) -> list[Entry]:
         """All files below ``prefix``."""
@@ -155,6 +200,10 @@ class ZipSource(Source):
         if any(info.flag_bits & 1 for info in infos):
             raise InputError("ZIP_ENCRYPTED", "the zip is encrypted", "Give it without a password.")
 
+    def resolve(self, name: str) -> str:
+        """The name that is meant."""
+        return _meant(name, self._infos)
+
     def list(self, prefix: str) -> list[Entry]:
         """All files below ``prefix``."""
         chosen = ((name, info) for name, info in self._infos.items() if _below(name, prefix))
@@ -177,6 +226,25 @@ def clean_name(name: str) -> str:
     if ".." in parts or "\\" in name or "\0" in name or name.startswith("/") or ":" in name[1:2]:
         raise InputError("PATH_OUTSIDE", "a name in the source leaves its folder", "Use names below the source only.")
     return "/".join(parts)
+
+
+def _folded(name: str) -> str:
+    """What names of one folder share on systems that ignore case and on those that write Unicode decomposed."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFKD", name).casefold())
+
+
+def _children(folder: Path) -> list[str]:
+    with contextlib.suppress(OSError):
+        return [path.name for path in folder.iterdir()]
+    return []
+
+
+def _meant(name: str, names: Iterable[str]) -> str:
+    """``name``, or the one part of ``names`` that differs from it by case and Unicode form only."""
+    depth = name.count("/") + 1
+    tops = {"/".join(other.split("/")[:depth]) for other in names}
+    similar = [name] if name in tops else [top for top in tops if _folded(top) == _folded(name)]
+    return similar[0] if len(similar) == 1 else name
 
 
 def _below(name: str, prefix: str) -> bool:

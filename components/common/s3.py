@@ -8,7 +8,8 @@ import functools
 import os
 import ssl
 import time
-from collections.abc import Callable, Iterator, Sequence
+import unicodedata
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
@@ -52,6 +53,20 @@ class S3Source(Source):
         self._bucket = bucket
         self._root = f"{clean_name(prefix)}/".lstrip("/")
         self._client = client or s3_client()
+
+    def resolve(self, name: str) -> str:
+        """The name that is meant: a bucket knows case, but what a Mac uploaded may have another Unicode form."""
+        forms = dict.fromkeys([name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))])
+        return next((form for form in forms if len(forms) > 1 and self._has(form)), name)
+
+    def identity(self, name: str) -> Hashable:
+        """The address of the prefix in its bucket."""
+        return self._bucket, unicodedata.normalize("NFC", self._root + name).strip("/")
+
+    def _has(self, name: str) -> bool:
+        with _storage_errors():
+            found = self._client.list_objects(self._bucket, prefix=self._root + name)
+            return any(o.object_name.rstrip("/") == self._root + name for o in found)
 
     def list(self, prefix: str) -> list[Entry]:
         """All objects below ``prefix``."""

@@ -14,6 +14,8 @@ from components.common.checked import Checked, cast, check_range, setting
 from components.common.errors import InputError
 from components.common.presets import PRESETS
 
+#: DICOM attributes whose equal value says that two exports are of one patient.
+IDENTIFYING = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPInstanceUID")
 IMAGE_SIZE_PX = 151
 IMAGE_SIZE_MM = 40.0
 
@@ -34,11 +36,27 @@ class PreprocessSettings(Checked):
         "plane", "weakest accepted tie of a contour to its slice: its SOPInstanceUID, or its plane position"
     )
     strict: bool = setting(False, "stop at the first tumour that cannot be read, instead of excluding it")
+    one_patient: Literal["refuse", "merge"] = setting(
+        "refuse", "patient_ids whose DICOM or image is one patient's: refuse the cohort, or take them as one patient"
+    )
+    shared_attributes: str = setting(
+        "",
+        "DICOM attributes, with commas, that different patients of this cohort share, such as the PatientID of an "
+        f"anonymised export; of {', '.join(IDENTIFYING)}",
+    )
 
     def _conflicts(self) -> list[str]:
+        problems = []
         if self.min_diameter_mm > self.max_diameter_mm:
-            return ["min_diameter_mm is above max_diameter_mm"]
-        return []
+            problems.append("min_diameter_mm is above max_diameter_mm")
+        if unknown := set(self.shared) - set(IDENTIFYING):
+            problems.append(f"shared_attributes: {len(unknown)} not of {', '.join(IDENTIFYING)}")
+        return problems
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """The attributes that tell no patients apart in this cohort."""
+        return tuple(name.strip() for name in self.shared_attributes.split(",") if name.strip())
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -5,7 +5,11 @@ Messages never hold a name of an object, since folders are often called by patie
 
 import csv
 import dataclasses
+import hashlib
 import io
+import os
+import re
+from collections.abc import Hashable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -78,26 +82,69 @@ def _beside(source: Source, name: str) -> list[Entry]:
         return []
 
 
-def locate(source: Source, dicom: str) -> tuple[Source, str]:
-    """Where a row's ``dicom`` lies: below the table's own source, or elsewhere by an absolute path or URI."""
-    if "://" in dicom or dicom.startswith("/"):
-        return open_source(dicom), ""
-    return source, clean_name(dicom)
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """Where a row's DICOM lies: below ``prefix``, or in the zip of that name; ``key`` is equal for all its names."""
+
+    source: Source
+    prefix: str
+    key: Hashable
+
+    def open(self) -> tuple[Source, str]:
+        """The source and prefix below which the objects are; raises what is wrong with a zip."""
+        if self.prefix.lower().endswith(".zip") and _has_object(self.source, self.prefix):
+            return self.source.open_zip(self.prefix), ""
+        return self.source, self.prefix
+
+
+def locate(source: Source, dicom: str) -> Place:
+    """Where a row's ``dicom`` lies: below the table's own source, or elsewhere by an absolute path or URI.
+
+    A backslash separates as a slash does, and neither case nor Unicode form need be that of the disk.
+
+    Raises
+    ------
+    InputError
+        ``SOURCE_UNKNOWN`` or ``PATH_OUTSIDE``.
+    """
+    name = dicom.removeprefix("file://").replace("\\", "/")
+    if name.startswith("s3://"):
+        parts = urlsplit(name)
+        source, name = S3Source(parts.netloc), parts.path.strip("/")
+    elif "://" in name or re.match("//|[A-Za-z]:", name):
+        hint = "Name a folder beside the table, an absolute path, or an s3:// prefix."
+        raise InputError("SOURCE_UNKNOWN", "a Windows drive, a server or a web address cannot be read", hint)
+    elif name.startswith("/"):
+        source, name = FolderSource("/"), os.path.normpath(name).strip("/")
+    prefix = source.resolve(clean_name(name))
+    return Place(source, prefix, source.identity(prefix))
+
+
+def _has_object(source: Source, name: str) -> bool:
+    try:
+        return bool(source.read_head(name, 1))
+    except InputError:
+        return False
+
+
+def table_digest(data: bytes) -> str:
+    """Digest of a cohort table's bytes: the first part of its fingerprint."""
+    return hashlib.sha256(data).hexdigest()[:16]
 
 
 def fingerprint(cohort_uri: str) -> str:
-    """Digest of the table's bytes and of name, size and stamp of all objects that its ``dicom`` column names."""
+    """Digest of the table's bytes, a dash, and that of name, size and stamp of all objects that it names."""
     source, name = open_cohort(cohort_uri)
     data = source.read(name)
     places = sorted(_column(data, "dicom") - {""})
     objects = {}
     for place in places:
         try:
-            where, prefix = locate(source, place)
+            where, prefix = locate(source, place).open()
             objects[place] = [dataclasses.astuple(entry) for entry in where.list(prefix)]
         except InputError as error:
             objects[place] = [(error.code, 0, "")]
-    return digest_of({"table": data.hex(), "objects": objects})
+    return f"{table_digest(data)}-{digest_of(objects)}"
 
 
 def csv_records(data: bytes) -> list[list[str]]:

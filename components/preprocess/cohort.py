@@ -14,28 +14,46 @@ from numpy.typing import NDArray
 
 from components.common.artifacts import TUMOUR_COLUMNS, Dataset, Flow
 from components.common.errors import InputError, TumourError
+from components.common.objects import Source
 from components.common.settings import PreprocessSettings
-from components.common.sources import open_cohort
+from components.common.sources import open_cohort, table_digest
 from components.preprocess.crop import ImageDefinition
 from components.preprocess.deidentify import Audit, Pseudonymiser
+from components.preprocess.distinct import TOLD_APART_BY, Sighting, check_distinct
 from components.preprocess.exclusions import TABLE_RULES, flow_lines, table_exclusion
 from components.preprocess.parts import Outcome, Part, PartStore
 from components.preprocess.patients import Patient, Reader, patients_of
 from components.preprocess.recist import bed10_gy, label_of
-from components.preprocess.table import Row, read_table
+from components.preprocess.table import Row, parse_table
 
-__all__ = ["is_synthetic", "preprocess_cohort", "read_table"]
+__all__ = ["Cohort", "preprocess_cohort", "read_cohort"]
 
 Progress = Callable[[int, int, str], None]
 
 
-def is_synthetic(rows: Sequence[Row]) -> bool:
-    """Whether no row is of a real patient."""
-    return all(row.synthetic for row in rows)
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cohort:
+    """A cohort's table, read once, and the source below which its DICOM lies."""
+
+    source: Source
+    rows: list[Row]
+    table_digest: str = ""
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether no row is of a real patient."""
+        return all(row.synthetic for row in self.rows)
+
+
+def read_cohort(cohort_uri: str) -> Cohort:
+    """The table at a place that ``open_cohort`` knows; raises as it and ``read_table`` do."""
+    source, name = open_cohort(cohort_uri)
+    data = source.read(name)
+    return Cohort(source, parse_table(data, source), table_digest(data))
 
 
 def preprocess_cohort(
-    cohort_uri: str,
+    cohort: Cohort | str,
     settings: PreprocessSettings,
     key: bytes,
     *,
@@ -48,8 +66,8 @@ def preprocess_cohort(
 
     Parameters
     ----------
-    cohort_uri
-        See ``open_cohort``.
+    cohort
+        From ``read_cohort``, or what that takes.
     settings
         Rules of the study.
     key
@@ -66,21 +84,22 @@ def preprocess_cohort(
     Raises
     ------
     InputError
-        Of the table, or where every row fails for one technical reason, or nothing is left (``NOTHING_LEFT``), or
-        identity is left in what was made of a patient (``IDENTITY_LEFT``).
+        Where every row fails for one technical reason, or nothing is left (``NOTHING_LEFT``), or one patient or
+        tumour is listed as several (``COHORT_DUPLICATES``), or identity is left in what was made of a patient
+        (``IDENTITY_LEFT``).
     TumourError
         The first tumour that cannot be read, where ``settings.strict``.
     StorageError
         Where the storage stops answering.
     """
-    source, name = open_cohort(cohort_uri)
-    rows = read_table(source, name)
+    cohort = read_cohort(cohort) if isinstance(cohort, str) else cohort
+    rows = cohort.rows
     audit = audit or Audit()
     audit.learn_rows(rows)
     excluded = {row.number: code for row in rows if (code := table_exclusion(row, settings))}
     _check_outcomes([row for row in rows if row.number not in excluded])
-    pseudonyms, patients = Pseudonymiser(key), patients_of(rows, excluded)
-    reader = Reader(source, settings, pseudonyms, store or PartStore(), audit)
+    pseudonyms, patients = Pseudonymiser(key), patients_of(cohort.source, rows, excluded)
+    reader = Reader(settings, pseudonyms, store or PartStore(), audit)
     taken, kept = _Taken(rows, excluded, pseudonyms), 0
     for done, (patient, (part, was_kept)) in enumerate(_side_by_side(reader, patients, workers), start=1):
         kept += was_kept
@@ -133,6 +152,7 @@ class _Taken:
         self._rows, self._codes, self._pseudonyms = rows, list(excluded.values()), pseudonyms
         self._unlisted = 0
         self._outcomes: dict[int, Outcome] = {}
+        self._evidence: dict[int, tuple[str, ...]] = {}
         left = [row for row in rows if row.number not in excluded]
         self._order = sorted(left, key=lambda row: pseudonyms.tumour(row.tumour_id))
         self._places = {row.number: place for place, row in enumerate(self._order)}
@@ -152,6 +172,7 @@ class _Taken:
             if outcome.crop is not None:
                 self._crops[self._places[row.number]] = outcome.crop
             self._outcomes[row.number] = dataclasses.replace(outcome, crop=None)
+            self._evidence[row.number] = part.evidence
             self._codes += [outcome.code] if outcome.code else []
 
     def dataset(self, settings: PreprocessSettings) -> Dataset:
@@ -160,22 +181,42 @@ class _Taken:
         used = [row for row in self._order if not self._outcomes[row.number].code]
         for place, row in enumerate(used):  # closes the gaps that excluded tumours leave
             self._crops[place] = self._crops[self._places[row.number]]
+        crops = self._crops[: len(used)]
+        patients = self._check_distinct(used, crops, settings)
         flow = Flow(
             listed=len(self._rows),
-            listed_patients=len({row.patient_id for row in self._rows}),
+            listed_patients=len({patients.get(row.patient_id, row.patient_id) for row in self._rows}),
             exclusions=flow_lines(self._codes),
             used=len(used),
-            used_patients=len({row.patient_id for row in used}),
+            used_patients=len({patients[row.patient_id] for row in used}),
             unlisted_gtvs=self._unlisted,
         )
-        records = [_record(row, self._outcomes[row.number].measures, self._pseudonyms) for row in used]
+        records = [
+            {
+                **_record(row, self._outcomes[row.number].measures),
+                "tumour": self._pseudonyms.tumour(row.tumour_id),
+                "patient": self._pseudonyms.patient(patients[row.patient_id]),
+            }
+            for row in used
+        ]
         return Dataset(
-            crops=self._crops[: len(used)],
+            crops=crops,
             tumours=pd.DataFrame(records, columns=list(TUMOUR_COLUMNS)),
             flow=flow,
             image_definition=ImageDefinition(slice_rule=settings.slice_rule).to_dict(),
             synthetic=any(row.synthetic for row in self._rows),
+            told_apart_by=tuple(kind for kind in TOLD_APART_BY if kind not in settings.shared),
         )
+
+    def _check_distinct(
+        self, used: Sequence[Row], crops: NDArray[np.float32], settings: PreprocessSettings
+    ) -> dict[str, str]:
+        """The patient_id that each used one stands for; raises where one patient or tumour is listed as several."""
+        sightings = [
+            Sighting(row.number, row.patient_id, self._evidence[row.number], self._outcomes[row.number].structure)
+            for row in used
+        ]
+        return check_distinct(sightings, crops, shared=settings.shared, merge=settings.one_patient == "merge")
 
 
 def _check_any_left(outcomes: Sequence[Outcome], codes: Sequence[str]) -> None:
@@ -190,16 +231,14 @@ def _check_any_left(outcomes: Sequence[Outcome], codes: Sequence[str]) -> None:
     raise InputError.collected("NOTHING_LEFT", f"none of {len(codes)} tumours is left:", lines)
 
 
-def _record(row: Row, measures: Mapping[str, Any], pseudonyms: Pseudonymiser) -> dict[str, object]:
-    """A line of the tumour table: the kept columns of the row, then what was measured."""
+def _record(row: Row, measures: Mapping[str, Any]) -> dict[str, object]:
+    """A line of the tumour table without its pseudonyms: the kept columns of the row, then what was measured."""
     kept = {name: getattr(row, name) for name in TUMOUR_COLUMNS if hasattr(row, name)}
     response = row.outcome or ""
     dose, fractions = row.total_dose_gy, row.fractions
     return {
         **kept,
         **{name: value for name, value in measures.items() if name in TUMOUR_COLUMNS},
-        "tumour": pseudonyms.tumour(row.tumour_id),
-        "patient": pseudonyms.patient(row.patient_id),
         "response": response,
         "label": label_of(response),
         "diameter_mm": row.longest_diameter_mm or measures["longest_diameter_mm"],

@@ -72,6 +72,10 @@ class Pseudonymiser:
         """Name under which what was made of one patient's folder is kept: says nothing without the key."""
         return hmac.new(self._key, f"part\0{digest}".encode(), hashlib.sha256).hexdigest()
 
+    def digest(self, kind: str, text: str) -> str:
+        """Keyed digest, 64 bits in hexadecimal digits: equal for equal texts of a kind, and nothing more."""
+        return hmac.new(self._key, f"{kind}\0{text}".encode(), hashlib.sha256).hexdigest()[:16]
+
     def _code(self, kind: str, text: str) -> str:
         digest = hmac.new(self._key, f"{kind}\0{text}".encode(), hashlib.sha256).digest()
         return base64.b32encode(digest).decode().lower()[:PSEUDONYM_LENGTH]

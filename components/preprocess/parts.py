@@ -19,7 +19,7 @@ from components.common.object_store import Objects, seal, unseal
 from components.preprocess.candidate import Candidate
 
 #: Grows when what a part holds changes its meaning.
-LAYOUT = 1
+LAYOUT = 2
 #: Codes that depend on more than the patient's files and the settings: another attempt may fare better.
 PASSING = ("CODEC_MISSING", "OBJECT_MISSING", "SOURCE_MISSING", "DICOM_MISSING")
 #: What of a candidate a dataset keeps.
@@ -30,18 +30,22 @@ MEASURES = (
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """What became of one row: measures and a crop ([151, 151] float32 HU), or the error that excludes it."""
+    """What became of one row: measures and a crop ([151, 151] float32 HU), or the error that excludes it.
+
+    ``structure`` is a keyed digest of the structure that was measured: two rows that share it are one tumour.
+    """
 
     measures: dict[str, Any] = dataclasses.field(default_factory=dict)
     crop: NDArray[np.float32] | None = None
+    structure: str = ""
     code: str = ""
     message: str = ""
     hint: str = ""
 
     @classmethod
-    def of_candidate(cls, candidate: Candidate) -> "Outcome":
+    def of_candidate(cls, candidate: Candidate, structure: str) -> "Outcome":
         """A tumour that is used."""
-        return cls({name: getattr(candidate, name) for name in MEASURES}, candidate.crop)
+        return cls({name: getattr(candidate, name) for name in MEASURES}, candidate.crop, structure)
 
     @classmethod
     def of_error(cls, error: InputError) -> "Outcome":
@@ -51,10 +55,14 @@ class Outcome:
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """The outcomes of a patient's rows in their order, and how many GTVs no row names."""
+    """The outcomes of a patient's rows in their order, and how many GTVs no row names.
+
+    ``evidence`` is what tells whether another folder is of the same patient, as keyed digests.
+    """
 
     outcomes: tuple[Outcome, ...]
     unlisted: int = 0
+    evidence: tuple[str, ...] = ()
 
     @classmethod
     def of_error(cls, error: InputError, rows: Sequence[Any]) -> "Part":
@@ -76,7 +84,8 @@ class Part:
             {**{f.name: getattr(one, f.name) for f in dataclasses.fields(one)}, "crop": one.crop is not None}
             for one in self.outcomes
         ]
-        return json.dumps({"layout": LAYOUT, "unlisted": self.unlisted, "outcomes": outcomes})
+        fields = {"layout": LAYOUT, "unlisted": self.unlisted, "evidence": self.evidence, "outcomes": outcomes}
+        return json.dumps(fields)
 
 
 class PartStore:
@@ -93,7 +102,7 @@ class PartStore:
         fields = json.loads(files["part.json"])
         crops = iter(load_array(io.BytesIO(files["crops.npy"])))
         outcomes = [Outcome(**{**one, "crop": next(crops) if one["crop"] else None}) for one in fields["outcomes"]]
-        return Part(tuple(outcomes), fields["unlisted"])
+        return Part(tuple(outcomes), fields["unlisted"], tuple(fields["evidence"]))
 
     def put(self, key: str, part: Part) -> None:
         """Keeps a part, whole or not at all, unless another attempt may fare better."""

@@ -3,43 +3,57 @@
 import dataclasses
 import functools
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 
 from components.common.errors import InputError
 from components.common.files import digest_of, digest_of_sources
 from components.common.objects import Entry, Source
 from components.common.settings import PreprocessSettings
-from components.common.sources import locate
+from components.common.sources import Place, locate
 from components.preprocess.crop import ImageDefinition
 from components.preprocess.deidentify import Audit, Pseudonymiser
+from components.preprocess.distinct import Digest, evidence_of_folder, evidence_of_pixels
 from components.preprocess.gtv import check_size, measure, size_refusal
 from components.preprocess.identity import identities_of_headers
 from components.preprocess.parts import LAYOUT, Outcome, Part, PartStore
 from components.preprocess.plan import Folder, Plan, list_folder, open_plan, read_entries
 from components.preprocess.roi import choose_roi, gtvs_of, roi_rule
-from components.preprocess.table import Row
+from components.preprocess.table import Row, place_of
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Patient:
     """One DICOM folder: the rows still to be read, and the structures that any row names."""
 
-    dicom: str
+    place: Place | InputError
     rows: tuple[Row, ...]
     listed: tuple[str, ...]
 
 
-def patients_of(rows: Sequence[Row], excluded: Mapping[int, str]) -> list[Patient]:
-    """The folders that have a row which the table alone does not exclude."""
-    by_folder: dict[str, list[Row]] = defaultdict(list)
+def patients_of(source: Source, rows: Sequence[Row], excluded: Mapping[int, str]) -> list[Patient]:
+    """The folders that have a row which the table alone does not exclude; all names of a folder are one."""
+    places: dict[Hashable, Place | InputError] = {}
+    by_folder: dict[Hashable, list[Row]] = defaultdict(list)
     for row in rows:
-        by_folder[row.dicom].append(row)
+        key = place_of(source, row.dicom)
+        by_folder[key].append(row)
+        if key not in places:
+            places[key] = _located(source, row.dicom)
     patients = [
-        Patient(dicom, tuple(r for r in all_rows if r.number not in excluded), tuple(r.roi for r in all_rows if r.roi))
-        for dicom, all_rows in by_folder.items()
+        Patient(
+            places[key], tuple(r for r in all_rows if r.number not in excluded), tuple(r.roi for r in all_rows if r.roi)
+        )
+        for key, all_rows in by_folder.items()
     ]
     return [patient for patient in patients if patient.rows]
+
+
+def _located(source: Source, dicom: str) -> Place | InputError:
+    try:
+        return locate(source, dicom)
+    except InputError as error:
+        return error
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,8 +62,6 @@ class Reader:
 
     Parameters
     ----------
-    source
-        Where the table lies; a row's folder may lie elsewhere.
     settings
         Rules of the study.
     pseudonyms
@@ -60,7 +72,6 @@ class Reader:
         Learns the identity that is read.
     """
 
-    source: Source
     settings: PreprocessSettings
     pseudonyms: Pseudonymiser
     store: PartStore
@@ -76,8 +87,10 @@ class Reader:
         StorageError
             Where the storage does not answer.
         """
+        if isinstance(patient.place, InputError):
+            return Part.of_error(patient.place, patient.rows), False
         try:
-            where, prefix = locate(self.source, patient.dicom)
+            where, prefix = patient.place.open()
             entries = list_folder(where, prefix)
         except InputError as error:
             return Part.of_error(error, patient.rows), False
@@ -88,7 +101,7 @@ class Reader:
             folder = read_entries(where, entries)
         except InputError as error:
             return Part.of_error(error, patient.rows), False
-        part = part_of_folder(folder, patient, self.settings)
+        part = part_of_folder(folder, patient, self.settings, self.pseudonyms.digest)
         self.audit.learn(identities_of_headers(folder.headers))
         self.audit.check(texts={"what is kept of a patient": part.measures()})
         self.store.put(key, part)
@@ -107,10 +120,11 @@ def _code_digest() -> str:
     return digest_of_sources(room, room.parent / "common")
 
 
-def part_of_folder(folder: Folder, patient: Patient, settings: PreprocessSettings) -> Part:
-    """The outcomes of all rows of one folder."""
+def part_of_folder(folder: Folder, patient: Patient, settings: PreprocessSettings, digest: Digest) -> Part:
+    """The outcomes of all rows of one folder, and whose it is."""
     outcomes: dict[int, Outcome] = {}
     unlisted = 0
+    evidence = list(evidence_of_folder(folder, digest))
     by_rtstruct: dict[str, list[Row]] = defaultdict(list)
     for row in patient.rows:
         by_rtstruct[row.rtstruct_uid].append(row)
@@ -120,12 +134,13 @@ def part_of_folder(folder: Folder, patient: Patient, settings: PreprocessSetting
         except InputError as error:
             outcomes |= {row.number: Outcome.of_error(error) for row in rows}
             continue
-        outcomes |= {row.number: _outcome(plan, row, settings) for row in rows}
+        outcomes |= {row.number: _outcome(plan, row, settings, digest) for row in rows}
         unlisted += _unlisted(plan, patient, rows, settings)
-    return Part(tuple(outcomes[row.number] for row in patient.rows), unlisted)
+        evidence += evidence_of_pixels(plan, digest)
+    return Part(tuple(outcomes[row.number] for row in patient.rows), unlisted, tuple(dict.fromkeys(evidence)))
 
 
-def _outcome(plan: Plan, row: Row, settings: PreprocessSettings) -> Outcome:
+def _outcome(plan: Plan, row: Row, settings: PreprocessSettings, digest: Digest) -> Outcome:
     try:
         roi = choose_roi(plan, settings, row.roi)
     except InputError as error:
@@ -134,7 +149,8 @@ def _outcome(plan: Plan, row: Row, settings: PreprocessSettings) -> Outcome:
     candidate = measure(plan, roi, settings, definition)
     candidate = check_size(candidate, settings, definition, row.longest_diameter_mm)
     if candidate.status == "ok":
-        return Outcome.of_candidate(candidate)
+        uid = plan.rtstruct.sop_instance_uid
+        return Outcome.of_candidate(candidate, digest("structure", f"{uid}\0{roi.number}") if uid else "")
     # the study's own rules come first in the flow, also for a tumour that could not have been cut
     diameter = row.longest_diameter_mm or candidate.longest_diameter_mm
     size = size_refusal(diameter, settings) if diameter is not None else None

@@ -15,9 +15,9 @@ from components.common.errors import InputError
 from components.common.files import digest_of, digest_of_sources
 from components.common.object_store import open_objects
 from components.common.settings import StudySettings, resolve_parameters
-from components.common.sources import fingerprint, open_cohort
+from components.common.sources import fingerprint
 from components.common.steps import Progress, at_most_every, write_summary
-from components.preprocess.cohort import is_synthetic, preprocess_cohort, read_table
+from components.preprocess.cohort import preprocess_cohort, read_cohort
 from components.preprocess.deidentify import Audit
 from components.preprocess.flow_diagram import flow_svg
 from components.preprocess.parts import PartStore
@@ -34,13 +34,14 @@ def plan(cohort_uri: str, preset: str, seed: int, groups: int, members: int, set
     """
     study = resolve_parameters(preset, seed, groups, members, settings)
     room = Path(__file__).parent
+    cohort = fingerprint(cohort_uri)
     parts = {
-        "cohort": fingerprint(cohort_uri),
+        "cohort": cohort,
         "code": digest_of_sources(room, room.parent / "common"),
         "key": digest_of(os.environ.get(KEY_VARIABLE, "")),
     }
     ours = {"study": study.study, "preprocess": study.preprocess.to_dict()}
-    return digest_of(parts), study.to_json(), json.dumps(ours, sort_keys=True)
+    return f"{cohort.partition('-')[0]}-{digest_of(parts)}", study.to_json(), json.dumps(ours, sort_keys=True)
 
 
 def run(
@@ -58,10 +59,12 @@ def run(
     audit = Audit()
     folder = Path(dataset)
     with recorded_output() as log:
-        rows = read_table(*open_cohort(cohort_uri))
-        key = pseudonym_key(study.study, synthetic=is_synthetic(rows))
+        cohort = read_cohort(cohort_uri)
+        if cohort.table_digest != cohort_fingerprint.partition("-")[0]:
+            raise InputError("COHORT_CHANGED", "the cohort table was changed during the run", "Start the run again.")
+        key = pseudonym_key(study.study, synthetic=cohort.is_synthetic)
         told = at_most_every(0.5, progress)
-        result = preprocess_cohort(cohort_uri, study.preprocess, key, progress=told, store=store, audit=audit)
+        result = preprocess_cohort(cohort, study.preprocess, key, progress=told, store=store, audit=audit)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "flow.svg").write_text(flow_svg(result.flow))
@@ -136,6 +139,7 @@ def _summarise(dataset: Dataset, cohort_fingerprint: str, path: str) -> None:
         "tumours listed": f"{flow.listed} of {flow.listed_patients} patients",
         "used": f"{flow.used} of {flow.used_patients} patients",
         "responders / non-responders": f"{flow.used - positives} / {positives}",
+        "patients told apart by": ", ".join(dataset.told_apart_by),
         "GTVs without a row": flow.unlisted_gtvs,
         "image definition": f"version {dataset.image_definition['version']}",
         "fingerprint": cohort_fingerprint[:12],

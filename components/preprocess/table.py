@@ -1,12 +1,12 @@
 """The cohort table: read as text, checked whole, every problem named at once by row and column, never by value."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
-from components.common.errors import InputError
+from components.common.errors import InputError, SrsError
 from components.common.objects import Source
-from components.common.sources import csv_records
+from components.common.sources import csv_records, locate
 from components.preprocess.recist import RESPONSES, response_of
 
 HINT = "Rows are counted as in the file, the header being row 1."
@@ -127,7 +127,19 @@ COLUMNS: Mapping[str, _Column] = {
 
 
 def read_table(source: Source, name: str) -> list[Row]:
+    """The rows of the cohort table of a name in its source; raises as ``parse_table``."""
+    return parse_table(source.read(name), source)
+
+
+def parse_table(data: bytes, source: Source) -> list[Row]:
     """The rows of a cohort table; unknown columns are dropped.
+
+    Parameters
+    ----------
+    data
+        The file's bytes.
+    source
+        Below which the folders lie that it names.
 
     Raises
     ------
@@ -135,7 +147,7 @@ def read_table(source: Source, name: str) -> list[Row]:
         ``COHORT_UNREADABLE``, ``COLUMNS_MISSING`` (all at once), ``COHORT_EMPTY``, ``COHORT_INVALID`` (all bad values,
         duplicate tumours and contradictions at once).
     """
-    records = csv_records(source.read(name))
+    records = csv_records(data)
     header = [cell.strip().casefold() for cell in records[0]] if records else []
     _check_header(header)
     problems: list[str] = []
@@ -147,7 +159,7 @@ def read_table(source: Source, name: str) -> list[Row]:
         found = _row(number, cells)
         problems += found if isinstance(found, list) else []
         rows += [found] if isinstance(found, Row) else []
-    problems += _contradictions(rows)
+    problems += _contradictions(rows, source)
     if problems:
         raise InputError.collected("COHORT_INVALID", "the cohort table has values that cannot be used:", problems, HINT)
     if not rows:
@@ -184,19 +196,27 @@ def _row(number: int, cells: Mapping[str, str]) -> Row | list[str]:
     return problems or Row(number=number, **values)
 
 
-def _contradictions(rows: Iterable[Row]) -> list[str]:
-    """Problems between rows."""
+def _contradictions(rows: Iterable[Row], source: Source) -> list[str]:
+    """Problems between rows; two names of one folder are one place."""
     problems = []
     tumours: dict[str, int] = {}
-    structures: dict[tuple[str, str, str], int] = {}
-    patients: dict[str, Row] = {}
+    structures: dict[Hashable, int] = {}
+    patients: dict[Hashable, Row] = {}
     for row in rows:
         if (first := tumours.setdefault(row.tumour_id, row.number)) != row.number:
             problems.append(f"row {row.number}, tumour_id: the same as in row {first}")
-        gtv = (row.dicom, row.rtstruct_uid, row.roi.casefold())
-        if (first := structures.setdefault(gtv, row.number)) != row.number:
+        place = place_of(source, row.dicom)
+        if (first := structures.setdefault((place, row.rtstruct_uid, row.roi.casefold()), row.number)) != row.number:
             problems.append(f"row {row.number}, roi: the same structure as in row {first}")
-        other = patients.setdefault(row.dicom, row)
+        other = patients.setdefault(place, row)
         if other.patient_id != row.patient_id:
             problems.append(f"row {row.number}, patient_id: not that of row {other.number}, whose dicom is the same")
     return problems
+
+
+def place_of(source: Source, dicom: str) -> Hashable:
+    """What all names of one folder share; a name that leads nowhere stands for itself."""
+    try:
+        return locate(source, dicom).key
+    except SrsError:
+        return dicom

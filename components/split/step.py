@@ -40,7 +40,8 @@ def close(attempt: str, experiment: str, state: str, reason: str) -> None:
 
 
 def _summarise(data: Dataset, drawn: Splits, path: str) -> None:
-    leak = "no patient stands on two sides"
+    told_apart = f"; patients were told apart by {', '.join(data.told_apart_by)}" if data.told_apart_by else ""
+    leak = f"no patient stands on two sides{told_apart}"
     if drawn.unit == "tumour":
         leak = f"LEAKAGE: tumours are split, so up to {drawn.shared_patients} patients stand on two sides of a member"
     facts = {"members": f"{len(drawn.groups)} groups x {len(drawn.of_group('A'))}", "unit": drawn.unit, "leakage": leak}

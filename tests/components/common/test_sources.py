@@ -278,9 +278,31 @@ def test_missing_cohort_is_said(folder, uri, monkeypatch):
 
 def test_rows_may_point_elsewhere(folder):
     here = MemorySource({})
-    assert locate(here, "a/b/") == (here, "a/b")
-    where, prefix = locate(here, str(folder / "a"))
-    assert (prefix, [e.name for e in where.list("")]) == ("", ["1.dcm", "sub/2.dcm"])
+    assert locate(here, "a/b/").open() == (here, "a/b")
+    where, prefix = locate(here, str(folder / "a")).open()
+    assert [e.name for e in where.list(prefix)] == [f"{prefix}/1.dcm", f"{prefix}/sub/2.dcm"]
+
+
+@pytest.mark.parametrize(
+    "dicom", ["C:\\data\\P1", "c:/data/P1", "\\\\server\\share\\P1", "//server/P1", "https://x/P1"]
+)
+def test_places_that_no_machine_of_ours_reads_are_refused(dicom):
+    with pytest.raises(InputError) as caught:
+        locate(MemorySource({}), dicom)
+    assert caught.value.code == "SOURCE_UNKNOWN"
+
+
+def test_a_name_is_resolved_only_where_one_folder_is_meant(tmp_path):
+    for name in ("P1", "p1", "Straße", "x/Y"):
+        (tmp_path / name).mkdir(parents=True)
+    here = FolderSource(tmp_path)
+    names = {"P1": "P1", "p1": "p1", "STRASSE": "Straße", "X/y": "x/Y", "P2": "P2", "x/z": "x/z", "": ""}
+    assert {name: locate(here, name).prefix for name in names} == names
+    (tmp_path / "PÄ").mkdir()
+    (tmp_path / "pä").mkdir()
+    assert locate(here, "Pä").prefix == "Pä"
+    zipped = MemorySource({"A/1.dcm": b"", "b/C/2.dcm": b""})
+    assert [locate(zipped, name).prefix for name in ("a", "B/c", "A")] == ["A", "b/C", "A"]
 
 
 def test_fingerprint_reads_tables_with_semicolons(folder):

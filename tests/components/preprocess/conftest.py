@@ -62,6 +62,16 @@ class Study:
         named |= {f"RS{i}.dcm": rtstruct for i, rtstruct in enumerate(self.rtstructs)}
         return {name: file_bytes(dataset) for name, dataset in named.items()}
 
+    def of_patient(self, name):
+        """The same study of another patient: an identifier and a noise of their own."""
+        rng = np.random.default_rng(list(name.encode()))
+        for dataset in (*self.cts, *self.rtstructs):
+            dataset.PatientID = f"MRN-{name}"
+        for ct in self.cts:
+            pixels = np.frombuffer(ct.PixelData, "<u2")
+            ct.PixelData = np.clip(pixels + rng.integers(-9, 10, pixels.shape), 0, None).astype("<u2").tobytes()
+        return self
+
     def source(self):
         return MemorySource(self.files())
 

@@ -9,7 +9,7 @@ from components.common.artifacts import TUMOUR_COLUMNS, Dataset
 from components.common.errors import InputError, StorageError, TumourError
 from components.common.objects import FolderSource
 from components.common.settings import PreprocessSettings
-from components.preprocess.cohort import is_synthetic, preprocess_cohort, read_table
+from components.preprocess.cohort import preprocess_cohort, read_cohort
 from components.preprocess.exclusions import REASONS, TABLE_RULES, flow_lines
 
 SETTINGS = PreprocessSettings()
@@ -37,7 +37,7 @@ def cohort(tmp_path, make_study):
         ]
         for row in rows:
             if not (tmp_path / row["dicom"]).exists() and row.pop("written", True):
-                make_study().write(tmp_path / row["dicom"])
+                make_study().of_patient(row["dicom"]).write(tmp_path / row["dicom"])
         columns = list(dict.fromkeys(key for row in rows for key in row))
         with (tmp_path / "cohort.csv").open("w") as file:
             writer = csv.DictWriter(file, columns, restval="")
@@ -57,9 +57,8 @@ def counts(dataset):
 
 
 def test_a_cohort_becomes_a_dataset(cohort, tmp_path, make_study):
-    make_study({"GTV_1": {3.0: [circle(7)]}, "GTV_2": {4.5: [circle(8)]}, "GTV_3": {4.5: [circle(8)]}}).write(
-        tmp_path / "b"
-    )
+    apart = {"GTV_1": {3.0: [circle(7)]}, "GTV_2": {4.5: [circle(8) + 9]}, "GTV_3": {4.5: [circle(8)]}}
+    make_study(apart).of_patient("b").write(tmp_path / "b")
     uri = cohort({"dicom": "a"}, {"dicom": "b", "roi": "GTV_1", "response": "PD"}, {"dicom": "b", "roi": "GTV_2"})
     told = []
     dataset = run(uri, progress=lambda *args: told.append(args))
@@ -144,7 +143,7 @@ def test_one_bad_tumour_excludes_itself_only(cohort, tmp_path, make_study):
     )  # fmt: skip
     dataset = run(uri)
     assert counts(dataset) == {
-        "ROI_AMBIGUOUS": 1, "NO_RTSTRUCT": 1, "DICOM_MISSING": 2, "SOURCE_MISSING": 1, "PATH_OUTSIDE": 1,
+        "ROI_AMBIGUOUS": 1, "NO_RTSTRUCT": 1, "DICOM_MISSING": 3, "PATH_OUTSIDE": 1,
     }  # fmt: skip
     assert dataset.flow.listed == 7
     assert all(line.reason for line in dataset.flow.exclusions)
@@ -200,13 +199,13 @@ def test_table_exclusions_read_no_dicom(cohort, monkeypatch):
     assert not any(name.startswith("b/") for name in seen)
 
 
-def test_only_one_slice_of_pixels_is_read_per_tumour(cohort, monkeypatch):
+def test_one_slice_of_pixels_is_read_per_tumour_and_one_per_series(cohort, monkeypatch):
     uri = cohort({"dicom": "a"})
     seen = []
     original = FolderSource.read
     monkeypatch.setattr(FolderSource, "read", lambda self, name: seen.append(name) or original(self, name))
     run(uri)
-    assert sum(name.startswith("a/CT/") for name in seen) == 1
+    assert sum(name.startswith("a/CT/") for name in seen) == 2
 
 
 def test_storage_that_fails_stops_the_run_in_words(cohort, monkeypatch):
@@ -225,15 +224,15 @@ def test_storage_that_fails_stops_the_run_in_words(cohort, monkeypatch):
 
 def test_synthetic_is_told_apart(cohort):
     uri = cohort({"dicom": "a", "synthetic": "yes"}, {"dicom": "b", "synthetic": "no"})
-    assert not is_synthetic(read_table(FolderSource(uri), "cohort.csv"))
+    assert not read_cohort(uri).is_synthetic
     assert run(uri).synthetic
-    assert is_synthetic(read_table(FolderSource(cohort({"dicom": "a", "synthetic": "yes"})), "cohort.csv"))
+    assert read_cohort(cohort({"dicom": "a", "synthetic": "yes"})).is_synthetic
 
 
 def test_memory_does_not_hold_the_dicom(cohort, tmp_path, make_study):
-    make_study(shape=(512, 512), spacing=(0.125, 0.125)).write(tmp_path / "p0")
-    for i in range(1, 4):
-        (tmp_path / f"p{i}").symlink_to(tmp_path / "p0", target_is_directory=True)
+    for i in range(4):
+        study = make_study(shape=(512, 512), spacing=(0.125, 0.125), centre=(3.0 * i - 6, 9.0 - 5 * i))
+        study.of_patient(f"{i}").write(tmp_path / f"p{i}")
     uri = cohort(*({"dicom": f"p{i}"} for i in range(4)))
     tracemalloc.start()
     run(uri, workers=1)
