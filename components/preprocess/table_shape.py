@@ -1,0 +1,145 @@
+"""What is wrong with a cohort table as a whole: its header, rows of a wrong length, ids that are one but for spelling.
+
+No cell is dropped: each row has as many cells as the header, and a cell with a value has a column with a name.
+"""
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+from components.common.csv_table import DELIMITERS, INVISIBLE, CsvTable, place
+from components.common.errors import InputError
+from components.preprocess.columns import COLUMNS
+
+#: Likeness (difflib's ratio) from which a column without a known name is offered in place of a missing one.
+OFFERED_LIKENESS = 0.6
+#: Likeness from which it is taken for an optional column misspelt, and refused: its values would be dropped. The
+#: optional columns differ from each other by more.
+MISSPELT_LIKENESS = 0.85
+
+_ALIKE = (
+    "that of row {} but for upper and lower case, blanks, dashes or characters that do not show. Write both in one way,"
+    " or tell them apart by more"
+)
+_UNSEEN = dict.fromkeys(map(ord, INVISIBLE))
+
+
+def check_header(header: Sequence[str]) -> None:
+    """Refuses a header that lacks columns, or has one twice or misspelt.
+
+    Raises
+    ------
+    InputError
+        ``COLUMNS_MISSING``, ``COLUMNS_DOUBLED`` or ``COLUMNS_MISSPELT``: the first that holds, with all problems.
+    """
+    missing = [f"{name}{_offer(name, header)}" for name in _missing(header)]
+    doubled = [f"{name}: {header.count(name)} times" for name in COLUMNS if header.count(name) > 1]
+    misspelt = [
+        f"{place(index)}: did you mean {name}? Write it so, or remove the column"
+        for name, column in COLUMNS.items()
+        if not column.required and name not in header and (index := _like(name, header, MISSPELT_LIKENESS)) is not None
+    ]
+    problems = missing + doubled + misspelt
+    if missing:
+        heading = "the cohort table lacks columns, or has them twice or misspelt:"
+        heading = heading if doubled or misspelt else "the cohort table lacks columns:"
+        hint = "Empty cells are allowed." if len(header) > 1 else _ONE_CELL
+        raise InputError.collected("COLUMNS_MISSING", heading, problems, hint, most=99)
+    if doubled:
+        raise InputError.collected("COLUMNS_DOUBLED", "the cohort table has columns twice:", problems)
+    if misspelt:
+        raise InputError.collected("COLUMNS_MISSPELT", "the cohort table has columns that are misspelt:", problems)
+
+
+_ONE_CELL = f"Its first row is one cell: separate cells by {', '.join(DELIMITERS.values())}."
+
+
+def _missing(header: Sequence[str]) -> list[str]:
+    needed = [name for name, column in COLUMNS.items() if column.required and name != "response"]
+    missing = [name for name in needed if name not in header]
+    if "response" not in header and not {"baseline_diameter_mm", "follow_up_diameter_mm"} <= set(header):
+        missing.append("response (or baseline_diameter_mm and follow_up_diameter_mm)")
+    return missing
+
+
+def _offer(missing: str, header: Sequence[str]) -> str:
+    index = _like(missing.split()[0], header, OFFERED_LIKENESS)
+    return "" if index is None else f": did you mean {place(index)}?"
+
+
+def _like(name: str, header: Sequence[str], likeness: float) -> int | None:
+    """The column whose name, none of the known ones, is most like a known one."""
+    strangers = {re.sub(r"[\W_]", "", other): index for index, other in enumerate(header) if other not in COLUMNS}
+    found = difflib.get_close_matches(name.replace("_", ""), strangers, n=1, cutoff=likeness)
+    return strangers[found[0]] if found else None
+
+
+def misshapen_rows(table: CsvTable) -> dict[int, str]:
+    """What is wrong with rows whose cells do not lie below the header's, by row; "" where another row tells it."""
+    wrong: dict[int, str] = {}
+    for number, cells in table.rows.items():
+        if number in wrong:
+            continue
+        after = table.rows.get(number + 1, [])
+        if _is_broken_row(len(cells), len(after), len(table.header)):
+            wrong |= {number: _broken_row(number, cells, after, table), number + 1: ""}
+        elif len(cells) != len(table.header):
+            wrong[number] = f"row {number} has {_cells(cells)}, the header {len(table.header)}: {_why(cells, table)}"
+        elif stray := [place(i) for i, cell in enumerate(cells) if cell and not table.header[i]]:
+            wrong[number] = f"row {number}, {', '.join(stray)}: a value below a header without a name"
+        elif [cell.casefold() for cell in cells] == list(table.header):
+            wrong[number] = f"row {number} is the header once more: remove it"
+    return wrong
+
+
+def _is_broken_row(first: int, second: int, expected: int) -> bool:
+    """Whether two rows may be one, broken inside a cell (which then counts twice) or between two."""
+    return 0 < second < expected and first < expected and first + second in (expected, expected + 1)
+
+
+def _broken_row(number: int, cells: Sequence[str], after: Sequence[str], table: CsvTable) -> str:
+    counts = f"rows {number} and {number + 1} have {len(cells)} and {_cells(after)}, the header {len(table.header)}"
+    return f"{counts}: probably one row, broken in two by a line break inside a cell. Put that cell in quotation marks"
+
+
+def _cells(cells: Sequence[str]) -> str:
+    return f"{len(cells)} cell{'s' * (len(cells) != 1)}"
+
+
+def _why(cells: Sequence[str], table: CsvTable) -> str:
+    """What probably made a row longer or shorter than the header, and what to do."""
+    others = [one for one in DELIMITERS if one != table.delimiter and sum(cell.count(one) for cell in cells) > 1]
+    if len(cells) < len(table.header):
+        if others:
+            return f"it seems to be separated by {DELIMITERS[others[0]]}, the header by {DELIMITERS[table.delimiter]}"
+        return "a cell is missing, or a line break stands inside a cell. Write an empty cell for a missing value"
+    if table.delimiter == ",":
+        reason = "a decimal comma, or a comma inside a text?"
+        return f"{reason} Write a decimal point, and put a text with a comma in quotation marks"
+    return f"{DELIMITERS[table.delimiter]} inside a text, or cells to the right of the last column?"
+
+
+def alike_ids(column: str, ids: Iterable[tuple[int, str]]) -> list[str]:
+    """Problems of ids, given with their rows, that differ only in what people do not see, or that occur twice.
+
+    One tumour has one row. A patient has as many as tumours, but under one spelling: under two, the patient's tumours
+    would lie on both sides of a split.
+    """
+    problems = []
+    spellings: dict[str, dict[str, int]] = {}
+    for number, text in ids:
+        known = spellings.setdefault(_seen(text), {})
+        first = next(iter(known.values()), number)
+        if text not in known and known:
+            problems.append(f"row {number}, {column}: {_ALIKE.format(first)}")
+        elif text in known and column == "tumour_id":
+            problems.append(f"row {number}, {column}: the same as in row {known[text]}")
+        known.setdefault(text, number)
+    return problems
+
+
+def _seen(text: str) -> str:
+    """What a person tells ids apart by: letters whatever their case and form, digits, marks, and no blanks."""
+    plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).translate(_UNSEEN)
+    return "".join("-" if unicodedata.category(char) == "Pd" else char for char in plain)
