@@ -116,8 +116,10 @@ def _records(text: str, delimiter: str) -> dict[int, list[str]]:
     try:
         records.update(enumerate(_reader(text, delimiter), start=1))
     except csv.Error:
-        message = f"row {len(records) + 1} of the cohort table has a quotation mark that is not closed, or not doubled"
-        hint = "Leave it out, or put the cell in quotation marks and write those inside it twice."
+        message = (
+            f"row {len(records) + 1} of the cohort table has a quotation mark that is not closed, or inside a cell"
+        )
+        hint = "Leave it out; or put the whole cell in quotation marks, and write those inside it twice."
         raise InputError(UNREADABLE, message, hint) from None
     return records
 

@@ -105,7 +105,7 @@ def _instead(root: str, source: Source) -> str:
         f"called {TABLE_NAME} in a folder below": sum(name.endswith(f"/{TABLE_NAME}") for name in names),
     }
     words = [f"{count} {'file' if count == 1 else 'files'} {kind}" for kind, count in kinds.items() if count]
-    return f", but there is {', and '.join(words)}" if words else ""
+    return f"; found there: {', '.join(words)}" if words else ""
 
 
 def _names(root: str, source: Source) -> list[str]:

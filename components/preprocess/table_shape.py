@@ -22,6 +22,9 @@ _ALIKE = (
     "that of row {} but for upper and lower case, blanks, dashes or characters that do not show. Write both in one way,"
     " or tell them apart by more"
 )
+_SWALLOWED = (
+    "the text between two quotation marks holds a whole row: leave out the one that is not closed in its own row"
+)
 _UNSEEN = dict.fromkeys(map(ord, INVISIBLE))
 
 
@@ -88,6 +91,8 @@ def misshapen_rows(table: CsvTable) -> dict[int, str]:
             wrong[number] = f"row {number} has {_cells(cells)}, the header {len(table.header)}: {_why(cells, table)}"
         elif stray := [place(i) for i, cell in enumerate(cells) if cell and not table.header[i]]:
             wrong[number] = f"row {number}, {', '.join(stray)}: a value below a header without a name"
+        elif swallowing := [place(i) for i, cell in enumerate(cells) if _holds_a_row(cell, table)]:
+            wrong[number] = f"row {number}, {swallowing[0]}: {_SWALLOWED}"
         elif [cell.casefold() for cell in cells] == list(table.header):
             wrong[number] = f"row {number} is the header once more: remove it"
     return wrong
@@ -96,6 +101,11 @@ def misshapen_rows(table: CsvTable) -> dict[int, str]:
 def _is_broken_row(first: int, second: int, expected: int) -> bool:
     """Whether two rows may be one, broken inside a cell (which then counts twice) or between two."""
     return 0 < second < expected and first < expected and first + second in (expected, expected + 1)
+
+
+def _holds_a_row(cell: str, table: CsvTable) -> bool:
+    """Whether a quoted cell reaches over the end of its row into another: it then has the separators of a whole one."""
+    return len(cell.splitlines()) > 1 and cell.count(table.delimiter) >= len(table.header) - 1
 
 
 def _broken_row(number: int, cells: Sequence[str], after: Sequence[str], table: CsvTable) -> str:
