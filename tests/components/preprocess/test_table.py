@@ -5,16 +5,9 @@ import pytest
 
 from components.common.errors import InputError
 from components.common.objects import MemorySource
-from components.preprocess.table import COLUMNS, read_table
-
-GOOD = {
-    "tumour_id": "t1", "patient_id": "p1", "dicom": "p1", "roi": "GTV", "response": "PR", "follow_up_days": "60",
-    "primary_brain_cancer": "no", "whole_brain_radiotherapy": "no", "n_brain_metastases": "1",
-    "skull_infiltration": "no",
-    "primary_site": "lung", "location": "cerebrum", "age": "61", "sex": "female", "kps": "90",
-    "primary_controlled": "yes",
-    "extracranial_metastases": "no", "systemic_therapy": "", "total_dose_gy": "24", "fractions": "3", "device": "linac",
-}  # fmt: skip
+from components.preprocess.columns import COLUMNS
+from components.preprocess.table import read_table
+from tests.components.preprocess.cohort_rows import GOOD
 
 
 def table(*rows, columns=None, delimiter=",", encoding="utf-8"):
