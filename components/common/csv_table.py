@@ -4,9 +4,11 @@ Messages name rows, places and known columns, never a cell's text, nor a column'
 patient's.
 """
 
+import contextlib
 import csv
 import dataclasses
 import io
+import itertools
 import re
 import string
 import unicodedata
@@ -18,6 +20,8 @@ from components.common.errors import InputError
 #: What may stand between cells, in the order in which they are tried.
 DELIMITERS: Mapping[str, str] = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
+#: Rows in which the header is looked for to tell the separator.
+TOP_ROWS = 10
 #: The first line that tells Excel the separator. The header tells it too, and is right where the two disagree.
 _SEP_LINE = re.compile(r'\A[ \t]*"?sep=[^\r\n]"?[,;\t|]*[ ]*(\r\n|\r|\n|\Z)', re.IGNORECASE)
 #: A byte that is not UTF-8, a character that another program has lost, or a zero byte.
@@ -60,7 +64,7 @@ def read_csv_table(data: bytes, names: Collection[str]) -> CsvTable:
     data
         UTF-8 with or without a byte order mark, or UTF-16 with one; any line ends.
     names
-        Known columns: the separator is the one by which the header has the most of them.
+        Known columns: the separator is the one by which a row at the top has the most of them.
 
     Raises
     ------
@@ -71,7 +75,7 @@ def read_csv_table(data: bytes, names: Collection[str]) -> CsvTable:
     delimiter = max(DELIMITERS, key=lambda one: _fit(text, one, names))
     records = {number: record for number, record in _records(text, delimiter).items() if any(map(clean, record))}
     _, first = next(iter(records.items()), (1, []))
-    header = tuple(map(_name, first))
+    header = tuple(map(column_name, first))
     _refuse_mixture(header, delimiter, names)
     _refuse_broken(data, records, header, names)
     rows = {number: list(map(clean, record)) for number, record in records.items()}
@@ -94,7 +98,8 @@ def place(index: int) -> str:
     return f"column {index + 1} ({letters})"
 
 
-def _name(cell: str) -> str:
+def column_name(cell: str) -> str:
+    """A column's name as it is compared: without blanks around it, in lower case and usual letters."""
     return unicodedata.normalize("NFKC", clean(cell)).casefold()
 
 
@@ -103,12 +108,16 @@ def _reader(text: str, delimiter: str) -> Iterator[list[str]]:
 
 
 def _fit(text: str, delimiter: str, names: Collection[str]) -> tuple[int, int]:
-    """How many known columns the header has by this separator, and how many cells."""
-    try:
-        header = next((record for record in _reader(text, delimiter) if any(map(clean, record))), [])
-    except csv.Error:
-        return 0, 0
-    return len({_name(cell) for cell in header} & set(names)), len(header)
+    """How many known columns the header has by this separator, and how many cells; a title may stand above it."""
+    fits = ((len({column_name(cell) for cell in record} & set(names)), len(record)) for record in _top(text, delimiter))
+    return max(fits, default=(0, 0))
+
+
+def _top(text: str, delimiter: str) -> Iterator[list[str]]:
+    """The first rows that are not blank, up to one that cannot be read by this separator."""
+    with contextlib.suppress(csv.Error):
+        rows = (record for record in _reader(text, delimiter) if any(map(clean, record)))
+        yield from itertools.islice(rows, TOP_ROWS)
 
 
 def _records(text: str, delimiter: str) -> dict[int, list[str]]:
@@ -127,7 +136,7 @@ def _records(text: str, delimiter: str) -> dict[int, list[str]]:
 def _refuse_mixture(header: tuple[str, ...], delimiter: str, names: Collection[str]) -> None:
     """Refuses a header whose columns are separated in two ways."""
     for other in (one for one in DELIMITERS if one != delimiter):
-        inside = {_name(part) for cell in header if other in cell for part in cell.split(other)}
+        inside = {column_name(part) for cell in header if other in cell for part in cell.split(other)}
         if inside & (set(names) - set(header)):
             found = f"{DELIMITERS[delimiter]} and {DELIMITERS[other]}"
             hint = "Separate all columns in the same way. " + SAVE_AS

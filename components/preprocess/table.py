@@ -64,11 +64,12 @@ def read_table(source: Source, name: str) -> list[Row]:
     Raises
     ------
     InputError
-        ``COHORT_UNREADABLE``; ``COLUMNS_MISSING`` or ``COLUMNS_DOUBLED`` (all of the header at once); ``COHORT_EMPTY``;
+        ``COHORT_UNREADABLE``; ``COLUMNS_MISSING``, ``COLUMNS_DOUBLED`` or ``COLUMNS_MISSPELT`` (all of the header at
+        once); ``COHORT_EMPTY``;
         ``COHORT_INVALID`` (all rows of a wrong length, bad values, duplicate tumours and contradictions at once).
     """
     table = read_csv_table(source.read(name), COLUMNS)
-    check_header(table.header)
+    check_header(table)
     misshapen = misshapen_rows(table)
     read = [_row(number, table) for number in table.rows if number not in misshapen]
     problems = [problem for problem in misshapen.values() if problem]

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from components.common.csv_table import DELIMITERS, INVISIBLE, CsvTable, place
+from components.common.csv_table import DELIMITERS, INVISIBLE, CsvTable, column_name, place
 from components.common.errors import InputError
 from components.preprocess.columns import COLUMNS
 
@@ -28,14 +28,15 @@ _SWALLOWED = (
 _UNSEEN = dict.fromkeys(map(ord, INVISIBLE))
 
 
-def check_header(header: Sequence[str]) -> None:
-    """Refuses a header that lacks columns, or has one twice or misspelt.
+def check_header(table: CsvTable) -> None:
+    """Refuses a table whose header lacks columns, or has one twice or misspelt.
 
     Raises
     ------
     InputError
         ``COLUMNS_MISSING``, ``COLUMNS_DOUBLED`` or ``COLUMNS_MISSPELT``: the first that holds, with all problems.
     """
+    header = table.header
     missing = [f"{name}{_offer(name, header)}" for name in _missing(header)]
     doubled = [f"{name}: {header.count(name)} times" for name in COLUMNS if header.count(name) > 1]
     misspelt = [
@@ -47,15 +48,22 @@ def check_header(header: Sequence[str]) -> None:
     if missing:
         heading = "the cohort table lacks columns, or has them twice or misspelt:"
         heading = heading if doubled or misspelt else "the cohort table lacks columns:"
-        hint = "Empty cells are allowed." if len(header) > 1 else _ONE_CELL
-        raise InputError.collected("COLUMNS_MISSING", heading, problems, hint, most=99)
+        raise InputError.collected("COLUMNS_MISSING", heading, problems, _where_columns_are(table), most=99)
     if doubled:
         raise InputError.collected("COLUMNS_DOUBLED", "the cohort table has columns twice:", problems)
     if misspelt:
         raise InputError.collected("COLUMNS_MISSPELT", "the cohort table has columns that are misspelt:", problems)
 
 
-_ONE_CELL = f"Its first row is one cell: separate cells by {', '.join(DELIMITERS.values())}."
+def _where_columns_are(table: CsvTable) -> str:
+    """What to do where columns are missing: below a title, or in a single cell, they may be there."""
+    known = len(set(table.header) & set(COLUMNS))
+    for number, cells in table.rows.items():
+        if len(set(map(column_name, cells)) & set(COLUMNS)) > max(known, 1):
+            return f"Row {number} looks like the header: remove what stands above it."
+    if len(table.header) == 1:
+        return f"Its first row is one cell: separate cells by {', '.join(DELIMITERS.values())}."
+    return "Empty cells are allowed."
 
 
 def _missing(header: Sequence[str]) -> list[str]:
@@ -124,6 +132,8 @@ def _why(cells: Sequence[str], table: CsvTable) -> str:
         if others:
             return f"it seems to be separated by {DELIMITERS[others[0]]}, the header by {DELIMITERS[table.delimiter]}"
         return "a cell is missing, or a line break stands inside a cell. Write an empty cell for a missing value"
+    if not any(cells[len(table.header) :]):
+        return "it ends with an empty one, so that there is a separator too many, there or further to the left"
     if table.delimiter == ",":
         reason = "a decimal comma, or a comma inside a text?"
         return f"{reason} Write a decimal point, and put a text with a comma in quotation marks"

@@ -34,6 +34,18 @@ def test_the_separator_is_the_one_of_the_header_and_not_the_most_frequent():
     assert table.rows == {2: ["t1", "1,2,3,4,5,6", "p1"]}
 
 
+@pytest.mark.parametrize("row", [0, 2])
+def test_a_row_with_more_of_another_separator_does_not_hide_that_of_the_header(row):
+    lines = ["tumour_id;patient_id;age", "t1;p1;61"]
+    lines.insert(row, "a, b, c, d, e, f, g")
+    assert read("\n".join(lines)).delimiter == ";"
+
+
+def test_a_spoiled_row_does_not_hide_the_separator():
+    error = refusal(b'tumour_id;patient_id;age\nt1;"p"1;61\n')
+    assert "row 2 of the cohort table has a quotation mark" in error.safe_message
+
+
 @pytest.mark.parametrize("first", ["sep=;", "SEP=;", '"sep=;"', "sep=;;;", "\ufeffsep=;", "sep=,", "sep=\t"])
 def test_a_first_line_for_excel_is_no_row(first):
     table = read(f"{first}\r\ntumour_id;patient_id\r\nt1;p1\r\n")

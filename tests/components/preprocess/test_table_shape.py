@@ -40,7 +40,7 @@ def test_a_cell_too_many_is_refused_though_the_last_one_is_empty():
     """The last cell pushed out is blank: the others would be read one column off."""
     lines = lines_of({**GOOD, "longest_diameter_mm": "18,6", "note": ""})
     (problem,) = problems(joined(lines))
-    assert problem.startswith(f"row 2 has {WIDTH + 3} cells, the header {WIDTH + 2}")
+    assert problem.startswith(f"row 2 has {WIDTH + 3} cells, the header {WIDTH + 2}: it ends with an empty one")
 
 
 def test_a_text_with_a_semicolon_is_said_otherwise_than_a_decimal_comma():
@@ -168,6 +168,13 @@ def test_other_columns_are_kept_out(name):
 def test_a_table_in_one_column_is_told_which_separators_there_are():
     error = refused_text("\n".join(":".join(cells) for cells in lines_of(GOOD)))
     assert "separate cells by commas, semicolons, tabs, vertical bars" in error.hint
+
+
+@pytest.mark.parametrize("delimiter", [",", ";"])
+def test_a_title_above_the_header_is_said(delimiter):
+    error = refused_text("Cohort of 2024\n\n" + joined(lines_of(GOOD), delimiter))
+    assert error.code == "COLUMNS_MISSING"
+    assert error.hint == "Row 3 looks like the header: remove what stands above it."
 
 
 # --- ids ---
