@@ -9,7 +9,7 @@ from components.common.errors import InputError
 from components.common.objects import Source
 from components.preprocess.columns import COLUMNS
 from components.preprocess.recist import contradictions, response_of
-from components.preprocess.table_shape import alike_ids, check_header, misshapen_rows
+from components.preprocess.table_shape import alike_ids, check_header, misshapen_rows, nameless_values
 
 #: Columns by which rows are told apart, and those that the response comes from: they are compared only where all can be
 #: read.
@@ -72,7 +72,7 @@ def read_table(source: Source, name: str) -> list[Row]:
     check_header(table)
     misshapen = misshapen_rows(table)
     read = [_row(number, table) for number in table.rows if number not in misshapen]
-    problems = [problem for problem in misshapen.values() if problem]
+    problems = [problem for problem in misshapen.values() if problem] + nameless_values(table)
     problems += [f"row {row.number}, {column}: {wrong}" for row, bad in read for column, wrong in bad.items()]
     problems += alike_ids("tumour_id", ((row.number, row.tumour_id) for row, bad in read if "tumour_id" not in bad))
     problems += alike_ids("patient_id", ((row.number, row.patient_id) for row, bad in read if "patient_id" not in bad))

@@ -25,6 +25,7 @@ _ALIKE = (
 _SWALLOWED = (
     "the text between two quotation marks holds a whole row: leave out the one that is not closed in its own row"
 )
+_NAMELESS = "a value below a header without a name. Give the column a name, or remove it"
 _UNSEEN = dict.fromkeys(map(ord, INVISIBLE))
 
 
@@ -97,13 +98,25 @@ def misshapen_rows(table: CsvTable) -> dict[int, str]:
             wrong |= {number: _broken_row(number, cells, after, table), number + 1: ""}
         elif len(cells) != len(table.header):
             wrong[number] = f"row {number} has {_cells(cells)}, the header {len(table.header)}: {_why(cells, table)}"
-        elif stray := [place(i) for i, cell in enumerate(cells) if cell and not table.header[i]]:
-            wrong[number] = f"row {number}, {', '.join(stray)}: a value below a header without a name"
         elif swallowing := [place(i) for i, cell in enumerate(cells) if _holds_a_row(cell, table)]:
             wrong[number] = f"row {number}, {swallowing[0]}: {_SWALLOWED}"
         elif [cell.casefold() for cell in cells] == list(table.header):
             wrong[number] = f"row {number} is the header once more: remove it"
     return wrong
+
+
+def nameless_values(table: CsvTable) -> list[str]:
+    """Columns without a name that hold values, which would be lost, with their first row.
+
+    Rows of a wrong length are left out: their cells may lie below the wrong columns.
+    """
+    problems, width = [], len(table.header)
+    for index in (index for index, name in enumerate(table.header) if not name):
+        rows = [number for number, cells in table.rows.items() if len(cells) == width and cells[index]]
+        if rows:
+            more = f" and {len(rows) - 1} more" if rows[1:] else ""
+            problems.append(f"row {rows[0]}{more}, {place(index)}: {_NAMELESS}")
+    return problems
 
 
 def _is_broken_row(first: int, second: int, expected: int) -> bool:

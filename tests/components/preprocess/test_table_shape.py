@@ -79,7 +79,14 @@ def test_a_value_below_no_name_is_refused_and_blank_columns_are_not():
     assert len(read_text(joined(padded, ";") + ";" * 40)) == 2
     padded[2][WIDTH + 1] = "a note"
     (problem,) = problems(joined(padded, ";"))
-    assert problem == f"row 3, column {WIDTH + 2} (W): a value below a header without a name"
+    assert problem.startswith(f"row 3, column {WIDTH + 2} (W): a value below a header without a name")
+
+
+def test_a_column_of_row_numbers_without_a_name_is_said_once():
+    """As pandas writes its index."""
+    lines = lines_of(*(good(number) for number in range(50)))
+    (problem,) = problems(joined([[str(i - 1) if i else "", *cells] for i, cells in enumerate(lines)]))
+    assert problem.startswith("row 2 and 49 more, column 1 (A): a value below a header without a name")
 
 
 def test_a_quotation_mark_that_is_not_closed_does_not_swallow_a_row():
