@@ -74,13 +74,11 @@ def read_csv_table(data: bytes, names: Collection[str]) -> CsvTable:
     text = _SEP_LINE.sub("", text_of(data), count=1)
     delimiter = max(DELIMITERS, key=lambda one: _fit(text, one, names))
     records = {number: record for number, record in _records(text, delimiter).items() if any(map(clean, record))}
-    _, first = next(iter(records.items()), (1, []))
-    header = tuple(map(column_name, first))
+    header_number = next(iter(records), 1)
+    header = tuple(map(column_name, records.get(header_number, [])))
     _refuse_mixture(header, delimiter, names)
     _refuse_broken(data, records, header, names)
-    rows = {number: list(map(clean, record)) for number, record in records.items()}
-    header_number = next(iter(rows), 1)
-    rows.pop(header_number, None)
+    rows = {number: list(map(clean, record)) for number, record in records.items() if number != header_number}
     return CsvTable(header, header_number, rows, delimiter)
 
 

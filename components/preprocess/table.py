@@ -65,8 +65,8 @@ def read_table(source: Source, name: str) -> list[Row]:
     ------
     InputError
         ``COHORT_UNREADABLE``; ``COLUMNS_MISSING``, ``COLUMNS_DOUBLED`` or ``COLUMNS_MISSPELT`` (all of the header at
-        once); ``COHORT_EMPTY``;
-        ``COHORT_INVALID`` (all rows of a wrong length, bad values, duplicate tumours and contradictions at once).
+        once); ``COHORT_EMPTY``; ``COHORT_INVALID`` (all rows of a wrong length, bad values, ids that are one but for
+        spelling, and contradictions at once).
     """
     table = read_csv_table(source.read(name), COLUMNS)
     check_header(table)
