@@ -44,5 +44,5 @@ def test_study_file_of_the_example_is_valid():
 
 
 def test_set_flag_of_the_example_is_valid():
-    for section, name, value in re.findall(r"--set (\w+)\.(\w+)=(\S+)", README):
+    for section, name, value in re.findall(r"--set (\w+)\.(\w+)=([^\s`]+)", README):
         resolve("default", {section: {name: value}})

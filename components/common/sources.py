@@ -3,22 +3,28 @@
 Messages never hold a name of an object, since folders are often called by patients.
 """
 
-import csv
 import dataclasses
 import hashlib
-import io
 import os
 import re
+import unicodedata
 from collections.abc import Hashable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from components.common.csv_table import read_csv_table
 from components.common.errors import InputError
 from components.common.files import digest_of
-from components.common.objects import Entry, FolderSource, Source, ZipSource, clean_name
+from components.common.objects import FolderSource, Source, ZipSource, clean_name, disk_in_words
 from components.common.s3 import S3Source
 
 TABLE_NAME = "cohort.csv"
+#: Endings by which a table is known where the storage cannot be asked whether it is a file.
+TABLE_ENDINGS = (".csv", ".tsv", ".tab", ".txt")
+#: Endings of what spreadsheet programs keep; whoever reads one as a table says what it is.
+WORKBOOK_ENDINGS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods", ".numbers")
+#: Columns that tell a table's separator: every table has them.
+KEY_COLUMNS = ("tumour_id", "patient_id", "dicom")
 
 
 def open_source(uri: str) -> Source:
@@ -50,36 +56,69 @@ def open_cohort(cohort_uri: str) -> tuple[Source, str]:
     Parameters
     ----------
     cohort_uri
-        A ``.csv`` file (path or ``s3://...``), or a folder, zip or prefix that holds ``cohort.csv``.
+        The table's own file (path or ``s3://...``), or a folder, zip or prefix that holds ``cohort.csv``.
 
     Raises
     ------
     InputError
-        ``COHORT_MISSING``.
+        ``COHORT_MISSING``, saying what lies there instead.
     """
     root, name = cohort_uri.rstrip("/"), TABLE_NAME
-    if root.lower().endswith(".csv"):
+    if _is_table(root):
         root, _, name = root.rpartition("/")
         root = root or ("/" if cohort_uri.startswith("/") else ".")
     try:
         source = open_source(root)
-        found = any(entry.name == name for entry in _beside(source, name))
     except InputError as error:
-        if error.code != "SOURCE_MISSING":
-            raise
-        found = False
-    if not found:
-        hint = f"Give the table's .csv file, or the folder or s3:// prefix that holds {TABLE_NAME}."
-        raise InputError("COHORT_MISSING", "there is no cohort table at the place given", hint)
+        raise (_no_table() if error.code == "SOURCE_MISSING" else error) from None
+    if not _is_there(source, name):
+        raise _no_table(_instead(root, source) if name == TABLE_NAME else "")
     return source, name
 
 
-def _beside(source: Source, name: str) -> list[Entry]:
-    """The entry of one name, without walking the whole source."""
+def _is_there(source: Source, name: str) -> bool:
+    """Whether a source has an object, without walking it."""
     try:
-        return [Entry(name, len(source.read_head(name, 1)), "")]
+        source.read_head(name, 1)
     except InputError:
-        return []
+        return False
+    return True
+
+
+def _no_table(instead: str = "") -> InputError:
+    hint = f"Give the table's .csv file, or the folder or s3:// prefix that holds {TABLE_NAME}."
+    return InputError("COHORT_MISSING", f"there is no cohort table at the place given{instead}", hint)
+
+
+def _is_table(root: str) -> bool:
+    """Whether a place is a table's own file; a local one may have any name, but a zip is a folder."""
+    path = Path(root.removeprefix("file://"))
+    if path.is_dir():
+        return False
+    return root.lower().endswith(TABLE_ENDINGS + WORKBOOK_ENDINGS) or (path.is_file() and path.suffix.lower() != ".zip")
+
+
+def _instead(root: str, source: Source) -> str:
+    """What a place without ``cohort.csv`` holds that may be the table, by kind: names may be patients'."""
+    names = [unicodedata.normalize("NFKC", name).strip().lower() for name in _names(root, source)]
+    here = [name for name in names if "/" not in name]
+    kinds = {
+        f"called {TABLE_NAME} but for upper and lower case, or blanks": here.count(TABLE_NAME),
+        "of a spreadsheet program (save it as CSV UTF-8)": sum(name.endswith(WORKBOOK_ENDINGS) for name in here),
+        "that may be a table under another name": sum(n.endswith(TABLE_ENDINGS) for n in here if n != TABLE_NAME),
+        f"called {TABLE_NAME} in a folder below": sum(name.endswith(f"/{TABLE_NAME}") for name in names),
+    }
+    words = [f"{count} {'file' if count == 1 else 'files'} {kind}" for kind, count in kinds.items() if count]
+    return f"; found there: {', '.join(words)}" if words else ""
+
+
+def _names(root: str, source: Source) -> list[str]:
+    """Names in a local folder, without those below it, since it may be a whole disk; all names elsewhere."""
+    folder = Path(root.removeprefix("file://"))
+    if not folder.is_dir():
+        return [entry.name for entry in source.list("")]
+    with disk_in_words():
+        return [item.name for item in folder.iterdir()]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -92,7 +131,7 @@ class Place:
 
     def open(self) -> tuple[Source, str]:
         """The source and prefix below which the objects are; raises what is wrong with a zip."""
-        if self.prefix.lower().endswith(".zip") and _has_object(self.source, self.prefix):
+        if self.prefix.lower().endswith(".zip") and _is_there(self.source, self.prefix):
             return self.source.open_zip(self.prefix), ""
         return self.source, self.prefix
 
@@ -120,13 +159,6 @@ def locate(source: Source, dicom: str) -> Place:
     return Place(source, prefix, source.identity(prefix))
 
 
-def _has_object(source: Source, name: str) -> bool:
-    try:
-        return bool(source.read_head(name, 1))
-    except InputError:
-        return False
-
-
 def table_digest(data: bytes) -> str:
     """Digest of a cohort table's bytes: the first part of its fingerprint."""
     return hashlib.sha256(data).hexdigest()[:16]
@@ -147,25 +179,8 @@ def fingerprint(cohort_uri: str) -> str:
     return f"{table_digest(data)}-{digest_of(objects)}"
 
 
-def csv_records(data: bytes) -> list[list[str]]:
-    """The records of CSV text in UTF-8, with commas or, as spreadsheets of many countries write, semicolons.
-
-    Raises
-    ------
-    InputError
-        ``COHORT_UNREADABLE``.
-    """
-    try:
-        text = data.decode("utf-8-sig")
-        first = text.partition("\n")[0]
-        delimiter = ";" if first.count(";") > first.count(",") else ","
-        return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
-    except (UnicodeDecodeError, csv.Error):
-        raise InputError("COHORT_UNREADABLE", "the cohort table is not CSV text in UTF-8") from None
-
-
 def _column(data: bytes, name: str) -> set[str]:
     """The values of one column of a table, empty where there is none."""
-    header, *records = csv_records(data) or [[]]
-    places = [index for index, cell in enumerate(header) if cell.strip().casefold() == name]
-    return {record[index].strip() for record in records for index in places if index < len(record)}
+    table = read_csv_table(data, KEY_COLUMNS)
+    places = [index for index, column in enumerate(table.header) if column == name]
+    return {record[index] for record in table.rows.values() for index in places if index < len(record)}

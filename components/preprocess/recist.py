@@ -11,6 +11,7 @@ PARTIAL_RESPONSE_PART = 0.30
 PROGRESSION_PART, PROGRESSION_MM = 0.20, 5.0
 #: Alpha/beta of the tumour, Gy.
 ALPHA_BETA_GY = 10.0
+_REMEDY = "correct one of them, or leave either the response or the diameters empty"
 #: Rounding of diameters given in decimals, mm.
 ROUNDING_MM = 1e-9
 
@@ -34,6 +35,35 @@ def response_of(baseline_mm: float, follow_up_mm: float, nadir_mm: float | None 
     if baseline_mm - follow_up_mm >= PARTIAL_RESPONSE_PART * baseline_mm - ROUNDING_MM:
         return "PR"
     return "SD"
+
+
+def contradictions(
+    response: str | None, baseline_mm: float | None, follow_up_mm: float | None, nadir_mm: float | None
+) -> dict[str, str]:
+    """What is wrong between the response and the diameters given for one lesion, by the column that it shows in.
+
+    Parameters
+    ----------
+    response
+        Given beside the diameters; None where it is to be computed.
+    baseline_mm, follow_up_mm, nadir_mm
+        As for ``response_of``; None where not given.
+    """
+    wrong = {}
+    if baseline_mm is None:
+        for column, value in (("follow_up_diameter_mm", follow_up_mm), ("nadir_diameter_mm", nadir_mm)):
+            if value is not None:
+                wrong[column] = "given without baseline_diameter_mm: give that too, or leave both empty"
+    elif nadir_mm is not None and nadir_mm > baseline_mm + ROUNDING_MM:
+        wrong["nadir_diameter_mm"] = "above baseline_diameter_mm: it is the smallest one before the follow-up"
+    elif response is not None and follow_up_mm is not None:
+        told = response_of(baseline_mm, follow_up_mm, nadir_mm)
+        if told != response:
+            columns = "baseline_diameter_mm and follow_up_diameter_mm" + " and nadir_diameter_mm" * (
+                nadir_mm is not None
+            )
+            wrong["response"] = f"{columns} say {told} by RECIST 1.1: {_REMEDY}"
+    return wrong
 
 
 def label_of(response: str) -> int:

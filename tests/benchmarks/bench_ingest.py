@@ -35,6 +35,7 @@ from components.common.s3 import S3Source, upload_folder
 from components.common.settings import PreprocessSettings
 from components.common.sources import open_cohort
 from components.preprocess.cohort import preprocess_cohort, read_table
+from components.preprocess.columns import COLUMNS
 from components.preprocess.crop import ImageDefinition
 from components.preprocess.ct import is_ct
 from components.preprocess.deidentify import Pseudonymiser
@@ -42,7 +43,6 @@ from components.preprocess.elements import Header
 from components.preprocess.gtv import gtvs_of, measure
 from components.preprocess.plan import Folder, open_plan
 from components.preprocess.roi import roi_rule
-from components.preprocess.table import COLUMNS
 
 SLICES, SIDE, PIXEL_MM, STEP_MM = 150, 512, 0.7, 1.25
 CT, RTSTRUCT = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.481.3"

@@ -276,6 +276,51 @@ def test_missing_cohort_is_said(folder, uri, monkeypatch):
     assert (caught.value.code, caught.value.exit_code) == ("COHORT_MISSING", 2)
 
 
+@pytest.mark.parametrize("name", ["mine.tsv", "mine.txt", "mine.CSV", "cohort.xlsx", "cohort", "table.dat"])
+def test_a_file_that_is_named_is_the_table_whatever_its_name(folder, name):
+    (folder / name).write_bytes(b"x")
+    assert open_cohort(str(folder / name))[1] == name
+    assert open_cohort(f"file://{folder / name}")[1] == name
+
+
+def test_a_folder_is_a_folder_whatever_its_name(folder):
+    (folder / "study.csv").mkdir()
+    (folder / "study.csv" / "cohort.csv").write_bytes(b"x")
+    assert open_cohort(str(folder / "study.csv"))[1] == "cohort.csv"
+
+
+OTHERS = [
+    ({"Cohort.CSV": b""}, "found there: 1 file called cohort.csv but for upper and lower case"),
+    ({"COHORT.csv": b"", "Cohort.csv": b""}, "2 files called cohort.csv but for upper and lower case, or blanks"),
+    (
+        {"cohort.xlsx": b"", "old.xls": b"", "n.numbers": b""},
+        "found there: 3 files of a spreadsheet program (save it as CSV",
+    ),
+    ({"Lindqvist.csv": b"", "b.tsv": b"", "c.ods": b""}, ", 2 files that may be a table under another name"),
+]
+
+
+@pytest.mark.parametrize(("files", "words"), OTHERS)
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_lies_there_instead_of_the_table_is_said_by_kind(tmp_path, files, words, packed):
+    place = tmp_path / "x.zip" if packed else tmp_path
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    if packed:
+        place.write_bytes(zip_bytes(files))
+    with pytest.raises(InputError) as caught:
+        open_cohort(str(place))
+    assert caught.value.code == "COHORT_MISSING"
+    assert words in caught.value.safe_message
+    assert "Lindqvist" not in str(caught.value)
+
+
+def test_a_table_in_a_folder_of_a_zip_is_said(tmp_path):
+    (tmp_path / "x.zip").write_bytes(zip_bytes({"study/cohort.csv": b"", "study/p1/1.dcm": b""}))
+    with pytest.raises(InputError, match=r"1 file called cohort\.csv in a folder below"):
+        open_cohort(str(tmp_path / "x.zip"))
+
+
 def test_rows_may_point_elsewhere(folder):
     here = MemorySource({})
     assert locate(here, "a/b/").open() == (here, "a/b")
@@ -307,6 +352,20 @@ def test_a_name_is_resolved_only_where_one_folder_is_meant(tmp_path):
 
 def test_fingerprint_reads_tables_with_semicolons(folder):
     (folder / "cohort.csv").write_bytes(b"\xef\xbb\xbfDICOM ;x\na;1\n")
+    first = fingerprint(str(folder))
+    (folder / "a" / "1.dcm").write_bytes(b"changed")
+    assert fingerprint(str(folder)) != first
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "tumour_id\tpatient_id\tdicom\tx, y, z\n1\t2\ta\t3\n".encode("utf-16"),
+        b"sep=|\r\rtumour_id|DICOM|x\r1|a\xc2\xa0|2\r",
+    ],
+)
+def test_fingerprint_sees_objects_of_tables_in_every_dialect(folder, table):
+    (folder / "cohort.csv").write_bytes(table)
     first = fingerprint(str(folder))
     (folder / "a" / "1.dcm").write_bytes(b"changed")
     assert fingerprint(str(folder)) != first

@@ -1,6 +1,8 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from components.preprocess.recist import bed10_gy, label_of, response_of
+from components.preprocess.recist import RESPONSES, bed10_gy, contradictions, label_of, response_of
 
 
 @pytest.mark.parametrize(
@@ -26,6 +28,38 @@ from components.preprocess.recist import bed10_gy, label_of, response_of
 )
 def test_response_from_diameters(baseline, follow_up, nadir, response):
     assert response_of(baseline, follow_up, nadir) == response
+
+
+LENGTHS = st.floats(0.1, 100)
+
+
+@given(st.sampled_from(RESPONSES), LENGTHS, st.just(0.0) | LENGTHS, st.none() | LENGTHS)
+def test_a_response_stands_beside_diameters_only_where_they_say_the_same(response, baseline, follow_up, nadir):
+    wrong = contradictions(response, baseline, follow_up, nadir)
+    if nadir is not None and nadir > baseline + 1e-6:
+        assert list(wrong) == ["nadir_diameter_mm"]
+    elif response_of(baseline, follow_up, nadir) == response:
+        assert not wrong
+    else:
+        assert list(wrong) == ["response"]
+        assert f"say {response_of(baseline, follow_up, nadir)} by RECIST 1.1" in wrong["response"]
+
+
+@pytest.mark.parametrize(
+    ("diameters", "columns"),
+    [
+        ((None, None, None), []),
+        ((18.0, None, None), []),
+        ((18.0, None, 12.0), []),
+        ((18.0, 20.0, 18.0), []),
+        ((None, 20.0, None), ["follow_up_diameter_mm"]),
+        ((None, 20.0, 18.0), ["follow_up_diameter_mm", "nadir_diameter_mm"]),
+        ((18.0, None, 18.1), ["nadir_diameter_mm"]),
+    ],
+)
+def test_diameters_that_cannot_be_together(diameters, columns):
+    for response in (None, "SD"):
+        assert list(contradictions(response, *diameters)) == columns
 
 
 def test_labels():

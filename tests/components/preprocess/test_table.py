@@ -5,16 +5,9 @@ import pytest
 
 from components.common.errors import InputError
 from components.common.objects import MemorySource
-from components.preprocess.table import COLUMNS, read_table
-
-GOOD = {
-    "tumour_id": "t1", "patient_id": "p1", "dicom": "p1", "roi": "GTV", "response": "PR", "follow_up_days": "60",
-    "primary_brain_cancer": "no", "whole_brain_radiotherapy": "no", "n_brain_metastases": "1",
-    "skull_infiltration": "no",
-    "primary_site": "lung", "location": "cerebrum", "age": "61", "sex": "female", "kps": "90",
-    "primary_controlled": "yes",
-    "extracranial_metastases": "no", "systemic_therapy": "", "total_dose_gy": "24", "fractions": "3", "device": "linac",
-}  # fmt: skip
+from components.preprocess.columns import COLUMNS
+from components.preprocess.table import read_table
+from tests.components.preprocess.cohort_rows import GOOD
 
 
 def table(*rows, columns=None, delimiter=",", encoding="utf-8"):
@@ -109,6 +102,48 @@ def test_contradictions_between_rows():
     assert "row 3, patient_id: not that of row 2" in refusal(GOOD, other_patient).safe_message
     same_gtv = {**GOOD, "tumour_id": "t2"}
     assert "row 3, roi: the same structure as in row 2" in refusal(GOOD, same_gtv).safe_message
+
+
+def test_a_response_that_contradicts_the_diameters_is_refused():
+    grown = {**GOOD, "response": "CR", "baseline_diameter_mm": "18", "follow_up_diameter_mm": "30"}
+    message = refusal(grown).safe_message
+    assert "row 2, response: baseline_diameter_mm and follow_up_diameter_mm say PD by RECIST 1.1" in message
+    (row,) = read({**grown, "response": "PD"})
+    assert row.outcome == "PD"
+    assert "row 2, nadir_diameter_mm: above" in refusal({**grown, "nadir_diameter_mm": "18.5"}).safe_message
+    (row,) = read({**GOOD, "response": "CR", "follow_up_days": ""})
+    assert row.follow_up_days is None
+
+
+def test_diameters_that_cannot_be_read_are_no_contradiction():
+    error = refusal({**GOOD, "response": "CR", "baseline_diameter_mm": "18 mm", "follow_up_diameter_mm": "30"})
+    assert error.safe_message.count("\n") == 1
+
+
+def test_all_problems_of_a_table_are_named_at_once():
+    bad = {
+        **GOOD,
+        "patient_id": "P1",
+        "dicom": "",
+        "age": "x",
+        "baseline_diameter_mm": "18",
+        "follow_up_diameter_mm": "30",
+    }
+    error = refusal(GOOD, bad, {**GOOD, "tumour_id": "T1 ", "dicom": "other", "patient_id": "p3"}, columns=list(bad))
+    assert [line.split(":")[0] for line in error.safe_message.split("\n  - ")[1:]] == [
+        "row 3, dicom", "row 3, age", "row 3, response", "row 3, tumour_id", "row 4, tumour_id", "row 3, patient_id",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("other", ["P1", "p\u200b1", "p 1"])
+def test_one_patient_under_two_spellings_is_refused(other):
+    rows = (GOOD, {**GOOD, "tumour_id": "t2", "patient_id": other, "dicom": "elsewhere"})
+    assert "row 3, patient_id: that of row 2 but for upper and lower case" in refusal(*rows).safe_message
+
+
+def test_ids_keep_their_zeros_and_lose_the_blanks_around_them():
+    rows = [{**GOOD, "tumour_id": one, "patient_id": one, "dicom": one} for one in ("007", "7", " 07\u00a0")]
+    assert [row.patient_id for row in read(*rows)] == ["007", "7", "07"]
 
 
 def test_rows_are_counted_as_in_the_file():
