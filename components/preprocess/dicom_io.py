@@ -151,7 +151,7 @@ def _stored_numbers(header: Header, keyword: str) -> tuple[float, ...] | None:
     vr = stored_vr or _vr(keyword)
     if not value or not isinstance(value, bytes) or vr != _vr(keyword):
         return None
-    if vr == "DS":
+    if vr in ("DS", "IS"):
         return tuple(float(number) for number in value.strip(b" \0").split(b"\\"))
     return (int.from_bytes(value, "little"),) if vr == "US" and len(value) == 2 and header.is_little_endian else None
 

@@ -13,7 +13,7 @@ from components.common.objects import Source
 from components.common.settings import PreprocessSettings
 from components.preprocess.candidate import Candidate
 from components.preprocess.crop import ImageDefinition, bounding_box_centre_mm, cut_crop
-from components.preprocess.ct import CtPlane, check_lesion
+from components.preprocess.ct import CtPlane
 from components.preprocess.geometry import (
     ShapeMeasures,
     even_odd_mask,
@@ -25,6 +25,7 @@ from components.preprocess.pixels import check_air, read_hu
 from components.preprocess.plan import Plan, open_plan, read_folder
 from components.preprocess.roi import choose_roi, gtvs_of, roi_rule
 from components.preprocess.rtstruct import RUNGS, ResolvedPlane, Roi, resolve_contours, weakest_rung
+from components.preprocess.stack import check_lesion
 
 __all__ = [
     "Candidate",

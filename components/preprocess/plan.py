@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 from components.common.errors import TumourError
 from components.common.objects import Entry, Source
-from components.preprocess.ct import CtSeries, check_series, gather_series, is_ct, is_localizer, is_multi_frame
+from components.preprocess.ct import CtSeries, gather_series, is_ct, is_localizer, is_multi_frame
 from components.preprocess.dicom_io import PIXEL_GROUP, read_all, read_headers, text
 from components.preprocess.elements import Header
 from components.preprocess.rtstruct import Rtstruct, is_rtstruct, parse_rtstruct
+from components.preprocess.stack import check_series
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -163,7 +164,7 @@ def _choose_series(series: Sequence[CtSeries], rtstruct: Rtstruct) -> CtSeries:
     drawn_on = {contour.sop_instance_uid for roi in rtstruct.rois for contour in roi.contours}
     rules: tuple[Callable[[CtSeries], bool], ...] = (
         lambda one: one.series_instance_uid in rtstruct.series_instance_uids,
-        lambda one: any(plane.sop_instance_uid in drawn_on for plane in one.planes),
+        lambda one: any(uid in drawn_on for plane in one.planes for uid, _ in plane.references),
         lambda one: one.frame_of_reference_uid in rtstruct.frame_of_reference_uids,
     )
     for rule in rules:
