@@ -204,18 +204,18 @@ def _problems(
 def _cut(candidate: Candidate, plan: Plan, plane: CtPlane, definition: ImageDefinition) -> Candidate:
     """HU inside the contours, and the crop."""
     try:
-        hu = read_hu(plan.source, plane)
+        found = read_hu(plan.source, plane)
     except TumourError as error:
         return candidate.refused(error)
     try:
-        check_air(hu)
+        check_air(found)
     except TumourError as error:
         candidate = candidate.refused(error)
-    inside = hu[even_odd_mask(candidate.contours_xy_mm, plane.geometry, plane.shape)].astype(np.float64)
+    inside = found.hu[even_odd_mask(candidate.contours_xy_mm, plane.geometry, plane.shape)].astype(np.float64)
     centre = bounding_box_centre_mm(candidate.contours_xy_mm)
     return dataclasses.replace(
         candidate,
         hu_mean=float(inside.mean()) if inside.size else None,
         hu_sd=float(inside.std()) if inside.size else None,
-        crop=cut_crop(hu, plane.geometry, centre, definition),
+        crop=cut_crop(found.hu, plane.geometry, centre, definition),
     )
