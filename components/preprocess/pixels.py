@@ -21,17 +21,21 @@ AIR_HU = -800.0
 LOWEST_HU = -1200.0
 #: What takes the place of padding: air, as beyond the slice (``ImageDefinition.outside_hu``).
 PADDING_HU = -1000.0
-#: RescaleType and ModalityLUTType of HU; a CT Image may leave RescaleType out then (PS3.3 C.8.2.1). HU_MOD is not HU,
-#: nor is US (unspecified), although GDCM writes US wherever it finds nothing.
+#: RescaleType and ModalityLUTType of HU; a CT Image may leave RescaleType out then (PS3.3 C.8.2.1). HU_MOD is not HU.
 HU_TYPES = ("", "HU")
+#: RescaleType "unspecified": GDCM, and with it ITK and some archives, writes it into each CT that has no RescaleType.
+UNSPECIFIED = "US"
+#: Where the middle of a slice's air must lie for values of an unspecified unit to be HU: noise and clipping at -1024.
+AIR_RANGE_HU = (-1050.0, -950.0)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SliceHu:
-    """[rows, cols] HU of a slice, and where they are padding, which holds ``PADDING_HU``."""
+    """[rows, cols] HU of a slice; where they are padding, which holds ``PADDING_HU``; whether the CT names no unit."""
 
     hu: NDArray[np.float32]
     is_padding: NDArray[np.bool_]
+    is_unspecified: bool
 
 
 def read_hu(source: Source, plane: CtPlane) -> SliceHu:
@@ -55,20 +59,23 @@ def read_hu(source: Source, plane: CtPlane) -> SliceHu:
 
 def check_air(found: SliceHu) -> None:
     """``NOT_HU`` where a slice's values, by its modality LUT, are no HU after all: there is no air in it."""
-    if found.hu[~found.is_padding].min(initial=np.inf) > AIR_HU:
+    air = found.hu[~found.is_padding & (found.hu <= AIR_HU)]
+    if not air.size:
         raise _not_hu(f"a CT slice has no air (nothing below {AIR_HU:g} HU)")
+    if found.is_unspecified and not AIR_RANGE_HU[0] <= np.median(air) <= AIR_RANGE_HU[1]:
+        raise _not_hu("the CT names no unit of its values (RescaleType US), and its air does not lie at -1000")
 
 
 def _read(source: Source, name: str, plane: CtPlane) -> SliceHu:
     dataset = read_whole(source, name)
     raw = stored_pixels(dataset, plane.frame, plane.shape, is_multi_frame=is_multi_frame(dataset))
-    lut = _modality_lut(dataset, plane.frame)
+    lut, unit = _modality_lut(dataset, plane.frame)
     with damage_in_words():
         hu = np.asarray(apply_modality_lut(raw, lut), dtype=np.float32)
         if not np.isfinite(hu).all():
             raise ValueError
         is_padding = (hu < LOWEST_HU) | _padded_rim(raw, hu, dataset)
-    return SliceHu(np.where(is_padding, np.float32(PADDING_HU), hu), is_padding)
+    return SliceHu(np.where(is_padding, np.float32(PADDING_HU), hu), is_padding, unit == UNSPECIFIED)
 
 
 def _padded_rim(raw: NDArray[np.integer], hu: NDArray[np.float32], dataset: Dataset) -> NDArray[np.bool_]:
@@ -92,25 +99,23 @@ def _stored(dataset: Dataset, keyword: str) -> int:
     return value - 2**16 if dataset.PixelRepresentation and value >= 2**15 else value
 
 
-def _modality_lut(dataset: Dataset, frame: int) -> Dataset:
-    """The dataset that holds the modality LUT of a frame; ``NOT_HU`` where it is absent, incomplete or gives no HU."""
+def _modality_lut(dataset: Dataset, frame: int) -> tuple[Dataset, str]:
+    """The dataset with the modality LUT of a frame, and its unit; ``NOT_HU`` where it is incomplete or of another."""
     lut = _groups(dataset, frame) if is_multi_frame(dataset) else dataset
     with damage_in_words():
         tables = lut.get("ModalityLUTSequence")
         slope, intercept = (text(lut, keyword) for keyword in ("RescaleSlope", "RescaleIntercept"))
-        kind = text(tables[0], "ModalityLUTType") if tables else text(lut, "RescaleType")
-    if kind.upper() == "US":
-        raise _not_hu("the CT leaves the unit of its values unspecified (RescaleType US); set it to HU where it is HU")
-    if kind.upper() not in HU_TYPES:
+        unit = (text(tables[0], "ModalityLUTType") if tables else text(lut, "RescaleType")).upper()
+    if unit not in (*HU_TYPES, UNSPECIFIED):
         raise _not_hu("the CT says of its own values that they are no HU (RescaleType or ModalityLUTType)")
     if tables:
-        return lut
+        return lut, unit
     if not slope or not intercept:
         lost = [name for name, found in (("RescaleSlope", slope), ("RescaleIntercept", intercept)) if not found]
         raise _not_hu(f"the CT has no modality LUT: {' and '.join(lost)} missing")
     if numbers(lut, "RescaleSlope", 1)[0] == 0:
         raise _not_hu("the CT's RescaleSlope is 0")
-    return lut
+    return lut, unit
 
 
 def _groups(dataset: Dataset, frame: int) -> Dataset:

@@ -554,7 +554,7 @@ def test_refuses_values_that_are_not_hu(make_study, spoil):
         if spoil == "no_rescale":
             del ct.RescaleIntercept, ct.RescaleSlope
         if spoil == "other_unit":
-            ct.RescaleType = "US"
+            ct.RescaleType = "OD"
     candidate = one(study)
     assert candidate.code == "NOT_HU"
     assert candidate.planes == 3

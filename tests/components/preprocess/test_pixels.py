@@ -108,6 +108,17 @@ def test_whatever_lies_below_all_hu_no_crop_holds_it(make_study, value, radius, 
 # --- modality LUT ---
 
 
+@pytest.mark.parametrize(
+    ("intercept", "code"), [(-1024, ""), (-1048, ""), (-1124, "NOT_HU"), (-900, "NOT_HU"), (0, "NOT_HU")]
+)
+def test_an_unspecified_unit_is_hu_where_air_lies_where_it_must(make_study, intercept, code):
+    """GDCM writes RescaleType US into every CT that has none."""
+    study = make_study()
+    for ct in study.cts:
+        ct.RescaleType, ct.RescaleIntercept = "US", intercept
+    assert one(study).code == code
+
+
 def lut_of(study, spoil):
     for ct in study.cts:
         spoil(ct)
@@ -122,7 +133,7 @@ def lut_of(study, spoil):
         ("RescaleIntercept", "", "RescaleIntercept"),
         ("RescaleSlope", "", "RescaleSlope"),
         ("RescaleSlope", 0, "is 0"),
-        ("RescaleType", "US", "unspecified"),
+        ("RescaleType", "ED", "no HU"),
         ("RescaleType", "HU_MOD", "no HU"),
         ("RescaleType", "Z_EFF", "no HU"),
     ],
@@ -145,7 +156,7 @@ def test_a_rescale_type_of_hu_or_none_is_hu(make_study, kind):
     assert lut_of(make_study(), lambda ct: setattr(ct, "RescaleType", kind)).status == "ok"
 
 
-@pytest.mark.parametrize(("kind", "hu"), [("HU", 2060), ("OD", None), ("US", None)])
+@pytest.mark.parametrize(("kind", "hu"), [("HU", 2060), ("OD", None), ("HU_MOD", None)])
 def test_a_table_in_place_of_slope_and_intercept_is_used_where_it_gives_hu(make_study, kind, hu):
     """Its unsigned values can hold no air, so that it is refused in the end."""
     table = Dataset()
