@@ -10,8 +10,9 @@ from components.preprocess.dicom_io import DICOMDIR, text
 from components.preprocess.elements import Header
 
 #: Modalities that may be printed beside an object's kind (PS3.3 C.7.3.1.1.1); other values may hold anything.
-MODALITIES = ("CT", "MR", "PT", "NM", "US", "XA", "CR", "DX", "RTDOSE", "RTPLAN", "RTIMAGE", "RTRECORD", "RTSTRUCT")
-MODALITIES += ("SEG", "REG", "SR", "PR", "KO", "OT", "SC", "DOC", "M3D")
+MODALITIES = frozenset(
+    "CT MR PT NM US XA CR DX RTDOSE RTPLAN RTIMAGE RTRECORD RTSTRUCT SEG REG SR PR KO OT SC DOC M3D".split()  # noqa: SIM905
+)
 RESEARCH = "image or mask of a research format such as NIfTI"
 #: How files end that are no DICOM, but may hold what is looked for; the first that fits counts.
 ENDINGS = {

@@ -40,7 +40,7 @@ def stored_pixels(dataset: Dataset, frame: int, shape: tuple[int, int], *, is_mu
         if syntax in JPEG_LOSSLESS:
             return _jpeg_lossless(dataset, frame, shape)
         _check_codec(dataset, syntax)
-        pixels = pixel_array(dataset, index=frame) if is_multi_frame else pixel_array(dataset)
+        pixels: NDArray[np.integer] = pixel_array(dataset, index=frame if is_multi_frame else None)
         if pixels.shape != shape:
             raise ValueError
         return pixels

@@ -130,7 +130,7 @@ def _both(uid: str) -> tuple[PlaneName, ...]:
 
 def _converted_from(frame: Dataset) -> tuple[PlaneName, ...]:
     """The slice that a frame was made of, which an older RTSTRUCT still names (PS3.3 C.7.6.16.2.22)."""
-    found = []
+    found: list[PlaneName] = []
     for source in frame.get("ConversionSourceAttributesSequence") or ():
         uid, number = (text(source, f"Referenced{part}") for part in ("SOPInstanceUID", "FrameNumber"))
         found += [(uid, int(number) - 1)] if number else _both(uid)

@@ -197,7 +197,8 @@ def _row(differences: Samples, above: Samples, predictor: int) -> Samples:
         steps += above if predictor == 2 else np.insert(above[:-1], 0, above[0])
         return steps
     if predictor in (1, 4, 5):  # from the left, and what the row above adds to it
-        slope = np.diff(above.astype(np.int64))
+        wide = above.astype(np.int64)
+        slope = wide[1:] - wide[:-1]
         steps[:1] += above[:1]
         steps[1:] += {1: 0 * slope, 4: slope, 5: slope >> 1}[predictor].astype(np.uint16)
         return np.cumsum(steps, dtype=np.uint16)

@@ -74,7 +74,8 @@ def _missing(steps: NDArray[np.float64], numbers: list[int | None]) -> NDArray[n
     """By step between planes, whether a plane is missing in it; see ``check_lesion``."""
     before, after = np.append(np.nan, steps[:-1]), np.append(steps[1:], np.nan)
     longest, shortest = np.fmax(before, after), np.fmin(before, after)  # where there is one, that; NaN is never longer
-    return (steps > GAP_FACTOR * longest) | (_skips(numbers) & (steps > GAP_FACTOR * shortest))
+    missing: NDArray[np.bool_] = (steps > GAP_FACTOR * longest) | (_skips(numbers) & (steps > GAP_FACTOR * shortest))
+    return missing
 
 
 def _skips(numbers: list[int | None]) -> NDArray[np.bool_]:
