@@ -119,13 +119,13 @@ def _modality_lut(dataset: Dataset, frame: int) -> tuple[Dataset, str]:
 
 
 def _groups(dataset: Dataset, frame: int) -> Dataset:
-    """The item of PixelValueTransformationSequence of a frame, or an empty one."""
+    """The item of PixelValueTransformationSequence of a frame; some converters leave its content at the top."""
     with damage_in_words():
         shared: Sequence[Dataset] = dataset.get("SharedFunctionalGroupsSequence") or ()
         for group in (dataset.PerFrameFunctionalGroupsSequence[frame], *shared):
             if found := group.get("PixelValueTransformationSequence"):
                 return found[0]
-    return Dataset()
+    return dataset
 
 
 def _not_hu(message: str) -> TumourError:

@@ -72,6 +72,15 @@ def test_an_object_of_many_frames_is_read(make_study, sop_class, per_frame):
     assert candidate.hu_mean == pytest.approx(60)
 
 
+def test_a_modality_lut_that_a_converter_left_at_the_top_counts(make_study):
+    study = make_study(by_uid=False)
+    study.cts = [multi_frame(study.cts, LEGACY)]
+    del study.cts[0].SharedFunctionalGroupsSequence[0].PixelValueTransformationSequence
+    assert one(study).code == "NOT_HU"
+    study.cts[0].RescaleSlope, study.cts[0].RescaleIntercept = 1, -1024
+    assert one(study).hu_mean == pytest.approx(60)
+
+
 @pytest.mark.parametrize(("numbered", "rung"), [(True, "uid"), (False, "plane")])
 def test_contours_name_frames_by_number_and_without_one_lie_by_their_plane(make_study, numbered, rung):
     study = make_study()
