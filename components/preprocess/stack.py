@@ -61,7 +61,8 @@ def check_lesion(series: CtSeries, z_low_mm: float, z_high_mm: float) -> None:
     last = int(np.searchsorted(z, z_high_mm + DUPLICATE_TOLERANCE_MM, side="right"))
     steps = np.diff(z[max(0, first - 1) : last + 1])
     if steps.size and steps.min() <= DUPLICATE_TOLERANCE_MM:
-        raise TumourError("DUPLICATE_SLICE", "two CT slices share one position inside the lesion")
+        hint = "Leave the phase or reconstruction that the RTSTRUCT was drawn on."
+        raise TumourError("DUPLICATE_SLICE", "two CT slices share one position inside the lesion", hint)
     begin = max(0, first - NEIGHBOURS)
     near = series.planes[begin : last + NEIGHBOURS]
     missing = _missing(np.diff([plane.z_mm for plane in near]), [plane.instance_number for plane in near])

@@ -158,8 +158,10 @@ def test_a_slice_lost_among_slices_of_one_uid_is_still_missed(make_study):
     assert candidate.code == "CONTOUR_WITHOUT_SLICE"
 
 
-def test_a_slice_without_position_is_damage(make_study):
+@pytest.mark.parametrize("keyword", ["ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows"])
+def test_a_slice_without_its_place_is_damage_and_what_it_lacks_is_named(make_study, keyword):
     study = make_study()
-    del study.cts[3].ImagePositionPatient
-    with pytest.raises(TumourError, match="DICOM_DAMAGED"):
+    study.cts[3].ImagerPixelSpacing = study.cts[3].PixelSpacing  # measured at the detector: no substitute
+    delattr(study.cts[3], keyword)
+    with pytest.raises(TumourError, match=f"it has no {keyword} .DICOM_DAMAGED"):
         find_gtvs(study.source(), "", SETTINGS)
