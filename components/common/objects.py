@@ -31,6 +31,8 @@ ZIP_MAX_BYTES = 4 * 2**30
 ZIP_MAX_RATIO = 200
 #: Packed bytes below which the ratio says nothing.
 ZIP_MIN_PACKED = 2**16
+#: Compressions that are read; Windows packs what is larger than 2 GB by another (Deflate64).
+ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 #: A drive of Windows; there alone a colon names one, or a stream of a file, whatever follows it.
 DRIVE = re.compile(".*:" if os.name == "nt" else "[A-Za-z]:(/|$)")
 #: What the system says of a link that leads nowhere, and of what was deleted while its folder was read.
@@ -142,8 +144,8 @@ class ZipSource(Source):
     ------
     InputError
         ``ZIP_DAMAGED``, ``ZIP_ENCRYPTED``, ``ZIP_TOO_LARGE`` (entries, bytes or ratio), ``PATH_OUTSIDE`` (names that
-        leave it, see ``clean_name``), ``ZIP_DUPLICATE`` (one name twice). A backslash is a slash: .NET and PowerShell 5
-        wrote it, against the format.
+        leave it, see ``clean_name``), ``ZIP_DUPLICATE`` (one name twice), ``ZIP_METHOD``. A backslash is a slash: .NET
+        and PowerShell 5 wrote it, against the format.
     """
 
     def __init__(
@@ -158,6 +160,9 @@ class ZipSource(Source):
             raise InputError("ZIP_DUPLICATE", "the zip holds one name twice")
         if any(info.flag_bits & 1 for info in infos):
             raise InputError("ZIP_ENCRYPTED", "the zip is encrypted", "Give it without a password.")
+        if any(info.compress_type not in ZIP_METHODS for info in infos):
+            hint = "Give the folder, or zip it with another program: Windows packs much data by Deflate64."
+            raise InputError("ZIP_METHOD", "the zip is packed by a method that is not read", hint)
 
     def list(self, prefix: str) -> list[Entry]:
         """All files below ``prefix``."""

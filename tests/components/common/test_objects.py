@@ -67,6 +67,13 @@ def test_what_leaves_a_zip_on_any_system_is_refused(name):
         assert code(lambda: ZipSource(zip_bytes([name]))) == "PATH_OUTSIDE"
 
 
+def test_a_method_that_python_lacks_is_no_damage():
+    data = bytearray(zip_bytes(["P1/a.dcm"]))
+    for magic, offset in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        data[data.index(magic) + offset] = 9  # Deflate64
+    assert code(lambda: ZipSource(bytes(data))) == "ZIP_METHOD"
+
+
 def test_odd_names_are_read_from_every_source(tmp_path):
     for number, name in enumerate(ODD):
         path = tmp_path / name
