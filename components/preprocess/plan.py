@@ -165,7 +165,8 @@ def _choose_series(series: Sequence[CtSeries], rtstruct: Rtstruct) -> CtSeries:
     drawn_on = {contour.sop_instance_uid for roi in rtstruct.rois for contour in roi.contours}
     rules: tuple[Callable[[CtSeries], bool], ...] = (
         lambda one: one.series_instance_uid in rtstruct.series_instance_uids,
-        lambda one: any(uid in drawn_on for plane in one.planes for uid, _ in plane.references),
+        lambda one: any(plane.sop_instance_uid in drawn_on for plane in one.planes),
+        lambda one: any(uid in drawn_on for plane in one.planes for uid, _ in plane.references),  # converted from them
         lambda one: one.frame_of_reference_uid in rtstruct.frame_of_reference_uids,
     )
     for rule in rules:

@@ -104,6 +104,15 @@ def test_contours_that_name_the_slices_before_their_conversion_are_tied_to_the_f
     assert (candidate.status, candidate.z_mm, candidate.reference_rung) == ("ok", 4.5, "uid")
 
 
+def test_slices_come_before_the_object_that_an_archive_made_of_them(make_study):
+    study = make_study()
+    del study.rtstruct.ReferencedFrameOfReferenceSequence
+    study.cts.append(multi_frame(study.cts, LEGACY, names_sources=True))
+    study.cts[-1].SeriesInstanceUID = generate_uid()
+    candidate = one(study)
+    assert (candidate.status, candidate.slice_sop_instance_uid) == ("ok", study.cts[3].SOPInstanceUID)
+
+
 # --- names of slices ---
 
 
