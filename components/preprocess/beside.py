@@ -34,7 +34,7 @@ def absent(code: str, message: str, headers: Sequence[Header], others: Iterable[
     code, message
         Of the object that is absent.
     headers
-        Of all DICOM objects that are there.
+        Of all DICOM objects that are there; copies count once.
     others
         Names of the files that are no DICOM; only how they end is told.
     damaged
@@ -44,7 +44,8 @@ def absent(code: str, message: str, headers: Sequence[Header], others: Iterable[
         return TumourError(
             "DICOM_DAMAGED", f"{message}, and {damaged} DICOM files cannot be read", "Export them again."
         )
-    objects, files = Counter(map(_kind, headers)), Counter(filter(None, map(_ending, others)))
+    distinct = dict.fromkeys((_kind(header), text(header, "SOPInstanceUID")) for header in headers)
+    objects, files = Counter(kind for kind, _ in distinct), Counter(filter(None, map(_ending, others)))
     found = [*objects.items(), *files.items()]
     there = ", ".join(f"{count} x {kind}" if count > 1 else kind for kind, count in found)
     return TumourError(code, f"{message}; what is there: {there}" if there else message, _hint(objects, files))
