@@ -18,7 +18,9 @@ SOF3, DHT, DRI, SOS = 0xC3, 0xC4, 0xDD, 0xDA
 #: Markers without a length: TEM, RST0 to RST7, SOI.
 BARE = (0x01, *range(0xD0, 0xD9))
 #: What ends entropy-coded bytes, and what only divides them. A byte FF within them is written FF 00.
-MARKER, RESTART = re.compile(rb"\xff+[\x01-\xcf\xd8-\xfe]"), re.compile(rb"\xff+[\xd0-\xd7]")
+MARKER, RESTART = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]"), re.compile(rb"\xff[\xd0-\xd7]")
+#: Most segments before the scan: encoders write a handful.
+MAX_SEGMENTS = 100
 #: Bytes looked at in one go: bounds the memory, which is a few numbers for each bit.
 BLOCK_BYTES = 2**16
 #: Longest code with the bits that follow it.
@@ -73,8 +75,8 @@ def decode_jpeg_lossless(frame: bytes, shape: tuple[int, int]) -> Samples:
 
 
 def _read_headers(frame: bytes) -> _Scan:
-    scan, tables, at = _Scan(), dict[int, _Table](), 0
-    while True:
+    scan, tables, at = _Scan(), dict[int, bytes](), 0
+    for _ in range(MAX_SEGMENTS):
         kind, body, at = _segment(frame, at)
         if kind == SOF3:
             scan.precision, rows, columns, components = struct.unpack_from(">BHHB", body)
@@ -90,8 +92,9 @@ def _read_headers(frame: bytes) -> _Scan:
             if components != 1 or not 1 <= scan.predictor <= 7 or not scan.point_transform < scan.precision:
                 raise ValueError
             end = MARKER.search(frame, at)
-            scan.table, scan.data = tables[table >> 4], frame[at : end.start() if end else None]
+            scan.table, scan.data = _table(tables[table >> 4]), frame[at : end.start() if end else None]
             return scan
+    raise ValueError
 
 
 def _segment(frame: bytes, at: int) -> tuple[int, bytes, int]:
@@ -105,30 +108,35 @@ def _segment(frame: bytes, at: int) -> tuple[int, bytes, int]:
     return kind, frame[at + 4 : at + 2 + size], at + 2 + size
 
 
-def _tables(body: bytes) -> dict[int, _Table]:
-    """Huffman tables by their number: codes count up, those of one more bit from where the shorter ones end."""
+def _tables(body: bytes) -> dict[int, bytes]:
+    """What a segment defines Huffman tables by, by their number: 16 counts of codes by length, and their values."""
     found = {}
     while body:
-        code_bits, category = (np.zeros(2**16, dtype=np.uint8) for _ in range(2))
-        first, at = 0, 17
-        for length, count in enumerate(body[1:17], start=1):
-            for value in body[at : at + count]:
-                beyond = first + (2**16 >> length)
-                if value > 16 or beyond > 2**16:
-                    raise ValueError
-                code_bits[first:beyond], category[first:beyond] = length, value
-                first = beyond
-            at += count
-        found[body[0]] = _Table(code_bits, category)
-        body = body[at:]
+        end = 17 + sum(body[1:17])
+        found[body[0]] = body[1:end]
+        body = body[end:]
     return found
+
+
+def _table(definition: bytes) -> _Table:
+    """Codes count up, those of one more bit from where the shorter ones end (T.81 annex C)."""
+    code_bits, category = (np.zeros(2**16, dtype=np.uint8) for _ in range(2))
+    lengths = [length for length, count in enumerate(definition[:16], start=1) for _ in range(count)]
+    first = 0
+    for length, value in zip(lengths, definition[16:], strict=True):
+        beyond = first + (2**16 >> length)
+        if value > 16 or beyond > 2**16:
+            raise ValueError
+        code_bits[first:beyond], category[first:beyond] = length, value
+        first = beyond
+    return _Table(code_bits, category)
 
 
 def _samples(scan: _Scan) -> Samples:
     """Each restart interval, which is some whole rows or all of them, stands for itself (T.81 H.1.1)."""
     rows, columns = scan.shape
     at_once = scan.restart_interval // columns or rows
-    parts = [part.replace(b"\xff\0", b"\xff") for part in RESTART.split(scan.data)]
+    parts = [part.replace(b"\xff\0", b"\xff") for part in RESTART.split(scan.data, maxsplit=rows)]
     start = 1 << (scan.precision - scan.point_transform - 1)
     samples = np.empty(scan.shape, dtype=np.uint16)
     for part, first in enumerate(range(0, rows, at_once)):

@@ -13,7 +13,7 @@ from components.common.settings import PreprocessSettings
 from components.preprocess import jpeg_lossless
 from components.preprocess.gtv import find_gtvs
 from components.preprocess.jpeg_lossless import decode_jpeg_lossless
-from tests.components.preprocess.jpeg import encode
+from tests.components.preprocess.jpeg import TABLE, encode, segment
 
 #: GDCM 3.2.6's own encoding of the samples below, 12 bits in 16, process 14 SV1.
 GDCM_SAMPLES = [[24, 24, 30, 1064], [1084, 1100, 900, 24], [0, 4095, 2000, 1059]]
@@ -86,6 +86,25 @@ def test_refuses_another_shape_a_cut_frame_and_another_process():
     refused(frame[: len(frame) // 2], (5, 8))
     refused(frame.replace(b"\xff\xc3", b"\xff\xc0"), (5, 8))
     refused(b"", (5, 8))
+
+
+@pytest.mark.parametrize(
+    "filling",
+    [
+        b"\xff" * 2**20,
+        b"\xff\0" * 2**19,
+        b"\xff\xd0" * 2**19,
+        segment(0xC4, (b"\0" + TABLE) * 1000) * 20,
+        b"\xff\x01" * 2**19,
+    ],
+)
+def test_a_frame_that_is_large_for_its_slice_is_soon_refused(filling):
+    """Each may take time by the square of its length, or by what it defines: for pytest's own time limit to find."""
+    frame = encode(np.zeros((300, 300)), 12)
+    scan = frame.index(b"\xff\xda") + 10
+    for place in (2, scan, scan + 100):
+        with contextlib.suppress(ValueError):
+            decode_jpeg_lossless(frame[:place] + filling + frame[place:], (300, 300))
 
 
 def compress(study, uid, precision, mask=0xFFFF):
