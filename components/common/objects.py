@@ -10,6 +10,7 @@ import errno
 import io
 import lzma
 import os
+import re
 import struct
 import unicodedata
 import zipfile
@@ -32,6 +33,10 @@ ZIP_MAX_BYTES = 4 * 2**30
 ZIP_MAX_RATIO = 200
 #: Packed bytes below which the ratio says nothing.
 ZIP_MIN_PACKED = 2**16
+#: Compressions that are read; Windows packs what is larger than 2 GB by another (Deflate64).
+ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+#: A drive of Windows; there alone a colon names one, or a stream of a file, whatever follows it.
+DRIVE = re.compile(".*:" if os.name == "nt" else "[A-Za-z]:(/|$)")
 #: What the system says of a link that leads nowhere, and of what was deleted while its folder was read.
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 #: Files read side by side: reading waits for the disk far longer than for Python.
@@ -183,8 +188,9 @@ class ZipSource(Source):
     Raises
     ------
     InputError
-        ``ZIP_DAMAGED``, ``ZIP_ENCRYPTED``, ``ZIP_TOO_LARGE`` (entries, bytes or ratio), ``PATH_OUTSIDE`` (absolute
-        names, ``..``, backslashes, drive letters), ``ZIP_DUPLICATE`` (one name twice).
+        ``ZIP_DAMAGED``, ``ZIP_ENCRYPTED``, ``ZIP_TOO_LARGE`` (entries, bytes or ratio), ``PATH_OUTSIDE`` (names that
+        leave it, see ``clean_name``), ``ZIP_DUPLICATE`` (one name twice), ``ZIP_METHOD``. A backslash is a slash: .NET
+        and PowerShell 5 wrote it, against the format.
     """
 
     def __init__(
@@ -192,13 +198,16 @@ class ZipSource(Source):
     ) -> None:
         with _zip_errors(), missing_in_words():
             self._zip = zipfile.ZipFile(io.BytesIO(data) if isinstance(data, bytes) else data)
-        infos = [info for info in self._zip.infolist() if not info.is_dir()]
+        infos = [info for info in self._zip.infolist() if not slashed(info.filename).endswith("/")]
         _refuse_bomb(infos, max_entries, max_bytes)
-        self._infos = {clean_name(info.filename): info for info in infos}
+        self._infos = {clean_name(slashed(info.filename)): info for info in infos}
         if len(self._infos) != len(infos):
             raise InputError("ZIP_DUPLICATE", "the zip holds one name twice")
         if any(info.flag_bits & 1 for info in infos):
             raise InputError("ZIP_ENCRYPTED", "the zip is encrypted", "Give it without a password.")
+        if any(info.compress_type not in ZIP_METHODS for info in infos):
+            hint = "Give the folder, or zip it with another program: Windows packs much data by Deflate64."
+            raise InputError("ZIP_METHOD", "the zip is packed by a method that is not read", hint)
 
     def resolve(self, name: str) -> str:
         """The name that is meant."""
@@ -221,11 +230,20 @@ class ZipSource(Source):
 
 
 def clean_name(name: str) -> str:
-    """A name without leading ``./`` or trailing ``/``; ``PATH_OUTSIDE`` where it would leave its root."""
-    parts = PurePosixPath(name.strip()).parts
-    if ".." in parts or "\\" in name or "\0" in name or name.startswith("/") or ":" in name[1:2]:
+    """A name without leading ``./`` or trailing ``/``; ``PATH_OUTSIDE`` where it would leave its root.
+
+    On some system or other it would: ``..`` between slashes or backslashes, a beginning of either or of a drive's
+    letter. Whatever else it holds belongs to the name: a backslash too, which ``slashed`` takes for a separator.
+    """
+    as_folders = slashed(name)
+    if ".." in as_folders.split("/") or "\0" in name or as_folders.startswith("/") or DRIVE.match(as_folders):
         raise InputError("PATH_OUTSIDE", "a name in the source leaves its folder", "Use names below the source only.")
-    return "/".join(parts)
+    return "/".join(PurePosixPath(name).parts)
+
+
+def slashed(name: str) -> str:
+    """A name of Windows with the separators of all others."""
+    return name.replace("\\", "/")
 
 
 def _folded(name: str) -> str:

@@ -1,9 +1,9 @@
-"""Planning CT: planes of a series in their order, and refusals with a code."""
+"""Planning CT: the planes of each series in their order; ``stack`` refuses those that are not one whole stack."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
-import numpy as np
 from pydicom.dataset import Dataset
 
 from components.common.errors import TumourError
@@ -12,25 +12,31 @@ from components.preprocess.elements import Header
 from components.preprocess.geometry import SliceGeometry
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
-ENHANCED_CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2.1"
+#: Objects of many frames: Enhanced CT, and what archives make of single slices (PS3.3 A.70).
+MULTI_FRAME_CT_IMAGES = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
 
-#: Largest difference of direction cosines within a series, and of the normal from the body's long axis (0.3 degrees).
-ORIENTATION_TOLERANCE = 0.005
-#: Largest gantry tilt still taken for upright, degrees.
-TILT_TOLERANCE_DEG = 0.5
-#: Planes nearer than this are two images of one position, mm.
-DUPLICATE_TOLERANCE_MM = 0.01
-#: A step between planes longer than this many usual steps means that planes are missing.
-GAP_FACTOR = 1.5
 #: Most rows or columns of a slice; more is damage, and would take the memory that it says.
 MAX_SIDE_PX = 4096
-#: Planes beside a lesion that say what the usual step is.
-NEIGHBOURS = 3
+#: Frame of a reference to a SOPInstanceUID that names none (PS3.3 10.3): the object has but one.
+NO_FRAME = -1
+
+#: What an RTSTRUCT's contour calls a plane: a SOPInstanceUID, and a frame from 0 on or ``NO_FRAME``.
+PlaneName = tuple[str, int]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CtPlane:
-    """One axial image: where its pixels are read (object, frame) and where they lie (LPS mm)."""
+    """One axial image: where its pixels are read (object, frame) and where they lie (LPS mm).
+
+    Parameters
+    ----------
+    references
+        What a contour that lies on it may call it, the slice that it was converted from among them.
+    instance_number
+        None where it has none, as a frame.
+    copies
+        Other objects of the same SOPInstanceUID at the same place.
+    """
 
     name: str
     frame: int
@@ -39,7 +45,9 @@ class CtPlane:
     orientation: tuple[float, ...]
     spacing_mm: tuple[float, float]
     shape: tuple[int, int]
-    tilt_deg: float
+    references: tuple[PlaneName, ...] = ()
+    instance_number: int | None = None
+    copies: tuple[str, ...] = ()
 
     @property
     def z_mm(self) -> float:
@@ -63,10 +71,15 @@ class CtSeries:
     planes: tuple[CtPlane, ...]
     problem: TumourError | None = None
 
+    def planes_by_reference(self) -> Mapping[PlaneName, CtPlane]:
+        """The plane of each name that a contour may give; a name that several planes share says nothing."""
+        counts = Counter(name for plane in self.planes for name in plane.references)
+        return {name: plane for plane in self.planes for name in plane.references if counts[name] == 1}
+
 
 def is_ct(header: Header) -> bool:
     """Whether a header is of a CT image that is no localizer."""
-    return text(header, "SOPClassUID") in (CT_IMAGE, ENHANCED_CT_IMAGE) and not is_localizer(header)
+    return text(header, "SOPClassUID") in (CT_IMAGE, *MULTI_FRAME_CT_IMAGES) and not is_localizer(header)
 
 
 def is_localizer(header: Header) -> bool:
@@ -76,7 +89,7 @@ def is_localizer(header: Header) -> bool:
 
 def is_multi_frame(header: Header | Dataset) -> bool:
     """Whether positions are told per frame, beyond the header proper."""
-    return text(header, "SOPClassUID") == ENHANCED_CT_IMAGE
+    return text(header, "SOPClassUID") in MULTI_FRAME_CT_IMAGES
 
 
 def planes_of(name: str, header: Header) -> list[CtPlane]:
@@ -89,10 +102,12 @@ def planes_of(name: str, header: Header) -> list[CtPlane]:
     header
         For a multi-frame object with all its functional groups.
     """
+    uid = text(header, "SOPInstanceUID")
     if not is_multi_frame(header):
-        return [_plane(name, 0, header, header, header, header)]
+        plane = _plane(name, 0, header, header, header, header)
+        return [dataclasses.replace(plane, references=_both(uid), instance_number=_instance_number(header))]
     with damage_in_words():
-        shared = header.dataset.SharedFunctionalGroupsSequence[0]
+        shared = (header.dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
         frames = list(header.dataset.PerFrameFunctionalGroupsSequence)
     planes = []
     for index, frame in enumerate(frames):
@@ -101,8 +116,32 @@ def planes_of(name: str, header: Header) -> list[CtPlane]:
                 (frame if keyword in frame else shared)[keyword].value[0]
                 for keyword in ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence")
             )
-        planes.append(_plane(name, index, header, position, orientation, measures))
+            own = _both(uid) if len(frames) == 1 else ((uid, index),)
+            references = (*own, *_converted_from(frame))
+        plane = _plane(name, index, header, position, orientation, measures)
+        planes.append(dataclasses.replace(plane, references=references))
     return planes
+
+
+def _both(uid: str) -> tuple[PlaneName, ...]:
+    """An object of one frame may be named with that frame or without."""
+    return ((uid, NO_FRAME), (uid, 0)) if uid else ()
+
+
+def _converted_from(frame: Dataset) -> tuple[PlaneName, ...]:
+    """The slice that a frame was made of, which an older RTSTRUCT still names (PS3.3 C.7.6.16.2.22)."""
+    found: list[PlaneName] = []
+    for source in frame.get("ConversionSourceAttributesSequence") or ():
+        uid, number = (text(source, f"Referenced{part}") for part in ("SOPInstanceUID", "FrameNumber"))
+        found += [(uid, int(number) - 1)] if number else _both(uid)
+    return tuple(found)
+
+
+def _instance_number(header: Header) -> int | None:
+    try:
+        return int(numbers(header, "InstanceNumber", 1)[0])
+    except TumourError:
+        return None
 
 
 def _plane(
@@ -111,7 +150,6 @@ def _plane(
     rows, cols = (int(numbers(header, keyword, 1)[0]) for keyword in ("Rows", "Columns"))
     x, y, z = numbers(at, "ImagePositionPatient", 3)
     row_mm, column_mm = numbers(measures, "PixelSpacing", 2)
-    tilt = numbers(header, "GantryDetectorTilt", 1)[0] if text(header, "GantryDetectorTilt") else 0.0
     if not (2 <= min(rows, cols) <= max(rows, cols) <= MAX_SIDE_PX) or min(row_mm, column_mm) <= 0:
         raise TumourError("DICOM_DAMAGED", "a CT slice has no pixels or no pixel spacing", "Export it again.")
     return CtPlane(
@@ -122,19 +160,20 @@ def _plane(
         orientation=numbers(towards, "ImageOrientationPatient", 6),
         spacing_mm=(row_mm, column_mm),
         shape=(rows, cols),
-        tilt_deg=tilt,
     )
 
 
 def gather_series(objects: Iterable[tuple[str, Header]]) -> list[CtSeries]:
     """CT objects by SeriesInstanceUID, planes ordered along the body's axis; copies of one object count once.
 
+    Objects of one SOPInstanceUID at different places are no copies, but slices whose UIDs were lost.
+
     Parameters
     ----------
     objects
         Name in the source and header (multi-frame: with functional groups) of each CT object.
     """
-    found: dict[str, dict[tuple[str, int], CtPlane]] = {}
+    found: dict[str, dict[CtPlane, CtPlane]] = {}
     frames_of_reference: dict[str, str] = {}
     problems: dict[str, TumourError] = {}
     for name, header in objects:
@@ -143,7 +182,10 @@ def gather_series(objects: Iterable[tuple[str, Header]]) -> list[CtSeries]:
         planes = found.setdefault(uid, {})
         try:
             for plane in planes_of(name, header):
-                planes.setdefault((plane.sop_instance_uid, plane.frame), plane)
+                place = dataclasses.replace(plane, name="", instance_number=None)
+                first = planes.setdefault(place, plane)
+                if first is not plane:
+                    planes[place] = dataclasses.replace(first, copies=(*first.copies, name))
         except TumourError as error:
             problems[uid] = error
     return [
@@ -154,46 +196,3 @@ def gather_series(objects: Iterable[tuple[str, Header]]) -> list[CtSeries]:
 
 def _in_order(planes: Iterable[CtPlane]) -> tuple[CtPlane, ...]:
     return tuple(sorted(planes, key=lambda plane: (plane.z_mm, plane.name)))
-
-
-def check_series(series: CtSeries) -> None:
-    """Refuses a series whose planes are not one upright stack.
-
-    Raises
-    ------
-    TumourError
-        ``DICOM_DAMAGED``, ``NO_FRAME_OF_REFERENCE``, ``MIXED_ORIENTATION``, ``OBLIQUE`` or ``GANTRY_TILT``.
-    """
-    if series.problem:
-        raise series.problem
-    if not series.frame_of_reference_uid:
-        raise TumourError("NO_FRAME_OF_REFERENCE", "the CT has no FrameOfReferenceUID", "Export the series again.")
-    directions = np.array([plane.orientation for plane in series.planes])
-    if np.ptp(directions, axis=0).max() > ORIENTATION_TOLERANCE:
-        raise TumourError("MIXED_ORIENTATION", "the planes of the CT series lie in different directions")
-    row, column = directions[0, :3], directions[0, 3:]
-    lengths = abs(np.linalg.norm(row) - 1) + abs(np.linalg.norm(column) - 1) + abs(float(row @ column))
-    if lengths > ORIENTATION_TOLERANCE or max(abs(row[2]), abs(column[2])) > ORIENTATION_TOLERANCE:
-        raise TumourError("OBLIQUE", "the CT planes are not axial", "Reformat the series to axial planes.")
-    if max(abs(plane.tilt_deg) for plane in series.planes) > TILT_TOLERANCE_DEG:
-        raise TumourError("GANTRY_TILT", "the CT was taken with a tilted gantry", "Reformat the series upright.")
-
-
-def check_lesion(series: CtSeries, z_low_mm: float, z_high_mm: float) -> None:
-    """Refuses doubled or missing planes between the first and the last plane of a lesion.
-
-    Raises
-    ------
-    TumourError
-        ``DUPLICATE_SLICE`` or ``MISSING_SLICE``.
-    """
-    z = np.array([plane.z_mm for plane in series.planes])
-    first = int(np.searchsorted(z, z_low_mm - DUPLICATE_TOLERANCE_MM))
-    last = int(np.searchsorted(z, z_high_mm + DUPLICATE_TOLERANCE_MM, side="right"))
-    steps = np.diff(z[max(0, first - 1) : last + 1])
-    if steps.size and steps[steps <= DUPLICATE_TOLERANCE_MM].size:
-        raise TumourError("DUPLICATE_SLICE", "two CT slices share one position inside the lesion")
-    usual = np.diff(z[max(0, first - NEIGHBOURS) : last + NEIGHBOURS])
-    inside = np.diff(z[first:last])
-    if inside.size and inside.max() > GAP_FACTOR * float(np.median(usual)):
-        raise TumourError("MISSING_SLICE", "CT slices are missing inside the lesion", "Export the whole series.")

@@ -133,12 +133,14 @@ def text(header: Header | Dataset, keyword: str) -> str:
 
 
 def numbers(header: Header | Dataset, keyword: str, count: int) -> tuple[float, ...]:
-    """``count`` finite numbers; ``DICOM_DAMAGED`` where there are others."""
+    """``count`` finite numbers; ``DICOM_DAMAGED`` where there are none or others."""
     with damage_in_words():
         found = _stored_numbers(header, keyword) if isinstance(header, Header) else None
         if found is None:
             dataset = header.dataset if isinstance(header, Header) else header
             value: Any = dataset.get(keyword)
+            if value in (None, ""):
+                raise TumourError("DICOM_DAMAGED", f"a DICOM file is damaged: it has no {keyword}", "Export it again.")
             found = tuple(float(v) for v in (value if count > 1 else [value]))
         if len(found) != count or any(v != v or abs(v) > 1e9 for v in found):
             raise ValueError
@@ -151,7 +153,7 @@ def _stored_numbers(header: Header, keyword: str) -> tuple[float, ...] | None:
     vr = stored_vr or _vr(keyword)
     if not value or not isinstance(value, bytes) or vr != _vr(keyword):
         return None
-    if vr == "DS":
+    if vr in ("DS", "IS"):
         return tuple(float(number) for number in value.strip(b" \0").split(b"\\"))
     return (int.from_bytes(value, "little"),) if vr == "US" and len(value) == 2 and header.is_little_endian else None
 

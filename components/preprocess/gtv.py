@@ -13,7 +13,7 @@ from components.common.objects import Source
 from components.common.settings import PreprocessSettings
 from components.preprocess.candidate import Candidate
 from components.preprocess.crop import ImageDefinition, bounding_box_centre_mm, cut_crop
-from components.preprocess.ct import CtPlane, check_lesion
+from components.preprocess.ct import CtPlane
 from components.preprocess.geometry import (
     ShapeMeasures,
     even_odd_mask,
@@ -25,6 +25,7 @@ from components.preprocess.pixels import check_air, read_hu
 from components.preprocess.plan import Plan, open_plan, read_folder
 from components.preprocess.roi import choose_roi, gtvs_of, roi_rule
 from components.preprocess.rtstruct import RUNGS, ResolvedPlane, Roi, resolve_contours, weakest_rung
+from components.preprocess.stack import check_lesion
 
 __all__ = [
     "Candidate",
@@ -203,18 +204,18 @@ def _problems(
 def _cut(candidate: Candidate, plan: Plan, plane: CtPlane, definition: ImageDefinition) -> Candidate:
     """HU inside the contours, and the crop."""
     try:
-        hu = read_hu(plan.source, plane)
+        found = read_hu(plan.source, plane)
     except TumourError as error:
         return candidate.refused(error)
     try:
-        check_air(hu)
+        check_air(found)
     except TumourError as error:
         candidate = candidate.refused(error)
-    inside = hu[even_odd_mask(candidate.contours_xy_mm, plane.geometry, plane.shape)].astype(np.float64)
+    inside = found.hu[even_odd_mask(candidate.contours_xy_mm, plane.geometry, plane.shape)].astype(np.float64)
     centre = bounding_box_centre_mm(candidate.contours_xy_mm)
     return dataclasses.replace(
         candidate,
         hu_mean=float(inside.mean()) if inside.size else None,
         hu_sd=float(inside.std()) if inside.size else None,
-        crop=cut_crop(hu, plane.geometry, centre, definition),
+        crop=cut_crop(found.hu, plane.geometry, centre, definition),
     )

@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 from components.common.errors import TumourError
 from components.common.objects import Entry, Source
-from components.preprocess.ct import CtSeries, check_series, gather_series, is_ct, is_localizer, is_multi_frame
+from components.preprocess.beside import absent
+from components.preprocess.ct import CtSeries, gather_series, is_ct, is_localizer, is_multi_frame
 from components.preprocess.dicom_io import PIXEL_GROUP, read_all, read_headers, text
 from components.preprocess.elements import Header
 from components.preprocess.rtstruct import Rtstruct, is_rtstruct, parse_rtstruct
+from components.preprocess.stack import check_series
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class Folder:
         Headers of what is neither: read, so that its identity is known, and passed over.
     damaged
         DICOM files whose header cannot be read.
+    files
+        Names of what is no DICOM file.
     """
 
     source: Source
@@ -34,6 +38,7 @@ class Folder:
     rtstructs: tuple[tuple[str, Header | TumourError], ...]
     others: tuple[Header, ...]
     damaged: int
+    files: tuple[str, ...] = ()
 
     @property
     def headers(self) -> Iterator[Header]:
@@ -61,7 +66,7 @@ def list_folder(source: Source, prefix: str) -> list[Entry]:
     """The files below ``prefix``; ``DICOM_MISSING`` where there is none."""
     entries = source.list(prefix)
     if not entries:
-        hint = "The table's column dicom names folders beside the table."
+        hint = "The table's column dicom names folders beside the table; links to folders inside one are not followed."
         raise TumourError("DICOM_MISSING", "there is no file in the DICOM folder", hint)
     return entries
 
@@ -87,6 +92,7 @@ def read_entries(source: Source, entries: Sequence[Entry]) -> Folder:
         rtstructs=tuple((uid, _rtstruct(source, name)) for uid, name in rtstructs.items()),
         others=tuple(others),
         damaged=sum(isinstance(header, TumourError) for header in headers.values()),
+        files=tuple(name for name, header in headers.items() if header is None),
     )
 
 
@@ -151,11 +157,7 @@ def _choose_rtstruct(folder: Folder, rtstruct_uid: str) -> Header:
 
 
 def _absent(folder: Folder, code: str, message: str) -> TumourError:
-    if folder.damaged:
-        return TumourError(
-            "DICOM_DAMAGED", f"{message}, and {folder.damaged} DICOM files cannot be read", "Export them again."
-        )
-    return TumourError(code, message, "Give the planning CT and the RTSTRUCT of a patient in one folder.")
+    return absent(code, message, list(folder.headers), folder.files, folder.damaged)
 
 
 def _choose_series(series: Sequence[CtSeries], rtstruct: Rtstruct) -> CtSeries:
@@ -164,6 +166,7 @@ def _choose_series(series: Sequence[CtSeries], rtstruct: Rtstruct) -> CtSeries:
     rules: tuple[Callable[[CtSeries], bool], ...] = (
         lambda one: one.series_instance_uid in rtstruct.series_instance_uids,
         lambda one: any(plane.sop_instance_uid in drawn_on for plane in one.planes),
+        lambda one: any(uid in drawn_on for plane in one.planes for uid, _ in plane.references),  # converted from them
         lambda one: one.frame_of_reference_uid in rtstruct.frame_of_reference_uids,
     )
     for rule in rules:

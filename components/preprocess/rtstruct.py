@@ -9,7 +9,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from components.common.errors import InputError, TumourError
-from components.preprocess.ct import CtPlane, CtSeries
+from components.preprocess.ct import NO_FRAME, CtPlane, CtSeries
 from components.preprocess.dicom_io import damage_in_words, text
 from components.preprocess.elements import Header
 from components.preprocess.geometry import Points
@@ -136,7 +136,7 @@ def _contour(item: Dataset) -> Contour:
     if not np.isfinite(points).all() or np.abs(points).max(initial=0) > 1e5:
         raise ValueError
     image = (item.get("ContourImageSequence") or [Dataset()])[0]
-    frame = int(text(image, "ReferencedFrameNumber") or 1) - 1
+    frame = int(text(image, "ReferencedFrameNumber") or NO_FRAME + 1) - 1
     return Contour(points, text(image, "ReferencedSOPInstanceUID"), frame)
 
 
@@ -154,7 +154,7 @@ def resolve_contours(roi: Roi, series: CtSeries) -> list[ResolvedPlane]:
     """
     if len(roi.contours) > MAX_CONTOURS or sum(len(c.points_mm) for c in roi.contours) > MAX_POINTS:
         raise TumourError("CONTOURS_TOO_MANY", "the GTV has more contours or points than any tumour needs")
-    by_uid = {(plane.sop_instance_uid, plane.frame): plane for plane in series.planes}
+    by_uid = series.planes_by_reference()
     z = np.array([plane.z_mm for plane in series.planes])
     groups: dict[CtPlane, list[tuple[Points, str]]] = defaultdict(list)
     for contour in roi.contours:

@@ -80,7 +80,7 @@ def test_every_source_says_what_is_not_there_without_its_name(source):
         assert "Lindqvist" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/passwd", "a\\b", "C:x"])
+@pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/passwd", "a\\..\\b", "\\\\server\\x", "C:\\x", "C:/x"])
 def test_no_source_is_left_by_a_name(source, name):
     for call in (source.read, source.list):
         with pytest.raises(InputError) as caught:
