@@ -4,24 +4,22 @@ Names are relative to the source's root, with forward slashes. Messages never ho
 folders are often called by patients.
 """
 
-import contextlib
 import dataclasses
 import errno
 import io
 import lzma
 import os
-import re
 import struct
-import unicodedata
 import zipfile
 import zlib
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from components.common.errors import InputError, StorageError
+from components.common.names import children, clean_name, folded, is_below, meant, slashed
 
 Made = TypeVar("Made")
 
@@ -35,8 +33,6 @@ ZIP_MAX_RATIO = 200
 ZIP_MIN_PACKED = 2**16
 #: Compressions that are read; Windows packs what is larger than 2 GB by another (Deflate64).
 ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
-#: A drive of Windows; there alone a colon names one, or a stream of a file, whatever follows it.
-DRIVE = re.compile(".*:" if os.name == "nt" else "[A-Za-z]:(/|$)")
 #: What the system says of a link that leads nowhere, and of what was deleted while its folder was read.
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 #: Files read side by side: reading waits for the disk far longer than for Python.
@@ -92,11 +88,11 @@ class MemorySource(Source):
 
     def resolve(self, name: str) -> str:
         """The name that is meant."""
-        return _meant(name, self._objects)
+        return meant(name, self._objects)
 
     def list(self, prefix: str) -> list[Entry]:
         """All objects below ``prefix``."""
-        return sorted(Entry(n, len(d), f"{zlib.crc32(d):08x}") for n, d in self._objects.items() if _below(n, prefix))
+        return sorted(Entry(n, len(d), f"{zlib.crc32(d):08x}") for n, d in self._objects.items() if is_below(n, prefix))
 
     def read(self, name: str) -> bytes:
         """The whole object."""
@@ -118,8 +114,8 @@ class FolderSource(Source):
         """The name that is meant: a folder that a Mac wrote has another Unicode form than the table."""
         found = ""
         for part in name.split("/") if not (self._root / name).exists() else []:
-            beside = _children(self._root / found)
-            similar = [part] if part in beside else [other for other in beside if _folded(other) == _folded(part)]
+            beside = children(self._root / found)
+            similar = [part] if part in beside else [other for other in beside if folded(other) == folded(part)]
             if len(similar) != 1:
                 return name
             found = f"{found}/{similar[0]}".lstrip("/")
@@ -211,11 +207,11 @@ class ZipSource(Source):
 
     def resolve(self, name: str) -> str:
         """The name that is meant."""
-        return _meant(name, self._infos)
+        return meant(name, self._infos)
 
     def list(self, prefix: str) -> list[Entry]:
         """All files below ``prefix``."""
-        chosen = ((name, info) for name, info in self._infos.items() if _below(name, prefix))
+        chosen = ((name, info) for name, info in self._infos.items() if is_below(name, prefix))
         return sorted(Entry(name, info.file_size, f"{info.CRC:08x}") for name, info in chosen)
 
     def read(self, name: str) -> bytes:
@@ -227,47 +223,6 @@ class ZipSource(Source):
         """The first ``size`` bytes."""
         with _zip_errors(), missing_in_words(), self._zip.open(self._infos[clean_name(name)]) as file:
             return file.read(size)
-
-
-def clean_name(name: str) -> str:
-    """A name without leading ``./`` or trailing ``/``; ``PATH_OUTSIDE`` where it would leave its root.
-
-    On some system or other it would: ``..`` between slashes or backslashes, a beginning of either or of a drive's
-    letter. Whatever else it holds belongs to the name: a backslash too, which ``slashed`` takes for a separator.
-    """
-    as_folders = slashed(name)
-    if ".." in as_folders.split("/") or "\0" in name or as_folders.startswith("/") or DRIVE.match(as_folders):
-        raise InputError("PATH_OUTSIDE", "a name in the source leaves its folder", "Use names below the source only.")
-    return "/".join(PurePosixPath(name).parts)
-
-
-def slashed(name: str) -> str:
-    """A name of Windows with the separators of all others."""
-    return name.replace("\\", "/")
-
-
-def _folded(name: str) -> str:
-    """What names of one folder share on systems that ignore case and on those that write Unicode decomposed."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFKD", name).casefold())
-
-
-def _children(folder: Path) -> list[str]:
-    with contextlib.suppress(OSError):
-        return [path.name for path in folder.iterdir()]
-    return []
-
-
-def _meant(name: str, names: Iterable[str]) -> str:
-    """``name``, or the one part of ``names`` that differs from it by case and Unicode form only."""
-    depth = name.count("/") + 1
-    tops = {"/".join(other.split("/")[:depth]) for other in names}
-    similar = [name] if name in tops else [top for top in tops if _folded(top) == _folded(name)]
-    return similar[0] if len(similar) == 1 else name
-
-
-def _below(name: str, prefix: str) -> bool:
-    prefix = clean_name(prefix)
-    return not prefix or name.startswith(f"{prefix}/")
 
 
 def _refuse_bomb(infos: list[zipfile.ZipInfo], max_entries: int, max_bytes: int) -> None:

@@ -25,7 +25,8 @@ import urllib3
 import yarl
 
 from components.common.errors import InputError, StorageError
-from components.common.objects import FILES_AT_ONCE, Entry, Made, Source, clean_name
+from components.common.names import clean_name
+from components.common.objects import FILES_AT_ONCE, Entry, Made, Source
 
 #: Seconds to reach an S3 server, and to wait for its next bytes.
 S3_CONNECT_SECONDS, S3_READ_SECONDS = 5.0, 20.0

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 from components.common.csv_table import read_csv_table
 from components.common.errors import InputError
 from components.common.files import digest_of
-from components.common.objects import FolderSource, Source, ZipSource, clean_name, disk_in_words
+from components.common.names import clean_name, slashed
+from components.common.objects import FolderSource, Source, ZipSource, disk_in_words
 from components.common.s3 import S3Source
 
 TABLE_NAME = "cohort.csv"
@@ -146,7 +147,7 @@ def locate(source: Source, dicom: str) -> Place:
     InputError
         ``SOURCE_UNKNOWN`` or ``PATH_OUTSIDE``.
     """
-    name = dicom.removeprefix("file://").replace("\\", "/")
+    name = slashed(dicom.removeprefix("file://"))
     if name.startswith("s3://"):
         parts = urlsplit(name)
         source, name = S3Source(parts.netloc), parts.path.strip("/")

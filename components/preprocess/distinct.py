@@ -80,7 +80,7 @@ def evidence_of_folder(folder: Folder, digest: Digest) -> tuple[str, ...]:
 def evidence_of_pixels(plan: Plan, digest: Digest) -> tuple[str, ...]:
     """The same of the middle slice of a CT series: its HU, whatever its UIDs; none where it is flat or unreadable."""
     try:
-        hu = read_hu(plan.source, plan.series.planes[len(plan.series.planes) // 2])
+        hu = read_hu(plan.source, plan.series.planes[len(plan.series.planes) // 2]).hu
     except TumourError:
         return ()
     if not np.ptp(hu):

@@ -27,15 +27,22 @@ HU_TYPES = ("", "HU")
 UNSPECIFIED = "US"
 #: Where the middle of a slice's air must lie for values of an unspecified unit to be HU: noise and clipping at -1024.
 AIR_RANGE_HU = (-1050.0, -950.0)
+#: RescaleIntercepts of values that count HU from air on: proof enough for a round image that lies within the head, so
+#: that all of its air is padding.
+CT_INTERCEPTS = (-1100.0, -900.0)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SliceHu:
-    """[rows, cols] HU of a slice; where they are padding, which holds ``PADDING_HU``; whether the CT names no unit."""
+    """[rows, cols] HU of a slice; where they are padding, which holds ``PADDING_HU``; what its modality LUT says.
+
+    ``is_unspecified``: it names no unit. ``counts_from_air``: its slope is 1 and 0 is stored for air.
+    """
 
     hu: NDArray[np.float32]
     is_padding: NDArray[np.bool_]
     is_unspecified: bool
+    counts_from_air: bool
 
 
 def read_hu(source: Source, plane: CtPlane) -> SliceHu:
@@ -60,6 +67,8 @@ def read_hu(source: Source, plane: CtPlane) -> SliceHu:
 def check_air(found: SliceHu) -> None:
     """``NOT_HU`` where a slice's values, by its modality LUT, are no HU after all: there is no air in it."""
     air = found.hu[~found.is_padding & (found.hu <= AIR_HU)]
+    if not air.size and found.counts_from_air and found.is_padding.any():
+        return
     if not air.size:
         raise _not_hu(f"a CT slice has no air (nothing below {AIR_HU:g} HU)")
     if found.is_unspecified and not AIR_RANGE_HU[0] <= np.median(air) <= AIR_RANGE_HU[1]:
@@ -75,7 +84,15 @@ def _read(source: Source, name: str, plane: CtPlane) -> SliceHu:
         if not np.isfinite(hu).all():
             raise ValueError
         is_padding = (hu < LOWEST_HU) | _padded_rim(raw, hu, dataset)
-    return SliceHu(np.where(is_padding, np.float32(PADDING_HU), hu), is_padding, unit == UNSPECIFIED)
+    plain = np.where(is_padding, np.float32(PADDING_HU), hu)
+    return SliceHu(plain, is_padding, unit == UNSPECIFIED, _counts_from_air(lut))
+
+
+def _counts_from_air(lut: Dataset) -> bool:
+    if lut.get("ModalityLUTSequence"):
+        return False
+    slope, intercept = (numbers(lut, keyword, 1)[0] for keyword in ("RescaleSlope", "RescaleIntercept"))
+    return slope == 1 and CT_INTERCEPTS[0] <= intercept <= CT_INTERCEPTS[1]
 
 
 def _padded_rim(raw: NDArray[np.integer], hu: NDArray[np.float32], dataset: Dataset) -> NDArray[np.bool_]:

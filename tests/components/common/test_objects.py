@@ -12,7 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from components.common.errors import InputError
-from components.common.objects import FolderSource, MemorySource, ZipSource, clean_name, slashed
+from components.common.names import clean_name, slashed
+from components.common.objects import FolderSource, MemorySource, ZipSource
 
 NFD = unicodedata.normalize("NFD", "Müller")
 ODD = [

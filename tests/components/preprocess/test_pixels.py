@@ -53,8 +53,15 @@ def test_padding_below_all_hu_is_air_with_the_tag_and_without(make_study, tag, v
 @pytest.mark.parametrize("tag", [True, False])
 def test_padding_is_no_air_that_shows_that_values_are_hu(make_study, tag):
     study = make_study(BESIDE_THE_RIM, centre=(20, 0))
-    pad(study, -2000, signed=True, intercept=-1024, tag=tag, air=False)
+    pad(study, -2000, signed=True, intercept=0, tag=tag, air=False)
     assert one(study).code == "NOT_HU"
+
+
+@pytest.mark.parametrize("tag", [True, False])
+def test_a_round_image_within_the_head_needs_no_air_where_its_values_count_from_air(make_study, tag):
+    study = make_study(BESIDE_THE_RIM, centre=(20, 0))
+    pad(study, -2000, signed=True, intercept=-1024, tag=tag, air=False)
+    assert one(study).status == "ok"
 
 
 @pytest.mark.parametrize(
