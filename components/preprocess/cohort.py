@@ -76,7 +76,7 @@ def preprocess_cohort(
     source, name = open_cohort(cohort_uri)
     rows = read_table(source, name)
     audit = audit or Audit()
-    audit.learn_rows(rows)
+    audit.learn_rows(rows, Pseudonymiser(key))
     excluded = {row.number: code for row in rows if (code := table_exclusion(row, settings))}
     _check_outcomes([row for row in rows if row.number not in excluded])
     pseudonyms, patients = Pseudonymiser(key), patients_of(rows, excluded)
