@@ -6,6 +6,7 @@ may be meant, and the result is compared: 03/04/2014 is both the 3rd of April an
 
 import datetime
 import functools
+import itertools
 import re
 from collections.abc import Iterator
 
@@ -31,15 +32,16 @@ _GAP = r"[-./,_' ]*(?:(?:de|del|of) )?"
 _MONTH = r"([^\W\d_]{3,})"
 #: 8 digits, alone or with the time behind them; digits of a longer number are no date.
 _COMPACT = re.compile(r"(?<!\d)(?<!\d\.)(\d{8})(?:\d{4}|\d{6})?(?!\d)")
-_SHORT = re.compile(r"(?<![^\W_])(?<!\d\.)(\d{6})(?![^\W_])")
+_SHORT = re.compile(r"(?<![^\W_])(?<!\d\.)(\d{6})(?![^\W_])(?!\.\d)")
 #: Forms with separators; a look-ahead, so that each place of the text is tried.
 _YEAR_FIRST = re.compile(rf"(?<!\d)(?={_YEAR} ?[-./_ 年년] ?{_DAY} ?[-./_ 月월] ?{_DAY}(?!\d))")
 _YEAR_LAST = re.compile(rf"(?<!\d)(?={_DAY} ?([-./_]) ?{_DAY} ?\2 ?{_ANY_YEAR})")
 _SPACED = re.compile(rf"(?<!\d)(?={_DAY} {_DAY} (\d{{4}})(?!\d))")
 _DAY_MONTH = re.compile(rf"(?<!\d)(?={_DAY}(?:st|nd|rd|th|er|\.)?{_GAP}{_MONTH}{_GAP}{_ANY_YEAR})")
 _MONTH_DAY = re.compile(rf"(?<![^\W\d_])(?={_MONTH}[-./,_ ]*{_DAY}(?:st|nd|rd|th)?[-./,_' ]+{_ANY_YEAR})")
+_CTIME = re.compile(rf"(?<![^\W\d_])(?={_MONTH} {{1,2}}{_DAY} \d\d:\d\d(?::\d\d)?(?: [a-z]+)? {_YEAR}(?!\d))")
 _YEAR_MONTH = re.compile(rf"(?<!\d)(?={_YEAR}[-./,_ ]*{_MONTH}[-./,_ ]*{_DAY}(?!\d))")
-_TIME = re.compile(r"(?<!\d)(\d\d:\d\d:\d\d)(?!\d)|(?<![^\W_])(\d{6})(?:\.(?:\d{6}|\d{3}))?(?![^\W_])")
+_TIME = re.compile(r"(?<!\d)(\d\d:\d\d:\d\d)(?!\d)|(?<![^\W_])[Tt]?(\d{6})(?:\.(?:\d{6}|\d{3}))?[Zz]?(?![^\W_])")
 #: A DA or DT value (PS3.5 6.2), also with separators.
 _VALUE = re.compile(r"(\d{4})[-./]?(\d{2})[-./]?(\d{2})(?:\d{2,6}(?:\.\d{1,6})?)?(?:[-+]\d{4})?")
 
@@ -94,7 +96,7 @@ def _readings(text: str) -> Iterator[tuple[str, str, str]]:
         yield from _last(match[1], match[2], match[3])
     for match in _DAY_MONTH.finditer(text):
         yield from ((match[3], month, match[1]) for month in _months(match[2]))
-    for match in _MONTH_DAY.finditer(text):
+    for match in itertools.chain(_MONTH_DAY.finditer(text), _CTIME.finditer(text)):
         yield from ((match[3], month, match[2]) for month in _months(match[1]))
     for match in _YEAR_MONTH.finditer(text):
         yield from ((match[1], month, match[3]) for month in _months(match[2]))

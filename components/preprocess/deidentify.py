@@ -16,8 +16,9 @@ from pathlib import Path
 from components.common.errors import InputError
 from components.preprocess.identity_index import IdentityIndex
 from components.preprocess.kinds import PSEUDONYM
-from components.preprocess.outputs import Value, Verdict, name_value, values_of_file, values_of_text
+from components.preprocess.outputs import name_value, values_of_file, values_of_text
 from components.preprocess.table import Row
+from components.preprocess.values import Value, Verdict
 
 #: Characters of a pseudonym after its letter: 50 bits, so that two of a million tumours hardly ever share one.
 PSEUDONYM_LENGTH = 10

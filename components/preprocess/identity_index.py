@@ -120,8 +120,8 @@ class IdentityIndex:
             self._numbers[_plain(digits)] = attribute
 
     def _learn_text(self, spelling: str, attribute: str, *, is_id: bool) -> None:
-        words = tuple(token.key for token in tokens(spelling))
-        joined = "".join(words)
+        words = _keys(tokens(spelling))
+        joined = compact(spelling)
         if not words or (len(joined) < SHORTEST_TEXT and not is_id and not is_unspaced(joined)):
             return
         if len(words) == 1:
@@ -138,7 +138,7 @@ class IdentityIndex:
         for spelling in (spelling for group in text.split("=") for spelling in spellings(group)):
             for part in name_parts(spelling):
                 self._learn_part(part, attribute)
-            words = tuple(token.key for token in tokens(spelling))
+            words = _keys(tokens(spelling))
             if len(words) > 1:
                 self._phrases[words[0]][words] = attribute
             if re.search(r"\d", spelling):
@@ -174,7 +174,8 @@ class IdentityIndex:
                 yield from (names[token.key] for names in (self._names, self._words) if token.key in names)
             if is_unspaced(token.key):
                 yield from self._unspaced(token.key)
-            for words, attribute in list(self._phrases.get(token.key, {}).items()):
+            (first,) = _keys([token])
+            for words, attribute in list(self._phrases.get(first, {}).items()):
                 if len(words) > 1 and _is_phrase(found[place : place + len(words)], words):
                     yield attribute
 
@@ -189,8 +190,12 @@ class IdentityIndex:
             yield from (attribute for value, attribute in list(known.items()) if text.startswith(value, start))
 
 
+def _keys(found: list[Token]) -> tuple[str, ...]:
+    return tuple(_plain(token.key) if token.key.isdigit() else token.key for token in found)
+
+
 def _is_phrase(found: list[Token], words: tuple[str, ...]) -> bool:
-    return tuple(token.key for token in found) == words and not (found[0].touched_before or found[-1].touched_behind)
+    return _keys(found) == words and not (found[0].touched_before or found[-1].touched_behind)
 
 
 def _is_number(token: Token) -> bool:

@@ -39,7 +39,7 @@ FIGURE_LINES = (
     f"{COUNT} left",
     f"{COUNT}: (?:{'|'.join(map(re.escape, [*REASONS.values(), UNKNOWN_REASON]))})",
 )
-_NUMBER = re.compile(r"-?\d{1,7}(?:\.\d{1,20})?(?:e-?\d{1,3})?")
+_NUMBER = re.compile(r"-?\d{1,7}(?:\.\d{1,20})?(?:e-?\d{1,3})?", re.ASCII)
 
 
 class JsonNumber(str):
@@ -55,7 +55,7 @@ def one_of(*values: str) -> Kind:
 
 def of_form(*patterns: str) -> Kind:
     """Texts of a fixed form."""
-    pattern = re.compile("|".join(f"(?:{one})" for one in patterns))
+    pattern = re.compile("|".join(f"(?:{one})" for one in patterns), re.ASCII)
     return lambda text: pattern.fullmatch(text) is not None
 
 

@@ -6,6 +6,7 @@ HTML and SVG, lines of anything else, the dtype of an array. Nothing is searched
 
 import csv
 import io
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -87,32 +88,35 @@ def _of_table(text: str, *, strict: bool) -> Iterator[Value]:
         yield Value("not a table", text, Verdict.FOREIGN)
         return
     header = rows[0] if rows else []
-    strict = strict and bool(header)
+    named = not all(map(_is_measure, header))
     for place, name in enumerate(header, start=1):
-        known = name in TUMOUR_COLUMNS
-        yield Value(f"header of column {place}", name, Verdict.OURS if known else _of_cell(name, None, strict=strict))
+        verdict = Verdict.OURS if name in TUMOUR_COLUMNS else _of_cell(name, None, strict=strict, named=False)
+        yield Value(f"header of column {place}", name, verdict)
+    columns = [name if name in TUMOUR_COLUMNS else "" for name in header]
     for number, row in enumerate(rows[1:], start=2):
-        for place, cell in enumerate(row):
-            name = header[place] if place < len(header) and header[place] in TUMOUR_COLUMNS else ""
-            verdict = _of_cell(cell, COLUMN_KINDS.get(name), strict=strict and name not in _OPEN_COLUMNS)
+        for place, (name, cell) in enumerate(itertools.zip_longest(columns, row, fillvalue="")):
+            verdict = _of_cell(
+                cell, COLUMN_KINDS.get(name), strict=strict and name not in _OPEN_COLUMNS, named=named and not name
+            )
             yield Value(f"row {number}, column {name or place + 1}", cell, verdict)
 
 
 #: Columns of the tumour table without a kind: their cells are free text.
 _OPEN_COLUMNS = frozenset(TUMOUR_COLUMNS) - set(COLUMN_KINDS)
-
-
-def _of_cell(cell: str, kind: Kind | None, *, strict: bool) -> Verdict:
-    """In columns that are not ours, numbers of measures and words of our vocabularies are nobody's identity either."""
-    if not strict and (_is_measure(cell) or any(one(cell) for one in _WORD_KINDS)):
-        return Verdict.OURS
-    return _verdict(kind, cell, strict=strict)
-
-
 _WORD_KINDS = tuple(COLUMN_KINDS[name] for name in ("response", "primary_site", "location", "device", "reference_rung"))
 
 
+def _of_cell(cell: str, kind: Kind | None, *, strict: bool, named: bool) -> Verdict:
+    """``named``: whether the cell's column has a name that is not ours; whole numbers may be identifiers there."""
+    verdict = _verdict(kind, cell, strict=strict)
+    if verdict is not Verdict.FREE or any(one(cell) for one in _WORD_KINDS):
+        return Verdict.OURS if verdict is Verdict.FREE else verdict
+    may_be_id = cell.strip().isdigit() and (named or kind is not None)
+    return Verdict.OURS if _is_measure(cell) and not may_be_id else Verdict.FREE
+
+
 def _is_measure(cell: str) -> bool:
+    """Whether a number is too short to be told from a dose or an age, or has decimals as a measure has."""
     match = _BARE_NUMBER.fullmatch(cell.strip())
     if not match:
         return cell.strip() in ("", "nan", "inf", "-inf")

@@ -14,7 +14,10 @@ from components.preprocess.summary import example_page
 from components.preprocess.values import Value, freely
 
 #: Coordinates and sizes of a figure.
-_NUMBERS = re.compile(r"-?\d{1,5}(?:\.\d{1,3})?(?: -?\d{1,5}(?:\.\d{1,3})?)*")
+_NUMBERS = re.compile(r"-?\d{1,5}(?:\.\d{1,3})?(?: -?\d{1,5}(?:\.\d{1,3})?)*", re.ASCII)
+
+#: What stands in an end tag behind its name, which the parser passes over.
+_END_TAGS = re.compile(r"</\s*[a-zA-Z0-9]+([^>]*)>")
 
 
 class _Page(HTMLParser):
@@ -25,7 +28,7 @@ class _Page(HTMLParser):
         self.tags: list[str] = []
         self.texts: list[tuple[str, str]] = []
         self.attributes: list[tuple[str, str, str]] = []
-        self.others: list[str] = []
+        self.others: list[str] = [text for text in _END_TAGS.findall(page) if text.strip()]
         self.feed(page)
         self.close()
 
@@ -43,7 +46,14 @@ class _Page(HTMLParser):
     def handle_comment(self, data: str) -> None:
         self.others.append(data)
 
-    handle_decl = handle_pi = unknown_decl = handle_comment
+    def handle_decl(self, decl: str) -> None:
+        self.others.append(decl)
+
+    def handle_pi(self, data: str) -> None:
+        self.others.append(data)
+
+    def unknown_decl(self, data: str) -> None:
+        self.others.append(data)
 
 
 class _Markup(NamedTuple):
@@ -76,10 +86,10 @@ def values_of_page(text: str) -> Iterator[Value]:
     for tag, name, value in page.attributes:
         if (tag, name, value) not in own.attributes and not ((tag, name) in own.numeric and _NUMBERS.fullmatch(value)):
             yield from (freely("an attribute's name", name), freely("an attribute", value))
-    fact = ""
+    fact, free = "", []
     for tag, shown in page.texts:
         fits = (tag, shown) in own.texts or (tag == "text" and is_figure_line(shown))
         fits = fits or (tag == "td" and fact in FACT_KINDS and FACT_KINDS[fact](shown))
         fact = shown if tag == "th" else fact
-        if not fits:
-            yield freely("what the page says", shown)
+        free += [] if fits else [shown]
+    yield from (freely("what the page says", shown) for shown in dict.fromkeys([*free, "".join(free)]) if shown)

@@ -67,12 +67,12 @@ def run(
             (folder / "flow.svg").write_text(flow_svg(result.flow))
             result.write(folder)
             page = page_of(facts_of(result, cohort_fingerprint), result.flow, synthetic=result.synthetic)
-            Path(summary).write_text(page, encoding="utf-8")
-            audit.check([folder, Path(summary)], {"the step's log": log.getvalue()})
-        except InputError:
+            audit.check([folder], {"summary": page, "the step's log": log.getvalue()})
+        except Exception:  # nothing stays that was not audited to the end
             shutil.rmtree(folder, ignore_errors=True)
             Path(summary).unlink(missing_ok=True)
             raise
+        Path(summary).write_text(page, encoding="utf-8")
 
 
 @contextlib.contextmanager

@@ -42,9 +42,11 @@ class Token(NamedTuple):
 
 
 def spellings(text: str) -> tuple[str, ...]:
-    """``text`` without accents, and with umlauts as two letters where that differs; case stays."""
+    """``text`` without accents, with ASCII digits, and with umlauts as two letters where that differs; case stays."""
+    if text.isascii():
+        return (text,)
     text = "".join("-" if unicodedata.category(c) == "Pd" else c for c in unicodedata.normalize("NFKC", text))
-    text = "".join(c for c in text if unicodedata.category(c) != "Cf")
+    text = "".join(str(unicodedata.decimal(c, c)) for c in text if unicodedata.category(c) != "Cf")
     return tuple(dict.fromkeys(_without_accents(one) for one in (text, text.translate(_TWO_LETTERS))))
 
 
@@ -54,20 +56,19 @@ def _without_accents(text: str) -> str:
 
 
 def tokens(spelling: str) -> list[Token]:
-    """The runs of letters and of digits of a spelling."""
-    found = []
-    for match in _TOKEN.finditer(spelling):
-        if match[0].isdigit() and _is_part_of_decimal(spelling, match):
-            found.append(Token(match[0], match[0], True, True))
-            continue
-        before, behind = spelling[max(0, match.start() - 1) : match.start()], spelling[match.end() : match.end() + 1]
-        found.append(Token(match[0], match[0].casefold(), before.isalnum(), behind.isalnum()))
-    return found
+    """The runs of letters and of digits of a spelling; where an unspaced script begins or ends, a word does too."""
+    return [_token(spelling, match) for match in _TOKEN.finditer(spelling)]
 
 
-def _is_part_of_decimal(text: str, digits: re.Match[str]) -> bool:
-    before, behind = text[max(0, digits.start() - 2) : digits.start()], text[digits.end() : digits.end() + 2]
-    return bool(re.fullmatch(r"\d\.", before) or re.fullmatch(r"\.\d", behind))
+def _token(text: str, run: re.Match[str]) -> Token:
+    around = text[max(0, run.start() - 2) : run.start()], text[run.end() : run.end() + 2]
+    in_decimal = run[0].isdigit() and (re.fullmatch(r"\d\.", around[0]) or re.fullmatch(r"\.\d", around[1]))
+    before, behind = (in_decimal or _touches(run[0], one) for one in (around[0][-1:], around[1][:1]))
+    return Token(run[0], run[0].casefold(), bool(before), bool(behind))
+
+
+def _touches(word: str, letter: str) -> bool:
+    return letter.isalnum() and is_unspaced(word[0]) == is_unspaced(letter)
 
 
 @functools.lru_cache(2**14)
