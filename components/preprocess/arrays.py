@@ -1,7 +1,6 @@
 """What a ``.npy`` file holds that could be more than numbers we computed."""
 
 import io
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,9 @@ from components.preprocess.values import Value, Verdict, freely, is_foreign
 HU_RANGE = (-40_000.0, 70_000.0)
 #: Fewest digits of an integer that is compared with identifiers.
 SHORTEST_NUMBER = 4
-#: Runs of bytes that may be text, too long to be there by chance.
-_RUNS = re.compile(rb"[\x20-\x7e]{8,}")
+#: Bytes of names, identifiers and dates, and how many of them in a row are too many to be there by chance.
+_TEXT = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz ^,._/-")
+_IS_TEXT, SHORTEST_RUN = bytes(byte in _TEXT for byte in range(256)), 8
 #: First of the code points that are no characters.
 SURROGATES = 0xD800
 
@@ -31,8 +31,7 @@ def values_of_array(path: Path) -> Iterator[Value]:
         if content.dtype.kind == "f" and not _is_hu(content):
             yield is_foreign("numbers that are no HU")
             return
-        for run in _RUNS.findall(content.tobytes()):
-            yield Value("the array's bytes", run.decode("ascii"), Verdict.BYTES)
+        yield from (Value("the array's bytes", run, Verdict.BYTES) for run in _runs_of_text(content.tobytes()))
         if content.dtype.kind in "iu":
             yield from (freely("the array's numbers", text) for text in _texts_of_integers(content))
 
@@ -50,6 +49,12 @@ def _plain_array(path: Path) -> np.ndarray[Any, np.dtype[Any]] | None:
     with path.open("rb") as file:
         whole = file.read(array.offset) == header.getvalue() and array.offset + array.nbytes == path.stat().st_size
     return array if whole else None
+
+
+def _runs_of_text(data: bytes) -> Iterator[str]:
+    edges = np.flatnonzero(np.diff(np.frombuffer(data.translate(_IS_TEXT), np.bool_), prepend=False, append=False))
+    for start, end in edges.reshape(-1, 2)[np.diff(edges)[::2] >= SHORTEST_RUN]:
+        yield data[start:end].decode("ascii")
 
 
 def _is_hu(content: np.ndarray[Any, np.dtype[Any]]) -> bool:

@@ -14,6 +14,7 @@ attributes as a short or decimal number or as a flag ("18.0", "FALSE") is nobody
 """
 
 import functools
+import itertools
 import re
 import threading
 from collections import defaultdict
@@ -28,6 +29,8 @@ from components.preprocess.words import Token, compact, is_unspaced, readings, s
 
 #: From this length on, a value with a digit or sign in it is found inside words too.
 ANYWHERE_LENGTH = 8
+#: Longest word that is looked for among bytes, and how much of a run of bytes is looked at.
+LONGEST_WORD, LONGEST_RUN = 24, 4096
 #: Shortest text, other than names and identifiers, that is looked for: shorter ones are codes such as CT or HU.
 SHORTEST_TEXT = 4
 #: Fewest digits of a number that is looked for: of the identifiers below, of other attributes, of private ones.
@@ -51,7 +54,7 @@ FLOAT_DIGITS = 6
 @functools.lru_cache(2**12)
 def _is_name(attribute: str) -> bool:
     tag = tag_for_keyword(attribute)
-    return dictionary_VR(tag) == "PN" if tag is not None else attribute.casefold().endswith("name")
+    return dictionary_VR(tag) == "PN" if tag is not None else "name" in attribute.casefold()
 
 
 class IdentityIndex:
@@ -89,9 +92,12 @@ class IdentityIndex:
 
     def found_inside(self, text: str) -> set[str]:
         """The attributes of those that are long enough to be told from chance in a run of any bytes."""
-        found = set(self._long(compact(text)))
-        for key in (token.key for token in tokens(text) if len(token.key) >= ANYWHERE_LENGTH):
-            found |= {known[key] for known in (self._names, self._words, self._numbers, self._days) if key in known}
+        text = "".join(filter(str.isalnum, text[:LONGEST_RUN].casefold()))
+        known = (self._names, self._words, self._numbers, self._days)
+        found = set(self._long(text))
+        for start, length in itertools.product(range(len(text)), range(ANYWHERE_LENGTH, LONGEST_WORD + 1)):
+            part = text[start : start + length]
+            found |= {one[part] for one in known if part in one} if len(part) == length else set()
         return found
 
     # learning -------------------------------------------------------------------------------------------------------

@@ -93,16 +93,18 @@ def test_patients_called_like_anything_that_outputs_hold_stop_nothing(folder, te
     audit.check([folder], texts)
 
 
-def test_every_column_and_measure_has_its_kind():
+def test_every_column_and_key_has_its_kind():
     assert set(COLUMN_KINDS) == set(TUMOUR_COLUMNS)
-    assert set(MEASURES) <= set(JSON_KINDS)
+    assert {*MEASURES, *Flow.__slots__, *Exclusion.__slots__, *ImageDefinition().to_dict()} <= set(JSON_KINDS)
 
 
 @pytest.mark.parametrize(
     ("column", "cell"),
     [
-        ("age", "7781234"), ("age", "63 Lindqvist"), ("z_mm", "20140506.5"), ("total_dose_gy", "4711"), ("device", "Min"), ("label", "2"),
-        ("tumour", "T-1"), ("patient", "P-lindqvist"), ("location", "LUNG"), ("reference_rung", "Stem"), ("fractions", "٣"), ("kps", "1_0"),
+        ("age", "7781234"), ("age", "63 Lindqvist"), ("z_mm", "20140506.5"), ("total_dose_gy", "4711"),
+        ("device", "Min"), ("label", "2"),
+        ("tumour", "T-1"), ("patient", "P-lindqvist"), ("location", "LUNG"), ("reference_rung", "Stem"),
+        ("fractions", "٣"), ("kps", "1_0"),
     ],
 )  # fmt: skip
 def test_a_cell_is_of_its_columns_kind(folder, column, cell):
@@ -131,7 +133,8 @@ def test_a_table_has_no_other_columns_or_cells(folder):
     ("name", "change"),
     [
         ("flow.json", lambda flow: flow | {"note": 1}), ("flow.json", lambda flow: flow | {"listed": "2"}),
-        ("flow.json", lambda flow: flow | {"listed": 77812345}), ("cohort.json", lambda flags: flags | {"synthetic": "yes"}),
+        ("flow.json", lambda flow: flow | {"listed": 77812345}),
+        ("cohort.json", lambda flags: flags | {"synthetic": "yes"}),
         ("image_definition.json", lambda definition: definition | {"centre": "gtv"}),
         ("layout.json", lambda layout: layout | {"files": {**layout["files"], "more.csv": "0" * 64}}),
     ],
@@ -184,7 +187,8 @@ def test_numbers_that_are_identity_are_found_in_arrays(tmp_path, array):
 
 
 MARKUP = [
-    "<p>Lind<b>qvist</b></p>", "<p><!-- Lindqvist --></p>", "<p title=Lindqvist>", "<lindqvist>", "</p Lindqvist>", "<![CDATA[Lindqvist]]>",
+    "<p>Lind<b>qvist</b></p>", "<p><!-- Lindqvist --></p>", "<p title=Lindqvist>", "<lindqvist>", "</p Lindqvist>",
+    "<![CDATA[Lindqvist]]>",
     "<?note Lindqvist?>", "<p>&#76;indqvist</p>", "<script>var a = 'Lindqvist'</script>", "<p", "<!-- Lindqvist",
 ]  # fmt: skip
 
