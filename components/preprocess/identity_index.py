@@ -14,7 +14,6 @@ attributes as a short or decimal number or as a flag ("18.0", "FALSE") is nobody
 """
 
 import functools
-import itertools
 import re
 import threading
 from collections import defaultdict
@@ -95,9 +94,9 @@ class IdentityIndex:
         text = "".join(filter(str.isalnum, text[:LONGEST_RUN].casefold()))
         known = (self._names, self._words, self._numbers, self._days)
         found = set(self._long(text))
-        for start, length in itertools.product(range(len(text)), range(ANYWHERE_LENGTH, LONGEST_WORD + 1)):
-            part = text[start : start + length]
-            found |= {one[part] for one in known if part in one} if len(part) == length else set()
+        for start in range(len(text)):
+            for end in range(start + ANYWHERE_LENGTH, min(start + LONGEST_WORD, len(text)) + 1):
+                found |= {one[text[start:end]] for one in known if text[start:end] in one}
         return found
 
     # learning -------------------------------------------------------------------------------------------------------
