@@ -10,20 +10,26 @@ import itertools
 import re
 from collections.abc import Iterator
 
-#: Months in English, German, French, Spanish, Italian, Portuguese, Dutch, Swedish, Polish and Turkish, without accents.
+#: Months in English, German, French, Spanish, Italian, Portuguese, Dutch, Swedish, Danish, Norwegian, Polish, Czech,
+#: Russian, Finnish, Hungarian, Romanian and Turkish, without accents, as dates have them.
 _MONTHS = (
-    "january januar janvier enero gennaio janeiro januari stycznia styczen jaenner janner ocak",
-    "february februar fevrier febrero febbraio fevereiro februari lutego luty feber subat",
-    "march marz maerz mars marzo marco maart mrt marca marzec mart",
-    "april avril abril aprile kwietnia kwiecien nisan",
-    "may mai mayo maggio maio mei maj maja mayis",
-    "june juni juin junio giugno junho jun czerwca czerwiec haziran",
-    "july juli juillet julio luglio julho jul lipca lipiec temmuz",
-    "august aout agosto augustus augusti sierpnia sierpien agustos",
-    "september septembre septiembre settembre setembro wrzesnia wrzesien eylul",
-    "october oktober octobre octubre ottobre outubro pazdziernika pazdziernik ekim",
-    "november novembre noviembre novembro listopada listopad kasim",
-    "december dezember decembre diciembre dicembre dezembro grudnia grudzien aralik",
+    "january januar janvier enero gennaio janeiro januari stycznia styczen jaenner janner ocak"
+    " ianuarie tammikuuta ledna января январь",
+    "february februar fevrier febrero febbraio fevereiro februari lutego luty feber subat"
+    " februarie helmikuuta unora февраля февраль",
+    "march marz maerz mars marzo marco maart mrt marca marzec mart martie maaliskuuta brezna marcius марта март",
+    "april avril abril aprile kwietnia kwiecien nisan aprilie huhtikuuta dubna aprilis апреля апрель",
+    "may mai mayo maggio maio mei maj maja mayis toukokuuta kvetna majus мая маи",
+    "june juni juin junio giugno junho jun czerwca czerwiec haziran iunie kesakuuta cervna junius июня июнь",
+    "july juli juillet julio luglio julho jul lipca lipiec temmuz iulie heinakuuta cervence julius июля июль",
+    "august aout agosto augustus augusti sierpnia sierpien agustos elokuuta srpna augusztus августа август",
+    "september septembre septiembre settembre setembro wrzesnia wrzesien eylul"
+    " septembrie syyskuuta zari szeptember сентября сентябрь",
+    "october oktober octobre octubre ottobre outubro pazdziernika pazdziernik ekim"
+    " octombrie lokakuuta rijna октября октябрь",
+    "november novembre noviembre novembro listopada listopad kasim noiembrie marraskuuta listopadu ноября ноябрь",
+    "december dezember decembre diciembre dicembre dezembro grudnia grudzien aralik"
+    " decembrie joulukuuta prosince декабря декабрь",
 )
 _YEAR = r"((?:18|19|20)\d\d)"
 _ANY_YEAR = r"(\d{4}|\d{2})(?!\d)"
@@ -34,10 +40,10 @@ _MONTH = r"([^\W\d_]{3,})"
 _COMPACT = re.compile(r"(?<!\d)(?<!\d\.)(\d{8})(?:\d{4}|\d{6})?(?!\d)")
 _SHORT = re.compile(r"(?<![^\W_])(?<!\d\.)(\d{6})(?![^\W_])(?!\.\d)")
 #: Forms with separators; a look-ahead, so that each place of the text is tried.
-_YEAR_FIRST = re.compile(rf"(?<!\d)(?={_YEAR} ?[-./_ 年년] ?{_DAY} ?[-./_ 月월] ?{_DAY}(?!\d))")
+_YEAR_FIRST = re.compile(rf"(?<!\d)(?={_YEAR} ?[-./_:, 年년] ?{_DAY} ?[-./_:, 月월] ?{_DAY}(?!\d))")
 _YEAR_LAST = re.compile(rf"(?<!\d)(?={_DAY} ?([-./_]) ?{_DAY} ?\2 ?{_ANY_YEAR})")
 _SPACED = re.compile(rf"(?<!\d)(?={_DAY} {_DAY} (\d{{4}})(?!\d))")
-_DAY_MONTH = re.compile(rf"(?<!\d)(?={_DAY}(?:st|nd|rd|th|er|\.)?{_GAP}{_MONTH}{_GAP}{_ANY_YEAR})")
+_DAY_MONTH = re.compile(rf"(?<!\d)(?={_DAY}(?:st|nd|rd|th|er|eme|\.)?{_GAP}{_MONTH}{_GAP}{_ANY_YEAR})")
 _MONTH_DAY = re.compile(rf"(?<![^\W\d_])(?={_MONTH}[-./,_ ]*{_DAY}(?:st|nd|rd|th)?[-./,_' ]+{_ANY_YEAR})")
 _CTIME = re.compile(rf"(?<![^\W\d_])(?={_MONTH} {{1,2}}{_DAY} \d\d:\d\d(?::\d\d)?(?: [a-z]+)? {_YEAR}(?!\d))")
 _YEAR_MONTH = re.compile(rf"(?<!\d)(?={_YEAR}[-./,_ ]*{_MONTH}[-./,_ ]*{_DAY}(?!\d))")

@@ -210,10 +210,11 @@ def _is_number(token: Token) -> bool:
 
 
 def _is_word(token: Token, *, alone: bool) -> bool:
-    """Whether a run of letters may be a word of its own; short ones between digits are not."""
-    if len(token.key) < SHORTEST_TEXT and not token.alone:
+    """Whether a run of letters may be a word of its own; short ones before digits only where they are capitalised."""
+    is_capital = token.text != token.key
+    if len(token.key) < SHORTEST_TEXT and (token.touched_before or (token.touched_behind and not is_capital)):
         return False
-    return alone or token.text != token.key or token.key not in SMALL_WORDS
+    return alone or is_capital or token.key not in SMALL_WORDS
 
 
 def _plain(digits: str) -> str:

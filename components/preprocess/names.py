@@ -35,6 +35,8 @@ def name_parts(spelling: str) -> set[str]:
         found |= telling
         if place < PREFIX:
             found |= {*(telling or words), "".join(words)}
+    if len(components) == 1 and is_unspaced(spelling):  # family and given name in one: 김민수
+        found |= {spelling[cut:] for cut in (1, 2) if len(spelling) - cut > 1}
     return found | set(_joined([words for words in components[:PREFIX] if words])) - {""}
 
 

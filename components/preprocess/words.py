@@ -23,7 +23,7 @@ _TWO_LETTERS = str.maketrans(
     {"ä": "ae", "Ä": "Ae", "ö": "oe", "Ö": "Oe", "ü": "ue", "Ü": "Ue", "å": "aa", "Å": "Aa", "ø": "oe", "Ø": "Oe"}
 )
 _ENCODED = re.compile(r"[A-Za-z0-9+/_-]{4,}={0,2}")
-_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))")
 _CAMEL = re.compile(r"(?<![^\W_])[A-Z]?[a-z]+(?:[A-Z][a-z]+)+(?![^\W_])")
 
 
@@ -85,11 +85,11 @@ def compact(spelling: str) -> str:
 def readings(text: str) -> Iterator[str]:
     """``text``, and what it says where parts of it are escaped, encoded or decoded wrongly.
 
-    Read are: HTML's and JSON's escapes, percent encoding, UTF-8 taken for Windows-1252 or Latin-1, words joined as in
-    ``GivenFamily``, and runs of base64 or hexadecimal digits that decode to text.
+    Read are: escapes of HTML, JSON and Python, percent encoding, UTF-8 taken for Windows-1252 or Latin-1, words joined
+    as in ``GivenFamily``, and runs of base64 or hexadecimal digits that decode to text.
     """
     yield text
-    plain = urllib.parse.unquote(html.unescape(_ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)))
+    plain = urllib.parse.unquote(html.unescape(_ESCAPE.sub(lambda match: chr(int(match[1] or match[2], 16)), text)))
     for other in (plain, _misread(plain), _CAMEL.sub(lambda match: re.sub(r"(?=[A-Z])", " ", match[0]), plain)):
         if other not in (text, ""):
             yield other

@@ -30,6 +30,7 @@ def test_a_date_is_read_in_every_usual_form(date, form, before):
     "text",
     [
         "2. januar 2025", "2 janvier 2025", "2 de enero de 2025", "2 gennaio 2025", "2 stycznia 2025", "2 ocak 2025",
+        "2. ledna 2025", "2 января 2025", "2. tammikuuta 2025", "2025:01:02 10:11", "date(2025, 1, 2)",
         "jan. 2nd, 2025",
         "2nd of january 2025", "2025년 1월 2일", "2025年1月2日", "02/01/2025", "01/02/2025", "2.1.25", "2025-jan-02",
         "d:20250102090807",
