@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from components.preprocess.values import Value, Verdict, freely, is_foreign
+from components.preprocess.values import Value, Verdict, foreign, freely
 
 #: HU that a crop may hold: 12-bit CT is -1024 to 3071, metal and padding values reach further.
 HU_RANGE = (-40_000.0, 70_000.0)
@@ -24,12 +24,12 @@ def values_of_array(path: Path) -> Iterator[Value]:
     """Arrays are plain numbers, and nothing stands beside them in the file; decimal ones are HU."""
     array = _plain_array(path)
     if array is None:
-        yield is_foreign("not a plain array of numbers")
+        yield foreign("not a plain array of numbers")
         return
     for part in array if array.ndim > 1 else [array]:
         content = np.ascontiguousarray(part)
         if content.dtype.kind == "f" and not _is_hu(content):
-            yield is_foreign("numbers that are no HU")
+            yield foreign("numbers that are no HU")
             return
         yield from (Value("the array's bytes", run, Verdict.BYTES) for run in _runs_of_text(content.tobytes()))
         if content.dtype.kind in "iu":

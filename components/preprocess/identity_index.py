@@ -8,9 +8,11 @@ Compared are values, never bytes. Found are, whatever the case, accents and scri
 - dates and times in the forms of ``components.preprocess.dates``;
 - every other text as a whole, from 4 letters on.
 
-Not found can be: a number that is no whole word; parts of a comment, an address or an institution's name; nicknames,
-translations, misspellings and other romanisations; an age; a date without its day. What a scanner writes into private
-attributes as a short or decimal number or as a flag ("18.0", "FALSE") is nobody's identity and is not looked for.
+What cannot be found: digits inside a longer number; parts of a comment, an address or an institution's name; nicknames,
+translations, misspellings and other romanisations; an age, a date without its day, a date counted in days or seconds;
+a name such as An or No where it stands in a sentence without a capital; anything shorter than 8 characters among the
+bytes of an array. What a scanner writes into private attributes as a short or decimal number or as a flag ("18.0",
+"FALSE") is nobody's identity and is not looked for.
 """
 
 import functools

@@ -82,8 +82,8 @@ def _in_the_table(name: str) -> Kind:
     return fits
 
 
-#: Ranges in mm: a used tumour's crop is 40 mm wide; a table's origin may lie metres away.
-_SIZE_MM, _POSITION_MM, _AREA_MM2, _SPACING_MM = number(0, 1000), number(-5000, 5000), number(0, 50_000), number(0, 20)
+#: Ranges, wide enough for any real CT: a used tumour fits a crop of 40 mm; an origin may lie anywhere in a building.
+_SIZE_MM, _AREA_MM2, _SPACING_MM, _POSITION_MM = number(0, 1000), number(0, 50_000), number(0, 20), number(-1e5, 1e5)
 _PLANES = number(1, 5000)
 
 #: What each column of the tumour table may hold.

@@ -25,7 +25,7 @@ from components.preprocess.kinds import (
     is_log_line,
 )
 from components.preprocess.pages import values_of_page
-from components.preprocess.values import Value, Verdict, is_foreign
+from components.preprocess.values import Value, Verdict, foreign
 
 #: Fewest digits of a whole number in a table of unknown columns that is compared: ages and doses have fewer.
 SHORTEST_WHOLE_NUMBER = 4
@@ -52,7 +52,7 @@ def values_of_file(path: Path, name: str, *, sealed: bool) -> Iterator[Value]:
     """The values of a file; ``sealed``: whether its folder is a dataset, where files of other names are foreign."""
     strict = name in DATASET_FILES
     if sealed and not strict and name not in PAGE_NAMES:
-        yield is_foreign("a file that a dataset does not have")
+        yield foreign("a file that a dataset does not have")
     if path.suffix == ".npy":
         yield from values_of_array(path)
         return
@@ -61,7 +61,7 @@ def values_of_file(path: Path, name: str, *, sealed: bool) -> Iterator[Value]:
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
-        yield is_foreign("not a text")
+        yield foreign("not a text")
     else:
         yield from values_of_text(name, text, strict=strict)
 
@@ -140,7 +140,7 @@ def _of_json(text: str, *, strict: bool) -> Iterator[Value]:
         whole = json.loads(text, object_pairs_hook=pairs, parse_int=JsonNumber, parse_float=JsonNumber)
     except (ValueError, RecursionError):
         if strict:
-            yield is_foreign("not JSON")
+            yield foreign("not JSON")
         yield from _of_lines(text)
         return
     yield from _of_json_value("", whole, strict=strict)

@@ -26,6 +26,6 @@ def freely(place: str, text: str) -> Value:
     return Value(place, text, Verdict.FREE)
 
 
-def is_foreign(place: str) -> Value:
+def foreign(place: str) -> Value:
     """Something that may not stand in an output, whatever it says."""
     return Value(place, "", Verdict.FOREIGN)
