@@ -1,11 +1,11 @@
-# make demo | test | lint | images | images-check | e2e | e2e-bucket | e2e-containers | bench | null | gate-seeds | hostile | load | lock | clean; each sets up .venv first, once.
+# make demo | test | lint | images | images-check | e2e | e2e-bucket | e2e-containers | bench | null | gate-seeds | audit | hostile | load | lock | clean; each sets up .venv first, once.
 PYTHON ?= python3
 BIN := .venv/bin
 ENGINE ?= podman
 # An environment that forbids byte-code would make every import of TensorFlow take three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint images images-check e2e e2e-bucket e2e-containers bench null gate-seeds hostile load lock clean setup
+.PHONY: demo test lint images images-check e2e e2e-bucket e2e-containers bench null gate-seeds audit hostile load lock clean setup
 .DELETE_ON_ERROR:
 
 demo: setup
@@ -20,6 +20,10 @@ null: setup
 
 gate-seeds: setup
 	@$(BIN)/python -m pytest -m slow -s tests/slow -k passes_the_gate
+
+# The identity audit over 200 clean cohorts of 1,000 tumours, and with 1,000 planted identities.
+audit: setup
+	@$(BIN)/python -m pytest -m slow -s tests/components/preprocess/test_simulated_cohorts.py
 
 # The compiled pipelines with cohort, members, MLflow's artifacts and bundles in a real bucket.
 e2e-bucket: setup

@@ -87,7 +87,20 @@ def write_summary(
     figures: Sequence[str] = (),
     synthetic: bool,
 ) -> None:
-    """Writes a step's small page for the KFP UI: a title, facts, figures (inline SVG), and at most one table."""
+    """Writes ``summary_page`` to a file."""
+    page = summary_page(title, facts, table, figures=figures, synthetic=synthetic)
+    Path(path).write_text(page, encoding="utf-8")
+
+
+def summary_page(
+    title: str,
+    facts: Mapping[str, Any],
+    table: Sequence[Mapping[str, Any]] = (),
+    *,
+    figures: Sequence[str] = (),
+    synthetic: bool,
+) -> str:
+    """A step's small page for the KFP UI: a title, facts, figures (inline SVG), and at most one table."""
     rows = "".join(f"<tr><th>{_text(key)}</th><td>{_text(value)}</td></tr>" for key, value in facts.items())
     body = f"<h1>{_text(title)}</h1><table>{rows}</table>"
     if figures:
@@ -98,8 +111,7 @@ def write_summary(
         body += f'<div class="scroll"><table><tr>{head}</tr>{lines}</table></div>'
     banner = '<p class="synthetic">SYNTHETIC: phantom data, no patient</p>' if synthetic else ""
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{_text(title)}</title>'
-    page = f'<!doctype html><html lang="en">{head}{STYLE}{banner}{body}</html>\n'
-    Path(path).write_text(page, encoding="utf-8")
+    return f'<!doctype html><html lang="en">{head}{STYLE}{banner}{body}</html>\n'
 
 
 STYLE = """<style>body{font:15px/1.45 system-ui,sans-serif;margin:1rem;color:#222;background:#fff}

@@ -95,7 +95,7 @@ def preprocess_cohort(
     cohort = read_cohort(cohort) if isinstance(cohort, str) else cohort
     rows = cohort.rows
     audit = audit or Audit()
-    audit.learn_rows(rows)
+    audit.learn_rows(rows, Pseudonymiser(key))
     excluded = {row.number: code for row in rows if (code := table_exclusion(row, settings))}
     _check_outcomes([row for row in rows if row.number not in excluded])
     pseudonyms, patients = Pseudonymiser(key), patients_of(cohort.source, rows, excluded)

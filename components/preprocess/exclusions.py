@@ -65,6 +65,8 @@ REASONS: Mapping[str, str] = {
     "NOT_HU": "CT values that are not HU",
     "WIDER_THAN_CROP": "GTV wider than the crop",
 }
+#: What is shown for a code that has no line above.
+UNKNOWN_REASON = "could not be read"
 
 
 def table_exclusion(row: Row, settings: PreprocessSettings) -> str:
@@ -79,4 +81,4 @@ def flow_lines(codes: Iterable[str]) -> tuple[Exclusion, ...]:
         counts[code] = counts.get(code, 0) + 1
     order = [code for code in REASONS if code in TABLE_RULES or code in counts]
     order += sorted(set(counts) - set(REASONS))
-    return tuple(Exclusion(code, REASONS.get(code, "could not be read"), counts.get(code, 0)) for code in order)
+    return tuple(Exclusion(code, REASONS.get(code, UNKNOWN_REASON), counts.get(code, 0)) for code in order)

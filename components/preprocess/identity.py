@@ -24,52 +24,57 @@ TEXT_VRS = frozenset(["AE", "CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM"
 #: VRs of private attributes that hold what a person wrote; the others are a scanner's settings.
 PRIVATE_VRS = frozenset(["DA", "DT", "LO", "LT", "PN", "SH", "ST", "UC", "UN", "UT"])
 #: Any UID with five or more parts: outputs hold none, so none is collected; the audit looks for the form itself.
-UID_FORM = re.compile(r"(?<![\w.])\d+(?:\.\d+){4,}(?![\w.])")
+UID_FORM = re.compile(r"(?<!\d)(?<!\d\.)\d+(?:\.\d+){4,}")
 ANY_UID = re.compile(rb"\d+(?:\.\d+){4,}")
 #: Longest encoded sequence that is compared with those of other slices, bytes: longer ones are of single objects.
 MOST_OF_A_SLICE = 8192
 #: What in an encoded sequence may be text.
 WORDS = re.compile(rb"[\x20-\x7e\x80-\xff]{3,}")
 
-#: Shortest value, and shortest part of a name, that is searched for.
-SHORTEST_VALUE, SHORTEST_NAME = 4, 3
-
 
 def identities_of_headers(headers: Iterable[Header]) -> dict[str, str]:
-    """Identity in headers: text to search for -> the keyword of the attribute it stands in.
+    """Identity in headers: each value as it stands -> the attribute it is of.
 
-    Values of 4 or more characters as they are; of names their parts of 3 or more letters. Values that cannot be
-    decoded are passed over: they cannot be written by mistake either.
+    An attribute is named by its keyword, a private one by its tag and the creator of its block. UIDs are left out: the
+    audit knows them by their form. Values that cannot be decoded are passed over: they cannot be written by mistake
+    either.
     """
     found: dict[str, str] = {}
     seen: set[tuple[int, bytes]] = set()
     for header in headers:
-        for element in _elements(header, seen):
-            parts = name_parts(str(element.value)) if element.VR == "PN" else values_of(element)
-            found |= dict.fromkeys(parts, element.keyword or "private attribute")
+        for element, creator in _elements(header, seen):
+            found |= dict.fromkeys(values_of(element), element.keyword or _private_name(element.tag, creator))
     return found
 
 
-def name_parts(name: str) -> list[str]:
-    """The parts of a name that have 3 or more letters."""
-    return [part for part in re.findall(r"[^\W\d_]+", name) if len(part) >= SHORTEST_NAME]
-
-
 def values_of(element: DataElement) -> list[str]:
-    """The values of an element that are long enough to be searched for."""
+    """The values of an element as texts."""
     values = element.value if element.VM > 1 else [element.value]
     texts = [(_decoded(value) if isinstance(value, bytes) else str(value)).strip() for value in values if value]
-    return [text for text in texts if len(text) >= SHORTEST_VALUE and not UID_FORM.fullmatch(text)]
+    return [text for text in texts if text and not UID_FORM.fullmatch(text)]
+
+
+def _private_name(tag: BaseTag, creator: str) -> str:
+    return f"private attribute ({tag.group:04x},{tag.element:04x})" + (f" of {creator}" if creator else "")
+
+
+def _creator(header: Header, tag: BaseTag) -> str:
+    """The creator of a private attribute's block (PS3.5 7.8.1): a maker's name."""
+    _, value = header.elements.get(tag.group << 16 | tag.element >> 8, (None, ""))
+    text = value.decode("ascii", errors="replace") if isinstance(value, bytes) else str(value)
+    return "".join(c for c in text.strip(" \0")[:64] if c.isascii() and c.isprintable())
 
 
 def _decoded(value: bytes) -> str:
     """Bytes of unknown kind as text, "" where they are none."""
     text = value.decode("utf-8", errors="replace").strip("\0 ")
-    return text if text.isprintable() and not text.replace(".", "").isdigit() else ""
+    return text if text.isprintable() else ""
 
 
-def _elements(header: Header, seen: set[tuple[int, bytes]], *, removed: bool = False) -> Iterator[DataElement]:
-    """Elements that hold identity; ``removed`` where the profile removes the sequence that they stand in.
+def _elements(
+    header: Header, seen: set[tuple[int, bytes]], *, removed: bool = False
+) -> Iterator[tuple[DataElement, str]]:
+    """Elements that hold identity, with their blocks' creators; ``removed`` where the profile removes their sequence.
 
     Slices of a series share most values, or differ in UIDs only: what was ``seen`` is passed over before it is decoded,
     which is what takes time.
@@ -92,7 +97,7 @@ def _elements(header: Header, seen: set[tuple[int, bytes]], *, removed: bool = F
                 seen.add((tag, words))
             element = header.dataset[tag]
             if vr != "SQ":
-                yield element
+                yield element, _creator(header, element.tag) if element.tag.is_private else ""
                 continue
             for item in element.value:
                 yield from _elements(Header.of(item), seen, removed=removed or tag in BASIC_PROFILE)

@@ -10,17 +10,17 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from components.common.artifacts import Dataset
 from components.common.errors import InputError
 from components.common.files import digest_of, digest_of_sources
 from components.common.object_store import open_objects
 from components.common.settings import StudySettings, resolve_parameters
 from components.common.sources import fingerprint
-from components.common.steps import Progress, at_most_every, write_summary
+from components.common.steps import Progress, at_most_every
 from components.preprocess.cohort import preprocess_cohort, read_cohort
 from components.preprocess.deidentify import Audit
 from components.preprocess.flow_diagram import flow_svg
 from components.preprocess.parts import PartStore
+from components.preprocess.summary import facts_of, page_of
 
 KEY_VARIABLE = "SRS_PSEUDONYM_KEY"
 KEY_FILE_VARIABLE = "SRS_PSEUDONYM_KEY_FILE"
@@ -69,12 +69,13 @@ def run(
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "flow.svg").write_text(flow_svg(result.flow))
             result.write(folder)
-            _summarise(result, cohort_fingerprint, summary)
-            audit.check([folder, Path(summary)], {"the step's log": log.getvalue()})
-        except InputError:
+            page = page_of(facts_of(result, cohort_fingerprint), result.flow, synthetic=result.synthetic)
+            audit.check([folder], {"summary": page, "the step's log": log.getvalue()})
+        except Exception:  # nothing stays that was not audited to the end
             shutil.rmtree(folder, ignore_errors=True)
             Path(summary).unlink(missing_ok=True)
             raise
+        Path(summary).write_text(page, encoding="utf-8")
 
 
 @contextlib.contextmanager
@@ -130,18 +131,3 @@ def _key_of_file(path: Path) -> bytes:
             file.write(secrets.token_hex(32))
         print("a new key for pseudonyms was made: keep the file, later runs need it")
     return path.read_bytes()
-
-
-def _summarise(dataset: Dataset, cohort_fingerprint: str, path: str) -> None:
-    flow = dataset.flow
-    positives = int(dataset.tumours.label.sum())
-    facts = {
-        "tumours listed": f"{flow.listed} of {flow.listed_patients} patients",
-        "used": f"{flow.used} of {flow.used_patients} patients",
-        "responders / non-responders": f"{flow.used - positives} / {positives}",
-        "patients told apart by": ", ".join(dataset.told_apart_by),
-        "GTVs without a row": flow.unlisted_gtvs,
-        "image definition": f"version {dataset.image_definition['version']}",
-        "fingerprint": cohort_fingerprint[:12],
-    }
-    write_summary(path, "Cohort", facts, figures=[flow_svg(flow)], synthetic=dataset.synthetic)

@@ -1,23 +1,21 @@
 import csv
+import dataclasses
 import io
-import re
+import threading
 
 import numpy as np
-import pandas as pd
 import pydicom
 import pytest
 from pydicom.dataset import Dataset as Item
 from pydicom.sequence import Sequence
 
-from components.common.artifacts import Dataset, Exclusion, Flow
 from components.common.errors import InputError
 from components.common.settings import PreprocessSettings
 from components.preprocess.cohort import preprocess_cohort
-from components.preprocess.deidentify import OWN_WORDS, Audit, Pseudonymiser
+from components.preprocess.deidentify import Audit, Pseudonymiser
 from components.preprocess.elements import Header
-from components.preprocess.exclusions import REASONS
-from components.preprocess.identity import identities_of_headers, name_parts
-from components.preprocess.step import _summarise
+from components.preprocess.identity import identities_of_headers
+from components.preprocess.table import Row
 
 
 def test_pseudonyms_are_consistent_and_keyed():
@@ -38,12 +36,12 @@ def test_identity_in_headers(make_study):
     ct.PatientSex, ct.PatientAge = "F", "061Y"
     ct.StudyDate = "20140506"
     found = identities_of_headers([Header.of(ct)])
-    assert found["Lindqvist"] == "PatientName"
+    assert found["Lindqvist^Brunhilde"] == "PatientName"
     assert found["MRN-7781234"] == "PatientID"
     assert found["20140506"] == "StudyDate"
-    assert found["Öberg"] == "OperatorsName"
+    assert found["Öberg^Åke"] == found["Li^X"] == "OperatorsName"
     assert found["St Elsewhere"] == "InstitutionName"
-    assert not {"Li", "X", "F", "061Y", ct.SOPClassUID, ct.SeriesInstanceUID} & set(found)
+    assert not {"F", "061Y", ct.SOPClassUID, ct.SeriesInstanceUID} & set(found)
 
 
 def test_identity_in_private_attributes_and_in_what_the_profile_removes(make_study):
@@ -63,6 +61,7 @@ def test_identity_in_private_attributes_and_in_what_the_profile_removes(make_stu
     found = identities_of_headers([Header.of(ct)])
     assert {"Brunhilde at ward 7", "room 7781", "Gamma knife", "STEP-4711"} <= set(found)
     assert not {"12.75", "73.5", "Irradiation", "99LOCAL", "ACME"} & set(found)
+    assert found["Brunhilde at ward 7"] == "private attribute (0009,1001) of ACME"
 
 
 def test_slices_of_a_series_are_looked_through_for_what_differs(make_study):
@@ -72,10 +71,6 @@ def test_slices_of_a_series_are_looked_through_for_what_differs(make_study):
         Header.of(pydicom.dcmread(io.BytesIO(data))) for name, data in study.files().items() if name.startswith("CT")
     ]
     assert identities_of_headers(read)["seen by Dr Kettle"] == "PatientComments"
-
-
-def test_name_parts_have_three_letters():
-    assert name_parts("Meyer-Lüden^Jo^von=山田^太郎") == ["Meyer", "Lüden", "von"]
 
 
 @pytest.fixture
@@ -164,21 +159,25 @@ def test_named_texts_are_looked_through(outputs):
 
 
 def test_identity_is_learned_while_a_text_is_looked_through():
-    audit = Audit()
-    audit.learn({"Lindqvist": "PatientName", "Kettle": "PatientComments"})
+    audit, stop = Audit(), threading.Event()
 
-    class Read(str):
-        __slots__ = ()
+    def learn():
+        number = 0
+        while not stop.is_set():
+            audit.learn({f"Kettle^No{number}": "PatientName", f"Kettle {number}": "PatientComments"})
+            number += 1
 
-        def casefold(self):
-            return self
-
-        def __contains__(self, value):
-            audit.learn({f"another patient, {value}": "PatientName"})
-            return super().__contains__(value)
-
-    with pytest.raises(InputError, match="IDENTITY_LEFT"):
-        audit.check(texts={"part": Read("seen by kettle")})
+    learner = threading.Thread(target=learn)
+    learner.start()
+    try:
+        for _ in range(30):
+            audit.check(texts={"part": "\n".join(["seen by nobody 7"] * 30)})
+        audit.learn({"Lindqvist": "PatientName"})
+        with pytest.raises(InputError, match="IDENTITY_LEFT"):
+            audit.check(texts={"part": "seen by lindqvist"})
+    finally:
+        stop.set()
+        learner.join()
 
 
 def test_a_whole_cohort_leaves_nothing(tmp_path, make_study):
@@ -204,14 +203,32 @@ def test_a_whole_cohort_leaves_nothing(tmp_path, make_study):
             found.check([tmp_path / "out"])
 
 
-def test_words_of_the_outputs_themselves_are_no_identity():
-    assert {"stem", "cyberknife", "lung", "patients", "tumours", "synthetic"} <= OWN_WORDS
+def test_pseudonyms_are_those_of_the_run(tmp_path):
+    audit, row = Audit(), table_row()
+    audit.learn_rows([row], Pseudonymiser(b"key"))
+    audit.check(texts={"tumours.csv": f"tumour\n{Pseudonymiser(b'key').tumour('Tumour-77')}\n"})
+    with pytest.raises(InputError, match="a pseudonym that this run did not make in row 2, column tumour"):
+        audit.check(texts={"tumours.csv": f"tumour\n{Pseudonymiser(b'other').tumour('Tumour-77')}\n"})
 
 
-def test_words_of_summary_and_figure_are_no_identity(tmp_path):
-    flow = Flow(3, 2, (Exclusion("TOO_LARGE", REASONS["TOO_LARGE"], 1),), 2, 2)
-    dataset = Dataset(np.zeros((2, 1, 1), np.float32), pd.DataFrame({"label": [0, 1]}), flow, {"version": 1}, True)
-    _summarise(dataset, "0" * 64, str(tmp_path / "summary.html"))
-    page = re.sub(r"#[0-9a-f]+", "", (tmp_path / "summary.html").read_text().casefold())
-    words = re.findall(r"[^\W\d_]{3,}", page)
-    assert not set(words) - OWN_WORDS
+def table_row(**cells):
+    fields = dict.fromkeys(field.name for field in dataclasses.fields(Row))
+    known = {
+        "tumour_id": "Tumour-77",
+        "patient_id": "MRN-7781234",
+        "dicom": "scans/Lindqvist_B.zip",
+        "rtstruct_uid": "1.2.3.4.5",
+    }
+    return Row(**{**fields, **known, **cells})
+
+
+def test_a_finding_names_output_attribute_and_place_and_says_what_to_do():
+    audit = Audit()
+    audit.learn_rows([table_row()])
+    log = "srs-progress preprocess 1/2 1 tumours\nreading lindqvist_b\nreading Lindqvist_B again\n"
+    with pytest.raises(InputError) as caught:
+        audit.check(texts={"the step's log": log})
+    assert "the step's log: column dicom in line 2 and 1 more places" in caught.value.safe_message
+    assert "lindqvist" not in str(caught.value).casefold()
+    assert "names in the cohort table" in caught.value.hint
+    assert "1.2.3.4.5" not in str(vars(audit))

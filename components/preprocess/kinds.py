@@ -1,0 +1,141 @@
+"""What each place of preprocessing's outputs may hold: a value of its kind is ours, whatever a patient is called.
+
+Numbers are numbers we computed or covariates that the study keeps, in a stated range; words are of closed vocabularies;
+pseudonyms and digests have their form. So no list of our own words is needed, and a patient called Min, Stem or 2000
+stops nothing.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from components.common.artifacts import TUMOUR_COLUMNS, Dataset
+from components.preprocess.columns import COLUMNS
+from components.preprocess.crop import ImageDefinition
+from components.preprocess.distinct import TOLD_APART_BY
+from components.preprocess.exclusions import REASONS, UNKNOWN_REASON
+from components.preprocess.recist import RESPONSES
+from components.preprocess.rtstruct import RUNGS
+from components.preprocess.summary import COUNT, FACTS
+
+#: Whether a value may stand in its place.
+Kind = Callable[[str], bool]
+
+#: Form of a pseudonym: patient or tumour, and 50 bits in base32.
+PSEUDONYM = re.compile(r"[PT]-[a-z2-7]{10}")
+#: All that a dataset's folder holds.
+DATASET_FILES = frozenset(
+    ["crops.npy", "tumours.csv", "flow.json", "image_definition.json", "cohort.json", "layout.json", "flow.svg"]
+)
+#: Names that a page's file is given by whoever runs the step.
+PAGE_NAMES = frozenset(["summary", "summary.html"])
+#: Lines that the step prints.
+LOG_LINES = (
+    rf"srs-progress preprocess {COUNT}/{COUNT}(?: {COUNT} tumours(?:, {COUNT} patients read earlier)?)?",
+    "a new key for pseudonyms was made: keep the file, later runs need it",
+)
+#: Lines of text in the flow's figure.
+FIGURE_LINES = (
+    f"(?:listed|used): {COUNT} tumours of {COUNT} patients",
+    f"{COUNT} left",
+    f"{COUNT}: (?:{'|'.join(map(re.escape, [*REASONS.values(), UNKNOWN_REASON]))})",
+)
+_NUMBER = re.compile(r"-?\d{1,7}(?:\.\d{1,20})?(?:e-?\d{1,3})?", re.ASCII)
+
+
+class JsonNumber(str):
+    """A number of a JSON text, as it is written there."""
+
+    __slots__ = ()
+
+
+def one_of(*values: str) -> Kind:
+    """Words of a closed vocabulary."""
+    return frozenset(values).__contains__
+
+
+def of_form(*patterns: str) -> Kind:
+    """Texts of a fixed form."""
+    pattern = re.compile("|".join(f"(?:{one})" for one in patterns), re.ASCII)
+    return lambda text: pattern.fullmatch(text) is not None
+
+
+def number(low: float, high: float) -> Kind:
+    """Numbers in a range, written with ASCII digits; an empty cell too."""
+    return lambda text: text == "" or (_NUMBER.fullmatch(text) is not None and low <= float(text) <= high)
+
+
+def _json(kind: Kind) -> Kind:
+    return lambda value: isinstance(value, JsonNumber) and kind(value)
+
+
+def _in_the_table(name: str) -> Kind:
+    """What the cohort table's own column of that name takes, in the spelling that the dataset has."""
+    parse = COLUMNS[name].parse
+
+    def fits(text: str) -> bool:
+        try:
+            value = parse(text) if text else ""
+        except ValueError:
+            return False
+        return value == text if isinstance(value, str) else _NUMBER.fullmatch(text) is not None
+
+    return fits
+
+
+#: Ranges, wide enough for any real CT: a used tumour fits a crop of 40 mm; an origin may lie anywhere in a building.
+_SIZE_MM, _AREA_MM2, _SPACING_MM, _POSITION_MM = number(0, 1000), number(0, 50_000), number(0, 20), number(-1e5, 1e5)
+_PLANES = number(1, 5000)
+
+#: What each column of the tumour table may hold.
+COLUMN_KINDS: Mapping[str, Kind] = {
+    **{name: _in_the_table(name) for name in TUMOUR_COLUMNS if name in COLUMNS},
+    "tumour": of_form(r"T-[a-z2-7]{10}"),
+    "patient": of_form(r"P-[a-z2-7]{10}"),
+    "response": one_of(*RESPONSES),
+    "label": one_of("0", "1"),
+    "diameter_mm": _SIZE_MM,
+    "bed10_gy": number(0, 200_000),
+    "roi_planes": _PLANES,
+    "reference_rung": one_of(*RUNGS),
+    "z_mm": _POSITION_MM,
+    "width_mm": _SIZE_MM,
+    "height_mm": _SIZE_MM,
+    "area_mm2": _AREA_MM2,
+    "pixel_spacing_mm": _SPACING_MM,
+}
+
+_COUNT, _DIGEST = _json(number(0, 1_000_000)), of_form("[0-9a-f]{64}")
+_CODE = one_of("", *REASONS)
+
+
+def _as_defined(value: Any) -> Kind:
+    return one_of(value) if isinstance(value, str) else _json(number(value, value))
+
+
+#: What each key of the JSON files, and of what is kept of a patient, may hold; "" stands for a list without a key.
+JSON_KINDS: Mapping[str, Kind] = {
+    **{name: _as_defined(value) for name, value in ImageDefinition().to_dict().items()},
+    "slice_rule": one_of("centre", "largest"),
+    **dict.fromkeys(["listed", "listed_patients", "used", "used_patients", "unlisted_gtvs", "tumours"], _COUNT),
+    "exclusions": _CODE,
+    "code": _CODE,
+    "": _CODE,
+    "reason": one_of(*REASONS.values(), UNKNOWN_REASON),
+    "synthetic": one_of(),
+    "told_apart_by": one_of(*TOLD_APART_BY),
+    "kind": one_of(Dataset.layout[0]),
+    "version": _json(number(1, 999)),
+    "files": one_of(),
+    **dict.fromkeys(["digest", *DATASET_FILES], _DIGEST),
+    "planes": _json(_PLANES),
+    "reference_rung": one_of(*RUNGS),
+    "z_mm": _json(_POSITION_MM),
+    **dict.fromkeys(["width_mm", "height_mm", "longest_diameter_mm"], _json(_SIZE_MM)),
+    "area_mm2": _json(_AREA_MM2),
+    "pixel_spacing_mm": _json(_SPACING_MM),
+}
+
+is_log_line = of_form(*LOG_LINES)
+is_figure_line = of_form(*FIGURE_LINES)
+FACT_KINDS: Mapping[str, Kind] = {name: of_form(pattern) for name, pattern in FACTS.items()}

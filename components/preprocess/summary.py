@@ -1,0 +1,52 @@
+"""What preprocessing's page says, and the form of each of its facts, which the audit holds the page to."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from components.common.artifacts import Dataset, Exclusion, Flow
+from components.common.steps import summary_page
+from components.preprocess.distinct import TOLD_APART_BY
+from components.preprocess.exclusions import REASONS, UNKNOWN_REASON
+from components.preprocess.flow_diagram import flow_svg
+
+#: A count in a page or a log line.
+COUNT = r"\d{1,6}"
+_APART = "|".join(map(re.escape, TOLD_APART_BY))
+#: The form of each fact.
+FACTS: Mapping[str, str] = {
+    "tumours listed": f"{COUNT} of {COUNT} patients",
+    "used": f"{COUNT} of {COUNT} patients",
+    "responders / non-responders": f"{COUNT} / {COUNT}",
+    "patients told apart by": f"(?:{_APART})(?:, (?:{_APART}))*",
+    "GTVs without a row": COUNT,
+    "image definition": r"version \d{1,3}",
+    "fingerprint": "[0-9a-f]{12}",
+}
+
+
+def facts_of(dataset: Dataset, cohort_fingerprint: str) -> dict[str, Any]:
+    """The facts of the page."""
+    flow = dataset.flow
+    positives = int(dataset.tumours.label.sum())
+    return {
+        "tumours listed": f"{flow.listed} of {flow.listed_patients} patients",
+        "used": f"{flow.used} of {flow.used_patients} patients",
+        "responders / non-responders": f"{flow.used - positives} / {positives}",
+        "patients told apart by": ", ".join(dataset.told_apart_by),
+        "GTVs without a row": flow.unlisted_gtvs,
+        "image definition": f"version {dataset.image_definition['version']}",
+        "fingerprint": cohort_fingerprint[:12],
+    }
+
+
+def page_of(facts: Mapping[str, Any], flow: Flow, *, synthetic: bool) -> str:
+    """The page: its facts and the diagram of the flow."""
+    return summary_page("Cohort", facts, figures=[flow_svg(flow)], synthetic=synthetic)
+
+
+def example_page() -> str:
+    """A page with every part that any page has, to tell its markup from what it says."""
+    lines = [Exclusion(code, reason, 1) for code, reason in REASONS.items()]
+    flow = Flow(len(lines) + 1, 1, (*lines, Exclusion("", UNKNOWN_REASON, 1)), 0, 0)
+    return page_of(dict.fromkeys(FACTS, ""), flow, synthetic=True)
