@@ -146,6 +146,7 @@ class PredictorServer(kserve.ModelServer):  # type: ignore[misc]
         config = uvicorn.Config(
             app,
             http=type("Connection", (BoundedConnection,), {"head_seconds": self._limits.seconds}),
+            ws="none",
             log_config=None,
             access_log=False,
             lifespan="off",
