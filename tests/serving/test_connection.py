@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from tests.serving.attacks import V1
 
 CROP = json.dumps({"instances": [[[40] * 151] * 151]}).encode()
-H2C = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\n"
+H2C = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAA\r\n"
 OFFERS = (
     H2C,
     H2C.lower(),
     "connection: HTTP2-Settings , upgrade\r\nHTTP2-SETTINGS: AAMAAABk\r\nUPGRADE: h2c\r\n",
-    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n",
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAA==\r\n",
     "Connection: upgrade\r\nUpgrade: TLS/1.3, h2c, foo/2\r\n",
     "Connection: keep-alive, Upgrade\r\nUpgrade: \r\n",
     "Upgrade: h2c\r\n",
