@@ -27,8 +27,9 @@ class Tumour:
     roi_name, slice_sop_instance_uid
         The caller's own; "" for a crop.
     warnings
-        Codes: ``TOO_SMALL``, ``TOO_LARGE``, ``WIDER_THAN_CROP`` (outside the study's inclusion rules), ``INPUT_DRIFT``
-        (mean or standard deviation of the crop outside those of all training crops).
+        Codes: ``TOO_SMALL``, ``TOO_LARGE``, ``WIDER_THAN_CROP`` (outside the study's inclusion rules), those of the
+        contours (``Candidate.warnings``), ``INPUT_DRIFT`` (mean or standard deviation of the crop outside those of all
+        training crops), ``INPUT_8_BIT`` (a picture of 0 to 255 instead of HU).
     """
 
     instance: int
@@ -40,11 +41,13 @@ class Tumour:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Unanswered:
-    """A GTV of a study that could not be cut, and the code that says why."""
+    """A GTV of a study that could not be cut, and why: the code, message and hint that `srs inspect` gives."""
 
     instance: int
     roi_name: str
     code: str
+    message: str = ""
+    hint: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
