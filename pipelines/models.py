@@ -3,13 +3,26 @@
 import dataclasses
 import json
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
-from pipelines.terminal import HOME, MODEL, HomeOption, JsonOption, MlflowOption, ModelOption, PortOption, app, screen
+from pipelines.terminal import (
+    HOME,
+    MODEL,
+    HomeOption,
+    JsonOption,
+    MlflowOption,
+    ModelOption,
+    PortOption,
+    app,
+    errors,
+    screen,
+)
 
 
 @app.command()
@@ -39,17 +52,29 @@ def predict(
     path: Annotated[Path, typer.Argument(help="Folder, .zip or file of one study: CT slices and RTSTRUCT.")],
     url: Annotated[str, typer.Option(help="Address of the predictor.")] = "http://127.0.0.1:8080",
     model_name: ModelOption = MODEL,
-    roi: Annotated[str, typer.Option(help="ROIName of the GTV; all of them where empty.")] = "",
+    roi: Annotated[str, typer.Option(help="ROIName or ROINumber of the GTV; all of them where empty.")] = "",
+    rtstruct_uid: Annotated[str, typer.Option(help="SOPInstanceUID of the RTSTRUCT, where there are several.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Send a study as DICOM to the predictor and print its answers."""
-    from pipelines import predictor_process
+    """Send a study to the predictor as DICOM, of it what the answer needs, and print the answers."""
+    from pipelines import predictor_client
 
-    answers = predictor_process.predict(url, model_name, predictor_process.pack_study(path), roi=roi)
+    try:
+        answers = predictor_client.ask(url, model_name, path, roi=roi, rtstruct_uid=rtstruct_uid)
+    except predictor_client.StudyRefused as error:
+        _tell_unanswered(error.unanswered)
+        raise
     if as_json:
-        typer.echo(json.dumps(answers, indent=1))
+        typer.echo(json.dumps(answers.predictions, indent=1))
     else:
-        screen.print(answers_table(answers))
+        screen.print(answers_table(answers.predictions))
+    _tell_unanswered(answers.unanswered)
+
+
+def _tell_unanswered(tumours: Sequence[Mapping[str, Any]]) -> None:
+    for one in tumours:
+        parts = (f"{one.get('roi_name')}: {one.get('message', '')}", f"[{one.get('code')}]", str(one.get("hint", "")))
+        errors.print(Text(" ".join(filter(None, parts))), soft_wrap=True)
 
 
 @app.command()
@@ -99,10 +124,12 @@ def rollback(
 
 def answers_table(answers: list[dict[str, Any]]) -> Table:
     """The predictor's answers as a table, one row a tumour."""
-    table = Table("ROI", "P(non-response)", "votes", "spread", "label", "model", title=_synthetic(answers))
+    columns = ("ROI", "P(non-response)", "votes", "spread", "label", "model", "warnings")
+    table = Table(*columns, title=_synthetic(answers))
     for answer in answers:
         cells = (f"{answer['probability']:.3f}", f"{answer['votes']}", f"{answer['spread']:.3f}", str(answer["label"]))
-        table.add_row(str(answer.get("roi_name", "")), *cells, str(answer.get("model_version", "")))
+        warnings = ", ".join(answer.get("warnings", ()))
+        table.add_row(str(answer.get("roi_name", "")), *cells, str(answer.get("model_version", "")), warnings)
     return table
 
 

@@ -59,7 +59,7 @@ class Predictor(kserve.Model):  # type: ignore[misc]
         self.ensemble = ensemble
         self.version = version
         self.facts = model_facts(ensemble.manifest, name, version)
-        self._preprocess = StudySettings.from_dict(ensemble.manifest.settings).preprocess
+        self.preprocess_settings = StudySettings.from_dict(ensemble.manifest.settings).preprocess
         # Python reads one JSON at a time anyhow, and as objects it takes many times its bytes.
         self._decoding = threading.Lock()
         self._pool = concurrent.futures.ThreadPoolExecutor(workers, thread_name_prefix="predict")
@@ -115,7 +115,7 @@ class Predictor(kserve.Model):  # type: ignore[misc]
         if not isinstance(instance, Study):
             return [Cut("", "", instance, warnings=("INPUT_8_BIT",) if is_8_bit(instance) else ())]
         try:
-            return cut_study(instance, self._preprocess, self.ensemble.definition)
+            return cut_study(instance, self.preprocess_settings, self.ensemble.definition)
         except NothingCut as error:
             told = unanswered((index, cut) for cut in error.cuts)
             raise InstanceRefused(error, index, map(dataclasses.asdict, told)) from None
