@@ -62,7 +62,8 @@ def predict(
     try:
         answers = predictor_client.ask(url, model_name, path, roi=roi, rtstruct_uid=rtstruct_uid)
     except predictor_client.StudyRefused as error:
-        _tell_unanswered(error.unanswered)
+        _tell_unanswered(error.unanswered if len(error.unanswered) > 1 else [])
+        _tell_offer(error.offer)
         raise
     if as_json:
         typer.echo(json.dumps(answers.predictions, indent=1))
@@ -75,6 +76,14 @@ def _tell_unanswered(tumours: Sequence[Mapping[str, Any]]) -> None:
     for one in tumours:
         parts = (f"{one.get('roi_name')}: {one.get('message', '')}", f"[{one.get('code')}]", str(one.get("hint", "")))
         errors.print(Text(" ".join(filter(None, parts))), soft_wrap=True)
+
+
+def _tell_offer(offer: Sequence[Mapping[str, Any]]) -> None:
+    """The RTSTRUCTs and structures to choose from, by what ``--rtstruct-uid`` and ``--roi`` take."""
+    for one in offer:
+        names = ", ".join(f"{each['number']} {each['roi']}" for each in one["structures"])
+        head = " ".join(filter(None, ("rtstruct_uid", one["rtstruct_uid"], one.get("date"), one.get("label"))))
+        errors.print(Text(f"{head}: structures: {names}"), soft_wrap=True)
 
 
 @app.command()

@@ -8,7 +8,7 @@ import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,15 @@ TOO_LARGE = ("BODY_TOO_LARGE", "ZIP_TOO_LARGE", "HTTP_413")
 
 
 class StudyRefused(InputError):
-    """The predictor refused a study; ``unanswered`` holds each GTV with its reason, under the user's own ROI names."""
+    """The predictor refused a study; its reply says which GTVs cannot be cut, or what there is to choose from.
 
-    def __init__(self, error: SrsError, unanswered: Sequence[Mapping[str, Any]]) -> None:
+    ``unanswered`` and ``offer`` hold the user's own names and UIDs: for the screen.
+    """
+
+    def __init__(self, error: SrsError, reply: Mapping[str, Any]) -> None:
         super().__init__(error.code, error.safe_message, error.hint)
-        self.unanswered = tuple(unanswered)
+        self.unanswered: list[dict[str, Any]] = list(reply.get("unanswered", []))
+        self.offer: list[dict[str, Any]] = list(reply.get("offer", []))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -127,18 +131,20 @@ def _broken(request: urllib.request.Request, reason: Any, seconds: float) -> Srs
 
 
 def _refusal(error: urllib.error.HTTPError, size: int, roi: str) -> SrsError:
-    with error:
-        try:
-            reply = json.loads(error.read(MAX_REPLY_BYTES))
-            told = InputError(str(reply["code"]), str(reply["error"]), str(reply.get("hint", "")))
-            unanswered = list(reply.get("unanswered", []))
-        except (ValueError, KeyError, TypeError, OSError, http.client.HTTPException):
-            told = InputError(f"HTTP_{error.code}", f"the predictor answered {error.code} {error.reason}")
-            unanswered = []
-    if told.code in TOO_LARGE:
-        message = f"{told.safe_message} ({size / MIB:.1f} MiB were sent)"
-        return StudyRefused(InputError(told.code, message, how_to_send_less(roi)), unanswered)
-    return StudyRefused(told, unanswered) if error.code < 500 else SrsError(told.code, told.safe_message, told.hint)
+    reply = _reply_of(error)
+    code, message, hint = (str(reply.get(name, "")) for name in ("code", "error", "hint"))
+    if code in TOO_LARGE:
+        message, hint = f"{message} ({size / MIB:.1f} MiB were sent)", how_to_send_less(roi)
+    return StudyRefused(InputError(code, message, hint), reply) if error.code < 500 else SrsError(code, message, hint)
+
+
+def _reply_of(error: urllib.error.HTTPError) -> dict[str, Any]:
+    """The predictor's reply, or one in its place where a proxy replied."""
+    with error, contextlib.suppress(ValueError, OSError, http.client.HTTPException):
+        reply = json.loads(error.read(MAX_REPLY_BYTES))
+        if isinstance(reply, dict) and "code" in reply:
+            return reply
+    return {"code": f"HTTP_{error.code}", "error": f"the predictor answered {error.code} {error.reason}"}
 
 
 def _unknown(url: str) -> SrsError:

@@ -4,6 +4,7 @@ import dataclasses
 import threading
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from components.preprocess.crop import ImageDefinition
 from components.preprocess.dicom_io import damage_in_words, inflate
 from components.preprocess.gtv import Candidate, find_gtvs
 from serving.content import PACK, is_zip, unreadable
+from serving.offer import CHOICES, offer_of
 from serving.payload import MAX_FILES, Study
 
 MAX_TUMOURS = 32
@@ -48,25 +50,22 @@ class Cut:
     warnings: tuple[str, ...] = ()
 
 
-class NothingCut(TumourError):
-    """No GTV of a study can be cut.
+class StudyRefused(TumourError):
+    """A study of which nothing can be answered.
 
     Parameters
     ----------
+    error
+        Why.
     cuts
-        Each GTV with its refusal. One speaks for itself; of several, the first one's code is the study's.
+        Its tumours, each with its refusal, where none can be cut.
+    offer
+        What ``roi`` and ``rtstruct_uid`` can name, where a choice helps (``offer_of``).
     """
 
-    def __init__(self, cuts: Sequence[Cut]) -> None:
-        self.cuts = tuple(cuts)
-        refusals = [cut.refusal for cut in cuts if cut.refusal]
-        message, hint = refusals[0].safe_message, refusals[0].hint
-        if len(refusals) > 1:
-            codes = Counter(refusal.code for refusal in refusals)
-            told = ", ".join(f"{count} {code}" for code, count in codes.items())
-            message = f"none of the {len(refusals)} GTVs of the study can be cut: {told}"
-            hint = "Each is told under unanswered."
-        super().__init__(refusals[0].code, message, hint)
+    def __init__(self, error: TumourError, cuts: Sequence[Cut] = (), offer: Sequence[dict[str, Any]] = ()) -> None:
+        super().__init__(error.code, error.safe_message, error.hint)
+        self.cuts, self.offer = tuple(cuts), tuple(offer)
 
 
 def cut_study(study: Study, settings: PreprocessSettings, definition: ImageDefinition) -> list[Cut]:
@@ -84,13 +83,27 @@ def cut_study(study: Study, settings: PreprocessSettings, definition: ImageDefin
     Raises
     ------
     InputError
-        What is wrong with the zip or the study as a whole, ``BATCH_TOO_LARGE``, or ``NothingCut``.
+        What is wrong with the zip, or ``StudyRefused``.
     """
+    source = _source(study)
     chosen = {"roi": study.roi, "rtstruct_uid": study.rtstruct_uid}
-    cuts = [_cut(one) for one in find_gtvs(_source(study), "", settings, definition, **chosen, most=MAX_TUMOURS)]
+    try:
+        cuts = [_cut(one) for one in find_gtvs(source, "", settings, definition, **chosen, most=MAX_TUMOURS)]
+    except TumourError as error:
+        raise StudyRefused(error, offer=offer_of(source) if error.code in CHOICES else ()) from None
     if all(cut.crop is None for cut in cuts):
-        raise NothingCut(cuts)
+        raise StudyRefused(_why_none([cut.refusal for cut in cuts if cut.refusal]), cuts)
     return cuts
+
+
+def _why_none(refusals: Sequence[TumourError]) -> TumourError:
+    """Why no GTV can be cut: one speaks for itself; of several, the first one's code is the study's."""
+    if len(refusals) == 1:
+        return refusals[0]
+    codes = Counter(refusal.code for refusal in refusals)
+    told = ", ".join(f"{count} {code}" for code, count in codes.items())
+    message = f"none of the {len(refusals)} GTVs of the study can be cut: {told}"
+    return TumourError(refusals[0].code, message, "Each is told under unanswered.")
 
 
 class _Inflated(Source):

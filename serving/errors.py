@@ -12,14 +12,15 @@ CONTENT_ENCODING                            415  -                   send the bo
 every other code of an InputError           400  INVALID_ARGUMENT    fix the request, as message and hint say
 every other code of another SrsError        500  INTERNAL            as INTERNAL; the code is told, the message is not
 
-A refused study also names its ``instance`` in the request and under ``unanswered`` each of its GTVs, with the reason.
+A refused study also names its ``instance`` in the request, under ``unanswered`` each GTV with the reason where none can
+be cut, and under ``offer`` its RTSTRUCTs and structures where ``roi`` or ``rtstruct_uid`` has to choose.
 gRPC's details are the same JSON as a REST body. gRPC itself answers RESOURCE_EXHAUSTED, in its own words, to a message
 above the limit and to more calls at once than are accepted; bytes that are no HTTP get 400 in text.
 """
 
 import dataclasses
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kserve.errors import ModelNotFound
@@ -59,14 +60,21 @@ class InstanceRefused(InputError):
         Why.
     instance
         Its position in the request.
-    unanswered
-        Its tumours, each with the reason why it cannot be cut. They hold the caller's own ROI names: for the reply,
-        never for a log.
+    unanswered, offer
+        Its tumours, each with the reason why it cannot be cut; and the RTSTRUCTs and structures to choose from. They
+        hold the caller's own names: for the reply, never for a log.
     """
 
-    def __init__(self, error: InputError, instance: int, unanswered: Iterable[dict[str, Any]] = ()) -> None:
+    def __init__(
+        self,
+        error: InputError,
+        instance: int,
+        unanswered: Sequence[dict[str, Any]] = (),
+        offer: Sequence[dict[str, Any]] = (),
+    ) -> None:
         super().__init__(error.code, error.safe_message, error.hint)
-        self.details: dict[str, Any] = {"instance": instance, "unanswered": list(unanswered)}
+        told = {"unanswered": list(unanswered), "offer": list(offer)}
+        self.details: dict[str, Any] = {"instance": instance, **{name: some for name, some in told.items() if some}}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

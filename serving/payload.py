@@ -122,8 +122,8 @@ def _form_study(body: Buffer, options: Mapping[str, Any]) -> Study:
     if len(files) == 1 and not is_dicom(files[0]):
         return Study(zipped=files[0], **chosen)
     if not files or len(files) > MAX_FILES or not all(map(is_dicom, files)):
-        hint = "Send one .zip as the form's only file, or the study's DICOM files."
-        raise InputError("FORM", f"a form of {len(files)} files holds more or less than one study", hint)
+        hint = "Beside roi and rtstruct_uid, send one .zip, or the study's DICOM files, and nothing else."
+        raise InputError("FORM", f"the form's {len(files)} files or fields are not one study", hint)
     return Study(files=tuple(files), **chosen)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from components.common.errors import InputError
 from components.common.settings import StudySettings
 from serving import telemetry
-from serving.dicom import Cut, NothingCut, cut_study
+from serving.dicom import Cut, StudyRefused, cut_study
 from serving.errors import InstanceRefused
 from serving.payload import Query, Study
 from serving.reply import Result, Tumour, Unanswered, check_outputs, model_facts
@@ -116,9 +116,9 @@ class Predictor(kserve.Model):  # type: ignore[misc]
             return [Cut("", "", instance, warnings=("INPUT_8_BIT",) if is_8_bit(instance) else ())]
         try:
             return cut_study(instance, self.preprocess_settings, self.ensemble.definition)
-        except NothingCut as error:
-            told = unanswered((index, cut) for cut in error.cuts)
-            raise InstanceRefused(error, index, map(dataclasses.asdict, told)) from None
+        except StudyRefused as error:
+            told = [dataclasses.asdict(one) for one in unanswered((index, cut) for cut in error.cuts)]
+            raise InstanceRefused(error, index, told, error.offer) from None
         except InputError as error:
             raise InstanceRefused(error, index) from None
 

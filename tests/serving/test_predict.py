@@ -83,6 +83,8 @@ def test_the_rtstruct_can_be_named(server, tmp_path):
     ambiguous = srs_predict(server, str(folder))
     assert ambiguous.returncode == 2
     assert "RTSTRUCT_AMBIGUOUS" in ambiguous.stderr
+    for uid, name in ((one.SOPInstanceUID, "1 GTV1"), (two.SOPInstanceUID, "1 GTV2")):
+        assert f"rtstruct_uid {uid} TEST: structures: {name}" in ambiguous.stderr
     for uid, name in ((one.SOPInstanceUID, "GTV1"), (two.SOPInstanceUID, "GTV2")):
         done = srs_predict(server, str(folder), "--rtstruct-uid", str(uid), "--json")
         assert [answer["roi_name"] for answer in json.loads(done.stdout)] == [name]

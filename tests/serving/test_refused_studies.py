@@ -85,15 +85,50 @@ def test_the_refused_instance_is_named(server):
     assert (status, told["code"], told["instance"]) == (400, "NO_RTSTRUCT", 1)
 
 
-def test_grpc_tells_the_same(server):
-    files = without(study_files(rois=("GTV1", "GTV2")), "CT06.dcm")
+@pytest.mark.parametrize(
+    ("rois", "options", "code"),
+    [
+        (("Ring", "Größe 1"), "", "NO_GTV"),
+        (("GTV1", "Größe 1"), "?roi=GTV9", "ROI_MISSING"),
+        (("GTV1", "Größe 1"), "?rtstruct_uid=1.2.3", "NO_RTSTRUCT"),
+    ],
+)
+def test_a_caller_who_must_choose_is_told_what_there_is(server, rois, options, code):
+    files = study_files(rois=rois)
+    path = f"/v1/models/{server.name}:predict{options}"
+    status, _, told = server.ask("POST", path, zip_of(files), ZIP)
+    told = json.loads(told)
+    assert (status, told["code"]) == (400, code)
+    (offered,) = told["offer"]
+    assert [one["roi"] for one in offered["structures"]] == list(rois)
+    assert [one["number"] for one in offered["structures"]] == ["1", "2"]
+    uid = str(pydicom.dcmread(io.BytesIO(files["RS.dcm"])).SOPInstanceUID)
+    assert (offered["rtstruct_uid"], offered["label"]) == (uid, "TEST")
+    assert uid not in server.log.read_text()
+    assert "unanswered" not in told
+
+
+def refused_by_grpc(server, files: dict[str, bytes]) -> dict:
     given = {"name": "dicom_zip", "datatype": "BYTES", "shape": [1], "contents": {"bytes_contents": [zip_of(files)]}}
     request = pb.ModelInferRequest(model_name=server.name, inputs=[given])
     with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
         stub = pb_grpc.GRPCInferenceServiceStub(channel)
         with pytest.raises(grpc.RpcError) as refused:
             stub.ModelInfer(request, timeout=30)
-    assert json.loads(refused.value.details()) == ask(server, files)[1]
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    return json.loads(refused.value.details())
+
+
+def test_grpc_tells_the_same(server):
+    files = without(study_files(rois=("GTV1", "GTV2")), "CT06.dcm")
+    assert refused_by_grpc(server, files) == ask(server, files)[1]
+
+
+def test_grpc_tells_long_lists_short(server):
+    told = refused_by_grpc(server, study_files(rois=tuple(f"Structure {'ü' * 40} {n}" for n in range(90))))
+    assert told["code"] == "NO_GTV"
+    assert told["hint"]
+    assert "offer" not in told
 
 
 def test_names_in_replies_are_in_no_log(server):
