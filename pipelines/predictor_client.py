@@ -14,7 +14,7 @@ from typing import Any
 
 from components.common.errors import InputError, SrsError
 from components.common.settings import PreprocessSettings
-from pipelines.study_files import MIB, Wanted, how_to_send_less, pack_study
+from pipelines.study_files import MIB, Wanted, how_to_send_less, pack_study, require_study
 
 MAX_REPLY_BYTES = 64 * 2**20
 #: Seconds in which a predictor tells what it serves, and in which it answers a study.
@@ -53,6 +53,7 @@ def ask(url: str, model_name: str, path: Path, *, roi: str = "", rtstruct_uid: s
     SrsError
         Those of ``pack_study`` and ``predict``.
     """
+    require_study(path)
     wanted = _wanted(url, model_name, roi, rtstruct_uid)
     return predict(url, model_name, pack_study(path, wanted), roi=roi, rtstruct_uid=rtstruct_uid)
 

@@ -95,8 +95,7 @@ def pack_study(path: Path, wanted: Wanted | None = None) -> bytes:
         ``STUDY_MISSING``, ``STUDY_EMPTY``, ``BODY_TOO_LARGE``, or what is wrong with a study too large to send whole.
     """
     wanted = wanted or Wanted()
-    if not path.exists():
-        raise InputError("STUDY_MISSING", f"there is no file or folder {path}")
+    require_study(path)
     try:
         files = StudyFiles.numbered(_zipped(path) if path.is_file() else _below(path))
     except InputError:  # not a zip, or a damaged or locked one
@@ -104,6 +103,12 @@ def pack_study(path: Path, wanted: Wanted | None = None) -> bytes:
     if not files.list():
         raise InputError("STUDY_EMPTY", f"{path} holds no file", "Name the folder of the CT slices and the RTSTRUCT.")
     return _pack_needed(files, wanted)
+
+
+def require_study(path: Path) -> None:
+    """``STUDY_MISSING`` where nothing lies at ``path``."""
+    if not path.exists():
+        raise InputError("STUDY_MISSING", f"there is no file or folder {path}")
 
 
 def _pack_needed(files: StudyFiles, wanted: Wanted) -> bytes:

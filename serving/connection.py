@@ -47,9 +47,16 @@ class BoundedConnection(HttpToolsProtocol):
         pieces: list[bytes | memoryview] = [memoryview(data)]
         while pieces:
             pieces += self._feed(pieces.pop())
+        if self.cycle is not None and self.cycle.response_complete and not self._in_head:
+            self._await_more()
         self._head_bytes += len(data) if self._in_head else 0
         if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
             self.send_400_response("The headers are too large.")
+
+    def _await_more(self) -> None:
+        """Waits as long for the rest of a body that was answered before it had come as for a head."""
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(self.head_seconds, self.timeout_keep_alive_handler)
 
     def _feed(self, piece: bytes | memoryview) -> list[bytes | memoryview]:
         """Parses a piece; returns what is to be parsed next, the last first."""

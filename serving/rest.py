@@ -136,7 +136,7 @@ def _v2_job(request: Request, body: bytearray) -> Job:
 
 async def _read_body(request: Request, ticket: Ticket, limits: Limits) -> bytearray:
     """The body, counted while it comes: ``BODY_TOO_LARGE``, ``BODY_SLOW`` or ``BUSY`` stop the reading at once."""
-    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+    if request.headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
         raise InputError("CONTENT_ENCODING", "compressed bodies are not read", "Send the body as it is.")
     kind = request.headers.get("content-type", "")
     limit = functools.partial(limits.of, kind, BINARY_HEADER in request.headers)

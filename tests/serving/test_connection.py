@@ -90,3 +90,16 @@ def test_a_caller_that_closes_reads_why_its_body_was_refused(start, version):
         urllib.request.urlopen(url, b"x" * (20 * 2**20), timeout=30)
     assert caught.value.code == 413
     caught.value.close()
+
+
+@pytest.mark.parametrize("connection", ["close", "keep-alive"])
+def test_a_refused_body_that_never_ends_is_not_waited_for(start, connection):
+    server = start("--body-seconds", "1", "--grpc-port", "off")
+    head = f"POST {V1} HTTP/1.1\r\nHost: h\r\nConnection: {connection}\r\nContent-Length: {10**12}\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", server.http_port), timeout=10) as line:
+        line.sendall(head)
+        told = line.recv(65536)
+        line.sendall(b"x" * 1000)  # and no more
+        told += b"".join(iter(lambda: line.recv(65536), b""))
+    assert told.startswith(b"HTTP/1.1 413 ")
+    assert told.endswith(b"}")
