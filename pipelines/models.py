@@ -74,7 +74,7 @@ def predict(
 
 def _tell_unanswered(tumours: Sequence[Mapping[str, Any]]) -> None:
     for one in tumours:
-        parts = (f"{one.get('roi_name')}: {one.get('message', '')}", f"[{one.get('code')}]", str(one.get("hint", "")))
+        parts = (f"{_roi(one)}: {one.get('message', '')}", f"[{one.get('code')}]", str(one.get("hint", "")))
         errors.print(Text(" ".join(filter(None, parts))), soft_wrap=True)
 
 
@@ -138,8 +138,14 @@ def answers_table(answers: list[dict[str, Any]]) -> Table:
     for answer in answers:
         cells = (f"{answer['probability']:.3f}", f"{answer['votes']}", f"{answer['spread']:.3f}", str(answer["label"]))
         warnings = ", ".join(answer.get("warnings", ()))
-        table.add_row(str(answer.get("roi_name", "")), *cells, str(answer.get("model_version", "")), warnings)
+        table.add_row(_roi(answer), *cells, str(answer.get("model_version", "")), warnings)
     return table
+
+
+def _roi(tumour: Mapping[str, Any]) -> str:
+    """A structure's name and number, by either of which ``--roi`` takes it."""
+    name, number = str(tumour.get("roi_name", "")), tumour.get("roi_number")
+    return f"{name} (no. {number})" if number else name
 
 
 def _synthetic(answers: list[dict[str, Any]]) -> str:

@@ -33,7 +33,7 @@ class Cut:
 
     Parameters
     ----------
-    roi_name, slice_sop_instance_uid
+    roi_name, roi_number, slice_sop_instance_uid
         The caller's own names: for the reply, never for a log.
     crop
         [151, 151] float32 HU, or None where ``refusal`` says why.
@@ -48,6 +48,7 @@ class Cut:
     crop: NDArray[np.float32] | None
     refusal: TumourError | None = None
     warnings: tuple[str, ...] = ()
+    roi_number: str = ""
 
 
 class StudyRefused(TumourError):
@@ -153,4 +154,5 @@ def _cut(candidate: Candidate) -> Cut:
         crop=candidate.crop if usable else None,
         refusal=None if usable else TumourError(candidate.code, candidate.message, candidate.hint),
         warnings=(*broken, *getattr(candidate, "warnings", ())),
+        roi_number=getattr(candidate, "roi_number", ""),
     )

@@ -105,7 +105,7 @@ class Predictor(kserve.Model):  # type: ignore[misc]
         places = percentiles(crops, self.ensemble.manifest.training_crops)
         drifts = [bool(((of_one < 0) | (of_one > 100)).any()) for of_one in places.T]
         tumours = [
-            Tumour(index, answer, cut.roi_name, cut.slice_sop_instance_uid, _warnings(cut, drift))
+            Tumour(index, answer, cut.roi_name, cut.slice_sop_instance_uid, _warnings(cut, drift), cut.roi_number)
             for (index, cut, _), answer, drift in zip(found, answers, drifts, strict=True)
         ]
         _count(tumours, places)
@@ -127,7 +127,7 @@ def unanswered(cuts: Iterable[tuple[int, Cut]]) -> Iterator[Unanswered]:
     """What a caller is told of the tumours without a crop, each with the instance that it is of."""
     for index, cut in cuts:
         if why := cut.refusal:
-            yield Unanswered(index, cut.roi_name, why.code, why.safe_message, why.hint)
+            yield Unanswered(index, cut.roi_name, why.code, why.safe_message, why.hint, cut.roi_number)
 
 
 def _decoded(job: Job) -> Query:

@@ -140,10 +140,12 @@ def test_names_in_replies_are_in_no_log(server):
 
 def test_warnings_of_the_contours_go_with_the_answer():
     class Warned:
-        roi_name, slice_sop_instance_uid, crop = "GTV", "1.2", np.zeros((151, 151), np.float32)
+        roi_name, roi_number = "GTV", "7"
+        slice_sop_instance_uid, crop = "1.2", np.zeros((151, 151), np.float32)
         status, code, message, hint, warnings = "refused", "TOO_SMALL", "", "", ("STRAY_CONTOUR",)
 
     assert _cut(Warned()).warnings == ("TOO_SMALL", "STRAY_CONTOUR")
+    assert _cut(Warned()).roi_number == "7"
 
 
 def test_a_picture_of_8_bits_is_warned_of_and_hu_is_not(server):
