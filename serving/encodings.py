@@ -58,6 +58,8 @@ def json_object(data: Buffer, length: int) -> dict[str, Any]:
         ``JSON``, ``FORMAT``, ``CROP_NOT_FINITE`` (NaN or Infinity), ``V2_HEADER`` (bytes behind the JSON),
         ``CONTENT_UNREADABLE`` or ``CONTENT_EMPTY``.
     """
+    if data[:1] not in (b"{", b"[") and (known := unreadable(data)):
+        raise known
     # As Python objects, empty lists take thirty times their bytes.
     if data.count(b"[", 0, length) + data.count(b"{", 0, length) > MAX_CONTAINERS:
         raise InputError("FORMAT", f"the body holds more than {MAX_CONTAINERS} lists and objects")
@@ -77,8 +79,6 @@ def object_of(value: Any) -> dict[str, Any]:
 
 def _not_json(data: Buffer, length: int, error: orjson.JSONDecodeError) -> InputError:
     """What is wrong with a body that is no JSON."""
-    if known := unreadable(data):
-        return known
     if data[:4].startswith(_WIDE) or b"\0" in data[:4]:
         return InputError("JSON", "the body is UTF-16 or UTF-32 text, and JSON is UTF-8", "Encode it as UTF-8.")
     if length < len(data):

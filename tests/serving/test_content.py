@@ -140,6 +140,14 @@ def test_other_content_is_named(server, name):
     assert name in told["error"]
 
 
+def test_large_content_of_another_kind_is_named_before_its_brackets_are_counted():
+    for body in (b"\x1f\x8b" + b"[" * 300_000, bytes(128) + b"DICM" + b"{" * 300_000):
+        with pytest.raises(InputError) as refused:
+            decode_v1(body, "application/octet-stream")
+        assert refused.value.code == "CONTENT_UNREADABLE"
+    assert decode_v1(b'{"instances":[{"dicom_zip":"UEsF"}],"' + b"x" * 91 + b'DICM":1}').instances
+
+
 def test_an_empty_body_and_an_empty_study_are_told(server):
     for body, path in ((b"", V1), (b"", V2), (b'{"instances":[{"dicom_zip":""}]}', V1)):
         for kind in (None, "application/json"):
