@@ -11,7 +11,7 @@ from rich.rule import Rule
 
 from components.common.errors import SrsError
 from components.phantom.phantom import write_unseen_patient
-from pipelines import predictor_process
+from pipelines import predictor_client, predictor_process
 from pipelines.models import answers_table
 from pipelines.session import Outcome, Session, StudyOptions
 from pipelines.terminal import tell
@@ -62,7 +62,7 @@ def _ask(session: Session, outcome: Outcome, seed: int, signal: float) -> None:
     line = [sys.executable, "-m", "pipelines.cli", "serve", *options]
     with predictor_process.running(line, url, MODEL, log):
         started = time.monotonic()
-        answers = predictor_process.predict(url, MODEL, predictor_process.pack_study(patient))
+        answers = predictor_client.ask(url, MODEL, patient).predictions
         took = time.monotonic() - started
     session.console.print(answers_table(answers))
     session.console.print(f"answered in {took:.2f} s by version {outcome.version}; the predictor is stopped again")

@@ -3,13 +3,26 @@
 import dataclasses
 import json
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
-from pipelines.terminal import HOME, MODEL, HomeOption, JsonOption, MlflowOption, ModelOption, PortOption, app, screen
+from pipelines.terminal import (
+    HOME,
+    MODEL,
+    HomeOption,
+    JsonOption,
+    MlflowOption,
+    ModelOption,
+    PortOption,
+    app,
+    errors,
+    screen,
+)
 
 
 @app.command()
@@ -39,17 +52,38 @@ def predict(
     path: Annotated[Path, typer.Argument(help="Folder, .zip or file of one study: CT slices and RTSTRUCT.")],
     url: Annotated[str, typer.Option(help="Address of the predictor.")] = "http://127.0.0.1:8080",
     model_name: ModelOption = MODEL,
-    roi: Annotated[str, typer.Option(help="ROIName of the GTV; all of them where empty.")] = "",
+    roi: Annotated[str, typer.Option(help="ROIName or ROINumber of the GTV; all of them where empty.")] = "",
+    rtstruct_uid: Annotated[str, typer.Option(help="SOPInstanceUID of the RTSTRUCT, where there are several.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Send a study as DICOM to the predictor and print its answers."""
-    from pipelines import predictor_process
+    """Send a study to the predictor as DICOM, of it what the answer needs, and print the answers."""
+    from pipelines import predictor_client
 
-    answers = predictor_process.predict(url, model_name, predictor_process.pack_study(path), roi=roi)
+    try:
+        answers = predictor_client.ask(url, model_name, path, roi=roi, rtstruct_uid=rtstruct_uid)
+    except predictor_client.StudyRefused as error:
+        _tell_unanswered(error.unanswered if len(error.unanswered) > 1 else [])
+        _tell_offer(error.offer)
+        raise
     if as_json:
-        typer.echo(json.dumps(answers, indent=1))
+        typer.echo(json.dumps(answers.predictions, indent=1))
     else:
-        screen.print(answers_table(answers))
+        screen.print(answers_table(answers.predictions))
+    _tell_unanswered(answers.unanswered)
+
+
+def _tell_unanswered(tumours: Sequence[Mapping[str, Any]]) -> None:
+    for one in tumours:
+        parts = (f"{_roi(one)}: {one.get('message', '')}", f"[{one.get('code')}]", str(one.get("hint", "")))
+        errors.print(Text(" ".join(filter(None, parts))), soft_wrap=True)
+
+
+def _tell_offer(offer: Sequence[Mapping[str, Any]]) -> None:
+    """The RTSTRUCTs and structures to choose from, by what ``--rtstruct-uid`` and ``--roi`` take."""
+    for one in offer:
+        names = ", ".join(f"{each['number']} {each['roi']}" for each in one["structures"])
+        head = " ".join(filter(None, ("rtstruct_uid", one["rtstruct_uid"], one.get("date"), one.get("label"))))
+        errors.print(Text(f"{head}: structures: {names}"), soft_wrap=True)
 
 
 @app.command()
@@ -99,11 +133,19 @@ def rollback(
 
 def answers_table(answers: list[dict[str, Any]]) -> Table:
     """The predictor's answers as a table, one row a tumour."""
-    table = Table("ROI", "P(non-response)", "votes", "spread", "label", "model", title=_synthetic(answers))
+    columns = ("ROI", "P(non-response)", "votes", "spread", "label", "model", "warnings")
+    table = Table(*columns, title=_synthetic(answers))
     for answer in answers:
         cells = (f"{answer['probability']:.3f}", f"{answer['votes']}", f"{answer['spread']:.3f}", str(answer["label"]))
-        table.add_row(str(answer.get("roi_name", "")), *cells, str(answer.get("model_version", "")))
+        warnings = ", ".join(answer.get("warnings", ()))
+        table.add_row(_roi(answer), *cells, str(answer.get("model_version", "")), warnings)
     return table
+
+
+def _roi(tumour: Mapping[str, Any]) -> str:
+    """A structure's name and number, by either of which ``--roi`` takes it."""
+    name, number = str(tumour.get("roi_name", "")), tumour.get("roi_number")
+    return f"{name} (no. {number})" if number else name
 
 
 def _synthetic(answers: list[dict[str, Any]]) -> str:

@@ -4,8 +4,9 @@ The way of a request, each stop a module:
 
     connection  rest  rpc     sockets: HTTP with bounded heads, the REST addresses, the gRPC service
     limits                    what is let in, and how much at once
+    content  encodings        what a body is, told from its bytes; forms, JSON and base64
     payload  tensors          bytes -> crops or DICOM studies: V1 with the types of both, V2
-    dicom                     studies -> crops, by the code that cut the training crops
+    dicom  offer              studies -> crops, by the code that cut the training crops; what there is to choose from
     predictor -> runtime      crops -> answers: the worker threads, the bundle
     reply  errors             answers and refusals -> bytes
     telemetry                 what operators see of all that

@@ -2,16 +2,21 @@
 
 import dataclasses
 import threading
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from components.common.errors import TumourError
+from components.common.errors import InputError, TumourError
 from components.common.objects import Entry, MemorySource, Source, ZipSource
 from components.common.settings import PreprocessSettings
 from components.preprocess.crop import ImageDefinition
 from components.preprocess.dicom_io import damage_in_words, inflate
 from components.preprocess.gtv import Candidate, find_gtvs
+from serving.content import PACK, is_zip, unreadable
+from serving.offer import CHOICES, offer_of
 from serving.payload import MAX_FILES, Study
 
 MAX_TUMOURS = 32
@@ -28,19 +33,40 @@ class Cut:
 
     Parameters
     ----------
-    roi_name, slice_sop_instance_uid
+    roi_name, roi_number, slice_sop_instance_uid
         The caller's own names: for the reply, never for a log.
     crop
-        [151, 151] float32 HU, or None where ``problem`` says why.
-    warning
-        Code of an inclusion rule that the tumour breaks, or "".
+        [151, 151] float32 HU, or None where ``refusal`` says why.
+    refusal
+        Why there is no crop: the code, message and hint that `srs inspect` gives.
+    warnings
+        Codes: of an inclusion rule that the tumour breaks, and of what the contours made doubtful.
     """
 
     roi_name: str
     slice_sop_instance_uid: str
     crop: NDArray[np.float32] | None
-    problem: str = ""
-    warning: str = ""
+    refusal: TumourError | None = None
+    warnings: tuple[str, ...] = ()
+    roi_number: str = ""
+
+
+class StudyRefused(TumourError):
+    """A study of which nothing can be answered.
+
+    Parameters
+    ----------
+    error
+        Why.
+    cuts
+        Its tumours, each with its refusal, where none can be cut.
+    offer
+        What ``roi`` and ``rtstruct_uid`` can name, where a choice helps (``offer_of``).
+    """
+
+    def __init__(self, error: TumourError, cuts: Sequence[Cut] = (), offer: Sequence[dict[str, Any]] = ()) -> None:
+        super().__init__(error.code, error.safe_message, error.hint)
+        self.cuts, self.offer = tuple(cuts), tuple(offer)
 
 
 def cut_study(study: Study, settings: PreprocessSettings, definition: ImageDefinition) -> list[Cut]:
@@ -58,13 +84,27 @@ def cut_study(study: Study, settings: PreprocessSettings, definition: ImageDefin
     Raises
     ------
     InputError
-        What is wrong with the zip or the study as a whole, or ``BATCH_TOO_LARGE``.
+        What is wrong with the zip, or ``StudyRefused``.
     """
+    source = _source(study)
     chosen = {"roi": study.roi, "rtstruct_uid": study.rtstruct_uid}
-    cuts = [_cut(one) for one in find_gtvs(_source(study), "", settings, definition, **chosen, most=MAX_TUMOURS)]
+    try:
+        cuts = [_cut(one) for one in find_gtvs(source, "", settings, definition, **chosen, most=MAX_TUMOURS)]
+    except TumourError as error:
+        raise StudyRefused(error, offer=offer_of(source) if error.code in CHOICES else ()) from None
     if all(cut.crop is None for cut in cuts):
-        raise TumourError(cuts[0].problem, "no GTV of the study can be cut", "`srs inspect` says more of a study.")
+        raise StudyRefused(_why_none([cut.refusal for cut in cuts if cut.refusal]), cuts)
     return cuts
+
+
+def _why_none(refusals: Sequence[TumourError]) -> TumourError:
+    """Why no GTV can be cut: one speaks for itself; of several, the first one's code is the study's."""
+    if len(refusals) == 1:
+        return refusals[0]
+    codes = Counter(refusal.code for refusal in refusals)
+    told = ", ".join(f"{count} {code}" for code, count in codes.items())
+    message = f"none of the {len(refusals)} GTVs of the study can be cut: {told}"
+    return TumourError(refusals[0].code, message, "Each is told under unanswered.")
 
 
 class _Inflated(Source):
@@ -93,17 +133,26 @@ class _Inflated(Source):
 
 
 def _source(study: Study) -> Source:
-    if study.zipped is not None:
-        return _Inflated(ZipSource(study.zipped, max_entries=MAX_FILES, max_bytes=MAX_UNPACKED))
-    return _Inflated(MemorySource({f"{index}.dcm": data for index, data in enumerate(study.files)}))
+    if study.zipped is None:
+        return _Inflated(MemorySource({f"{index}.dcm": data for index, data in enumerate(study.files)}))
+    try:
+        zipped = ZipSource(study.zipped, max_entries=MAX_FILES, max_bytes=MAX_UNPACKED)
+    except InputError as error:
+        known = unreadable(study.zipped) if error.code == "ZIP_DAMAGED" and not is_zip(study.zipped) else None
+        raise known or error from None
+    if not zipped.list(""):
+        raise InputError("DICOM_MISSING", "the zip holds no file", PACK)
+    return _Inflated(zipped)
 
 
 def _cut(candidate: Candidate) -> Cut:
     usable = candidate.status == "ok" or candidate.code in ANSWERED_WITH_WARNING
+    broken = (candidate.code,) if usable and candidate.code else ()
     return Cut(
         roi_name=candidate.roi_name,
         slice_sop_instance_uid=candidate.slice_sop_instance_uid or "",
         crop=candidate.crop if usable else None,
-        problem="" if usable else candidate.code,
-        warning=candidate.code if usable else "",
+        refusal=None if usable else TumourError(candidate.code, candidate.message, candidate.hint),
+        warnings=(*broken, *getattr(candidate, "warnings", ())),
+        roi_number=getattr(candidate, "roi_number", ""),
     )

@@ -3,21 +3,24 @@
 code                                       HTTP  gRPC                what the caller can do
 INTERNAL                                    500  INTERNAL            report it with the time
 BUSY                                        503  UNAVAILABLE         wait as Retry-After says
-NOT_FOUND, MODEL_UNKNOWN                    404  NOT_FOUND           mend the address
+NOT_FOUND, MODEL_UNKNOWN                    404  NOT_FOUND           fix the address
 METHOD_NOT_ALLOWED                          405  -                   use POST to ask, GET to look
 BODY_SLOW                                   408  DEADLINE_EXCEEDED   send the body faster
 BODY_TOO_LARGE, BATCH_TOO_LARGE,            413  RESOURCE_EXHAUSTED  send less at once; the message names the limit
 ZIP_TOO_LARGE
 CONTENT_ENCODING                            415  -                   send the body as it is
-every other code of an InputError           400  INVALID_ARGUMENT    mend the request, as message and hint say
+every other code of an InputError           400  INVALID_ARGUMENT    fix the request, as message and hint say
 every other code of another SrsError        500  INTERNAL            as INTERNAL; the code is told, the message is not
 
+A refused study also names its ``instance`` in the request, under ``unanswered`` each GTV with the reason where none can
+be cut, and under ``offer`` its RTSTRUCTs and structures where ``roi`` or ``rtstruct_uid`` has to choose.
 gRPC's details are the same JSON as a REST body. gRPC itself answers RESOURCE_EXHAUSTED, in its own words, to a message
 above the limit and to more calls at once than are accepted; bytes that are no HTTP get 400 in text.
 """
 
 import dataclasses
 import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kserve.errors import ModelNotFound
@@ -48,14 +51,41 @@ class Refused(SrsError):
     """A request that is not at fault in its content: too early, too many, or to the wrong address."""
 
 
+class InstanceRefused(InputError):
+    """One of a request's instances cannot be answered.
+
+    Parameters
+    ----------
+    error
+        Why.
+    instance
+        Its position in the request.
+    unanswered, offer
+        Its tumours, each with the reason why it cannot be cut; and the RTSTRUCTs and structures to choose from. They
+        hold the caller's own names: for the reply, never for a log.
+    """
+
+    def __init__(
+        self,
+        error: InputError,
+        instance: int,
+        unanswered: Sequence[dict[str, Any]] = (),
+        offer: Sequence[dict[str, Any]] = (),
+    ) -> None:
+        super().__init__(error.code, error.safe_message, error.hint)
+        told = {"unanswered": list(unanswered), "offer": list(offer)}
+        self.details: dict[str, Any] = {"instance": instance, **{name: some for name, some in told.items() if some}}
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Problem:
-    """An error as a caller sees it."""
+    """An error as a caller sees it; ``details`` are further fields of the reply."""
 
     status: int
     code: str
     message: str
     hint: str = ""
+    details: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, error: Exception) -> "Problem":
@@ -63,13 +93,14 @@ class Problem:
         if isinstance(error, SrsError):
             status = _STATUS.get(error.code, 400 if isinstance(error, InputError) else 500)
             if status != 500:
-                return cls(status, error.code, error.safe_message, error.hint)
+                details = error.details if isinstance(error, InstanceRefused) else {}
+                return cls(status, error.code, error.safe_message, error.hint, details)
             return cls(500, error.code, "the server could not answer")
         return cls(500, "INTERNAL", "the server could not answer")
 
     def to_dict(self) -> dict[str, Any]:
         """The body of a reply; ``error`` is where KServe's clients look."""
-        return {"error": self.message, "code": self.code, "hint": self.hint}
+        return {"error": self.message, "code": self.code, "hint": self.hint, **self.details}
 
     @property
     def headers(self) -> dict[str, str]:

@@ -6,7 +6,9 @@ from contextlib import contextmanager
 
 from components.common.errors import InputError
 from serving import telemetry
+from serving.content import Buffer, is_packed
 from serving.errors import Refused
+from serving.payload import is_zip_type
 
 MIB = 2**20
 
@@ -29,16 +31,21 @@ class Limits:
     json_bytes: int = 16 * MIB
     seconds: float = 60.0
 
-    def of(self, content_type: str, binary_header: bool) -> int:
-        """The limit in bytes of a body with these headers."""
-        kind = content_type.partition(";")[0].strip().lower()
-        return self.binary_bytes if binary_header or kind.endswith(("zip", "zip-compressed")) else self.json_bytes
+    def of(self, content_type: str, binary_header: bool, start: Buffer = b"") -> int:
+        """The limit in bytes of a body with these headers, and these first bytes where some have come."""
+        packed = is_zip_type(content_type) or is_packed(start)
+        return self.binary_bytes if binary_header or packed else self.json_bytes
 
     @staticmethod
-    def too_large(most: int) -> InputError:
-        """``BODY_TOO_LARGE``, naming the limit."""
-        hint = "JSON has a smaller limit than binary tensors (V2) and a zip as the body."
-        return InputError("BODY_TOO_LARGE", f"the body may have at most {most / MIB:g} MiB", hint)
+    def too_large(most: int, size: int) -> InputError:
+        """``BODY_TOO_LARGE``, naming the limit, and the body's size in bytes where it is known (else 0)."""
+        message = f"the body may have at most {most / MIB:g} MiB"
+        message += f", and this one has {size / MIB:.1f} MiB" if size else ""
+        hint = (
+            "Send a study's RTSTRUCT and the CT slices around the tumours only. JSON has a smaller limit than a zip as"
+        )
+        hint += " as the body, and than binary tensors (V2, with the header Inference-Header-Content-Length)."
+        return InputError("BODY_TOO_LARGE", message, hint)
 
     def too_slow(self) -> InputError:
         """``BODY_SLOW``, naming the limit."""

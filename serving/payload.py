@@ -5,11 +5,10 @@ Every limit is checked before memory is taken.
 V1 JSON     {"instances": [INSTANCE, ...]}, an INSTANCE being one of
             a crop as rows of HU, {"crop_hu": rows}, {"dicom_zip": BASE64}, {"dicom_files": [BASE64, ...]};
             beside DICOM optionally "roi" and "rtstruct_uid"
-V1 zip      the zip itself as the body, Content-Type application/zip; "roi" and "rtstruct_uid" in the address's query
+V1 zip      the zip itself as the body, whatever its Content-Type; "roi" and "rtstruct_uid" in the address's query
+V1 form     multipart with one zip or the study's DICOM files; "roi" and "rtstruct_uid" in the query or as fields
 """
 
-import base64
-import binascii
 import dataclasses
 import itertools
 import math
@@ -17,11 +16,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from components.common.errors import InputError
 from components.common.settings import IMAGE_SIZE_PX
+from serving.content import Buffer, form_parts, is_dicom, is_form, is_zip
+from serving.encodings import base64_of, json_object, object_of
 
 CROP_INPUT = "crop_hu"
 DICOM_INPUT = "dicom_zip"
@@ -31,10 +31,8 @@ MAX_STUDIES = 8
 MAX_FILES = 2000
 #: Characters of a name, an id or an option.
 MAX_TEXT = 256
-#: Lists and objects of a JSON body; the most that a body needs are the rows of ``MAX_CROPS`` crops.
-MAX_CONTAINERS = 200_000
-
-Buffer = bytes | bytearray
+#: What goes with DICOM: the GTV and the RTSTRUCT wanted.
+OPTIONS = ("roi", "rtstruct_uid")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,18 +81,21 @@ def decode_v1(body: Buffer, content_type: str = "application/json", options: Map
     Parameters
     ----------
     body
-        JSON, or a zip.
+        JSON, a zip or a form, which its first bytes say.
     content_type
-        Says which.
+        Asked only of what begins as none of them: a damaged zip, or one with something in front.
     options
-        ``roi`` and ``rtstruct_uid`` of a zip, from the address's query.
+        ``roi`` and ``rtstruct_uid`` of a zip or form, from the address's query.
 
     Raises
     ------
     InputError
-        ``JSON``, ``FORMAT``, ``BASE64``, ``OPTION``, ``CROP_SHAPE`` or ``BATCH_TOO_LARGE``.
+        ``FORMAT``, ``FORM``, ``OPTION``, ``CROP_SHAPE``, ``BATCH_TOO_LARGE``, and those of ``json_object`` and
+        ``base64_of``.
     """
-    if content_type.partition(";")[0].strip().lower() in ("application/zip", "application/x-zip-compressed"):
+    if is_form(body):
+        return Query((_form_study(body, options or {}),))
+    if is_zip(body) or is_zip_type(content_type):
         return Query((Study(zipped=bytes(body), **options_of(options or {})),))
     fields = json_object(body, len(body))
     instances = fields.get("instances")
@@ -106,12 +107,32 @@ def decode_v1(body: Buffer, content_type: str = "application/json", options: Map
     return query
 
 
+def is_zip_type(content_type: str) -> bool:
+    """Whether a Content-Type says that the body is a zip."""
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind.startswith("application/") and kind.endswith(("zip", "zip-compressed"))
+
+
+def _form_study(body: Buffer, options: Mapping[str, Any]) -> Study:
+    """The study in a form; ``FORM`` where it holds neither one zip nor DICOM files."""
+    parts = form_parts(body)
+    fields = {part.name: part.data.decode("utf-8", "replace").strip() for part in parts if part.name in OPTIONS}
+    files = [part.data for part in parts if part.name not in OPTIONS]
+    chosen = options_of({**fields, **options})
+    if len(files) == 1 and not is_dicom(files[0]):
+        return Study(zipped=files[0], **chosen)
+    if not files or len(files) > MAX_FILES or not all(map(is_dicom, files)):
+        hint = "Beside roi and rtstruct_uid, send one .zip, or the study's DICOM files, and nothing else."
+        raise InputError("FORM", f"the form's {len(files)} files or fields are not one study", hint)
+    return Study(files=tuple(files), **chosen)
+
+
 def _v1_instance(instance: Any) -> NDArray[np.float32] | Study:
     if isinstance(instance, list):
         return numbers_of(instance, (IMAGE_SIZE_PX, IMAGE_SIZE_PX))
     fields = object_of(instance)
     kinds = [name for name in (CROP_INPUT, DICOM_INPUT, "dicom_files") if name in fields]
-    if len(kinds) != 1 or not set(fields) <= {*kinds, "roi", "rtstruct_uid"}:
+    if len(kinds) != 1 or not set(fields) <= {*kinds, *OPTIONS}:
         raise InputError("FORMAT", f"an instance holds one of {CROP_INPUT}, {DICOM_INPUT}, dicom_files, and roi")
     value, options = fields[kinds[0]], options_of(fields)
     if kinds == [CROP_INPUT]:
@@ -151,7 +172,7 @@ def _no_crop() -> InputError:
 
 def options_of(fields: Mapping[str, Any]) -> dict[str, Any]:
     """``roi`` and ``rtstruct_uid`` where given; ``OPTION`` where they are no short text."""
-    return {name: text_of(fields, name, "OPTION") for name in ("roi", "rtstruct_uid")}
+    return {name: text_of(fields, name, "OPTION") for name in OPTIONS}
 
 
 def text_of(fields: Mapping[str, Any], name: str, code: str = "FORMAT") -> str:
@@ -160,32 +181,6 @@ def text_of(fields: Mapping[str, Any], name: str, code: str = "FORMAT") -> str:
     if value is not None and (not isinstance(value, str) or len(value) > MAX_TEXT):
         raise InputError(code, f"{name} must be text of at most {MAX_TEXT} characters")
     return value or ""
-
-
-def base64_of(value: Any) -> bytes:
-    """Decoded base64 text; ``BASE64`` where it is none."""
-    try:
-        return base64.b64decode(value, validate=True)
-    except (binascii.Error, TypeError, ValueError):
-        raise InputError("BASE64", "DICOM in JSON must be base64 text") from None
-
-
-def json_object(data: Buffer, length: int) -> dict[str, Any]:
-    """The JSON object in the first ``length`` bytes; ``JSON`` or ``FORMAT`` where they are none."""
-    # As Python objects, empty lists take thirty times their bytes.
-    if data.count(b"[", 0, length) + data.count(b"{", 0, length) > MAX_CONTAINERS:
-        raise InputError("FORMAT", f"the body holds more than {MAX_CONTAINERS} lists and objects")
-    try:
-        return object_of(orjson.loads(memoryview(data)[:length]))
-    except orjson.JSONDecodeError:
-        raise InputError("JSON", "the body is not JSON") from None
-
-
-def object_of(value: Any) -> dict[str, Any]:
-    """A JSON object or null, as a dict."""
-    if not isinstance(value, dict | None):
-        raise InputError("FORMAT", "the body holds another JSON type where an object is expected")
-    return value or {}
 
 
 def check_batch(count: int, most: int) -> None:

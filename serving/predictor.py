@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import kserve
@@ -16,13 +16,17 @@ from numpy.typing import NDArray
 from components.common.errors import InputError
 from components.common.settings import StudySettings
 from serving import telemetry
-from serving.dicom import Cut, cut_study
+from serving.dicom import Cut, StudyRefused, cut_study
+from serving.errors import InstanceRefused
 from serving.payload import Query, Study
 from serving.reply import Result, Tumour, Unanswered, check_outputs, model_facts
 from serving.runtime import Ensemble
 
 #: Crops copied and worked on at once, so that a large batch needs little more memory than its body.
 CHUNK = 16
+#: Least brightest value by which a crop without anything below 0 or above 255 is taken for a picture of 8 bits: soft
+#: tissue stays far below it, bone comes with values far above 255, and noise, fat or air with values below 0.
+WHITE_8_BIT = 200
 #: Of a crop in HU, by which drift from the training crops is told.
 STATISTICS = ("mean_hu", "sd_hu")
 
@@ -55,7 +59,7 @@ class Predictor(kserve.Model):  # type: ignore[misc]
         self.ensemble = ensemble
         self.version = version
         self.facts = model_facts(ensemble.manifest, name, version)
-        self._preprocess = StudySettings.from_dict(ensemble.manifest.settings).preprocess
+        self.preprocess_settings = StudySettings.from_dict(ensemble.manifest.settings).preprocess
         # Python reads one JSON at a time anyhow, and as objects it takes many times its bytes.
         self._decoding = threading.Lock()
         self._pool = concurrent.futures.ThreadPoolExecutor(workers, thread_name_prefix="predict")
@@ -88,13 +92,12 @@ class Predictor(kserve.Model):  # type: ignore[misc]
         InputError
             As ``cut_study`` and ``Ensemble.answer``.
         """
-        cuts = [(index, cut) for index, instance in enumerate(query.instances) for cut in self._cut(instance)]
+        cuts = [(index, cut) for index, instance in enumerate(query.instances) for cut in self._cut(index, instance)]
         found = [(index, cut, cut.crop) for index, cut in cuts if cut.crop is not None]
         tumours = [
             tumour for start in range(0, len(found), CHUNK) for tumour in self._answer(found[start : start + CHUNK])
         ]
-        unanswered = (Unanswered(index, cut.roi_name, cut.problem) for index, cut in cuts if cut.crop is None)
-        return Result(tuple(tumours), tuple(unanswered))
+        return Result(tuple(tumours), tuple(unanswered(cuts)))
 
     def _answer(self, found: list[tuple[int, Cut, NDArray[np.float32]]]) -> list[Tumour]:
         crops = np.stack([crop for _, _, crop in found])
@@ -102,16 +105,29 @@ class Predictor(kserve.Model):  # type: ignore[misc]
         places = percentiles(crops, self.ensemble.manifest.training_crops)
         drifts = [bool(((of_one < 0) | (of_one > 100)).any()) for of_one in places.T]
         tumours = [
-            Tumour(index, answer, cut.roi_name, cut.slice_sop_instance_uid, _warnings(cut, drift))
+            Tumour(index, answer, cut.roi_name, cut.slice_sop_instance_uid, _warnings(cut, drift), cut.roi_number)
             for (index, cut, _), answer, drift in zip(found, answers, drifts, strict=True)
         ]
         _count(tumours, places)
         return tumours
 
-    def _cut(self, instance: NDArray[np.float32] | Study) -> list[Cut]:
-        if isinstance(instance, Study):
-            return cut_study(instance, self._preprocess, self.ensemble.definition)
-        return [Cut("", "", instance)]
+    def _cut(self, index: int, instance: NDArray[np.float32] | Study) -> list[Cut]:
+        if not isinstance(instance, Study):
+            return [Cut("", "", instance, warnings=("INPUT_8_BIT",) if is_8_bit(instance) else ())]
+        try:
+            return cut_study(instance, self.preprocess_settings, self.ensemble.definition)
+        except StudyRefused as error:
+            told = [dataclasses.asdict(one) for one in unanswered((index, cut) for cut in error.cuts)]
+            raise InstanceRefused(error, index, told, error.offer) from None
+        except InputError as error:
+            raise InstanceRefused(error, index) from None
+
+
+def unanswered(cuts: Iterable[tuple[int, Cut]]) -> Iterator[Unanswered]:
+    """What a caller is told of the tumours without a crop, each with the instance that it is of."""
+    for index, cut in cuts:
+        if why := cut.refusal:
+            yield Unanswered(index, cut.roi_name, why.code, why.safe_message, why.hint, cut.roi_number)
 
 
 def _decoded(job: Job) -> Query:
@@ -121,6 +137,11 @@ def _decoded(job: Job) -> Query:
     except InputError as error:
         error.__context__ = None
         raise error.with_traceback(None) from None
+
+
+def is_8_bit(crop: NDArray[np.float32]) -> bool:
+    """Whether a crop looks like a picture of 0 to 255 (``WHITE_8_BIT``) rather than like HU [151, 151]."""
+    return bool(crop.min() >= 0 and WHITE_8_BIT <= crop.max() <= 255)
 
 
 def percentiles(crops: NDArray[np.float32], training: Mapping[str, Mapping[str, float]]) -> NDArray[np.float64]:
@@ -153,7 +174,7 @@ def _percentile(values: NDArray[np.float64], known: Mapping[str, float]) -> NDAr
 
 
 def _warnings(cut: Cut, drift: bool) -> tuple[str, ...]:
-    return ((cut.warning,) if cut.warning else ()) + (("INPUT_DRIFT",) if drift else ())
+    return (*cut.warnings, *(("INPUT_DRIFT",) if drift else ()))
 
 
 def _count(tumours: list[Tumour], places: NDArray[np.float64]) -> None:

@@ -24,11 +24,12 @@ class Tumour:
     ----------
     instance
         Position in the request of the crop or study it came from.
-    roi_name, slice_sop_instance_uid
+    roi_name, roi_number, slice_sop_instance_uid
         The caller's own; "" for a crop.
     warnings
-        Codes: ``TOO_SMALL``, ``TOO_LARGE``, ``WIDER_THAN_CROP`` (outside the study's inclusion rules), ``INPUT_DRIFT``
-        (mean or standard deviation of the crop outside those of all training crops).
+        Codes: ``TOO_SMALL``, ``TOO_LARGE``, ``WIDER_THAN_CROP`` (outside the study's inclusion rules), those of the
+        contours (``Candidate.warnings``), ``INPUT_DRIFT`` (mean or standard deviation of the crop outside those of all
+        training crops), ``INPUT_8_BIT`` (a picture of 0 to 255 instead of HU).
     """
 
     instance: int
@@ -36,15 +37,19 @@ class Tumour:
     roi_name: str = ""
     slice_sop_instance_uid: str = ""
     warnings: tuple[str, ...] = ()
+    roi_number: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Unanswered:
-    """A GTV of a study that could not be cut, and the code that says why."""
+    """A GTV of a study that could not be cut, and why: the code, message and hint that `srs inspect` gives."""
 
     instance: int
     roi_name: str
     code: str
+    message: str = ""
+    hint: str = ""
+    roi_number: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -124,6 +129,7 @@ OUTPUTS = {
     "members": "FP32",
     "instance": "INT32",
     "roi_name": "BYTES",
+    "roi_number": "BYTES",
     "slice_sop_instance_uid": "BYTES",
     "warnings": "BYTES",
 }
@@ -132,7 +138,7 @@ _NUMPY = {"FP32": np.float32, "INT32": np.int32, "BOOL": np.bool_, "BYTES": obje
 
 def tensor_of(result: Result, name: str) -> tuple[str, NDArray[Any]]:
     """Datatype and values [tumours] ([tumours, members] for ``members``) of a V2 output."""
-    if name in ("instance", "roi_name", "slice_sop_instance_uid"):
+    if name in ("instance", "roi_name", "roi_number", "slice_sop_instance_uid"):
         values = [getattr(tumour, name) for tumour in result.tumours]
     elif name == "warnings":
         values = [",".join(tumour.warnings) for tumour in result.tumours]
@@ -173,6 +179,7 @@ def _v1_tumour(tumour: Tumour, facts: dict[str, Any]) -> dict[str, Any]:
     return {
         "instance": tumour.instance,
         "roi_name": tumour.roi_name,
+        "roi_number": tumour.roi_number,
         "slice_sop_instance_uid": tumour.slice_sop_instance_uid,
         **{name: getattr(answer, name) for name in ("probability", "vote_fraction", "votes", "spread", "score")},
         "label": "non-responder" if answer.non_responder else "responder",

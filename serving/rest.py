@@ -136,18 +136,21 @@ def _v2_job(request: Request, body: bytearray) -> Job:
 
 async def _read_body(request: Request, ticket: Ticket, limits: Limits) -> bytearray:
     """The body, counted while it comes: ``BODY_TOO_LARGE``, ``BODY_SLOW`` or ``BUSY`` stop the reading at once."""
-    most = limits.of(request.headers.get("content-type", ""), BINARY_HEADER in request.headers)
-    if request.headers.get("content-encoding", "identity") != "identity":
+    if request.headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
         raise InputError("CONTENT_ENCODING", "compressed bodies are not read", "Send the body as it is.")
-    announced = request.headers.get("content-length", "0")
-    if announced.isdecimal() and int(announced) > most:
-        raise limits.too_large(most)
+    kind = request.headers.get("content-type", "")
+    limit = functools.partial(limits.of, kind, BINARY_HEADER in request.headers)
+    announced = request.headers.get("content-length", "")
+    size = int(announced) if announced.isdecimal() else 0
+    if size > limits.binary_bytes:
+        raise limits.too_large(limits.json_bytes if "json" in kind.lower() else limits.binary_bytes, size)
     body = bytearray()
     try:
         async with asyncio.timeout(limits.seconds):
             async for part in request.stream():
-                if len(body) + len(part) > most:
-                    raise limits.too_large(most)
+                most = limit(bytes(body[:2]) + part[:2])
+                if max(size, len(body) + len(part)) > most:
+                    raise limits.too_large(most, size)
                 ticket.hold(len(part))
                 body += part
     except TimeoutError:

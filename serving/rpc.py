@@ -1,6 +1,7 @@
 """The V2 protocol over gRPC, on an address of our own; the repository calls are UNIMPLEMENTED."""
 
 import asyncio
+import dataclasses
 import json
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -33,6 +34,8 @@ _STATUS = {
 RECEIVED_AT_ONCE = 4
 #: Bytes that a caller may send of a message that is not received yet.
 UNASKED_BYTES = 2**20
+#: Bytes of a refusal, which travels as metadata: callers take 8 kB of them by default. Longer lists are left out.
+MAX_DETAILS = 4096
 #: A message is kept as it came, parsed, and as the tensor's bytes.
 COPIES = 3
 
@@ -212,4 +215,6 @@ async def _abort(context: Any, problem: Problem) -> Any:
     if problem.status == 503:
         context.set_trailing_metadata((("retry-after", str(RETRY_AFTER_SECONDS)),))
     details = json.dumps(problem.to_dict())
+    if len(details) > MAX_DETAILS:
+        details = json.dumps(dataclasses.replace(problem, details={}).to_dict())
     await context.abort(_STATUS.get(problem.status, grpc.StatusCode.INTERNAL), details)

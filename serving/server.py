@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import json
 import logging
 import signal
 import socket
@@ -57,6 +58,10 @@ class Load:
 class Plane(DataPlane):  # type: ignore[misc]
     """KServe's data plane that says what is true of this server."""
 
+    def __init__(self, models: Any, limits: Limits) -> None:
+        super().__init__(model_registry=models)
+        self._limits = limits
+
     async def ready(self) -> bool:
         """Whether every model is ready."""
         return all(model.ready for model in self.model_registry.get_models().values())
@@ -79,8 +84,13 @@ class Plane(DataPlane):  # type: ignore[misc]
                 {"name": DICOM_INPUT, "datatype": "BYTES", "shape": [-1]},
             ],
             "outputs": [{"name": n, "datatype": kind, "shape": sides.get(n, [-1])} for n, kind in OUTPUTS.items()],
-            "parameters": {**model.facts, "group": model.ensemble.manifest.group},
+            "parameters": {**model.facts, "group": model.ensemble.manifest.group, **self._for_senders(model)},
         }
+
+    def _for_senders(self, model: Predictor) -> dict[str, Any]:
+        """By what a sender chooses what to send of a study: how GTVs are found, and how large a zip may be."""
+        settings = json.dumps(dataclasses.asdict(model.preprocess_settings))
+        return {"preprocess": settings, "max_body_bytes": self._limits.binary_bytes}
 
 
 class _Uvicorn(uvicorn.Server):
@@ -96,7 +106,7 @@ class PredictorServer(kserve.ModelServer):  # type: ignore[misc]
 
     def __init__(self, address: Address, limits: Limits, load: Load) -> None:
         super().__init__(http_port=address.http_port, grpc_port=address.grpc_port or 0, enable_latency_logging=False)
-        self.dataplane = Plane(model_registry=self.registered_models)
+        self.dataplane = Plane(self.registered_models, limits)
         self._address, self._limits, self._load = address, limits, load
         self._admission = Admission(load.most_requests, load.most_bytes)
 
@@ -146,6 +156,7 @@ class PredictorServer(kserve.ModelServer):  # type: ignore[misc]
         config = uvicorn.Config(
             app,
             http=type("Connection", (BoundedConnection,), {"head_seconds": self._limits.seconds}),
+            ws="none",
             log_config=None,
             access_log=False,
             lifespan="off",

@@ -15,20 +15,18 @@ from numpy.typing import NDArray
 
 from components.common.errors import InputError
 from components.common.settings import IMAGE_SIZE_PX
+from serving.content import Buffer
+from serving.encodings import base64_of, json_object, object_of
 from serving.payload import (
     CROP_INPUT,
     DICOM_INPUT,
     MAX_CROPS,
     MAX_STUDIES,
-    Buffer,
     Output,
     Query,
     Study,
-    base64_of,
     check_batch,
-    json_object,
     numbers_of,
-    object_of,
     options_of,
     text_of,
 )

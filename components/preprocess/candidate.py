@@ -35,6 +35,7 @@ class Candidate:
     status: Literal["ok", "refused"] = "ok"
     code: str = ""
     message: str = ""
+    hint: str = ""
     crop: NDArray[np.float32] | None = None
     contours_xy_mm: tuple[Points, ...] = ()
 
@@ -48,4 +49,4 @@ class Candidate:
         """The same candidate, refused; an earlier reason stays."""
         if self.status == "refused":
             return self
-        return dataclasses.replace(self, status="refused", code=error.code, message=error.safe_message)
+        return dataclasses.replace(self, status="refused", code=error.code, message=error.safe_message, hint=error.hint)

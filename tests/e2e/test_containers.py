@@ -17,7 +17,7 @@ import pytest
 from components.common.sources import open_source
 from components.phantom.phantom import write_unseen_patient
 from components.promote import registry
-from pipelines import phantom, predictor_process, srs_response
+from pipelines import phantom, predictor_client, predictor_process, srs_response
 from pipelines.pods import Compiled
 from tests.e2e import containers
 
@@ -157,7 +157,7 @@ def serve_and_ask(client, model: Path, version: str, patient: Path) -> None:
     with containers.server(client, PREDICTOR, line, ready, volumes=mounted, entrypoint=["python3", "-m", "serving"]):
         print(f"  predictor ready after {time.monotonic() - started:.1f} s")
         asked = time.monotonic()
-        (answer,) = predictor_process.predict(url, "srs-response", predictor_process.pack_study(patient))
+        (answer,) = predictor_client.ask(url, "srs-response", patient).predictions
         print(f"  answered in {time.monotonic() - asked:.2f} s: {json.dumps(answer)[:400]}")
     assert 0.0 <= answer["probability"] <= 1.0
     assert answer["model_version"] == version

@@ -13,13 +13,13 @@ CENTRE_MM = np.array([2.0, -4.0, 22.0])
 PATIENT_NAME, PATIENT_ID = "Doe^Never^Logged", "SECRET-8127364"
 
 
-def study_files(radius_mm: float = 8.0, rois: tuple[str, ...] = ("GTV",)) -> dict[str, bytes]:
+def study_files(radius_mm: float = 8.0, rois: tuple[str, ...] = ("GTV",), slices: int = PLANES) -> dict[str, bytes]:
     """Name -> bytes of the slices and the RTSTRUCT; each ROI is the same circle on every plane it meets."""
     frame, series, study = generate_uid(), generate_uid(), generate_uid()
     common = {"StudyInstanceUID": study, "FrameOfReferenceUID": frame}
     common |= {"PatientName": PATIENT_NAME, "PatientID": PATIENT_ID}
     files, planes = {}, []
-    for index in range(PLANES):
+    for index in range(slices):
         slice_ = _slice(index, radius_mm, series, common)
         planes.append((slice_.SOPInstanceUID, ORIGIN_MM[2] + index * THICKNESS_MM))
         files[f"CT{index:02d}.dcm"] = _bytes(slice_)

@@ -243,15 +243,9 @@ def run(tmp_path, make_study, monkeypatch):
 
     def go(progress=lambda *what: print(progress_line("preprocess", *what))):
         settings = StudySettings(preprocess=PreprocessSettings()).to_json()
-        step.run(
-            str(tmp_path / "in"),
-            fingerprint(str(tmp_path / "in")),
-            settings,
-            "",
-            str(tmp_path / "out"),
-            str(tmp_path / "summary"),
-            progress,
-        )
+        here = str(tmp_path / "in")
+        places = (str(tmp_path / name) for name in ("out", "summary"))
+        step.run(here, fingerprint(here), settings, "", *places, progress)
 
     return go
 

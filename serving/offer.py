@@ -1,0 +1,39 @@
+"""What a study offers to a caller who has to choose: its RTSTRUCTs and structures, as the options name them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from components.common.errors import SrsError
+from components.common.objects import Source
+from components.preprocess.dicom_io import damage_in_words, text
+from components.preprocess.elements import Header
+from components.preprocess.plan import read_folder
+
+#: Refusals after which a choice by ``roi`` or ``rtstruct_uid`` helps.
+CHOICES = ("NO_GTV", "ROI_MISSING", "ROI_AMBIGUOUS", "NO_RTSTRUCT", "RTSTRUCT_AMBIGUOUS")
+#: RTSTRUCTs, and structures of each, that a reply names.
+MAX_OFFERED = 100
+
+
+def offer_of(source: Source) -> list[dict[str, Any]]:
+    """The RTSTRUCTs of a study and their structures: the caller's own names, for the reply and never for a log."""
+    try:
+        found = read_folder(source, "").rtstructs[:MAX_OFFERED]
+    except SrsError:
+        return []
+    return [{"rtstruct_uid": uid, **_described(one)} for uid, one in found]
+
+
+def _described(found: Any) -> Mapping[str, Any]:
+    if not isinstance(found, Header):
+        return {"structures": []}
+    try:
+        with damage_in_words():
+            listed = list(found.dataset.get("StructureSetROISequence") or ())[:MAX_OFFERED]
+            names = [{"roi": text(one, "ROIName"), "number": text(one, "ROINumber")} for one in listed]
+            return {name: text(found, keyword) for name, keyword in _SAID.items()} | {"structures": names}
+    except SrsError:
+        return {"structures": []}
+
+
+_SAID = {"label": "StructureSetLabel", "date": "StructureSetDate"}

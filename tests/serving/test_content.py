@@ -1,0 +1,259 @@
+"""What clients send as a study or as JSON, in the ways that they do: read where no doubt is left, else named."""
+
+import base64
+import bz2
+import gzip
+import io
+import json
+import lzma
+import tarfile
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.common.errors import InputError
+from serving.content import form_parts, is_form
+from serving.encodings import base64_of
+from serving.payload import decode_v1
+from tests.serving.attacks import V1, V2
+from tests.serving.bundles import draw_crops
+from tests.serving.studies import study_files, study_zip
+
+
+@pytest.fixture(scope="module")
+def study():
+    return study_zip(rois=("GTV", "GTV2"))
+
+
+def post(server, body: bytes, kind: str | None = None, path: str = V1, name: str = "Content-Type"):
+    status, _, told = server.ask("POST", path, body, {} if kind is None else {name: kind})
+    return status, json.loads(told)
+
+
+def form(files: list[tuple[str, bytes]], boundary: str = "x7", fields: dict[str, str] | None = None) -> bytes:
+    """A multipart/form-data body as curl and browsers write it."""
+    parts = [
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'.encode() + value.encode()
+        for name, value in (fields or {}).items()
+    ]
+    parts += [
+        f'--{boundary}\r\nContent-Disposition: form-data; name="f"; filename="{name}"\r\n'.encode()
+        + b"Content-Type: application/octet-stream\r\n\r\n"
+        + data
+        for name, data in files
+    ]
+    return b"\r\n".join([*parts, f"--{boundary}--\r\n".encode()])
+
+
+KINDS = (
+    None, "", "application/zip", "application/ZIP ", "application/x-zip", "application/x-zip-compressed; q=1",
+    "application/octet-stream", "text/plain; charset=utf-8", "application/json", "application/x-www-form-urlencoded",
+    "multipart/form-data", "nonsense", "application/dicom+zip",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_zip_is_read_whatever_its_content_type_says(server, study, kind):
+    for name in ("Content-Type", "CONTENT-TYPE"):
+        status, told = post(server, study, kind, f"{V1}?roi=gtv2", name)
+        assert status == 200, told
+        assert [one["roi_name"] for one in told["predictions"]] == ["GTV2"]
+
+
+@pytest.mark.parametrize("kind", ["multipart/form-data; boundary=x7", "application/zip", None, "application/json"])
+def test_a_form_with_one_zip_is_read(server, study, kind):
+    status, told = post(server, form([("s.zip", study)]), kind, f"{V1}?roi=GTV2")
+    assert status == 200, told
+    status, told = post(server, form([("s.zip", study)], fields={"roi": "GTV2"}), kind)
+    assert [one["roi_name"] for one in told["predictions"]] == ["GTV2"]
+
+
+def test_a_form_with_the_files_of_a_study_is_read(server):
+    status, told = post(server, form(list(study_files().items())), "multipart/form-data; boundary=x7")
+    assert status == 200, told
+
+
+def test_a_form_that_holds_no_study_is_told(server, study):
+    for body, code in (
+        (form([("a.zip", study), ("b.zip", study)]), "FORM"),
+        (form([], fields={"roi": "GTV"}), "FORM"),
+        (form([("s.zip", study)])[:-30], "FORM"),
+        (form([("s.tar", tar({"a": b"b"}))]), "CONTENT_UNREADABLE"),
+    ):
+        status, told = post(server, body, "multipart/form-data; boundary=x7")
+        assert (status, told["code"]) == (400, code)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    files=st.lists(st.binary(max_size=300), min_size=1, max_size=5),
+    boundary=st.from_regex(r"[-A-Za-z0-9'()+_,./:=?]{1,60}[A-Za-z0-9]", fullmatch=True),
+)
+def test_forms_give_back_the_bytes_that_they_were_made_of(files, boundary):
+    body = form([(f"{index}.dcm", data) for index, data in enumerate(files)], boundary)
+    if not any(f"--{boundary}".encode() in data for data in files):
+        assert [part.data for part in form_parts(body)] == files
+    assert is_form(body)
+
+
+def tar(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def others() -> dict[str, bytes]:
+    """Bodies that are neither a zip nor JSON, by the words that name them."""
+    zipped, files = study_zip(), study_files()
+    return {
+        "gzip": gzip.compress(zipped),
+        "bzip2": bz2.compress(zipped),
+        "xz": lzma.compress(zipped),
+        "tar": tar(files),
+        "7z": b"7z\xbc\xaf\x27\x1c" + bytes(100),
+        "RAR": b"Rar!\x1a\x07\x01\x00" + bytes(100),
+        "single DICOM file": files["CT00.dcm"],
+        "zip in base64": base64.b64encode(zipped),
+        "PDF": b"%PDF-1.7\n",
+        "PNG": b"\x89PNG\r\n\x1a\n",
+        "NumPy": b"\x93NUMPY\x01\x00",
+        "HTML": b"<!DOCTYPE html><html></html>",
+    }
+
+
+@pytest.mark.parametrize("name", others())
+def test_other_content_is_named(server, name):
+    body = others()[name]
+    for kind in ("application/zip", "application/octet-stream", None):
+        for sent in (body, form([("s", body)])):
+            status, told = post(server, sent, kind)
+            if sent is body or name != "single DICOM file":  # one file of a study, which is then found wanting
+                assert (status, told["code"]) == (400, "CONTENT_UNREADABLE"), told
+                assert name in told["error"]
+    status, told = post(server, json.dumps({"instances": [{"dicom_zip": base64.b64encode(body).decode()}]}).encode())
+    assert name in told["error"]
+
+
+def test_large_content_of_another_kind_is_named_before_its_brackets_are_counted():
+    for body in (b"\x1f\x8b" + b"[" * 300_000, bytes(128) + b"DICM" + b"{" * 300_000):
+        with pytest.raises(InputError) as refused:
+            decode_v1(body, "application/octet-stream")
+        assert refused.value.code == "CONTENT_UNREADABLE"
+    assert decode_v1(b'{"instances":[{"dicom_zip":"UEsF"}],"' + b"x" * 91 + b'DICM":1}').instances
+
+
+def test_an_empty_body_and_an_empty_study_are_told(server):
+    for body, path in ((b"", V1), (b"", V2), (b'{"instances":[{"dicom_zip":""}]}', V1)):
+        for kind in (None, "application/json"):
+            status, told = post(server, body, kind, path)
+            assert (status, told["code"]) == (400, "CONTENT_EMPTY")
+    assert post(server, b"", "application/zip")[1]["code"] == "CONTENT_EMPTY"
+    empty = b"PK\x05\x06" + bytes(18)
+    assert post(server, empty)[1]["code"] == "DICOM_MISSING"
+    assert "table" not in post(server, empty)[1]["hint"]
+
+
+def test_a_zip_at_the_address_of_v2_is_told_where_it_goes(server, study):
+    for kind in ("application/zip", None):
+        status, told = post(server, study, kind, V2)
+        assert (status, told["code"]) == (400, "CONTENT_UNREADABLE")
+        assert ":predict" in told["hint"]
+        assert "dicom_zip" in told["hint"]
+
+
+def test_a_zip_in_a_smaller_type_has_the_limit_of_zips(start, study):
+    server = start("--max-json-mb", "1", "--max-binary-mb", "3", "--grpc-port", "off")
+    padded = study + bytes(2 * 2**20 - len(study))  # behind the zip's end: damaged, yet read
+    for kind in ("application/octet-stream", None):
+        assert post(server, padded, kind)[0] != 413
+        status, told = post(server, study + bytes(3 * 2**20), kind)
+        assert (status, told["code"]) == (413, "BODY_TOO_LARGE")
+        assert "3 MiB" in told["error"]
+    status, told = post(server, b" " * 2**20 + b'{"instances": []}', "application/octet-stream")
+    assert (status, told["code"]) == (413, "BODY_TOO_LARGE")
+    assert "1 MiB" in told["error"]
+
+
+CROP = np.full((151, 151), 40.0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_nan_in_json_is_told_with_its_place(server, value):
+    crop = CROP.copy()
+    crop[3, 5] = value
+    text = json.dumps({"id": "ü", "instances": [crop.tolist()]}, ensure_ascii=False)
+    status, told = post(server, text.encode())
+    assert (status, told["code"]) == (400, "CROP_NOT_FINITE")
+    place = int(told["error"].split("byte ")[1].split()[0])
+    assert text.encode()[place:].startswith((b"NaN", b"Infinity", b"-Infinity"))
+    tensor = {"name": "crop_hu", "shape": [1, 151, 151], "datatype": "FP32", "data": crop.ravel().tolist()}
+    status, told, _ = server.v2({"inputs": [tensor]})
+    assert (status, told["code"]) == (400, "CROP_NOT_FINITE")
+
+
+def test_a_lost_header_of_binary_tensors_is_named(server):
+    crop = draw_crops(1, np.random.default_rng(1))
+    tensor = {"name": "crop_hu", "shape": [1, 151, 151], "datatype": "FP32"}
+    head = json.dumps({"inputs": [{**tensor, "parameters": {"binary_data_size": crop.nbytes}}]}).encode()
+    for kind in ("application/octet-stream", "application/json", None):
+        status, told = post(server, head + crop.tobytes(), kind, V2)
+        assert (status, told["code"]) == (400, "V2_HEADER")
+        assert str(crop.nbytes) in told["error"]
+        assert "Inference-Header-Content-Length" in told["hint"]
+
+
+def test_json_in_other_texts(server):
+    body = json.dumps({"instances": [CROP.tolist()], "note": "ü"}, ensure_ascii=False)
+    assert post(server, body.encode("utf-8-sig"))[0] == 200
+    for encoding, word in (("utf-16", "UTF-16"), ("utf-16-le", "UTF-16"), ("utf-32", "UTF-32"), ("cp1252", "UTF-8")):
+        status, told = post(server, body.encode(encoding), f"application/json; charset={encoding}")
+        assert (status, told["code"]) == (400, "JSON")
+        assert word in told["error"]
+
+
+def wrapped(text: str, width: int, end: str) -> str:
+    return "".join(text[at : at + width] + end for at in range(0, len(text), width))
+
+
+@settings(max_examples=200)
+@given(
+    data=st.binary(max_size=200), width=st.integers(1, 80), end=st.sampled_from(["\n", "\r\n", " ", "\n\t", ""]),
+    safe=st.booleans(), padded=st.booleans(), prefix=st.sampled_from(["", "data:x/zip;base64,", "DATA:;BASE64,"]),
+)  # fmt: skip
+def test_every_spelling_of_base64_gives_the_bytes(data, width, end, safe, padded, prefix):
+    text = (base64.urlsafe_b64encode if safe else base64.b64encode)(data).decode()
+    text = prefix + wrapped(text if padded else text.rstrip("="), width, end)
+    assert base64_of(text) == data
+    assert base64_of({"b64": text}) == data
+
+
+@pytest.mark.parametrize(
+    "text", ["A", "AAAAA", "AA=A", "ä", "@@", "A\0AA", 5, None, [], {"b64": 5}, "data:text/plain,A"]
+)
+def test_what_is_no_base64_is_refused(text):
+    with pytest.raises(InputError) as refused:
+        base64_of(text)
+    assert refused.value.code == "BASE64"
+
+
+def test_base64_as_tools_write_it_is_answered(server, study):
+    for text in (
+        base64.encodebytes(study).decode(),
+        base64.urlsafe_b64encode(study).decode().rstrip("="),
+        f"data:application/zip;base64,{base64.b64encode(study).decode()}",
+    ):
+        status, told = server.v1({"dicom_zip": text, "roi": "GTV2"})
+        assert status == 200, told
+
+
+def test_options_stay_text_of_a_bounded_length(study):
+    with pytest.raises(InputError) as refused:
+        decode_v1(form([("s.zip", study)], fields={"roi": "x" * 300}))
+    assert refused.value.code == "OPTION"
+    assert decode_v1(study, options={"roi": "Größe"}).instances[0].roi == "Größe"
