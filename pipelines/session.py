@@ -23,6 +23,9 @@ from pipelines.local import Home, Run, cores, run_pipeline
 from pipelines.pods import Compiled
 from pipelines.tasks import Stopped
 
+#: A person waits for a command: MLflow's client gives up after one more try, and not after minutes as in a step.
+BRIEF = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class StudyOptions:
@@ -84,6 +87,7 @@ class Session:
     ) -> Outcome:
         """Runs the pipeline ``srs-response``; what can be refused is refused before it starts."""
         parameters = options.parameters()
+        self._require_experiment(experiment)
         if "://" not in cohort_uri:
             cohort_uri = str(Path(cohort_uri).resolve())
         read_table(*open_cohort(cohort_uri))
@@ -101,6 +105,15 @@ class Session:
         except Stopped as stopped:
             self._close(stopped.parameters, experiment)
             raise
+
+    def _require_experiment(self, name: str) -> None:
+        """Refuses an MLflow that does not answer and an experiment that was deleted, before hours of work."""
+        uri = self.home.mlflow_uri
+        if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+            return  # the first run makes the store
+        from components.common import tracking
+
+        tracking.require_experiment(name)
 
     def _close(self, parameters: Mapping[str, Any], experiment: str) -> None:
         """Closes the MLflow runs of a stopped run: no exit task came to do it."""
@@ -130,6 +143,8 @@ class Session:
         """The registry's functions, pointed at an MLflow server, by default at this home's own store."""
         if mlflow:
             os.environ["MLFLOW_TRACKING_URI"] = mlflow
+        for name, value in BRIEF.items():
+            os.environ.setdefault(name, value)
         from components.promote import registry
 
         return registry
