@@ -111,8 +111,9 @@ class Session:
         uri = self.home.mlflow_uri
         if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
             return  # the first run makes the store
-        from components.common import tracking
+        from components.common import mlflow_door, tracking
 
+        mlflow_door.require_server(mlflow_door.PERSON_SECONDS)
         tracking.require_experiment(name)
 
     def _close(self, parameters: Mapping[str, Any], experiment: str) -> None:
@@ -145,8 +146,10 @@ class Session:
             os.environ["MLFLOW_TRACKING_URI"] = mlflow
         for name, value in BRIEF.items():
             os.environ.setdefault(name, value)
+        from components.common.mlflow_door import PERSON_SECONDS, require_server
         from components.promote import registry
 
+        require_server(PERSON_SECONDS)
         return registry
 
     def fetch_model(self, model_name: str, version: str) -> tuple[Path, str]:

@@ -23,8 +23,10 @@ from components.common.artifact_store import bound_artifact_store
 from components.common.errors import InputError
 from components.common.mlflow_errors import from_exception, from_reply
 
-#: Seconds to reach a server and to wait for its first answer: with a process's start, a person waits for ten at most.
-CONNECT_SECONDS, ANSWER_SECONDS = 2.0, 5.0
+#: Seconds to reach a server, and to wait for its first answer: many steps that start at once may have to queue for it.
+CONNECT_SECONDS, ANSWER_SECONDS = 2.0, 7.0
+#: Seconds that a command waits for it: with the start of its process, a person waits for ten at most.
+PERSON_SECONDS = 3.0
 #: Seconds for any later answer, of which each try has as many; MLflow's own 120 would make eight tries last 20 minutes.
 LATER_SECONDS = 30
 #: Search that a server answers whatever the caller may see.
@@ -63,29 +65,28 @@ def client() -> Any:
     return _Client(call("open the store", MlflowClient, tracking_uri=uri, registry_uri=uri))
 
 
-def require_server() -> None:
-    """Asks a tracking server once a process whether it answers.
+def require_server(answer_seconds: float | None = None) -> None:
+    """Asks a tracking server once a process whether it answers, in ``ANSWER_SECONDS`` unless others are given.
 
     Raises
     ------
     RegistryError
         ``MLFLOW_UNREACHABLE``, ``MLFLOW_TLS``, ``MLFLOW_TOKEN``, ``MLFLOW_FORBIDDEN``, ``MLFLOW_LOGIN_PAGE``,
-        ``MLFLOW_UNAVAILABLE``, ``MLFLOW_BUSY``, ``MLFLOW_UNKNOWN_SERVER`` or ``MLFLOW_FAILED``, within
-        ``CONNECT_SECONDS`` and ``ANSWER_SECONDS``.
+        ``MLFLOW_UNAVAILABLE``, ``MLFLOW_BUSY``, ``MLFLOW_UNKNOWN_SERVER`` or ``MLFLOW_FAILED``.
     """
     uri = tracking_uri()
     with _asking:
         if uri in _answered or not uri.startswith(("http://", "https://")):
             return
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(LATER_SECONDS))
-        if problem := from_reply(*call("find the server", _ask, uri)):
+        if problem := from_reply(*call("find the server", _ask, uri, answer_seconds or ANSWER_SECONDS)):
             raise problem
         _answered.add(uri)
 
 
-def _ask(uri: str) -> tuple[int, str]:
+def _ask(uri: str, answer_seconds: float) -> tuple[int, str]:
     """Status and text of a server's answer, asked for with MLflow's own credentials and TLS settings."""
-    limits = {"timeout": (CONNECT_SECONDS, ANSWER_SECONDS), "max_retries": 0, "raise_on_status": False}
+    limits = {"timeout": (CONNECT_SECONDS, answer_seconds), "max_retries": 0, "raise_on_status": False}
     reply = http_request(get_default_host_creds(uri), PROBE, "POST", json={"max_results": 1}, **limits)
     return int(reply.status_code), str(reply.text)
 

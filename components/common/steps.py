@@ -3,7 +3,9 @@
 import contextlib
 import html
 import os
+import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -50,6 +52,23 @@ def step(name: str, *, tracked_by: str = "") -> Iterator[Progress]:
         for frame in traceback.extract_tb(error.__traceback__):
             print(f"  {Path(frame.filename).name}:{frame.lineno} in {frame.name}")
         _fail(SrsError("UNEXPECTED", f"{name} stopped on a {type(error).__name__}", "The log shows where."), tracked_by)
+
+
+@contextlib.contextmanager
+def ends_on_sigterm() -> Iterator[None]:
+    """Lets SIGTERM (a pod's eviction) end the process by an exception, so that work is saved or undone on the way."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, _frame: Any) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    former = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
 
 
 def _require_mlflow() -> None:
