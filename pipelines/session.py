@@ -14,12 +14,13 @@ from rich.text import Text
 from components.common.artifacts import Dataset, Evaluation, Promotion, Splits
 from components.common.files import read_json
 from components.common.members import Members
+from components.common.processors import processors
 from components.common.settings import resolve_parameters
 from components.common.sources import open_cohort
 from components.preprocess.table import read_table
 from pipelines import phantom, srs_response
 from pipelines.display import ConsoleDisplay
-from pipelines.local import Home, Run, cores, run_pipeline
+from pipelines.local import Home, Run, run_pipeline
 from pipelines.pods import Compiled
 from pipelines.tasks import Stopped
 
@@ -95,7 +96,7 @@ class Session:
         arguments = {"cohort_uri": cohort_uri, "members_per_task": members_per_task, **parameters, **places}
         pipeline, workers = (
             srs_response.build(Compiled(parallelism=self.parallelism)),
-            max(1, cores() // self.parallelism),
+            max(1, processors() // self.parallelism),
         )
         try:
             with ConsoleDisplay(self.console) as display:

@@ -21,9 +21,10 @@ from components.common.artifacts import MemberSplit
 from components.common.errors import InputError
 from components.common.files import digest_of
 from components.common.members import Member
+from components.common.processors import processors
 from components.common.settings import IMAGE_SIZE_PX, TrainSettings
 from components.common.steps import ends_on_sigterm
-from components.train.devices import cores, devices
+from components.train.devices import devices
 from components.train.member_store import MemberStore
 from components.train.protocol import Look, Verdict
 from components.train.training import Device, MemberTraining
@@ -68,7 +69,7 @@ def train_pack(
     store
         Where finished and half-trained members are kept; None keeps nothing.
     workers
-        Members trained at a time, one thread each; by default the cores this process may use.
+        Members trained at a time, one thread each; by default the processors this process may use.
     gpus
         GPUs that share the members; 0 trains on CPU.
     progress
@@ -102,7 +103,7 @@ def train_pack(
         def train(split: MemberSplit, key: str, device: Device) -> Member:
             return _train_member(MemberTraining(device, labels, rows, split, seed), key, store, tally)
 
-        trained = _side_by_side(train, [(*job, next(places)) for job in jobs], workers or cores(), tally)
+        trained = _side_by_side(train, [(*job, next(places)) for job in jobs], workers or processors(), tally)
         members |= {member.id: member for member in trained}
     return tuple(members[split.id] for split in splits)
 
