@@ -17,6 +17,7 @@ from mlflow.exceptions import MlflowException
 
 from components.common.artifact_store import ARTIFACT_ERRORS
 from components.common.errors import BundleError, RegistryError, SrsError
+from components.common.pages import is_page
 
 #: MLflow's error codes by the HTTP status that says the same.
 STATUS_OF = {
@@ -106,7 +107,7 @@ def from_reply(status: int, text: str) -> RegistryError | None:
         found = None
     if isinstance(found, dict) and set(found) <= {"experiments", "next_page_token"}:
         return None
-    if text.lstrip()[:1] == "<":
+    if is_page(text):
         return login_page()
     hint = "Check MLFLOW_TRACKING_URI (or --mlflow): its port and path, and what stands before it."
     return RegistryError("MLFLOW_UNKNOWN_SERVER", f"another server than MLflow answers at {server_name()}", hint)
