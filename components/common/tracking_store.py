@@ -77,24 +77,27 @@ def exclusive(name: str) -> Iterator[None]:
                 client().delete_registered_model(lease)
 
 
-@contextlib.contextmanager
-def passing(code: str) -> Iterator[None]:
-    """Lets one refusal of MLflow pass; any other leaves."""
-    try:
-        yield
-    except RegistryError as error:
-        if error.code != code:
-            raise
+class Passing:
+    """A block in which one refusal of MLflow passes; any other leaves."""
+
+    def __init__(self, code: str) -> None:
+        self._code = code
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: object, _traceback: object) -> bool:
+        return isinstance(error, RegistryError) and error.code == self._code
 
 
 def _take(lease: str, holder: str) -> None:
     deadline = time.monotonic() + 2 * LEASE_S
     while time.monotonic() < deadline:
         tags = {"holder": holder, "until_ms": str(now_ms() + int(1000 * LEASE_S))}
-        with passing(EXISTS):
+        with Passing(EXISTS):
             client().create_registered_model(lease, tags, "Held while a version is registered or promoted.")
             return
-        with passing(NOT_FOUND):  # it was given back just now
+        with Passing(NOT_FOUND):  # it was given back just now
             if int(client().get_registered_model(lease).tags.get("until_ms", "0")) < now_ms():
                 client().delete_registered_model(lease)
         time.sleep(0.2)
@@ -110,7 +113,7 @@ def experiment_id(name: str) -> str:
         return found
     folder = store_folder()
     location = None if folder is None else (folder / "artifacts").as_uri()
-    with passing(EXISTS):  # another process was faster
+    with Passing(EXISTS):  # another process was faster
         return str(client().create_experiment(name, artifact_location=location))
     return require_experiment(name)
 

@@ -14,7 +14,7 @@ from components.common.errors import BundleError, InputError, RegistryError
 from components.common.files import safe_name
 from components.common.mlflow_door import client, download_artifacts, load_model_description
 from components.common.mlflow_errors import EXISTS, NOT_FOUND, artifacts_missing
-from components.common.tracking_store import exclusive, passing
+from components.common.tracking_store import Passing, exclusive
 from components.promote.bundle_model import DIGEST_TAG, log_bundle
 from components.promote.gate import Verdict
 from components.promote.manifest import Manifest
@@ -60,7 +60,7 @@ def register(
 ) -> str:
     """The version of a bundle, made unless it exists; ``description`` is its model card."""
     with exclusive(model_name):
-        with passing(EXISTS):
+        with Passing(EXISTS):
             client().create_registered_model(model_name)
         which = f"name = '{model_name}' AND tags.`{DIGEST_TAG}` = '{bundle_digest}'"
         there = client().search_model_versions(which)

@@ -13,7 +13,9 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mlflow import environment_variables
 from mlflow.exceptions import MlflowException, RestException
+from urllib3 import Retry
 
 from components.common import mlflow_door, tracking, tracking_store
 from components.common.artifacts import TUMOUR_COLUMNS, Dataset, Evaluation, Flow, MemberSplit, Splits
@@ -106,7 +108,7 @@ def test_a_server_that_does_not_answer_is_told_in_time(api: MlflowApi, fault: st
 
 def test_the_first_question_is_short_enough():
     assert mlflow_door.CONNECT_SECONDS + mlflow_door.ANSWER_SECONDS < PATIENCE_S
-    assert mlflow_door.CONNECT_SECONDS + mlflow_door.PERSON_SECONDS < PATIENCE_S / 2  # the rest is the process's start
+    assert mlflow_door.CONNECT_SECONDS + mlflow_door.PERSON_SECONDS <= PATIENCE_S / 2  # the rest is the process's start
 
 
 @pytest.mark.parametrize(
@@ -136,12 +138,22 @@ def test_a_server_is_asked_once_a_process(api: MlflowApi):
 
 
 def test_a_server_that_restarts_in_the_middle_of_a_step_is_waited_for(api: MlflowApi, monkeypatch):
-    """By MLflow's own retries, of which the first few are counted here: the whole takes minutes."""
+    """By MLflow's own retries, counted here without their pauses, which are the next test's."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
     tracking.require_server()
     api.status, api.body = 503, b""
     assert told(champion).code == "MLFLOW_UNAVAILABLE"
     assert len(api.calls) == 1 + 1 + 7
+
+
+def test_mlflows_pauses_outlast_a_restart_of_a_minute():
+    retries = environment_variables.MLFLOW_HTTP_REQUEST_MAX_RETRIES.default
+    retry = Retry(total=retries, backoff_factor=environment_variables.MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR.default)
+    pauses = []
+    for _ in range(retries):
+        retry = retry.increment("POST", "/", error=ConnectionError())
+        pauses.append(retry.get_backoff_time())
+    assert sum(pauses) > 2 * 60
 
 
 replies = st.fixed_dictionaries(

@@ -2,21 +2,14 @@
 
 import os
 import shutil
-import sqlite3
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
-from components.common import tracking_store
 from components.common.errors import BundleError, InputError, RegistryError, SrsError
 from components.promote import registry
-from components.promote.gate import Verdict
-from components.promote.manifest import Manifest
-from tests.serving.bundles import make_bundle
-
-MODEL = "srs-response"
-PROMOTED = Verdict("promoted", ("Value: enough.",), "A", {})
+from tests.registry_store import MODEL, PROMOTED, delete, lose_files, make_versions
 
 
 @pytest.fixture(scope="module")
@@ -25,16 +18,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("store")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        tracking_store.prepare_store()
-        run_id = tracking_store.client().create_run(tracking_store.experiment_id("srs")).info.run_id
-        previous = ""
-        for seed in (1, 2, 3):
-            make_bundle(folder / str(seed), seed=seed)
-            digest = Manifest.read(folder / str(seed)).digest
-            uri = registry.log_bundle(run_id, folder / str(seed), "ensemble-A")
-            version = registry.register(MODEL, uri, run_id, digest, {"srs.group": "A"}, "card")
-            registry.promote(MODEL, version, PROMOTED, expected_previous=previous)
-            previous = version
+        make_versions(folder)
     return folder
 
 
@@ -44,14 +28,6 @@ def store(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copyfile(made / "mlflow.db", tmp_path / "mlflow.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     return tmp_path
-
-
-def delete(store: Path, *versions: int) -> None:
-    """Deletes versions as MLflow may: the version goes and its alias stays (mlflow issue 24825)."""
-    with sqlite3.connect(store / "mlflow.db") as database:
-        for version in versions:
-            database.execute("delete from model_version_tags where version = ?", [version])
-            database.execute("delete from model_versions where version = ?", [version])
 
 
 def champion() -> str:
@@ -107,7 +83,7 @@ def test_a_promotion_without_a_reason_is_refused(store: Path, reason: str) -> No
 
 
 def test_an_alias_to_a_deleted_version_is_told_with_ways_out(store: Path) -> None:
-    delete(store, 3)
+    delete(store / "mlflow.db", 3)
     assert champion() == "3"
     assert registry.champion(MODEL) is None
     assert registry.deleted_champion(MODEL) == "3"
@@ -125,7 +101,7 @@ def test_an_alias_to_a_deleted_version_is_told_with_ways_out(store: Path) -> Non
 
 
 def test_a_promotion_takes_over_an_alias_that_was_left(store: Path) -> None:
-    delete(store, 3)
+    delete(store / "mlflow.db", 3)
     assert registry.promote_by_hand(MODEL, "2", "version 3 was deleted") == ""
     assert champion() == "2"
     assert registry.deleted_champion(MODEL) == ""
@@ -133,13 +109,13 @@ def test_a_promotion_takes_over_an_alias_that_was_left(store: Path) -> None:
 
 
 def test_the_gate_takes_over_an_alias_that_was_left(store: Path) -> None:
-    delete(store, 3)
+    delete(store / "mlflow.db", 3)
     assert registry.promote(MODEL, "1", PROMOTED, expected_previous="") == ""
     assert champion() == "1"
 
 
 def test_a_rollback_to_a_deleted_version_is_refused_and_the_champion_stays(store: Path) -> None:
-    delete(store, 2)
+    delete(store / "mlflow.db", 2)
     with pytest.raises(RegistryError) as caught:
         registry.rollback(MODEL)
     assert caught.value.code == "NO_PREVIOUS"
@@ -150,15 +126,13 @@ def test_a_rollback_to_a_deleted_version_is_refused_and_the_champion_stays(store
 
 @pytest.mark.parametrize("deleted", [[2], [3], [2, 3]])
 def test_a_failed_deploy_with_nothing_to_go_back_to_leaves_no_champion(store: Path, deleted: list[int]) -> None:
-    delete(store, *deleted)
+    delete(store / "mlflow.db", *deleted)
     assert registry.rollback(MODEL, failed_deploy="3", reason="not ready") == ""
     assert champion() == ""
 
 
 def test_files_that_are_gone_are_told(store: Path) -> None:
-    with sqlite3.connect(store / "mlflow.db") as database:
-        database.execute("update model_versions set storage_location = ? where version = 1", [f"file://{store}/gone"])
-        database.execute("update model_versions set source = ? where version = 1", [f"file://{store}/gone"])
+    lose_files(store / "mlflow.db", 1)
     with pytest.raises(BundleError) as caught:
         registry.download(MODEL, "1", store / "served")
     assert caught.value.code == "ARTIFACTS_MISSING"
