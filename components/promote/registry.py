@@ -116,7 +116,9 @@ def promote_by_hand(model_name: str, alias_or_version: str, reason: str) -> str:
         ``REASON_MISSING``, or ``VERSION_UNKNOWN`` where no version has that number or alias.
     """
     if not any(letter.isalnum() for letter in reason):
-        raise InputError("REASON_MISSING", "a promotion needs a reason in words", "--reason 'seen by the tumour board'")
+        raise InputError(
+            "REASON_MISSING", "a promotion needs a reason in words", "Give it: --reason 'seen by the tumour board'."
+        )
     version = version_of(model_name, alias_or_version)
     now = champion(model_name)
     verdict = Verdict("promoted", (f"Decided by a person: {reason}",), version_info(model_name, version).group, {})
