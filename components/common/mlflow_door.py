@@ -6,10 +6,12 @@ minutes of retries), so that a step that has worked for hours outlives a restart
 
 import inspect
 import os
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import mlflow.artifacts
 import mlflow.data
@@ -32,6 +34,9 @@ LATER_SECONDS = 30
 #: Search that a server answers whatever the caller may see.
 PROBE = "/api/2.0/mlflow/experiments/search"
 
+#: Stores that MLflow speaks to without a server of its own.
+DATABASES = ("postgresql", "mysql", "mssql", "databricks")
+
 R = TypeVar("R")
 _answered: set[str] = set()
 _asking = threading.Lock()
@@ -43,12 +48,24 @@ def tracking_uri() -> str:
     MLflow's own default is a file relative to the current directory, which every step would have of its own.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
-    scheme, _, rest = uri.partition("://")
-    absolute = rest.startswith("//") if scheme.startswith("sqlite") else bool(rest)
-    if not absolute or scheme == "file":
+    if not _is_address(uri):
         hint = "Set MLFLOW_TRACKING_URI to a server, e.g. https://mlflow.example, or to sqlite:////absolute/mlflow.db."
-        raise InputError("TRACKING_URI", "MLFLOW_TRACKING_URI is not set to an absolute address", hint)
+        raise InputError("TRACKING_URI", "MLFLOW_TRACKING_URI (or --mlflow) is no absolute address", hint)
     return uri
+
+
+def _is_address(uri: str) -> bool:
+    scheme, _, rest = uri.partition("://")
+    kind = scheme.partition("+")[0]
+    if kind == "sqlite":
+        return rest.startswith("//")
+    if kind not in ("http", "https"):
+        return kind in DATABASES and bool(rest)
+    try:
+        parts = urlsplit(uri)
+        return bool(parts.hostname) and parts.port != 0 and not re.search(r"\s", uri)
+    except ValueError:  # a port that is none, or an open bracket
+        return False
 
 
 def store_folder() -> Path | None:

@@ -11,7 +11,6 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 from mlflow.exceptions import MlflowException
 
@@ -121,8 +120,8 @@ def artifacts_missing(model: str, version: str) -> BundleError:
 
 def server_name() -> str:
     """Host and port of the tracking server; its address may hold a password."""
-    address = urlsplit(os.environ.get("MLFLOW_TRACKING_URI", ""))
-    return address.netloc.rpartition("@")[2] or "the tracking URI"
+    found = re.search(r"://(?:[^/]*@)?([^/?#@]+)", os.environ.get("MLFLOW_TRACKING_URI", ""))
+    return found[1] if found else "the tracking URI"
 
 
 def _artifacts_unreachable(what: str, why: str) -> RegistryError:

@@ -60,7 +60,7 @@ def _deploy(version: str, model_name: str, namespace: str) -> tuple[dict[str, An
             Cluster(configuration, namespace),
             build(template, pin, namespace),
             template,
-            is_champion=lambda: registry.version_of(model_name, registry.CHAMPION) == version,
+            is_champion=lambda: (now := registry.champion(model_name)) is not None and now.version == version,
             smoke=lambda url: ask_golden(url, model_name, version, bundle, tolerance),
             tell=notes.append,
         )

@@ -93,7 +93,20 @@ def evaluation_of() -> Evaluation:
     return Evaluation(pd.DataFrame({"tumour": ["t0"]}), pd.DataFrame(rows), metrics, "e" * 64)
 
 
-@pytest.mark.parametrize("uri", ["", "mlruns", "./mlruns", "sqlite:///mlflow.db", "file:///tmp/mlruns", "http://"])
+TYPED = [
+    "localhost:5000",
+    "http://[half",
+    "http://host:port",
+    "http://host:99999",
+    "http://a b",
+    "http:///x",
+    "foo://bar",
+]
+
+
+@pytest.mark.parametrize(
+    "uri", ["", "mlruns", "./mlruns", "sqlite:///mlflow.db", "file:///tmp/mlruns", "http://", *TYPED]
+)
 def test_refuses_a_store_without_absolute_address(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     with pytest.raises(InputError) as caught:
