@@ -115,6 +115,7 @@ class Session:
         from components.common import mlflow_door, tracking
 
         mlflow_door.require_server(mlflow_door.PERSON_SECONDS)
+        tracking.prepare_store()
         tracking.require_experiment(name)
 
     def _close(self, parameters: Mapping[str, Any], experiment: str) -> None:

@@ -41,6 +41,19 @@ _UP = "Is the server up, and is MLFLOW_TRACKING_URI (or --mlflow) its address?"
 _HOSTS = "Start the MLflow server with this host name among its --allowed-hosts."
 
 
+class Passing:
+    """A block in which one refusal of MLflow passes; any other leaves."""
+
+    def __init__(self, code: str) -> None:
+        self._code = code
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: object, _traceback: object) -> bool:
+        return isinstance(error, RegistryError) and error.code == self._code
+
+
 def from_exception(error: Exception, what: str, subject: str) -> SrsError:
     """The error of a call that failed.
 

@@ -15,6 +15,7 @@ from mlflow.entities import Metric, Run
 
 from components.common import tracking_store as store
 from components.common.artifacts import Dataset, Evaluation, Splits, member_id
+from components.common.experiments import joined_experiment, require_experiment
 from components.common.members import Member
 from components.common.mlflow_door import client, require_server, tracking_uri
 from components.common.settings import StudySettings
@@ -85,33 +86,13 @@ def open_tree(
     prepare_store()
     with store.store_lock("tree"):
         outer = os.environ.get("MLFLOW_RUN_ID")
-        experiment_id = _joined_experiment(outer) if outer else store.experiment_id(experiment)
+        experiment_id = joined_experiment(outer) if outer else store.experiment_id(experiment)
         name = run_name or f"{settings.study} seed {settings.seed}"
         joined = {"mlflow.parentRunId": outer} if outer else {}
         parent = store.find_or_create(experiment_id, name, _parent_key(attempt), joined)
         _describe(parent, settings, dataset, splits, tags or {})
         groups = {group: _open_group(parent, group, splits) for group in splits.groups}
     return {"experiment_id": experiment_id, "parent": parent.info.run_id, "groups": groups}
-
-
-def require_experiment(name: str) -> None:
-    """Refuses an experiment that takes no runs: before hours of work, not after.
-
-    Raises
-    ------
-    InputError
-        ``EXPERIMENT_DELETED``.
-    """
-    prepare_store()
-    outer = os.environ.get("MLFLOW_RUN_ID")
-    if outer:
-        _joined_experiment(outer)
-    else:
-        store.require_experiment(name)
-
-
-def _joined_experiment(run_id: str) -> str:
-    return store.usable(client().get_experiment(client().get_run(run_id).info.experiment_id))
 
 
 def _describe(parent: Run, settings: StudySettings, dataset: Dataset, splits: Splits, tags: Mapping[str, str]) -> None:

@@ -17,12 +17,13 @@ from mlflow.entities import Dataset as LoggedDataset
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run, RunTag, ViewType
 
 from components.common.artifacts import Dataset
-from components.common.errors import InputError, RegistryError
+from components.common.errors import RegistryError
+from components.common.experiments import experiment_id as experiment_id
 from components.common.files import safe_name
 from components.common.mlflow_door import client as client
 from components.common.mlflow_door import describe_table, store_folder
 from components.common.mlflow_door import tracking_uri as tracking_uri
-from components.common.mlflow_errors import EXISTS, NOT_FOUND
+from components.common.mlflow_errors import EXISTS, NOT_FOUND, Passing
 
 #: MLflow refuses batches above 1000 metrics, 100 params, 100 tags or 1000 of all.
 METRICS_PER_BATCH = 800
@@ -77,19 +78,6 @@ def exclusive(name: str) -> Iterator[None]:
                 client().delete_registered_model(lease)
 
 
-class Passing:
-    """A block in which one refusal of MLflow passes; any other leaves."""
-
-    def __init__(self, code: str) -> None:
-        self._code = code
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: object, error: object, _traceback: object) -> bool:
-        return isinstance(error, RegistryError) and error.code == self._code
-
-
 def _take(lease: str, holder: str) -> None:
     deadline = time.monotonic() + 2 * LEASE_S
     while time.monotonic() < deadline:
@@ -102,45 +90,6 @@ def _take(lease: str, holder: str) -> None:
                 client().delete_registered_model(lease)
         time.sleep(0.2)
     raise RegistryError("REGISTRY_BUSY", "another promotion did not end in time", "Try again in a minute.")
-
-
-def experiment_id(name: str) -> str:
-    """Finds or makes an experiment; beside a SQLite store its artifacts lie, not under the current directory.
-
-    Raises ``EXPERIMENT_DELETED`` as ``require_experiment``.
-    """
-    if found := require_experiment(name):
-        return found
-    folder = store_folder()
-    location = None if folder is None else (folder / "artifacts").as_uri()
-    with Passing(EXISTS):  # another process was faster
-        return str(client().create_experiment(name, artifact_location=location))
-    return require_experiment(name)
-
-
-def require_experiment(name: str) -> str:
-    """The id of an experiment, "" where there is none yet.
-
-    Raises
-    ------
-    InputError
-        ``EXPERIMENT_DELETED``: MLflow keeps a deleted one under its name, and takes no run for it.
-    """
-    found = client().get_experiment_by_name(name)
-    if found is None:
-        return ""
-    return usable(found)
-
-
-def usable(experiment: Any) -> str:
-    """The id of an experiment; ``EXPERIMENT_DELETED`` where runs can no longer be written to it."""
-    if experiment.lifecycle_stage == "deleted":
-        hint = (
-            f"Restore it: `mlflow experiments restore --experiment-id {experiment.experiment_id}`"
-            " (with MLFLOW_TRACKING_URI set), or name another experiment: --experiment, or the parameter experiment."
-        )
-        raise InputError("EXPERIMENT_DELETED", f"the MLflow experiment {experiment.name} was deleted", hint)
-    return str(experiment.experiment_id)
 
 
 def find_or_create(

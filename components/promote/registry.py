@@ -13,8 +13,8 @@ from typing import Any
 from components.common.errors import BundleError, InputError, RegistryError
 from components.common.files import safe_name
 from components.common.mlflow_door import client, download_artifacts, load_model_description
-from components.common.mlflow_errors import EXISTS, NOT_FOUND, artifacts_missing
-from components.common.tracking_store import Passing, exclusive
+from components.common.mlflow_errors import EXISTS, NOT_FOUND, Passing, artifacts_missing
+from components.common.tracking_store import exclusive
 from components.promote.bundle_model import DIGEST_TAG, log_bundle
 from components.promote.gate import Verdict
 from components.promote.manifest import Manifest
