@@ -20,7 +20,7 @@ from components.deploy.cluster import (
     cluster_configuration,
     read_template,
 )
-from components.deploy.inference_service import Template
+from components.deploy.template import Template
 from pipelines.findings import Finding, Mend, finding
 from pipelines.pods import ADDRESSES, PSEUDONYM_KEY, S3_KEYS, Compiled
 

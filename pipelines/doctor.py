@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 from components.common.errors import InputError
+from components.common.processors import processors
 from pipelines.findings import Finding
-from pipelines.local import Home, cores
+from pipelines.local import Home
 from pipelines.predictor_process import require_free
 
 NEEDED_GB = 6.0  # a demo writes 0.6 GB; the rest is for runs of one's own
@@ -39,7 +40,7 @@ def examine(home: Path, port: int) -> list[Finding]:
         _disk(home),
         _port(port),
         _byte_code(),
-        Finding("cores", ok=True, text=str(cores())),
+        Finding("cores", ok=True, text=str(processors())),
         _devices(),
     ]
 

@@ -11,14 +11,12 @@ import kfp_server_api
 import yaml
 
 from components.common.errors import InputError, SrsError
-from pipelines.kfp_connection import Address, connect, silence, told
+from pipelines.kfp_connection import Address, connect, silence, translated
 
 #: Seconds between two looks at a run.
 POLL_SECONDS = 5.0
 #: Characters of a pipeline's digest that name its version.
 DIGEST_LENGTH = 12
-#: KFP's answer to a version whose name is taken.
-CONFLICT = 409
 #: States that a run leaves no more.
 FINAL = ("SUCCEEDED", "SKIPPED", "FAILED", "CANCELED")
 
@@ -49,20 +47,19 @@ class Server:
 
     def try_listing(self) -> None:
         """Asks for a page of pipelines; raises where the caller may not see them."""
-        with told():
-            self._client.list_pipelines(page_size=1, namespace=self.namespace)
+        self._client.list_pipelines(page_size=1, namespace=self.namespace)
 
     def publish(self, package: Path, digest: str) -> Version:
         """Makes the pipeline of a compiled file unless it is there, and its version unless one has this digest."""
         info = next(yaml.safe_load_all(package.read_text()))["pipelineInfo"]
-        with told():
-            pipeline_id = self._pipeline_id(info["name"]) or self._create(info)
-            name = digest[:DIGEST_LENGTH]
-            if found := self._find_version(pipeline_id, name):
-                return found
-            created = self._upload(package, name, pipeline_id, info.get("description", ""))
-            made = self._find_version(pipeline_id, name)
-        assert made is not None
+        pipeline_id = self._pipeline_id(info["name"]) or self._create(info)
+        name = digest[:DIGEST_LENGTH]
+        if found := self._find_version(pipeline_id, name):
+            return found
+        created = self._upload(package, name, pipeline_id, info.get("description", ""))
+        made = self._find_version(pipeline_id, name)
+        if made is None:
+            raise SrsError("KFP_UNKNOWN_ANSWER", "KFP does not list the version that it has just taken")
         return dataclasses.replace(made, created=created)
 
     def version(self, pipeline: str, name: str = "") -> Version:
@@ -73,9 +70,8 @@ class Server:
         InputError
             ``PIPELINE_NOT_PUBLISHED``.
         """
-        with told():
-            pipeline_id = self._pipeline_id(pipeline)
-            found = self._find_version(pipeline_id, name) if pipeline_id else None
+        pipeline_id = self._pipeline_id(pipeline)
+        found = self._find_version(pipeline_id, name) if pipeline_id else None
         if found is None:
             what = f"version {name} of {pipeline}" if name else pipeline
             raise InputError("PIPELINE_NOT_PUBLISHED", f"{what} is not published there", "`srs publish` does that.")
@@ -85,7 +81,7 @@ class Server:
         self, version: Version, name: str, experiment: str, parameters: Mapping[str, Any], service_account: str
     ) -> tuple[str, str]:
         """Starts a run; returns its id and the address of its page."""
-        with told(), silence():
+        with silence():
             run = self._client.run_pipeline(
                 self._experiment_id(experiment),
                 name,
@@ -107,8 +103,7 @@ class Server:
         deadline = time.monotonic() + (timeout_s or float("inf"))
         seen: dict[str, str] = {}
         while True:
-            with told():
-                run = self._client.get_run(run_id)
+            run = self._client.get_run(run_id)
             tasks = (run.run_details.task_details or []) if run.run_details else []
             for task in tasks:
                 if task.state and seen.get(task.task_id) != task.state:
@@ -141,33 +136,30 @@ class Server:
         if any(one.display_name == name for one in self.schedules()):
             hint = f"`srs schedule {name} --delete` removes it."
             raise InputError("SCHEDULE_EXISTS", f"there is a schedule called {name} already", hint)
-        with told():
-            made = self._client.create_recurring_run(
-                self._experiment_id(experiment),
-                name,
-                **trigger,
-                max_concurrency=1,
-                no_catchup=True,
-                params=dict(parameters),
-                pipeline_id=version.pipeline_id,
-                version_id=version.version_id,
-                service_account=service_account or None,
-            )
+        made = self._client.create_recurring_run(
+            self._experiment_id(experiment),
+            name,
+            **trigger,
+            max_concurrency=1,
+            no_catchup=True,
+            params=dict(parameters),
+            pipeline_id=version.pipeline_id,
+            version_id=version.version_id,
+            service_account=service_account or None,
+        )
         return str(made.recurring_run_id)
 
     def schedules(self) -> list[Any]:
         """All recurring runs, newest first."""
-        with told():
-            return list(_pages(self._client.list_recurring_runs, "recurring_runs", namespace=self.namespace))
+        return list(_pages(self._client.list_recurring_runs, "recurring_runs", namespace=self.namespace))
 
     def change_schedule(self, name: str, change: str) -> None:
         """``enable``s, ``disable``s or ``delete``s a recurring run; ``SCHEDULE_UNKNOWN`` where none has the name."""
         found = [one for one in self.schedules() if one.display_name == name]
         if not found:
             raise InputError("SCHEDULE_UNKNOWN", f"there is no schedule called {name}", "`srs schedule --list`.")
-        with told():
-            for one in found:
-                getattr(self._client, f"{change}_recurring_run")(one.recurring_run_id)
+        for one in found:
+            getattr(self._client, f"{change}_recurring_run")(one.recurring_run_id)
 
     def link(self, path: str) -> str:
         """Address of a page of the KFP UI."""
@@ -191,8 +183,8 @@ class Server:
                 self._client.upload_pipeline_version(
                     str(package), name, pipeline_id=pipeline_id, description=description
                 )
-        except kfp_server_api.ApiException as error:
-            if error.status != CONFLICT:
+        except SrsError as error:
+            if error.code != "KFP_CONFLICT":
                 raise
             return False
         return True
@@ -205,8 +197,9 @@ class Server:
         if not found:
             return None
         one = found[0]
-        spec = one.pipeline_spec.get("pipeline_spec", one.pipeline_spec)
-        declared = spec["root"].get("inputDefinitions", {}).get("parameters", {})
+        with translated():
+            spec = one.pipeline_spec.get("pipeline_spec", one.pipeline_spec)
+            declared = spec["root"].get("inputDefinitions", {}).get("parameters", {})
         link = self.link(f"pipelines/details/{pipeline_id}/version/{one.pipeline_version_id}")
         return Version(pipeline_id, one.pipeline_version_id, one.display_name, declared, link)
 

@@ -175,11 +175,6 @@ def latest(home: Home, pipeline: str = "srs-response") -> Run:
     return Run.read(finished[-1].parent)
 
 
-def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @contextlib.contextmanager
 def _environment(home: Home, workers: int, scratch: Path) -> Iterator[None]:
     """What the tasks' processes find in their environment, put back afterwards."""

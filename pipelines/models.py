@@ -104,7 +104,7 @@ def champion(
 
 @app.command()
 def promote(
-    version: Annotated[str, typer.Argument(help="Version that becomes champion.")],
+    version: Annotated[str, typer.Argument(help="Version that becomes champion: its number, or challenger.")],
     reason: Annotated[str, typer.Option(help="Why; kept with the version.")],
     home: HomeOption = HOME,
     mlflow: MlflowOption = "",
@@ -113,8 +113,10 @@ def promote(
     """Make a version champion by your own decision, whatever the gate said."""
     from pipelines.session import Session
 
-    before = Session.open(home, screen, 1).registry(mlflow).promote_by_hand(model_name, version, reason)
-    screen.print(f"{model_name}: version {version} is champion; before: {before or 'none'}")
+    registry = Session.open(home, screen, 1).registry(mlflow)
+    before = registry.promote_by_hand(model_name, version, reason)
+    now = registry.version_of(model_name, registry.CHAMPION)
+    screen.print(f"{model_name}: version {now} is champion; before: {before or 'none'}")
 
 
 @app.command()

@@ -2,19 +2,31 @@
 
 import functools
 import json
+import os
+import re
 import urllib.error
 import urllib.request
 from typing import Any
 from urllib.parse import urlsplit
 
 from components.common.errors import InputError
+from components.common.pages import is_page
 from components.common.sources import open_source
 from pipelines.findings import Finding, Mend, finding
-from pipelines.kfp_connection import Address
+from pipelines.kfp_connection import KFP_CHECKED, Address
 from pipelines.kfp_server import Server
 
-#: Versions whose behaviour this platform was checked against.
-KFP_CHECKED, MLFLOW_CHECKED = "2.17", "3.17"
+#: Version whose behaviour this platform was checked against.
+MLFLOW_CHECKED = "3.17"
+#: What to do about a status of MLflow's address.
+ABOUT = {
+    401: "set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+    403: "you may not look at it, or the server does not know this host (--allowed-hosts)",
+    404: "check the path of --mlflow",
+    502: "is MLflow up behind that address?",
+    503: "is MLflow up behind that address?",
+    504: "is MLflow up behind that address?",
+}
 SECONDS = 15
 
 
@@ -68,6 +80,8 @@ def _kfp_version(address: Address) -> str:
 
 def _mlflow(url: str) -> str:
     version = _ask(url, "/version").decode(errors="replace").strip()
+    if not re.fullmatch(r"\d+(\.\w+)+", version):
+        raise Mend("another server answers: check --mlflow")
     if not version.startswith(f"{MLFLOW_CHECKED}."):
         raise Mend(f"version {version[:20]}: this platform was checked with {MLFLOW_CHECKED}")
     return f"version {version}"
@@ -114,7 +128,7 @@ class Refused(Mend):
     """A server answered with an error's status."""
 
     def __init__(self, status: int) -> None:
-        super().__init__(f"the server answered {status}")
+        super().__init__(f"the server answered {status}" + (f": {ABOUT[status]}" if status in ABOUT else ""))
         self.status = status
 
 
@@ -127,14 +141,22 @@ def _experiment(url: str, host: str) -> Any:
         raise Mend("another server answers: check --mlflow") from None
 
 
+def _headers(host: str) -> dict[str, str]:
+    token = os.environ.get("MLFLOW_TRACKING_TOKEN", "")
+    return ({"Host": host} if host else {}) | ({"Authorization": f"Bearer {token}"} if token else {})
+
+
 def _ask(url: str, path: str, host: str = "") -> bytes:
     if not url.startswith(("http://", "https://")):
         raise Mend("not looked at: give --mlflow http://...")
-    request = urllib.request.Request(url.rstrip("/") + path, headers={"Host": host} if host else {})  # noqa: S310
+    request = urllib.request.Request(url.rstrip("/") + path, headers=_headers(host))  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=SECONDS) as reply:  # noqa: S310
-            return bytes(reply.read())
+            found = bytes(reply.read())
     except urllib.error.HTTPError as error:
         raise Refused(error.code) from None
     except OSError as error:
         raise Mend(f"no server answers at {url} ({type(error).__name__})") from None
+    if is_page(found):
+        raise Mend("a login page answers: set MLFLOW_TRACKING_TOKEN, or name MLflow's own address (a port-forward)")
+    return found

@@ -14,13 +14,17 @@ from rich.text import Text
 from components.common.artifacts import Dataset, Evaluation, Promotion, Splits
 from components.common.files import read_json
 from components.common.members import Members
+from components.common.processors import processors
 from components.common.settings import resolve_parameters
 from components.preprocess.cohort import read_cohort
 from pipelines import phantom, srs_response
 from pipelines.display import ConsoleDisplay
-from pipelines.local import Home, Run, cores, run_pipeline
+from pipelines.local import Home, Run, run_pipeline
 from pipelines.pods import Compiled
 from pipelines.tasks import Stopped
+
+#: A person waits for a command: MLflow's client gives up after one more try, and not after minutes as in a step.
+BRIEF = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,6 +87,7 @@ class Session:
     ) -> Outcome:
         """Runs the pipeline ``srs-response``; what can be refused is refused before it starts."""
         parameters = options.parameters()
+        self._require_experiment(experiment)
         if "://" not in cohort_uri:
             cohort_uri = str(Path(cohort_uri).resolve())
         read_cohort(cohort_uri)
@@ -90,7 +95,7 @@ class Session:
         arguments = {"cohort_uri": cohort_uri, "members_per_task": members_per_task, **parameters, **places}
         pipeline, workers = (
             srs_response.build(Compiled(parallelism=self.parallelism)),
-            max(1, cores() // self.parallelism),
+            max(1, processors() // self.parallelism),
         )
         try:
             with ConsoleDisplay(self.console) as display:
@@ -100,6 +105,17 @@ class Session:
         except Stopped as stopped:
             self._close(stopped.parameters, experiment)
             raise
+
+    def _require_experiment(self, name: str) -> None:
+        """Refuses an MLflow that does not answer and an experiment that was deleted, before hours of work."""
+        uri = self.home.mlflow_uri
+        if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+            return  # the first run makes the store
+        from components.common import mlflow_door, tracking
+
+        mlflow_door.require_server(mlflow_door.PERSON_SECONDS)
+        tracking.prepare_store()
+        tracking.require_experiment(name)
 
     def _close(self, parameters: Mapping[str, Any], experiment: str) -> None:
         """Closes the MLflow runs of a stopped run: no exit task came to do it."""
@@ -129,8 +145,12 @@ class Session:
         """The registry's functions, pointed at an MLflow server, by default at this home's own store."""
         if mlflow:
             os.environ["MLFLOW_TRACKING_URI"] = mlflow
+        for name, value in BRIEF.items():
+            os.environ.setdefault(name, value)
+        from components.common.mlflow_door import PERSON_SECONDS, require_server
         from components.promote import registry
 
+        require_server(PERSON_SECONDS)
         return registry
 
     def fetch_model(self, model_name: str, version: str) -> tuple[Path, str]:

@@ -5,8 +5,11 @@ import sys
 from pathlib import Path
 
 from components.common.errors import SrsError
+from components.common.processors import processors
 
 MIB = 2**20
+#: Requests worked on at once where none is asked for: one is decoded while another's crops are in the graph.
+MOST_WORKERS = 2
 
 
 def parser() -> argparse.ArgumentParser:
@@ -18,7 +21,7 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 in a container")
     flags.add_argument("--http-port", type=int, default=8080, help="0 takes a free one, which the log names")
     flags.add_argument("--grpc-port", type=_port_or_off, default=None, help="a port, or off (default)")
-    flags.add_argument("--workers", type=int, default=2, help="requests worked on at once")
+    flags.add_argument("--workers", type=int, default=0, help="requests at work; 0: one a processor, at most 2")
     flags.add_argument("--threads", type=int, default=0, help="threads of one call; 0 takes all processors")
     flags.add_argument("--max-requests", type=int, default=64, help="accepted at once; more are told to wait")
     flags.add_argument("--max-binary-mb", type=int, default=64, help="largest binary body, MiB")
@@ -53,7 +56,8 @@ def _serve(given: argparse.Namespace) -> None:
     from serving.server import Address, Load, PredictorServer
 
     ensemble = Ensemble.open(bundle_folder(given.model_dir), threads=given.threads or None)
-    model = Predictor(given.model_name, ensemble, given.model_version, given.workers)
+    workers = given.workers or min(MOST_WORKERS, processors())
+    model = Predictor(given.model_name, ensemble, given.model_version, workers)
     limits = Limits(given.max_binary_mb * MIB, given.max_json_mb * MIB, given.body_seconds)
     load = Load(given.max_requests, 4 * limits.binary_bytes, given.linger_seconds, given.grace_seconds)
     PredictorServer(Address(given.host, given.http_port, given.grpc_port), limits, load).run(model)

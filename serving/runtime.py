@@ -4,7 +4,6 @@ Needs numpy, ONNX Runtime and the image processing of ``components.preprocess``;
 """
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from components.common.errors import BundleError, InputError, SrsError
 from components.common.files import digest_of
+from components.common.processors import processors
 from components.common.settings import IMAGE_SIZE_PX
 from components.preprocess.crop import ImageDefinition
 from components.promote.manifest import GRAPH, GoldenInput, Manifest
@@ -170,7 +170,7 @@ def _definition(manifest: Manifest) -> ImageDefinition:
 
 def _session(graph: Path, threads: int | None) -> Any:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or os.cpu_count() or 1
+    options.intra_op_num_threads = threads or processors()
     # Threads that wait by spinning would take the processors from the requests beside this one.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:

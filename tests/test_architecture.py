@@ -17,7 +17,7 @@ LOCK = (ROOT / "requirements.lock").read_text()
 DOORS = {
     "kfp": r"components/\w+/component\.py|pipelines/\w+\.py",
     "kfp_server_api": r"pipelines/kfp_\w+\.py",
-    "mlflow": r"components/common/tracking(_store)?\.py|components/promote/(registry|bundle_model|pyfunc_model)\.py",
+    "mlflow": r"components/common/(tracking(_store)?|mlflow_\w+)\.py|components/promote/(bundle|pyfunc)_model\.py",
     "kubernetes": r"components/deploy/\w+\.py|pipelines/cluster_doctor\.py",
     "kserve": r"serving/\w+\.py|components/deploy/\w+\.py",
     "minio": r"components/common/s3\.py|components/common/object_store\.py",
@@ -55,6 +55,23 @@ def test_library_is_imported_only_by_its_doors(library):
     strangers = [user for user in users if not re.fullmatch(DOORS[library], user)]
     assert not strangers, f"{library} is imported by {strangers}"
     assert users, f"nothing imports {library}: drop it, or this rule"
+
+
+#: Beside the door, MLflow's value types alone: they call no server. The last module runs where this project is not.
+MLFLOW_VALUES = r"mlflow\.(entities|models|data\.code_dataset_source)(\.[A-Z]\w+)?"
+MLFLOW_DOOR = ("components/common/mlflow_door.py", "components/promote/pyfunc_model.py")
+
+
+def test_mlflow_is_called_through_its_door_alone():
+    """Elsewhere an error of MLflow would leave as a traceback."""
+    strangers = []
+    for path in MODULES:
+        if name_of(path) in MLFLOW_DOOR:
+            continue
+        used = {name for name in imports(path) if name.split(".")[0] == "mlflow"}
+        known = MLFLOW_VALUES if name_of(path) != "components/common/mlflow_errors.py" else r"mlflow\.exceptions.*"
+        strangers += [f"{name_of(path)} imports {name}" for name in used if not re.fullmatch(known, name)]
+    assert not strangers
 
 
 def test_layers_point_one_way():

@@ -3,7 +3,9 @@
 import contextlib
 import html
 import os
+import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,13 +33,16 @@ def step(name: str, *, tracked_by: str = "") -> Iterator[Progress]:
     name
         The step, as users know it.
     tracked_by
-        Folder of the run's splits, which names its MLflow tree: the reason of a failure is noted there too.
+        Folder of the run's splits, which names its MLflow tree: the reason of a failure is noted there too, and a
+        server that does not answer is told at once, not after the work.
     """
 
     def progress(done: int, total: int, note: str = "") -> None:
         print(progress_line(name, done, total, note), flush=True)
 
     try:
+        if tracked_by:
+            _require_mlflow()
         yield progress
     except SrsError as error:
         _fail(error, tracked_by)
@@ -47,6 +52,29 @@ def step(name: str, *, tracked_by: str = "") -> Iterator[Progress]:
         for frame in traceback.extract_tb(error.__traceback__):
             print(f"  {Path(frame.filename).name}:{frame.lineno} in {frame.name}")
         _fail(SrsError("UNEXPECTED", f"{name} stopped on a {type(error).__name__}", "The log shows where."), tracked_by)
+
+
+@contextlib.contextmanager
+def ends_on_sigterm() -> Iterator[None]:
+    """Lets SIGTERM (a pod's eviction) end the process by an exception, so that work is saved or undone on the way."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, _frame: Any) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    former = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
+def _require_mlflow() -> None:
+    from components.common import tracking
+
+    tracking.require_server()
 
 
 def progress_line(name: str, done: int, total: int, note: str = "") -> str:
@@ -128,7 +156,7 @@ def _text(value: Any) -> str:
 
 def _fail(error: SrsError, tracked_by: str) -> NoReturn:
     print(error.to_line(), flush=True)
-    if tracked_by:
+    if tracked_by and not error.code.startswith("MLFLOW_"):  # what just failed there would fail there again
         with contextlib.suppress(Exception):  # the reason above matters more than where else it is noted
             from components.common import tracking
             from components.common.artifacts import Splits

@@ -15,9 +15,11 @@ from mlflow.entities import Metric, Run
 
 from components.common import tracking_store as store
 from components.common.artifacts import Dataset, Evaluation, Splits, member_id
+from components.common.experiments import joined_experiment, require_experiment
 from components.common.members import Member
+from components.common.mlflow_door import client, require_server, tracking_uri
 from components.common.settings import StudySettings
-from components.common.tracking_store import PackProgress, client, flatten, prepare_store, told, tracking_uri
+from components.common.tracking_store import PackProgress, flatten, prepare_store
 
 __all__ = [
     "ATTEMPT",
@@ -32,6 +34,8 @@ __all__ = [
     "note_failure",
     "open_tree",
     "prepare_store",
+    "require_experiment",
+    "require_server",
     "tracking_uri",
 ]
 
@@ -47,7 +51,6 @@ SHOWN_SUFFIXES = (".html", ".md", ".csv", ".json")
 MEMBER_COLUMNS = ("group", "index", "member", "network")
 
 
-@told
 def open_tree(
     experiment: str,
     settings: StudySettings,
@@ -83,7 +86,7 @@ def open_tree(
     prepare_store()
     with store.store_lock("tree"):
         outer = os.environ.get("MLFLOW_RUN_ID")
-        experiment_id = client().get_run(outer).info.experiment_id if outer else store.experiment_id(experiment)
+        experiment_id = joined_experiment(outer) if outer else store.experiment_id(experiment)
         name = run_name or f"{settings.study} seed {settings.seed}"
         joined = {"mlflow.parentRunId": outer} if outer else {}
         parent = store.find_or_create(experiment_id, name, _parent_key(attempt), joined)
@@ -115,7 +118,6 @@ def _open_group(parent: Run, group: str, splits: Splits) -> str:
     return str(run.info.run_id)
 
 
-@told
 def log_members(tracking: Mapping[str, Any], members: Sequence[Member], dataset: Dataset) -> dict[str, str]:
     """Finds or makes each member's run, logs its whole history in one batch and ends it; member's name to run id."""
     return {member.id: _log_member(tracking, member, dataset) for member in members}
@@ -151,7 +153,6 @@ def _history(history: pd.DataFrame, run: Run) -> list[Metric]:
     return [point for row in rows for point in store.points(row, run, int(row.pop("step")))]
 
 
-@told
 def log_evaluation(tracking: Mapping[str, Any], evaluation: Evaluation, folder: Path) -> None:
     """Logs the figures of parent, ensembles and members, and the report's files to the parent.
 
@@ -199,7 +200,6 @@ def member_runs(tracking: Mapping[str, Any]) -> dict[str, str]:
     return {member: run_id for run_id, member in tagged.items() if member}
 
 
-@told
 def close_tree(tracking: Mapping[str, Any], status: Literal["FINISHED", "FAILED"], reason: str = "") -> None:
     """Ends every run of the tree that is still open; where ``status`` is FAILED each is tagged with the reason.
 
@@ -212,7 +212,6 @@ def close_tree(tracking: Mapping[str, Any], status: Literal["FINISHED", "FAILED"
             client().set_terminated(run.info.run_id, status)
 
 
-@told
 def note_failure(tracking: Mapping[str, Any], reason: str) -> None:
     """Tags the parent with the reason of a failed step; the run stays open, since a retry may mend it."""
     _note_failure(client().get_run(tracking["parent"]), reason)
@@ -223,7 +222,6 @@ def _note_failure(run: Run, reason: str) -> None:
         client().set_tag(run.info.run_id, FAILURE, reason[:LONGEST_REASON])
 
 
-@told
 def find_tree(experiment: str, attempt: str) -> dict[str, Any] | None:
     """The tree of an attempt, for the exit handler, which has no artifact of the run; None where none was opened."""
     outer = os.environ.get("MLFLOW_RUN_ID")

@@ -1,30 +1,29 @@
-"""The MLflow store behind ``tracking``: its address, its client, finding and writing runs by explicit id.
+"""The MLflow store behind ``tracking``: turns of its writers, experiments, finding and writing runs by explicit id.
 
 No active run and nothing global: a step may run beside others of the same pipeline in one process.
 """
 
 import contextlib
 import fcntl
-import functools
 import math
 import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
-import mlflow.data
-from mlflow import MlflowClient
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.entities import Dataset as LoggedDataset
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run, RunTag, ViewType
-from mlflow.exceptions import MlflowException
 
-from components.common.artifact_store import ARTIFACT_ERRORS, bound_artifact_store
 from components.common.artifacts import Dataset
-from components.common.errors import InputError, RegistryError
+from components.common.errors import RegistryError
+from components.common.experiments import experiment_id as experiment_id
 from components.common.files import safe_name
+from components.common.mlflow_door import client as client
+from components.common.mlflow_door import describe_table, store_folder
+from components.common.mlflow_door import tracking_uri as tracking_uri
+from components.common.mlflow_errors import EXISTS, NOT_FOUND, Passing
 
 #: MLflow refuses batches above 1000 metrics, 100 params, 100 tags or 1000 of all.
 METRICS_PER_BATCH = 800
@@ -36,55 +35,6 @@ DATASET_DIGEST_LENGTH = 36
 PROGRESS_INTERVAL_S = 10.0
 #: Characters kept of a pack's note.
 LONGEST_NOTE = 200
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def tracking_uri() -> str:
-    """The store's URI from ``MLFLOW_TRACKING_URI``; ``TRACKING_URI`` where it is unset, relative or a folder.
-
-    MLflow's own default is a file relative to the current directory, which every step would have of its own.
-    """
-    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
-    scheme, _, rest = uri.partition("://")
-    absolute = rest.startswith("//") if scheme.startswith("sqlite") else bool(rest)
-    if not absolute or scheme == "file":
-        hint = "Set MLFLOW_TRACKING_URI to a server, e.g. https://mlflow.example, or to sqlite:////absolute/mlflow.db."
-        raise InputError("TRACKING_URI", "MLFLOW_TRACKING_URI is not set to an absolute address", hint)
-    return uri
-
-
-def client() -> MlflowClient:
-    """A client of the store and of its registry."""
-    bound_artifact_store()
-    return MlflowClient(tracking_uri=tracking_uri(), registry_uri=tracking_uri())
-
-
-def store_folder() -> Path | None:
-    """The folder of a SQLite store; None for a server."""
-    uri = tracking_uri()
-    return Path(uri.partition("://")[2][1:]).parent if uri.startswith("sqlite") else None
-
-
-def told(function: Callable[P, R]) -> Callable[P, R]:
-    """``function`` with MLflow's and its artifact store's errors as ``RegistryError``: their texts may hold values."""
-
-    @functools.wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return function(*args, **kwargs)
-        except MlflowException as error:
-            what = function.__name__.replace("_", " ")
-            hint = "Is the server of MLFLOW_TRACKING_URI up, and of the version in requirements.lock?"
-            raise RegistryError("MLFLOW_REFUSED", f"MLflow could not {what}: {error.error_code}", hint) from error
-        except ARTIFACT_ERRORS as error:
-            what = function.__name__.replace("_", " ")
-            hint = "Check the artifact root's bucket, MLFLOW_S3_ENDPOINT_URL, the credentials and their rights."
-            message = f"MLflow's artifact store failed to {what}: {type(error).__name__}"
-            raise RegistryError("ARTIFACTS_UNREACHABLE", message, hint) from error
-
-    return call
 
 
 @contextlib.contextmanager
@@ -100,7 +50,6 @@ def store_lock(name: str) -> Iterator[None]:
         yield
 
 
-@told
 def prepare_store() -> None:
     """Makes the store's tables: several processes that touch a new SQLite store together break its migrations."""
     with store_lock("prepare"):
@@ -124,7 +73,7 @@ def exclusive(name: str) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(MlflowException):
+        with contextlib.suppress(RegistryError):
             if client().get_registered_model(lease).tags.get("holder") == holder:
                 client().delete_registered_model(lease)
 
@@ -133,27 +82,14 @@ def _take(lease: str, holder: str) -> None:
     deadline = time.monotonic() + 2 * LEASE_S
     while time.monotonic() < deadline:
         tags = {"holder": holder, "until_ms": str(now_ms() + int(1000 * LEASE_S))}
-        with contextlib.suppress(MlflowException):
+        with Passing(EXISTS):
             client().create_registered_model(lease, tags, "Held while a version is registered or promoted.")
             return
-        with contextlib.suppress(MlflowException):  # it was given back just now
+        with Passing(NOT_FOUND):  # it was given back just now
             if int(client().get_registered_model(lease).tags.get("until_ms", "0")) < now_ms():
                 client().delete_registered_model(lease)
         time.sleep(0.2)
     raise RegistryError("REGISTRY_BUSY", "another promotion did not end in time", "Try again in a minute.")
-
-
-def experiment_id(name: str) -> str:
-    """Finds or makes an experiment; beside a SQLite store its artifacts lie, not under the current directory."""
-    mlflow_client, folder = client(), store_folder()
-    found = mlflow_client.get_experiment_by_name(name)
-    if found is not None:
-        return str(found.experiment_id)
-    location = None if folder is None else (folder / "artifacts").as_uri()
-    try:
-        return str(mlflow_client.create_experiment(name, artifact_location=location))
-    except MlflowException:  # another process was faster
-        return str(mlflow_client.get_experiment_by_name(name).experiment_id)
 
 
 def find_or_create(
@@ -223,7 +159,7 @@ def cohort_input(study: str, dataset: Dataset) -> DatasetInput:
     whole = dataset.tumours.select_dtypes("integer").columns
     table = dataset.tumours.astype(dict.fromkeys(whole, float))  # MLflow warns of integers, which cannot be missing
     source = CodeDatasetSource({"srs.dataset_digest": dataset.digest})
-    logged = mlflow.data.from_pandas(table, source, "label", study, dataset.digest[:DATASET_DIGEST_LENGTH])
+    logged = describe_table(table, source, "label", study, dataset.digest[:DATASET_DIGEST_LENGTH])
     return DatasetInput(LoggedDataset.from_dictionary(logged.to_dict()), [InputTag("mlflow.data.context", "training")])
 
 
@@ -249,5 +185,5 @@ class PackProgress:
         self._next = self._clock() + PROGRESS_INTERVAL_S
         point = Metric(f"{self._name}/members_done", float(done), now_ms(), done)
         tag = RunTag(f"srs.{self._name}", f"{done} of {total} members. {note}"[:LONGEST_NOTE])
-        with contextlib.suppress(MlflowException):
+        with contextlib.suppress(RegistryError):
             client().log_batch(self._run_id, [point], tags=[tag])

@@ -62,10 +62,14 @@ class Cluster:
                     raise SrsError("CLUSTER_REFUSED", f"the cluster answered {error.status}", hint) from None
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 if attempt == MOST_TRIES - 1:
-                    what = f"the cluster does not answer ({type(error).__name__})"
-                    raise SrsError("CLUSTER_UNREACHABLE", what, "Look at the API server and the network.") from None
+                    raise _unreachable(error) from None
             time.sleep(FIRST_PAUSE_S * 2**attempt)
         raise AssertionError("not reached")
+
+
+def _unreachable(error: Exception) -> SrsError:
+    what = f"the cluster does not answer ({type(error).__name__})"
+    return SrsError("CLUSTER_UNREACHABLE", what, "Look at the API server and the network.")
 
 
 def cluster_configuration() -> Any:
@@ -90,7 +94,7 @@ def read_template(configuration: Any, namespace: str) -> dict[str, Any]:
     InputError
         ``TEMPLATE_UNREADABLE``.
     SrsError
-        ``TEMPLATE_MISSING``.
+        ``TEMPLATE_MISSING`` or ``CLUSTER_UNREACHABLE``.
     """
     core = client.CoreV1Api(client.ApiClient(configuration))
     try:
@@ -99,6 +103,8 @@ def read_template(configuration: Any, namespace: str) -> dict[str, Any]:
     except client.ApiException as error:
         hint = f"Apply infra/ first: it brings the ConfigMap {TEMPLATE_CONFIG_MAP}."
         raise SrsError("TEMPLATE_MISSING", f"the cluster answered {error.status} for the template", hint) from None
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise _unreachable(error) from None
     except (TypeError, KeyError, yaml.YAMLError):
         values = None
     if not isinstance(values, dict):

@@ -6,7 +6,7 @@ The deploy step alone writes the object; kustomize owns the template and the Ser
 import dataclasses
 import json
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 from kserve import (
     V1beta1InferenceService,
@@ -19,6 +19,7 @@ from kubernetes import client
 
 from components.common.errors import InputError
 from components.deploy.cluster import API_VERSION, GROUP
+from components.deploy.template import Template
 
 #: Our annotations: facts of the pinned version, the object as it was applied, and as it was before.
 PREFIX, APPLIED, FORMER = "srs-response/", "srs-response/applied", "srs-response/former"
@@ -26,56 +27,6 @@ PREFIX, APPLIED, FORMER = "srs-response/", "srs-response/applied", "srs-response
 SCHEMES = ("s3://", "gs://")
 #: KServe's words for a model that will not become ready by waiting.
 BLOCKED = ("BlockedByFailedLoad", "InvalidSpec")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Template:
-    """What the platform engineer sets in the template ConfigMap; everything else comes of the version.
-
-    Parameters
-    ----------
-    name
-        Name of the InferenceService.
-    runtime, model_format
-        Our ServingRuntime, and the format that it declares.
-    service_account
-        Gives the storage initialiser its access to the bucket.
-    min_replicas, max_replicas
-        Of KServe's autoscaler.
-    resources
-        ``{"requests": {...}, "limits": {...}}`` of the predictor's container.
-    labels, annotations
-        Added as they are, e.g. ``serving.kserve.io/deploymentMode``.
-    canary_percent
-        Part of the traffic that a new version gets until it has given its golden answers; 0 gives it all at once.
-    gateway_api
-        Whether KServe routes by the Gateway API: in Standard mode nothing else can share traffic.
-    """
-
-    name: str = "srs-response"
-    runtime: str = "srs-response"
-    model_format: str = "srs-response"
-    service_account: str = ""
-    min_replicas: int = 1
-    max_replicas: int = 1
-    resources: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
-    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    annotations: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    canary_percent: int = 0
-    gateway_api: bool = False
-
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> Self:
-        """A template from parsed YAML; ``TEMPLATE_UNKNOWN`` names keys that are not known."""
-        unknown = sorted(set(values) - {field.name for field in dataclasses.fields(cls)})
-        if unknown:
-            raise InputError(
-                "TEMPLATE_UNKNOWN", f"the InferenceService template has unknown keys: {', '.join(unknown)}"
-            )
-        template = cls(**values)
-        if not isinstance(template.canary_percent, int) or not 0 <= template.canary_percent < 100:
-            raise InputError("TEMPLATE_INVALID", "canary_percent of the template is no whole number from 0 to 99")
-        return template
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ This step alone writes the InferenceService, by server-side apply as a field man
 last is kept as an annotation, so that a failed deployment goes back to exactly that.
 """
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -14,12 +15,12 @@ from components.deploy.cluster import Cluster
 from components.deploy.inference_service import (
     APPLIED,
     FORMER,
-    Template,
     annotation,
     is_blocked,
     problem_of,
     url_of,
 )
+from components.deploy.template import Template
 
 POLL_S = 2.0
 #: What KServe calls the mode that runs on Knative; it was Serverless once.
@@ -72,11 +73,21 @@ def deploy(
     former = _former(before, wanted)
     body["metadata"]["annotations"][FORMER] = former
     stages = [*canary(body, former, template, before, tell), body]
-    reason = _carry_out(cluster, stages, smoke, timeout_s)
+    ours = [annotation(stage, APPLIED) for stage in stages]
+    try:
+        reason = _carry_out(cluster, stages, smoke, timeout_s)
+    except BaseException:  # a bug, or the pod is stopped: what is half done is taken back all the same
+        with contextlib.suppress(Exception):  # the reason above matters more
+            _take_back(cluster, name, former, ours)
+        raise
     if not reason:
         return "deployed"
-    if not _take_back(cluster, name, former, [annotation(stage, APPLIED) for stage in stages]):
-        return "moved on"
+    try:
+        if not _take_back(cluster, name, former, ours):
+            return "moved on"
+    except SrsError as second:
+        reason = f"{reason}; what was there before could not be restored: {second.safe_message}"
+        raise SrsError("DEPLOY_FAILED", reason, f"Restore the InferenceService by hand. {second.hint}") from second
     raise SrsError("DEPLOY_FAILED", f"the version was taken back: {reason}", "`kubectl describe isvc` tells more.")
 
 

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from components.common.errors import SrsError
-from components.common.steps import write_summary
+from components.common.steps import ends_on_sigterm, write_summary
 from components.deploy.cluster import Cluster, cluster_configuration, read_template
-from components.deploy.inference_service import Pin, Template, build
+from components.deploy.inference_service import Pin, build
 from components.deploy.rollout import deploy
 from components.deploy.smoke import ask_golden
+from components.deploy.template import Template
 from components.promote import registry
 from components.promote.manifest import Manifest
 
@@ -17,17 +18,32 @@ from components.promote.manifest import Manifest
 def run(version: str, model_name: str, namespace: str, summary: str) -> None:
     """Pins the InferenceService to ``version``; "" (the gate promoted nothing) changes nothing.
 
-    Where it fails for whatever reason, the registry's alias goes back to the version that is served.
+    Where it fails for whatever reason, SIGTERM included, the registry's alias goes back to the version that is served.
     """
     if not version:
         write_summary(summary, "Deployment", {"outcome": "the gate promoted nothing"}, synthetic=False)
         return
-    try:
-        facts, synthetic = _deploy(version, model_name, namespace)
-    except SrsError as error:
-        registry.rollback(model_name, failed_deploy=version, reason=error.safe_message)
-        raise
+    with ends_on_sigterm():
+        try:
+            facts, synthetic = _deploy(version, model_name, namespace)
+        except BaseException as error:
+            _put_back(model_name, version, error)
+            raise
     write_summary(summary, "Deployment", facts, synthetic=synthetic)
+
+
+def _put_back(model_name: str, version: str, error: BaseException) -> None:
+    """Puts the alias back; where that fails too, the first reason is told with what is left to do."""
+    what = error.safe_message if isinstance(error, SrsError) else f"deploy stopped on a {type(error).__name__}"
+    try:
+        registry.rollback(model_name, failed_deploy=version, reason=what)
+    except Exception as second:
+        why = second.code if isinstance(second, SrsError) else type(second).__name__
+        left = f"{what}; and the alias {registry.CHAMPION} still names version {version} ({why})"
+        hint = "`srs rollback` puts the alias back once MLflow answers."
+        kind, code = (type(error), error.code) if isinstance(error, SrsError) else (SrsError, "DEPLOY_FAILED")
+        first_hint = f"{error.hint} " if isinstance(error, SrsError) else ""
+        raise kind(code, left, f"{first_hint}{hint}") from error
 
 
 def _deploy(version: str, model_name: str, namespace: str) -> tuple[dict[str, Any], bool]:
@@ -44,7 +60,7 @@ def _deploy(version: str, model_name: str, namespace: str) -> tuple[dict[str, An
             Cluster(configuration, namespace),
             build(template, pin, namespace),
             template,
-            is_champion=lambda: registry.version_of(model_name, registry.CHAMPION) == version,
+            is_champion=lambda: (now := registry.champion(model_name)) is not None and now.version == version,
             smoke=lambda url: ask_golden(url, model_name, version, bundle, tolerance),
             tell=notes.append,
         )

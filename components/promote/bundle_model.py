@@ -5,13 +5,12 @@ import threading
 import warnings
 from pathlib import Path
 
-import mlflow.pyfunc
 import numpy as np
 from mlflow.entities import LoggedModel, LoggedModelOutput
 from mlflow.models import Model, ModelSignature
 
 from components.common.files import load_array
-from components.common.tracking_store import client, told
+from components.common.mlflow_door import client, save_python_model
 from components.promote.bundle import pip_requirements, signature
 from components.promote.manifest import Manifest
 
@@ -20,7 +19,6 @@ DIGEST_TAG = "srs.bundle_digest"
 _SAVING = threading.Lock()
 
 
-@told
 def log_bundle(run_id: str, bundle_folder: Path, name: str) -> str:
     """Logs a bundle as an MLflow model of a run, unless the run has it already; returns its ``models:/m-...`` URI.
 
@@ -66,7 +64,7 @@ def _save(folder: Path, bundle_folder: Path, manifest: Manifest, model: LoggedMo
     example = load_array(bundle_folder / "golden" / "crop.npy")[np.newaxis] if len(manifest.members) > 1 else None
     with _SAVING, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "(?s).*([Tt]ype hint|input example was not provided)")
-        mlflow.pyfunc.save_model(
+        save_python_model(
             path=str(folder),
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),
             artifacts={"bundle": str(bundle_folder)},

@@ -110,9 +110,11 @@ def _decide(bundles: _Bundles, judged: Evaluation, versions: dict[str, str], mod
         if before and before.version == version:
             return Promotion("promoted", ("This ensemble is the champion already.",), version, group, version, versions)
         change = _change(bundles, judged, group, before, model_name) if before else None
-        verdict: Verdict = decide(
-            judged.metrics, group, change, _load(bundles.folder(group)), bundles.drawn.settings.gate
-        )
+        load = _load(bundles.folder(group))
+        verdict: Verdict = decide(judged.metrics, group, change, load, bundles.drawn.settings.gate)
+        if gone := registry.deleted_champion(model_name):
+            told = f"Version {gone}, champion before, was deleted in the registry: there is none to compare with."
+            verdict = dataclasses.replace(verdict, reasons=(*verdict.reasons, told))
         try:
             previous = before.version if before else ""
             registry.promote(model_name, version, verdict, expected_previous=previous)

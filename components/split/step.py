@@ -15,6 +15,8 @@ def run(
     dataset: str, settings: str, experiment: str, attempt: str, members_per_task: int, splits: str, summary: str
 ) -> list[str]:
     """Draws the splits, opens the run's MLflow tree and returns the packs of members to train."""
+    tracking.prepare_store()
+    tracking.require_experiment(experiment)
     data = Dataset.read(Path(dataset))
     study = StudySettings.from_json(settings)
     members = make_splits(data.tumours, study.split, study=study.study, seed=study.seed)

@@ -1,8 +1,5 @@
 """What a pack trains on: the cores of this process, or GPUs."""
 
-import os
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,13 +35,3 @@ def require_gpus(gpus: int) -> None:
     for gpu in found:
         tf.config.experimental.set_memory_growth(gpu, True)
     tf.config.experimental.enable_op_determinism()
-
-
-def cores() -> int:
-    """Cores that this process may use: its affinity, and its cgroup's quota where there is one."""
-    allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-        return max(1, min(allowed, int(quota) // int(period)))
-    except (OSError, ValueError):
-        return allowed

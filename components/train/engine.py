@@ -5,14 +5,12 @@ functions of those (``training``), each member is computed on one thread, and no
 """
 
 import concurrent.futures as futures
-import contextlib
 import dataclasses
 import itertools
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,8 +21,10 @@ from components.common.artifacts import MemberSplit
 from components.common.errors import InputError
 from components.common.files import digest_of
 from components.common.members import Member
+from components.common.processors import processors
 from components.common.settings import IMAGE_SIZE_PX, TrainSettings
-from components.train.devices import cores, devices
+from components.common.steps import ends_on_sigterm
+from components.train.devices import devices
 from components.train.member_store import MemberStore
 from components.train.protocol import Look, Verdict
 from components.train.training import Device, MemberTraining
@@ -69,7 +69,7 @@ def train_pack(
     store
         Where finished and half-trained members are kept; None keeps nothing.
     workers
-        Members trained at a time, one thread each; by default the cores this process may use.
+        Members trained at a time, one thread each; by default the processors this process may use.
     gpus
         GPUs that share the members; 0 trains on CPU.
     progress
@@ -103,7 +103,7 @@ def train_pack(
         def train(split: MemberSplit, key: str, device: Device) -> Member:
             return _train_member(MemberTraining(device, labels, rows, split, seed), key, store, tally)
 
-        trained = _side_by_side(train, [(*job, next(places)) for job in jobs], workers or cores(), tally)
+        trained = _side_by_side(train, [(*job, next(places)) for job in jobs], workers or processors(), tally)
         members |= {member.id: member for member in trained}
     return tuple(members[split.id] for split in splits)
 
@@ -183,7 +183,7 @@ def _side_by_side(
     tally: _Tally,
 ) -> list[Member]:
     """The members of ``jobs``, ``workers`` at a time; on a failure or SIGTERM the others save their state and stop."""
-    with _ends_on_sigterm(), threadpool_limits(1, "blas"), futures.ThreadPoolExecutor(workers) as threads:
+    with ends_on_sigterm(), threadpool_limits(1, "blas"), futures.ThreadPoolExecutor(workers) as threads:
         running = [threads.submit(train, *job) for job in jobs]
         try:
             pending = set(running)
@@ -195,23 +195,6 @@ def _side_by_side(
             threads.shutdown(cancel_futures=True)
             raise
     return [future.result() for future in running]
-
-
-@contextlib.contextmanager
-def _ends_on_sigterm() -> Iterator[None]:
-    """Lets SIGTERM (a pod's eviction) end the process by an exception, so that states are saved on the way."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def leave(number: int, _frame: Any) -> NoReturn:
-        raise SystemExit(128 + number)
-
-    former = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, former)
 
 
 def _check(crops: NDArray[Any], labels: NDArray[Any], rows: dict[str, int], splits: Sequence[MemberSplit]) -> None:

@@ -57,6 +57,7 @@ class MlflowPages(http.server.BaseHTTPRequestHandler):
     hosts: tuple[str, ...] = ("mlflow.hospital.svc:5000",)
     location = "s3://models/mlflow/0"
     version = "3.17.2"
+    status = 200
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -64,7 +65,7 @@ class MlflowPages(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         host = self.headers["Host"]
         known = host.startswith("127.0.0.1") or host in self.hosts
-        status, content = 200, b"OK"
+        status, content = self.status, b"OK"
         if self.path == "/version":
             content = self.version.encode()
         elif self.path != "/health":
@@ -219,6 +220,24 @@ def test_artifacts_that_kserve_cannot_load_are_found(kubernetes, pages, location
 def test_another_version_of_mlflow_is_told(kubernetes, pages):
     pages.version = "2.9.0"
     assert doctor()["MLflow"] == (False, "version 2.9.0: this platform was checked with 3.17")
+
+
+@pytest.mark.parametrize("version", ["<html>Log in to Your Account</html>", "It works!", ""])
+def test_what_is_no_version_is_not_printed_as_one(kubernetes, pages, version):
+    pages.version = version
+    ok, text = doctor()["MLflow"]
+    assert not ok
+    assert text.startswith("a login page answers" if "<" in version else "another server answers")
+    assert "version" not in text
+
+
+@pytest.mark.parametrize(("status", "says"), [(401, "MLFLOW_TRACKING_TOKEN"), (502, "up behind that"), (500, "500")])
+def test_what_refuses_in_mlflows_place_is_told_with_what_to_do(kubernetes, pages, status, says):
+    pages.status = status
+    ok, text = doctor()["MLflow"]
+    assert not ok
+    assert f"the server answered {status}" in text
+    assert says in text
 
 
 def test_kfp_of_many_users_needs_a_token(kubernetes, pages, monkeypatch):

@@ -1,5 +1,6 @@
 """publish, submit and schedule: the real KFP client against an API server over HTTP."""
 
+import contextlib
 import http.server
 import threading
 import time
@@ -7,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from components.common.errors import InputError, SrsError
@@ -285,16 +288,100 @@ class Page(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_) -> None:
         pass
 
+    status, body, location = 200, b"<html>sign in</html>", ""
+    healthy = False
+
     def do_GET(self) -> None:
-        self.send_response(200)
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.healthy and "healthz" in self.path:
+            self.reply(200, b'{"multi_user": false}')
+        elif self.location and self.path != self.location:
+            self.reply(302, b"")
+        else:
+            self.reply(self.status, self.body)
+
+    do_POST = do_DELETE = do_GET  # noqa: N815
+
+    def reply(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        if status == 302:
+            self.send_header("Location", self.location)
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(b"<html>sign in</html>")
+        self.wfile.write(body)
 
 
-def test_another_server_is_not_taken_for_kfp(package):
-    for page in serve(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)):
-        with pytest.raises(SrsError, match="another server answers"):
-            connect(Address(f"http://127.0.0.1:{page.server_port}"))
+@contextlib.contextmanager
+def paging(**changed) -> Iterator[str]:
+    """The address of a server that answers so."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Page,), changed)) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_another_server_is_not_taken_for_kfp():
+    with paging(body=b"It works!") as address, pytest.raises(SrsError, match="another server answers"):
+        connect(Address(address))
+
+
+@pytest.mark.parametrize("healthy", [False, True])
+@pytest.mark.parametrize("location", ["", "/dex/auth"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["submit", *COHORT],
+        ["publish", "PACKAGE"],
+        ["schedule", "weekly", "--every", "7d", *COHORT],
+        ["schedule", "--list"],
+        ["schedule", "weekly", "--delete"],
+    ],
+    ids=" ".join,
+)
+def test_a_login_page_is_told_as_one(package, line, location, healthy):
+    """Dex sends those without a session there by 302; KFP's client would follow and read the page as an empty list."""
+    line = [str(package) if word == "PACKAGE" else word for word in line]
+    with paging(location=location, healthy=healthy) as address:
+        result = CliRunner().invoke(app, [*line, "--host", address])
+    assert (result.exception.code, result.exception.exit_code) == ("KFP_LOGIN_PAGE", 2)
+    assert "--token-file" in result.exception.hint
+    assert "port-forward" in result.exception.hint
+
+
+def test_a_host_without_tls_is_told():
+    with paging() as address, pytest.raises(SrsError, match="KFP_TLS"):
+        connect(Address(address.replace("http://", "https://")))
+
+
+CODES = {"KFP_LOGIN_PAGE", "KFP_UNREACHABLE", "KFP_TOKEN", "KFP_REFUSED", "KFP_CONFLICT", "KFP_UNKNOWN_ANSWER"}
+PAGES = [b"", b"<html>", b"\xef\xbb\xbf<html>", b"[]", b"null", b"{", b"3", b"\xff", b"{}"]
+FACTS = [
+    b'{"pipelines": 3}',
+    b'{"recurringRuns": {}}',
+    b'{"pipelines": [{}]}',
+    b'{"pipelines": [3]}',
+    b'{"message": 5}',
+    b'{"message": ""}',
+]
+statuses = st.one_of(st.sampled_from([200, 302, 307, 401, 403, 404, 409, 500, 502, 503]), st.integers(206, 599))
+
+
+@given(
+    status=statuses.filter(lambda status: status not in (204, 205, 304)),
+    body=st.sampled_from(PAGES + FACTS),
+    healthy=st.booleans(),
+)
+@settings(max_examples=40, deadline=None)
+def test_any_answer_is_understood_or_told_by_a_known_code(status, body, healthy):
+    with paging(status=status, body=body, healthy=healthy) as address:
+        for ask in (lambda server: server.version("srs-response"), lambda server: server.schedules()):
+            told = ""
+            try:
+                ask(kfp_server.Server.open(Address(address)))
+            except SrsError as error:
+                told = error.code
+            assert told in CODES | {"PIPELINE_NOT_PUBLISHED", ""}
+            assert told or status < 300
 
 
 def test_a_server_that_falls_silent_is_left(api, monkeypatch):

@@ -1,9 +1,20 @@
 """What a step's process tells: progress, errors in words, a summary page."""
 
+import signal
+
 import pytest
 
+from components.common import mlflow_door
 from components.common.errors import InputError, SrsError, StorageError
-from components.common.steps import at_most_every, parse_progress, progress_line, step, write_summary
+from components.common.steps import (
+    at_most_every,
+    ends_on_sigterm,
+    parse_progress,
+    progress_line,
+    step,
+    write_summary,
+)
+from tests.mlflow_api import serving
 
 
 def test_progress_lines_are_read_back():
@@ -64,3 +75,26 @@ def test_summary_shows_figures_and_keeps_a_wide_table_in_a_box_of_its_own(tmp_pa
     assert "<figure><svg></svg></figure>" in text
     assert '<div class="scroll"><table>' in text
     assert 'name="viewport"' in text
+
+
+def test_a_step_that_is_tracked_asks_for_mlflow_before_its_work(monkeypatch, capsys):
+    """And does not note the reason there, where it would wait once more."""
+    monkeypatch.setattr(mlflow_door, "_answered", set())
+    with serving() as api:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", api.address)
+        api.status = 503
+        with pytest.raises(SystemExit) as caught, step("train", tracked_by="splits"):
+            raise AssertionError("the work began")
+        assert len(api.calls) == 1
+    assert caught.value.code == 1
+    assert "MLFLOW_UNAVAILABLE" in capsys.readouterr().out
+    with pytest.raises(SystemExit), step("preprocess"):
+        raise InputError("A_CODE", "no MLflow is asked for")
+
+
+def test_sigterm_ends_the_process_by_an_exception_and_is_put_back():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as caught, ends_on_sigterm():
+        signal.raise_signal(signal.SIGTERM)
+    assert caught.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) is before

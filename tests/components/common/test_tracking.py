@@ -93,7 +93,20 @@ def evaluation_of() -> Evaluation:
     return Evaluation(pd.DataFrame({"tumour": ["t0"]}), pd.DataFrame(rows), metrics, "e" * 64)
 
 
-@pytest.mark.parametrize("uri", ["", "mlruns", "./mlruns", "sqlite:///mlflow.db", "file:///tmp/mlruns", "http://"])
+TYPED = [
+    "localhost:5000",
+    "http://[half",
+    "http://host:port",
+    "http://host:99999",
+    "http://a b",
+    "http:///x",
+    "foo://bar",
+]
+
+
+@pytest.mark.parametrize(
+    "uri", ["", "mlruns", "./mlruns", "sqlite:///mlflow.db", "file:///tmp/mlruns", "http://", *TYPED]
+)
 def test_refuses_a_store_without_absolute_address(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     with pytest.raises(InputError) as caught:
@@ -241,10 +254,41 @@ def test_the_reason_that_a_step_noted_stays(dataset: Dataset, splits: Splits) ->
     assert run_of(tree["groups"]["A"]).data.tags["srs.failure"] == "train failed"
 
 
-def test_says_mlflow_failures_without_their_text() -> None:
+def test_says_what_mlflow_does_not_have_without_its_text() -> None:
     with pytest.raises(RegistryError) as caught:
         tracking.close_tree({"experiment_id": "77", "parent": "0" * 32, "groups": {}}, "FINISHED")
-    assert caught.value.safe_message == "MLflow could not close tree: RESOURCE_DOES_NOT_EXIST"
+    assert (caught.value.code, caught.value.safe_message) == ("MLFLOW_NOT_FOUND", f"run {'0' * 32} does not exist")
+
+
+def test_a_deleted_experiment_is_told_with_ways_out(dataset: Dataset, splits: Splits) -> None:
+    tree = open_(dataset, splits)
+    MlflowClient(tracking.tracking_uri()).delete_experiment(tree["experiment_id"])
+    for asked in (lambda: tracking.require_experiment("srs"), lambda: open_(dataset, splits)):
+        with pytest.raises(InputError, match="the MLflow experiment srs was deleted") as caught:
+            asked()
+        assert caught.value.code == "EXPERIMENT_DELETED"
+        assert f"mlflow experiments restore --experiment-id {tree['experiment_id']}" in caught.value.hint
+        assert "--experiment" in caught.value.hint
+    tracking.require_experiment("another")
+    MlflowClient(tracking.tracking_uri()).restore_experiment(tree["experiment_id"])
+    tracking.require_experiment("srs")
+
+
+def test_an_experiment_deleted_while_a_run_writes_is_told(dataset: Dataset, splits: Splits) -> None:
+    tree = open_(dataset, splits)
+    MlflowClient(tracking.tracking_uri()).delete_experiment(tree["experiment_id"])
+    with pytest.raises(RegistryError) as caught:
+        tracking.log_members(tree, [member_of(splits.members[0])], dataset)
+    assert caught.value.code == "MLFLOW_DELETED"
+
+
+def test_the_experiment_of_kfps_plugin_is_looked_at_too(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = MlflowClient(tracking.tracking_uri())
+    experiment = client.create_experiment("kfp", artifact_location=(store / "a").as_uri())
+    monkeypatch.setenv("MLFLOW_RUN_ID", client.create_run(experiment).info.run_id)
+    client.delete_experiment(experiment)
+    with pytest.raises(InputError, match="the MLflow experiment kfp was deleted"):
+        tracking.require_experiment("srs")
 
 
 def _prepare(uri: str) -> None:

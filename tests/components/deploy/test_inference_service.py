@@ -5,7 +5,8 @@ import json
 import pytest
 
 from components.common.errors import InputError
-from components.deploy.inference_service import APPLIED, Pin, Template, build, storage_uri
+from components.deploy.inference_service import APPLIED, Pin, build, storage_uri
+from components.deploy.template import Template
 
 TEMPLATE = Template(
     service_account="predictor",
@@ -35,20 +36,9 @@ def test_builds_a_pinned_service_of_the_template() -> None:
     assert recorded["spec"] == body["spec"]
 
 
-def test_template_names_all_unknown_keys() -> None:
-    with pytest.raises(InputError, match="minReplicas, replicas"):
-        Template.from_mapping({"minReplicas": 1, "replicas": 2, "name": "x"})
-
-
 @pytest.mark.parametrize("source", ["mlflow-artifacts:/1/models/m-1/artifacts", "/runs/m-1", "file:///runs/m-1"])
 def test_refuses_a_source_that_kserve_cannot_load(source: str) -> None:
     with pytest.raises(InputError) as caught:
         storage_uri(source)
     assert caught.value.code == "SOURCE_NOT_LOADABLE"
     assert "--no-serve-artifacts" in caught.value.hint
-
-
-@pytest.mark.parametrize("percent", [-1, 100, "10", 0.5])
-def test_refuses_a_canary_that_is_no_part(percent: object) -> None:
-    with pytest.raises(InputError, match="canary_percent"):
-        Template.from_mapping({"canary_percent": percent})

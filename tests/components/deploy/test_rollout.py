@@ -14,9 +14,10 @@ from components.common.errors import SrsError
 from components.deploy import cluster as cluster_module
 from components.deploy import rollout
 from components.deploy.cluster import Cluster
-from components.deploy.inference_service import APPLIED, FORMER, Pin, Template, build
+from components.deploy.inference_service import APPLIED, FORMER, Pin, build
 from components.deploy.rollout import deploy
 from components.deploy.smoke import ask_golden
+from components.deploy.template import Template
 from tests.kserve_api import NAME, NAMESPACE, WHERE, KServe, serving, version_of
 
 TEMPLATE = Template(max_replicas=2, resources={"limits": {"memory": "1Gi"}})

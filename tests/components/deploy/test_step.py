@@ -1,7 +1,10 @@
 """The whole step: a version in MLflow with its files in a real bucket, an API server, KServe's predictor, the alias."""
 
 import json
+import os
 import shutil
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,14 +14,14 @@ import yaml
 from mlflow import MlflowClient
 
 from components.common import tracking_store
-from components.common.errors import SrsError
+from components.common.errors import BundleError, InputError, RegistryError, SrsError
 from components.deploy import cluster as cluster_module
-from components.deploy import rollout
+from components.deploy import rollout, step
 from components.deploy.step import run
 from components.promote import registry
 from components.promote.gate import Verdict
 from components.promote.manifest import Manifest
-from tests.kserve_api import NAME, NAMESPACE, KServe, serving
+from tests.kserve_api import NAME, NAMESPACE, WHERE, KServe, serving
 from tests.serving.bundles import make_bundle
 
 TEMPLATE = f"/api/v1/namespaces/{NAMESPACE}/configmaps/srs-response-template"
@@ -120,6 +123,82 @@ def test_the_alias_goes_back_whatever_failed(fault: str, code: str, kserve: KSer
     tags = MlflowClient().get_model_version(NAME, "2").tags
     assert tags["srs.deploy_failed"] == caught.value.safe_message
     assert not (tmp_path / "summary.html").exists()
+
+
+TYPO = "{max_replicas: 3, resources: {limit: {cpu: 2}}, replicas: 1}"
+
+
+def test_a_typo_in_the_template_is_told_and_the_alias_goes_back(kserve: KServe, tmp_path: Path) -> None:
+    kserve.objects[TEMPLATE] = {"data": {"inferenceservice.yaml": TYPO}}
+    with pytest.raises(InputError, match="TEMPLATE_UNKNOWN") as caught:
+        run("2", NAME, NAMESPACE, str(tmp_path / "summary.html"))
+    assert "unknown keys: replicas" in caught.value.safe_message
+    assert "unknown keys of resources: limit (meant: limits?)" in caught.value.safe_message
+    assert champion() == "1"
+    assert kserve.applied == []
+
+
+@pytest.mark.parametrize("place", ["read_template", "build", "deploy", "cluster_configuration", "ask_golden"])
+@pytest.mark.parametrize("error", [TypeError("a value"), KeyboardInterrupt(), SystemExit(143), OSError("a value")])
+def test_the_alias_goes_back_on_any_exception_wherever(
+    place: str, error: BaseException, kserve: KServe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(step, place, fail)
+    with pytest.raises(type(error)):
+        run("2", NAME, NAMESPACE, str(tmp_path / "summary.html"))
+    assert champion() == "1"
+    tags = MlflowClient().get_model_version(NAME, "2").tags
+    assert tags["srs.deploy_failed"] == f"deploy stopped on a {type(error).__name__}"
+    assert WHERE not in kserve.objects  # what was applied is taken back
+
+
+def test_the_alias_goes_back_where_the_bundle_cannot_be_fetched(
+    kserve: KServe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> None:
+        raise BundleError("ARTIFACTS_MISSING", "the files of version 2 are gone")
+
+    monkeypatch.setattr(registry, "download", gone)
+    with pytest.raises(BundleError):
+        run("2", NAME, NAMESPACE, str(tmp_path / "summary.html"))
+    assert champion() == "1"
+
+
+def test_sigterm_puts_the_alias_back_before_the_process_ends(
+    kserve: KServe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def evicted(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+
+    monkeypatch.setattr(step, "ask_golden", evicted)
+    with pytest.raises(SystemExit) as caught:
+        run("2", NAME, NAMESPACE, str(tmp_path / "summary.html"))
+    assert caught.value.code == 128 + signal.SIGTERM
+    assert champion() == "1"
+    assert WHERE not in kserve.objects
+
+
+@pytest.mark.parametrize("first", [InputError("TEMPLATE_UNKNOWN", "unknown keys: x", "Correct it."), TypeError("a")])
+def test_a_rollback_that_fails_does_not_hide_the_first_reason(
+    first: Exception, kserve: KServe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise RegistryError("MLFLOW_UNREACHABLE", "nothing listens at mlflow:5000")
+
+    def fail(*_: object) -> None:
+        raise first
+
+    monkeypatch.setattr(step, "read_template", fail)
+    monkeypatch.setattr(registry, "rollback", away)
+    with pytest.raises(SrsError) as caught:
+        run("2", NAME, NAMESPACE, str(tmp_path / "summary.html"))
+    words = "unknown keys: x" if isinstance(first, InputError) else "deploy stopped on a TypeError"
+    assert caught.value.safe_message == f"{words}; and the alias champion still names version 2 (MLFLOW_UNREACHABLE)"
+    assert "srs rollback" in caught.value.hint
 
 
 def test_files_that_kserve_cannot_load_are_refused_and_the_alias_goes_back(

@@ -1,0 +1,67 @@
+"""MLflow's experiments: found, made, or refused where they take no runs any more."""
+
+import os
+from typing import Any
+
+from components.common.errors import InputError
+from components.common.mlflow_door import client, store_folder
+from components.common.mlflow_errors import EXISTS, Passing
+
+
+def require_experiment(name: str) -> None:
+    """Refuses an experiment that takes no runs: before hours of work, not after.
+
+    Raises
+    ------
+    InputError
+        ``EXPERIMENT_DELETED``.
+    """
+    outer = os.environ.get("MLFLOW_RUN_ID")
+    if outer:
+        joined_experiment(outer)
+    else:
+        _existing(name)
+
+
+def joined_experiment(run_id: str) -> str:
+    """The experiment of the run that KFP's MLflow plugin gave; raises as ``require_experiment``."""
+    return _usable(client().get_experiment(client().get_run(run_id).info.experiment_id))
+
+
+def experiment_id(name: str) -> str:
+    """Finds or makes an experiment; beside a SQLite store its artifacts lie, not under the current directory.
+
+    Raises ``EXPERIMENT_DELETED`` as ``require_experiment``.
+    """
+    if found := _existing(name):
+        return found
+    folder = store_folder()
+    location = None if folder is None else (folder / "artifacts").as_uri()
+    with Passing(EXISTS):  # another process was faster
+        return str(client().create_experiment(name, artifact_location=location))
+    return _existing(name)
+
+
+def _existing(name: str) -> str:
+    """The id of an experiment, "" where there is none yet.
+
+    Raises
+    ------
+    InputError
+        ``EXPERIMENT_DELETED``: MLflow keeps a deleted one under its name, and takes no run for it.
+    """
+    found = client().get_experiment_by_name(name)
+    if found is None:
+        return ""
+    return _usable(found)
+
+
+def _usable(experiment: Any) -> str:
+    """The id of an experiment; ``EXPERIMENT_DELETED`` where runs can no longer be written to it."""
+    if experiment.lifecycle_stage == "deleted":
+        hint = (
+            f"Restore it: `mlflow experiments restore --experiment-id {experiment.experiment_id}`"
+            " (with MLFLOW_TRACKING_URI set), or name another experiment: --experiment, or the parameter experiment."
+        )
+        raise InputError("EXPERIMENT_DELETED", f"the MLflow experiment {experiment.name} was deleted", hint)
+    return str(experiment.experiment_id)

@@ -1,0 +1,270 @@
+"""Whatever answers in MLflow's place, or does not, is told in words, with its own hint and in time."""
+
+import inspect
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mlflow import environment_variables
+from mlflow.exceptions import MlflowException, RestException
+from urllib3 import Retry
+
+from components.common import mlflow_door, tracking, tracking_store
+from components.common.artifacts import TUMOUR_COLUMNS, Dataset, Evaluation, Flow, MemberSplit, Splits
+from components.common.errors import RegistryError, SrsError
+from components.common.members import Member
+from components.common.mlflow_errors import from_exception
+from components.common.settings import StudySettings
+from components.promote import registry
+from components.promote.gate import Verdict
+from tests.mlflow_api import EXPERIMENTS, PAGE, MlflowApi, serving
+
+MODEL = "srs-response"
+#: Seconds in which any command has to say what is wrong.
+PATIENCE_S = 10.0
+#: Codes that a failing server may lead to.
+CODES = {
+    "MLFLOW_BUSY", "MLFLOW_FAILED", "MLFLOW_FORBIDDEN", "MLFLOW_LOGIN_PAGE", "MLFLOW_TOKEN", "MLFLOW_UNAVAILABLE",
+    "MLFLOW_UNKNOWN_SERVER", "MLFLOW_UNREACHABLE",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[MlflowApi]:
+    with serving() as api:
+        yield api
+
+
+@pytest.fixture
+def api(server: MlflowApi, monkeypatch: pytest.MonkeyPatch) -> MlflowApi:
+    server.status, server.body, server.location, server.fault, server.greets = 200, EXPERIMENTS, "", "", False
+    server.calls.clear()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
+    monkeypatch.setattr(mlflow_door, "_answered", set())
+    return server
+
+
+def told(call: Callable[[], Any]) -> SrsError:
+    started = time.monotonic()
+    with pytest.raises(SrsError) as caught:
+        call()
+    assert time.monotonic() - started < PATIENCE_S
+    assert caught.value.hint
+    return caught.value
+
+
+def champion() -> Any:
+    return registry.champion(MODEL)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code", "hint"),
+    [
+        (401, b'{"error_code": "UNAUTHENTICATED", "message": "m"}', "MLFLOW_TOKEN", "MLFLOW_TRACKING_TOKEN"),
+        (401, b'{"message": "Unauthorized"}', "MLFLOW_TOKEN", "MLFLOW_TRACKING_USERNAME"),
+        (401, PAGE, "MLFLOW_TOKEN", "MLFLOW_TRACKING_TOKEN"),
+        (403, b'{"error_code": "PERMISSION_DENIED", "message": "m"}', "MLFLOW_FORBIDDEN", "Ask for the right"),
+        (403, b"Invalid Host header - possible DNS rebinding attack detected", "MLFLOW_FORBIDDEN", "--allowed-hosts"),
+        (404, PAGE, "MLFLOW_UNKNOWN_SERVER", "path of MLFLOW_TRACKING_URI"),
+        (429, b"slow down", "MLFLOW_BUSY", "in a few minutes"),
+        (500, b'{"error_code": "INTERNAL_ERROR", "message": "m"}', "MLFLOW_FAILED", "server's log"),
+        (502, PAGE, "MLFLOW_UNAVAILABLE", "proxy"),
+        (503, b"", "MLFLOW_UNAVAILABLE", "just starting"),
+        (200, PAGE, "MLFLOW_LOGIN_PAGE", "MLFLOW_TRACKING_TOKEN"),
+        (200, b"", "MLFLOW_UNKNOWN_SERVER", "port and path"),
+        (200, b'{"hello": "world"}', "MLFLOW_UNKNOWN_SERVER", "port and path"),
+        (200, b"[]", "MLFLOW_UNKNOWN_SERVER", "port and path"),
+    ],
+)
+def test_each_answer_has_its_own_reason_and_hint(api: MlflowApi, status: int, body: bytes, code: str, hint: str):
+    api.status, api.body = status, body
+    error = told(champion)
+    assert error.code == code
+    assert hint in error.hint
+    assert "Is the server up" not in error.hint
+
+
+def test_a_redirect_to_a_login_is_a_login_page(api: MlflowApi):
+    api.location, api.body = "/login", PAGE
+    assert told(champion).code == "MLFLOW_LOGIN_PAGE"
+
+
+@pytest.mark.parametrize("fault", ["silent", "cut", "close"])
+def test_a_server_that_does_not_answer_is_told_in_time(api: MlflowApi, fault: str, monkeypatch):
+    monkeypatch.setattr(mlflow_door, "ANSWER_SECONDS", 1.0)
+    api.fault = fault
+    error = told(champion)
+    assert error.code == "MLFLOW_UNREACHABLE"
+    assert "Is the server up" in error.hint
+
+
+def test_the_first_question_is_short_enough():
+    assert mlflow_door.CONNECT_SECONDS + mlflow_door.ANSWER_SECONDS < PATIENCE_S
+    assert mlflow_door.CONNECT_SECONDS + mlflow_door.PERSON_SECONDS <= PATIENCE_S / 2  # the rest is the process's start
+
+
+@pytest.mark.parametrize(
+    ("uri", "code", "says"),
+    [
+        ("http://127.0.0.1:{port}", "MLFLOW_UNREACHABLE", "nothing listens at 127.0.0.1"),
+        ("http://mlflow.invalid:5000", "MLFLOW_UNREACHABLE", "no host is known as mlflow.invalid:5000"),
+        ("https://127.0.0.1:{server}", "MLFLOW_TLS", "TLS of 127.0.0.1"),
+        ("http://anna:secret@127.0.0.1:{port}", "MLFLOW_UNREACHABLE", "nothing listens at 127.0.0.1"),
+    ],
+)
+def test_an_address_where_no_server_can_be_is_told(api: MlflowApi, monkeypatch, uri: str, code: str, says: str):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        free = probe.getsockname()[1]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(port=free, server=api.server_port))
+    error = told(champion)
+    assert error.code == code
+    assert says in error.safe_message
+    assert "secret" not in str(error)
+
+
+def test_a_server_is_asked_once_a_process(api: MlflowApi):
+    for _ in range(2):
+        tracking.require_server()
+    assert api.calls == ["POST /api/2.0/mlflow/experiments/search"]
+
+
+def test_a_server_that_restarts_in_the_middle_of_a_step_is_waited_for(api: MlflowApi, monkeypatch):
+    """By MLflow's own retries, counted here without their pauses, which are the next test's."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
+    tracking.require_server()
+    api.status, api.body = 503, b""
+    assert told(champion).code == "MLFLOW_UNAVAILABLE"
+    assert len(api.calls) == 1 + 1 + 7
+
+
+def test_mlflows_pauses_outlast_a_restart_of_a_minute():
+    retries = environment_variables.MLFLOW_HTTP_REQUEST_MAX_RETRIES.default
+    retry = Retry(total=retries, backoff_factor=environment_variables.MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR.default)
+    pauses = []
+    for _ in range(retries):
+        retry = retry.increment("POST", "/", error=ConnectionError())
+        pauses.append(retry.get_backoff_time())
+    assert sum(pauses) > 2 * 60
+
+
+replies = st.fixed_dictionaries(
+    {"detail": st.text(max_size=5)},
+    optional={"error_code": st.sampled_from(["UNAUTHENTICATED", "X", "401", ""]), "message": st.text(max_size=5)},
+)
+no_replies = [b"", PAGE, b"<html>", b"{", b"null", b"[]", b"3", b'"text"', b"\xff\xfe", EXPERIMENTS[:40]]
+bodies = st.one_of(st.sampled_from(no_replies), replies.map(lambda reply: json.dumps(reply).encode()))
+statuses = st.one_of(st.sampled_from([200, 201, 302, 401, 403, 404, 429, 500, 502, 503, 504]), st.integers(203, 599))
+
+
+@given(status=statuses.filter(lambda status: status not in (204, 205, 304)), body=bodies)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_answer_that_is_not_mlflows_is_told_by_a_known_code(api: MlflowApi, status: int, body: bytes):
+    api.status, api.body = status, body
+    assert told(champion).code in CODES
+
+
+class Failing:
+    """A client of a store that fails in the way of the parameter."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __getattr__(self, name: str) -> Any:
+        def fail(*_: Any, **__: Any) -> None:
+            raise self._error
+
+        return fail
+
+
+MEMBER_SPLIT = MemberSplit("A", 1, ("t0", "t1"), ("t2", "t3"), ("t4", "t5"))
+TREE = {"experiment_id": "1", "parent": "0" * 32, "groups": {"A": "1" * 32}}
+
+
+def arguments(tmp_path: Path) -> dict[str, Any]:
+    """A value for every name of an argument of the public functions."""
+    table = pd.DataFrame({name: [f"{name}-{i}" for i in range(6)] for name in TUMOUR_COLUMNS})
+    dataset = Dataset(np.zeros((6, 151, 151), np.float32), table, Flow(6, 6, (), 6, 6), {"version": 1}, True, "d" * 64)
+    facts = {"seed": 1, "restarts": 1, "flagged": False, "accepted_step": 20, "validation_accuracy": 0.75}
+    facts |= {"seconds": 2.5, "key": "k", "reused": False, "determinism": "bitwise"}
+    history = pd.DataFrame({"attempt": [0], "step": [1], "training_loss": [0.5]})
+    figures = {"groups": {"A": {"auc": 0.8}}, "mean_auc": 0.8}
+    return {
+        "experiment": "srs", "settings": StudySettings(), "dataset": dataset, "attempt": "a", "name": "n",
+        "splits": Splits((MEMBER_SPLIT,), "patient", 0, {"asked": [1, 1]}, digest="s" * 64),
+        "tracking": TREE, "members": [Member(MEMBER_SPLIT, {}, history, np.zeros(6, np.float32), facts)],
+        "evaluation": Evaluation(pd.DataFrame(), pd.DataFrame({"group": ["A"], "index": [1]}), figures, "e" * 64),
+        "folder": tmp_path, "status": "FINISHED", "reason": "seen by the board", "model_name": MODEL, "version": "1",
+        "model_uri": "models:/m-1", "run_id": "0" * 32, "bundle_digest": "d", "tags": {}, "description": "card",
+        "verdict": Verdict("promoted", ("enough",), "A", {}), "expected_previous": "", "alias_or_version": "1",
+        "dst": tmp_path / "served", "bundle_folder": tmp_path / "bundle",
+    }  # fmt: skip
+
+
+#: Values, not calls of the store; and the progress of a pack, which outlives its store.
+NO_CALLS = ("ATTEMPT", "PackProgress", "client", "flatten", "tracking_uri", "require_server", "CHAMPION", "CHALLENGER")
+PUBLIC = [
+    pytest.param(module, name, id=f"{module.__name__.rpartition('.')[2]}.{name}")
+    for module in (tracking, registry)
+    for name in module.__all__
+    if name not in (*NO_CALLS, "ChampionInfo", "log_bundle")
+]
+ERRORS = [
+    MlflowException("a value"), RestException({"error_code": "PERMISSION_DENIED", "message": "a value"}),
+    RestException({"error_code": "INVALID_PARAMETER_VALUE", "message": "a value"}), RuntimeError("a value"),
+    OSError("a value"), ValueError("a value"), KeyError("a value"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "error", ERRORS, ids=lambda error: f"{type(error).__name__}-{getattr(error, 'error_code', '')}"
+)
+@pytest.mark.parametrize(("module", "name"), PUBLIC)
+def test_no_public_function_lets_an_error_of_the_store_through(module, name, error, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setattr(mlflow_door, "MlflowClient", lambda **_: Failing(error))
+    known, function = arguments(tmp_path), getattr(module, name)
+    wanted = [p.name for p in inspect.signature(function).parameters.values() if p.default is p.empty]
+    positional = {n: known[n] for n in wanted}
+    with pytest.raises(SrsError) as caught:
+        function(**positional)
+    assert "a value" not in str(caught.value)
+
+
+def test_a_bundle_is_logged_through_the_door(tmp_path, monkeypatch):
+    from tests.serving.bundles import make_bundle
+
+    make_bundle(tmp_path / "bundle")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setattr(mlflow_door, "MlflowClient", lambda **_: Failing(RuntimeError("a value")))
+    with pytest.raises(RegistryError, match="MLflow could not get run: RuntimeError"):
+        registry.log_bundle("0" * 32, tmp_path / "bundle", "ensemble-A")
+
+
+def test_a_lease_that_may_not_be_taken_is_told_at_once(api: MlflowApi):
+    api.greets, api.status, api.body = True, 403, b'{"error_code": "PERMISSION_DENIED", "message": "m"}'
+    tracking.require_server()
+    with pytest.raises(RegistryError, match="MLFLOW_FORBIDDEN"), tracking_store.exclusive(MODEL):
+        raise AssertionError("unreachable")
+
+
+def test_a_store_that_is_no_database_is_told(tmp_path, monkeypatch):
+    (tmp_path / "mlflow.db").write_text("this is no database, and long enough to be looked at" * 10)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setattr("mlflow.store.db.utils.MAX_RETRY_COUNT", 1)
+    error = told(lambda: tracking.find_tree("srs", "a"))
+    assert error.code == "MLFLOW_FAILED"
+    assert "damaged" in error.hint
+
+
+def test_an_error_of_ours_passes_unchanged():
+    ours = RegistryError("CODE", "words")
+    assert from_exception(ours, "do", "it") is ours

@@ -1,0 +1,112 @@
+"""The template of the InferenceService: any mapping gives a template or says all that is wrong with it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.common.errors import InputError
+from components.deploy.inference_service import Pin, build
+from components.deploy.template import RULES, Template
+
+PIN = Pin("srs-response", "7", "s3://models/m-7/artifacts", {"bundle-digest": "d"})
+
+
+def refused(values: dict[Any, Any]) -> InputError:
+    with pytest.raises(InputError) as caught:
+        Template.from_mapping(values)
+    return caught.value
+
+
+def test_names_all_unknown_keys_and_the_allowed_ones() -> None:
+    error = refused({"minReplicas": 1, "replicas": 2, "name": "x"})
+    assert error.code == "TEMPLATE_UNKNOWN"
+    assert "minReplicas, replicas (meant: min_replicas?)" in error.safe_message
+    assert all(key in error.safe_message for key in RULES)
+
+
+def test_names_all_problems_at_once() -> None:
+    values = {"name": "SRS", "max_replicas": "3", "resources": {"limit": {}, "requests": {"cpu": "two"}}, "x": 1}
+    text = refused(values | {"labels": {"team": True}, "gateway_api": "yes"}).safe_message
+    for said in (
+        "unknown keys: x",
+        "name is no name",
+        "max_replicas",
+        "unknown keys of resources: limit",
+        "meant: limits",
+    ):
+        assert said in text
+    for said in ("resources.requests: cpu is no amount", "labels: team is no text", "gateway_api"):
+        assert said in text
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"canary_percent": -1}, "canary_percent"),
+        ({"canary_percent": 100}, "from 0 to 99"),
+        ({"canary_percent": "10"}, "canary_percent"),
+        ({"canary_percent": 0.5}, "canary_percent"),
+        ({"canary_percent": True}, "canary_percent"),
+        ({"min_replicas": 3, "max_replicas": 2}, "min_replicas is 3 and above max_replicas, which is 2"),
+        ({"min_replicas": 3}, "above max_replicas, which is 1"),
+        ({"max_replicas": 0}, "from 1"),
+        ({"resources": ["cpu"]}, "resources is no mapping"),
+        ({"resources": {"limits": "2Gi"}}, "resources.limits is no mapping"),
+        ({"resources": {"limits": {"memory": "2GiB"}}}, "memory is no amount"),
+        ({"resources": {"limits": {"memory": -1}}}, "memory is no amount"),
+        ({"annotations": {"a": 1}}, "annotations: a is no text: write it in quotes"),
+        ({"annotations": "a"}, "annotations is no mapping"),
+        ({"service_account": 5}, "service_account"),
+        ({"model_format": " "}, "model_format"),
+        ({"runtime": ""}, "runtime"),
+        ({1: 2, None: 3}, "unknown keys: 1, None"),
+    ],
+)
+def test_says_what_a_value_may_be(values: dict[Any, Any], says: str) -> None:
+    assert says in refused(values).safe_message
+
+
+def test_numbers_are_amounts_and_empty_keys_keep_their_defaults() -> None:
+    template = Template.from_mapping({"resources": {"limits": {"cpu": 2, "memory": "1.5Gi"}}, "labels": None})
+    assert template.resources == {"limits": {"cpu": "2", "memory": "1.5Gi"}}
+    assert template.labels == {}
+
+
+@pytest.mark.parametrize("path", sorted(Path("infra").rglob("inferenceservice.yaml")), ids=str)
+def test_takes_every_template_of_infra(path: Path) -> None:
+    Template.from_mapping(yaml.safe_load(path.read_text()))
+
+
+words = st.sampled_from(["a", "", "team", "2", "500m", "2Gi", "true", "requests", "limits", "cpu", "x" * 300, "Ü"])
+leaves = st.one_of(st.none(), st.booleans(), st.integers(-5, 200), st.floats(), words, st.binary(max_size=2))
+keys = st.one_of(words, st.integers(0, 3), st.none(), st.booleans())
+values = st.recursive(
+    leaves, lambda more: st.lists(more, max_size=2) | st.dictionaries(keys, more, max_size=3), max_leaves=6
+)
+amounts = st.dictionaries(words, leaves, max_size=2)
+likely = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": st.sampled_from(["srs", "a-b", "A"]),
+        "min_replicas": st.integers(0, 3),
+        "max_replicas": st.integers(1, 3),
+        "resources": st.dictionaries(st.sampled_from(["limits", "requests"]), amounts),
+        "labels": st.dictionaries(words, words, max_size=2),
+        "canary_percent": st.integers(0, 99),
+    },
+)
+mappings = st.dictionaries(st.one_of(st.sampled_from(sorted(RULES)), keys), values, max_size=5)
+
+
+@given(st.one_of(mappings, likely))
+def test_any_mapping_gives_a_service_or_an_input_error(given_values: dict[Any, Any]) -> None:
+    try:
+        template = Template.from_mapping(given_values)
+    except InputError:
+        return
+    predictor = build(template, PIN, "hospital")["spec"]["predictor"]
+    assert predictor["minReplicas"] <= predictor["maxReplicas"]

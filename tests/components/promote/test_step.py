@@ -1,0 +1,73 @@
+"""The promote step where the registry was changed by hand: a real store, and a gate that promotes whatever comes."""
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from components.promote import registry, step
+from components.promote.gate import Change, Verdict
+from tests.registry_store import MODEL, PROMOTED, delete, lose_files, make_versions
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        make_versions(folder)
+    return folder
+
+
+@pytest.fixture
+def database(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copyfile(made / "mlflow.db", tmp_path / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    return tmp_path / "mlflow.db"
+
+
+@pytest.fixture
+def changes(monkeypatch: pytest.MonkeyPatch) -> list[Change | None]:
+    """What the gate was given to compare with; it promotes whatever comes."""
+    seen: list[Change | None] = []
+
+    def decide(_metrics: Any, _group: str, change: Change | None, *_: Any) -> Verdict:
+        seen.append(change)
+        return PROMOTED
+
+    monkeypatch.setattr(step, "choose_group", lambda *_: "A")
+    monkeypatch.setattr(step, "decide", decide)
+    monkeypatch.setattr(step, "_load", lambda _: None)
+    return seen
+
+
+def decided(folder: Path, version: str) -> Any:
+    drawn = SimpleNamespace(settings=SimpleNamespace(gate=None))
+    bundles = SimpleNamespace(folder=lambda name: folder / name, drawn=drawn)
+    return step._decide(bundles, SimpleNamespace(metrics={}), {"A": version}, MODEL)
+
+
+def test_a_deleted_champion_is_none_and_the_reasons_say_so(
+    database: Path, changes: list[Change | None], tmp_path: Path
+) -> None:
+    delete(database, 3)
+    result = decided(tmp_path, "2")
+    assert changes == [None]
+    assert (result.verdict, result.version, result.previous_champion) == ("promoted", "2", "")
+    assert "Version 3, champion before, was deleted in the registry" in result.reasons[-1]
+    info = registry.champion(MODEL)
+    assert info is not None
+    assert info.version == "2"
+    assert "was deleted in the registry" in info.tags["srs.reasons"]
+
+
+def test_a_champion_whose_files_are_gone_is_one_that_cannot_be_opened(
+    database: Path, changes: list[Change | None], tmp_path: Path
+) -> None:
+    lose_files(database, 3)
+    assert decided(tmp_path, "2").version == "2"
+    [change] = changes
+    assert change is not None
+    assert "the champion cannot be opened: the files of version 3 of model srs-response are gone" in str(change)
