@@ -12,6 +12,7 @@ from components.common.errors import InputError
 from components.deploy.inference_service import Pin, build
 from components.deploy.template import RULES, Template
 
+TEMPLATES = sorted((Path(__file__).parents[3] / "infra").rglob("inferenceservice.yaml"))
 PIN = Pin("srs-response", "7", "s3://models/m-7/artifacts", {"bundle-digest": "d"})
 
 
@@ -76,7 +77,7 @@ def test_numbers_are_amounts_and_empty_keys_keep_their_defaults() -> None:
     assert template.labels == {}
 
 
-@pytest.mark.parametrize("path", sorted(Path("infra").rglob("inferenceservice.yaml")), ids=str)
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.parent.name)
 def test_takes_every_template_of_infra(path: Path) -> None:
     Template.from_mapping(yaml.safe_load(path.read_text()))
 
