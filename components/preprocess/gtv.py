@@ -12,8 +12,9 @@ from components.common.errors import TumourError
 from components.common.objects import Source
 from components.common.settings import PreprocessSettings
 from components.preprocess.candidate import Candidate
+from components.preprocess.contour_planes import RUNGS, ResolvedPlane, count_planes, resolve_contours, weakest_rung
 from components.preprocess.crop import ImageDefinition, bounding_box_centre_mm, cut_crop
-from components.preprocess.ct import CtPlane, check_lesion
+from components.preprocess.ct import CtPlane, CtSeries, check_lesion
 from components.preprocess.geometry import (
     ShapeMeasures,
     even_odd_mask,
@@ -21,10 +22,11 @@ from components.preprocess.geometry import (
     measure_shape,
     overlaps,
 )
+from components.preprocess.outlines import tidy
 from components.preprocess.pixels import check_air, read_hu
 from components.preprocess.plan import Plan, open_plan, read_folder
-from components.preprocess.roi import choose_roi, gtvs_of, roi_rule
-from components.preprocess.rtstruct import RUNGS, ResolvedPlane, Roi, resolve_contours, weakest_rung
+from components.preprocess.roi import choose_roi, gtvs_of, left_out_gtvs, roi_rule, rois_meant
+from components.preprocess.rtstruct import Roi
 
 __all__ = [
     "Candidate",
@@ -43,16 +45,6 @@ TIE_TOLERANCE = 1e-6
 #: Pixels by which a contour may lie outside its slice: half a pixel is the slice's own border.
 OUTSIDE_TOLERANCE_PX = 1.0
 
-_SKIPPED = {
-    "ROI_EMPTY": "the GTV is listed, but has no contour",
-    "ROI_NOT_CLOSED": "the GTV has only points or open lines",
-}
-
-
-def structure_names(source: Source, prefix: str) -> list[str]:
-    """ROIName of every structure of a folder's RTSTRUCT, for its owner to choose from; raises as ``open_plan``."""
-    return [roi.name for roi in open_plan(read_folder(source, prefix), lambda _: True).rtstruct.rois]
-
 
 def find_gtvs(
     source: Source,
@@ -63,6 +55,7 @@ def find_gtvs(
     roi: str = "",
     rtstruct_uid: str = "",
     most: int | None = None,
+    several: bool = False,
 ) -> list[Candidate]:
     """Every GTV of the patient below ``prefix``, measured and cut, in the RTSTRUCT's order.
 
@@ -71,15 +64,18 @@ def find_gtvs(
     source, prefix
         One patient's planning CT and RTSTRUCT.
     settings
-        GTV rule, slice rule, size limits and lowest rung.
+        GTV rule, slice rule, size limits and lowest match level.
     definition
         How to cut; None takes the newest, with the settings' slice rule.
     roi
-        ROIName wanted; "" takes all that the GTV rule finds.
+        ROIName wanted, or ROINumber (``7`` or ``#7``) where no structure has that name; "" takes all that the GTV rule
+        finds.
     rtstruct_uid
         SOPInstanceUID that decides among several RTSTRUCTs.
     most
         GTVs beyond which nothing is measured; None is no limit.
+    several
+        Whether ``roi`` may mean several structures, and be a regular expression where it is neither name nor number.
 
     Raises
     ------
@@ -87,24 +83,37 @@ def find_gtvs(
         For the folder as a whole: those of ``open_plan``, ``NO_GTV``, ``ROI_MISSING``, ``ROI_AMBIGUOUS``,
         ``BATCH_TOO_LARGE``. What is wrong with one GTV is said in its candidate.
     """
-    wanted = roi_rule(settings, [roi] if roi else [])
+    wanted = roi_rule(settings, [roi] if roi else [], patterns=several)
     plan = open_plan(read_folder(source, prefix), wanted, rtstruct_uid)
-    rois = [choose_roi(plan, settings, roi)] if roi else gtvs_of(plan, settings)
+    rois = _chosen(plan, settings, roi, several=several)
     if most is not None and len(rois) > most:
         raise TumourError("BATCH_TOO_LARGE", f"a study may have at most {most} GTVs", "Name one by roi.")
     definition = definition or ImageDefinition(slice_rule=settings.slice_rule)
-    return [check_size(measure(plan, one, settings, definition), settings, definition) for one in rois]
+    found = [check_size(measure(plan, one, settings, definition), settings, definition) for one in rois]
+    left_out = [] if roi else left_out_gtvs(plan, settings)
+    words = f"structures that may be GTVs too, and are left out unless named by roi: {len(left_out)}"
+    return [one.warned("GTV_LEFT_OUT", words) for one in found] if left_out else found
+
+
+def _chosen(plan: Plan, settings: PreprocessSettings, roi: str, *, several: bool) -> list[Roi]:
+    if not roi:
+        return gtvs_of(plan, settings)
+    return rois_meant(plan, roi) if several else [choose_roi(plan, settings, roi)]
 
 
 def measure(plan: Plan, roi: Roi, settings: PreprocessSettings, definition: ImageDefinition) -> Candidate:
     """A structure's measures and crop; all refusals but those of size."""
-    candidate = Candidate(roi_name=roi.name, planes=roi.planes)
-    if roi.skipped:
-        return candidate.refused(TumourError(roi.skipped, _SKIPPED[roi.skipped]))
+    candidate = Candidate(roi_name=roi.name, roi_number=roi.number, planes=count_planes(roi))
+    for note in roi.notes:
+        candidate = candidate.warned(*note)
+    if roi.problem:
+        return candidate.refused(roi.problem)
     try:
-        planes = resolve_contours(roi, plan.series)
+        planes, notes = tidy(resolve_contours(roi, plan.series), _usual_step_mm(plan.series))
     except TumourError as error:
         return candidate.refused(error)
+    for note in notes:
+        candidate = candidate.warned(*note)
     shapes = [measure_shape(plane.contours_xy_mm) for plane in planes]
     if not any(shape.area_mm2 > 0 for shape in shapes):
         return candidate.refused(TumourError("ROI_EMPTY", "the GTV's contours enclose nothing"))
@@ -113,6 +122,11 @@ def measure(plan: Plan, roi: Roi, settings: PreprocessSettings, definition: Imag
     for problem in _problems(plan, planes, planes[chosen], settings):
         candidate = candidate.refused(problem)
     return _cut(candidate, plan, planes[chosen].plane, definition)
+
+
+def _usual_step_mm(series: CtSeries) -> float:
+    z = np.array([plane.z_mm for plane in series.planes])
+    return float(np.median(np.diff(z))) if len(z) > 1 else 0.0
 
 
 def choose_plane(planes: Sequence[ResolvedPlane], shapes: Sequence[ShapeMeasures], rule: str) -> int:
@@ -164,6 +178,8 @@ def size_refusal(diameter_mm: float, settings: PreprocessSettings) -> TumourErro
 def _measured(
     candidate: Candidate, planes: Sequence[ResolvedPlane], chosen: ResolvedPlane, shape: ShapeMeasures
 ) -> Candidate:
+    if overlaps(chosen.contours_xy_mm):
+        candidate = candidate.warned("CONTOURS_CROSS", "contours cross; the area is even-odd")
     return dataclasses.replace(
         candidate,
         planes=len(planes),
@@ -176,7 +192,6 @@ def _measured(
         longest_diameter_mm=max(longest_diameter_mm(plane.contours_xy_mm) for plane in planes),
         reference_rung=weakest_rung([plane.rung for plane in planes]),
         pixel_spacing_mm=chosen.plane.spacing_mm,
-        message="contours cross; the area is even-odd" if overlaps(chosen.contours_xy_mm) else "",
         contours_xy_mm=chosen.contours_xy_mm,
     )
 

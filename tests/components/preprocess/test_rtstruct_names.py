@@ -1,7 +1,7 @@
 import pytest
 
 from components.common.errors import InputError
-from components.preprocess.rtstruct import is_gtv_name
+from components.preprocess.gtv_name import is_gtv_name
 
 
 @pytest.mark.parametrize(
