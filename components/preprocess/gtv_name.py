@@ -24,7 +24,7 @@ _PART = rf"(?>(?:{_DOSE}|{_NUMBER}|{_SERIES}|{_WORD}|{_PLACE}|[A-Z]\d{{0,3}})(?!
 GTV_NAME = rf"GTV(?:MASS|MET\d{{0,3}}|{_CLASSIFIER}?(?:{_NUMBER})?)(?:[ _.#(-]++{_PART}\)?)*+(?:\^[\w .-]{{1,60}})?"
 #: What a planner makes of a GTV: grown, cut, joined or helping structures are no tumours, also where typed GTV.
 DERIVED = (
-    r"[+!&]|\d ?MM|(?:^|[^A-Z]|GTV)[A-Z]?(?:PTV|CTV|ITV)|^Z_?GTV|^Z_|GTV.*GTV|GTVS(?![A-Z])"
+    r"\+ ?\w|[!&]|\d ?MM|(?:^|[^A-Z]|GTV)[A-Z]?(?:PTV|CTV|ITV)|^Z_?GTV|^Z_|GTV.*GTV|GTVS(?![A-Z])"
     r"|(?:^|[^A-Z]|GTV)(?:RING|SHELL|WALL|MARGIN|EXP(?:AND|ANSION)?|MINUS|SUB|CROP|WITHOUT|EVAL|OPT|AVOID|HELP(?:ER)?|DUMMY"
     r"|SUM|TOTAL|ALL|UNION|COMB(?:INED)?)(?![A-Z])"
 )

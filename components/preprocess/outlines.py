@@ -128,16 +128,25 @@ def _stray_marks(planes: Sequence[ResolvedPlane], far_mm: float) -> list[_Mark]:
     if not bodies:
         return []
     heights = np.array([plane.plane.z_mm for plane in planes])
-    measured = [dataclasses.replace(mark, distance_mm=_distance(mark, bodies, heights)) for mark in marks]
+    measured = [dataclasses.replace(mark, distance_mm=_distance(mark, bodies, heights, far_mm)) for mark in marks]
     return [mark for mark in measured if mark.distance_mm > far_mm or mark.area_mm2 < NOTHING_MM2]
 
 
-def _distance(mark: _Mark, bodies: Sequence[_Mark], heights: Points) -> float:
-    """From a mark's middle to the nearest larger outline's box, mm."""
+def _distance(mark: _Mark, bodies: Sequence[_Mark], heights: Points, far_mm: float) -> float:
+    """From a mark's middle to the nearest larger outline, mm: 0 within its box; beyond ``far_mm`` to the box."""
     middle = mark.points.mean(axis=0)
     found = []
     for body in bodies:
         low, high = bounding_box_mm([body.points])
-        aside = np.maximum(0, np.maximum(low - middle, middle - high))
-        found.append(float(np.hypot(np.hypot(*aside), heights[body.plane] - heights[mark.plane])))
+        aside = float(np.hypot(*np.maximum(0, np.maximum(low - middle, middle - high))))
+        if 0 < aside <= far_mm:  # the box's corner may be nearer than the outline
+            aside = _distance_to_outline(middle, body.points)
+        found.append(float(np.hypot(aside, heights[body.plane] - heights[mark.plane])))
     return min(found)
+
+
+def _distance_to_outline(point: Points, contour: Points) -> float:
+    along = np.roll(contour, -1, axis=0) - contour
+    length2 = np.maximum((along**2).sum(axis=1), 1e-12)
+    part = np.clip(((point - contour) * along).sum(axis=1) / length2, 0, 1)
+    return float(np.hypot(*(contour + part[:, None] * along - point).T).min())

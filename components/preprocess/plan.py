@@ -144,7 +144,8 @@ def open_plan(folder: Folder, wanted: Callable[[RoiLabel], bool], rtstruct_uid: 
     Raises
     ------
     TumourError
-        ``NO_RTSTRUCT``, ``RTSTRUCT_AMBIGUOUS``, ``RTSTRUCT_CONFLICT``, ``NO_CT``, ``LOCALIZERS_ONLY``, ``CT_AMBIGUOUS``, ``CT_MISMATCH``,
+        ``NO_RTSTRUCT``, ``RTSTRUCT_AMBIGUOUS``, ``RTSTRUCT_CONFLICT``, ``NO_CT``, ``LOCALIZERS_ONLY``,
+        ``CT_AMBIGUOUS``, ``CT_MISMATCH``,
         ``DICOM_DAMAGED`` and those of ``check_series``.
     """
     rtstruct = parse_rtstruct(_choose_rtstruct(folder, rtstruct_uid), wanted)
