@@ -64,14 +64,15 @@ def inspect(
     """Say before a run which tumours would be cut from a study, and how."""
     from components.common.settings import PreprocessSettings
     from components.common.sources import open_source
-    from components.preprocess.gtv import find_gtvs
+    from components.preprocess.gtv import find_gtvs, inspect_gtvs
     from pipelines.inspection import CHOICES, show_candidates, show_choices
     from pipelines.picture import draw_candidates
 
     settings = PreprocessSettings(slice_rule=slice_rule)  # type: ignore[arg-type]
     source = open_source(path)
     try:
-        candidates = find_gtvs(source, "", settings, roi=roi, rtstruct_uid=rtstruct_uid, several=True)
+        find = functools.partial(inspect_gtvs, roi=roi) if roi else find_gtvs
+        candidates = find(source, "", settings, rtstruct_uid=rtstruct_uid)
     except InputError as error:
         if error.code in CHOICES:
             show_choices(source, rtstruct_uid)

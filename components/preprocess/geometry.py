@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import cdist
 
-from components.preprocess.scan_lines import Points, Whole, count_crossings, crossings, edges_of
+from components.preprocess.scan_lines import Points as Points
+from components.preprocess.scan_lines import Whole, count_crossings, crossings, edges_of
 
 #: Scan lines across a shape, beside those through its vertices: only where contours cross does their number matter.
 SCAN_LINES = 64
-#: Crossings of scan lines per edge, beyond which lines are left out: up to 30 islands side by side are exact, and what
-#: folds thousands of times is measured less exactly, but in bounded time (12 microseconds a point here).
-CROSSINGS_PER_EDGE = 64
+#: Crossings of scan lines per edge, beyond which lines are left out: up to 16 islands side by side are exact, and what
+#: folds thousands of times is measured less exactly, but in bounded time.
+CROSSINGS_PER_EDGE = 32
 #: Points up to which all distances are held at once.
 FEW_POINTS = 256
 #: Part of the area by which crossing contours must change it to be called overlapping.
@@ -166,11 +167,19 @@ def _hull_diameter(hull: Points) -> float:
     return float(max(found))
 
 
-def overlaps(contours: Sequence[Points]) -> bool:
-    """Whether a contour crosses itself or another (lying inside another whole is no crossing)."""
+def overlaps(contours: Sequence[Points], area_mm2: float | None = None) -> bool:
+    """Whether a contour crosses itself or another (lying inside another whole is no crossing).
+
+    Parameters
+    ----------
+    contours
+        Of one plane, as ``measure_shape`` takes them.
+    area_mm2
+        Their even-odd area where it is known.
+    """
     inside = _inside_others(contours)
     signed = sum((-1.0) ** int(n) * abs(shoelace_mm2(contour)) for n, contour in zip(inside, contours, strict=True))
-    area = even_odd_moments(contours)[0]
+    area = even_odd_moments(contours)[0] if area_mm2 is None else area_mm2
     return abs(signed - area) > OVERLAP_PART * max(area, 1e-9)
 
 

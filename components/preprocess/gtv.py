@@ -35,6 +35,7 @@ __all__ = [
     "choose_roi",
     "find_gtvs",
     "gtvs_of",
+    "inspect_gtvs",
     "measure",
     "roi_rule",
     "size_refusal",
@@ -55,7 +56,6 @@ def find_gtvs(
     roi: str = "",
     rtstruct_uid: str = "",
     most: int | None = None,
-    several: bool = False,
 ) -> list[Candidate]:
     """Every GTV of the patient below ``prefix``, measured and cut, in the RTSTRUCT's order.
 
@@ -74,8 +74,6 @@ def find_gtvs(
         SOPInstanceUID that decides among several RTSTRUCTs.
     most
         GTVs beyond which nothing is measured; None is no limit.
-    several
-        Whether ``roi`` may mean several structures, and be a regular expression where it is neither name nor number.
 
     Raises
     ------
@@ -83,22 +81,33 @@ def find_gtvs(
         For the folder as a whole: those of ``open_plan``, ``NO_GTV``, ``ROI_MISSING``, ``ROI_AMBIGUOUS``,
         ``BATCH_TOO_LARGE``. What is wrong with one GTV is said in its candidate.
     """
-    wanted = roi_rule(settings, [roi] if roi else [], patterns=several)
+    wanted = roi_rule(settings, [roi] if roi else [])
     plan = open_plan(read_folder(source, prefix), wanted, rtstruct_uid)
-    rois = _chosen(plan, settings, roi, several=several)
+    rois = [choose_roi(plan, settings, roi)] if roi else gtvs_of(plan, settings)
     if most is not None and len(rois) > most:
         raise TumourError("BATCH_TOO_LARGE", f"a study may have at most {most} GTVs", "Name one by roi.")
-    definition = definition or ImageDefinition(slice_rule=settings.slice_rule)
-    found = [check_size(measure(plan, one, settings, definition), settings, definition) for one in rois]
-    left_out = [] if roi else left_out_gtvs(plan, settings)
+    found = _cut_all(plan, rois, settings, definition or ImageDefinition(slice_rule=settings.slice_rule))
+    return found if roi else _warned_of_left_out(found, plan, settings)
+
+
+def inspect_gtvs(
+    source: Source, prefix: str, settings: PreprocessSettings, *, roi: str, rtstruct_uid: str = ""
+) -> list[Candidate]:
+    """As ``find_gtvs``, with all structures that ``roi`` may mean: it may be a regular expression, too."""
+    plan = open_plan(read_folder(source, prefix), roi_rule(settings, [roi], patterns=True), rtstruct_uid)
+    return _cut_all(plan, rois_meant(plan, roi), settings, ImageDefinition(slice_rule=settings.slice_rule))
+
+
+def _cut_all(
+    plan: Plan, rois: Sequence[Roi], settings: PreprocessSettings, definition: ImageDefinition
+) -> list[Candidate]:
+    return [check_size(measure(plan, one, settings, definition), settings, definition) for one in rois]
+
+
+def _warned_of_left_out(found: list[Candidate], plan: Plan, settings: PreprocessSettings) -> list[Candidate]:
+    left_out = left_out_gtvs(plan, settings)
     words = f"structures that may be GTVs too, and are left out unless named by roi: {len(left_out)}"
     return [one.warned("GTV_LEFT_OUT", words) for one in found] if left_out else found
-
-
-def _chosen(plan: Plan, settings: PreprocessSettings, roi: str, *, several: bool) -> list[Roi]:
-    if not roi:
-        return gtvs_of(plan, settings)
-    return rois_meant(plan, roi) if several else [choose_roi(plan, settings, roi)]
 
 
 def measure(plan: Plan, roi: Roi, settings: PreprocessSettings, definition: ImageDefinition) -> Candidate:
@@ -117,6 +126,10 @@ def measure(plan: Plan, roi: Roi, settings: PreprocessSettings, definition: Imag
     shapes = [measure_shape(plane.contours_xy_mm) for plane in planes]
     if not any(shape.area_mm2 > 0 for shape in shapes):
         return candidate.refused(TumourError("ROI_EMPTY", "the GTV's contours enclose nothing"))
+    crossed = sum(overlaps(p.contours_xy_mm, s.area_mm2) for p, s in zip(planes, shapes, strict=True))
+    if crossed:
+        words = f"contours cross on {crossed} of {len(planes)} planes; the area is even-odd"
+        candidate = candidate.warned("CONTOURS_CROSS", words)
     chosen = choose_plane(planes, shapes, definition.slice_rule)
     candidate = _measured(candidate, planes, planes[chosen], shapes[chosen])
     for problem in _problems(plan, planes, planes[chosen], settings):
@@ -178,8 +191,6 @@ def size_refusal(diameter_mm: float, settings: PreprocessSettings) -> TumourErro
 def _measured(
     candidate: Candidate, planes: Sequence[ResolvedPlane], chosen: ResolvedPlane, shape: ShapeMeasures
 ) -> Candidate:
-    if overlaps(chosen.contours_xy_mm):
-        candidate = candidate.warned("CONTOURS_CROSS", "contours cross; the area is even-odd")
     return dataclasses.replace(
         candidate,
         planes=len(planes),

@@ -11,8 +11,8 @@ from components.preprocess.contours import Note
 from components.preprocess.geometry import Points, bounding_box_mm, even_odd_moments, shoelace_mm2
 
 #: Mean distance between two outlines up to which they are one that was written twice, mm: above what rounding to
-#: 0.1 mm does, far below the wall of any shell that a person draws.
-TWICE_TOLERANCE_MM = 0.05
+#: 0.1 mm or leaving out every other point does, below a pixel, so below the wall of any shell that a person draws.
+TWICE_TOLERANCE_MM = 0.1
 #: Pairs of outlines in one plane with like bounds that are compared; more are a hostile file.
 MAX_COMPARISONS = 1_000
 #: A stray mark is at most this many pixels of the CT or this many mm2, whichever is more, ...
@@ -27,10 +27,11 @@ NOTHING_MM2 = 1e-3
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Mark:
-    """A small outline: the index of its plane, its points, its area, and its distance from the larger ones."""
+    """An outline: the index of its plane, its points, its box, its area, and its distance from larger ones."""
 
     plane: int
     points: Points
+    box_mm: tuple[Points, Points]
     area_mm2: float
     distance_mm: float = np.inf
 
@@ -83,13 +84,16 @@ def once(contours: Sequence[Points]) -> tuple[Points, ...]:
     twice is one hole for the same reason.
     """
     kept: list[Points] = []
+    boxes = np.empty((len(contours), 4))
     compared = 0
     for contour in map(_once_round, contours):
-        like = [other for other in kept if _like_bounds(other, contour)]
+        box = np.concatenate(bounding_box_mm([contour]))
+        like = [kept[i] for i in np.flatnonzero(np.abs(boxes[: len(kept)] - box).max(axis=1) <= 4 * TWICE_TOLERANCE_MM)]
         compared += len(like)
         if compared > MAX_COMPARISONS:
             raise TumourError("CONTOURS_TOO_MANY", "the GTV has more outlines over each other than can be compared")
         if not any(_same_outline(other, contour) for other in like):
+            boxes[len(kept)] = box
             kept.append(contour)
     return tuple(kept)
 
@@ -101,11 +105,6 @@ def _once_round(contour: Points) -> Points:
     if len(points) % 2 or half < 3:
         return contour
     return points[:half] if np.abs(points[:half] - points[half:]).max() <= TWICE_TOLERANCE_MM else contour
-
-
-def _like_bounds(one: Points, other: Points) -> bool:
-    bounds = np.subtract(bounding_box_mm([one]), bounding_box_mm([other]))
-    return bool(np.abs(bounds).max() <= 4 * TWICE_TOLERANCE_MM)
 
 
 def _same_outline(one: Points, other: Points) -> bool:
@@ -120,11 +119,12 @@ def _stray_marks(planes: Sequence[ResolvedPlane], far_mm: float) -> list[_Mark]:
     sizes = [[abs(shoelace_mm2(contour)) for contour in plane.contours_xy_mm] for plane in planes]
     largest = max(max(found) for found in sizes)
     limit = min(max(STRAY_PIXELS * rows * columns, STRAY_AREA_MM2), STRAY_PART * largest)
-    marks, bodies = [], []
+    marks: list[_Mark] = []
+    bodies: list[_Mark] = []
     for index, (plane, found) in enumerate(zip(planes, sizes, strict=True)):
         for contour, size in zip(plane.contours_xy_mm, found, strict=True):
             area = size if size > limit else even_odd_moments([contour])[0]  # a crossing outline has more than it seems
-            (marks if area <= limit else bodies).append(_Mark(index, contour, area))
+            (marks if area <= limit else bodies).append(_Mark(index, contour, bounding_box_mm([contour]), area))
     if not bodies:
         return []
     heights = np.array([plane.plane.z_mm for plane in planes])
@@ -137,7 +137,7 @@ def _distance(mark: _Mark, bodies: Sequence[_Mark], heights: Points, far_mm: flo
     middle = mark.points.mean(axis=0)
     found = []
     for body in bodies:
-        low, high = bounding_box_mm([body.points])
+        low, high = body.box_mm
         aside = float(np.hypot(*np.maximum(0, np.maximum(low - middle, middle - high))))
         if 0 < aside <= far_mm:  # the box's corner may be nearer than the outline
             aside = _distance_to_outline(middle, body.points)

@@ -15,7 +15,7 @@ from components.common.errors import TumourError
 from components.common.objects import MemorySource
 from components.common.settings import PreprocessSettings
 from components.preprocess.contours import read_contour
-from components.preprocess.gtv import find_gtvs
+from components.preprocess.gtv import find_gtvs, inspect_gtvs
 from components.preprocess.identity import identities_of_headers
 from components.preprocess.listing import list_rtstructs
 from components.preprocess.plan import read_folder
@@ -26,7 +26,8 @@ FIVE = {z: [circle(8)] for z in (1.5, 3.0, 4.5, 6.0, 7.5)}
 
 
 def found(study, **options):
-    return find_gtvs(study.source(), "", SETTINGS, **options)
+    find = inspect_gtvs if options.pop("several", False) else find_gtvs
+    return find(study.source(), "", SETTINGS, **options)
 
 
 def one(study, **options):
