@@ -28,6 +28,13 @@ DERIVED = (
     r"|(?:^|[^A-Z]|GTV)(?:RING|SHELL|WALL|MARGIN|EXP(?:AND|ANSION)?|MINUS|SUB|CROP|WITHOUT|EVAL|OPT|AVOID|HELP(?:ER)?|DUMMY"
     r"|SUM|TOTAL|ALL|UNION|COMB(?:INED)?)(?![A-Z])"
 )
+#: Organs, and what is left after an operation: real files type them GTV too.
+ORGAN = (
+    r"(?:(?:LEFT|RIGHT|LT|RT|[LR])[ _.-]*)?(?:WHOLE[ _.-]*)?"
+    r"(?:BODY|EXTERNAL|SKIN|BONES?|SKULL|BRAIN(?:[ _.-]*STEM)?|EYES?|LENS(?:ES)?|COCHLEA|CHIASMA?|(?:OPTIC)?[ _.-]*NERVES?"
+    r"|PITUITARY|HIPPOCAMPUS|(?:SPINAL)?[ _.-]*CORD|BREASTS?|LUNGS?|HEART|LIVER|KIDNEYS?|PROSTATE|BLADDER|RECTUM|COUCH)"
+    r"(?:[ _.-]*(?:LEFT|RIGHT|LT|RT|[LR]))?|.*(?<![A-Z])(?:BED|BLOCK|CAVITY|BOLUS|ISO(?:CENT(?:ER|RE))?)(?![A-Z]).*"
+)
 
 
 def is_gtv_name(name: str, pattern: str = "") -> bool:
@@ -58,12 +65,12 @@ def is_derived(name: str) -> bool:
 def is_gtv(name: str, interpreted_type: str, pattern: str = "") -> bool:
     """Whether a structure is a GTV: by its name, or by RTROIInterpretedType where the name does not speak against it.
 
-    A pattern alone decides, since its owner chose the names. Planning systems also type what they derive from a GTV as
-    GTV (a margin, a ring), so such names are no tumours whatever their type.
+    A pattern alone decides, since its owner chose the names. Real files also type as GTV what was derived from one (a
+    margin, a ring) and whole organs, so such names are no tumours whatever their type.
     """
-    if is_gtv_name(name, pattern):
-        return True
-    return not pattern and interpreted_type.upper() == "GTV" and not is_derived(name)
+    if pattern or is_gtv_name(name):
+        return is_gtv_name(name, pattern)
+    return interpreted_type.upper() == "GTV" and not is_derived(name) and not _matches(ORGAN, name)
 
 
 def may_be_gtv(name: str, interpreted_type: str) -> bool:

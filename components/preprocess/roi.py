@@ -54,7 +54,7 @@ def gtvs_of(plan: Plan, settings: PreprocessSettings) -> list[Roi]:
     """The structures that the GTV rule finds; ``NO_GTV`` where there is none."""
     found = [one for one in plan.rtstruct.rois if is_gtv(one.name, one.label.interpreted_type, settings.roi_pattern)]
     if not found:
-        raise _no_gtv()
+        raise _no_gtv(len(left_out_gtvs(plan, settings)))
     return found
 
 
@@ -97,8 +97,9 @@ def choose_roi(plan: Plan, settings: PreprocessSettings, roi: str) -> Roi:
     return found[0]
 
 
-def _no_gtv() -> TumourError:
+def _no_gtv(left_out: int = 0) -> TumourError:
     words = "the RTSTRUCT has no structure that is named like a GTV or typed as one"
+    words += f", but {left_out} that may be GTVs" if left_out else ""
     return TumourError("NO_GTV", words, f"{HOW_TO_NAME} Or set preprocess.roi_pattern.")
 
 

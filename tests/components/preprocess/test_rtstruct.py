@@ -256,6 +256,16 @@ def test_structures_typed_gtv_are_found_whatever_their_name(make_study):
     assert one(study, roi="GTV+3mm").warnings == ()
 
 
+def test_an_organ_that_is_typed_gtv_is_no_tumour_and_is_said(make_study):
+    """As in the example data of dicompyler-core: Breast and Tumor Bed Block are typed GTV."""
+    study = make_study({"Breast": FIVE, "Tumor Bed Block": FIVE, "Lung_L": FIVE, "Heart": FIVE})
+    for number in (1, 2, 3):
+        type_structure(study, number, "GTV")
+    error = folder_error(study)
+    assert (error.code, "3 that may be GTVs" in error.safe_message) == ("NO_GTV", True)
+    assert one(study, roi="Breast").status == "ok"
+
+
 def test_what_may_be_a_gtv_is_not_left_out_in_silence(make_study):
     candidate = one(make_study({"GTV_1": FIVE, "GTV frontal op. 2": FIVE, "GTV_old": None, "zGTVeval": FIVE}))
     assert (candidate.status, candidate.warnings) == ("ok", ("GTV_LEFT_OUT",))
