@@ -31,8 +31,9 @@ DERIVED = (
 #: Organs, and what is left after an operation: real files type them GTV too.
 ORGAN = (
     r"(?:(?:LEFT|RIGHT|LT|RT|[LR])[ _.-]*)?(?:WHOLE[ _.-]*)?"
-    r"(?:BODY|EXTERNAL|SKIN|BONES?|SKULL|BRAIN(?:[ _.-]*STEM)?|EYES?|LENS(?:ES)?|COCHLEA|CHIASMA?|(?:OPTIC)?[ _.-]*NERVES?"
-    r"|PITUITARY|HIPPOCAMPUS|(?:SPINAL)?[ _.-]*CORD|BREASTS?|LUNGS?|HEART|LIVER|KIDNEYS?|PROSTATE|BLADDER|RECTUM|COUCH)"
+    r"(?:BODY|EXTERNAL|SKIN|BONES?|SKULL|BRAIN(?:[ _.-]*STEM)?|EYES?|LENS(?:ES)?|COCHLEA|CHIASMA?"
+    r"|(?:OPTIC)?[ _.-]*NERVES?|PITUITARY|HIPPOCAMPUS"
+    r"|(?:SPINAL)?[ _.-]*CORD|BREASTS?|LUNGS?|HEART|LIVER|KIDNEYS?|PROSTATE|BLADDER|RECTUM)"
     r"(?:[ _.-]*(?:LEFT|RIGHT|LT|RT|[LR]))?|.*(?<![A-Z])(?:BED|BLOCK|CAVITY|BOLUS|ISO(?:CENT(?:ER|RE))?)(?![A-Z]).*"
 )
 

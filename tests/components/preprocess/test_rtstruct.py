@@ -1,6 +1,7 @@
 """Structures as planning systems export them: numbers, names, contour types, damage, and several RTSTRUCTs."""
 
 import io
+from types import SimpleNamespace
 
 import numpy as np
 import pydicom
@@ -18,6 +19,7 @@ from components.preprocess.contours import read_contour
 from components.preprocess.gtv import find_gtvs, inspect_gtvs
 from components.preprocess.identity import identities_of_headers
 from components.preprocess.listing import list_rtstructs
+from components.preprocess.patients import Patient, part_of_folder
 from components.preprocess.plan import read_folder
 from tests.components.preprocess.conftest import circle, make_contour
 
@@ -271,6 +273,39 @@ def test_what_may_be_a_gtv_is_not_left_out_in_silence(make_study):
     assert (candidate.status, candidate.warnings) == ("ok", ("GTV_LEFT_OUT",))
     assert candidate.message.endswith(": 1")
     assert one(make_study({"GTV_1": FIVE, "PTV": FIVE, "GTV_Ring": FIVE})).warnings == ()
+
+
+def part(study, *rois):
+    """What becomes of a cohort table's rows with these values of roi."""
+    rows = tuple(
+        SimpleNamespace(number=number, roi=roi, rtstruct_uid="", longest_diameter_mm=None)
+        for number, roi in enumerate(rois, start=2)
+    )
+    patient = Patient("P1", rows, tuple(roi for roi in rois if roi))
+    return part_of_folder(read_folder(study.source(), ""), patient, SETTINGS)
+
+
+def test_rows_of_a_table_name_structures_by_number_where_names_are_not_enough(make_study):
+    study = make_study({"GTV": {3.0: [circle(8)]}, "GTV*": {6.0: [circle(6)]}, "GTV_3": FIVE})
+    by_number = part(study, "#1", "2")
+    assert [outcome.code for outcome in by_number.outcomes] == ["", ""]
+    assert [round(outcome.measures["longest_diameter_mm"]) for outcome in by_number.outcomes] == [16, 12]
+    assert by_number.unlisted == 1
+    (by_name,) = part(study, "GTV").outcomes
+    assert (by_name.code, "ROINumber 1, 2" in by_name.message) == ("ROI_AMBIGUOUS", True)
+
+
+def test_a_row_without_a_name_counts_what_may_be_a_gtv_beside_its_own(make_study):
+    study = make_study({"GTV": FIVE, "GTV frontal op. 2": FIVE, "PTV": FIVE})
+    assert part(study, "").unlisted == 1
+    assert part(study, "GTV").unlisted == 0
+
+
+def test_a_damaged_contour_keeps_its_hint_in_the_row(make_study):
+    study = make_study({"GTV": FIVE})
+    spoil_odd(contours(study)[0])
+    (outcome,) = part(study, "GTV").outcomes
+    assert (outcome.code, outcome.hint) == ("CONTOUR_DAMAGED", "Export the RTSTRUCT again.")
 
 
 # --- several RTSTRUCTs and series ---
