@@ -110,7 +110,7 @@ def _one_of_copies(source: Source, names: Sequence[str]) -> Header | TumourError
     read = [one for one in found if isinstance(one, Header)]
     if len(read) > 1 and len({_content(header) for header in read}) > 1:
         hint = "Leave the one that is meant in the folder, or export it again under its own SOPInstanceUID."
-        words = f"{len(read)} RTSTRUCT files have one SOPInstanceUID, but not the same structures and contours"
+        words = f"{len(read)} RTSTRUCT files have one SOPInstanceUID, but not the same content"
         return TumourError("RTSTRUCT_CONFLICT", words, hint)
     return read[0] if read else found[0]
 

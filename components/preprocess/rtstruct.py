@@ -114,12 +114,15 @@ def structure_labels(header: Header) -> list[RoiLabel]:
 
 
 def fingerprint(header: Header) -> str:
-    """SHA-256 of the structures and contours, however they are encoded; raises as ``parse_rtstruct``."""
+    """SHA-256 of structures, contours and what they were drawn on, however encoded; raises as ``parse_rtstruct``."""
     digest = hashlib.sha256()
     with damage_in_words():
         contours = _contours_by_number(header.dataset)
-        for label in sorted(structure_labels(header), key=lambda one: (one.number, one.name)):
-            digest.update(repr((label.number, label.name, label.interpreted_type)).encode())
+        whole = parse_rtstruct(header, lambda _: False)
+        digest.update(repr((whole.series_instance_uids, whole.frame_of_reference_uids)).encode())
+        listed = zip(whole.labels, header.dataset.get("StructureSetROISequence") or (), strict=True)
+        for structure in sorted(repr((label, _said(item, "ReferencedFrameOfReferenceUID"))) for label, item in listed):
+            digest.update(structure.encode())
         for number, items in sorted(contours.items()):
             digest.update(repr((number, len(items))).encode())
             for item in items:

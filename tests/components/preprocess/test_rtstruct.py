@@ -333,7 +333,7 @@ def test_copies_of_an_rtstruct_are_one_however_they_are_encoded(make_study, synt
 
 
 @pytest.mark.parametrize("first", ["a.dcm", "z.dcm"])
-@pytest.mark.parametrize("change", ["contour", "name", "number"])
+@pytest.mark.parametrize("change", ["contour", "name", "number", "series", "frame"])
 def test_different_rtstructs_under_one_uid_are_refused(make_study, first, change):
     study = make_study()
     other = pydicom.dcmread(io.BytesIO(study.files()["RS0.dcm"]))
@@ -343,6 +343,11 @@ def test_different_rtstructs_under_one_uid_are_refused(make_study, first, change
         other.ROIContourSequence[0].ContourSequence[0].ContourData = [float(data[0]) + 0.5, *list(data)[1:]]
     elif change == "name":
         other.StructureSetROISequence[0].ROIName = "GTV_2"
+    elif change == "series":
+        reference = other.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0]
+        reference.RTReferencedSeriesSequence[0].SeriesInstanceUID = generate_uid()
+    elif change == "frame":
+        other.StructureSetROISequence[0].ReferencedFrameOfReferenceUID = generate_uid()
     else:
         other.StructureSetROISequence[0].ROINumber = other.ROIContourSequence[0].ReferencedROINumber = 5
     source = MemorySource(study.files() | {first: written(other)})
