@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Column, Table
 from rich.text import Text
 
-from components.common.errors import GateRefused, InputError, SrsError, TumourError
+from components.common.errors import GateRefused, InputError, SrsError
 from pipelines import study
 from pipelines.terminal import HOME, MODEL, HomeOption, JsonOption, ModelOption, app, errors, screen, tell
 
@@ -54,7 +53,10 @@ def phantom(
 @app.command()
 def inspect(
     path: Annotated[str, typer.Argument(help="Folder, .zip or s3:// prefix of one study: CT and RTSTRUCT.")],
-    roi: Annotated[str, typer.Option(help="Regular expression for the GTV's name.")] = "",
+    roi: Annotated[
+        str, typer.Option(help="Name of a structure, its ROINumber, or a regular expression for names.")
+    ] = "",
+    rtstruct_uid: Annotated[str, typer.Option(help="SOPInstanceUID of one RTSTRUCT among several.")] = "",
     slice_rule: Annotated[str, typer.Option("--slice", help="centre or largest.")] = "centre",
     png: Annotated[Path | None, typer.Option(help="Draw each crop with its contour into this PNG file.")] = None,
     as_json: JsonOption = False,
@@ -62,35 +64,25 @@ def inspect(
     """Say before a run which tumours would be cut from a study, and how."""
     from components.common.settings import PreprocessSettings
     from components.common.sources import open_source
-    from components.preprocess.gtv import find_gtvs, structure_names
+    from components.preprocess.gtv import find_gtvs, inspect_gtvs
+    from pipelines.inspection import CHOICES, show_candidates, show_choices
     from pipelines.picture import draw_candidates
 
-    settings = PreprocessSettings(slice_rule=slice_rule, roi_pattern=roi)  # type: ignore[arg-type]
+    settings = PreprocessSettings(slice_rule=slice_rule)  # type: ignore[arg-type]
     source = open_source(path)
     try:
-        candidates = find_gtvs(source, "", settings)
-    except TumourError as error:
-        if error.code == "NO_GTV":
-            errors.print(Text(f"structures: {', '.join(structure_names(source, ''))}"), soft_wrap=True)
+        find = functools.partial(inspect_gtvs, roi=roi) if roi else find_gtvs
+        candidates = find(source, "", settings, rtstruct_uid=rtstruct_uid)
+    except InputError as error:
+        if error.code in CHOICES:
+            show_choices(source, rtstruct_uid)
         raise
     if png:
         draw_candidates(candidates, png)
-    found = [candidate.to_dict() for candidate in candidates]
     if as_json:
-        typer.echo(json.dumps(found, indent=1))
-        return
-    columns = ("planes", "z mm", "width x height", "longest mm", "HU mean ± SD", "tied by")
-    table = Table(Column("GTV", overflow="fold"), Column("status", no_wrap=True), *columns)
-    for one in found:
-        status = Text("ok", "green") if one["status"] == "ok" else Text(str(one["code"]), "red")
-        size = f"{_number(one['width_mm'])} x {_number(one['height_mm'])}"
-        density = f"{_number(one['hu_mean'])} ± {_number(one['hu_sd'])}"
-        cells = (_number(one["z_mm"]), size, _number(one["longest_diameter_mm"]), density, one["reference_rung"] or "-")
-        table.add_row(one["roi_name"], status, str(one["planes"] or "-"), *cells)
-    screen.print(table)
-    for one in found:
-        if one["message"]:
-            screen.print(Text(f"{one['roi_name']}: {one['message']}"), soft_wrap=True)
+        typer.echo(json.dumps([candidate.to_dict() for candidate in candidates], indent=1))
+    else:
+        show_candidates(candidates)
 
 
 @app.command()
@@ -169,10 +161,6 @@ def compare(
     for name, *values in changed:
         screen.print(Text(f"   {name}: {' -> '.join(values)}"), soft_wrap=True)
     screen.print(Text(sides.comparison_text(a, b)), soft_wrap=True)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
 
 
 # Their commands come after these in `srs --help`.

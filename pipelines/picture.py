@@ -57,5 +57,6 @@ def _draw(panel: Any, candidate: Candidate) -> None:
     for contour in candidate.contours_xy_mm:
         x, y = (np.vstack([contour, contour[:1]]) - centre).T
         panel.plot(x, y, color="#e69f00", linewidth=1.2)
-    title = candidate.roi_name if candidate.status == "ok" else f"{candidate.roi_name}: {candidate.code}"
+    name = f"{candidate.roi_name} (no. {candidate.roi_number or '-'})"
+    title = name if candidate.status == "ok" else f"{name}: {candidate.code}"
     panel.set(title=title, xlabel="x, mm", ylabel="y, mm", xlim=(-half, half), ylim=(half, -half))

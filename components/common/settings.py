@@ -27,7 +27,9 @@ class PreprocessSettings(Checked):
     slice_rule: Literal["centre", "largest"] = setting(
         "centre", "axial slice: nearest the GTV's volume centroid, or of largest area"
     )
-    roi_pattern: str = setting("", "regular expression for GTV names; empty: GTV, GTV1, GTV_Mass and the like")
+    roi_pattern: str = setting(
+        "", "regular expression for GTV names; empty: names by TG-263 (GTV, GTVp1, GTV_02), and structures typed GTV"
+    )
     follow_up_window_days: int = setting(92, "days after SRS in which follow-up imaging must lie", 1, 3650)
     min_diameter_mm: float = setting(10.0, "shortest longest diameter included", 0, IMAGE_SIZE_MM)
     max_diameter_mm: float = setting(35.0, "longest longest diameter included", 1, IMAGE_SIZE_MM)

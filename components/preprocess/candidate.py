@@ -16,10 +16,12 @@ class Candidate:
 
     Measured fields are None only where the contours could not be tied to CT planes (HU: where the slice could not
     be read). ``longest_diameter_mm`` is the largest distance of two contour points in any one axial plane.
-    ``crop`` is [151, 151] float32 HU, also of a refused candidate where one could be cut.
+    ``crop`` is [151, 151] float32 HU, also of a refused candidate where one could be cut. ``warnings`` are codes of
+    what was odd about a GTV that may be used all the same; ``message`` says in words why it is refused, then those.
     """
 
     roi_name: str
+    roi_number: str = ""
     planes: int = 0
     slice_sop_instance_uid: str | None = None
     z_mm: float | None = None
@@ -36,6 +38,7 @@ class Candidate:
     code: str = ""
     message: str = ""
     hint: str = ""
+    warnings: tuple[str, ...] = ()
     crop: NDArray[np.float32] | None = None
     contours_xy_mm: tuple[Points, ...] = ()
 
@@ -49,4 +52,10 @@ class Candidate:
         """The same candidate, refused; an earlier reason stays."""
         if self.status == "refused":
             return self
-        return dataclasses.replace(self, status="refused", code=error.code, message=error.safe_message, hint=error.hint)
+        message = "; ".join(filter(None, (error.safe_message, self.message)))
+        return dataclasses.replace(self, status="refused", code=error.code, message=message, hint=error.hint)
+
+    def warned(self, code: str, message: str) -> "Candidate":
+        """The same candidate with one more warning."""
+        warnings = tuple(dict.fromkeys((*self.warnings, code)))
+        return dataclasses.replace(self, warnings=warnings, message="; ".join(filter(None, (self.message, message))))

@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import cdist
 
-Points = NDArray[np.float64]
+from components.preprocess.scan_lines import Points as Points
+from components.preprocess.scan_lines import Whole, count_crossings, crossings, edges_of
 
 #: Scan lines across a shape, beside those through its vertices: only where contours cross does their number matter.
 SCAN_LINES = 64
-#: Vertices at different heights beyond which even scan lines alone are fine enough.
-MAX_SCAN_LINES = 2048
-#: Scan lines times edges worked on at once: bounds the memory, 8 bytes each.
-SCAN_BLOCK = 2_000_000
-#: Hull points whose distances to all others are held at once.
-HULL_BLOCK = 256
+#: Crossings of scan lines per edge, beyond which lines are left out: up to 16 islands side by side are exact, and what
+#: folds thousands of times is measured less exactly, but in bounded time.
+CROSSINGS_PER_EDGE = 32
+#: Points up to which all distances are held at once.
+FEW_POINTS = 256
 #: Part of the area by which crossing contours must change it to be called overlapping.
 OVERLAP_PART = 0.01
 
@@ -99,19 +99,25 @@ def even_odd_moments(contours: Sequence[Points]) -> tuple[float, tuple[float, fl
     """
     points = np.concatenate([np.asarray(c, dtype=np.float64) for c in contours])
     shift = points.mean(axis=0)
-    starts, ends = _edges([np.asarray(c) - shift for c in contours])
-    low, high = float(starts[:, 1].min()), float(starts[:, 1].max())
-    bands = np.unique(np.concatenate([starts[:, 1], np.linspace(low, high, SCAN_LINES)]))
-    bands = bands if len(bands) <= MAX_SCAN_LINES else np.linspace(low, high, MAX_SCAN_LINES)
+    starts, ends = edges_of([np.asarray(c) - shift for c in contours])
+    bands = _bands(starts, ends)
     half, middle = np.diff(bands) / 2, (bands[1:] + bands[:-1]) / 2
-    lines = np.concatenate([middle - half / np.sqrt(3), middle + half / np.sqrt(3)])
+    lines = np.column_stack([middle - half / np.sqrt(3), middle + half / np.sqrt(3)]).ravel()
     lengths, moments = _line_integrals(starts, ends, lines)
-    weights = np.tile(half, 2)
+    weights = np.repeat(half, 2)
     area = float(lengths @ weights)
     if area <= 0:
         return 0.0, (float(shift[0]), float(shift[1]))
     x, y = float(moments @ weights) / area, float((lengths * lines) @ weights) / area
     return area, (x + float(shift[0]), y + float(shift[1]))
+
+
+def _bands(starts: Points, ends: Points) -> Points:
+    """Heights between which an outline is integrated: its vertices' and even ones, as many as may be worked on."""
+    low, high = float(starts[:, 1].min()), float(starts[:, 1].max())
+    bands = np.unique(np.concatenate([starts[:, 1], np.linspace(low, high, SCAN_LINES)]))
+    part = CROSSINGS_PER_EDGE * (len(starts) + SCAN_LINES) / max(1, count_crossings(starts, ends, bands))
+    return bands if part >= 1 else np.linspace(low, high, max(SCAN_LINES, int(len(bands) * part)))
 
 
 def even_odd_mask(contours: Sequence[Points], geometry: SliceGeometry, shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -124,74 +130,91 @@ def even_odd_mask(contours: Sequence[Points], geometry: SliceGeometry, shape: tu
     geometry, shape
         The slice.
     """
-    starts, ends = _edges([geometry.to_pixel(contour) for contour in contours])
-    mask = np.zeros(shape, dtype=np.bool_)
-    first = max(0, int(np.ceil(starts[:, 0].min())))
-    last = min(shape[0] - 1, int(np.floor(starts[:, 0].max())))
-    for row in range(first, last + 1):
-        crossings = np.sort(_crossings(starts[:, ::-1], ends[:, ::-1], float(row)))
-        mask[row] = np.searchsorted(crossings, np.arange(shape[1]), side="right") % 2 == 1
-    return mask
+    starts, ends = edges_of([geometry.to_pixel(contour)[:, ::-1] for contour in contours])
+    turns = np.zeros((shape[0], shape[1] + 1), dtype=np.int64)
+    for row, column in crossings(starts, ends, np.arange(shape[0], dtype=np.float64)):
+        np.add.at(turns, (row, np.clip(np.ceil(column), 0, shape[1]).astype(np.intp)), 1)
+    return np.asarray(np.cumsum(turns[:, :-1], axis=1) % 2 == 1)
 
 
 def longest_diameter_mm(contours: Sequence[Points]) -> float:
     """Largest distance between two points of the contours of one plane, mm."""
     points = np.unique(np.concatenate([np.asarray(c, dtype=np.float64) for c in contours]), axis=0)
-    if len(points) <= HULL_BLOCK:
+    if len(points) <= FEW_POINTS:
         return float(cdist(points, points).max(initial=0))
     try:
-        hull = points[ConvexHull(points).vertices]
-        return max(float(cdist(hull[i : i + HULL_BLOCK], hull).max()) for i in range(0, len(hull), HULL_BLOCK))
+        return _hull_diameter(points[ConvexHull(points).vertices])
     except QhullError:  # all points on one line: its ends are farthest from any point
         end = points[np.argmax(np.hypot(*(points - points[0]).T))]
         return float(np.hypot(*(points - end).T).max())
 
 
-def overlaps(contours: Sequence[Points]) -> bool:
-    """Whether a contour crosses itself or another (lying inside another whole is no crossing)."""
-    signed = 0.0
-    for index, contour in enumerate(contours):
-        others = [other for k, other in enumerate(contours) if k != index]
-        depth = sum(_contains(other, np.asarray(contour)[0]) for other in others)
-        signed += (-1.0) ** depth * abs(_shoelace(np.asarray(contour)))
-    area = even_odd_moments(contours)[0]
+def _hull_diameter(hull: Points) -> float:
+    """Largest distance of two corners of a convex polygon ([k, 2], counter-clockwise).
+
+    The corners farthest apart lie on parallel supporting lines; turned until one runs along an edge, the other still
+    touches the corner opposite, whose own edges turn past the first one's direction there.
+    """
+    following = np.roll(hull, -1, axis=0)
+    edges = following - hull
+    turned = np.unwrap(np.arctan2(edges[:, 1], edges[:, 0]))
+    opposite = np.searchsorted(np.concatenate([turned, turned + 2 * np.pi]), turned + np.pi)
+    found = [
+        np.hypot(*(ends - hull[(opposite + step) % len(hull)]).T).max()
+        for ends in (hull, following)
+        for step in (-1, 0, 1)  # the neighbours too: parallel edges, and rounding
+    ]
+    return float(max(found))
+
+
+def overlaps(contours: Sequence[Points], area_mm2: float | None = None) -> bool:
+    """Whether a contour crosses itself or another (lying inside another whole is no crossing).
+
+    Parameters
+    ----------
+    contours
+        Of one plane, as ``measure_shape`` takes them.
+    area_mm2
+        Their even-odd area where it is known.
+    """
+    inside = _inside_others(contours)
+    signed = sum((-1.0) ** int(n) * abs(shoelace_mm2(contour)) for n, contour in zip(inside, contours, strict=True))
+    area = even_odd_moments(contours)[0] if area_mm2 is None else area_mm2
     return abs(signed - area) > OVERLAP_PART * max(area, 1e-9)
 
 
-def _shoelace(contour: Points) -> float:
-    x, y = (contour - contour.mean(axis=0)).T
+def _inside_others(contours: Sequence[Points]) -> Whole:
+    """Per contour, how often the edges of the others lie to the right of its first point: even is outside them."""
+    points = np.array([np.asarray(contour)[0] for contour in contours])
+    order = np.argsort(points[:, 1])
+    found = np.zeros(len(points), dtype=np.intp)
+    for line, x in crossings(*edges_of(contours), points[order, 1]):
+        found[order] += np.bincount(line[x > points[order[line], 0]], minlength=len(points))
+    own = [np.sum(_right_of(*edges_of([contour]), point)) for contour, point in zip(contours, points, strict=True)]
+    return found - np.array(own, dtype=np.intp)
+
+
+def shoelace_mm2(contour: Points) -> float:
+    """Signed area of one contour; even-odd where it does not cross itself."""
+    x, y = (np.asarray(contour) - np.mean(contour, axis=0)).T
     return float(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1)) / 2)
 
 
-def _contains(contour: Points, point: Points) -> bool:
-    starts, ends = _edges([contour])
-    return int(np.sum(_crossings(starts, ends, float(point[1])) > point[0])) % 2 == 1
-
-
-def _edges(contours: Sequence[Points]) -> tuple[Points, Points]:
-    """Starts and ends of all edges, each contour closed."""
-    arrays = [np.asarray(contour, dtype=np.float64) for contour in contours]
-    return np.concatenate(arrays), np.concatenate([np.roll(array, -1, axis=0) for array in arrays])
-
-
-def _crossings(starts: Points, ends: Points, y: float) -> Points:
-    """X where edges cross the line at ``y``; an edge owns its lower end, not its upper one."""
-    hit = (starts[:, 1] <= y) != (ends[:, 1] <= y)
+def _right_of(starts: Points, ends: Points, point: Points) -> NDArray[np.bool_]:
+    """Which of the edges that cross the point's horizontal do so at its right: evenly many, and it is outside."""
+    hit = (starts[:, 1] <= point[1]) != (ends[:, 1] <= point[1])
     (x0, y0), (x1, y1) = starts[hit].T, ends[hit].T
-    return np.asarray(x0 + (y - y0) * (x1 - x0) / (y1 - y0))
+    return np.asarray(x0 + (point[1] - y0) * (x1 - x0) / (y1 - y0) > point[0])
 
 
 def _line_integrals(starts: Points, ends: Points, lines: Points) -> tuple[Points, Points]:
     """Per scan line: inside length, and integral of x over it."""
-    lengths, moments = np.empty(len(lines)), np.empty(len(lines))
-    block = max(1, SCAN_BLOCK // len(starts))
-    slope = (ends[:, 0] - starts[:, 0]) / np.where(ends[:, 1] == starts[:, 1], np.inf, ends[:, 1] - starts[:, 1])
-    for first in range(0, len(lines), block):
-        y = lines[first : first + block, None]
-        hit = (starts[:, 1] <= y) != (ends[:, 1] <= y)
-        x = np.sort(np.where(hit, starts[:, 0] + (y - starts[:, 1]) * slope, np.inf), axis=1)
-        sign = np.where(np.arange(x.shape[1]) % 2 == 1, 1.0, -1.0)
-        x = np.where(np.isfinite(x), x, 0.0)
-        lengths[first : first + block] = x @ sign
-        moments[first : first + block] = (x**2 / 2) @ sign
+    lengths, moments = np.zeros(len(lines)), np.zeros(len(lines))
+    width = 2 * float(np.abs(starts[:, 0]).max()) + 1  # so that sorting by x + line * width sorts each line's x
+    for line, x in crossings(starts, ends, lines):
+        order = np.argsort(x + line * width)
+        line, x = line[order], x[order]
+        sign = np.where(np.arange(len(x)) % 2 == 1, 1.0, -1.0)  # evenly many on each line, so it starts anew
+        lengths += np.bincount(line, sign * x, len(lines))
+        moments += np.bincount(line, sign * x**2 / 2, len(lines))
     return lengths, moments

@@ -12,8 +12,9 @@ from components.common.errors import TumourError
 from components.common.objects import Source
 from components.common.settings import PreprocessSettings
 from components.preprocess.candidate import Candidate
+from components.preprocess.contour_planes import RUNGS, ResolvedPlane, count_planes, resolve_contours, weakest_rung
 from components.preprocess.crop import ImageDefinition, bounding_box_centre_mm, cut_crop
-from components.preprocess.ct import CtPlane
+from components.preprocess.ct import CtPlane, CtSeries
 from components.preprocess.geometry import (
     ShapeMeasures,
     even_odd_mask,
@@ -21,10 +22,11 @@ from components.preprocess.geometry import (
     measure_shape,
     overlaps,
 )
+from components.preprocess.outlines import tidy
 from components.preprocess.pixels import check_air, read_hu
 from components.preprocess.plan import Plan, open_plan, read_folder
-from components.preprocess.roi import choose_roi, gtvs_of, roi_rule
-from components.preprocess.rtstruct import RUNGS, ResolvedPlane, Roi, resolve_contours, weakest_rung
+from components.preprocess.roi import choose_roi, gtvs_of, left_out_gtvs, roi_rule, rois_meant
+from components.preprocess.rtstruct import Roi
 from components.preprocess.stack import check_lesion
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "choose_roi",
     "find_gtvs",
     "gtvs_of",
+    "inspect_gtvs",
     "measure",
     "roi_rule",
     "size_refusal",
@@ -43,16 +46,6 @@ __all__ = [
 TIE_TOLERANCE = 1e-6
 #: Pixels by which a contour may lie outside its slice: half a pixel is the slice's own border.
 OUTSIDE_TOLERANCE_PX = 1.0
-
-_SKIPPED = {
-    "ROI_EMPTY": "the GTV is listed, but has no contour",
-    "ROI_NOT_CLOSED": "the GTV has only points or open lines",
-}
-
-
-def structure_names(source: Source, prefix: str) -> list[str]:
-    """ROIName of every structure of a folder's RTSTRUCT, for its owner to choose from; raises as ``open_plan``."""
-    return [roi.name for roi in open_plan(read_folder(source, prefix), lambda _: True).rtstruct.rois]
 
 
 def find_gtvs(
@@ -72,11 +65,12 @@ def find_gtvs(
     source, prefix
         One patient's planning CT and RTSTRUCT.
     settings
-        GTV rule, slice rule, size limits and lowest rung.
+        GTV rule, slice rule, size limits and lowest match level.
     definition
         How to cut; None takes the newest, with the settings' slice rule.
     roi
-        ROIName wanted; "" takes all that the GTV rule finds.
+        ROIName wanted, or ROINumber (``7`` or ``#7``) where no structure has that name; "" takes all that the GTV rule
+        finds.
     rtstruct_uid
         SOPInstanceUID that decides among several RTSTRUCTs.
     most
@@ -93,27 +87,60 @@ def find_gtvs(
     rois = [choose_roi(plan, settings, roi)] if roi else gtvs_of(plan, settings)
     if most is not None and len(rois) > most:
         raise TumourError("BATCH_TOO_LARGE", f"a study may have at most {most} GTVs", "Name one by roi.")
-    definition = definition or ImageDefinition(slice_rule=settings.slice_rule)
+    found = _cut_all(plan, rois, settings, definition or ImageDefinition(slice_rule=settings.slice_rule))
+    return found if roi else _warned_of_left_out(found, plan, settings)
+
+
+def inspect_gtvs(
+    source: Source, prefix: str, settings: PreprocessSettings, *, roi: str, rtstruct_uid: str = ""
+) -> list[Candidate]:
+    """As ``find_gtvs``, with all structures that ``roi`` may mean: it may be a regular expression, too."""
+    plan = open_plan(read_folder(source, prefix), roi_rule(settings, [roi], patterns=True), rtstruct_uid)
+    return _cut_all(plan, rois_meant(plan, roi), settings, ImageDefinition(slice_rule=settings.slice_rule))
+
+
+def _cut_all(
+    plan: Plan, rois: Sequence[Roi], settings: PreprocessSettings, definition: ImageDefinition
+) -> list[Candidate]:
     return [check_size(measure(plan, one, settings, definition), settings, definition) for one in rois]
+
+
+def _warned_of_left_out(found: list[Candidate], plan: Plan, settings: PreprocessSettings) -> list[Candidate]:
+    left_out = left_out_gtvs(plan, settings)
+    words = f"structures that may be GTVs too, and are left out unless named by roi: {len(left_out)}"
+    return [one.warned("GTV_LEFT_OUT", words) for one in found] if left_out else found
 
 
 def measure(plan: Plan, roi: Roi, settings: PreprocessSettings, definition: ImageDefinition) -> Candidate:
     """A structure's measures and crop; all refusals but those of size."""
-    candidate = Candidate(roi_name=roi.name, planes=roi.planes)
-    if roi.skipped:
-        return candidate.refused(TumourError(roi.skipped, _SKIPPED[roi.skipped]))
+    candidate = Candidate(roi_name=roi.name, roi_number=roi.number, planes=count_planes(roi))
+    for note in roi.notes:
+        candidate = candidate.warned(*note)
+    if roi.problem:
+        return candidate.refused(roi.problem)
     try:
-        planes = resolve_contours(roi, plan.series)
+        planes, notes = tidy(resolve_contours(roi, plan.series), _usual_step_mm(plan.series))
     except TumourError as error:
         return candidate.refused(error)
+    for note in notes:
+        candidate = candidate.warned(*note)
     shapes = [measure_shape(plane.contours_xy_mm) for plane in planes]
     if not any(shape.area_mm2 > 0 for shape in shapes):
         return candidate.refused(TumourError("ROI_EMPTY", "the GTV's contours enclose nothing"))
+    crossed = sum(overlaps(p.contours_xy_mm, s.area_mm2) for p, s in zip(planes, shapes, strict=True))
+    if crossed:
+        words = f"contours cross on {crossed} of {len(planes)} planes; the area is even-odd"
+        candidate = candidate.warned("CONTOURS_CROSS", words)
     chosen = choose_plane(planes, shapes, definition.slice_rule)
     candidate = _measured(candidate, planes, planes[chosen], shapes[chosen])
     for problem in _problems(plan, planes, planes[chosen], settings):
         candidate = candidate.refused(problem)
     return _cut(candidate, plan, planes[chosen].plane, definition)
+
+
+def _usual_step_mm(series: CtSeries) -> float:
+    z = np.array([plane.z_mm for plane in series.planes])
+    return float(np.median(np.diff(z))) if len(z) > 1 else 0.0
 
 
 def choose_plane(planes: Sequence[ResolvedPlane], shapes: Sequence[ShapeMeasures], rule: str) -> int:
@@ -177,7 +204,6 @@ def _measured(
         longest_diameter_mm=max(longest_diameter_mm(plane.contours_xy_mm) for plane in planes),
         reference_rung=weakest_rung([plane.rung for plane in planes]),
         pixel_spacing_mm=chosen.plane.spacing_mm,
-        message="contours cross; the area is even-odd" if overlaps(chosen.contours_xy_mm) else "",
         contours_xy_mm=chosen.contours_xy_mm,
     )
 

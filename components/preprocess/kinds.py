@@ -11,11 +11,11 @@ from typing import Any
 
 from components.common.artifacts import TUMOUR_COLUMNS, Dataset
 from components.preprocess.columns import COLUMNS
+from components.preprocess.contour_planes import RUNGS
 from components.preprocess.crop import ImageDefinition
 from components.preprocess.distinct import TOLD_APART_BY
 from components.preprocess.exclusions import REASONS, UNKNOWN_REASON
 from components.preprocess.recist import RESPONSES
-from components.preprocess.rtstruct import RUNGS
 from components.preprocess.summary import COUNT, FACTS
 
 #: Whether a value may stand in its place.

@@ -18,7 +18,7 @@ from components.preprocess.gtv import check_size, measure, size_refusal
 from components.preprocess.identity import identities_of_headers
 from components.preprocess.parts import LAYOUT, Outcome, Part, PartStore
 from components.preprocess.plan import Folder, Plan, list_folder, open_plan, read_entries
-from components.preprocess.roi import choose_roi, gtvs_of, roi_rule
+from components.preprocess.roi import choose_roi, find_rois, gtvs_of, left_out_gtvs, roi_rule
 from components.preprocess.table import Row, place_of
 
 
@@ -154,15 +154,18 @@ def _outcome(plan: Plan, row: Row, settings: PreprocessSettings, digest: Digest)
     # the study's own rules come first in the flow, also for a tumour that could not have been cut
     diameter = row.longest_diameter_mm or candidate.longest_diameter_mm
     size = size_refusal(diameter, settings) if diameter is not None else None
-    return Outcome.of_error(size) if size else Outcome(code=candidate.code, message=candidate.message)
+    if size:
+        return Outcome.of_error(size)
+    return Outcome(code=candidate.code, message=candidate.message, hint=candidate.hint)
 
 
 def _unlisted(plan: Plan, patient: Patient, rows: Sequence[Row], settings: PreprocessSettings) -> int:
-    """GTVs with contours that no row names; a row without a name takes one."""
+    """GTVs with contours that no row names; a row without a name takes one, and what may be a GTV counts beside it."""
     try:
-        gtvs = [roi for roi in gtvs_of(plan, settings) if not roi.skipped]
+        gtvs = [roi for roi in gtvs_of(plan, settings) if not roi.is_empty]
     except InputError:
         return 0
-    listed = {name.casefold() for name in patient.listed}
-    free = [roi for roi in gtvs if roi.name.strip().casefold() not in listed]
-    return max(0, len(free) - sum(not row.roi for row in rows))
+    listed = {id(roi) for name in patient.listed for roi in find_rois(plan.rtstruct.rois, name)}
+    free = sum(id(roi) not in listed for roi in gtvs)
+    unnamed = sum(not row.roi for row in rows)
+    return max(0, free - unnamed) + (len(left_out_gtvs(plan, settings)) if unnamed else 0)

@@ -1,6 +1,7 @@
 """A patient's folder: which CT series and which RTSTRUCT belong together, decided once, refused when unclear."""
 
 import dataclasses
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
 from components.common.errors import TumourError
@@ -9,7 +10,7 @@ from components.preprocess.beside import absent
 from components.preprocess.ct import CtSeries, gather_series, is_ct, is_localizer, is_multi_frame
 from components.preprocess.dicom_io import PIXEL_GROUP, read_all, read_headers, text
 from components.preprocess.elements import Header
-from components.preprocess.rtstruct import Rtstruct, is_rtstruct, parse_rtstruct
+from components.preprocess.rtstruct import RoiLabel, Rtstruct, fingerprint, is_rtstruct, parse_rtstruct
 from components.preprocess.stack import check_series
 
 
@@ -26,7 +27,7 @@ class Folder:
     rtstructs
         SOPInstanceUID of each RTSTRUCT, and all of it or why it cannot be read.
     others
-        Headers of what is neither: read, so that its identity is known, and passed over.
+        Headers of what is neither, and of each RTSTRUCT file: read, so that its identity is known, and passed over.
     damaged
         DICOM files whose header cannot be read.
     files
@@ -84,12 +85,15 @@ def read_entries(source: Source, entries: Sequence[Entry]) -> Folder:
             known[name] = whole
         else:  # no slice of it can be placed, but its identity is known
             others.append(known.pop(name))
-    # copies of one RTSTRUCT are one
-    rtstructs = {text(header, "SOPInstanceUID"): name for name, header in known.items() if is_rtstruct(header)}
+    rtstructs: dict[str, list[str]] = defaultdict(list)
+    for name, header in known.items():
+        if is_rtstruct(header):
+            rtstructs[text(header, "SOPInstanceUID")].append(name)
+            others.append(header)  # of each copy, since its identity is read
     return Folder(
         source,
         cts=tuple((name, header) for name, header in known.items() if is_ct(header)),
-        rtstructs=tuple((uid, _rtstruct(source, name)) for uid, name in rtstructs.items()),
+        rtstructs=tuple((uid, _one_of_copies(source, names)) for uid, names in rtstructs.items()),
         others=tuple(others),
         damaged=sum(isinstance(header, TumourError) for header in headers.values()),
         files=tuple(name for name, header in headers.items() if header is None),
@@ -106,6 +110,24 @@ def _placed(header: Header | TumourError | None) -> Header | TumourError | None:
     return header
 
 
+def _one_of_copies(source: Source, names: Sequence[str]) -> Header | TumourError:
+    """The RTSTRUCT in files of one SOPInstanceUID: copies are one, however they are encoded; other contents are not."""
+    found = [_rtstruct(source, name) for name in names]
+    read = [one for one in found if isinstance(one, Header)]
+    if len(read) > 1 and len({_content(header) for header in read}) > 1:
+        hint = "Leave the one that is meant in the folder, or export it again under its own SOPInstanceUID."
+        words = f"{len(read)} RTSTRUCT files have one SOPInstanceUID, but not the same content"
+        return TumourError("RTSTRUCT_CONFLICT", words, hint)
+    return read[0] if read else found[0]
+
+
+def _content(header: Header) -> str:
+    try:
+        return fingerprint(header)
+    except TumourError as error:
+        return error.code
+
+
 def _rtstruct(source: Source, name: str) -> Header | TumourError:
     try:
         return read_all(source, name)
@@ -113,7 +135,7 @@ def _rtstruct(source: Source, name: str) -> Header | TumourError:
         return error
 
 
-def open_plan(folder: Folder, wanted: Callable[[str], bool], rtstruct_uid: str = "") -> Plan:
+def open_plan(folder: Folder, wanted: Callable[[RoiLabel], bool], rtstruct_uid: str = "") -> Plan:
     """The RTSTRUCT and its CT series.
 
     Parameters
@@ -121,14 +143,15 @@ def open_plan(folder: Folder, wanted: Callable[[str], bool], rtstruct_uid: str =
     folder
         Headers of a patient.
     wanted
-        Which structures to read, by name.
+        Which structures to read.
     rtstruct_uid
         SOPInstanceUID that decides among several RTSTRUCTs; "" where there is one.
 
     Raises
     ------
     TumourError
-        ``NO_RTSTRUCT``, ``RTSTRUCT_AMBIGUOUS``, ``NO_CT``, ``LOCALIZERS_ONLY``, ``CT_AMBIGUOUS``, ``CT_MISMATCH``,
+        ``NO_RTSTRUCT``, ``RTSTRUCT_AMBIGUOUS``, ``RTSTRUCT_CONFLICT``, ``NO_CT``, ``LOCALIZERS_ONLY``,
+        ``CT_AMBIGUOUS``, ``CT_MISMATCH``,
         ``DICOM_DAMAGED`` and those of ``check_series``.
     """
     rtstruct = parse_rtstruct(_choose_rtstruct(folder, rtstruct_uid), wanted)
@@ -146,10 +169,10 @@ def open_plan(folder: Folder, wanted: Callable[[str], bool], rtstruct_uid: str =
 def _choose_rtstruct(folder: Folder, rtstruct_uid: str) -> Header:
     found = [found for uid, found in folder.rtstructs if rtstruct_uid in ("", uid)]
     if not found:
-        which = "the RTSTRUCT that the table names" if rtstruct_uid else "an RTSTRUCT"
+        which = "the RTSTRUCT that rtstruct_uid names" if rtstruct_uid else "an RTSTRUCT"
         raise _absent(folder, "NO_RTSTRUCT", f"{which} is not in the DICOM folder")
     if len(found) > 1:
-        hint = "Name one by its SOPInstanceUID in the table's column rtstruct_uid."
+        hint = "Give rtstruct_uid the SOPInstanceUID of one; `srs inspect` lists them."
         raise TumourError("RTSTRUCT_AMBIGUOUS", f"there are {len(found)} RTSTRUCTs in the DICOM folder", hint)
     if isinstance(found[0], TumourError):
         raise found[0]
@@ -161,22 +184,25 @@ def _absent(folder: Folder, code: str, message: str) -> TumourError:
 
 
 def _choose_series(series: Sequence[CtSeries], rtstruct: Rtstruct) -> CtSeries:
-    """By the RTSTRUCT's own reference, else by the slices its contours name, else by its frame of reference."""
+    """By the RTSTRUCT's own reference, then by the slices its contours name, then by its frame of reference.
+
+    A rule that fits several series leaves the choice among them to the next.
+    """
     drawn_on = {contour.sop_instance_uid for roi in rtstruct.rois for contour in roi.contours}
-    rules: tuple[Callable[[CtSeries], bool], ...] = (
-        lambda one: one.series_instance_uid in rtstruct.series_instance_uids,
-        lambda one: any(plane.sop_instance_uid in drawn_on for plane in one.planes),
-        lambda one: any(uid in drawn_on for plane in one.planes for uid, _ in plane.references),  # converted from them
-        lambda one: one.frame_of_reference_uid in rtstruct.frame_of_reference_uids,
-    )
-    for rule in rules:
-        found = [one for one in series if rule(one)]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise TumourError(
-                "CT_AMBIGUOUS", f"the RTSTRUCT fits {len(found)} CT series", "Leave the one it was drawn on."
-            )
+    named = [one for one in series if any(plane.sop_instance_uid in drawn_on for plane in one.planes)]
+    referenced = [one for one in series if one.series_instance_uid in rtstruct.series_instance_uids]
+    if named and referenced and not any(one in named for one in referenced):
+        words = "the RTSTRUCT refers to one CT series, but its contours name slices of another"
+        raise TumourError("CT_AMBIGUOUS", words, "Leave the series it was drawn on.")
+    converted = [one for one in series if any(uid in drawn_on for plane in one.planes for uid, _ in plane.references)]
+    framed = [one for one in series if one.frame_of_reference_uid in rtstruct.frame_of_reference_uids]
+    left: Sequence[CtSeries] = ()
+    for found in (referenced, named, converted, framed):
+        left = [one for one in found if not left or one in left] or left
+        if len(left) == 1:
+            return left[0]
+    if left:
+        raise TumourError("CT_AMBIGUOUS", f"the RTSTRUCT fits {len(left)} CT series", "Leave the one it was drawn on.")
     for one in series:
         check_series(one)
     raise TumourError(

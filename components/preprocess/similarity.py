@@ -16,11 +16,11 @@ SOFT_HU = (-50.0, 120.0)
 BLOCK_PX = 4
 #: Side of the neighbourhood whose mean is taken off, so that noise and fine detail are left, in pixels of the texture.
 MEAN_PX = 5
-#: Shifts of the centre that are tried, in half pixels of the texture: 2 mm each way, as between two contours of one
-#: tumour.
-REACH = 4
-#: Correlation of two textures from which they are of one scan. The highest of 97,000 pairs of phantoms' crops was 0.68;
-#: a crop and itself moved by up to 2 mm, or with noise of 10 HU upon it, stay above 0.8.
+#: Shifts of the centre that are tried, in pixels of the texture each way, and between them by each pixel of the crop:
+#: 1.8 mm each way in all, as between two contours of one tumour.
+REACH = 1
+#: Correlation of two textures from which they are of one scan. The highest of 97,000 pairs of phantoms' crops was 0.68,
+#: of 2,415 pairs of a real head CT's below 0.5; a crop and itself with noise of 10 HU upon it stay above 0.86.
 SAME_SCAN = 0.8
 #: Least part of a crop that must be soft tissue for its texture to say anything.
 LEAST_SOFT = 0.2
@@ -65,12 +65,12 @@ def _textures(crops: Crops) -> Crops:
 
 
 def _alike(crops: Crops) -> Iterator[tuple[int, int]]:
-    side = crops.shape[1] // BLOCK_PX - REACH
-    core = _normed(_textures(crops)[:, REACH // 2 :][:, :side, REACH // 2 :][:, :, :side])
-    for shifted in itertools.product((0, BLOCK_PX // 2), repeat=2):
-        beyond = [(0, 0), (0, shifted[0]), (0, shifted[1])]
-        textures = _textures(np.pad(crops[:, shifted[0] :, shifted[1] :], beyond, mode="edge"))
-        for down, right in itertools.product(range(REACH + 1), repeat=2):
+    side = crops.shape[1] // BLOCK_PX - 2 * REACH
+    core = _normed(_textures(crops)[:, REACH : REACH + side, REACH : REACH + side])
+    for offset in itertools.product(range(BLOCK_PX), repeat=2):
+        beyond = [(0, 0), (0, offset[0]), (0, offset[1])]
+        textures = _textures(np.pad(crops[:, offset[0] :, offset[1] :], beyond, mode="edge"))
+        for down, right in itertools.product(range(2 * REACH + 1), repeat=2):
             moved = _normed(textures[:, down : down + side, right : right + side])
             yield from _pairs(core, moved)
 

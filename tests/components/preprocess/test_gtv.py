@@ -197,16 +197,21 @@ def test_planes_without_contour_inside_the_lesion_are_fine(make_study):
 # --- structures ---
 
 
-def test_refuses_more_points_than_can_be_measured(make_study):
+def test_refuses_more_points_than_can_be_measured(make_study, monkeypatch):
     angle = np.linspace(0, 2 * np.pi, 50_001, endpoint=False)
     dense = np.column_stack([8 * np.cos(angle), 8 * np.sin(angle)])
     study, thinner = make_study({"GTV": {3.0: [dense]}}), make_study({"GTV": {3.0: [dense[::6]]}})
     for each in (study, thinner):  # explicit VR cannot hold so many numbers
         each.rtstruct.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    for each in (study, thinner):
+        candidate = one(each)
+        assert candidate.area_mm2 == pytest.approx(64 * np.pi, rel=1e-4)
+        assert candidate.longest_diameter_mm == pytest.approx(16, abs=1e-3)
+    monkeypatch.setattr("components.preprocess.contours.MAX_POINTS", 50_000)
     assert one(study).code == "CONTOURS_TOO_MANY"
-    candidate = one(thinner)
-    assert candidate.area_mm2 == pytest.approx(64 * np.pi, rel=1e-4)
-    assert candidate.longest_diameter_mm == pytest.approx(16, abs=1e-3)
+    assert one(thinner).status == "ok"
+    monkeypatch.setattr("components.preprocess.contours.MAX_CONTOURS", 0)
+    assert one(thinner).code == "CONTOURS_TOO_MANY"
 
 
 def test_points_and_empty_structures_are_refused_with_their_reason(make_study):

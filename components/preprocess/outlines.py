@@ -1,0 +1,152 @@
+"""Outlines as they were meant: what was written twice counts once, and a stray mark is no part of the tumour."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from components.common.errors import TumourError
+from components.preprocess.contour_planes import ResolvedPlane
+from components.preprocess.contours import Note
+from components.preprocess.geometry import Points, bounding_box_mm, even_odd_moments, shoelace_mm2
+
+#: Mean distance between two outlines up to which they are one that was written twice, mm: above what rounding to
+#: 0.1 mm or leaving out every other point does, below a pixel, so below the wall of any shell that a person draws.
+TWICE_TOLERANCE_MM = 0.1
+#: Pairs of outlines in one plane with like bounds that are compared; more are a hostile file.
+MAX_COMPARISONS = 1_000
+#: A stray mark is at most this many pixels of the CT or this many mm2, whichever is more, ...
+STRAY_PIXELS, STRAY_AREA_MM2 = 2.0, 1.0
+#: ... and this part of the GTV's largest outline, so that a small GTV keeps its parts, ...
+STRAY_PART = 0.03
+#: ... and this far from every larger outline, mm or steps between the CT's planes, so that a pointed end is kept.
+STRAY_DISTANCE_MM, STRAY_STEPS = 5.0, 2.5
+#: Area from which an outline encloses anything, mm2.
+NOTHING_MM2 = 1e-3
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Mark:
+    """An outline: the index of its plane, its points, its box, its area, and its distance from larger ones."""
+
+    plane: int
+    points: Points
+    box_mm: tuple[Points, Points]
+    area_mm2: float
+    distance_mm: float = np.inf
+
+
+def tidy(planes: Sequence[ResolvedPlane], step_mm: float) -> tuple[list[ResolvedPlane], list[Note]]:
+    """Planes without doubled outlines and stray marks, and what was left out.
+
+    Parameters
+    ----------
+    planes
+        From low to high z, as ``resolve_contours`` gives them.
+    step_mm
+        Usual distance of the CT's planes.
+
+    Raises
+    ------
+    TumourError
+        ``CONTOURS_TOO_MANY``: more like outlines than can be compared.
+    """
+    single = [dataclasses.replace(plane, contours_xy_mm=once(plane.contours_xy_mm)) for plane in planes]
+    twice = sum(len(a.contours_xy_mm) - len(b.contours_xy_mm) for a, b in zip(planes, single, strict=True))
+    notes = [Note("CONTOUR_TWICE", f"outlines written again, and counted once: {twice}")] if twice else []
+    left_out = _stray_marks(single, max(STRAY_DISTANCE_MM, STRAY_STEPS * step_mm))
+    points = {id(mark.points) for mark in left_out}
+    kept = [
+        dataclasses.replace(plane, contours_xy_mm=tuple(c for c in plane.contours_xy_mm if id(c) not in points))
+        for plane in single
+    ]
+    notes += _notes(left_out)
+    return [plane for plane in kept if plane.contours_xy_mm], notes
+
+
+def _notes(left_out: Sequence[_Mark]) -> list[Note]:
+    stray = [mark for mark in left_out if mark.area_mm2 >= NOTHING_MM2]
+    notes = []
+    if stray:
+        size, far = max(mark.area_mm2 for mark in stray), min(mark.distance_mm for mark in stray)
+        marks = "1 stray mark" if len(stray) == 1 else f"{len(stray)} stray marks"
+        words = f"{marks} of at most {size:.2g} mm2, at least {far:.0f} mm from the rest of the GTV: left out"
+        notes.append(Note("STRAY_CONTOUR", words))
+    if nothing := len(left_out) - len(stray):
+        notes.append(Note("STRAY_CONTOUR", f"contours that enclose nothing: {nothing} left out"))
+    return notes
+
+
+def once(contours: Sequence[Points]) -> tuple[Points, ...]:
+    """The contours of a plane, each outline once: by its course, not by where its points lie or begin.
+
+    Nobody draws a hole as large as its outline, and the even-odd rule would let the two cancel. A hole that is written
+    twice is one hole for the same reason.
+    """
+    kept: list[Points] = []
+    boxes = np.empty((len(contours), 4))
+    compared = 0
+    for contour in map(_once_round, contours):
+        box = np.concatenate(bounding_box_mm([contour]))
+        like = [kept[i] for i in np.flatnonzero(np.abs(boxes[: len(kept)] - box).max(axis=1) <= 4 * TWICE_TOLERANCE_MM)]
+        compared += len(like)
+        if compared > MAX_COMPARISONS:
+            raise TumourError("CONTOURS_TOO_MANY", "the GTV has more outlines over each other than can be compared")
+        if not any(_same_outline(other, contour) for other in like):
+            boxes[len(kept)] = box
+            kept.append(contour)
+    return tuple(kept)
+
+
+def _once_round(contour: Points) -> Points:
+    """A contour whose points go round twice, gone round once: it would cancel itself."""
+    points = contour[:-1] if len(contour) % 2 and np.allclose(contour[0], contour[-1], atol=1e-9) else contour
+    half = len(points) // 2
+    if len(points) % 2 or half < 3:
+        return contour
+    return points[:half] if np.abs(points[:half] - points[half:]).max() <= TWICE_TOLERANCE_MM else contour
+
+
+def _same_outline(one: Points, other: Points) -> bool:
+    """Whether what lies in one outline and not in the other is no more than a thread along it."""
+    length = float(np.hypot(*(one - np.roll(one, -1, axis=0)).T).sum())
+    return even_odd_moments([one, other])[0] <= TWICE_TOLERANCE_MM * length
+
+
+def _stray_marks(planes: Sequence[ResolvedPlane], far_mm: float) -> list[_Mark]:
+    """Outlines too small to be a part of the tumour and too far from it, and those that enclose nothing."""
+    rows, columns = planes[0].plane.spacing_mm
+    sizes = [[abs(shoelace_mm2(contour)) for contour in plane.contours_xy_mm] for plane in planes]
+    largest = max(max(found) for found in sizes)
+    limit = min(max(STRAY_PIXELS * rows * columns, STRAY_AREA_MM2), STRAY_PART * largest)
+    marks: list[_Mark] = []
+    bodies: list[_Mark] = []
+    for index, (plane, found) in enumerate(zip(planes, sizes, strict=True)):
+        for contour, size in zip(plane.contours_xy_mm, found, strict=True):
+            area = size if size > limit else even_odd_moments([contour])[0]  # a crossing outline has more than it seems
+            (marks if area <= limit else bodies).append(_Mark(index, contour, bounding_box_mm([contour]), area))
+    if not bodies:
+        return []
+    heights = np.array([plane.plane.z_mm for plane in planes])
+    measured = [dataclasses.replace(mark, distance_mm=_distance(mark, bodies, heights, far_mm)) for mark in marks]
+    return [mark for mark in measured if mark.distance_mm > far_mm or mark.area_mm2 < NOTHING_MM2]
+
+
+def _distance(mark: _Mark, bodies: Sequence[_Mark], heights: Points, far_mm: float) -> float:
+    """From a mark's middle to the nearest larger outline, mm: 0 within its box; beyond ``far_mm`` to the box."""
+    middle = mark.points.mean(axis=0)
+    found = []
+    for body in bodies:
+        low, high = body.box_mm
+        aside = float(np.hypot(*np.maximum(0, np.maximum(low - middle, middle - high))))
+        if 0 < aside <= far_mm:  # the box's corner may be nearer than the outline
+            aside = _distance_to_outline(middle, body.points)
+        found.append(float(np.hypot(aside, heights[body.plane] - heights[mark.plane])))
+    return min(found)
+
+
+def _distance_to_outline(point: Points, contour: Points) -> float:
+    along = np.roll(contour, -1, axis=0) - contour
+    length2 = np.maximum((along**2).sum(axis=1), 1e-12)
+    part = np.clip(((point - contour) * along).sum(axis=1) / length2, 0, 1)
+    return float(np.hypot(*(contour + part[:, None] * along - point).T).min())
