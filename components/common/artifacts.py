@@ -77,7 +77,10 @@ class Exclusion:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Flow:
-    """From the rows of the cohort table to the tumours used; ``listed = used + sum of exclusions``."""
+    """From the rows of the cohort table to the tumours used; ``listed = used + sum of exclusions``.
+
+    ``warnings`` count tumours that are used, but of which a user should know something.
+    """
 
     listed: int
     listed_patients: int
@@ -85,6 +88,7 @@ class Flow:
     used: int
     used_patients: int
     unlisted_gtvs: int = 0
+    warnings: tuple[Exclusion, ...] = ()
 
     def __post_init__(self) -> None:
         if self.listed != self.used + sum(line.tumours for line in self.exclusions):
@@ -93,7 +97,8 @@ class Flow:
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Self:
         """A flow read back from JSON."""
-        return cls(**{**fields, "exclusions": tuple(Exclusion(**line) for line in fields["exclusions"])})
+        lines = {name: tuple(Exclusion(**one) for one in fields.get(name, ())) for name in ("exclusions", "warnings")}
+        return cls(**{**fields, **lines})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ from components.common.checked import Checked, cast, check_range, setting
 from components.common.errors import InputError
 from components.common.presets import PRESETS
 
-#: DICOM attributes whose equal value says that two exports are of one patient.
+#: DICOM attributes whose equal value says that two exports are of one patient, and what of their images says it.
 IDENTIFYING = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPInstanceUID")
+PIXELS, CROPS = "pixels", "crops"
 IMAGE_SIZE_PX = 151
 IMAGE_SIZE_MM = 40.0
 
@@ -43,21 +44,21 @@ class PreprocessSettings(Checked):
     )
     shared_attributes: str = setting(
         "",
-        "DICOM attributes, with commas, that different patients of this cohort share, such as the PatientID of an "
-        f"anonymised export; of {', '.join(IDENTIFYING)}",
+        "what different patients of this cohort share, with commas, such as the PatientID of an anonymised export or "
+        f"the pixels of a phantom; of {', '.join((*IDENTIFYING, PIXELS, CROPS))}",
     )
 
     def _conflicts(self) -> list[str]:
         problems = []
         if self.min_diameter_mm > self.max_diameter_mm:
             problems.append("min_diameter_mm is above max_diameter_mm")
-        if unknown := set(self.shared) - set(IDENTIFYING):
-            problems.append(f"shared_attributes: {len(unknown)} not of {', '.join(IDENTIFYING)}")
+        if unknown := set(self.shared) - {*IDENTIFYING, PIXELS, CROPS}:
+            problems.append(f"shared_attributes: {len(unknown)} not of {', '.join((*IDENTIFYING, PIXELS, CROPS))}")
         return problems
 
     @property
     def shared(self) -> tuple[str, ...]:
-        """The attributes that tell no patients apart in this cohort."""
+        """What tells no patients apart in this cohort."""
         return tuple(name.strip() for name in self.shared_attributes.split(",") if name.strip())
 
 

@@ -20,7 +20,7 @@ from components.common.sources import open_cohort, table_digest
 from components.preprocess.crop import ImageDefinition
 from components.preprocess.deidentify import Audit, Pseudonymiser
 from components.preprocess.distinct import TOLD_APART_BY, Sighting, check_distinct
-from components.preprocess.exclusions import TABLE_RULES, flow_lines, table_exclusion
+from components.preprocess.exclusions import TABLE_RULES, flow_lines, table_exclusion, warning_lines
 from components.preprocess.parts import Outcome, Part, PartStore
 from components.preprocess.patients import Patient, Reader, patients_of
 from components.preprocess.recist import bed10_gy, label_of
@@ -190,6 +190,7 @@ class _Taken:
             used=len(used),
             used_patients=len({patients[row.patient_id] for row in used}),
             unlisted_gtvs=self._unlisted,
+            warnings=warning_lines(code for row in used for code in self._outcomes[row.number].warnings),
         )
         records = [
             {

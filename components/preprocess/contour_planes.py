@@ -68,7 +68,11 @@ def resolve_contours(roi: Roi, series: CtSeries) -> list[ResolvedPlane]:
 def _plane_at(height: float, series: CtSeries, z: Points, roi: Roi) -> CtPlane:
     """The nearest plane, where no other stands at its place."""
     if roi.frame_of_reference_uid and roi.frame_of_reference_uid != series.frame_of_reference_uid:
-        raise TumourError("FRAME_OF_REFERENCE", "the GTV was drawn in another frame of reference than the CT's")
+        hint = (
+            "It seems drawn on another image, such as an MR. Give a structure set that was copied to the planning CT."
+        )
+        words = "the GTV was drawn in another frame of reference than the CT's"
+        raise TumourError("FRAME_OF_REFERENCE", words, hint)
     nearest = int(np.argmin(np.abs(z - height)))
     if abs(z[nearest] - height) > PLANE_TOLERANCE_MM:
         raise _without_slice(height, z)

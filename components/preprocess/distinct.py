@@ -13,15 +13,15 @@ import numpy as np
 
 from components.common.errors import InputError, TumourError
 from components.common.files import digest_of_array
-from components.common.settings import IDENTIFYING
+from components.common.settings import CROPS, IDENTIFYING, PIXELS
 from components.preprocess.dicom_io import text
 from components.preprocess.elements import Header
 from components.preprocess.pixels import read_hu
 from components.preprocess.plan import Folder, Plan
 from components.preprocess.similarity import Crops, near_identical
 
-#: Kinds of evidence beside the attributes of ``IDENTIFYING``.
-PIXELS, CROPS = "pixels of the CT", "near-identical crops"
+#: Kinds of evidence that need more words than their names.
+WORDS = {PIXELS: "the pixels of the CT", CROPS: "near-identical crops"}
 #: Does not link patients: it tells apart two hospitals' patients of one PatientID.
 BIRTH_DATE = "PatientBirthDate"
 #: SOPInstanceUIDs kept of a folder: the lowest digests, so that two exports of parts of one series share some.
@@ -104,7 +104,7 @@ def check_distinct(
     crops
         [n, 151, 151] HU, theirs.
     shared
-        Attributes that different patients of this cohort share.
+        Kinds of evidence that different patients of this cohort share.
     merge
         Whether patients that are one are taken as one, instead of refused.
 
@@ -113,8 +113,9 @@ def check_distinct(
     InputError
         ``COHORT_DUPLICATES``.
     """
-    alike = [(sightings[i], sightings[j]) for i, j in near_identical(crops)]
     people, shared = _People(sightings), frozenset(shared)
+    pairs = [] if CROPS in shared else near_identical(crops)
+    alike = [(sightings[i], sightings[j]) for i, j in pairs]
     for kind, patients in _links(sightings, shared):
         people.join(patients, kind)
     for one, other in alike:
@@ -127,8 +128,8 @@ def check_distinct(
         heading = "the cohort table lists one tumour, or one patient under several patient_ids, more than once:"
         hint = (
             "Give all rows of a patient one patient_id and each tumour one row, or take such patients as one by "
-            "preprocess.one_patient=merge. Where different patients carry one value, as in an anonymised export, name "
-            "its attribute in preprocess.shared_attributes."
+            "preprocess.one_patient=merge. Where they are different patients all the same, as in an export that gave "
+            "all one PatientID, or phantoms with the same pixels, name what they share in preprocess.shared_attributes."
         )
         raise InputError.collected("COHORT_DUPLICATES", heading, problems, hint)
     return named
@@ -184,7 +185,7 @@ class _People:
         found = []
         for root, same in rows.items():
             if (count := len({sighting.patient_id for sighting in same})) > 1:
-                kinds = [kind for kind in TOLD_APART_BY if kind in self._kinds[root]]
+                kinds = [WORDS.get(kind, kind) for kind in TOLD_APART_BY if kind in self._kinds[root]]
                 found.append(f"{_rows(same)}: one patient under {count} patient_ids, by {', '.join(kinds)}")
         return found
 
@@ -205,7 +206,7 @@ def _same_tumours(
     known = {pair for same in twice for pair in itertools.combinations(same, 2)}
     for pair in alike:
         if pair not in known and named[pair[0].patient_id] == named[pair[1].patient_id]:
-            twice[pair] = CROPS
+            twice[pair] = WORDS[CROPS]
     return [f"{_rows(same)}: one tumour, by {why}" for same, why in twice.items()]
 
 

@@ -1,5 +1,6 @@
 """Why a tumour is left out: the study's rules in their order (STUDY 1), then what could not be read."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from components.common.artifacts import Exclusion
@@ -71,11 +72,30 @@ REASONS: Mapping[str, str] = {
 }
 #: What is shown for a code that has no line above.
 UNKNOWN_REASON = "could not be read"
+#: What a warning without a sentence of its own is called.
+UNKNOWN_WARNING = "used with a warning"
+
+#: What each warning of a tumour that is used all the same means.
+WARNINGS: Mapping[str, str] = {
+    "STRAY_CONTOUR": "stray marks left out of the GTV",
+    "CONTOUR_TWICE": "outlines written more than once, and counted once",
+    "CONTOUR_TYPE": "contours without a type that DICOM knows, taken as closed",
+    "CONTOURS_NOT_CLOSED": "points or open lines left out of the GTV",
+    "CONTOURS_CROSS": "contours that cross, filled by the even-odd rule",
+    "GTV_LEFT_OUT": "other structures that may be GTVs too",
+}
 
 
 def table_exclusion(row: Row, settings: PreprocessSettings) -> str:
     """Code of the first rule by which the table alone excludes a row, or ""."""
     return next((code for code, rule in TABLE_RULES.items() if rule(row, settings)), "")
+
+
+def warning_lines(codes: Iterable[str]) -> tuple[Exclusion, ...]:
+    """Lines for the warnings of all used tumours, in the order of ``WARNINGS``."""
+    counts = Counter(codes)
+    order = [code for code in WARNINGS if code in counts] + sorted(set(counts) - set(WARNINGS))
+    return tuple(Exclusion(code, WARNINGS.get(code, UNKNOWN_WARNING), counts[code]) for code in order)
 
 
 def flow_lines(codes: Iterable[str]) -> tuple[Exclusion, ...]:

@@ -14,7 +14,7 @@ from components.preprocess.columns import COLUMNS
 from components.preprocess.contour_planes import RUNGS
 from components.preprocess.crop import ImageDefinition
 from components.preprocess.distinct import TOLD_APART_BY
-from components.preprocess.exclusions import REASONS, UNKNOWN_REASON
+from components.preprocess.exclusions import REASONS, UNKNOWN_REASON, UNKNOWN_WARNING, WARNINGS
 from components.preprocess.recist import RESPONSES
 from components.preprocess.summary import COUNT, FACTS
 
@@ -106,7 +106,7 @@ COLUMN_KINDS: Mapping[str, Kind] = {
 }
 
 _COUNT, _DIGEST = _json(number(0, 1_000_000)), of_form("[0-9a-f]{64}")
-_CODE = one_of("", *REASONS)
+_CODE = one_of("", *REASONS, *WARNINGS)
 
 
 def _as_defined(value: Any) -> Kind:
@@ -119,9 +119,10 @@ JSON_KINDS: Mapping[str, Kind] = {
     "slice_rule": one_of("centre", "largest"),
     **dict.fromkeys(["listed", "listed_patients", "used", "used_patients", "unlisted_gtvs", "tumours"], _COUNT),
     "exclusions": _CODE,
+    "warnings": _CODE,
     "code": _CODE,
     "": _CODE,
-    "reason": one_of(*REASONS.values(), UNKNOWN_REASON),
+    "reason": one_of(*REASONS.values(), *WARNINGS.values(), UNKNOWN_REASON, UNKNOWN_WARNING),
     "synthetic": one_of(),
     "told_apart_by": one_of(*TOLD_APART_BY),
     "kind": one_of(Dataset.layout[0]),

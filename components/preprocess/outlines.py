@@ -21,8 +21,8 @@ STRAY_PIXELS, STRAY_AREA_MM2 = 2.0, 1.0
 STRAY_PART = 0.03
 #: ... and this far from every larger outline, mm or steps between the CT's planes, so that a pointed end is kept.
 STRAY_DISTANCE_MM, STRAY_STEPS = 5.0, 2.5
-#: Area from which an outline encloses anything, mm2.
-NOTHING_MM2 = 1e-3
+#: Area from which an outline encloses anything, mm2: a pixel of the sharpest CT (0.2 mm).
+NOTHING_MM2 = 0.04
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def _notes(left_out: Sequence[_Mark]) -> list[Note]:
         words = f"{marks} of at most {size:.2g} mm2, at least {far:.0f} mm from the rest of the GTV: left out"
         notes.append(Note("STRAY_CONTOUR", words))
     if nothing := len(left_out) - len(stray):
-        notes.append(Note("STRAY_CONTOUR", f"contours that enclose nothing: {nothing} left out"))
+        notes.append(Note("STRAY_CONTOUR", f"contours that enclose less than a pixel: {nothing} left out"))
     return notes
 
 

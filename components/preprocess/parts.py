@@ -41,11 +41,13 @@ class Outcome:
     code: str = ""
     message: str = ""
     hint: str = ""
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def of_candidate(cls, candidate: Candidate, structure: str) -> "Outcome":
         """A tumour that is used."""
-        return cls({name: getattr(candidate, name) for name in MEASURES}, candidate.crop, structure)
+        measures = {name: getattr(candidate, name) for name in MEASURES}
+        return cls(measures, candidate.crop, structure, warnings=candidate.warnings)
 
     @classmethod
     def of_error(cls, error: InputError) -> "Outcome":

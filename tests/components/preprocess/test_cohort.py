@@ -1,6 +1,8 @@
 import csv
 import dataclasses
+import re
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +11,9 @@ from components.common.artifacts import TUMOUR_COLUMNS, Dataset
 from components.common.errors import InputError, StorageError, TumourError
 from components.common.objects import FolderSource
 from components.common.settings import PreprocessSettings
+from components.preprocess import gtv
 from components.preprocess.cohort import preprocess_cohort, read_cohort
-from components.preprocess.exclusions import REASONS, TABLE_RULES, flow_lines
+from components.preprocess.exclusions import REASONS, TABLE_RULES, WARNINGS, flow_lines
 
 SETTINGS = PreprocessSettings()
 BASE = {
@@ -147,6 +150,24 @@ def test_one_bad_tumour_excludes_itself_only(cohort, tmp_path, make_study):
     }  # fmt: skip
     assert dataset.flow.listed == 7
     assert all(line.reason for line in dataset.flow.exclusions)
+
+
+def test_what_was_left_out_of_a_used_gtv_is_counted(cohort, tmp_path, make_study):
+    stray = {"GTV": {3.0: [circle(7)], 4.5: [circle(8), circle(0.3) + 18, circle(8)]}}
+    make_study(stray).of_patient("b").write(tmp_path / "b")
+    dataset = run(cohort({"dicom": "a"}, {"dicom": "b"}))
+    assert {line.code: line.tumours for line in dataset.flow.warnings} == {"STRAY_CONTOUR": 1, "CONTOUR_TWICE": 1}
+    dataset.write(tmp_path / "out")
+    assert Dataset.read(tmp_path / "out").flow == dataset.flow
+
+
+def test_every_warning_of_a_gtv_has_a_sentence():
+    room = Path(gtv.__file__).parent
+    codes = {
+        code for path in room.glob("*.py") for code in re.findall(r'(?:Note|warned)\("([A-Z_]+)"', path.read_text())
+    }
+    assert codes
+    assert codes <= set(WARNINGS)
 
 
 def test_strict_stops_at_what_cannot_be_read_and_names_the_row(cohort):

@@ -150,9 +150,22 @@ def test_another_export_with_new_uids_and_identifiers_is_found_by_its_pixels(pre
     again.write(tmp_path / "P2")
     # the other tumour of the other export: its crop is another
     error = refusal(preprocess, ("a", "P1", {"roi": "GTV_1"}), ("b", "P2", {"roi": "GTV_2"}))
-    assert "rows 2, 3: one patient under 2 patient_ids, by pixels of the CT" in error.safe_message
+    assert "rows 2, 3: one patient under 2 patient_ids, by the pixels of the CT" in error.safe_message
     error = refusal(preprocess, ("a", "P1", {"roi": "GTV_1"}), ("b", "P2", {"roi": "GTV_1"}))
-    assert "by pixels of the CT, near-identical crops" in error.safe_message
+    assert "by the pixels of the CT, near-identical crops" in error.safe_message
+
+
+def test_phantoms_may_share_their_pixels_where_that_is_said(preprocess, tmp_path, make_study):
+    for name in ("P1", "P2"):
+        study = make_study()
+        for dataset in (*study.cts, *study.rtstructs):
+            dataset.PatientID = name
+        study.write(tmp_path / name)
+    error = refusal(preprocess, ("a", "P1"), ("b", "P2"))
+    assert "phantoms with the same pixels" in error.hint
+    dataset = preprocess(("a", "P1"), ("b", "P2"), shared_attributes="pixels,crops")
+    assert dataset.flow.used_patients == 2
+    assert dataset.told_apart_by == TOLD_APART_BY[:-2]
 
 
 def test_merge_takes_several_patient_ids_as_one_patient(preprocess, tmp_path, make_study):
@@ -215,7 +228,7 @@ def test_patients_are_joined_exactly_where_a_chain_of_evidence_joins_them(data):
         links = data.draw(st.integers(0, 3))
         for sight in range(links + 1):
             # each export shares one thing with the one before it, and nothing with any other
-            kinds = st.sampled_from([*IDENTIFYING, "pixels of the CT"])
+            kinds = st.sampled_from([*IDENTIFYING, "pixels"])
             evidence = [f"{data.draw(kinds)}:{person}.{tie}" for tie in (sight - 1, sight) if tie >= 0]
             rows.append((person, evidence))
     order = data.draw(st.permutations(range(len(rows))))
