@@ -34,7 +34,7 @@ from components.common.objects import FolderSource, MemorySource
 from components.common.s3 import S3Source, upload_folder
 from components.common.settings import PreprocessSettings
 from components.common.sources import open_cohort
-from components.preprocess.cohort import preprocess_cohort, read_table
+from components.preprocess.cohort import preprocess_cohort
 from components.preprocess.columns import COLUMNS
 from components.preprocess.crop import ImageDefinition
 from components.preprocess.ct import is_ct
@@ -43,6 +43,7 @@ from components.preprocess.elements import Header
 from components.preprocess.gtv import gtvs_of, measure
 from components.preprocess.plan import Folder, open_plan
 from components.preprocess.roi import roi_rule
+from components.preprocess.table import read_table
 
 SLICES, SIDE, PIXEL_MM, STEP_MM = 150, 512, 0.7, 1.25
 CT, RTSTRUCT = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.481.3"
@@ -95,7 +96,7 @@ def _new(sop_class: str, modality: str, study: str) -> Dataset:
     dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = sop_class
     dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
     dataset.Modality, dataset.StudyInstanceUID = modality, study
-    dataset.PatientName, dataset.PatientID, dataset.PatientBirthDate = "Bench^Mark", "B-0001", "19600101"
+    dataset.PatientName, dataset.PatientID, dataset.PatientBirthDate = "Bench^Mark", f"B-{study[-8:]}", "19600101"
     dataset.StudyDate, dataset.SeriesDate, dataset.ContentDate = "20150102", "20150102", "20150102"
     dataset.InstitutionName, dataset.Manufacturer, dataset.StationName = "Somewhere", "Scanner", "CT99"
     for keyword in ("ReferencedStudySequence", "ReferencedImageSequence", "ProcedureCodeSequence"):
