@@ -18,6 +18,7 @@ import pydicom
 from pydicom.datadict import DicomDictionary, dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_partial
+from pydicom.multival import MultiValue
 from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
@@ -136,6 +137,8 @@ def text(header: Header | Dataset, keyword: str) -> str:
         header = header.dataset
     with damage_in_words():
         value = header.get(keyword)
+        if isinstance(value, MultiValue):  # a name may hold a backslash, which is what divides values
+            value = "\\".join(map(str, value))
         return "" if value is None else str(value).strip().strip("\0")
 
 

@@ -195,6 +195,30 @@ def test_thin_slices_take_the_nearest(make_study, off):
     assert (candidate.status, candidate.planes, candidate.reference_rung) == ("ok", 10, "plane")
 
 
+@pytest.mark.parametrize("by_uid", [True, False])
+@pytest.mark.parametrize(("slices_mm", "drawn_mm"), [(0.5, 0.25), (0.4, 0.2), (0.5, 0.3)])
+def test_contours_of_thinner_slices_do_not_cancel_on_one_slice(make_study, by_uid, slices_mm, drawn_mm):
+    """Each lies within the tolerance of a slice, where the next outline of a cone would leave a rim of it."""
+    drawn = {drawn_mm * k: [circle(9 - abs(k) / 2)] for k in range(-6, 7)}
+    study = make_study({"GTV": drawn}, zs=slices_mm * np.arange(-12, 13), by_uid=False)
+    if by_uid:
+        for item in study.rtstruct.ROIContourSequence[0].ContourSequence:
+            image = Dataset()
+            nearest = min(study.cts, key=lambda ct: abs(ct.ImagePositionPatient[2] - item.ContourData[2]))
+            image.ReferencedSOPInstanceUID = nearest.SOPInstanceUID
+            item.ContourImageSequence = Sequence([image])
+    (candidate,) = find_gtvs(study.source(), "", SETTINGS)
+    assert candidate.code == "CONTOUR_WITHOUT_SLICE"
+    assert "thinner slices" in candidate.message
+
+
+def test_a_name_that_holds_a_backslash_is_one_name(make_study):
+    r"""It divides values, and is legal in none: pydicom then gives a list."""
+    study = make_study({"GTV\\li": {3.0: [circle(8)]}})
+    (candidate,) = find_gtvs(study.source(), "", SETTINGS, roi="GTV\\li")
+    assert (candidate.status, candidate.roi_name) == ("ok", "GTV\\li")
+
+
 def test_contours_between_slices_are_said_to_be_there(make_study):
     rois = {"GTV": {z + 0.75: [circle(8)] for z in (3.0, 4.5)}}
     candidate = one(make_study(rois, by_uid=False))
