@@ -65,9 +65,42 @@ def test_doubled_middle_slices_do_not_cancel(make_study, kind):
     assert "counted once: 1" in candidate.message
 
 
-def test_a_contour_that_goes_round_twice_does_not_cancel_itself(make_study):
-    twice = np.vstack([circle(8), circle(8)])
-    assert one(make_study({"GTV": {3.0: [twice]}})).area_mm2 == pytest.approx(64 * np.pi, rel=0.01)
+def closed(outline):
+    return np.vstack([outline, outline[:1]])
+
+
+KEYHOLE = np.vstack([closed(circle(9)), circle(4)[::-1], circle(4)[-1:]])
+
+
+@pytest.mark.parametrize(
+    "rounds",
+    [
+        lambda one: [one, one],
+        lambda one: [closed(one), one],
+        lambda one: [closed(one), closed(one)],
+        lambda one: [one] * 4,
+        lambda one: [one, np.round(one, 2)],
+        lambda one: [one, one[::2]],
+        lambda one: [one, one[::-1]],
+        lambda one: [closed(one), one[::-1]],
+    ],
+)
+@pytest.mark.parametrize("outline", [circle(8), circle(8, points=600), KEYHOLE])
+def test_a_contour_that_goes_round_more_than_once_does_not_cancel_itself(make_study, rounds, outline):
+    plain = one(make_study({"GTV": {1.5: [circle(8)], 3.0: [outline], 4.5: [circle(8)]}}))
+    again = one(make_study({"GTV": {1.5: [circle(8)], 3.0: [np.vstack(rounds(outline))], 4.5: [circle(8)]}}))
+    assert again.z_mm == plain.z_mm == 3.0
+    assert again.area_mm2 == pytest.approx(plain.area_mm2, rel=0.01)
+    assert (again.crop == plain.crop).all()
+    assert again.warnings == ("CONTOUR_TWICE",)
+
+
+def test_a_line_that_goes_there_and_back_encloses_nothing(make_study):
+    line = np.column_stack([np.linspace(0, 18, 20), np.linspace(0, 7, 20)])
+    arc = circle(8)[:15]
+    for thread in (line, arc):
+        there_and_back = np.vstack([thread, thread[::-1]])
+        assert one(make_study({"GTV": {3.0: [there_and_back]}})).code == "ROI_EMPTY"
 
 
 def test_rings_keyholes_and_thin_walls_stay_as_they_are(make_study):
