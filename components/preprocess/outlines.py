@@ -7,14 +7,15 @@ import numpy as np
 
 from components.common.errors import TumourError
 from components.preprocess.contour_planes import ResolvedPlane
-from components.preprocess.contours import Note
+from components.preprocess.contours import MAX_POINTS, Note
 from components.preprocess.geometry import Points, bounding_box_mm, even_odd_moments, shoelace_mm2
 
 #: Mean distance between two outlines up to which they are one that was written twice, mm: above what rounding to
 #: 0.1 mm or leaving out every other point does, below a pixel, so below the wall of any shell that a person draws.
 TWICE_TOLERANCE_MM = 0.1
-#: Pairs of outlines in one plane with like bounds that are compared; more are a hostile file.
-MAX_COMPARISONS = 1_000
+#: Pairs of like outlines of a GTV that are compared, and their points; more are a hostile file. Copies alone, however
+#: many, have no more than twice the points that a GTV may have.
+MAX_COMPARISONS, MAX_COMPARED_POINTS = 1_000, 3 * MAX_POINTS
 #: Times that a contour may come back to its first point; more are no export's doing.
 MAX_ROUNDS = 16
 #: A stray mark is at most this many pixels of the CT or this many mm2, whichever is more, ...
@@ -38,6 +39,22 @@ class _Mark:
     distance_mm: float = np.inf
 
 
+@dataclasses.dataclass(slots=True)
+class _Comparisons:
+    """What may still be compared of a GTV."""
+
+    pairs: int = MAX_COMPARISONS
+    points: int = MAX_COMPARED_POINTS
+
+    def same(self, one: Points, other: Points) -> bool:
+        """Whether what lies in one outline and not in the other is no more than a thread along it."""
+        self.pairs, self.points = self.pairs - 1, self.points - len(one) - len(other)
+        if min(self.pairs, self.points) < 0:
+            raise TumourError("CONTOURS_TOO_MANY", "the GTV has more outlines over each other than can be compared")
+        length = float(np.hypot(*(one - np.roll(one, -1, axis=0)).T).sum())
+        return even_odd_moments([one, other])[0] <= TWICE_TOLERANCE_MM * length
+
+
 def tidy(planes: Sequence[ResolvedPlane], step_mm: float) -> tuple[list[ResolvedPlane], list[Note]]:
     """Planes without doubled outlines and stray marks, and what was left out.
 
@@ -53,9 +70,11 @@ def tidy(planes: Sequence[ResolvedPlane], step_mm: float) -> tuple[list[Resolved
     TumourError
         ``CONTOURS_TOO_MANY``: more like outlines than can be compared.
     """
-    rounds = [tuple(map(_once_round, plane.contours_xy_mm)) for plane in planes]
+    left = _Comparisons()
+    rounds = [tuple(_once_round(contour, left) for contour in plane.contours_xy_mm) for plane in planes]
     single = [
-        dataclasses.replace(plane, contours_xy_mm=once(found)) for plane, found in zip(planes, rounds, strict=True)
+        dataclasses.replace(plane, contours_xy_mm=_once(found, left))
+        for plane, found in zip(planes, rounds, strict=True)
     ]
     twice = sum(_written_again(*found) for found in zip(planes, rounds, single, strict=True))
     notes = [Note("CONTOUR_TWICE", f"outlines written again, and counted once: {twice}")] if twice else []
@@ -94,22 +113,22 @@ def once(contours: Sequence[Points]) -> tuple[Points, ...]:
     Nobody draws a hole as large as its outline, and the even-odd rule would let the two cancel. A hole that is written
     twice is one hole for the same reason.
     """
+    return _once(contours, _Comparisons())
+
+
+def _once(contours: Sequence[Points], left: _Comparisons) -> tuple[Points, ...]:
     kept: list[Points] = []
     boxes = np.empty((len(contours), 4))
-    compared = 0
     for contour in contours:
         box = np.concatenate(bounding_box_mm([contour]))
         like = [kept[i] for i in np.flatnonzero(np.abs(boxes[: len(kept)] - box).max(axis=1) <= 4 * TWICE_TOLERANCE_MM)]
-        compared += len(like)
-        if compared > MAX_COMPARISONS:
-            raise TumourError("CONTOURS_TOO_MANY", "the GTV has more outlines over each other than can be compared")
-        if not any(_same_outline(other, contour) for other in like):
+        if not any(left.same(other, contour) for other in like):
             boxes[len(kept)] = box
             kept.append(contour)
     return tuple(kept)
 
 
-def _once_round(contour: Points) -> Points:
+def _once_round(contour: Points, left: _Comparisons) -> Points:
     """A contour that goes round its outline several times, or there and back, gone round once: it cancels itself."""
     if np.ptp(contour, axis=0).max() <= 4 * TWICE_TOLERANCE_MM:
         return contour  # too small to tell
@@ -117,7 +136,7 @@ def _once_round(contour: Points) -> Points:
     if half >= 3 and np.abs(contour[:half] - contour[::-1][:half]).max() <= TWICE_TOLERANCE_MM:
         return contour[:half] if _closes(contour[:half]) else contour
     for first, *others in _divisions(contour):
-        if all(_alike(first, other) and _same_outline(first, other) for other in others):
+        if all(_alike(first, other) and left.same(first, other) for other in others):
             return first
     return contour
 
@@ -141,12 +160,6 @@ def _divisions(contour: Points) -> Iterator[list[Points]]:
 def _alike(one: Points, other: Points) -> bool:
     boxes = np.abs(np.subtract(bounding_box_mm([one]), bounding_box_mm([other])))
     return bool(boxes.max() <= 4 * TWICE_TOLERANCE_MM)
-
-
-def _same_outline(one: Points, other: Points) -> bool:
-    """Whether what lies in one outline and not in the other is no more than a thread along it."""
-    length = float(np.hypot(*(one - np.roll(one, -1, axis=0)).T).sum())
-    return even_odd_moments([one, other])[0] <= TWICE_TOLERANCE_MM * length
 
 
 def _stray_marks(planes: Sequence[ResolvedPlane], far_mm: float) -> list[_Mark]:

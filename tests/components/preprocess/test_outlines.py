@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.common.objects import MemorySource
 from components.common.settings import PreprocessSettings
 from components.preprocess.contour_planes import ResolvedPlane
 from components.preprocess.ct import CtPlane
@@ -123,6 +124,22 @@ def test_like_outlines_beyond_what_can_be_compared_are_refused(make_study):
         outline[:4] = [[-5, -5], [5, -5], [5, 5], [-5, 5]]
         outlines.append(outline)
     assert one(make_study({"GTV": {3.0: outlines}})).code == "CONTOURS_TOO_MANY"
+
+
+def test_like_outlines_are_bound_for_the_whole_gtv(make_study):
+    """A bound for each plane would let the planes of one file take minutes together."""
+    rng = np.random.default_rng(1)
+    corners = np.array([[-5, -5], [5, -5], [5, 5], [-5, 5]])
+    planes = {1.5 * k: [np.vstack([corners, rng.uniform(-5, 5, (8, 2))]) for _ in range(25)] for k in range(9)}
+    assert one(make_study({"GTV": planes})).code == "CONTOURS_TOO_MANY"
+    angle = np.linspace(0, 2 * np.pi, 6000)
+    radii = [3 + 2 * np.sin(5 * angle + phase) for phase in rng.uniform(0, 2 * np.pi, 20)]
+    dense = {3.0: [np.vstack([corners, np.column_stack([r * np.cos(angle), r * np.sin(angle)])]) for r in radii]}
+    study = make_study({"GTV": dense})
+    with pytest.warns(UserWarning, match="exceeds the size of 64 kByte"):
+        files = study.files()
+    (candidate,) = find_gtvs(MemorySource(files), "", SETTINGS)
+    assert candidate.code == "CONTOURS_TOO_MANY"
 
 
 # --- stray marks ---
