@@ -310,6 +310,15 @@ def part(study, *rois):
     return part_of_folder(read_folder(study.source(), ""), patient, SETTINGS, lambda kind, text: f"{kind} {text}")
 
 
+@pytest.mark.parametrize("number", [0, -1, 2147483647])
+def test_any_number_that_is_listed_names_its_structure(make_study, number):
+    study = make_study({"GTV": FIVE, "gtv": FIVE})
+    study.rtstruct.StructureSetROISequence[1].ROINumber = number
+    study.rtstruct.ROIContourSequence[1].ReferencedROINumber = number
+    for roi in (f"{number}", f"#{number}"):
+        assert one(study, roi=roi).roi_name == "gtv"
+
+
 def test_rows_of_a_table_name_structures_by_number_where_names_are_not_enough(make_study):
     study = make_study({"GTV": {3.0: [circle(8)]}, "GTV*": {6.0: [circle(6)]}, "GTV_3": FIVE})
     by_number = part(study, "#1", "2")
@@ -394,6 +403,10 @@ def test_several_rtstructs_are_listed_for_their_owner(make_study):
     assert second.sop_instance_uid not in str(error)
     assert list_rtstructs(study.source(), "", second.sop_instance_uid) == [second]
     assert one(study, rtstruct_uid=first.sop_instance_uid).roi_name == "GTV"
+    assert one(study, rtstruct_uid=f" {first.sop_instance_uid}\n").roi_name == "GTV"
+    error = folder_error(study, rtstruct_uid="1.2.3")
+    assert (error.code, "none of the 2 RTSTRUCTs" in error.safe_message) == ("NO_RTSTRUCT", True)
+    assert "srs inspect" in error.hint
 
 
 def refer_to(study, *series):
