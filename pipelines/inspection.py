@@ -18,12 +18,15 @@ CHOICES = ("NO_GTV", "ROI_MISSING", "ROI_AMBIGUOUS", "ROI_PATTERN", "NO_RTSTRUCT
 
 def show_candidates(candidates: "Sequence[Candidate]") -> None:
     """A table of the tumours, then what is to be said of each."""
-    columns = ("planes", "z mm", "width x height", "longest mm", "HU mean ± SD", "tied by")
-    table = Table("no.", Column("GTV", overflow="fold"), Column("status", no_wrap=True), *columns)
+    names = ("no.", "status", "planes", "z mm", "longest\nmm", "tied\nby")
+    no, status, planes, z, longest, tied = (Column(name, no_wrap=True) for name in names)
+    gtv, size, density = Column("GTV", overflow="fold"), Column("width x\nheight"), Column("HU mean\n± SD")
+    # narrow enough for a terminal of 80 columns
+    table = Table(no, gtv, status, planes, z, size, longest, density, tied, box=None, padding=(0, 1, 0, 0))
     for one in candidates:
-        size = f"{_number(one.width_mm)} x {_number(one.height_mm)}"
-        density = f"{_number(one.hu_mean)} ± {_number(one.hu_sd)}"
-        cells = (_number(one.z_mm), size, _number(one.longest_diameter_mm), density, one.reference_rung or "-")
+        extent = f"{_number(one.width_mm)} x {_number(one.height_mm)}"
+        hu = f"{_number(one.hu_mean)} ± {_number(one.hu_sd)}"
+        cells = (_number(one.z_mm), extent, _number(one.longest_diameter_mm), hu, one.reference_rung or "-")
         table.add_row(one.roi_number or "-", Text(one.roi_name), _status(one), str(one.planes or "-"), *cells)
     screen.print(table)
     for one in candidates:

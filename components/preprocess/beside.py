@@ -36,7 +36,7 @@ def absent(code: str, message: str, headers: Sequence[Header], others: Iterable[
     headers
         Of all DICOM objects that are there; copies count once.
     others
-        Names of the files that are no DICOM; only how they end is told.
+        Names of the files that are no DICOM; only how they end, or how many they are, is told.
     damaged
         DICOM files whose header cannot be read: the object may be among them.
     """
@@ -45,7 +45,11 @@ def absent(code: str, message: str, headers: Sequence[Header], others: Iterable[
             "DICOM_DAMAGED", f"{message}, and {damaged} DICOM files cannot be read", "Export them again."
         )
     distinct = dict.fromkeys((_kind(header), text(header, "SOPInstanceUID")) for header in headers)
-    objects, files = Counter(kind for kind, _ in distinct), Counter(filter(None, map(_ending, others)))
+    endings = [_ending(name) for name in others]
+    objects, files = Counter(kind for kind, _ in distinct), Counter(filter(None, endings))
+    if endings and not objects and not files:
+        words = f"{message}; none of the {len(endings)} files there is DICOM"
+        return TumourError(code, words, "Export the study as DICOM.")
     found = [*objects.items(), *files.items()]
     there = ", ".join(f"{count} x {kind}" if count > 1 else kind for kind, count in found)
     return TumourError(code, f"{message}; what is there: {there}" if there else message, _hint(objects, files))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from components.common.errors import TumourError
-from components.preprocess.contours import SAME_PLANE_MM
+from components.preprocess.contours import SAME_PLANE_MM, Contour
 from components.preprocess.ct import CtPlane, CtSeries
 from components.preprocess.geometry import Points
 from components.preprocess.rtstruct import Roi
@@ -49,7 +49,7 @@ def resolve_contours(roi: Roi, series: CtSeries) -> list[ResolvedPlane]:
     """
     by_uid = series.planes_by_reference()
     z = np.array([plane.z_mm for plane in series.planes])
-    groups: dict[CtPlane, list[tuple[Points, str]]] = defaultdict(list)
+    groups: dict[CtPlane, list[tuple[Contour, str]]] = defaultdict(list)
     for contour in roi.contours:
         if np.ptp(contour.points_mm[:, 2]) > PLANE_TOLERANCE_MM:
             raise TumourError("CONTOUR_NOT_PLANAR", "a contour of the GTV does not lie in one axial plane")
@@ -58,11 +58,17 @@ def resolve_contours(roi: Roi, series: CtSeries) -> list[ResolvedPlane]:
             plane, rung = _plane_at(contour.z_mm, series, z, roi), "plane"
         elif abs(plane.z_mm - contour.z_mm) > PLANE_TOLERANCE_MM:
             raise TumourError("CONTOUR_OFF_PLANE", "a contour lies elsewhere than the CT slice that it names")
-        groups[plane].append((contour.points_mm[:, :2], rung))
-    return [
-        ResolvedPlane(plane, tuple(xy for xy, _ in found), weakest_rung([rung for _, rung in found]))
-        for plane, found in sorted(groups.items(), key=lambda item: item[0].z_mm)
-    ]
+        groups[plane].append((contour, rung))
+    return [_resolved(plane, found) for plane, found in sorted(groups.items(), key=lambda item: item[0].z_mm)]
+
+
+def _resolved(plane: CtPlane, found: Sequence[tuple[Contour, str]]) -> ResolvedPlane:
+    """Contours of two heights are no one shape: by the even-odd rule, all but the rim between them would vanish."""
+    if np.ptp([contour.z_mm for contour, _ in found]) > SAME_PLANE_MM:
+        words = "contours of two heights lie on one CT slice: the GTV was drawn on thinner slices than the CT has"
+        raise TumourError("CONTOUR_WITHOUT_SLICE", words, "Give the CT series that the RTSTRUCT was drawn on.")
+    outlines = tuple(contour.points_mm[:, :2] for contour, _ in found)
+    return ResolvedPlane(plane, outlines, weakest_rung([rung for _, rung in found]))
 
 
 def _plane_at(height: float, series: CtSeries, z: Points, roi: Roi) -> CtPlane:

@@ -5,6 +5,7 @@ pydicom's own warnings and errors quote values, which may be identity: they are 
 
 import functools
 import logging
+import struct
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -14,15 +15,16 @@ from io import BytesIO
 from typing import Any
 
 import pydicom
-from pydicom.datadict import dictionary_VR
+from pydicom.datadict import DicomDictionary, dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_partial
+from pydicom.multival import MultiValue
 from pydicom.tag import Tag
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from components.common.errors import SrsError, TumourError
 from components.common.objects import Source
-from components.preprocess.elements import META_GROUP, Header, quick_header
+from components.preprocess.elements import META_GROUP, Header, end_of_meta, quick_header
 
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
@@ -36,8 +38,6 @@ LAST_HEADER_GROUP = 0x2FFF
 PIXEL_GROUP = 0x7FE0
 #: Deflated explicit little endian, and what it becomes (PS3.5 A.2 and A.5).
 DEFLATED, EXPLICIT = b"1.2.840.10008.1.2.1.99", b"1.2.840.10008.1.2.1"
-#: Value of (0002,0000), the length of the rest of the file meta, and where that rest begins (PS3.10 7.1).
-META_LENGTH, META_START = slice(140, 144), 144
 #: VRs whose bytes are their text where they are ASCII.
 PLAIN_TEXT = frozenset(("CS", "LO", "SH", "UI"))
 #: Changes the character set amid a text (ISO 2022), in bytes that are ASCII too.
@@ -45,9 +45,16 @@ ESCAPE = b"\x1b"
 #: Most bytes of an inflated file: an enhanced CT of 500 frames.
 MAX_INFLATED_BYTES = 2**28
 DICOMDIR = "1.2.840.10008.1.3.10"
-#: Where a DICOM file says that it is one (PS3.10 7.1), and how old exports begin that do not.
+#: Where a DICOM file says that it is one (PS3.10 7.1).
 MAGIC = slice(128, 132)
-FIRST_TAGS = (b"\x08\0\0\0", b"\x08\0\x05\0", b"\x08\0\x08\0", b"\x08\0\x16\0", b"\x02\0\0\0")
+#: How files begin that do not say it, old exports and what toolkits write by default: with the first element of a file
+#: meta or of an object, which are of these groups.
+FIRST_TAGS = frozenset(
+    struct.pack(order, tag >> 16, tag & 0xFFFF)
+    for tag in (0x00080000, *DicomDictionary)
+    if tag >> 16 in (META_GROUP, 0x0008)
+    for order in ("<HH", ">HH")
+)
 
 
 @contextmanager
@@ -110,8 +117,9 @@ def read_whole(source: Source, name: str) -> Dataset:
     with damage_in_words():
         dataset = pydicom.dcmread(BytesIO(inflate(data)), force=True)
         if "TransferSyntaxUID" not in dataset.file_meta:  # an export without file meta has no compressed pixels
-            implicit = dataset.original_encoding[0]
-            dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+            implicit, little = dataset.original_encoding
+            explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+            dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
         return dataset
 
 
@@ -129,6 +137,8 @@ def text(header: Header | Dataset, keyword: str) -> str:
         header = header.dataset
     with damage_in_words():
         value = header.get(keyword)
+        if isinstance(value, MultiValue):  # a name may hold a backslash, which is what divides values
+            value = "\\".join(map(str, value))
         return "" if value is None else str(value).strip().strip("\0")
 
 
@@ -177,7 +187,7 @@ def inflate(data: bytes, most: int | None = None, *, cut: bool = False) -> bytes
     most = MAX_INFLATED_BYTES if most is None else most
     if DEFLATED not in data[:1024]:
         return data
-    start = META_START + int.from_bytes(data[META_LENGTH], "little")
+    start = end_of_meta(data, MAGIC.stop if data[MAGIC] == b"DICM" else 0)
     stream = zlib.decompressobj(-zlib.MAX_WBITS)
     body = stream.decompress(data[start:], max(most, 1))  # zlib takes 0 for no bound
     if len(body) >= most and not cut:

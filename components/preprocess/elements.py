@@ -109,6 +109,23 @@ def quick_header(data: bytes, last_group: int) -> Header | None:
         return None
 
 
+def end_of_meta(data: bytes, start: int) -> int:
+    """Where the file meta that begins at ``start`` ends: not every writer says how long it is (PS3.10 7.1).
+
+    Raises
+    ------
+    ValueError
+        It is damaged.
+    """
+    try:
+        while _GROUP.unpack_from(data, start)[0] == META_GROUP:
+            _, _, length, inside = _head(data, start, implicit=False)
+            start = inside + length
+        return start
+    except (_NotPlain, struct.error):
+        raise ValueError from None
+
+
 class _NotPlain(Exception):
     """Bytes that are no plain element."""
 

@@ -22,8 +22,8 @@ from components.preprocess.geometry import (
     measure_shape,
     overlaps,
 )
-from components.preprocess.outlines import tidy
-from components.preprocess.pixels import check_air, read_hu
+from components.preprocess.outlines import NOTHING_MM2, tidy
+from components.preprocess.pixels import check_air, check_tissue, read_hu
 from components.preprocess.plan import Plan, open_plan, read_folder
 from components.preprocess.roi import choose_roi, gtvs_of, left_out_gtvs, roi_rule, rois_meant
 from components.preprocess.rtstruct import Roi
@@ -125,7 +125,7 @@ def measure(plan: Plan, roi: Roi, settings: PreprocessSettings, definition: Imag
     for note in notes:
         candidate = candidate.warned(*note)
     shapes = [measure_shape(plane.contours_xy_mm) for plane in planes]
-    if not any(shape.area_mm2 > 0 for shape in shapes):
+    if not any(shape.area_mm2 >= NOTHING_MM2 for shape in shapes):  # a line has an area by rounding
         return candidate.refused(TumourError("ROI_EMPTY", "the GTV's contours enclose nothing"))
     crossed = sum(overlaps(p.contours_xy_mm, s.area_mm2) for p, s in zip(planes, shapes, strict=True))
     if crossed:
@@ -233,11 +233,12 @@ def _cut(candidate: Candidate, plan: Plan, plane: CtPlane, definition: ImageDefi
         found = read_hu(plan.source, plane)
     except TumourError as error:
         return candidate.refused(error)
+    inside = found.hu[even_odd_mask(candidate.contours_xy_mm, plane.geometry, plane.shape)].astype(np.float64)
     try:
         check_air(found)
+        check_tissue(inside)
     except TumourError as error:
         candidate = candidate.refused(error)
-    inside = found.hu[even_odd_mask(candidate.contours_xy_mm, plane.geometry, plane.shape)].astype(np.float64)
     centre = bounding_box_centre_mm(candidate.contours_xy_mm)
     return dataclasses.replace(
         candidate,

@@ -1,20 +1,23 @@
 """Outlines as they were meant: what was written twice counts once, and a stray mark is no part of the tumour."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from components.common.errors import TumourError
 from components.preprocess.contour_planes import ResolvedPlane
-from components.preprocess.contours import Note
+from components.preprocess.contours import MAX_POINTS, Note
 from components.preprocess.geometry import Points, bounding_box_mm, even_odd_moments, shoelace_mm2
 
 #: Mean distance between two outlines up to which they are one that was written twice, mm: above what rounding to
 #: 0.1 mm or leaving out every other point does, below a pixel, so below the wall of any shell that a person draws.
 TWICE_TOLERANCE_MM = 0.1
-#: Pairs of outlines in one plane with like bounds that are compared; more are a hostile file.
-MAX_COMPARISONS = 1_000
+#: Pairs of like outlines of a GTV that are compared, and their points; more are a hostile file. Copies alone, however
+#: many, have no more than twice the points that a GTV may have.
+MAX_COMPARISONS, MAX_COMPARED_POINTS = 1_000, 3 * MAX_POINTS
+#: Times that a contour may come back to its first point; more are no export's doing.
+MAX_ROUNDS = 16
 #: A stray mark is at most this many pixels of the CT or this many mm2, whichever is more, ...
 STRAY_PIXELS, STRAY_AREA_MM2 = 2.0, 1.0
 #: ... and this part of the GTV's largest outline, so that a small GTV keeps its parts, ...
@@ -36,6 +39,22 @@ class _Mark:
     distance_mm: float = np.inf
 
 
+@dataclasses.dataclass(slots=True)
+class _Comparisons:
+    """What may still be compared of a GTV."""
+
+    pairs: int = MAX_COMPARISONS
+    points: int = MAX_COMPARED_POINTS
+
+    def same(self, one: Points, other: Points) -> bool:
+        """Whether what lies in one outline and not in the other is no more than a thread along it."""
+        self.pairs, self.points = self.pairs - 1, self.points - len(one) - len(other)
+        if min(self.pairs, self.points) < 0:
+            raise TumourError("CONTOURS_TOO_MANY", "the GTV has more outlines over each other than can be compared")
+        length = float(np.hypot(*(one - np.roll(one, -1, axis=0)).T).sum())
+        return even_odd_moments([one, other])[0] <= TWICE_TOLERANCE_MM * length
+
+
 def tidy(planes: Sequence[ResolvedPlane], step_mm: float) -> tuple[list[ResolvedPlane], list[Note]]:
     """Planes without doubled outlines and stray marks, and what was left out.
 
@@ -51,8 +70,13 @@ def tidy(planes: Sequence[ResolvedPlane], step_mm: float) -> tuple[list[Resolved
     TumourError
         ``CONTOURS_TOO_MANY``: more like outlines than can be compared.
     """
-    single = [dataclasses.replace(plane, contours_xy_mm=once(plane.contours_xy_mm)) for plane in planes]
-    twice = sum(len(a.contours_xy_mm) - len(b.contours_xy_mm) for a, b in zip(planes, single, strict=True))
+    left = _Comparisons()
+    rounds = [tuple(_once_round(contour, left) for contour in plane.contours_xy_mm) for plane in planes]
+    single = [
+        dataclasses.replace(plane, contours_xy_mm=_once(found, left))
+        for plane, found in zip(planes, rounds, strict=True)
+    ]
+    twice = sum(_written_again(*found) for found in zip(planes, rounds, single, strict=True))
     notes = [Note("CONTOUR_TWICE", f"outlines written again, and counted once: {twice}")] if twice else []
     left_out = _stray_marks(single, max(STRAY_DISTANCE_MM, STRAY_STEPS * step_mm))
     points = {id(mark.points) for mark in left_out}
@@ -62,6 +86,12 @@ def tidy(planes: Sequence[ResolvedPlane], step_mm: float) -> tuple[list[Resolved
     ]
     notes += _notes(left_out)
     return [plane for plane in kept if plane.contours_xy_mm], notes
+
+
+def _written_again(plane: ResolvedPlane, rounds: Sequence[Points], single: ResolvedPlane) -> int:
+    """Outlines that went round more than once, and those that were left out as copies."""
+    longer = sum(len(one) < len(whole) for whole, one in zip(plane.contours_xy_mm, rounds, strict=True))
+    return longer + len(rounds) - len(single.contours_xy_mm)
 
 
 def _notes(left_out: Sequence[_Mark]) -> list[Note]:
@@ -83,34 +113,53 @@ def once(contours: Sequence[Points]) -> tuple[Points, ...]:
     Nobody draws a hole as large as its outline, and the even-odd rule would let the two cancel. A hole that is written
     twice is one hole for the same reason.
     """
+    return _once(contours, _Comparisons())
+
+
+def _once(contours: Sequence[Points], left: _Comparisons) -> tuple[Points, ...]:
     kept: list[Points] = []
     boxes = np.empty((len(contours), 4))
-    compared = 0
-    for contour in map(_once_round, contours):
+    for contour in contours:
         box = np.concatenate(bounding_box_mm([contour]))
         like = [kept[i] for i in np.flatnonzero(np.abs(boxes[: len(kept)] - box).max(axis=1) <= 4 * TWICE_TOLERANCE_MM)]
-        compared += len(like)
-        if compared > MAX_COMPARISONS:
-            raise TumourError("CONTOURS_TOO_MANY", "the GTV has more outlines over each other than can be compared")
-        if not any(_same_outline(other, contour) for other in like):
+        if not any(left.same(other, contour) for other in like):
             boxes[len(kept)] = box
             kept.append(contour)
     return tuple(kept)
 
 
-def _once_round(contour: Points) -> Points:
-    """A contour whose points go round twice, gone round once: it would cancel itself."""
-    points = contour[:-1] if len(contour) % 2 and np.allclose(contour[0], contour[-1], atol=1e-9) else contour
-    half = len(points) // 2
-    if len(points) % 2 or half < 3:
-        return contour
-    return points[:half] if np.abs(points[:half] - points[half:]).max() <= TWICE_TOLERANCE_MM else contour
+def _once_round(contour: Points, left: _Comparisons) -> Points:
+    """A contour that goes round its outline several times, or there and back, gone round once: it cancels itself."""
+    if np.ptp(contour, axis=0).max() <= 4 * TWICE_TOLERANCE_MM:
+        return contour  # too small to tell
+    half = len(contour) // 2
+    if half >= 3 and np.abs(contour[:half] - contour[::-1][:half]).max() <= TWICE_TOLERANCE_MM:
+        return contour[:half] if _closes(contour[:half]) else contour
+    for first, *others in _divisions(contour):
+        if all(_alike(first, other) and left.same(first, other) for other in others):
+            return first
+    return contour
 
 
-def _same_outline(one: Points, other: Points) -> bool:
-    """Whether what lies in one outline and not in the other is no more than a thread along it."""
-    length = float(np.hypot(*(one - np.roll(one, -1, axis=0)).T).sum())
-    return even_odd_moments([one, other])[0] <= TWICE_TOLERANCE_MM * length
+def _closes(points: Points) -> bool:
+    """Whether a line ends where it began, but for a step as long as its others: it is an outline, and no thread."""
+    return bool(np.hypot(*(points[0] - points[-1])) <= np.hypot(*np.diff(points, axis=0).T).max() + TWICE_TOLERANCE_MM)
+
+
+def _divisions(contour: Points) -> Iterator[list[Points]]:
+    """A contour divided where it comes back to its first point, which a keyhole does within each round, too."""
+    near = np.hypot(*(contour - contour[0]).T) <= TWICE_TOLERANCE_MM
+    returns = np.flatnonzero(near[1:] & ~near[:-1]) + 1
+    inner = returns[:-1] if near[-1] else returns  # the last only closes it
+    if len(inner) < MAX_ROUNDS:
+        for each in range(1, (len(inner) + 1) // 2 + 1):
+            if (len(inner) + 1) % each == 0:
+                yield np.split(contour, inner[each - 1 :: each])
+
+
+def _alike(one: Points, other: Points) -> bool:
+    boxes = np.abs(np.subtract(bounding_box_mm([one]), bounding_box_mm([other])))
+    return bool(boxes.max() <= 4 * TWICE_TOLERANCE_MM)
 
 
 def _stray_marks(planes: Sequence[ResolvedPlane], far_mm: float) -> list[_Mark]:

@@ -75,6 +75,12 @@ def check_air(found: SliceHu) -> None:
         raise _not_hu("the CT names no unit of its values (RescaleType US), and its air does not lie at -1000")
 
 
+def check_tissue(hu_inside: NDArray[np.float64]) -> None:
+    """``NOT_HU`` where a tumour's pixels are air: an intercept that was applied twice shifts all values by -1024."""
+    if hu_inside.size and hu_inside.mean() <= AIR_HU:
+        raise _not_hu(f"the GTV's pixels are air (mean at or below {AIR_HU:g} HU)")
+
+
 def _read(source: Source, name: str, plane: CtPlane) -> SliceHu:
     dataset = read_whole(source, name)
     raw = stored_pixels(dataset, plane.frame, plane.shape, is_multi_frame=is_multi_frame(dataset))
@@ -130,8 +136,8 @@ def _modality_lut(dataset: Dataset, frame: int) -> tuple[Dataset, str]:
     if not slope or not intercept:
         lost = [name for name, found in (("RescaleSlope", slope), ("RescaleIntercept", intercept)) if not found]
         raise _not_hu(f"the CT has no modality LUT: {' and '.join(lost)} missing")
-    if numbers(lut, "RescaleSlope", 1)[0] == 0:
-        raise _not_hu("the CT's RescaleSlope is 0")
+    if numbers(lut, "RescaleSlope", 1)[0] <= 0:
+        raise _not_hu("the CT's RescaleSlope is not above 0")
     return lut, unit
 
 

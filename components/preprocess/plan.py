@@ -167,12 +167,14 @@ def open_plan(folder: Folder, wanted: Callable[[RoiLabel], bool], rtstruct_uid: 
 
 
 def _choose_rtstruct(folder: Folder, rtstruct_uid: str) -> Header:
-    found = [found for uid, found in folder.rtstructs if rtstruct_uid in ("", uid)]
+    hint = "Give rtstruct_uid the SOPInstanceUID of one; `srs inspect` lists them."
+    found = [found for uid, found in folder.rtstructs if rtstruct_uid.strip() in ("", uid)]
+    if not found and folder.rtstructs:
+        words = f"rtstruct_uid names none of the {len(folder.rtstructs)} RTSTRUCTs in the DICOM folder"
+        raise TumourError("NO_RTSTRUCT", words, hint)
     if not found:
-        which = "the RTSTRUCT that rtstruct_uid names" if rtstruct_uid else "an RTSTRUCT"
-        raise _absent(folder, "NO_RTSTRUCT", f"{which} is not in the DICOM folder")
+        raise _absent(folder, "NO_RTSTRUCT", "an RTSTRUCT is not in the DICOM folder")
     if len(found) > 1:
-        hint = "Give rtstruct_uid the SOPInstanceUID of one; `srs inspect` lists them."
         raise TumourError("RTSTRUCT_AMBIGUOUS", f"there are {len(found)} RTSTRUCTs in the DICOM folder", hint)
     if isinstance(found[0], TumourError):
         raise found[0]

@@ -1,5 +1,6 @@
 """Which structures of an RTSTRUCT are the study's tumours: by the GTV rule, by name or by number."""
 
+import re
 import unicodedata
 from collections.abc import Callable, Sequence
 
@@ -109,6 +110,6 @@ def _plain(name: str) -> str:
 
 
 def _number(text: str) -> str:
-    """ROINumber that a text gives (``7`` or ``#7``), or ""."""
-    digits = text.strip().removeprefix("#")
-    return str(int(digits)) if digits.isascii() and digits.isdigit() else ""
+    """ROINumber that a text gives (``7`` or ``#7``; some exports count below 0), or ""."""
+    number = text.strip().removeprefix("#")
+    return str(int(number)) if re.fullmatch("-?[0-9]{1,12}", number) else ""

@@ -8,7 +8,10 @@ from pydicom.uid import generate_uid
 from typer.testing import CliRunner
 
 from components.common.errors import TumourError
+from components.preprocess.candidate import Candidate
 from pipelines.cli import app
+from pipelines.inspection import show_candidates
+from pipelines.terminal import screen
 from tests.components.preprocess.conftest import Study, circle, make_contour, make_ct, make_rtstruct
 
 
@@ -63,3 +66,26 @@ def test_neither_name_nor_number_nor_pattern(study, tmp_path):
     study.rtstructs.pop()
     assert inspect(study, tmp_path, "--roi", "GTV (").exception.code == "ROI_PATTERN"
     assert inspect(study, tmp_path, "--roi", "Tumour").exception.code == "NO_GTV"
+
+
+def test_no_heading_or_number_is_cut_on_a_terminal_of_80_columns(monkeypatch):
+    monkeypatch.setattr(screen, "_width", 80)
+    refused = Candidate(
+        roi_name="GTV_frontal_left",
+        roi_number="12",
+        status="refused",
+        code="NO_FRAME_OF_REFERENCE",
+        planes=37,
+        z_mm=-1234.5,
+        width_mm=118.5,
+        height_mm=101.1,
+        hu_mean=-123.4,
+        hu_sd=123.4,
+        longest_diameter_mm=123.4,
+        reference_rung="plane",
+    )
+    with screen.capture() as shown:
+        show_candidates([refused])
+    assert "…" not in shown.get()
+    for words in ("NO_FRAME_OF_REFERENCE", "planes", "longest", "-1234.5", "plane"):
+        assert words in shown.get()

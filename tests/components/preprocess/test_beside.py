@@ -128,3 +128,10 @@ def test_no_text_of_a_file_is_told(kinds):
     assert error.code == "NO_RTSTRUCT"
     for part in ("Q", "Lindqvist", "^", "1.2.3"):
         assert part not in str(error)
+
+
+def test_files_of_which_none_is_dicom_are_counted():
+    error = refusal(MemorySource({"a.jpg": b"x", "Lindqvist": b"y"}))
+    assert error.code == "NO_RTSTRUCT"
+    assert "none of the 2 files there is DICOM" in error.safe_message
+    assert "Lindqvist" not in str(error)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.common.objects import MemorySource
 from components.common.settings import PreprocessSettings
 from components.preprocess.contour_planes import ResolvedPlane
 from components.preprocess.ct import CtPlane
@@ -65,9 +66,42 @@ def test_doubled_middle_slices_do_not_cancel(make_study, kind):
     assert "counted once: 1" in candidate.message
 
 
-def test_a_contour_that_goes_round_twice_does_not_cancel_itself(make_study):
-    twice = np.vstack([circle(8), circle(8)])
-    assert one(make_study({"GTV": {3.0: [twice]}})).area_mm2 == pytest.approx(64 * np.pi, rel=0.01)
+def closed(outline):
+    return np.vstack([outline, outline[:1]])
+
+
+KEYHOLE = np.vstack([closed(circle(9)), circle(4)[::-1], circle(4)[-1:]])
+
+
+@pytest.mark.parametrize(
+    "rounds",
+    [
+        lambda one: [one, one],
+        lambda one: [closed(one), one],
+        lambda one: [closed(one), closed(one)],
+        lambda one: [one] * 4,
+        lambda one: [one, np.round(one, 2)],
+        lambda one: [one, one[::2]],
+        lambda one: [one, one[::-1]],
+        lambda one: [closed(one), one[::-1]],
+    ],
+)
+@pytest.mark.parametrize("outline", [circle(8), circle(8, points=600), KEYHOLE])
+def test_a_contour_that_goes_round_more_than_once_does_not_cancel_itself(make_study, rounds, outline):
+    plain = one(make_study({"GTV": {1.5: [circle(8)], 3.0: [outline], 4.5: [circle(8)]}}))
+    again = one(make_study({"GTV": {1.5: [circle(8)], 3.0: [np.vstack(rounds(outline))], 4.5: [circle(8)]}}))
+    assert again.z_mm == plain.z_mm == 3.0
+    assert again.area_mm2 == pytest.approx(plain.area_mm2, rel=0.01)
+    assert (again.crop == plain.crop).all()
+    assert again.warnings == ("CONTOUR_TWICE",)
+
+
+def test_a_line_that_goes_there_and_back_encloses_nothing(make_study):
+    line = np.column_stack([np.linspace(0, 18, 20), np.linspace(0, 7, 20)])
+    arc = circle(8)[:15]
+    for thread in (line, arc):
+        there_and_back = np.vstack([thread, thread[::-1]])
+        assert one(make_study({"GTV": {3.0: [there_and_back]}})).code == "ROI_EMPTY"
 
 
 def test_rings_keyholes_and_thin_walls_stay_as_they_are(make_study):
@@ -90,6 +124,22 @@ def test_like_outlines_beyond_what_can_be_compared_are_refused(make_study):
         outline[:4] = [[-5, -5], [5, -5], [5, 5], [-5, 5]]
         outlines.append(outline)
     assert one(make_study({"GTV": {3.0: outlines}})).code == "CONTOURS_TOO_MANY"
+
+
+def test_like_outlines_are_bound_for_the_whole_gtv(make_study):
+    """A bound for each plane would let the planes of one file take minutes together."""
+    rng = np.random.default_rng(1)
+    corners = np.array([[-5, -5], [5, -5], [5, 5], [-5, 5]])
+    planes = {1.5 * k: [np.vstack([corners, rng.uniform(-5, 5, (8, 2))]) for _ in range(25)] for k in range(9)}
+    assert one(make_study({"GTV": planes})).code == "CONTOURS_TOO_MANY"
+    angle = np.linspace(0, 2 * np.pi, 6000)
+    radii = [3 + 2 * np.sin(5 * angle + phase) for phase in rng.uniform(0, 2 * np.pi, 20)]
+    dense = {3.0: [np.vstack([corners, np.column_stack([r * np.cos(angle), r * np.sin(angle)])]) for r in radii]}
+    study = make_study({"GTV": dense})
+    with pytest.warns(UserWarning, match="exceeds the size of 64 kByte"):
+        files = study.files()
+    (candidate,) = find_gtvs(MemorySource(files), "", SETTINGS)
+    assert candidate.code == "CONTOURS_TOO_MANY"
 
 
 # --- stray marks ---

@@ -139,7 +139,8 @@ def lut_of(study, spoil):
         ("RescaleSlope", None, "RescaleSlope"),
         ("RescaleIntercept", "", "RescaleIntercept"),
         ("RescaleSlope", "", "RescaleSlope"),
-        ("RescaleSlope", 0, "is 0"),
+        ("RescaleSlope", 0, "not above 0"),
+        ("RescaleSlope", -1, "not above 0"),
         ("RescaleType", "ED", "no HU"),
         ("RescaleType", "HU_MOD", "no HU"),
         ("RescaleType", "Z_EFF", "no HU"),
@@ -156,6 +157,17 @@ def test_refuses_a_modality_lut_that_gives_no_hu(make_study, keyword, value, wor
     assert candidate.code == "NOT_HU"
     assert word in candidate.message
     assert candidate.hu_mean is None
+
+
+def test_values_that_make_the_tumour_air_are_no_hu(make_study):
+    """The intercept was applied to the stored values already, and is applied once more."""
+
+    def shift(ct):
+        ct.RescaleIntercept = -2048
+
+    candidate = lut_of(make_study(), shift)
+    assert candidate.code == "NOT_HU"
+    assert "air" in candidate.message
 
 
 @pytest.mark.parametrize("kind", ["HU", "hu", ""])

@@ -195,6 +195,30 @@ def test_thin_slices_take_the_nearest(make_study, off):
     assert (candidate.status, candidate.planes, candidate.reference_rung) == ("ok", 10, "plane")
 
 
+@pytest.mark.parametrize("by_uid", [True, False])
+@pytest.mark.parametrize(("slices_mm", "drawn_mm"), [(0.5, 0.25), (0.4, 0.2), (0.5, 0.3)])
+def test_contours_of_thinner_slices_do_not_cancel_on_one_slice(make_study, by_uid, slices_mm, drawn_mm):
+    """Each lies within the tolerance of a slice, where the next outline of a cone would leave a rim of it."""
+    drawn = {drawn_mm * k: [circle(9 - abs(k) / 2)] for k in range(-6, 7)}
+    study = make_study({"GTV": drawn}, zs=slices_mm * np.arange(-12, 13), by_uid=False)
+    if by_uid:
+        for item in study.rtstruct.ROIContourSequence[0].ContourSequence:
+            image = Dataset()
+            nearest = min(study.cts, key=lambda ct: abs(ct.ImagePositionPatient[2] - item.ContourData[2]))
+            image.ReferencedSOPInstanceUID = nearest.SOPInstanceUID
+            item.ContourImageSequence = Sequence([image])
+    (candidate,) = find_gtvs(study.source(), "", SETTINGS)
+    assert candidate.code == "CONTOUR_WITHOUT_SLICE"
+    assert "thinner slices" in candidate.message
+
+
+def test_a_name_that_holds_a_backslash_is_one_name(make_study):
+    r"""It divides values, and is legal in none: pydicom then gives a list."""
+    study = make_study({"GTV\\li": {3.0: [circle(8)]}})
+    (candidate,) = find_gtvs(study.source(), "", SETTINGS, roi="GTV\\li")
+    assert (candidate.status, candidate.roi_name) == ("ok", "GTV\\li")
+
+
 def test_contours_between_slices_are_said_to_be_there(make_study):
     rois = {"GTV": {z + 0.75: [circle(8)] for z in (3.0, 4.5)}}
     candidate = one(make_study(rois, by_uid=False))
@@ -286,6 +310,15 @@ def part(study, *rois):
     return part_of_folder(read_folder(study.source(), ""), patient, SETTINGS, lambda kind, text: f"{kind} {text}")
 
 
+@pytest.mark.parametrize("number", [0, -1, 2147483647])
+def test_any_number_that_is_listed_names_its_structure(make_study, number):
+    study = make_study({"GTV": FIVE, "gtv": FIVE})
+    study.rtstruct.StructureSetROISequence[1].ROINumber = number
+    study.rtstruct.ROIContourSequence[1].ReferencedROINumber = number
+    for roi in (f"{number}", f"#{number}"):
+        assert one(study, roi=roi).roi_name == "gtv"
+
+
 def test_rows_of_a_table_name_structures_by_number_where_names_are_not_enough(make_study):
     study = make_study({"GTV": {3.0: [circle(8)]}, "GTV*": {6.0: [circle(6)]}, "GTV_3": FIVE})
     by_number = part(study, "#1", "2")
@@ -370,6 +403,10 @@ def test_several_rtstructs_are_listed_for_their_owner(make_study):
     assert second.sop_instance_uid not in str(error)
     assert list_rtstructs(study.source(), "", second.sop_instance_uid) == [second]
     assert one(study, rtstruct_uid=first.sop_instance_uid).roi_name == "GTV"
+    assert one(study, rtstruct_uid=f" {first.sop_instance_uid}\n").roi_name == "GTV"
+    error = folder_error(study, rtstruct_uid="1.2.3")
+    assert (error.code, "none of the 2 RTSTRUCTs" in error.safe_message) == ("NO_RTSTRUCT", True)
+    assert "srs inspect" in error.hint
 
 
 def refer_to(study, *series):
