@@ -5,6 +5,7 @@ Messages never hold a name of an object, since folders are often called by patie
 
 import asyncio
 import functools
+import logging
 import os
 import ssl
 import time
@@ -36,6 +37,10 @@ S3_TRIES, S3_PAUSE_SECONDS = 4, 0.2
 S3_REQUESTS = 16
 #: How long the address of an object is valid, which gives it without keys and stands in servers' logs.
 S3_URL_VALID = timedelta(minutes=10)
+
+
+# its warnings of a request that is tried again hold the names of objects
+logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 class S3Source(Source):
