@@ -192,7 +192,7 @@ def test_a_title_above_the_header_is_said(delimiter):
     [
         ("P1", "p1"), ("Müller", "MÜLLER"), ("M\u00fcller", "Mu\u0308ller"), ("Weiß", "WEISS"), ("P1", "P\u200b1"),
         ("P1", "P 1"), ("P 1", "P\u00a01"), ("P1", "P１"), ("P-1", "P\u20131"), ("P1", "P\u00ad1"), ("ﬁn", "fin"),
-        ("P1", "P\ufeff1"),
+        ("P1", "P\ufeff1"), ("P\u22121", "P-1"), ("\u0420\u04211", "PC1"), ("\u0391\u03921", "ab1"),
     ],
 )  # fmt: skip
 def test_ids_that_look_alike_are_one(one, other):
