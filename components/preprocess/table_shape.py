@@ -41,6 +41,10 @@ def check_header(table: CsvTable) -> None:
         ``COLUMNS_MISSING``, ``COLUMNS_DOUBLED`` or ``COLUMNS_MISSPELT``: the first that holds, with all problems.
     """
     header = table.header
+    if not any(header):
+        raise InputError(
+            "COLUMNS_MISSING", "the cohort table is empty", "Give a row of column names, and one per tumour."
+        )
     missing = [f"{name}{_offer(name, header)}" for name in _missing(header)]
     doubled = [f"{name}: {header.count(name)} times" for name in COLUMNS if header.count(name) > 1]
     misspelt = [

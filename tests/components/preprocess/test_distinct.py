@@ -91,8 +91,12 @@ def test_all_names_of_a_folder_are_one_place(patients, preprocess, tmp_path, nam
     name = {"absolute": str(tmp_path / "P1"), "file": (tmp_path / "P1").as_uri()}.get(name, name)
     error = refusal(preprocess, ("a", "P1"), ("b", name))
     assert error.code == "COHORT_INVALID"
-    assert "row 3, patient_id: not that of row 2, whose dicom is the same" in error.safe_message
-    assert "row 3, roi: the same structure as in row 2" in refusal(preprocess, ("a", "P1"), ("a", name)).safe_message
+    assert (
+        "row 3, patient_id: not that of row 2, whose dicom is the same. Give all rows of a patient one patient_id"
+        in error.safe_message
+    )
+    twice = refusal(preprocess, ("a", "P1"), ("a", name)).safe_message
+    assert "row 3, roi: the same structure as in row 2. Give each tumour one row" in twice
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])

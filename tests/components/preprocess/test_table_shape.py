@@ -184,6 +184,12 @@ def test_a_title_above_the_header_is_said(delimiter):
     assert error.hint == "Row 3 looks like the header: remove what stands above it."
 
 
+@pytest.mark.parametrize("text", ["", "\n\n", "\ufeff"])
+def test_a_file_without_a_word_is_said_to_be_empty(text):
+    error = refused_text(text)
+    assert (error.code, error.safe_message) == ("COLUMNS_MISSING", "the cohort table is empty")
+
+
 # --- ids ---
 
 
