@@ -14,10 +14,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 from components.common.errors import InputError, StorageError
-from components.common.s3 import read_object, s3_client
+from components.common.s3 import bucket_and_prefix, read_object, s3_client
 
 #: All entries carry this time, so that the same files are one sequence of bytes.
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
@@ -113,8 +112,7 @@ def open_objects(state_uri: str) -> Objects:
         ``STORE_UNREACHABLE``: the folder cannot be made.
     """
     if state_uri.startswith("s3://"):
-        parts = urlsplit(state_uri)
-        return BucketObjects(s3_client(), parts.netloc, parts.path)
+        return BucketObjects(s3_client(), *bucket_and_prefix(state_uri))
     root = state_uri.removeprefix("file://")
     if not root or re.match(r"[a-z0-9+.-]{2,}:", root, re.IGNORECASE):
         raise InputError("STATE_URI_UNKNOWN", "the store is a folder or s3://bucket/prefix")

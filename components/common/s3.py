@@ -5,6 +5,7 @@ Messages never hold a name of an object, since folders are often called by patie
 
 import asyncio
 import functools
+import logging
 import os
 import ssl
 import time
@@ -36,6 +37,16 @@ S3_TRIES, S3_PAUSE_SECONDS = 4, 0.2
 S3_REQUESTS = 16
 #: How long the address of an object is valid, which gives it without keys and stands in servers' logs.
 S3_URL_VALID = timedelta(minutes=10)
+
+
+def bucket_and_prefix(uri: str) -> tuple[str, str]:
+    """Both of ``s3://bucket/prefix``. No web address: ``#``, ``?`` and ``%`` belong to the names of objects."""
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    return bucket, prefix.strip("/")
+
+
+# its warnings of a request that is tried again hold the names of objects
+logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 class S3Source(Source):
@@ -193,15 +204,15 @@ def upload_folder(folder: Path, uri: str) -> None:
     StorageError
         ``S3_REFUSED`` or ``S3_UNREACHABLE``.
     """
-    parts = urlsplit(uri)
-    prefix = f"{clean_name(parts.path.strip('/'))}/".lstrip("/")
+    bucket, prefix = bucket_and_prefix(uri)
+    prefix = f"{clean_name(prefix)}/".lstrip("/")
     client = s3_client()
     with _storage_errors():
-        if not client.bucket_exists(parts.netloc):
-            client.make_bucket(parts.netloc)
+        if not client.bucket_exists(bucket):
+            client.make_bucket(bucket)
         files = [path for path in folder.rglob("*") if path.is_file()]
         for path in sorted(files, key=lambda path: (path.parent == folder, path)):
-            client.fput_object(parts.netloc, prefix + path.relative_to(folder).as_posix(), str(path))
+            client.fput_object(bucket, prefix + path.relative_to(folder).as_posix(), str(path))
 
 
 @contextmanager

@@ -53,7 +53,8 @@ class PreprocessSettings(Checked):
         if self.min_diameter_mm > self.max_diameter_mm:
             problems.append("min_diameter_mm is above max_diameter_mm")
         if unknown := set(self.shared) - {*IDENTIFYING, PIXELS, CROPS}:
-            problems.append(f"shared_attributes: {len(unknown)} not of {', '.join((*IDENTIFYING, PIXELS, CROPS))}")
+            count = f"{len(unknown)} {'name is' if len(unknown) == 1 else 'names are'} none"
+            problems.append(f"shared_attributes: {count} of {', '.join((*IDENTIFYING, PIXELS, CROPS))}, with commas")
         return problems
 
     @property

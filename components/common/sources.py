@@ -10,14 +10,13 @@ import re
 import unicodedata
 from collections.abc import Hashable
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from components.common.csv_table import read_csv_table
 from components.common.errors import InputError
 from components.common.files import digest_of
 from components.common.names import clean_name, slashed
 from components.common.objects import FolderSource, Source, ZipSource, disk_in_words
-from components.common.s3 import S3Source
+from components.common.s3 import S3Source, bucket_and_prefix
 
 TABLE_NAME = "cohort.csv"
 #: Endings by which a table is known where the storage cannot be asked whether it is a file.
@@ -37,8 +36,7 @@ def open_source(uri: str) -> Source:
         ``SOURCE_MISSING`` or ``SOURCE_UNKNOWN``.
     """
     if uri.startswith("s3://"):
-        parts = urlsplit(uri)
-        return S3Source(parts.netloc, parts.path.strip("/"))
+        return S3Source(*bucket_and_prefix(uri))
     path = Path(uri.removeprefix("file://"))
     if "://" in uri and not uri.startswith("file://"):
         raise InputError("SOURCE_UNKNOWN", "only folders, .zip files and s3:// can be read")
@@ -149,8 +147,8 @@ def locate(source: Source, dicom: str) -> Place:
     """
     name = slashed(dicom.removeprefix("file://"))
     if name.startswith("s3://"):
-        parts = urlsplit(name)
-        source, name = S3Source(parts.netloc), parts.path.strip("/")
+        bucket, name = bucket_and_prefix(name)
+        source = S3Source(bucket)
     elif "://" in name or re.match("//|[A-Za-z]:", name):
         hint = "Name a folder beside the table, an absolute path, or an s3:// prefix."
         raise InputError("SOURCE_UNKNOWN", "a Windows drive, a server or a web address cannot be read", hint)

@@ -17,7 +17,7 @@ _MONTHS = (
     " ianuarie tammikuuta ledna января январь",
     "february februar fevrier febrero febbraio fevereiro februari lutego luty feber subat"
     " februarie helmikuuta unora февраля февраль",
-    "march marz maerz mars marzo marco maart mrt marca marzec mart martie maaliskuuta brezna marcius марта март",
+    "march marz maerz mars marzo marco maart marts mrt marca marzec mart martie maaliskuuta brezna marcius марта март",
     "april avril abril aprile kwietnia kwiecien nisan aprilie huhtikuuta dubna aprilis апреля апрель",
     "may mai mayo maggio maio mei maj maja mayis toukokuuta kvetna majus мая маи",
     "june juni juin junio giugno junho jun czerwca czerwiec haziran iunie kesakuuta cervna junius июня июнь",
@@ -28,9 +28,12 @@ _MONTHS = (
     "october oktober octobre octubre ottobre outubro pazdziernika pazdziernik ekim"
     " octombrie lokakuuta rijna октября октябрь",
     "november novembre noviembre novembro listopada listopad kasim noiembrie marraskuuta listopadu ноября ноябрь",
-    "december dezember decembre diciembre dicembre dezembro grudnia grudzien aralik"
+    "december dezember desember decembre diciembre dicembre dezembro grudnia grudzien aralik"
     " decembrie joulukuuta prosince декабря декабрь",
 )
+#: Months as Roman numerals, and the year before the first of each era in Japan.
+_ROMAN_MONTHS = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii")
+_ERAS = {"明治": 1867, "大正": 1911, "昭和": 1925, "平成": 1988, "令和": 2018}
 _YEAR = r"((?:18|19|20)\d\d)"
 _ANY_YEAR = r"(\d{4}|\d{2})(?!\d)"
 _DAY = r"(\d{1,2})"
@@ -47,6 +50,8 @@ _DAY_MONTH = re.compile(rf"(?<!\d)(?={_DAY}(?:st|nd|rd|th|er|eme|\.)?{_GAP}{_MON
 _MONTH_DAY = re.compile(rf"(?<![^\W\d_])(?={_MONTH}[-./,_ ]*{_DAY}(?:st|nd|rd|th)?[-./,_' ]+{_ANY_YEAR})")
 _CTIME = re.compile(rf"(?<![^\W\d_])(?={_MONTH} {{1,2}}{_DAY} \d\d:\d\d(?::\d\d)?(?: [a-z]+)? {_YEAR}(?!\d))")
 _YEAR_MONTH = re.compile(rf"(?<!\d)(?={_YEAR}[-./,_ ]*{_MONTH}[-./,_ ]*{_DAY}(?!\d))")
+_ROMAN = re.compile(rf"(?<!\d)(?={_DAY}[-./ ]{{1,2}}([ivx]{{1,4}})[-./ ]{{1,2}}{_ANY_YEAR})")
+_ERA = re.compile(rf"({'|'.join(_ERAS)})(\d{{1,2}}|元)年{_DAY}月{_DAY}")
 _TIME = re.compile(r"(?<!\d)(\d\d:\d\d:\d\d)(?!\d)|(?<![^\W_])[Tt]?(\d{6})(?:\.(?:\d{6}|\d{3}))?[Zz]?(?![^\W_])")
 #: A DA or DT value (PS3.5 6.2), also with separators.
 _VALUE = re.compile(r"(\d{4})[-./]?(\d{2})[-./]?(\d{2})(?:\d{2,6}(?:\.\d{1,6})?)?(?:[-+]\d{4})?")
@@ -104,6 +109,10 @@ def _readings(text: str) -> Iterator[tuple[str, str, str]]:
         yield from ((match[3], month, match[1]) for month in _months(match[2]))
     for match in itertools.chain(_MONTH_DAY.finditer(text), _CTIME.finditer(text)):
         yield from ((match[3], month, match[2]) for month in _months(match[1]))
+    for match in _ROMAN.finditer(text):
+        yield from ((match[3], str(n), match[1]) for n, roman in enumerate(_ROMAN_MONTHS, start=1) if roman == match[2])
+    for match in _ERA.finditer(text):
+        yield str(_ERAS[match[1]] + int(match[2].replace("元", "1"))), match[3], match[4]
     for match in _YEAR_MONTH.finditer(text):
         yield from ((match[1], month, match[3]) for month in _months(match[2]))
 

@@ -23,9 +23,10 @@ from components.preprocess.values import Value, Verdict
 #: Characters of a pseudonym after its letter: 50 bits, so that two of a million tumours hardly ever share one.
 PSEUDONYM_LENGTH = 10
 HINT = (
-    "Nothing of this step was kept. Each line names the output and the attribute, never the value, so it can be "
-    "reported as it stands: please do, it is a fault of this program. Until it is corrected: for a column, give other "
-    "names in the cohort table; for a DICOM attribute, empty it in a copy of the files."
+    "Nothing of this step was kept but its log: delete that where it is named here. Each line names the output and the "
+    "attribute, never the value, so it can be reported as it stands: please do, it is a fault of this program. Until "
+    "it is corrected: for a column, give other names in the cohort table; for a DICOM attribute, empty it in a copy of "
+    "the files."
 )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from components.common.errors import InputError, TumourError
 from components.common.files import digest_of_array
 from components.common.settings import CROPS, IDENTIFYING, PIXELS
+from components.preprocess.ct import CtPlane
 from components.preprocess.dicom_io import text
 from components.preprocess.elements import Header
 from components.preprocess.pixels import read_hu
@@ -26,6 +27,12 @@ WORDS = {PIXELS: "the pixels of the CT", CROPS: "near-identical crops"}
 BIRTH_DATE = "PatientBirthDate"
 #: SOPInstanceUIDs kept of a folder: the lowest digests, so that two exports of parts of one series share some.
 KEPT_UIDS = 64
+#: Slices of a series whose pixels are compared, beside the middle one: the first by a keyed order of their positions,
+#: so that an export of some slices shares some with one of all. Of two exports, one with a third of the other's
+#: slices, 1 in 25 shares none.
+KEPT_SLICES = 8
+#: HU to which pixels are clipped before they are compared: exports differ in how they write air and metal.
+COMPARED_HU = (-200, 1500)
 #: Rows named in a problem.
 MOST_ROWS = 12
 
@@ -78,14 +85,30 @@ def evidence_of_folder(folder: Folder, digest: Digest) -> tuple[str, ...]:
 
 
 def evidence_of_pixels(plan: Plan, digest: Digest) -> tuple[str, ...]:
-    """The same of the middle slice of a CT series: its HU, whatever its UIDs; none where it is flat or unreadable."""
+    """The same of some slices of a CT series: their HU, whatever their UIDs; none of what is flat or unreadable."""
+    codes = (_code_of_pixels(plan, plane, digest) for plane in _compared_planes(plan.series.planes, digest))
+    return tuple(dict.fromkeys(code for code in codes if code))
+
+
+def _compared_planes(planes: Sequence[CtPlane], digest: Digest) -> Iterable[CtPlane]:
+    """The middle plane, and others by a keyed order of their positions; one of each object, since it is read whole."""
+    chosen = {planes[len(planes) // 2].name: planes[len(planes) // 2]}
+    for plane in sorted(planes, key=lambda plane: digest("position", f"{plane.z_mm:.2f}"))[:KEPT_SLICES]:
+        chosen.setdefault(plane.name, plane)
+    return chosen.values()
+
+
+def _code_of_pixels(plan: Plan, plane: CtPlane, digest: Digest) -> str:
+    """The same code for a slice whose rows or columns are written in the other direction."""
     try:
-        hu = read_hu(plan.source, plan.series.planes[len(plan.series.planes) // 2]).hu
+        hu = read_hu(plan.source, plane).hu
     except TumourError:
-        return ()
-    if not np.ptp(hu):
-        return ()
-    return (f"{PIXELS}:{digest(PIXELS, digest_of_array(np.rint(hu).astype(np.int32)))}",)
+        return ""
+    compared = np.rint(np.clip(hu, *COMPARED_HU)).astype(np.int16)
+    if not np.ptp(compared):
+        return ""
+    turned = (compared[::down, ::right] for down in (1, -1) for right in (1, -1))
+    return f"{PIXELS}:{digest(PIXELS, min(map(digest_of_array, turned)))}"
 
 
 def _plain(value: str) -> str:
@@ -183,7 +206,7 @@ class _People:
         for sighting in self._sightings:
             rows[self._root(sighting.patient_id)].append(sighting)
         found = []
-        for root, same in rows.items():
+        for root, same in sorted(rows.items(), key=lambda item: _first_row(item[1])):
             if (count := len({sighting.patient_id for sighting in same})) > 1:
                 kinds = [WORDS.get(kind, kind) for kind in TOLD_APART_BY if kind in self._kinds[root]]
                 found.append(f"{_rows(same)}: one patient under {count} patient_ids, by {', '.join(kinds)}")
@@ -207,7 +230,12 @@ def _same_tumours(
     for pair in alike:
         if pair not in known and named[pair[0].patient_id] == named[pair[1].patient_id]:
             twice[pair] = WORDS[CROPS]
-    return [f"{_rows(same)}: one tumour, by {why}" for same, why in twice.items()]
+    in_order = sorted(twice.items(), key=lambda item: _first_row(item[0]))
+    return [f"{_rows(same)}: one tumour, by {why}" for same, why in in_order]
+
+
+def _first_row(sightings: Iterable[Sighting]) -> int:
+    return min(sighting.row for sighting in sightings)
 
 
 def _rows(sightings: Iterable[Sighting]) -> str:

@@ -38,6 +38,8 @@ SHORTEST_TEXT = 4
 SHORTEST_ID, SHORTEST_NUMBER, SHORTEST_PRIVATE_NUMBER = 1, 4, 6
 #: What tells patients, tumours and visits apart, however short it is.
 IDENTIFIERS = frozenset(["patient_id", "tumour_id", "dicom", "PatientID", "OtherPatientIDs", "AccessionNumber"])
+#: Digits of a country's code, which are left out of a telephone number dialled within it.
+COUNTRY_CODE_DIGITS = (1, 2, 3)
 PRIVATE = "private attribute"
 #: Texts of attributes that answer a question or are filled in by software.
 FLAGS = frozenset("true false yes no on off none null unknown undefined default anonymous anonymized other n/a".split())  # noqa: SIM905
@@ -125,6 +127,9 @@ class IdentityIndex:
         least = SHORTEST_PRIVATE_NUMBER if attribute.startswith(PRIVATE) else SHORTEST_NUMBER
         if len(digits) >= (SHORTEST_ID if is_id else least):
             self._numbers[_plain(digits)] = attribute
+        if attribute.endswith("TelephoneNumbers") and spelling.startswith(("+", "00")):
+            national = (digits.removeprefix("00")[code:] for code in COUNTRY_CODE_DIGITS)
+            self._numbers |= {_plain(one): attribute for one in national if len(one) >= ANYWHERE_LENGTH}
 
     def _learn_text(self, spelling: str, attribute: str, *, is_id: bool) -> None:
         words = _keys(tokens(spelling))
@@ -138,7 +143,9 @@ class IdentityIndex:
             self._inside[joined[:2]][joined] = attribute
         if len(joined) >= ANYWHERE_LENGTH and not spelling.isalpha():
             self._inside[joined[:ANYWHERE_LENGTH]][joined] = attribute
-        if is_id:  # the number without its prefix
+        if is_id:  # written without its separators, and the number without its prefix
+            together = _keys(tokens(joined))
+            self._phrases[together[0]][together] = attribute
             self._numbers |= {_plain(word): attribute for word in words if word.isdigit() and len(word) >= FLOAT_DIGITS}
 
     def _learn_name(self, text: str, attribute: str) -> None:

@@ -3,12 +3,14 @@
 import contextlib
 import io
 import json
+import logging
 import os
 import secrets
 import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from components.common.errors import InputError
 from components.common.files import digest_of, digest_of_sources
@@ -80,20 +82,32 @@ def run(
 
 @contextlib.contextmanager
 def recorded_output() -> Iterator[io.StringIO]:
-    """All that is printed meanwhile goes its way, and into the record too."""
+    """All that is printed or logged meanwhile goes its way, and into the record too."""
     record = io.StringIO()
+    handler = logging.StreamHandler(record)
+    logging.getLogger().addHandler(handler)
+    try:
+        with (
+            contextlib.redirect_stdout(_Both(sys.stdout, record)),
+            contextlib.redirect_stderr(_Both(sys.stderr, record)),
+        ):
+            yield record
+    finally:
+        logging.getLogger().removeHandler(handler)
 
-    class Both(io.TextIOBase):
-        def write(self, text: str) -> int:
-            record.write(text)
-            return stdout.write(text)
 
-        def flush(self) -> None:
-            stdout.flush()
+class _Both(io.TextIOBase):
+    """What is written to it goes to a stream, and into a record."""
 
-    stdout = sys.stdout
-    with contextlib.redirect_stdout(Both()):
-        yield record
+    def __init__(self, stream: TextIO, record: io.StringIO) -> None:
+        self._stream, self._record = stream, record
+
+    def write(self, text: str) -> int:
+        self._record.write(text)
+        return self._stream.write(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
 
 
 def pseudonym_key(study: str, *, synthetic: bool) -> bytes:

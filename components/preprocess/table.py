@@ -121,10 +121,13 @@ def _contradictions(rows: Iterable[Row], source: Source) -> list[str]:
     for row in rows:
         place = place_of(source, row.dicom)
         if (first := structures.setdefault((place, row.rtstruct_uid, row.roi), row.number)) != row.number:
-            problems.append(f"row {row.number}, roi: the same structure as in row {first}")
+            problems.append(f"row {row.number}, roi: the same structure as in row {first}. Give each tumour one row")
         other = patients.setdefault(place, row)
         if other.patient_id != row.patient_id:
-            problems.append(f"row {row.number}, patient_id: not that of row {other.number}, whose dicom is the same")
+            problems.append(
+                f"row {row.number}, patient_id: not that of row {other.number}, whose dicom is the same. "
+                "Give all rows of a patient one patient_id"
+            )
     return problems
 
 

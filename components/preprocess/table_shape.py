@@ -19,14 +19,17 @@ OFFERED_LIKENESS = 0.6
 MISSPELT_LIKENESS = 0.85
 
 _ALIKE = (
-    "that of row {} but for upper and lower case, blanks, dashes or characters that do not show. Write both in one way,"
-    " or tell them apart by more"
+    "that of row {} but for upper and lower case, blanks, dashes, characters that do not show or letters of another "
+    "script. Write both in one way, or tell them apart by more"
 )
 _SWALLOWED = (
     "the text between two quotation marks holds a whole row: leave out the one that is not closed in its own row"
 )
 _NAMELESS = "a value below a header without a name. Give the column a name, or remove it"
 _UNSEEN = dict.fromkeys(map(ord, INVISIBLE))
+#: The minus sign, which spreadsheets write for a dash, and capital letters of Greek and Cyrillic that look like Latin
+#: ones: a keyboard left in the other script.
+_LOOKS_LIKE = str.maketrans("−ΑΒΕΖΗΙΚΜΝΟΡΤΥΧАВЕКМНОРСТУХЅІЈ", "-ABEZHIKMNOPTYXABEKMHOPCTYXSIJ")
 
 
 def check_header(table: CsvTable) -> None:
@@ -38,6 +41,10 @@ def check_header(table: CsvTable) -> None:
         ``COLUMNS_MISSING``, ``COLUMNS_DOUBLED`` or ``COLUMNS_MISSPELT``: the first that holds, with all problems.
     """
     header = table.header
+    if not any(header):
+        raise InputError(
+            "COLUMNS_MISSING", "the cohort table is empty", "Give a row of column names, and one per tumour."
+        )
     missing = [f"{name}{_offer(name, header)}" for name in _missing(header)]
     doubled = [f"{name}: {header.count(name)} times" for name in COLUMNS if header.count(name) > 1]
     misspelt = [
@@ -173,6 +180,7 @@ def alike_ids(column: str, ids: Iterable[tuple[int, str]]) -> list[str]:
 
 
 def _seen(text: str) -> str:
-    """What a person tells ids apart by: letters whatever their case and form, digits, marks, and no blanks."""
-    plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).translate(_UNSEEN)
+    """What a person tells ids apart by: letters whatever their case, form and script, digits, marks, and no blanks."""
+    latin = unicodedata.normalize("NFKC", text).upper().translate(_LOOKS_LIKE)
+    plain = unicodedata.normalize("NFKC", latin.casefold()).translate(_UNSEEN)
     return "".join("-" if unicodedata.category(char) == "Pd" else char for char in plain)

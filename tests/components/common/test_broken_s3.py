@@ -291,3 +291,13 @@ def test_artifacts_refused_are_told_without_their_values(run_id, bundle, monkeyp
     assert caught.value.code == "ARTIFACTS_UNREACHABLE"
     assert "wrong-secret" not in str(caught.value)
     assert "models" not in caught.value.safe_message
+
+
+def test_a_request_that_is_tried_again_logs_no_name(monkeypatch, caplog):
+    monkeypatch.setenv("S3_ENDPOINT", "http://127.0.0.1:1")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "key")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    with caplog.at_level("INFO"), pytest.raises(StorageError, match="does not answer"):
+        open_source("s3://bucket/Lindqvist").list("")
+    assert "Lindqvist" not in caplog.text

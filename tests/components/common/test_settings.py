@@ -6,7 +6,7 @@ import pytest
 
 from components.common.errors import InputError
 from components.common.presets import PRESETS
-from components.common.settings import StudySettings, TrainSettings, resolve, resolve_parameters
+from components.common.settings import PreprocessSettings, StudySettings, TrainSettings, resolve, resolve_parameters
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -65,3 +65,9 @@ def test_parameters_of_the_pipeline_override_the_preset():
     with pytest.raises(InputError) as caught:
         resolve_parameters("default", 1, 0, 0, "[1]")
     assert caught.value.code == "SETTINGS_NOT_JSON"
+
+
+def test_what_patients_share_is_one_of_the_known_names():
+    assert PreprocessSettings(shared_attributes="PatientID, pixels").shared == ("PatientID", "pixels")
+    with pytest.raises(InputError, match=r"shared_attributes: 1 name is none of PatientID, .*, crops, with commas"):
+        PreprocessSettings(shared_attributes="PatientID;pixels")

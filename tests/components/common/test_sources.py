@@ -197,7 +197,17 @@ def test_endpoints_that_are_no_host_and_port_are_refused_in_words(s3_keys, endpo
         open_source("s3://bucket/prefix")
 
 
-@pytest.mark.parametrize("uri", ["s3://", "s3:///prefix", "s3://x/prefix", "s3://With Space/prefix"])
+@pytest.mark.parametrize("name", ["P#1", "P?1", "P%201", "P;1", "P [1]"])
+def test_what_ends_a_web_address_belongs_to_a_name_in_a_bucket(s3_keys, name):
+    s3_keys.setenv("S3_ENDPOINT", "127.0.0.1:1")
+    place = locate(MemorySource({}), f"s3://bucket/cohort/{name}/")
+    assert place.prefix == f"cohort/{name}"
+    assert place.key == ("bucket", f"cohort/{name}")
+
+
+@pytest.mark.parametrize(
+    "uri", ["s3://", "s3:///prefix", "s3://[x/prefix", "s3://b℀/prefix", "s3://x/prefix", "s3://With Space/prefix"]
+)
 def test_buckets_that_s3_does_not_know_are_refused_in_words(s3_keys, uri):
     s3_keys.setenv("S3_ENDPOINT", "127.0.0.1:1")
     with pytest.raises(InputError, match="SOURCE_UNKNOWN"):

@@ -33,11 +33,16 @@ def test_a_date_is_read_in_every_usual_form(date, form, before):
         "2. ledna 2025", "2 января 2025", "2. tammikuuta 2025", "2025:01:02 10:11", "date(2025, 1, 2)",
         "jan. 2nd, 2025",
         "2nd of january 2025", "2025년 1월 2일", "2025年1月2日", "02/01/2025", "01/02/2025", "2.1.25", "2025-jan-02",
-        "d:20250102090807",
+        "d:20250102090807", "2-i-2025", "2. i. 25", "令和7年1月2日",
     ],
 )  # fmt: skip
 def test_a_date_is_read_in_other_languages_and_orders(text):
     assert "20250102" in dates_in(text)
+
+
+def test_months_and_eras_that_other_months_do_not_tell():
+    assert "19600304" in dates_in("den 4. marts 1960") & dates_in("昭和35年3月4日") & dates_in("4.iii.1960")
+    assert "20191231" in dates_in("31. desember 2019") & dates_in("令和元年12月31日") & dates_in("31 xii 2019")
 
 
 @given(st.floats(-1e6, 1e6), st.floats(0, 1e-3))

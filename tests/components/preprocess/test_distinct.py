@@ -7,7 +7,7 @@ import unicodedata
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.uid import generate_uid
 
@@ -91,8 +91,12 @@ def test_all_names_of_a_folder_are_one_place(patients, preprocess, tmp_path, nam
     name = {"absolute": str(tmp_path / "P1"), "file": (tmp_path / "P1").as_uri()}.get(name, name)
     error = refusal(preprocess, ("a", "P1"), ("b", name))
     assert error.code == "COHORT_INVALID"
-    assert "row 3, patient_id: not that of row 2, whose dicom is the same" in error.safe_message
-    assert "row 3, roi: the same structure as in row 2" in refusal(preprocess, ("a", "P1"), ("a", name)).safe_message
+    assert (
+        "row 3, patient_id: not that of row 2, whose dicom is the same. Give all rows of a patient one patient_id"
+        in error.safe_message
+    )
+    twice = refusal(preprocess, ("a", "P1"), ("a", name)).safe_message
+    assert "row 3, roi: the same structure as in row 2. Give each tumour one row" in twice
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
@@ -153,6 +157,40 @@ def test_another_export_with_new_uids_and_identifiers_is_found_by_its_pixels(pre
     assert "rows 2, 3: one patient under 2 patient_ids, by the pixels of the CT" in error.safe_message
     error = refusal(preprocess, ("a", "P1", {"roi": "GTV_1"}), ("b", "P2", {"roi": "GTV_1"}))
     assert "by the pixels of the CT, near-identical crops" in error.safe_message
+
+
+def some_slices(study):
+    del study.cts[:9]
+
+
+def other_air(study):
+    for ct in study.cts:
+        ct.PixelData = np.where(ct.pixel_array < 100, 0, ct.pixel_array).astype("<u2").tobytes()
+
+
+def other_direction(study):
+    for ct in study.cts:
+        ct.PixelData = np.ascontiguousarray(ct.pixel_array[::-1, ::-1]).tobytes()
+        (x, y, z), (row, column) = ct.ImagePositionPatient, ct.PixelSpacing
+        ct.ImageOrientationPatient = [-1, 0, 0, 0, -1, 0]
+        ct.ImagePositionPatient = [x + column * (ct.Columns - 1), y + row * (ct.Rows - 1), z]
+
+
+@pytest.mark.parametrize("change", [some_slices, other_air, other_direction])
+def test_another_export_that_writes_the_series_otherwise_is_found_by_its_pixels(
+    preprocess, tmp_path, make_study, change
+):
+    lesions = {"GTV_1": {3.0: [circle(7)]}, "GTV_2": {21.0: [circle(6, x=8.0)]}}
+    study = make_study(lesions, zs=np.arange(20) * 1.5).of_patient("P1")
+    again = with_new_uids(study)
+    for dataset in (*again.cts, *again.rtstructs):
+        dataset.PatientID = "anonymous"
+    change(again)
+    study.write(tmp_path / "P1")
+    again.write(tmp_path / "P2")
+    error = refusal(preprocess, ("a", "P1", {"roi": "GTV_1"}), ("b", "P2", {"roi": "GTV_2"}))
+    assert error.code == "COHORT_DUPLICATES"
+    assert "rows 2, 3: one patient under 2 patient_ids, by the pixels of the CT" in error.safe_message
 
 
 def test_phantoms_may_share_their_pixels_where_that_is_said(preprocess, tmp_path, make_study):
@@ -220,6 +258,17 @@ def test_an_excluded_row_accuses_nobody(patients, preprocess, tmp_path):
     assert dataset.flow.used_patients == 2
 
 
+def test_problems_come_in_the_order_of_the_table():
+    order = [7, 3, 9, 5, 2, 8, 4, 6]  # of the pseudonyms
+    sightings = [Sighting(row, f"id{row}", (f"PatientID:{row // 2}",), f"s{row // 2}") for row in order]
+    crops = np.random.default_rng(0).normal(30, 8, (len(order), 151, 151)).astype(np.float32)
+    with pytest.raises(InputError) as caught:
+        check_distinct(sightings, crops)
+    lines = [line for line in str(caught.value).splitlines() if line.startswith("  - ")]
+    assert [line.split(":")[0].strip(" -") for line in lines] == [f"rows {i}, {i + 1}" for i in (2, 4, 6, 8)]
+
+
+@settings(deadline=None)
 @given(st.data())
 def test_patients_are_joined_exactly_where_a_chain_of_evidence_joins_them(data):
     people = data.draw(st.integers(2, 6))

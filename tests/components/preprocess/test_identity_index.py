@@ -69,7 +69,7 @@ def test_other_words_are_no_name(name, text):
         ("18.0", "number 18"),
         ("510203-2345678", "5102032345678"), ("5102032345678", "510203-2345678"), ("12.345.678-9", "123456789"),
         ("A12", "a-012"),
-        ("7781234", "7781234.0"), ("T1", "tumour T1"),
+        ("7781234", "7781234.0"), ("T1", "tumour T1"), ("AB 12/34", "ab1234"), ("A-1-7", "a17"),
     ],
 )  # fmt: skip
 def test_an_identifier_is_found_as_a_word(identifier, text):
@@ -98,6 +98,7 @@ def test_private_numbers_flags_and_codes_are_nobody(text):
     [
         ("St Elsewhere", "InstitutionName", "at ST ELSEWHERE"), ("Tumor board 3", "StudyDescription", "tumor_board_3"),
         ("+49 40 123-456", "PatientTelephoneNumbers", "4940123456"),
+        ("+49 171 5551234", "PatientTelephoneNumbers", "0171/555 12 34"),
         ("서울대학교병원", "InstitutionName", "서울대학교병원에서"),
         ("seen by\nDr Kettle", "PatientComments", "Dr Kettle"),
         ("Brunhilde^Lindqvist", "private attribute", "lindqvist"),

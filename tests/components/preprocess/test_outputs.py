@@ -2,7 +2,9 @@
 
 import csv
 import json
+import logging
 import re
+import sys
 
 import numpy as np
 import pandas as pd
@@ -267,7 +269,16 @@ def test_nothing_of_a_step_that_wrote_identity_stays(run, tmp_path, monkeypatch)
     assert not (tmp_path / "summary").exists()
 
 
-def test_identity_in_what_is_printed_is_found(run, tmp_path):
+def to_stderr(text):
+    print(text, file=sys.stderr)
+
+
+def to_log(text):
+    logging.getLogger("a library").warning("object %s", text)
+
+
+@pytest.mark.parametrize("tell", [print, to_stderr, to_log])
+def test_identity_in_what_is_printed_or_logged_is_found(run, tmp_path, tell):
     with pytest.raises(InputError, match="the step's log: PatientName"):
-        run(lambda *_: print("read Max"))
+        run(lambda *_: tell("read Max"))
     assert not (tmp_path / "out").exists()

@@ -184,6 +184,12 @@ def test_a_title_above_the_header_is_said(delimiter):
     assert error.hint == "Row 3 looks like the header: remove what stands above it."
 
 
+@pytest.mark.parametrize("text", ["", "\n\n", "\ufeff"])
+def test_a_file_without_a_word_is_said_to_be_empty(text):
+    error = refused_text(text)
+    assert (error.code, error.safe_message) == ("COLUMNS_MISSING", "the cohort table is empty")
+
+
 # --- ids ---
 
 
@@ -192,7 +198,7 @@ def test_a_title_above_the_header_is_said(delimiter):
     [
         ("P1", "p1"), ("Müller", "MÜLLER"), ("M\u00fcller", "Mu\u0308ller"), ("Weiß", "WEISS"), ("P1", "P\u200b1"),
         ("P1", "P 1"), ("P 1", "P\u00a01"), ("P1", "P１"), ("P-1", "P\u20131"), ("P1", "P\u00ad1"), ("ﬁn", "fin"),
-        ("P1", "P\ufeff1"),
+        ("P1", "P\ufeff1"), ("P\u22121", "P-1"), ("\u0420\u04211", "PC1"), ("\u0391\u03921", "ab1"),
     ],
 )  # fmt: skip
 def test_ids_that_look_alike_are_one(one, other):
