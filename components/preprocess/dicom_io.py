@@ -31,7 +31,7 @@ logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
 
 #: First bytes asked for; the header of a planning CT slice takes 2 to 8 kB.
-HEAD_BYTES = 16 * 1024
+HEAD_BYTES = 12 * 1024
 #: Last group of a header: those of RT objects (3006 has the contours), of frames (5200) and of pixels come later.
 LAST_HEADER_GROUP = 0x2FFF
 #: First group of pixel data, its float kinds included.

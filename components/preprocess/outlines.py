@@ -10,9 +10,9 @@ from components.preprocess.contour_planes import ResolvedPlane
 from components.preprocess.contours import MAX_POINTS, Note
 from components.preprocess.geometry import Points, bounding_box_mm, even_odd_moments, shoelace_mm2
 
-#: Mean distance between two outlines up to which they are one that was written twice, mm: above what rounding to
-#: 0.1 mm or leaving out every other point does, below a pixel, so below the wall of any shell that a person draws.
-TWICE_TOLERANCE_MM = 0.1
+#: Mean distance between two outlines up to which they are one that was written twice, mm: above what rounding, leaving
+#: out points or drawing along the same edge again does, below a pixel, so below the wall of any shell that a person draws.
+TWICE_TOLERANCE_MM = 0.4
 #: Pairs of like outlines of a GTV that are compared, and their points; more are a hostile file. Copies alone, however
 #: many, have no more than twice the points that a GTV may have.
 MAX_COMPARISONS, MAX_COMPARED_POINTS = 1_000, 3 * MAX_POINTS
