@@ -21,7 +21,8 @@ PROBE = "/api/2.0/mlflow/experiments/search"
 class MlflowApi(http.server.ThreadingHTTPServer):
     """``status``, ``body``, ``location`` and ``fault`` are its answer; ``calls`` what was asked.
 
-    Faults are silent, cut, close, and drip and endless: an answer that comes slowly, or fast, and does not end. With ``greets`` it answers the first question of a process as MLflow does.
+    Faults are silent, cut, close, and drip and endless: an answer that comes slowly, or fast, and does not end.
+    With ``greets`` it answers the first question of a process as MLflow does.
     """
 
     daemon_threads = True
