@@ -29,7 +29,8 @@ POD_SECURITY = "pod-security.kubernetes.io/enforce"
 #: KServe's names for the mode without Knative; the second is the former one.
 STANDARD_MODES = ("Standard", "RawDeployment")
 MODE_ANNOTATION = "serving.kserve.io/deploymentMode"
-SECONDS = 15
+SECONDS = 5
+NO_ANSWER = "the cluster does not answer"
 
 T = TypeVar("T")
 
@@ -76,8 +77,10 @@ def examine_cluster(look: Look) -> list[Finding]:
     found = finding("kubeconfig", lambda: str(look.configuration.host))
     if not found.ok:
         return [found]
+    version = finding("Kubernetes", functools.partial(_in_words, _version, look))
+    if version.text.startswith(NO_ANSWER):  # nor would it answer the other questions
+        return [found, version]
     checks: dict[str, Callable[[Look], str]] = {
-        "Kubernetes": _version,
         "namespace": _namespace,
         "addresses": _addresses,
         "S3 secret": lambda look: _secret(look, look.names.s3_secret, S3_KEYS),
@@ -89,7 +92,9 @@ def examine_cluster(look: Look) -> list[Finding]:
         "rights": _rights,
         "GPUs": _gpus,
     }
-    return [found] + [finding(what, functools.partial(_in_words, check, look)) for what, check in checks.items()]
+    return [found, version] + [
+        finding(what, functools.partial(_in_words, check, look)) for what, check in checks.items()
+    ]
 
 
 def in_cluster_mlflow(look: Look) -> str:
@@ -107,7 +112,7 @@ def _in_words(check: Callable[[Look], T], look: Look) -> T:
             raise Mend(f"you may not look at it ({error.status}): ask who administers the cluster") from None
         raise Mend(f"the cluster answered {error.status}") from None
     except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise Mend(f"the cluster does not answer ({type(error).__name__}): check the kubeconfig") from None
+        raise Mend(f"{NO_ANSWER} ({type(error).__name__}): check the kubeconfig") from None
 
 
 def _read(method: Callable[..., Any], *arguments: str, missing: str) -> Any:

@@ -18,7 +18,9 @@ import urllib3
 from components.common.errors import InputError, SrsError
 from components.common.pages import is_page
 
-#: Seconds to wait for an answer, whole ones; KFP's client itself would wait without end.
+#: Seconds to wait for the first answer: a person waits for the command.
+FIRST_SECONDS = 7
+#: Seconds to wait for any later answer, whole ones; KFP's client itself would wait without end.
 ANSWER_SECONDS = 60
 #: Version whose behaviour this platform was checked against.
 KFP_CHECKED = "2.17"
@@ -91,7 +93,7 @@ def is_multi_user(address: Address) -> bool:
     configuration.retries = False
     with translated():
         service = kfp_server_api.HealthzServiceApi(kfp_server_api.ApiClient(configuration))
-        reply = service.healthz_service_get_healthz(_request_timeout=10, _preload_content=False)
+        reply = service.healthz_service_get_healthz(_request_timeout=FIRST_SECONDS, _preload_content=False)
     facts = _facts(reply.data)
     # The UI's own server answers for the API in other words.
     return bool(facts.get("multi_user", facts.get("apiServerMultiUser", False)))

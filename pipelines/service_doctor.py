@@ -27,7 +27,8 @@ ABOUT = {
     503: "is MLflow up behind that address?",
     504: "is MLflow up behind that address?",
 }
-SECONDS = 15
+#: Of one answer.
+SECONDS = 5
 
 
 def examine_services(address: Address, mlflow: str, in_cluster_mlflow: str, buckets: list[str]) -> list[Finding]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from components.common.errors import InputError, SrsError
 from components.common.objects import Entry, Source, ZipSource, disk_in_words
 from components.common.settings import PreprocessSettings
+from components.preprocess.beside import ending_of
 from components.preprocess.candidate import Candidate
 from components.preprocess.ct import is_ct
 from components.preprocess.dicom_io import numbers, read_headers, text
@@ -28,6 +29,8 @@ MARGIN_SLICES = 6
 
 #: Reads the first so many bytes of a file, or all of it for -1.
 ReadHead = Callable[[int], bytes]
+#: A file's name, its size in bytes, and how it is read.
+File = tuple[str, int, ReadHead]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,9 +60,11 @@ class StudyFiles(Source):
         self._files = files
 
     @classmethod
-    def numbered(cls, files: Sequence[tuple[int, ReadHead]]) -> "StudyFiles":
-        """Files given by their size and how they are read."""
-        return cls({f"{number:05d}.dcm": file for number, file in enumerate(files)})
+    def numbered(cls, files: Sequence[File]) -> "StudyFiles":
+        """Files under numbers; of a name only an ending stays that says why a study is not read, such as ``.zip``."""
+        return cls(
+            {f"{at:05d}{ending_of(name) or '.dcm'}": (size, read) for at, (name, size, read) in enumerate(files)}
+        )
 
     def only(self, names: Sequence[str]) -> "StudyFiles":
         """Some of the files, in the order of all."""
@@ -174,15 +179,15 @@ def _sorted(files: StudyFiles) -> tuple[list[str], list[list[tuple[float, str, s
     return kept, [sorted(stack) for stack in stacks.values()]
 
 
-def _zipped(path: Path) -> list[tuple[int, ReadHead]]:
+def _zipped(path: Path) -> list[File]:
     zipped = ZipSource(path)
-    return [(entry.size, partial(zipped.read_head, entry.name)) for entry in zipped.list("")]
+    return [(entry.name, entry.size, partial(zipped.read_head, entry.name)) for entry in zipped.list("")]
 
 
-def _below(folder: Path) -> list[tuple[int, ReadHead]]:
+def _below(folder: Path) -> list[File]:
     with disk_in_words():
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
-        return [(path.stat().st_size, partial(_read_file, path)) for path in paths]
+        return [(path.name, path.stat().st_size, partial(_read_file, path)) for path in paths]
 
 
 def _read_file(path: Path, size: int) -> bytes:

@@ -93,19 +93,18 @@ def _not_json(data: Buffer, length: int, error: orjson.JSONDecodeError) -> Input
         hint = "A crop is finite HU: replace what is beyond the scan by -1000."
         return InputError("CROP_NOT_FINITE", f"JSON has no NaN or Infinity; one stands at byte {at} of the body", hint)
     hint = "Send JSON, or a study as a .zip."
-    return InputError("JSON", f"the body is not JSON: at byte {at} of {length} it goes on otherwise or ends", hint)
+    return InputError("JSON", f"the body is not JSON: the first fault is at byte {at} of {length}", hint)
 
 
 def _bytes_behind(data: Buffer) -> int:
     """Bytes that follow a whole JSON object at the start of a body, but for blanks; 0 where there are none."""
-    text = bytes(data[:JSON_HEAD_BYTES]).decode("utf-8", "replace")
-    start = len(text) - len(text.lstrip("\ufeff \t\r\n"))
+    text = bytes(data[:JSON_HEAD_BYTES]).decode("latin-1")  # a character a byte, and JSON's own signs are the same
+    start = len(text) - len(text.removeprefix(codecs.BOM_UTF8.decode("latin-1")).lstrip(" \t\r\n"))
     try:
         value, end = json.JSONDecoder().raw_decode(text, start)
     except (ValueError, RecursionError):
         return 0
-    behind = len(data) - len(text[:end].encode())
-    return behind if isinstance(value, dict) and data[-behind:].strip() else 0
+    return len(data) - end if isinstance(value, dict) and data[end:].strip() else 0
 
 
 def _byte_of(data: Buffer, character: int) -> int:

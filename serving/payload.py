@@ -171,8 +171,9 @@ def _no_crop() -> InputError:
 
 
 def options_of(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """``roi`` and ``rtstruct_uid`` where given; ``OPTION`` where they are no short text."""
-    return {name: text_of(fields, name, "OPTION") for name in OPTIONS}
+    """``roi`` and ``rtstruct_uid`` where given; ``OPTION`` where they are no short text. A number is one of an ROI."""
+    given = {name: str(value) if type(value) is int else value for name, value in fields.items() if name in OPTIONS}
+    return {name: text_of(given, name, "OPTION") for name in OPTIONS}
 
 
 def text_of(fields: Mapping[str, Any], name: str, code: str = "FORMAT") -> str:

@@ -174,8 +174,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+        with contextlib.suppress(OSError):  # the client waits no longer
+            self.end_headers()
+            self.wfile.write(content)
 
     def do_GET(self) -> None:
         self.reply()

@@ -19,8 +19,9 @@ PROBE = "/api/2.0/mlflow/experiments/search"
 
 
 class MlflowApi(http.server.ThreadingHTTPServer):
-    """``status``, ``body``, ``location`` and ``fault`` (silent, cut, close) are its answer; ``calls`` what was asked.
+    """``status``, ``body``, ``location`` and ``fault`` are its answer; ``calls`` what was asked.
 
+    Faults are silent, cut, close, and drip and endless: an answer that comes slowly, or fast, and does not end.
     With ``greets`` it answers the first question of a process as MLflow does.
     """
 
@@ -50,12 +51,21 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.reply(302, b"", {"Location": server.location})
         elif server.fault == "silent":
             time.sleep(30)
+        elif server.fault in ("drip", "endless"):
+            self.go_on(*((b" ", 0.2) if server.fault == "drip" else (b" " * 2**16, 0.0)))
         elif server.fault == "close":
             self.close_connection = True
         else:
             self.reply(server.status, server.body)
 
     do_POST = do_PATCH = do_DELETE = do_PUT = do_GET  # noqa: N815
+
+    def go_on(self, piece: bytes, pause_s: float) -> None:
+        with contextlib.suppress(OSError):
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10000000000\r\n\r\n")
+            for _ in range(200_000):
+                self.wfile.write(piece)
+                time.sleep(pause_s)
 
     def reply(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)

@@ -6,6 +6,7 @@ minutes of retries), so that a step that has worked for hours outlives a restart
 
 import inspect
 import os
+import queue
 import re
 import threading
 from collections.abc import Callable
@@ -31,6 +32,8 @@ CONNECT_SECONDS, ANSWER_SECONDS = 2.0, 7.0
 PERSON_SECONDS = 3.0
 #: Seconds for any later answer, of which each try has as many; MLflow's own 120 would make eight tries last 20 minutes.
 LATER_SECONDS = 30
+#: Bytes that are read of the first answer, one experiment's description.
+LONGEST_ANSWER = 2**20
 #: Search that a server answers whatever the caller may see.
 PROBE = "/api/2.0/mlflow/experiments/search"
 
@@ -102,10 +105,30 @@ def require_server(answer_seconds: float | None = None) -> None:
 
 
 def _ask(uri: str, answer_seconds: float) -> tuple[int, str]:
-    """Status and text of a server's answer, asked for with MLflow's own credentials and TLS settings."""
-    limits = {"timeout": (CONNECT_SECONDS, answer_seconds), "max_retries": 0, "raise_on_status": False}
-    reply = http_request(get_default_host_creds(uri), PROBE, "POST", json={"max_results": 1}, **limits)
-    return int(reply.status_code), str(reply.text)
+    """Status and text of a server's answer, asked for with MLflow's own credentials and TLS settings.
+
+    A server may send on and on, a little at a time, and each wait of its own is bounded only: a thread is left behind.
+    """
+    answered: queue.SimpleQueue[tuple[int, str] | Exception] = queue.SimpleQueue()
+
+    def ask() -> None:
+        limits = {"timeout": (CONNECT_SECONDS, answer_seconds), "max_retries": 0, "raise_on_status": False}
+        try:
+            creds = get_default_host_creds(uri)
+            with http_request(creds, PROBE, "POST", json={"max_results": 1}, stream=True, **limits) as reply:
+                start = next(reply.iter_content(LONGEST_ANSWER), b"")
+                answered.put((int(reply.status_code), start.decode("utf-8", "replace")))
+        except Exception as error:
+            answered.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        found = answered.get(timeout=CONNECT_SECONDS + answer_seconds)
+    except queue.Empty:
+        raise TimeoutError from None
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
 class _Client:

@@ -56,12 +56,16 @@ def step(name: str, *, tracked_by: str = "") -> Iterator[Progress]:
 
 @contextlib.contextmanager
 def ends_on_sigterm() -> Iterator[None]:
-    """Lets SIGTERM (a pod's eviction) end the process by an exception, so that work is saved or undone on the way."""
+    """Lets SIGTERM (a pod's eviction) end the process by an exception, so that work is saved or undone on the way.
+
+    Another SIGTERM before the block ends is ignored: it would stop the saving or undoing.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def leave(number: int, _frame: Any) -> NoReturn:
+        signal.signal(number, signal.SIG_IGN)
         raise SystemExit(128 + number)
 
     former = signal.signal(signal.SIGTERM, leave)

@@ -94,15 +94,18 @@ def read_template(configuration: Any, namespace: str) -> dict[str, Any]:
     InputError
         ``TEMPLATE_UNREADABLE``.
     SrsError
-        ``TEMPLATE_MISSING`` or ``CLUSTER_UNREACHABLE``.
+        ``TEMPLATE_MISSING``, ``CLUSTER_REFUSED`` or ``CLUSTER_UNREACHABLE``.
     """
     core = client.CoreV1Api(client.ApiClient(configuration))
     try:
         found = core.read_namespaced_config_map(TEMPLATE_CONFIG_MAP, namespace, _request_timeout=30)
         values = yaml.safe_load(found.data[TEMPLATE_KEY])
     except client.ApiException as error:
-        hint = f"Apply infra/ first: it brings the ConfigMap {TEMPLATE_CONFIG_MAP}."
-        raise SrsError("TEMPLATE_MISSING", f"the cluster answered {error.status} for the template", hint) from None
+        if error.status == 404:
+            hint = f"Apply infra/ first: it brings the ConfigMap {TEMPLATE_CONFIG_MAP}."
+            raise SrsError("TEMPLATE_MISSING", f"{TEMPLATE_CONFIG_MAP} is not in namespace {namespace}", hint) from None
+        hint = f"`kubectl auth can-i get configmap/{TEMPLATE_CONFIG_MAP}` tells whether the service account may."
+        raise SrsError("CLUSTER_REFUSED", f"the cluster answered {error.status} for the template", hint) from None
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise _unreachable(error) from None
     except (TypeError, KeyError, yaml.YAMLError):

@@ -74,5 +74,11 @@ def _kind(header: Header) -> str:
     return f"{name} ({modality})" if modality in MODALITIES else name
 
 
+def ending_of(name: str) -> str:
+    """The ending of a file that is no DICOM but may hold what is looked for; "" of any other."""
+    found = [one for endings in ENDINGS for one in endings if name.lower().endswith(one)]
+    return max(found, key=len, default="")
+
+
 def _ending(name: str) -> str:
     return next((word for endings, word in ENDINGS.items() if name.lower().endswith(endings)), "")

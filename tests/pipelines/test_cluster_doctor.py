@@ -3,7 +3,9 @@
 import base64
 import http.server
 import json
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from pipelines import cluster_doctor, kfp_connection, service_doctor
 from pipelines.cli import app
 from tests.kubernetes_api import KubernetesApi, Refused, running
 from tests.pipelines.kfp_api import KfpApi
@@ -267,3 +270,23 @@ def test_no_cluster_and_nothing_named_is_told(tmp_path, monkeypatch):
     assert found["KFP"] == (False, "not looked at: give --host")
     assert found["MLflow"] == (False, "not looked at: give --mlflow http://...")
     assert "give --bucket" in found["bucket"][1]
+
+
+def test_servers_that_say_nothing_are_told_within_seconds(kubernetes, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setattr(KubernetesApi, "answer", lambda *_: time.sleep(2))
+        for module, name in (
+            (cluster_doctor, "SECONDS"),
+            (service_doctor, "SECONDS"),
+            (kfp_connection, "FIRST_SECONDS"),
+        ):
+            assert getattr(module, name) < 10
+            monkeypatch.setattr(module, name, 1)
+        started = time.monotonic()
+        found = doctor("--host", address, "--mlflow", address)
+    assert time.monotonic() - started < 10
+    assert "does not answer" in found["Kubernetes"][1]
+    assert "template" not in found
+    assert not found["KFP"][0]
+    assert "no server answers" in found["MLflow"][1]

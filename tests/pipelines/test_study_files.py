@@ -160,3 +160,11 @@ def test_other_files_go_as_they_are(tmp_path, long_study):
 def test_nothing_to_send_is_said(tmp_path):
     assert refusal(tmp_path).code == "STUDY_EMPTY"
     assert refusal(tmp_path / "absent").code == "STUDY_MISSING"
+
+
+@pytest.mark.parametrize("name", ["Anna Muster.zip", "CT.NII.GZ", "2024-05-01.tar.gz"])
+def test_what_a_folder_holds_instead_of_a_study_is_told_without_its_name(tmp_path, long_study, name):
+    folder = written(tmp_path, {name: zipped(long_study), "note of Anna.txt": b"x"})
+    packed = pack_study(folder, WANTED)
+    assert told(ZipSource(packed)) == told(MemorySource({name: zipped(long_study), "note of Anna.txt": b"x"}))
+    assert not any("nna" in one or "2024" in one for one in names(packed))

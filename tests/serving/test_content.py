@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from components.common.errors import InputError
 from serving.content import form_parts, is_form
-from serving.encodings import base64_of
+from serving.encodings import base64_of, json_object
 from serving.payload import decode_v1
 from tests.serving.attacks import V1, V2
 from tests.serving.bundles import draw_crops
@@ -217,6 +217,25 @@ def test_json_in_other_texts(server):
         assert word in told["error"]
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
+def test_a_short_body_in_another_text_is_not_taken_for_one_with_tensors_behind(encoding):
+    body = '{"instances": [{"dicom_zip": "x", "roi": "Größe"}]}'.encode(encoding)
+    with pytest.raises(InputError) as refused:
+        decode_v1(body)
+    assert (refused.value.code, "UTF-8" in refused.value.safe_message) == ("JSON", True)
+
+
+@given(
+    behind=st.binary(min_size=1, max_size=50), note=st.text(max_size=20), mark=st.sampled_from([b"", b"\xef\xbb\xbf"])
+)
+def test_the_bytes_behind_json_are_counted_as_bytes(behind, note, mark):
+    head = mark + json.dumps({"note": note}, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    body = head + b"\0" + behind
+    with pytest.raises(InputError) as refused:
+        json_object(body, len(body))
+    assert (refused.value.code, f" {len(behind) + 1} bytes" in refused.value.safe_message) == ("V2_HEADER", True)
+
+
 def wrapped(text: str, width: int, end: str) -> str:
     return "".join(text[at : at + width] + end for at in range(0, len(text), width))
 
@@ -257,3 +276,11 @@ def test_options_stay_text_of_a_bounded_length(study):
         decode_v1(form([("s.zip", study)], fields={"roi": "x" * 300}))
     assert refused.value.code == "OPTION"
     assert decode_v1(study, options={"roi": "Größe"}).instances[0].roi == "Größe"
+
+
+def test_a_number_names_a_structure_whether_it_is_written_as_a_number_or_as_text(server, study):
+    zipped = base64.b64encode(study).decode()
+    answers = [server.v1({"dicom_zip": zipped, "roi": roi}) for roi in ("2", 2)]
+    assert [(status, told["predictions"][0]["roi_number"]) for status, told in answers] == [(200, "2")] * 2
+    for wrong in (True, 2.5, [2], {"number": 2}):
+        assert server.v1({"dicom_zip": zipped, "roi": wrong})[1]["code"] == "OPTION"

@@ -106,6 +106,13 @@ def test_a_server_that_does_not_answer_is_told_in_time(api: MlflowApi, fault: st
     assert "Is the server up" in error.hint
 
 
+@pytest.mark.parametrize(("fault", "code"), [("drip", "MLFLOW_UNREACHABLE"), ("endless", "MLFLOW_UNKNOWN_SERVER")])
+def test_a_server_that_sends_on_and_on_is_told_in_time(api: MlflowApi, fault: str, code: str, monkeypatch):
+    monkeypatch.setattr(mlflow_door, "ANSWER_SECONDS", 1.0)
+    api.fault = fault
+    assert told(champion).code == code
+
+
 def test_the_first_question_is_short_enough():
     assert mlflow_door.CONNECT_SECONDS + mlflow_door.ANSWER_SECONDS < PATIENCE_S
     assert mlflow_door.CONNECT_SECONDS + mlflow_door.PERSON_SECONDS <= PATIENCE_S / 2  # the rest is the process's start

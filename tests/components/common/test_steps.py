@@ -98,3 +98,20 @@ def test_sigterm_ends_the_process_by_an_exception_and_is_put_back():
         signal.raise_signal(signal.SIGTERM)
     assert caught.value.code == 143
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def stopped_twice(done: list[str]) -> None:
+    with ends_on_sigterm():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+            done.append("undone")
+
+
+def test_a_second_sigterm_does_not_stop_what_is_undone_for_the_first():
+    before, done = signal.getsignal(signal.SIGTERM), []
+    with pytest.raises(SystemExit) as caught:
+        stopped_twice(done)
+    assert (done, caught.value.code) == (["undone"], 128 + signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -125,6 +125,16 @@ def test_the_alias_goes_back_whatever_failed(fault: str, code: str, kserve: KSer
     assert not (tmp_path / "summary.html").exists()
 
 
+@pytest.mark.parametrize("status", [401, 403, 500])
+def test_a_template_that_may_not_be_read_is_not_told_as_missing(status: int, kserve: KServe, tmp_path: Path) -> None:
+    kserve.failures = [status]
+    with pytest.raises(SrsError, match=f"answered {status} for the template") as caught:
+        run("2", NAME, NAMESPACE, str(tmp_path / "summary.html"))
+    assert caught.value.code == "CLUSTER_REFUSED"
+    assert "kubectl auth can-i get configmap/srs-response-template" in caught.value.hint
+    assert champion() == "1"
+
+
 TYPO = "{max_replicas: 3, resources: {limit: {cpu: 2}}, replicas: 1}"
 
 
