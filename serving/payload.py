@@ -12,7 +12,8 @@ V1 form     multipart with one zip or the study's DICOM files; "roi" and "rtstru
 import dataclasses
 import itertools
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -174,6 +175,18 @@ def options_of(fields: Mapping[str, Any]) -> dict[str, Any]:
     """``roi`` and ``rtstruct_uid`` where given; ``OPTION`` where they are no short text. A number is one of an ROI."""
     given = {name: str(value) if type(value) is int else value for name, value in fields.items() if name in OPTIONS}
     return {name: text_of(given, name, "OPTION") for name in OPTIONS}
+
+
+def check_query(items: Iterable[tuple[str, str]]) -> None:
+    """``OPTION`` where a query chooses twice, or by a name that is nearly an option's: all GTVs would be answered.
+
+    What a gateway adds, such as a key, is none of ours.
+    """
+    names = [name for name, _ in items]
+    wrong = [name for name in names if name not in OPTIONS and re.match("roi|rtstruct", name, re.IGNORECASE)]
+    if wrong or any(names.count(name) > 1 for name in OPTIONS):
+        hint = "roi takes a ROIName or a ROINumber, rtstruct_uid a SOPInstanceUID."
+        raise InputError("OPTION", "the address's query takes roi and rtstruct_uid, each once", hint)
 
 
 def text_of(fields: Mapping[str, Any], name: str, code: str = "FORMAT") -> str:

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from components.common.errors import InputError
 from serving.errors import Problem, problem_of
 from serving.limits import Admission, Limits, Ticket
-from serving.payload import decode_v1
+from serving.payload import check_query, decode_v1
 from serving.predictor import Job
 from serving.reply import BINARY_HEADER, Reply, encode_v1, encode_v2
 from serving.telemetry import note
@@ -126,6 +126,7 @@ class RestEndpoints:
 
 def _v1_job(request: Request, body: bytearray) -> Job:
     content_type = request.headers.get("content-type", "application/json")
+    check_query(request.query_params.multi_items())
     decode = functools.partial(decode_v1, body, content_type, request.query_params)
     return Job(decode, lambda result, _, facts: encode_v1(result, facts))
 

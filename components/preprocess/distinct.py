@@ -27,9 +27,9 @@ WORDS = {PIXELS: "the pixels of the CT", CROPS: "near-identical crops"}
 BIRTH_DATE = "PatientBirthDate"
 #: SOPInstanceUIDs kept of a folder: the lowest digests, so that two exports of parts of one series share some.
 KEPT_UIDS = 64
-#: Slices of a series whose pixels are compared: the first by a keyed order of their positions, so that an export of most
-#: slices shares some with one of all (of half of them, in three of four cases). Each is read whole, which is most of what
-#: is read of a patient.
+#: Slices of a series whose pixels are compared: the first by a keyed order of their positions, so that an export of
+#: most slices shares some with one of all (one of half of them, in three of four cases). Each is read whole, which is
+#: a good part of what is read of a patient.
 KEPT_SLICES = 2
 #: HU to which pixels are clipped before they are compared: exports differ in how they write air and metal.
 COMPARED_HU = (-200, 1500)

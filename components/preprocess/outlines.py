@@ -10,9 +10,12 @@ from components.preprocess.contour_planes import ResolvedPlane
 from components.preprocess.contours import MAX_POINTS, Note
 from components.preprocess.geometry import Points, bounding_box_mm, even_odd_moments, shoelace_mm2
 
-#: Mean distance between two outlines up to which they are one that was written twice, mm: above what rounding, leaving
-#: out points or drawing along the same edge again does, below a pixel, so below the wall of any shell that a person draws.
-TWICE_TOLERANCE_MM = 0.4
+#: Mean distance between two rounds of one contour up to which they are one outline, mm: above what rounding to 0.1 mm
+#: or leaving out every other point does.
+TWICE_TOLERANCE_MM = 0.1
+#: The same between two contours, and the part of the larger one's area by which they may differ: above what shifting or
+#: smoothing an outline does before it is written again; a pixel's half, so below the wall of any shell that is drawn.
+AGAIN_TOLERANCE_MM, AGAIN_PART = 0.4, 0.15
 #: Pairs of like outlines of a GTV that are compared, and their points; more are a hostile file. Copies alone, however
 #: many, have no more than twice the points that a GTV may have.
 MAX_COMPARISONS, MAX_COMPARED_POINTS = 1_000, 3 * MAX_POINTS
@@ -46,13 +49,18 @@ class _Comparisons:
     pairs: int = MAX_COMPARISONS
     points: int = MAX_COMPARED_POINTS
 
-    def same(self, one: Points, other: Points) -> bool:
+    def again(self, one: Points, other: Points) -> bool:
+        """Whether two contours are one outline that was written again, perhaps moved or smoothed a little."""
+        part = AGAIN_PART * max(abs(shoelace_mm2(one)), abs(shoelace_mm2(other)))
+        return self.same(one, other, AGAIN_TOLERANCE_MM, part)
+
+    def same(self, one: Points, other: Points, mm: float = TWICE_TOLERANCE_MM, mm2: float = np.inf) -> bool:
         """Whether what lies in one outline and not in the other is no more than a thread along it."""
         self.pairs, self.points = self.pairs - 1, self.points - len(one) - len(other)
         if min(self.pairs, self.points) < 0:
             raise TumourError("CONTOURS_TOO_MANY", "the GTV has more outlines over each other than can be compared")
         length = float(np.hypot(*(one - np.roll(one, -1, axis=0)).T).sum())
-        return even_odd_moments([one, other])[0] <= TWICE_TOLERANCE_MM * length
+        return even_odd_moments([one, other])[0] <= min(mm * length, mm2)
 
 
 def tidy(planes: Sequence[ResolvedPlane], step_mm: float) -> tuple[list[ResolvedPlane], list[Note]]:
@@ -121,8 +129,8 @@ def _once(contours: Sequence[Points], left: _Comparisons) -> tuple[Points, ...]:
     boxes = np.empty((len(contours), 4))
     for contour in contours:
         box = np.concatenate(bounding_box_mm([contour]))
-        like = [kept[i] for i in np.flatnonzero(np.abs(boxes[: len(kept)] - box).max(axis=1) <= 4 * TWICE_TOLERANCE_MM)]
-        if not any(left.same(other, contour) for other in like):
+        like = [kept[i] for i in np.flatnonzero(np.abs(boxes[: len(kept)] - box).max(axis=1) <= 4 * AGAIN_TOLERANCE_MM)]
+        if not any(left.again(other, contour) for other in like):
             boxes[len(kept)] = box
             kept.append(contour)
     return tuple(kept)

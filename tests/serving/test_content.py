@@ -62,6 +62,18 @@ def test_a_zip_is_read_whatever_its_content_type_says(server, study, kind):
         assert [one["roi_name"] for one in told["predictions"]] == ["GTV2"]
 
 
+@pytest.mark.parametrize("query", ["ROI=GTV2", "roi_number=2", "rtstruct=1.2", "RTSTRUCT_UID=1.2", "roi=GTV&roi=GTV2"])
+def test_a_choice_that_would_be_dropped_is_refused(server, study, query):
+    status, told = post(server, study, "application/zip", f"{V1}?{query}")
+    assert (status, told["code"]) == (400, "OPTION")
+    assert "roi and rtstruct_uid" in told["error"]
+
+
+def test_what_a_gateway_adds_to_the_query_is_none_of_ours(server, study):
+    status, told = post(server, study, "application/zip", f"{V1}?roi=GTV2&subscription-key=1")
+    assert (status, len(told["predictions"])) == (200, 1)
+
+
 @pytest.mark.parametrize("kind", ["multipart/form-data; boundary=x7", "application/zip", None, "application/json"])
 def test_a_form_with_one_zip_is_read(server, study, kind):
     status, told = post(server, form([("s.zip", study)]), kind, f"{V1}?roi=GTV2")

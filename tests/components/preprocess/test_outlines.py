@@ -112,8 +112,18 @@ def test_rings_keyholes_and_thin_walls_stay_as_they_are(make_study):
     outer, inner = circle(9), circle(4)[::-1]
     keyhole = np.vstack([outer, outer[:1], inner, inner[:1]])
     assert one(make_study({"GTV": {3.0: [keyhole]}})).area_mm2 == pytest.approx((81 - 16) * np.pi, rel=0.01)
-    assert len(once([circle(9), circle(8.8)])) == 2
+    assert len(once([circle(9), circle(8.5)])) == 2
     assert ring.warnings == ()
+
+
+@pytest.mark.parametrize("again", [circle(9) + 0.2, circle(8.7), circle(9, y=0.3), circle(9.2)])
+def test_an_outline_that_was_moved_or_smoothed_before_it_was_written_again_counts_once(make_study, again):
+    """Half a pixel beside each other they would leave a thread of the slice, and another slice would be cut."""
+    planes = {z: [circle(9)] for z in (1.5, 3.0, 4.5)}
+    plain = one(make_study({"GTV": planes}))
+    candidate = one(make_study({"GTV": planes | {3.0: [circle(9), again]}}))
+    assert (candidate.area_mm2, candidate.z_mm) == (plain.area_mm2, plain.z_mm)
+    assert candidate.warnings == ("CONTOUR_TWICE",)
 
 
 def test_like_outlines_beyond_what_can_be_compared_are_refused(make_study):
