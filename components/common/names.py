@@ -16,8 +16,9 @@ DRIVE = re.compile(".*:" if os.name == "nt" else "[A-Za-z]:(/|$)")
 def clean_name(name: str) -> str:
     """A name without leading ``./`` or trailing ``/``; ``PATH_OUTSIDE`` where it would leave its root.
 
-    On some system or other it would: ``..`` between slashes or backslashes, a beginning of either or of a drive's
-    letter. Whatever else it holds belongs to the name: a backslash too, which ``slashed`` takes for a separator.
+    On some system or other it would: ``..`` between slashes, backslashes or colons, or a beginning of a slash, of a
+    backslash or of a drive's letter. Whatever else it holds belongs to the name: a backslash too, which ``slashed``
+    takes for a separator.
     """
     clean = "/".join(part for part in PurePosixPath(name).parts if part != "/")
     if name.startswith("/") or "\0" in name or _leaves(slashed(name)) or _leaves(slashed(clean)):
@@ -26,7 +27,7 @@ def clean_name(name: str) -> str:
 
 
 def _leaves(name: str) -> bool:
-    return ".." in name.split("/") or name.startswith("/") or DRIVE.match(name) is not None
+    return ".." in re.split("[/:]", name) or name.startswith("/") or DRIVE.match(name) is not None
 
 
 def slashed(name: str) -> str:

@@ -45,8 +45,14 @@ def bucket_and_prefix(uri: str) -> tuple[str, str]:
     return bucket, prefix.strip("/")
 
 
-# its warnings of a request that is tried again hold the names of objects
-logging.getLogger("urllib3").setLevel(logging.ERROR)
+def _is_an_error(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
+
+
+# What these say of a request that is tried again holds the names of objects. Filters, since the Kubernetes client sets
+# the loggers' level back.
+for logger in ("urllib3.connectionpool", "urllib3.util.retry"):
+    logging.getLogger(logger).addFilter(_is_an_error)
 
 
 class S3Source(Source):

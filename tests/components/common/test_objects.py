@@ -95,6 +95,7 @@ def test_a_backslash_or_colon_in_a_files_own_name_is_read(tmp_path):
 
 @given(st.text(st.sampled_from("ab.:/\\ ~" + string.ascii_uppercase[:3]), max_size=12))
 @example("C:x")
+@example("A:..")
 def test_no_name_that_is_taken_leaves_its_folder(name):
     try:
         taken = clean_name(name)
