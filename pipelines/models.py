@@ -134,13 +134,14 @@ def rollback(
 
 
 def answers_table(answers: list[dict[str, Any]]) -> Table:
-    """The predictor's answers as a table, one row a tumour."""
-    columns = ("ROI", "P(non-response)", "votes", "spread", "label", "model", "warnings")
-    table = Table(*columns, title=_synthetic(answers))
+    """The predictor's answers as a table, one row a tumour; warnings have a column only where there are any."""
+    warned = any(answer.get("warnings") for answer in answers)
+    columns = ("ROI", "P(non-response)", "votes", "spread", "label", "model")
+    table = Table(*columns, *(["warnings"] if warned else []), title=_synthetic(answers))
     for answer in answers:
         cells = (f"{answer['probability']:.3f}", f"{answer['votes']}", f"{answer['spread']:.3f}", str(answer["label"]))
         warnings = ", ".join(answer.get("warnings", ()))
-        table.add_row(_roi(answer), *cells, str(answer.get("model_version", "")), warnings)
+        table.add_row(_roi(answer), *cells, str(answer.get("model_version", "")), *([warnings] if warned else []))
     return table
 
 
