@@ -29,7 +29,7 @@ def _described(found: Any) -> Mapping[str, Any]:
         return {"structures": []}
     try:
         with damage_in_words():
-            listed = list(found.dataset.get("StructureSetROISequence") or ())[:MAX_OFFERED]
+            listed = found.items("StructureSetROISequence")[:MAX_OFFERED]
             names = [{"roi": text(one, "ROIName"), "number": text(one, "ROINumber")} for one in listed]
             return {name: text(found, keyword) for name, keyword in _SAID.items()} | {"structures": names}
     except SrsError:

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from pydicom.dataset import Dataset
 
 from components.common.errors import TumourError
 from components.preprocess.ct import NO_FRAME
 from components.preprocess.dicom_io import text
+from components.preprocess.elements import Header
 from components.preprocess.geometry import Points
+from components.preprocess.structure import CONTOUR_DATA
 
 #: Contour types that enclose an area, without blanks and underscores (PS3.3 C.8.8.6.3).
 CLOSED = ("CLOSEDPLANAR", "CLOSEDPLANARXOR")
@@ -57,7 +58,7 @@ class Drawn:
     notes: tuple[Note, ...] = ()
 
 
-def read_contours(items: Sequence[Dataset]) -> Drawn:
+def read_contours(items: Sequence[Header]) -> Drawn:
     """The closed contours among the items of a ContourSequence.
 
     The problem is one of ``ROI_EMPTY``, ``CONTOURS_TOO_MANY``, ``CONTOUR_DAMAGED``, ``CONTOUR_TYPE`` (neither closed
@@ -72,7 +73,7 @@ def read_contours(items: Sequence[Dataset]) -> Drawn:
         return Drawn(problem=error)
 
 
-def _check_cost(items: Sequence[Dataset]) -> None:
+def _check_cost(items: Sequence[Header]) -> None:
     """Before a number is decoded, since text takes ten times its size."""
     if len(items) > MAX_CONTOURS or sum(_count(_data(item)) for item in items) > 3 * MAX_POINTS:
         hint = "Thin out the outline in the planning system and export it again."
@@ -114,11 +115,11 @@ def _beside(line: Contour, closed: Sequence[Contour]) -> bool:
     return any(abs(line.z_mm - contour.z_mm) <= SAME_PLANE_MM for contour in closed)
 
 
-def _kind(item: Dataset) -> str:
+def _kind(item: Header) -> str:
     return text(item, "ContourGeometricType").upper().replace("_", "").replace(" ", "")
 
 
-def read_contour(item: Dataset) -> Contour:
+def read_contour(item: Header) -> Contour:
     """One item of a ContourSequence, whatever its type; ``CONTOUR_DAMAGED`` says what is wrong with it."""
     numbers = contour_numbers(item)
     if len(numbers) % 3:
@@ -130,7 +131,7 @@ def read_contour(item: Dataset) -> Contour:
     return Contour(numbers.reshape(-1, 3), *_image(item))
 
 
-def contour_numbers(item: Dataset) -> Points:
+def contour_numbers(item: Header) -> Points:
     """All coordinates of a contour, as they stand; ``CONTOUR_DAMAGED`` where one is no number."""
     data = _data(item)
     try:
@@ -141,7 +142,7 @@ def contour_numbers(item: Dataset) -> Points:
         raise _damaged("has a coordinate that is not a number") from None
 
 
-def _stated(item: Dataset) -> float | None:
+def _stated(item: Header) -> float | None:
     """NumberOfContourPoints; None where it is absent."""
     try:
         stated = text(item, "NumberOfContourPoints")
@@ -154,10 +155,9 @@ def _damaged(what: str) -> TumourError:
     return TumourError("CONTOUR_DAMAGED", f"a contour of the GTV {what}", "Export the RTSTRUCT again.")
 
 
-def _data(item: Dataset) -> bytes | Sequence[float]:
+def _data(item: Header) -> bytes | Sequence[float]:
     """ContourData without decoding it."""
-    raw = item.get_item("ContourData")
-    value = None if raw is None else raw.value
+    _, value = item.elements.get(CONTOUR_DATA, (None, None))
     if value is None or isinstance(value, bytes):
         return value or b""
     return [float(value)] if isinstance(value, str | int | float) else value
@@ -167,10 +167,10 @@ def _count(data: bytes | Sequence[float]) -> int:
     return data.count(b"\\") + 1 if isinstance(data, bytes) else len(data)
 
 
-def _image(item: Dataset) -> tuple[str, int]:
+def _image(item: Header) -> tuple[str, int]:
     """SOPInstanceUID and frame that a contour names, ("", NO_FRAME) where they cannot be read: it then names none."""
     try:
-        image = (item.get("ContourImageSequence") or [Dataset()])[0]
+        image = (item.items("ContourImageSequence") or [Header({})])[0]
         frame = int(text(image, "ReferencedFrameNumber") or NO_FRAME + 1) - 1
         return text(image, "ReferencedSOPInstanceUID"), frame
     except Exception:  # whatever pydicom raises on broken bytes

@@ -107,13 +107,13 @@ def planes_of(name: str, header: Header) -> list[CtPlane]:
         plane = _plane(name, 0, header, header, header, header)
         return [dataclasses.replace(plane, references=_both(uid), instance_number=_instance_number(header))]
     with damage_in_words():
-        shared = (header.dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
-        frames = list(header.dataset.PerFrameFunctionalGroupsSequence)
+        shared = (header.items("SharedFunctionalGroupsSequence") or [Header({})])[0]
+        frames = header.items("PerFrameFunctionalGroupsSequence")
     planes = []
     for index, frame in enumerate(frames):
         with damage_in_words():
             position, orientation, measures = (
-                (frame if keyword in frame else shared)[keyword].value[0]
+                (frame.items(keyword) or shared.items(keyword))[0]
                 for keyword in ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence")
             )
             own = _both(uid) if len(frames) == 1 else ((uid, index),)
@@ -128,10 +128,10 @@ def _both(uid: str) -> tuple[PlaneName, ...]:
     return ((uid, NO_FRAME), (uid, 0)) if uid else ()
 
 
-def _converted_from(frame: Dataset) -> tuple[PlaneName, ...]:
+def _converted_from(frame: Header) -> tuple[PlaneName, ...]:
     """The slice that a frame was made of, which an older RTSTRUCT still names (PS3.3 C.7.6.16.2.22)."""
     found: list[PlaneName] = []
-    for source in frame.get("ConversionSourceAttributesSequence") or ():
+    for source in frame.items("ConversionSourceAttributesSequence"):
         uid, number = (text(source, f"Referenced{part}") for part in ("SOPInstanceUID", "FrameNumber"))
         found += [(uid, int(number) - 1)] if number else _both(uid)
     return tuple(found)
@@ -144,9 +144,7 @@ def _instance_number(header: Header) -> int | None:
         return None
 
 
-def _plane(
-    name: str, frame: int, header: Header, at: Header | Dataset, towards: Header | Dataset, measures: Header | Dataset
-) -> CtPlane:
+def _plane(name: str, frame: int, header: Header, at: Header, towards: Header, measures: Header) -> CtPlane:
     rows, cols = (int(numbers(header, keyword, 1)[0]) for keyword in ("Rows", "Columns"))
     x, y, z = numbers(at, "ImagePositionPatient", 3)
     row_mm, column_mm = numbers(measures, "PixelSpacing", 2)

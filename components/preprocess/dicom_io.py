@@ -8,7 +8,7 @@ import logging
 import struct
 import warnings
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from io import BytesIO
@@ -17,14 +17,15 @@ from typing import Any
 import pydicom
 from pydicom.datadict import DicomDictionary, dictionary_VR
 from pydicom.dataset import Dataset
-from pydicom.filereader import read_partial
 from pydicom.multival import MultiValue
 from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from components.common.errors import SrsError, TumourError
+from components.common.limits import MAX_DICOM_TEXT, MAX_FRAMES_BYTES, MAX_HEADER_BYTES, MAX_RTSTRUCT_BYTES, MIB
 from components.common.objects import Source
-from components.preprocess.elements import META_GROUP, Header, end_of_meta, quick_header
+from components.preprocess.elements import MAGIC, META_GROUP, Header, check_size, end_of_meta, read_header
+from components.preprocess.structure import too_large
 
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
@@ -45,8 +46,6 @@ ESCAPE = b"\x1b"
 #: Most bytes of an inflated file: an enhanced CT of 500 frames.
 MAX_INFLATED_BYTES = 2**28
 DICOMDIR = "1.2.840.10008.1.3.10"
-#: Where a DICOM file says that it is one (PS3.10 7.1).
-MAGIC = slice(128, 132)
 #: How files begin that do not say it, old exports and what toolkits write by default: with the first element of a file
 #: meta or of an object, which are of these groups.
 FIRST_TAGS = frozenset(
@@ -73,27 +72,28 @@ def damage_in_words() -> Iterator[None]:
 def read_headers(
     source: Source, names: Sequence[str], last_group: int = LAST_HEADER_GROUP
 ) -> list[Header | TumourError | None]:
-    """The elements of each file up to a group, or its ``DICOM_DAMAGED``, which may not matter; None: no DICOM file."""
+    """The elements of each file up to a group, or its error, which may not matter; None: no DICOM file."""
     found: dict[str, Header | TumourError | None] = {}
+    most = MAX_HEADER_BYTES if last_group <= LAST_HEADER_GROUP else MAX_FRAMES_BYTES
     size, left = HEAD_BYTES, list(names)
     while left:
-        make = partial(_header, last_group=last_group, size=size)
+        make = partial(_header, last_group=last_group, size=size, most=most)
         made: dict[str, Header | TumourError | None] = dict(zip(left, source.map_heads(make, left, size), strict=True))
         left = [name for name, header in made.items() if header is _CUT_OFF]
         found |= made
-        size *= 8
+        size = min(8 * size, most + 1)
     return [found[name] for name in names]
 
 
 _CUT_OFF = TumourError("DICOM_DAMAGED", "a header ends beyond what was read")
 
 
-def _header(head: bytes, last_group: int, size: int) -> Header | TumourError | None:
+def _header(head: bytes, last_group: int, size: int, most: int) -> Header | TumourError | None:
     """What ``size`` bytes of a file, or all of it, say; ``_CUT_OFF`` where it takes more of them."""
     if head[MAGIC] != b"DICM" and head[:4] not in FIRST_TAGS:
         return None
     try:
-        header = _parse(head, last_group, whole=len(head) < size)
+        header = _parse(head, last_group, most, whole=len(head) < size)
         if header is None:
             return _CUT_OFF
         if not text(header, "SOPClassUID") and text(header, "MediaStorageSOPClassUID") != DICOMDIR:
@@ -105,17 +105,19 @@ def _header(head: bytes, last_group: int, size: int) -> Header | TumourError | N
 
 
 def read_all(source: Source, name: str) -> Header:
-    """All attributes of a file without pixels; ``DICOM_DAMAGED`` where that fails."""
-    header = _parse(source.read(name), PIXEL_GROUP - 1, whole=True)
+    """All attributes of an RTSTRUCT; ``DICOM_DAMAGED`` or ``DICOM_TOO_LARGE`` where that fails."""
+    header = _parse(source.read(name), PIXEL_GROUP - 1, MAX_RTSTRUCT_BYTES, whole=True)
     assert header is not None
     return header
 
 
 def read_whole(source: Source, name: str) -> Dataset:
-    """The whole file; ``DICOM_DAMAGED`` where that fails."""
+    """The whole file; ``DICOM_DAMAGED`` or ``DICOM_TOO_LARGE`` where that fails."""
     data = source.read(name)
     with damage_in_words():
-        dataset = pydicom.dcmread(BytesIO(inflate(data)), force=True)
+        plain = inflate(data)
+        check_size(plain, PIXEL_GROUP - 1)
+        dataset = pydicom.dcmread(BytesIO(plain), force=True)
         if "TransferSyntaxUID" not in dataset.file_meta:  # an export without file meta has no compressed pixels
             implicit, little = dataset.original_encoding
             explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
@@ -124,37 +126,72 @@ def read_whole(source: Source, name: str) -> Dataset:
 
 
 def text(header: Header | Dataset, keyword: str) -> str:
-    """An attribute as text, "" where it is absent or empty."""
-    if isinstance(header, Header):
-        vr, value = header.elements.get(_tag(keyword), (None, b""))
-        if not value:
-            return ""
-        is_plain = (vr or _vr(keyword)) in PLAIN_TEXT
-        if is_plain and isinstance(value, bytes) and value.isascii() and ESCAPE not in value:
-            return value.decode("ascii").strip(" \0")
-        if _tag(keyword) >> 16 == META_GROUP:  # pydicom's data set has no file meta
-            return "" if isinstance(value, bytes) else str(value).strip()
-        header = header.dataset
+    """An attribute as text, "" where it is absent or empty; ``DICOM_DAMAGED`` where it cannot be read."""
     with damage_in_words():
-        value = header.get(keyword)
+        stored = _stored_text(header, keyword)
+        if stored is not None:
+            return stored
+        value = _value(header, keyword)
         if isinstance(value, MultiValue):  # a name may hold a backslash, which is what divides values
             value = "\\".join(map(str, value))
         return "" if value is None else str(value).strip().strip("\0")
 
 
-def numbers(header: Header | Dataset, keyword: str, count: int) -> tuple[float, ...]:
-    """``count`` finite numbers; ``DICOM_DAMAGED`` where there are none or others."""
-    with damage_in_words():
-        found = _stored_numbers(header, keyword) if isinstance(header, Header) else None
-        if found is None:
-            dataset = header.dataset if isinstance(header, Header) else header
-            value: Any = dataset.get(keyword)
-            if value in (None, ""):
-                raise TumourError("DICOM_DAMAGED", f"a DICOM file is damaged: it has no {keyword}", "Export it again.")
-            found = tuple(float(v) for v in (value if count > 1 else [value]))
-        if len(found) != count or any(v != v or abs(v) > 1e9 for v in found):
-            raise ValueError
-        return found
+def _stored_text(header: Header | Dataset, keyword: str) -> str | None:
+    """Text that is its own bytes; None: ask pydicom."""
+    vr, value = _stored(header, keyword)
+    if value is None or value in ("", b""):
+        return ""
+    if isinstance(value, bytes) and (vr or _vr(keyword)) in PLAIN_TEXT and value.isascii() and ESCAPE not in value:
+        return value.decode("ascii").strip(" \0")
+    if _tag(keyword) >> 16 == META_GROUP and isinstance(header, Header):  # pydicom's data set has no file meta
+        return "" if isinstance(value, bytes) else str(value).strip()
+    return None
+
+
+def _stored(header: Header | Dataset, keyword: str) -> tuple[str | None, Any]:
+    """VR and value as they are stored; ``DICOM_DAMAGED`` where no such attribute is so long."""
+    if isinstance(header, Header):
+        vr, value = header.elements.get(_tag(keyword), (None, None))
+    else:
+        raw = header.get_item(keyword)
+        vr, value = (None, None) if raw is None else (raw.VR, raw.value)
+    if isinstance(value, bytes) and len(value) > MAX_DICOM_TEXT:
+        raise damaged(f"{keyword} is longer than {MAX_DICOM_TEXT} bytes")
+    return vr, value
+
+
+def _value(header: Header | Dataset, keyword: str) -> Any:
+    if isinstance(header, Header):
+        return header.element(_tag(keyword)).value if _tag(keyword) in header.elements else None
+    return header.get(keyword)
+
+
+def damaged(what: str) -> TumourError:
+    """``DICOM_DAMAGED``: what is wrong, without a value of the file's own."""
+    return TumourError("DICOM_DAMAGED", f"a DICOM file is damaged: {what}", "Export it again.")
+
+
+def numbers(
+    header: Header | Dataset, keyword: str, count: int, within: tuple[float, float] = (-1e9, 1e9)
+) -> tuple[float, ...]:
+    """``count`` numbers of a range; ``DICOM_DAMAGED`` says which attribute has none, or others."""
+    _, value = _stored(header, keyword)
+    if value is None or value in ("", b""):
+        raise damaged(f"it has no {keyword}")
+    try:
+        with damage_in_words():
+            found = _stored_numbers(header, keyword) if isinstance(header, Header) else None
+            if found is None:
+                value = _value(header, keyword)
+                found = tuple(float(v) for v in (value if count > 1 else [value]))
+    except TumourError:
+        raise damaged(f"{keyword} is not a number") from None
+    if len(found) != count:
+        raise damaged(f"{keyword} has {len(found)} values instead of {count}")
+    if not all(within[0] <= number <= within[1] for number in found):  # which NaN never is
+        raise damaged(f"{keyword} is not between {within[0]:g} and {within[1]:g}")
+    return found
 
 
 def _stored_numbers(header: Header, keyword: str) -> tuple[float, ...] | None:
@@ -164,8 +201,15 @@ def _stored_numbers(header: Header, keyword: str) -> tuple[float, ...] | None:
     if not value or not isinstance(value, bytes) or vr != _vr(keyword):
         return None
     if vr in ("DS", "IS"):
-        return tuple(float(number) for number in value.strip(b" \0").split(b"\\"))
+        return tuple(_number(number) for number in value.strip(b" \0").split(b"\\"))
     return (int.from_bytes(value, "little"),) if vr == "US" and len(value) == 2 and header.is_little_endian else None
+
+
+def _number(digits: bytes) -> float:
+    """Python reads 1_0 as 10, DICOM does not."""
+    if b"_" in digits:
+        raise ValueError
+    return float(digits)
 
 
 @functools.cache
@@ -195,23 +239,21 @@ def inflate(data: bytes, most: int | None = None, *, cut: bool = False) -> bytes
     return data[:start].replace(DEFLATED, EXPLICIT.ljust(len(DEFLATED), b"\0")) + body
 
 
-def _parse(data: bytes, last_group: int, *, whole: bool) -> Header | None:
-    """The elements up to ``last_group``; None where ``data`` ends before that and there is more to read."""
-    if quick := quick_header(data, last_group):
-        return quick
-    reached = False
+def _parse(data: bytes, last_group: int, most: int, *, whole: bool) -> Header | None:
+    """The elements up to ``last_group``; None where ``data`` ends before that and there is more to read.
 
-    def beyond(tag: Any, vr: str | None, length: int) -> bool:  # noqa: ARG001
-        nonlocal reached
-        reached = reached or tag >> 16 > last_group
-        return reached
-
-    stop: Callable[[Any, str | None, int], bool] = beyond
+    ``DICOM_TOO_LARGE`` where they take more than ``most`` bytes.
+    """
+    plain = b""
     try:
         with damage_in_words():
-            header = Header.of(read_partial(BytesIO(inflate(data)), stop_when=stop, force=True))
-    except TumourError:
-        if whole:
+            plain = inflate(data, most + 1, cut=True)
+            header, end = read_header(plain[: most + 1], last_group)
+            if end < min(len(plain), most + 1) or (whole and len(plain) <= most):
+                return header
+    except TumourError as error:
+        if error.code == "DICOM_TOO_LARGE" or (whole and len(plain) <= most):
             raise
-        return None
-    return header if reached or whole else None
+    if len(plain) > most:
+        raise too_large(f"attributes of more than {most // MIB} MiB")
+    return None

@@ -95,12 +95,12 @@ def _elements(
                 if (tag, words) in seen:
                     continue
                 seen.add((tag, words))
-            element = header.dataset[tag]
-            if vr != "SQ":
-                yield element, _creator(header, element.tag) if element.tag.is_private else ""
+            if vr == "SQ" or header.vr_of(tag) == "SQ":
+                for item in header.items(tag):
+                    yield from _elements(item, seen, removed=removed or tag in BASIC_PROFILE)
                 continue
-            for item in element.value:
-                yield from _elements(Header.of(item), seen, removed=removed or tag in BASIC_PROFILE)
+            element = header.element(tag)
+            yield element, _creator(header, element.tag) if element.tag.is_private else ""
         except Exception:  # noqa: S112
             continue
 

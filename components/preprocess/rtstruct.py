@@ -5,12 +5,11 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
-from pydicom.dataset import Dataset
-
 from components.common.errors import TumourError
 from components.preprocess.contours import Contour, Drawn, Note, contour_numbers, read_contours
 from components.preprocess.dicom_io import damage_in_words, text
 from components.preprocess.elements import Header
+from components.preprocess.structure import CONTOUR_DATA
 
 RTSTRUCT_STORAGE = "1.2.840.10008.5.1.4.1.1.481.3"
 
@@ -83,17 +82,16 @@ def is_rtstruct(header: Header) -> bool:
 def parse_rtstruct(header: Header, wanted: Callable[[RoiLabel], bool]) -> Rtstruct:
     """The structures of an RTSTRUCT that are ``wanted``; ``DICOM_DAMAGED`` where it has no readable list of them."""
     with damage_in_words():
-        dataset = header.dataset
-        listed = list(dataset.get("StructureSetROISequence") or ())
-        contours = _contours_by_number(dataset)
-        references = list(dataset.get("ReferencedFrameOfReferenceSequence") or ())
+        listed = header.items("StructureSetROISequence")
+        contours = _contours_by_number(header)
+        references = header.items("ReferencedFrameOfReferenceSequence")
         series = [
             text(one, "SeriesInstanceUID")
             for reference in references
-            for study in reference.get("RTReferencedStudySequence") or ()
-            for one in study.get("RTReferencedSeriesSequence") or ()
+            for study in reference.items("RTReferencedStudySequence")
+            for one in study.items("RTReferencedSeriesSequence")
         ]
-    labels = _labels(listed, contours, _interpreted_types(dataset))
+    labels = _labels(listed, contours, _interpreted_types(header))
     numbers = Counter(label.number for label in labels)
     rois = [
         Roi(label, _said(item, "ReferencedFrameOfReferenceUID"), _drawn(label, numbers, contours))
@@ -101,8 +99,8 @@ def parse_rtstruct(header: Header, wanted: Callable[[RoiLabel], bool]) -> Rtstru
         if wanted(label)
     ]
     frames = {text(reference, "FrameOfReferenceUID") for reference in references}
-    frames |= {text(dataset, "FrameOfReferenceUID")} | {roi.frame_of_reference_uid for roi in rois}
-    uid = text(dataset, "SOPInstanceUID")
+    frames |= {text(header, "FrameOfReferenceUID")} | {roi.frame_of_reference_uid for roi in rois}
+    uid = text(header, "SOPInstanceUID")
     return Rtstruct(
         uid, tuple(sorted(frames - {""})), tuple(dict.fromkeys(filter(None, series))), tuple(rois), tuple(labels)
     )
@@ -117,10 +115,10 @@ def fingerprint(header: Header) -> str:
     """SHA-256 of structures, contours and what they were drawn on, however encoded; raises as ``parse_rtstruct``."""
     digest = hashlib.sha256()
     with damage_in_words():
-        contours = _contours_by_number(header.dataset)
+        contours = _contours_by_number(header)
         whole = parse_rtstruct(header, lambda _: False)
         digest.update(repr((whole.series_instance_uids, whole.frame_of_reference_uids)).encode())
-        listed = zip(whole.labels, header.dataset.get("StructureSetROISequence") or (), strict=True)
+        listed = zip(whole.labels, header.items("StructureSetROISequence"), strict=True)
         for structure in sorted(repr((label, _said(item, "ReferencedFrameOfReferenceUID"))) for label, item in listed):
             digest.update(structure.encode())
         for number, items in sorted(contours.items()):
@@ -130,16 +128,16 @@ def fingerprint(header: Header) -> str:
     return digest.hexdigest()
 
 
-def _contour_content(item: Dataset) -> bytes:
-    images = [text(image, "ReferencedSOPInstanceUID") for image in item.get("ContourImageSequence") or ()]
+def _contour_content(item: Header) -> bytes:
+    images = [text(image, "ReferencedSOPInstanceUID") for image in item.items("ContourImageSequence")]
     try:
         numbers = contour_numbers(item).tobytes()
     except TumourError:
-        numbers = repr(item.get_item("ContourData").value).encode()
+        numbers = repr(item.elements[CONTOUR_DATA]).encode()
     return repr((_said(item, "ContourGeometricType"), images)).encode() + numbers
 
 
-def _drawn(label: RoiLabel, numbers: Mapping[str, int], contours: Mapping[str, Sequence[Dataset]]) -> Drawn:
+def _drawn(label: RoiLabel, numbers: Mapping[str, int], contours: Mapping[str, Sequence[Header]]) -> Drawn:
     """The contours of a structure, found by its number, which must be its own."""
     if not label.number or numbers[label.number] > 1:
         words = "the GTV has no ROINumber of its own, which ties contours to their structure"
@@ -150,21 +148,24 @@ def _drawn(label: RoiLabel, numbers: Mapping[str, int], contours: Mapping[str, S
     return read_contours(contours.get(label.number, ()))
 
 
-def _contours_by_number(dataset: Dataset) -> dict[str, list[Dataset]]:
+def _contours_by_number(header: Header) -> dict[str, list[Header]]:
     """The contours of each ReferencedROINumber; under "" those of items that name none."""
-    found: dict[str, list[Dataset]] = defaultdict(list)
-    for item in dataset.get("ROIContourSequence") or ():
-        found[_number(item, "ReferencedROINumber")] += list(item.get("ContourSequence") or ())
+    found: dict[str, list[Header]] = defaultdict(list)
+    for item in header.items("ROIContourSequence"):
+        found[_number(item, "ReferencedROINumber")] += item.items("ContourSequence")
     return dict(found)
 
 
-def _interpreted_types(dataset: Dataset) -> dict[str, str]:
+def _interpreted_types(header: Header) -> dict[str, str]:
     """RTROIInterpretedType by ROINumber; GTV where several observations of a structure differ."""
     found: dict[str, str] = {}
     try:
-        observations = list(dataset.get("RTROIObservationsSequence") or ())
-    except Exception:  # whatever pydicom raises on broken bytes: the types are no more than a help
-        return found
+        with damage_in_words():
+            observations = header.items("RTROIObservationsSequence")
+    except TumourError as error:
+        if error.code == "DICOM_TOO_LARGE":
+            raise
+        return found  # the types are no more than a help
     for item in observations:
         number, kind = _number(item, "ReferencedROINumber"), _said(item, "RTROIInterpretedType")
         if found.get(number) != "GTV":
@@ -173,7 +174,7 @@ def _interpreted_types(dataset: Dataset) -> dict[str, str]:
 
 
 def _labels(
-    listed: Sequence[Dataset], contours: Mapping[str, Sequence[Dataset]], types: Mapping[str, str]
+    listed: Sequence[Header], contours: Mapping[str, Sequence[Header]], types: Mapping[str, str]
 ) -> list[RoiLabel]:
     numbers = [_number(item, "ROINumber") for item in listed]
     return [
@@ -182,7 +183,7 @@ def _labels(
     ]
 
 
-def _number(item: Dataset, keyword: str) -> str:
+def _number(item: Header, keyword: str) -> str:
     """A structure's number, "" where it is absent or none: one bad item does not lose the others."""
     try:
         return str(int(_said(item, keyword)))
@@ -190,7 +191,7 @@ def _number(item: Dataset, keyword: str) -> str:
         return ""
 
 
-def _said(item: Dataset, keyword: str) -> str:
+def _said(item: Header, keyword: str) -> str:
     try:
         return text(item, keyword)
     except TumourError:

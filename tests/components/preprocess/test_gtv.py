@@ -509,11 +509,13 @@ def test_identity_of_a_multi_frame_object_that_is_cut_off_is_known(make_study, k
 
 
 def test_a_deflated_bomb_is_damage(make_study, monkeypatch):
-    monkeypatch.setattr("components.preprocess.dicom_io.MAX_INFLATED_BYTES", 8_000)
     study = make_study()
     for dataset in (*study.cts, study.rtstruct):
         dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
-    assert folder_code(study) == "DICOM_DAMAGED"
+    monkeypatch.setattr("components.preprocess.dicom_io.MAX_INFLATED_BYTES", 8_000)
+    assert one(study).code == "DICOM_DAMAGED"
+    monkeypatch.setattr("components.preprocess.dicom_io.MAX_RTSTRUCT_BYTES", 4_000)
+    assert folder_code(study) == "DICOM_TOO_LARGE"
 
 
 def test_jpeg_2000_is_read(make_study):

@@ -17,6 +17,7 @@ from components.common.objects import MemorySource
 from components.common.settings import PreprocessSettings
 from components.common.sources import Place
 from components.preprocess.contours import read_contour
+from components.preprocess.elements import Header
 from components.preprocess.gtv import find_gtvs, inspect_gtvs
 from components.preprocess.identity import identities_of_headers
 from components.preprocess.listing import list_rtstructs
@@ -156,10 +157,10 @@ def test_a_contour_is_read_whole_or_refused(values, stated):
     item.NumberOfContourPoints = len(values) // 3 + stated
     if len(values) % 3 or stated:
         with pytest.raises(TumourError) as caught:
-            read_contour(item)
+            read_contour(Header.of(item))
         assert caught.value.code == "CONTOUR_DAMAGED"
     else:
-        assert read_contour(item).points_mm.ravel() == pytest.approx([round(value, 3) for value in values])
+        assert read_contour(Header.of(item)).points_mm.ravel() == pytest.approx([round(value, 3) for value in values])
 
 
 def test_a_bad_item_of_another_structure_does_not_matter(make_study):
