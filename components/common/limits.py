@@ -28,6 +28,8 @@ MAX_DICOM_TEXT = 16 * 1024
 MAX_HEADER_BYTES = 6 * MIB
 #: The same with the frames' attributes: 5,000 frames of 10 kB.
 MAX_FRAMES_BYTES = 48 * MIB
+#: Frames of a CT object: the longest whole-body CT has 3,000.
+MAX_FRAMES = 5_000
 #: Bytes of an RTSTRUCT: the densest that are known have 20 MiB; each is copied up to four times.
 MAX_RTSTRUCT_BYTES = 64 * MIB
 

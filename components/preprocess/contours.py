@@ -10,7 +10,7 @@ from components.common.errors import TumourError
 from components.preprocess.ct import NO_FRAME
 from components.preprocess.dicom_io import text
 from components.preprocess.elements import Header
-from components.preprocess.geometry import Points
+from components.preprocess.geometry import MAX_COORDINATE_MM, Points
 from components.preprocess.structure import CONTOUR_DATA
 
 #: Contour types that enclose an area, without blanks and underscores (PS3.3 C.8.8.6.3).
@@ -22,8 +22,6 @@ OPEN = ("POINT", "OPENPLANAR", "OPENNONPLANAR")
 #: Most contours and points of one GTV, bound by what they cost: the worst files at this limit that were tried took 4 s
 #: of a processor and 450 MB; the densest real GTV known (106 contours, 106,233 points along voxel edges) takes 1 s.
 MAX_CONTOURS, MAX_POINTS = 1_000, 200_000
-#: Largest coordinate, mm: beyond it are other units or damage.
-MAX_COORDINATE_MM = 1e5
 #: Contour heights nearer than this are one plane, mm: above rounding, below the thinnest slices (0.2 mm).
 SAME_PLANE_MM = 0.1
 
@@ -127,7 +125,7 @@ def read_contour(item: Header) -> Contour:
     if _stated(item) not in (None, len(numbers) // 3):
         raise _damaged(f"holds {len(numbers) // 3} points, but says that it has another number of them")
     if not np.isfinite(numbers).all() or np.abs(numbers).max(initial=0) > MAX_COORDINATE_MM:
-        raise _damaged("has coordinates that are no place in a patient")
+        raise _damaged(f"has coordinates beyond {MAX_COORDINATE_MM:g} mm, which are no place in a patient")
     return Contour(numbers.reshape(-1, 3), *_image(item))
 
 

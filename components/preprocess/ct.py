@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping
 from pydicom.dataset import Dataset
 
 from components.common.errors import TumourError
-from components.preprocess.dicom_io import damage_in_words, numbers, text
+from components.common.limits import MAX_FRAMES
+from components.preprocess.dicom_io import damage_in_words, damaged, numbers, text
 from components.preprocess.elements import Header
-from components.preprocess.geometry import SliceGeometry
+from components.preprocess.geometry import MAX_COORDINATE_MM, SliceGeometry
+from components.preprocess.structure import too_large
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 #: Objects of many frames: Enhanced CT, and what archives make of single slices (PS3.3 A.70).
@@ -17,6 +19,14 @@ MULTI_FRAME_CT_IMAGES = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1
 
 #: Most rows or columns of a slice; more is damage, and would take the memory that it says.
 MAX_SIDE_PX = 4096
+#: PixelSpacing that a CT can have, mm: from micro-CT to the coarsest attenuation map; beyond are other units or damage.
+SPACING_MM = (0.01, 10.0)
+#: Direction cosines, and rounding.
+COSINES = (-1.01, 1.01)
+#: PhotometricInterpretation of a CT (PS3.3 C.8.2.1.1.2); some exports leave it out.
+GREY = ("MONOCHROME1", "MONOCHROME2", "")
+#: BitsAllocated of values that are read; DICOM has 16 for a CT, and converters write the others.
+BITS = ("8", "16", "32")
 #: Frame of a reference to a SOPInstanceUID that names none (PS3.3 10.3): the object has but one.
 NO_FRAME = -1
 
@@ -109,6 +119,8 @@ def planes_of(name: str, header: Header) -> list[CtPlane]:
     with damage_in_words():
         shared = (header.items("SharedFunctionalGroupsSequence") or [Header({})])[0]
         frames = header.items("PerFrameFunctionalGroupsSequence")
+    if len(frames) > MAX_FRAMES:
+        raise too_large(f"more than {MAX_FRAMES} frames")
     planes = []
     for index, frame in enumerate(frames):
         with damage_in_words():
@@ -121,6 +133,24 @@ def planes_of(name: str, header: Header) -> list[CtPlane]:
         plane = _plane(name, index, header, position, orientation, measures)
         planes.append(dataclasses.replace(plane, references=references))
     return planes
+
+
+def check_image(image: Header | Dataset) -> None:
+    """Whether an image's attributes say that it holds one grey value a pixel, before a pixel is decoded.
+
+    Raises
+    ------
+    TumourError
+        ``NOT_HU`` for colours, ``DICOM_DAMAGED`` for several frames in an object of one, or odd BitsAllocated.
+    """
+    grey, samples = (text(image, keyword) for keyword in ("PhotometricInterpretation", "SamplesPerPixel"))
+    if grey not in GREY or samples not in ("1", ""):
+        words = "the CT's pixels are colours: a CT slice is MONOCHROME2 with one sample a pixel"
+        raise TumourError("NOT_HU", words, "Give the original CT images, not screenshots or derived maps.")
+    if text(image, "BitsAllocated") not in BITS:
+        raise damaged(f"BitsAllocated is none of {', '.join(BITS)}")
+    if not is_multi_frame(image) and text(image, "NumberOfFrames") not in ("", "0", "1"):
+        raise damaged("NumberOfFrames is not 1 in a CT image of one frame")
 
 
 def _both(uid: str) -> tuple[PlaneName, ...]:
@@ -145,17 +175,15 @@ def _instance_number(header: Header) -> int | None:
 
 
 def _plane(name: str, frame: int, header: Header, at: Header, towards: Header, measures: Header) -> CtPlane:
-    rows, cols = (int(numbers(header, keyword, 1)[0]) for keyword in ("Rows", "Columns"))
-    x, y, z = numbers(at, "ImagePositionPatient", 3)
-    row_mm, column_mm = numbers(measures, "PixelSpacing", 2)
-    if not (2 <= min(rows, cols) <= max(rows, cols) <= MAX_SIDE_PX) or min(row_mm, column_mm) <= 0:
-        raise TumourError("DICOM_DAMAGED", "a CT slice has no pixels or no pixel spacing", "Export it again.")
+    rows, cols = (int(numbers(header, keyword, 1, (2, MAX_SIDE_PX))[0]) for keyword in ("Rows", "Columns"))
+    x, y, z = numbers(at, "ImagePositionPatient", 3, (-MAX_COORDINATE_MM, MAX_COORDINATE_MM))
+    row_mm, column_mm = numbers(measures, "PixelSpacing", 2, SPACING_MM)
     return CtPlane(
         name=name,
         frame=frame,
         sop_instance_uid=text(header, "SOPInstanceUID"),
         position_mm=(x, y, z),
-        orientation=numbers(towards, "ImageOrientationPatient", 6),
+        orientation=numbers(towards, "ImageOrientationPatient", 6, COSINES),
         spacing_mm=(row_mm, column_mm),
         shape=(rows, cols),
     )

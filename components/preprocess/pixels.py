@@ -12,7 +12,7 @@ from scipy.ndimage import label
 from components.common.errors import TumourError
 from components.common.objects import Source
 from components.preprocess.codecs import stored_pixels
-from components.preprocess.ct import CtPlane, is_multi_frame
+from components.preprocess.ct import CtPlane, check_image, is_multi_frame
 from components.preprocess.dicom_io import damage_in_words, numbers, read_whole, text
 
 #: A slice of HU holds air near -1000; without a pixel below this its values are something else.
@@ -83,6 +83,7 @@ def check_tissue(hu_inside: NDArray[np.float64]) -> None:
 
 def _read(source: Source, name: str, plane: CtPlane) -> SliceHu:
     dataset = read_whole(source, name)
+    check_image(dataset)
     raw = stored_pixels(dataset, plane.frame, plane.shape, is_multi_frame=is_multi_frame(dataset))
     lut, unit = _modality_lut(dataset, plane.frame)
     with damage_in_words():
