@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from components.common.errors import TumourError
+from components.common.limits import MAX_CONTOURS, MAX_CONTOURS_IN_ALL, MAX_POINTS, MAX_POINTS_IN_ALL
 from components.preprocess.ct import NO_FRAME
 from components.preprocess.dicom_io import text
 from components.preprocess.elements import Header
@@ -19,9 +20,6 @@ CLOSED = ("CLOSEDPLANAR", "CLOSEDPLANARXOR")
 TAKEN_AS_CLOSED = ("INTERPOLATEDPLANAR", "CLOSED", "")
 #: Points and open lines (PS3.3 C.8.8.6.3).
 OPEN = ("POINT", "OPENPLANAR", "OPENNONPLANAR")
-#: Most contours and points of one GTV, bound by what they cost: the worst files at this limit that were tried took 4 s
-#: of a processor and 450 MB; the densest real GTV known (106 contours, 106,233 points along voxel edges) takes 1 s.
-MAX_CONTOURS, MAX_POINTS = 1_000, 200_000
 #: Contour heights nearer than this are one plane, mm: above rounding, below the thinnest slices (0.2 mm).
 SAME_PLANE_MM = 0.1
 
@@ -56,8 +54,37 @@ class Drawn:
     notes: tuple[Note, ...] = ()
 
 
-def read_contours(items: Sequence[Header]) -> Drawn:
+class Room:
+    """What the structures of one RTSTRUCT may still have together; each has a bound of its own beside it."""
+
+    def __init__(self) -> None:
+        self.contours, self.points = MAX_CONTOURS_IN_ALL, MAX_POINTS_IN_ALL
+
+    def check(self, items: Sequence[Header]) -> None:
+        """Before a number is decoded, since text takes ten times its size; ``CONTOURS_TOO_MANY``."""
+        numbers = sum(_count(_data(item)) for item in items)
+        if len(items) > MAX_CONTOURS or numbers > 3 * MAX_POINTS:
+            raise _too_many(f"the GTV has more than {MAX_CONTOURS} contours or {MAX_POINTS} points")
+        self.contours, self.points = self.contours - len(items), self.points - numbers // 3
+        if min(self.contours, self.points) < 0:
+            most = f"{MAX_CONTOURS_IN_ALL} contours or {MAX_POINTS_IN_ALL} points"
+            raise _too_many(f"the GTVs of the RTSTRUCT have more than {most} together")
+
+
+def read_contours(items: Sequence[Header], room: Room | None = None) -> Drawn:
     """The closed contours among the items of a ContourSequence.
+
+    Parameters
+    ----------
+    items
+        Of one structure.
+    room
+        What it and those before it may have together.
+
+    Returns
+    -------
+    The contours, or why they cannot be used.
+
 
     The problem is one of ``ROI_EMPTY``, ``CONTOURS_TOO_MANY``, ``CONTOUR_DAMAGED``, ``CONTOUR_TYPE`` (neither closed
     nor open by the standard) and ``ROI_NOT_CLOSED`` (open lines where no closed contour lies).
@@ -65,18 +92,15 @@ def read_contours(items: Sequence[Header]) -> Drawn:
     if not items:
         return Drawn(problem=_no_outline(has_points=False))
     try:
-        _check_cost(items)
+        (room or Room()).check(items)
         return _sorted_by_kind([(_kind(item), read_contour(item)) for item in items])
     except TumourError as error:
         return Drawn(problem=error)
 
 
-def _check_cost(items: Sequence[Header]) -> None:
-    """Before a number is decoded, since text takes ten times its size."""
-    if len(items) > MAX_CONTOURS or sum(_count(_data(item)) for item in items) > 3 * MAX_POINTS:
-        hint = "Thin out the outline in the planning system and export it again."
-        words = f"the GTV has more than {MAX_CONTOURS} contours or {MAX_POINTS} points"
-        raise TumourError("CONTOURS_TOO_MANY", words, hint)
+def _too_many(words: str) -> TumourError:
+    hint = "Thin out the outlines in the planning system and export them again."
+    return TumourError("CONTOURS_TOO_MANY", words, hint)
 
 
 def _sorted_by_kind(found: Sequence[tuple[str, Contour]]) -> Drawn:
@@ -132,7 +156,11 @@ def read_contour(item: Header) -> Contour:
 def contour_numbers(item: Header) -> Points:
     """All coordinates of a contour, as they stand; ``CONTOUR_DAMAGED`` where one is no number."""
     data = _data(item)
+    if _count(data) > 3 * MAX_POINTS:  # before a number is made: text takes ten times its size
+        raise _too_many(f"a contour has more than {MAX_POINTS} points")
     try:
+        if isinstance(data, bytes) and b"_" in data:  # Python reads 1_0 as 10, DICOM does not
+            raise ValueError
         # text as stored, since a DSfloat object for every number takes a second for a usual structure set
         parts = data.decode("ascii").strip(" \0\r\n").rstrip("\\").split("\\") if isinstance(data, bytes) else data
         return np.array([] if len(data) == 0 or parts == [""] else [float(v) for v in parts], dtype=np.float64)

@@ -27,6 +27,7 @@ from components.preprocess.pixels import check_air, check_tissue, read_hu
 from components.preprocess.plan import Plan, open_plan, read_folder
 from components.preprocess.roi import choose_roi, gtvs_of, left_out_gtvs, roi_rule, rois_meant
 from components.preprocess.rtstruct import Roi
+from components.preprocess.scan_lines import bounded_work
 from components.preprocess.stack import check_lesion
 
 __all__ = [
@@ -102,7 +103,8 @@ def inspect_gtvs(
 def _cut_all(
     plan: Plan, rois: Sequence[Roi], settings: PreprocessSettings, definition: ImageDefinition
 ) -> list[Candidate]:
-    return [check_size(measure(plan, one, settings, definition), settings, definition) for one in rois]
+    with bounded_work():
+        return [check_size(measure(plan, one, settings, definition), settings, definition) for one in rois]
 
 
 def _warned_of_left_out(found: list[Candidate], plan: Plan, settings: PreprocessSettings) -> list[Candidate]:
@@ -113,6 +115,14 @@ def _warned_of_left_out(found: list[Candidate], plan: Plan, settings: Preprocess
 
 def measure(plan: Plan, roi: Roi, settings: PreprocessSettings, definition: ImageDefinition) -> Candidate:
     """A structure's measures and crop; all refusals but those of size."""
+    try:
+        with bounded_work():
+            return _measure(plan, roi, settings, definition)
+    except TumourError as error:
+        return Candidate(roi_name=roi.name, roi_number=roi.number, planes=count_planes(roi)).refused(error)
+
+
+def _measure(plan: Plan, roi: Roi, settings: PreprocessSettings, definition: ImageDefinition) -> Candidate:
     candidate = Candidate(roi_name=roi.name, roi_number=roi.number, planes=count_planes(roi))
     for note in roi.notes:
         candidate = candidate.warned(*note)

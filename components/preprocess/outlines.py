@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from components.common.errors import TumourError
+from components.common.limits import MAX_POINTS
 from components.preprocess.contour_planes import ResolvedPlane
-from components.preprocess.contours import MAX_POINTS, Note
+from components.preprocess.contours import Note
 from components.preprocess.geometry import Points, bounding_box_mm, even_odd_moments, shoelace_mm2
+from components.preprocess.scan_lines import spend
 
 #: Mean distance between two rounds of one contour up to which they are one outline, mm: above what rounding to 0.1 mm
 #: or leaving out every other point does.
@@ -29,6 +31,8 @@ STRAY_PART = 0.03
 STRAY_DISTANCE_MM, STRAY_STEPS = 5.0, 2.5
 #: Area from which an outline encloses anything, mm2: a pixel of the sharpest CT (0.2 mm).
 NOTHING_MM2 = 0.04
+#: Crossings that take as long as looking at one outline or one pair.
+STEP = 200
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class _Comparisons:
 
     def same(self, one: Points, other: Points, mm: float = TWICE_TOLERANCE_MM, mm2: float = np.inf) -> bool:
         """Whether what lies in one outline and not in the other is no more than a thread along it."""
+        spend(20 * STEP)
         self.pairs, self.points = self.pairs - 1, self.points - len(one) - len(other)
         if min(self.pairs, self.points) < 0:
             raise TumourError("CONTOURS_TOO_MANY", "the GTV has more outlines over each other than can be compared")
@@ -196,7 +201,9 @@ def _distance(mark: _Mark, bodies: Sequence[_Mark], heights: Points, far_mm: flo
     for body in bodies:
         low, high = body.box_mm
         aside = float(np.hypot(*np.maximum(0, np.maximum(low - middle, middle - high))))
+        spend(STEP)
         if 0 < aside <= far_mm:  # the box's corner may be nearer than the outline
+            spend(len(body.points))
             aside = _distance_to_outline(middle, body.points)
         found.append(float(np.hypot(aside, heights[body.plane] - heights[mark.plane])))
     return min(found)

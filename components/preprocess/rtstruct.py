@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 from components.common.errors import TumourError
-from components.preprocess.contours import Contour, Drawn, Note, contour_numbers, read_contours
+from components.preprocess.contours import Contour, Drawn, Note, Room, contour_numbers, read_contours
 from components.preprocess.dicom_io import damage_in_words, text
 from components.preprocess.elements import Header
 from components.preprocess.structure import CONTOUR_DATA
@@ -93,8 +93,9 @@ def parse_rtstruct(header: Header, wanted: Callable[[RoiLabel], bool]) -> Rtstru
         ]
     labels = _labels(listed, contours, _interpreted_types(header))
     numbers = Counter(label.number for label in labels)
+    room = Room()
     rois = [
-        Roi(label, _said(item, "ReferencedFrameOfReferenceUID"), _drawn(label, numbers, contours))
+        Roi(label, _said(item, "ReferencedFrameOfReferenceUID"), _drawn(label, numbers, contours, room))
         for item, label in zip(listed, labels, strict=True)
         if wanted(label)
     ]
@@ -133,11 +134,11 @@ def _contour_content(item: Header) -> bytes:
     try:
         numbers = contour_numbers(item).tobytes()
     except TumourError:
-        numbers = repr(item.elements[CONTOUR_DATA]).encode()
+        numbers = bytes(item.elements[CONTOUR_DATA][1])
     return repr((_said(item, "ContourGeometricType"), images)).encode() + numbers
 
 
-def _drawn(label: RoiLabel, numbers: Mapping[str, int], contours: Mapping[str, Sequence[Header]]) -> Drawn:
+def _drawn(label: RoiLabel, numbers: Mapping[str, int], contours: Mapping[str, Sequence[Header]], room: Room) -> Drawn:
     """The contours of a structure, found by its number, which must be its own."""
     if not label.number or numbers[label.number] > 1:
         words = "the GTV has no ROINumber of its own, which ties contours to their structure"
@@ -145,7 +146,7 @@ def _drawn(label: RoiLabel, numbers: Mapping[str, int], contours: Mapping[str, S
     if not label.contours and any(contours.get("", ())):
         words = "the GTV has no contour, but the RTSTRUCT has contours that do not say whose they are"
         return Drawn(problem=TumourError("ROI_NUMBER", words, "Export the RTSTRUCT again."))
-    return read_contours(contours.get(label.number, ()))
+    return read_contours(contours.get(label.number, ()), room)
 
 
 def _contours_by_number(header: Header) -> dict[str, list[Header]]:
@@ -192,6 +193,7 @@ def _number(item: Header, keyword: str) -> str:
 
 
 def _said(item: Header, keyword: str) -> str:
+    """An attribute as text, "" where it is absent or cannot be read."""
     try:
         return text(item, keyword)
     except TumourError:

@@ -1,15 +1,56 @@
 """Where the edges of outlines cross horizontal lines: the work of every even-odd measure, near linear in the points."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from components.common.errors import TumourError
+from components.common.limits import MAX_CROSSINGS
 
 Points = NDArray[np.float64]
 Whole = NDArray[np.intp]
 
 #: Crossings worked on at once: bounds the memory, about 100 bytes each.
 BLOCK = 1_000_000
+
+
+class _Work:
+    """Crossings that may still be worked on."""
+
+    def __init__(self) -> None:
+        self.left = MAX_CROSSINGS
+
+
+_WORK: ContextVar[_Work | None] = ContextVar("work on outlines", default=None)
+
+
+@contextmanager
+def bounded_work() -> Iterator[None]:
+    """``CONTOURS_TOO_MANY`` where the outlines that are worked on within it are folded more than ``MAX_CROSSINGS`` say.
+
+    One bound holds for all that is inside: within another one it begins none of its own.
+    """
+    if _WORK.get():
+        yield
+        return
+    token = _WORK.set(_Work())
+    try:
+        yield
+    finally:
+        _WORK.reset(token)
+
+
+def spend(crossings: int) -> None:
+    """Counts work that takes as long as so many crossings."""
+    if work := _WORK.get():
+        work.left -= crossings
+        if work.left < 0:
+            hint = "Thin out the outlines in the planning system and export them again, or name one GTV by roi."
+            words = f"the GTV's outlines are folded too often to be measured: more than {MAX_CROSSINGS} crossings"
+            raise TumourError("CONTOURS_TOO_MANY", words, hint)
 
 
 def edges_of(contours: Sequence[Points]) -> tuple[Points, Points]:
@@ -33,8 +74,14 @@ def crossings(starts: Points, ends: Points, lines: Points) -> Iterator[tuple[Who
         [n, 2] x, y. An edge owns its lower end, not its upper one, so closed outlines cross each line evenly often.
     lines
         [m] y, ascending.
+
+    Raises
+    ------
+    TumourError
+        As ``bounded_work`` says.
     """
     first, last = _lines_of_edges(starts, ends, lines)
+    spend(int((last - first).sum()) + len(starts))
     rise = ends[:, 1] - starts[:, 1]
     slope = (ends[:, 0] - starts[:, 0]) / np.where(rise == 0, np.inf, rise)
     for low, high in _blocks(first, last, len(lines)):

@@ -30,6 +30,9 @@ _EXPLICIT = {True: struct.Struct("<HH2sH"), False: struct.Struct(">HH2sH")}
 _IMPLICIT = {True: struct.Struct("<HHL"), False: struct.Struct(">HHL")}
 _LONG = {True: struct.Struct("<L"), False: struct.Struct(">L")}
 
+#: Elements that take as long and as much memory as an item that is opened.
+OPENED = 10
+
 #: By tag: the VR as it is encoded (None where it is not) and the value's bytes, a sequence's without its delimiter.
 Elements = dict[int, tuple[str | None, bytes]]
 
@@ -110,22 +113,23 @@ def read_elements(
         ``DICOM_TOO_LARGE``.
     """
     explicit, implicit, long = _EXPLICIT[encoding.little], _IMPLICIT[encoding.little], _LONG[encoding.little]
+    is_implicit, (first_group, last_group) = encoding.implicit, groups
     last = len(data) - 8 if end is None else min(end - 1, len(data) - 8)
     while at <= last:
         group, number, code, length = explicit.unpack_from(data, at)
         vr, start = None, at + 8
-        if not encoding.implicit and code in SHORT_VRS:
+        if not is_implicit and code in SHORT_VRS:
             vr = SHORT_VRS[code]
-        elif not encoding.implicit and code in LONG_VRS:
+        elif not is_implicit and code in LONG_VRS:
             vr, length, start = LONG_VRS[code], long.unpack_from(data, at + 8)[0], at + 12
-        elif not encoding.implicit and b"AA" <= code <= b"ZZ":
+        elif not is_implicit and b"AA" <= code <= b"ZZ":
             vr = code.decode("latin-1")
         else:
             length = implicit.unpack_from(data, at)[2]
         tag = group << 16 | number
         if tag == ITEM_END:
             return start
-        if not groups[0] <= group <= groups[1]:
+        if not first_group <= group <= last_group:
             return at
         count.take(1)
         if length != UNDEFINED:
@@ -219,11 +223,13 @@ def _read_items(
         group, number, length = head.unpack_from(data, at)
         if group << 16 | number == SEQUENCE_END:
             return at
-        count.take(1)
-        inner = encoding.of_item(data, at + 8)
+        count.take(1 if found is None else OPENED)
+        at += 8
+        inner = encoding.of_item(data, at) if length else encoding
         elements: Elements | None = None if found is None else {}
-        stop = None if length == UNDEFINED else at + 8 + length
-        at = read_elements(data, at + 8, inner, count, elements, end=stop, depth=depth)
+        if length:
+            stop = None if length == UNDEFINED else at + length
+            at = read_elements(data, at, inner, count, elements, end=stop, depth=depth)
         if found is not None and elements is not None:
             found.append((elements, inner))
     return at
