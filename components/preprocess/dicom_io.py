@@ -255,5 +255,5 @@ def _parse(data: bytes, last_group: int, most: int, *, whole: bool) -> Header | 
         if error.code == "DICOM_TOO_LARGE" or (whole and len(plain) <= most):
             raise
     if len(plain) > most:
-        raise too_large(f"attributes of more than {most // MIB} MiB")
+        raise too_large(f"attributes of more than {most / MIB:g} MiB")
     return None

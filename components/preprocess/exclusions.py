@@ -38,6 +38,7 @@ REASONS: Mapping[str, str] = {
     "ZIP_METHOD": "archive packed by a method that is not read",
     "ZIP_TOO_LARGE": "archive that unpacks to more than is allowed",
     "DICOM_DAMAGED": "damaged DICOM file",
+    "DICOM_TOO_LARGE": "DICOM file of more elements than is allowed",
     "NO_RTSTRUCT": "no RTSTRUCT",
     "RTSTRUCT_AMBIGUOUS": "several RTSTRUCTs and none named",
     "RTSTRUCT_CONFLICT": "different RTSTRUCTs under one SOPInstanceUID",

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from components.common.errors import TumourError
 from components.common.objects import Entry, Source
@@ -32,6 +32,8 @@ class Folder:
         DICOM files whose header cannot be read.
     files
         Names of what is no DICOM file.
+    too_large
+        Why, where one is too large to be read: it may be the one that is missing.
     """
 
     source: Source
@@ -40,6 +42,7 @@ class Folder:
     others: tuple[Header, ...]
     damaged: int
     files: tuple[str, ...] = ()
+    too_large: TumourError | None = None
 
     @property
     def headers(self) -> Iterator[Header]:
@@ -97,7 +100,13 @@ def read_entries(source: Source, entries: Sequence[Entry]) -> Folder:
         others=tuple(others),
         damaged=sum(isinstance(header, TumourError) for header in headers.values()),
         files=tuple(name for name, header in headers.items() if header is None),
+        too_large=_too_large(headers.values()),
     )
+
+
+def _too_large(headers: Iterable[Header | TumourError | None]) -> TumourError | None:
+    errors = (one for one in headers if isinstance(one, TumourError))
+    return next((error for error in errors if error.code == "DICOM_TOO_LARGE"), None)
 
 
 def _placed(header: Header | TumourError | None) -> Header | TumourError | None:
@@ -105,6 +114,8 @@ def _placed(header: Header | TumourError | None) -> Header | TumourError | None:
     try:
         if isinstance(header, Header):
             is_ct(header)
+            for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"):
+                text(header, keyword)
     except TumourError as error:
         return error
     return header
@@ -182,7 +193,7 @@ def _choose_rtstruct(folder: Folder, rtstruct_uid: str) -> Header:
 
 
 def _absent(folder: Folder, code: str, message: str) -> TumourError:
-    return absent(code, message, list(folder.headers), folder.files, folder.damaged)
+    return folder.too_large or absent(code, message, list(folder.headers), folder.files, folder.damaged)
 
 
 def _choose_series(series: Sequence[CtSeries], rtstruct: Rtstruct) -> CtSeries:
