@@ -24,7 +24,8 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 from components.common.errors import SrsError, TumourError
 from components.common.limits import MAX_DICOM_TEXT, MAX_FRAMES_BYTES, MAX_HEADER_BYTES, MAX_RTSTRUCT_BYTES, MIB
 from components.common.objects import Source
-from components.preprocess.elements import MAGIC, META_GROUP, Header, check_size, end_of_meta, read_header
+from components.preprocess.elements import MAGIC as MAGIC
+from components.preprocess.elements import META_GROUP, Header, check_size, end_of_meta, read_header
 from components.preprocess.structure import too_large
 
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE

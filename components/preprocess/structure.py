@@ -29,7 +29,11 @@ TEXT_VRS = frozenset("AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UR UT".split(
 _EXPLICIT = {True: struct.Struct("<HH2sH"), False: struct.Struct(">HH2sH")}
 _IMPLICIT = {True: struct.Struct("<HHL"), False: struct.Struct(">HHL")}
 _LONG = {True: struct.Struct("<L"), False: struct.Struct(">L")}
-
+#: The tags that begin an item and end a sequence, as they are encoded.
+_DELIMITERS = {
+    little: tuple(struct.pack("<HH" if little else ">HH", tag >> 16, tag & 0xFFFF) for tag in (ITEM, SEQUENCE_END))
+    for little in (True, False)
+}
 #: Elements that take as long and as much memory as an item that is opened.
 OPENED = 10
 
@@ -147,10 +151,7 @@ def _undefined(
     data: bytes, start: int, tag: int, vr: str | None, encoding: Encoding, count: Count, depth: int
 ) -> tuple[str | None, int, int]:
     """VR, end, and end with the delimiter of a value of undefined length: a sequence, or bytes such as pixels."""
-    order = "little" if encoding.little else "big"
-    item, delimiter = (
-        (tag >> 16).to_bytes(2, order) + (tag & 0xFFFF).to_bytes(2, order) for tag in (ITEM, SEQUENCE_END)
-    )
+    item, delimiter = _DELIMITERS[encoding.little]
     if vr == "UN":
         vr = "SQ"
     if vr is None:

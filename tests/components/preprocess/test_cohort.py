@@ -1,6 +1,7 @@
 import csv
 import dataclasses
 import re
+import struct
 import tracemalloc
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from components.preprocess import gtv
 from components.preprocess.cohort import preprocess_cohort, read_cohort
 from components.preprocess.distinct import KEPT_SLICES
 from components.preprocess.exclusions import REASONS, TABLE_RULES, WARNINGS, flow_lines
+from components.preprocess.listing import list_rtstructs
 
 SETTINGS = PreprocessSettings()
 BASE = {
@@ -267,3 +269,59 @@ def test_every_code_of_the_flow_has_a_reason():
     lines = flow_lines([*REASONS, "NO_CT", "A_CODE_OF_TOMORROW"])
     assert [line.code for line in lines] == [*REASONS, "A_CODE_OF_TOMORROW"]
     assert {line.code: line.tumours for line in lines}["NO_CT"] == 2
+
+
+# --- poisoned files ---
+
+
+def many_items(study):
+    items = b"\xfe\xff\x00\xe0\0\0\0\0" * 160_000
+    files = study.files()
+    return files | {"RS0.dcm": files["RS0.dcm"] + struct.pack("<HH2sHL", 0x3006, 0x0039, b"SQ", 0, len(items)) + items}
+
+
+def many_numbers(study):
+    study.rtstruct.ROIContourSequence[0].ContourSequence[0].ContourData = ["1"] * 3 * 501
+    return study.files()
+
+
+def absurd_spacing(study):
+    for ct in study.cts:
+        ct.PixelSpacing = ["1e-320", "1e-320"]
+    return study.files()
+
+
+def palette(study):
+    for ct in study.cts:
+        ct.PhotometricInterpretation = "PALETTE COLOR"
+    return study.files()
+
+
+@pytest.mark.filterwarnings("ignore:.*PixelSpacing|Value:UserWarning")
+@pytest.mark.parametrize(
+    ("poison", "code"),
+    [
+        (many_items, "DICOM_TOO_LARGE"),
+        (many_numbers, "CONTOURS_TOO_MANY"),
+        (absurd_spacing, "DICOM_DAMAGED"),
+        (palette, "NOT_HU"),
+    ],
+)
+def test_a_poisoned_patient_costs_its_own_tumour_alone(cohort, tmp_path, make_study, monkeypatch, poison, code):
+    monkeypatch.setattr("components.preprocess.contours.MAX_POINTS", 500)
+    uri = cohort(*({"dicom": name} for name in "abc"))
+    before = run(uri)
+    files = poison(make_study().of_patient("b"))
+    for name, data in files.items():
+        (tmp_path / "b" / name).write_bytes(data)
+    after = run(uri)
+    assert counts(after) == {code: 1}
+    left = np.isin(before.tumours.tumour, after.tumours.tumour)
+    assert left.sum() == 2
+    assert (after.crops == before.crops[left]).all()
+    source = FolderSource(tmp_path)
+    if code == "DICOM_TOO_LARGE":
+        with pytest.raises(TumourError, match="DICOM_TOO_LARGE"):
+            gtv.inspect_gtvs(source, "b", SETTINGS, roi="GTV")
+        (listing,) = list_rtstructs(source, "b")
+        assert "elements and items" in listing.problem

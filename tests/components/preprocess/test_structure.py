@@ -1,5 +1,6 @@
 """Limits of what a DICOM file may hold: each is kept, and crossed by one, before an object is made of the rest."""
 
+import contextlib
 import io
 import struct
 
@@ -276,6 +277,32 @@ def test_sequences_beside_the_pixels_are_counted_before_pydicom_reads_the_file(m
     monkeypatch.setattr("components.preprocess.dicom_io.pydicom.dcmread", lambda *_, **__: pytest.fail("it is read"))
     with pytest.raises(TumourError, match="DICOM_TOO_LARGE"):
         read_whole(source, "a")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_pydicom_makes_no_more_of_a_damaged_file_than_was_counted(make_study, monkeypatch):
+    """Whatever is flipped: what pydicom makes of a file at once was counted before, so nothing slips past the count."""
+    study = make_study({"GTV": {3.0: [circle(6, points=8)] * 4}}, zs=[3.0], shape=(8, 8))
+    undefined(study.rtstruct)
+    data = file_bytes(study.rtstruct)
+    made, make = [], Dataset.__init__
+    monkeypatch.setattr(Dataset, "__init__", lambda self, *args, **more: made.append(1) or make(self, *args, **more))
+    agreed = 0
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        damaged = bytearray(data)
+        for place in rng.integers(132, len(data), 4):
+            damaged[place] ^= 1 << int(rng.integers(8))
+        made.clear()
+        try:
+            count = limits.MAX_DICOM_ELEMENTS - read_header(bytes(damaged))[0].count.left
+        except (ValueError, struct.error):
+            continue
+        with contextlib.suppress(Exception):
+            pydicom.dcmread(io.BytesIO(bytes(damaged)), force=True)
+        assert len(made) <= count + 8  # those of the file itself
+        agreed += len(made) > 12
+    assert agreed > 100
 
 
 # --- contours ---
