@@ -66,6 +66,7 @@ REASONS: Mapping[str, str] = {
     "MISSING_SLICE": "CT slices missing in the lesion",
     "OUTSIDE_IMAGE": "GTV reaches beyond the CT slice",
     "SLICES_DIFFER": "two CT slices of one name and position with other pixels",
+    "PIXELS_TOO_COSTLY": "CT pixels that take more time or memory to decode than a slice may",
     "CODEC_MISSING": "CT pixels in a codec that is not installed",
     "NOT_HU": "CT values that are not HU",
     "WIDER_THAN_CROP": "GTV wider than the crop",
