@@ -80,6 +80,7 @@ def stored_pixels(dataset: Dataset, frame: int, shape: tuple[int, int], *, is_mu
         count = int(dataset.get("NumberOfFrames") or 1)
         if count != 1 and not is_multi_frame:
             raise _damaged("a CT Image of one frame says that it has another number of them")
+        dataset.NumberOfFrames = count  # 0 is written where there is no thought of frames
         syntax = UID(dataset.file_meta.TransferSyntaxUID)
         if syntax in UNCOMPRESSED:
             pixels: NDArray[np.integer] = pixel_array(dataset, index=frame if is_multi_frame else None)
