@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from components.common.errors import SrsError
-from components.common.limits import MAX_CONTAINED_REPLY_BYTES
+from components.common.limits import MAX_CONTAINED_BYTES
 
 #: What a call takes and gives: JSON values, and bytes.
 Message = tuple[dict[str, Any], list[bytes]]
@@ -322,5 +322,5 @@ def _send(line: Connection, head: dict[str, Any], parts: Sequence[bytes]) -> Non
 
 
 def _receive(line: Connection) -> Message:
-    head, count = json.loads(line.recv_bytes(MAX_CONTAINED_REPLY_BYTES))
-    return head, [line.recv_bytes(MAX_CONTAINED_REPLY_BYTES) for _ in range(count)]
+    head, count = json.loads(line.recv_bytes(MAX_CONTAINED_BYTES))
+    return head, [line.recv_bytes(MAX_CONTAINED_BYTES) for _ in range(count)]

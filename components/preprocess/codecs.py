@@ -25,7 +25,6 @@ from components.common.limits import (
     DECODING_PIXELS_PER_SECOND,
     DECODING_SECONDS,
     MAX_FRAGMENTS,
-    MAX_RLE_SEGMENTS,
     MAX_TILES,
     MIB,
 )
@@ -112,7 +111,7 @@ def _check_frame(data: bytes, dataset: Dataset, syntax: UID, shape: tuple[int, i
         raise _damaged("a CT's compressed pixels are larger than they are without compression")
     if syntax == RLELossless:
         segments = int.from_bytes(data[:4], "little")
-        if segments != allocated // 8 or segments > MAX_RLE_SEGMENTS:
+        if segments != allocated // 8:
             raise _damaged("a CT's RLE segments are not the bytes of its samples")
         return
     found = describe(data)
