@@ -45,12 +45,20 @@ MAX_PART_HEAD_BYTES = 8 * KIB
 
 # --- zip ------------------------------------------------------------------------------------------------------------
 
-#: A zip of one patient's planning CT has a few hundred files; more than this is not one.
+#: Entries, folders counted: a patient's planning CT has a few hundred files, and a whole course of them fits.
 ZIP_MAX_ENTRIES = 20_000
 #: Unpacked size of a zip on disk.
 ZIP_MAX_BYTES = 4 * GIB
 #: Unpacked to packed size above which a zip is a bomb: air and padding compress well, but not like this.
 ZIP_MAX_RATIO = 200
+#: Bytes that a zip may unpack to whatever its ratio: small files of zeros and air are no bomb.
+ZIP_ALWAYS_BYTES = 12 * MIB
+#: Bytes of the directory for each entry that is allowed: the longest path of Windows, dates and owners take 340.
+ZIP_MAX_ENTRY_BYTES = 512
+#: A name: the longest path that Linux opens.
+ZIP_MAX_NAME_BYTES = 4 * KIB
+#: Times that the bytes of the largest zip may be unpacked from one: its headers are read first, then its files, once.
+ZIP_MAX_READS = 2
 
 # --- DICOM ----------------------------------------------------------------------------------------------------------
 
