@@ -16,6 +16,9 @@ MAX_JSON_BODY_BYTES = 16 * MIB
 
 # --- gRPC -----------------------------------------------------------------------------------------------------------
 
+#: Fields of a message at any depth: an input has five, each of its parameters four; MAX_LISTED of both come to 5,000.
+MAX_FIELDS = 10_000
+
 # --- JSON, forms and tensors ----------------------------------------------------------------------------------------
 
 #: Crops of a request: more than any cohort has tumours, and 93 MB as float32.
@@ -32,8 +35,10 @@ MAX_UNPACKED_BYTES = 256 * MIB
 MAX_OFFERED = 100
 #: Characters of a name, an id or an option.
 MAX_TEXT = 256
-#: Inputs or outputs of a V2 request; the model has two inputs and twelve outputs.
+#: Inputs or outputs of a V2 request, and over gRPC any other field of one name; the model has twelve outputs.
 MAX_LISTED = 32
+#: Dimensions of a tensor's shape; those of this model have three.
+MAX_DIMENSIONS = 8
 #: Lists and objects of a JSON body; the most that a body needs are the rows of 1,024 crops.
 MAX_CONTAINERS = 200_000
 #: Parts of a form: the files of the largest study, and a few fields.
