@@ -16,6 +16,9 @@ MAX_JSON_BODY_BYTES = 16 * MIB
 
 # --- gRPC -----------------------------------------------------------------------------------------------------------
 
+#: Fields of a message at any depth: an input has five, each of its parameters four; MAX_LISTED of both come to 5,000.
+MAX_FIELDS = 10_000
+
 # --- JSON, forms and tensors ----------------------------------------------------------------------------------------
 
 #: Crops of a request: more than any cohort has tumours, and 93 MB as float32.
@@ -32,8 +35,10 @@ MAX_UNPACKED_BYTES = 256 * MIB
 MAX_OFFERED = 100
 #: Characters of a name, an id or an option.
 MAX_TEXT = 256
-#: Inputs or outputs of a V2 request; the model has two inputs and twelve outputs.
+#: Inputs or outputs of a V2 request, and over gRPC any other field of one name; the model has twelve outputs.
 MAX_LISTED = 32
+#: Dimensions of a tensor's shape; those of this model have three.
+MAX_DIMENSIONS = 8
 #: Lists and objects of a JSON body; the most that a body needs are the rows of 1,024 crops.
 MAX_CONTAINERS = 200_000
 #: Parts of a form: the files of the largest study, and a few fields.
@@ -45,12 +50,20 @@ MAX_PART_HEAD_BYTES = 8 * KIB
 
 # --- zip ------------------------------------------------------------------------------------------------------------
 
-#: A zip of one patient's planning CT has a few hundred files; more than this is not one.
+#: Entries, folders counted: a patient's planning CT has a few hundred files, and a whole course of them fits.
 ZIP_MAX_ENTRIES = 20_000
 #: Unpacked size of a zip on disk.
 ZIP_MAX_BYTES = 4 * GIB
 #: Unpacked to packed size above which a zip is a bomb: air and padding compress well, but not like this.
 ZIP_MAX_RATIO = 200
+#: Bytes that a zip may unpack to whatever its ratio: small files of zeros and air are no bomb.
+ZIP_ALWAYS_BYTES = 12 * MIB
+#: Bytes of the directory for each entry that is allowed: the longest path of Windows, dates and owners take 340.
+ZIP_MAX_ENTRY_BYTES = 512
+#: A name: the longest path that Linux opens.
+ZIP_MAX_NAME_BYTES = 4 * KIB
+#: Times that the bytes of the largest zip may be unpacked from one: its headers are read first, then its files, once.
+ZIP_MAX_READS = 2
 
 # --- DICOM ----------------------------------------------------------------------------------------------------------
 

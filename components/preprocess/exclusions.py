@@ -36,7 +36,7 @@ REASONS: Mapping[str, str] = {
     "ZIP_DUPLICATE": "archive with one name twice",
     "ZIP_ENCRYPTED": "encrypted archive",
     "ZIP_METHOD": "archive packed by a method that is not read",
-    "ZIP_TOO_LARGE": "archive that unpacks to more than is allowed",
+    "ZIP_TOO_LARGE": "archive of more files, or that unpacks to more, than is allowed",
     "DICOM_DAMAGED": "damaged DICOM file",
     "NO_RTSTRUCT": "no RTSTRUCT",
     "RTSTRUCT_AMBIGUOUS": "several RTSTRUCTs and none named",
