@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from components.promote.bundle_files import Bundle
+
 
 def ask_golden(
     url: str, model_name: str, version: str, bundle_folder: Path, tolerance: float, timeout_s: float = 30.0
@@ -16,8 +18,8 @@ def ask_golden(
 
     While a rollout goes on, an old pod may still answer: then the version is not the pinned one.
     """
-    golden = bundle_folder / "golden"
-    crop = np.load(golden / "crop.npy")[np.newaxis]
+    golden = Bundle.read(bundle_folder).golden
+    crop = golden.crop[np.newaxis]
     tensor = {"name": "crop_hu", "shape": crop.shape, "datatype": "FP32", "data": crop.ravel().tolist()}
     body = json.dumps({"inputs": [tensor], "outputs": [{"name": "members"}]}).encode()
     address = f"{url}/v2/models/{model_name}/infer"
@@ -32,8 +34,7 @@ def ask_golden(
         return "the predictor does not answer in V2"
     if answer.get("model_version") != version:
         return "another version answers"
-    expected = np.load(golden / "probabilities.npy")
-    if answered.shape != expected.shape:
+    if answered.shape != golden.probabilities.shape:
         return "another ensemble answers"
-    difference = np.abs(answered - expected).max()
+    difference = np.abs(answered - golden.probabilities).max()
     return "" if difference <= tolerance else f"the golden answers differ by {difference:.2g}"
