@@ -29,7 +29,7 @@ MAX_MEMBERS = 999
 MAX_MANIFEST_TEXT = 1000
 #: The graph with its weights: 600 members of the paper's size; at its start the predictor holds it several times over.
 MAX_GRAPH_BYTES = 32 * MIB
-#: What one crop needs of memory on its way through the graph: 180 members of the paper's size.
+#: What one crop needs of memory on its way through the graph: 190 members of the paper's size.
 MAX_GRAPH_MEMORY_BYTES = 256 * MIB
 #: Multiplications of one crop: 40 times the paper's ten members, which is half a second of one processor.
 MAX_GRAPH_MULTIPLICATIONS = 4_000_000_000

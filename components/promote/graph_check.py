@@ -36,10 +36,10 @@ def check_graph(graph: bytes, manifest: Manifest) -> int:
     settings, members = StudySettings.from_dict(manifest.settings).train, len(manifest.members)
     _bound("bytes of weights", 4 * members * sum(_sizes(settings).values()), MAX_GRAPH_BYTES)
     _bound("multiplications for one crop", members * _multiplications(settings), MAX_GRAPH_MULTIPLICATIONS)
-    zeros, ones = _template(settings, members, 0), _template(settings, members, -1)
-    _check_bytes(_bytes(graph), _serialised(zeros), _serialised(ones))
-    memory = _memory_of_one_crop(zeros)
+    ours = _template(settings, members, 0)
+    zeros, memory = _serialised(ours), _memory_of_one_crop(ours)
     _bound("bytes of memory for one crop", memory, MAX_GRAPH_MEMORY_BYTES)
+    _check_bytes(_bytes(graph), zeros, _serialised(_template(settings, members, -1)))
     return memory
 
 

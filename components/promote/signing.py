@@ -133,7 +133,9 @@ def _no_key(message: str) -> InputError:
 
 
 def _key_bytes(path: Path) -> bytes:
-    """All of a small file; ``ValueError`` where it is larger than any key."""
+    """All of a small file, which may be a link as in a mounted secret; ``ValueError`` where it is larger than a key."""
+    if not path.is_file():
+        raise ValueError
     with path.open("rb") as file:
         content = file.read(MAX_KEY_BYTES + 1)
     if len(content) > MAX_KEY_BYTES:
