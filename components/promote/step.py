@@ -107,7 +107,7 @@ def _register(
 
 
 def _decide(
-    bundles: _Bundles, judged: Evaluation, versions: dict[str, str], model_name: str, key: SigningKey | None
+    bundles: _Bundles, judged: Evaluation, versions: dict[str, str], model_name: str, key: SigningKey | None = None
 ) -> Promotion:
     """The gate's verdict carried out; looked at again where another promotion came between."""
     for attempt in range(TRIES):
