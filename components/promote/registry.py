@@ -182,7 +182,7 @@ def sign(model_name: str, version: str, key: SigningKey) -> None:
         bundle = download(model_name, version, Path(scratch))
         (bundle / SIGNATURE).write_bytes(key.sign(read_manifest(bundle)))
         Bundle.read(bundle, key.public)
-        model_id = client().get_model_version(model_name, version).model_id
+        model_id = client().get_model_version(model_name, version).source.removeprefix("models:/")
         where = bundle.relative_to(scratch).parts[1:]
         client().log_model_artifact(model_id, str(bundle / SIGNATURE), "/".join(where))
     _tag(model_name, version, {SIGNED_BY: key.public.fingerprint})
