@@ -7,11 +7,17 @@ from typing import NamedTuple
 import numpy as np
 
 from components.common.errors import TumourError
-from components.common.limits import MAX_CONTOURS, MAX_CONTOURS_IN_ALL, MAX_POINTS, MAX_POINTS_IN_ALL
+from components.common.limits import (
+    MAX_CONTOURS,
+    MAX_CONTOURS_IN_ALL,
+    MAX_COORDINATE_MM,
+    MAX_POINTS,
+    MAX_POINTS_IN_ALL,
+)
 from components.preprocess.ct import NO_FRAME
 from components.preprocess.dicom_io import text
 from components.preprocess.elements import Header
-from components.preprocess.geometry import MAX_COORDINATE_MM, Points
+from components.preprocess.geometry import Points
 from components.preprocess.structure import CONTOUR_DATA
 
 #: Contour types that enclose an area, without blanks and underscores (PS3.3 C.8.8.6.3).

@@ -7,20 +7,16 @@ from collections.abc import Iterable, Mapping
 from pydicom.dataset import Dataset
 
 from components.common.errors import TumourError
-from components.common.limits import MAX_FRAMES
+from components.common.limits import MAX_COORDINATE_MM, MAX_FRAMES, MAX_SIDE_PX, MAX_SPACING_MM, MIN_SPACING_MM
 from components.preprocess.dicom_io import damage_in_words, damaged, numbers, text
 from components.preprocess.elements import Header
-from components.preprocess.geometry import MAX_COORDINATE_MM, SliceGeometry
+from components.preprocess.geometry import SliceGeometry
 from components.preprocess.structure import too_large
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 #: Objects of many frames: Enhanced CT, and what archives make of single slices (PS3.3 A.70).
 MULTI_FRAME_CT_IMAGES = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
 
-#: Most rows or columns of a slice; more is damage, and would take the memory that it says.
-MAX_SIDE_PX = 4096
-#: PixelSpacing that a CT can have, mm: from micro-CT to the coarsest attenuation map; beyond are other units or damage.
-SPACING_MM = (0.01, 10.0)
 #: Direction cosines, and rounding.
 COSINES = (-1.01, 1.01)
 #: PhotometricInterpretation of a CT (PS3.3 C.8.2.1.1.2); some exports leave it out.
@@ -177,7 +173,7 @@ def _instance_number(header: Header) -> int | None:
 def _plane(name: str, frame: int, header: Header, at: Header, towards: Header, measures: Header) -> CtPlane:
     rows, cols = (int(numbers(header, keyword, 1, (2, MAX_SIDE_PX))[0]) for keyword in ("Rows", "Columns"))
     x, y, z = numbers(at, "ImagePositionPatient", 3, (-MAX_COORDINATE_MM, MAX_COORDINATE_MM))
-    row_mm, column_mm = numbers(measures, "PixelSpacing", 2, SPACING_MM)
+    row_mm, column_mm = numbers(measures, "PixelSpacing", 2, (MIN_SPACING_MM, MAX_SPACING_MM))
     return CtPlane(
         name=name,
         frame=frame,

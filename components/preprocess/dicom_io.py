@@ -22,7 +22,14 @@ from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from components.common.errors import SrsError, TumourError
-from components.common.limits import MAX_DICOM_TEXT, MAX_FRAMES_BYTES, MAX_HEADER_BYTES, MAX_RTSTRUCT_BYTES, MIB
+from components.common.limits import (
+    MAX_DICOM_TEXT_BYTES,
+    MAX_FRAMES_BYTES,
+    MAX_HEADER_BYTES,
+    MAX_INFLATED_BYTES,
+    MAX_RTSTRUCT_BYTES,
+    MIB,
+)
 from components.common.objects import Source
 from components.preprocess.elements import MAGIC as MAGIC
 from components.preprocess.elements import META_GROUP, Header, check_size, end_of_meta, read_header
@@ -44,8 +51,6 @@ DEFLATED, EXPLICIT = b"1.2.840.10008.1.2.1.99", b"1.2.840.10008.1.2.1"
 PLAIN_TEXT = frozenset(("CS", "LO", "SH", "UI"))
 #: Changes the character set amid a text (ISO 2022), in bytes that are ASCII too.
 ESCAPE = b"\x1b"
-#: Most bytes of an inflated file: an enhanced CT of 500 frames.
-MAX_INFLATED_BYTES = 2**28
 DICOMDIR = "1.2.840.10008.1.3.10"
 #: How files begin that do not say it, old exports and what toolkits write by default: with the first element of a file
 #: meta or of an object, which are of these groups.
@@ -157,8 +162,8 @@ def _stored(header: Header | Dataset, keyword: str) -> tuple[str | None, Any]:
     else:
         raw = header.get_item(keyword)
         vr, value = (None, None) if raw is None else (raw.VR, raw.value)
-    if isinstance(value, bytes) and len(value) > MAX_DICOM_TEXT:
-        raise damaged(f"{keyword} is longer than {MAX_DICOM_TEXT} bytes")
+    if isinstance(value, bytes) and len(value) > MAX_DICOM_TEXT_BYTES:
+        raise damaged(f"{keyword} is longer than {MAX_DICOM_TEXT_BYTES} bytes")
     return vr, value
 
 

@@ -14,8 +14,6 @@ from scipy.spatial.distance import cdist
 from components.preprocess.scan_lines import Points as Points
 from components.preprocess.scan_lines import Whole, count_crossings, crossings, edges_of
 
-#: Largest coordinate in a patient's or scanner's system, mm: beyond it are other units or damage.
-MAX_COORDINATE_MM = 1e5
 #: Scan lines across a shape, beside those through its vertices: only where contours cross does their number matter.
 SCAN_LINES = 64
 #: Crossings of scan lines per edge, beyond which lines are left out: up to 16 islands side by side are exact, and what

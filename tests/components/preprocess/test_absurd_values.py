@@ -12,9 +12,9 @@ from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
 from components.common.errors import InputError, TumourError
+from components.common.limits import MAX_SPACING_MM, MIN_SPACING_MM
 from components.common.objects import MemorySource
 from components.common.settings import PreprocessSettings
-from components.preprocess.ct import SPACING_MM
 from components.preprocess.gtv import find_gtvs
 from tests.components.preprocess.conftest import circle, file_bytes
 
@@ -137,7 +137,7 @@ def test_a_spacing_at_either_end_of_its_range_is_read_and_one_beyond_is_not(make
         side = spacing_mm * 8
         return make_study({"GTV": {3.0: [circle(side / 4)], 4.5: [circle(side / 4)]}}, spacing=(spacing_mm, spacing_mm))
 
-    limit = SPACING_MM[end]
+    limit = MAX_SPACING_MM if end else MIN_SPACING_MM
     assert outcome(of(limit).files()) <= {"ok", "TOO_SMALL", "TOO_LARGE", "WIDER_THAN_CROP", "ROI_EMPTY"}
     assert outcome(of(limit * (0.99, 1.01)[end]).files()) == {"DICOM_DAMAGED"}
 
