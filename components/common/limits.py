@@ -73,6 +73,10 @@ MAX_INFLATED_BYTES = 256 * MIB
 #: structures of 300 contours each take 1 million in sequences of undefined length, whose inner ones are passed once for
 #: each level, and half as many in others.
 MAX_DICOM_ELEMENTS = 1_500_000
+#: The same before pixels, frames and contours: scanners write up to 2,000, and a study has 2,000 files.
+MAX_HEADER_ELEMENTS = 10_000
+#: The same of an image that pydicom reads with its pixels, several us for each: an enhanced CT of 1,000 frames.
+MAX_IMAGE_ELEMENTS = 400_000
 #: Sequences inside each other: an RTSTRUCT has 3, an enhanced CT 4; each level takes as much memory as its content.
 MAX_DICOM_DEPTH = 12
 #: Values of one element, but for contours and pixels: a look-up table of 16 bits.

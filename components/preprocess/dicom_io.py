@@ -26,6 +26,8 @@ from components.common.limits import (
     MAX_DICOM_TEXT_BYTES,
     MAX_FRAMES_BYTES,
     MAX_HEADER_BYTES,
+    MAX_HEADER_ELEMENTS,
+    MAX_IMAGE_ELEMENTS,
     MAX_INFLATED_BYTES,
     MAX_RTSTRUCT_BYTES,
     MIB,
@@ -122,7 +124,7 @@ def read_whole(source: Source, name: str) -> Dataset:
     data = source.read(name)
     with damage_in_words():
         plain = inflate(data)
-        check_size(plain, PIXEL_GROUP - 1)
+        check_size(plain, PIXEL_GROUP - 1, MAX_IMAGE_ELEMENTS)
         dataset = pydicom.dcmread(BytesIO(plain), force=True)
         if "TransferSyntaxUID" not in dataset.file_meta:  # an export without file meta has no compressed pixels
             implicit, little = dataset.original_encoding
@@ -254,7 +256,8 @@ def _parse(data: bytes, last_group: int, most: int, *, whole: bool) -> Header | 
     try:
         with damage_in_words():
             plain = inflate(data, most + 1, cut=True)
-            header, end = read_header(plain[: most + 1], last_group)
+            elements = MAX_HEADER_ELEMENTS if last_group <= LAST_HEADER_GROUP else None
+            header, end = read_header(plain[: most + 1], last_group, elements)
             if end < min(len(plain), most + 1) or (whole and len(plain) <= most):
                 return header
     except TumourError as error:

@@ -146,7 +146,7 @@ class Header:
         )
 
 
-def read_header(data: bytes, last_group: int = ALL_GROUPS[1]) -> tuple[Header, int]:
+def read_header(data: bytes, last_group: int = ALL_GROUPS[1], most: int | None = None) -> tuple[Header, int]:
     """The elements up to a group, as ``pydicom.dcmread`` would give them, and where those beyond it begin.
 
     Parameters
@@ -155,6 +155,8 @@ def read_header(data: bytes, last_group: int = ALL_GROUPS[1]) -> tuple[Header, i
         The start of a file, not deflated.
     last_group
         Last group wanted.
+    most
+        Elements and items that may be passed; None is the most that any file may have.
 
     Raises
     ------
@@ -164,7 +166,7 @@ def read_header(data: bytes, last_group: int = ALL_GROUPS[1]) -> tuple[Header, i
         ``DICOM_TOO_LARGE``.
     """
     found: Elements = {}
-    count = Count()
+    count = Count(most)
     start = MAGIC.stop if data[MAGIC] == b"DICM" else 0
     start = _read_meta(data, start, count, found)
     start = read_elements(data, start, Encoding(implicit=True), count, found, groups=(COMMAND_GROUP, COMMAND_GROUP))
@@ -184,9 +186,9 @@ def _encoding(data: bytes, start: int, syntax: bytes) -> Encoding:
     return Encoding(implicit, little=named != ExplicitVRBigEndian)
 
 
-def check_size(data: bytes, last_group: int) -> None:
+def check_size(data: bytes, last_group: int, most: int) -> None:
     """Whether pydicom may read a file, and open all its sequences up to a group; raises as ``read_header``."""
-    header, end = read_header(data, last_group)
+    header, end = read_header(data, last_group, most)
     header.check_size()
     read_elements(data, end, header.encoding, header.count, None)
 

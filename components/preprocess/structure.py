@@ -59,16 +59,16 @@ EXPLICIT = Encoding(implicit=False)
 class Count:
     """What may still be read of one file; ``DICOM_TOO_LARGE`` beyond it."""
 
-    __slots__ = ("left",)
+    __slots__ = ("left", "most")
 
-    def __init__(self) -> None:
-        self.left = MAX_DICOM_ELEMENTS
+    def __init__(self, most: int | None = None) -> None:
+        self.left = self.most = min(most or MAX_DICOM_ELEMENTS, MAX_DICOM_ELEMENTS)
 
     def take(self, elements: int) -> None:
         """Elements or items that were passed."""
         self.left -= elements
         if self.left < 0:
-            raise too_large(f"more than {MAX_DICOM_ELEMENTS} elements and items")
+            raise too_large(f"more than {self.most} elements and items")
 
 
 def too_large(what: str) -> TumourError:

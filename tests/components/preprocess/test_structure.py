@@ -108,6 +108,22 @@ def test_as_many_elements_as_the_limit_are_read_and_one_more_is_not(monkeypatch)
         read_header(data)
 
 
+@pytest.mark.parametrize("limit", ["MAX_HEADER_ELEMENTS", "MAX_IMAGE_ELEMENTS"])
+def test_headers_and_images_have_bounds_of_their_own(monkeypatch, limit):
+    source = MemorySource({"a": file_bytes(make_ct(0.0, "1.2", "1.3", (1.0, 1.0), (8, 8)))})
+    last_group = 0x2FFF if limit == "MAX_HEADER_ELEMENTS" else 0xFFFF
+    header, _ = read_header(source.read("a"), last_group)
+
+    def read():
+        return read_headers(source, ["a"])[0] if limit == "MAX_HEADER_ELEMENTS" else read_whole(source, "a")
+
+    monkeypatch.setattr(dicom_io, limit, len(header.elements))
+    assert read().dataset.Rows == 8 if limit == "MAX_HEADER_ELEMENTS" else read().Rows == 8
+    monkeypatch.setattr(dicom_io, limit, len(header.elements) - 1)
+    with pytest.raises(TumourError, match=f"more than {len(header.elements) - 1} elements and items"):
+        raise found if isinstance(found := read(), TumourError) else AssertionError
+
+
 def test_an_item_that_is_opened_counts_ten_times(monkeypatch):
     monkeypatch.setattr("components.preprocess.structure.MAX_DICOM_ELEMENTS", 3 * OPENED)
     assert len(read_items(EMPTY_ITEM * 3, Encoding(implicit=True), Count(), 1)) == 3
