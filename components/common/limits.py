@@ -39,8 +39,14 @@ MAX_TEXT = 256
 MAX_LISTED = 32
 #: Dimensions of a tensor's shape; those of this model have three.
 MAX_DIMENSIONS = 8
-#: Lists and objects of a JSON body; the most that a body needs are the rows of 1,024 crops.
+#: Lists and objects of a JSON body: as Python objects, empty ones take thirty times their bytes; 183 crops have 28,000.
 MAX_CONTAINERS = 200_000
+#: Values of a JSON body, counted as commas: the numbers of 183 crops, as many as a gRPC message of 16 MiB holds.
+MAX_VALUES = 4 * 2**20
+#: Keys and texts of a JSON body: 8 studies of 2,000 files in base64, and their options, twice over.
+MAX_STRINGS = 40_000
+#: Fields of an address's query, those of gateways among them.
+MAX_QUERY_FIELDS = 32
 #: Parts of a form: the files of the largest study, and a few fields.
 MAX_PARTS = 2016
 #: A form's delimiter (RFC 2046 5.1.1: 70 characters and two hyphens).
