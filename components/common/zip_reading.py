@@ -55,6 +55,7 @@ class ZipReader:
 
     def __init__(self, data: Path | str | bytes, max_entries: int, max_bytes: int) -> None:
         self._left, self._max_bytes = ZIP_MAX_READS * max_bytes, max_bytes
+        self._last: tuple[zipfile.ZipInfo | None, bytes] = (None, b"")
         with zip_errors():
             file = _Directory(io.BytesIO(data) if isinstance(data, bytes) else io.FileIO(data), max_entries)
             weakref.finalize(self, file.close)
@@ -67,6 +68,14 @@ class ZipReader:
 
     def unpack(self, info: zipfile.ZipInfo, size: int | None = None) -> bytes:
         """The first ``size`` bytes of an entry, or all; ``ZIP_DAMAGED``, ``ZIP_TOO_LARGE`` (read again and again)."""
+        of, data = self._last
+        if of is not info:
+            data = self._unpack(info, size)
+            if size is None:  # kept, since all tumours of an object of many frames are cut from one file
+                self._last = info, data
+        return data[:size]
+
+    def _unpack(self, info: zipfile.ZipInfo, size: int | None) -> bytes:
         longer = copy.copy(info)
         longer.file_size += 1  # zipfile ends there, so one byte more shows that an entry goes on
         most = longer.file_size if size is None else min(size, longer.file_size)
