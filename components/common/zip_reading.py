@@ -66,19 +66,19 @@ class ZipReader:
         _check_kinds(self.infos)
         _check_sizes(self.infos, max_bytes)
 
-    def unpack(self, info: zipfile.ZipInfo, size: int | None = None) -> bytes:
+    def unpack(self, info: zipfile.ZipInfo, size: int = -1) -> bytes:
         """The first ``size`` bytes of an entry, or all; ``ZIP_DAMAGED``, ``ZIP_TOO_LARGE`` (read again and again)."""
         of, data = self._last
         if of is not info:
             data = self._unpack(info, size)
-            if size is None:  # kept, since all tumours of an object of many frames are cut from one file
+            if size < 0:  # kept, since all tumours of an object of many frames are cut from one file
                 self._last = info, data
-        return data[:size]
+        return data if size < 0 else data[:size]
 
-    def _unpack(self, info: zipfile.ZipInfo, size: int | None) -> bytes:
+    def _unpack(self, info: zipfile.ZipInfo, size: int) -> bytes:
         longer = copy.copy(info)
         longer.file_size += 1  # zipfile ends there, so one byte more shows that an entry goes on
-        most = longer.file_size if size is None else min(size, longer.file_size)
+        most = longer.file_size if size < 0 else min(size, longer.file_size)
         if min(most, info.file_size) > self._left:
             raise too_large(
                 f"{ZIP_MAX_READS * self._max_bytes / MIB:,g} MiB read from it, file by file, before it is used up"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.common.errors import InputError
-from components.common.limits import MAX_CROPS, MAX_DIMENSIONS, MAX_LISTED, MAX_STUDIES, MAX_TEXT
+from components.common.limits import MAX_CROPS, MAX_DIMENSIONS, MAX_JSON_BODY_BYTES, MAX_LISTED, MAX_STUDIES, MAX_TEXT
 from serving.payload import CROP_INPUT, DICOM_INPUT
 from serving.tensors import Tensor, byte_strings, decode_v2, query_of
 
@@ -40,6 +40,13 @@ def test_outputs_are_counted():
 def test_dimensions_are_counted():
     assert v2(inputs=[{**ZIP, "shape": [1] * MAX_DIMENSIONS}]).instances
     assert refusal(lambda: v2(inputs=[{**ZIP, "shape": [1] * (MAX_DIMENSIONS + 1)}])) == "FORMAT"
+
+
+def test_json_before_binary_tensors_has_the_limit_of_json():
+    head = json.dumps({"inputs": [ZIP]}).encode()
+    body = head.ljust(MAX_JSON_BODY_BYTES + 1)
+    assert decode_v2(body[:-1], str(MAX_JSON_BODY_BYTES)).instances
+    assert refusal(lambda: decode_v2(body, str(MAX_JSON_BODY_BYTES + 1))) == "BODY_TOO_LARGE"
 
 
 def test_a_shape_of_many_large_numbers_is_not_multiplied():
