@@ -16,18 +16,18 @@ MAX_JSON_BODY_BYTES = 16 * MIB
 
 # --- gRPC -----------------------------------------------------------------------------------------------------------
 
-#: Fields of a message at any depth: an input has five, each of its parameters four; MAX_LISTED of both come to 5,000.
+#: Fields of a message at any depth: 32 inputs and 32 outputs of 32 parameters each come to 8,600.
 MAX_FIELDS = 10_000
 
 # --- JSON, forms and tensors ----------------------------------------------------------------------------------------
 
-#: Crops of a request: more than any cohort has tumours, and 93 MB as float32.
+#: Crops of a request: 93 MB as float32.
 MAX_CROPS = 1024
 #: Studies of a request: each is unpacked and cut, which takes seconds.
 MAX_STUDIES = 8
-#: Tumours of a study that are answered; patients with more are treated as a whole brain.
+#: Tumours of a study that are answered: more than are treated by radiosurgery at once.
 MAX_TUMOURS = 32
-#: Files of a study: the thinnest planning CT of a head has 600 slices.
+#: Files of a study: a head in slices of 0.5 mm has some 600.
 MAX_FILES = 2000
 #: Unpacked bytes of a study: 500 slices of 512 x 512, which fill the largest body when they are packed.
 MAX_UNPACKED_BYTES = 256 * MIB
@@ -56,7 +56,7 @@ MAX_PART_HEAD_BYTES = 8 * KIB
 
 # --- zip ------------------------------------------------------------------------------------------------------------
 
-#: Entries, folders counted: a patient's planning CT has a few hundred files, and a whole course of them fits.
+#: Entries, folders counted: a patient's planning CT has a few hundred files, and all imaging of years fits.
 ZIP_MAX_ENTRIES = 20_000
 #: Unpacked size of a zip on disk.
 ZIP_MAX_BYTES = 4 * GIB

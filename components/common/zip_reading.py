@@ -80,9 +80,7 @@ class ZipReader:
         longer.file_size += 1  # zipfile ends there, so one byte more shows that an entry goes on
         most = longer.file_size if size < 0 else min(size, longer.file_size)
         if min(most, info.file_size) > self._left:
-            raise too_large(
-                f"{ZIP_MAX_READS * self._max_bytes / MIB:,g} MiB read from it, file by file, before it is used up"
-            )
+            raise too_large(f"at most {ZIP_MAX_READS * self._max_bytes / MIB:,g} MiB read from it in all")
         with zip_errors():
             data = _pieces(self._zip, longer, most)
         self._left -= len(data)
@@ -150,8 +148,12 @@ def _check_sizes(infos: Sequence[zipfile.ZipInfo], max_bytes: int) -> None:
 
 def _pieces(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> bytes:
     """At most ``most`` bytes; joined as they come, since zlib would hold a large file twice."""
-    joined = io.BytesIO()
     with archive.open(info) as file:
+        first = file.read(min(PIECE_BYTES, most))
+        if len(first) < PIECE_BYTES:
+            return first
+        joined = io.BytesIO()
+        joined.write(first)
         while piece := file.read(min(PIECE_BYTES, most - joined.tell())):
             joined.write(piece)
     return joined.getvalue()
