@@ -34,18 +34,30 @@ def check_graph(graph: bytes, manifest: Manifest) -> int:
         ``BUNDLE_TOO_LARGE``; ``BUNDLE_DAMAGED`` where it is another graph, or one of its weights is not finite.
     """
     settings, members = StudySettings.from_dict(manifest.settings).train, len(manifest.members)
+    memory = check_cost(settings, members)
+    zeros, ones = (_serialised(_template(settings, members, bits)) for bits in (0, -1))
+    _check_bytes(_bytes(graph), zeros, ones)
+    return memory
+
+
+def check_cost(settings: TrainSettings, members: int) -> int:
+    """Raises ``BundleError`` ``BUNDLE_TOO_LARGE`` where an ensemble could not be served; so it need not be trained.
+
+    Returns
+    -------
+    int
+        As ``check_graph``.
+    """
     _bound("bytes of weights", 4 * members * sum(_sizes(settings).values()), MAX_GRAPH_BYTES)
     _bound("multiplications for one crop", members * _multiplications(settings), MAX_GRAPH_MULTIPLICATIONS)
-    ours = _template(settings, members, 0)
-    zeros, memory = _serialised(ours), _memory_of_one_crop(ours)
+    memory = _memory_of_one_crop(_template(settings, members, 0))
     _bound("bytes of memory for one crop", memory, MAX_GRAPH_MEMORY_BYTES)
-    _check_bytes(_bytes(graph), zeros, _serialised(_template(settings, members, -1)))
     return memory
 
 
 def _bound(what: str, asked: int, most: int) -> None:
     if asked > most:
-        message = f"the bundle's graph takes {asked:,} {what}; at most {most:,} are allowed"
+        message = f"the ensemble's graph takes {asked:,} {what}; at most {most:,} are allowed"
         raise BundleError("BUNDLE_TOO_LARGE", message, "Train a smaller network, or fewer members.")
 
 
