@@ -117,6 +117,11 @@ MAX_GRAPH_BYTES = 32 * MIB
 MAX_GRAPH_MEMORY_BYTES = 256 * MIB
 #: Multiplications of one crop: 40 times the paper's ten members, which is half a second of one processor.
 MAX_GRAPH_MULTIPLICATIONS = 4_000_000_000
+#: Nodes of a graph; ours have 23, and a deep network of this field a few hundred.
+MAX_GRAPH_NODES = 2000
+#: Processor time and memory of reading a graph: ten times what the largest takes.
+GRAPH_CHECK_SECONDS = 20
+GRAPH_CHECK_BYTES = 512 * MIB
 #: A file of the golden case: a slice of 1,000 x 1,000 float32.
 MAX_GOLDEN_BYTES = 4 * MIB
 #: HU by which the golden crop may differ, whatever the manifest says: the noise of a scanner is 50 times that.
