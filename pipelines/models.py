@@ -44,6 +44,7 @@ def serve(
     screen.print(f"{model_name} version {number} on http://{host}:{port}", soft_wrap=True)
     line = command(model, number, model_name, host, port, grpc)
     os.environ["PYTHONPATH"] = str(Path(__file__).parent.parent)
+    session.home.claim.outlive_exec()
     os.execv(line[0], line)  # noqa: S606
 
 

@@ -12,7 +12,8 @@ from kfp import dsl
 from kfp.local import logging_utils, subprocess_task_handler
 
 from components.common.errors import InputError
-from pipelines.local import Home, Run, latest, run_pipeline
+from pipelines.home import Home
+from pipelines.local import Run, latest, run_pipeline
 from pipelines.tasks import StepFailed, Stopped
 
 
