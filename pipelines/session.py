@@ -160,10 +160,10 @@ class Session:
         return registry
 
     def fetch_model(self, model_name: str, version: str) -> tuple[Path, str]:
-        """A registered ensemble as a folder, and its version number."""
+        """A registered ensemble as a folder among this process's temporary files, and its version number."""
         registry = self.registry()
         number = registry.version_of(model_name, version)
-        return registry.download(model_name, number, self.home.path / "served" / number), number
+        return registry.download(model_name, number, self.home.claim.folder), number
 
 
 def _close_killed(facts: Mapping[str, Any]) -> None:

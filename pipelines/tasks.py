@@ -143,6 +143,8 @@ class Tasks:
         ):
             assert process.stdout is not None
             self._processes.add(process)
+            if self._stopping:  # told so between the first look at it and now
+                self.stop()
             try:
                 for line in process.stdout:
                     file.write(line)
