@@ -11,6 +11,7 @@ from typing import Any
 
 from kfp import dsl, local
 
+from components.common.disk import disk_error
 from components.common.errors import InputError, StorageError
 from components.common.files import read_json, write_json
 from pipelines.home import Home
@@ -128,9 +129,9 @@ def run_pipeline(
         except Exception as error:
             if CLOSING in tasks.done:
                 home.claim.forget()
-            raise tasks.failure() or StorageError(
-                "PIPELINE_STOPPED", f"kfp stopped with a {type(error).__name__}", f"See {folder / 'logs' / 'kfp.log'}."
-            ) from None
+            log = folder / "logs" / "kfp.log"
+            told = StorageError("PIPELINE_STOPPED", f"kfp stopped with a {type(error).__name__}", f"See {log}.")
+            raise tasks.failure() or disk_error(error) or told from None
     steps = sorted(tasks.steps)
     run = Run(folder, tasks.artifacts, steps, round(time.monotonic() - started, 1))
     run.write()

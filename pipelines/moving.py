@@ -51,10 +51,11 @@ def fix(home: Path) -> tuple[list[Path], Path | None]:
 def _fixed(home: Path, database: Path) -> tuple[list[Path], Path | None]:
     new = database.with_name(".mlflow.db.new")
     try:
-        with opened(database) as connection:
+        with opened(database) as connection, opened(database) as holder:
             strangers = foreign_artifacts(connection, database)
             if not strangers:
                 return [], None
+            holder.execute("BEGIN IMMEDIATE")  # nobody writes to what is about to be replaced
             with contextlib.closing(sqlite3.connect(new)) as copy:
                 connection.backup(copy)
                 _replace(copy, strangers, (home / ARTIFACTS).as_uri())

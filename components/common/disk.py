@@ -10,8 +10,8 @@ from components.common.errors import StorageError
 
 #: No space, a quota used up, or a file larger than its process may write.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-#: NumPy writes an array by C's ``fwrite`` and loses the reason: it says only how many of its items fitted.
-SHORT_WRITE = "requested and"
+#: NumPy writes an array by C's functions and loses the reason: it says how many items fitted, or what came next.
+NUMPY_FULL = ("requested and", "could not seek in file", "obtaining file position failed")
 
 
 def disk_error(error: BaseException) -> StorageError | None:
@@ -21,7 +21,7 @@ def disk_error(error: BaseException) -> StorageError | None:
     """
     if not isinstance(error, OSError):
         return None
-    if error.errno in FULL or (error.errno is None and SHORT_WRITE in str(error)):
+    if error.errno in FULL or (error.errno is None and any(text in str(error) for text in NUMPY_FULL)):
         return full()
     if error.errno == errno.EROFS:
         hint = "Mount it for writing, or name a folder on another disk: --home."

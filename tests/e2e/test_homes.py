@@ -96,7 +96,8 @@ def test_a_copy_runs_on_its_own_while_the_original_is_away_and_stays_as_it_is(pl
         assert table(srs(*command(place, copied))) == first
         assert srs("champion", "--home", str(copied)).returncode == 0
         assert srs("report", "--home", str(copied)).returncode == 0
-        assert srs("promote", "1", "--reason", "a test", "--home", str(copied)).returncode == 0
+        other = "2" if json.loads(srs("champion", "--home", str(copied), "--json").stdout)["version"] == "1" else "1"
+        assert srs("promote", other, "--reason", "a test", "--home", str(copied)).returncode == 0
         assert srs("rollback", "--home", str(copied)).returncode == 0
         assert not home.exists()
     finally:
@@ -133,23 +134,6 @@ def test_a_home_whose_caches_are_all_damaged_makes_the_same_table_anew(place, ma
     assert (outcome["reused"], outcome["preprocessed"]) == (0, True)
 
 
-@pytest.mark.parametrize("change", ["flipped", "cut", "missing", "more"])
-def test_a_dataset_that_was_changed_is_made_anew(place, made, copy, change):
-    table(srs(*command(place, copy)))
-    crops = max(copy.glob("pipeline/*/preprocess/dataset/crops.npy"), key=lambda path: path.stat().st_mtime)
-    if change == "flipped":
-        damaged(crops)
-    elif change == "cut":
-        os.truncate(crops, 1000)
-    elif change == "missing":
-        crops.unlink()
-    else:
-        crops.with_name("more.npy").write_bytes(b"x")
-    done = srs(*command(place, copy))
-    assert table(done) == made[1]
-    assert json.loads(done.stdout)["preprocessed"] is True
-
-
 def processes(session: int) -> list[int]:
     """Living processes that a run has started, by the file of its home that they were told."""
     found = []
@@ -160,7 +144,7 @@ def processes(session: int) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize(("phase", "whole_tree"), [("train", False), ("train", True), ("promote", False)])
+@pytest.mark.parametrize(("phase", "whole_tree"), [("train", False), ("promote", True)])
 def test_a_killed_run_leaves_nothing_running_and_the_next_ends_right(place, made, copy, phase, whole_tree):
     shutil.rmtree(copy / "members" / "members")
     mark = os.getpid() + hash(phase) % 1000 * 10**7 + whole_tree
@@ -206,25 +190,24 @@ def test_a_locked_database_is_told_by_every_command(place, copy, lock):
             started = time.monotonic()
             done = srs(*line)
             if line[0] == "home" and lock == "IMMEDIATE":
-                assert done.returncode == 0  # it only reads
+                assert done.returncode == 0  # it reads that there is nothing to do
                 continue
             refused(done, "MLFLOW_LOCKED")
             assert str(copy / DATABASE) in done.stderr
             assert time.monotonic() - started < 20
 
 
-@pytest.mark.parametrize("largest", [20_000, 500_000, 2_000_000])
-def test_a_full_disk_is_told_and_the_next_run_goes_on(place, made, tmp_path, largest):
+def test_a_full_disk_is_told_and_the_next_run_goes_on(place, made, tmp_path):
     """The largest file that a process may write stands for the space that is left; no right is needed to set it."""
     home = tmp_path / "home"
     line = [sys.executable, "-m", "pipelines.cli", *command(place, home)]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    for largest in (20_000, 2_000_000):  # kept crops do not fit; then the dataset does not
 
-    def limited() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+        def limited(largest: int = largest) -> None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
 
-    done = subprocess.run(line, capture_output=True, text=True, env=env, cwd=ROOT, preexec_fn=limited)
-    refused(done, "STORAGE_FULL")
-    partial = [path for path in home.rglob("*") if ".partial-" in path.name or path.name == "layout.json"]
-    assert all(path.parent.name in ("dataset", "splits") for path in partial), partial
+        done = subprocess.run(line, capture_output=True, text=True, env=env, cwd=ROOT, preexec_fn=limited)
+        refused(done, "STORAGE_FULL")
+        assert [path for path in home.rglob("*") if ".partial-" in path.name or path.name == "layout.json"] == []
     assert table(srs(*command(place, home))) == made[1]

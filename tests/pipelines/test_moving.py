@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from components.common import sqlite_store
 from components.common.errors import SrsError
 from components.common.files import digest_of_file
 from components.common.sqlite_store import DATABASE, require_usable
@@ -88,6 +89,15 @@ def test_a_home_in_use_is_not_fixed(copy):
         fix(copy)
     claim.release()
     assert caught.value.code == "HOME_BUSY"
+    assert fix(copy)[1] is not None
+
+
+def test_a_home_into_whose_database_another_writes_is_not_fixed(copy, monkeypatch):
+    monkeypatch.setattr(sqlite_store, "LOCK_SECONDS", 0.1)
+    with contextlib.closing(sqlite3.connect(copy / DATABASE)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(SrsError, match="MLFLOW_LOCKED"):
+            fix(copy)
     assert fix(copy)[1] is not None
 
 
