@@ -17,6 +17,7 @@ from components.common.artifacts import Splits
 from components.common.settings import resolve
 from pipelines.home import Home
 from pipelines.leash import LEASH, lifeline
+from pipelines.moving import fix
 from pipelines.session import Session
 from pipelines.tasks import StepFailed, Tasks
 from tests.components.common.test_artifacts import SPLITS, dataset
@@ -129,9 +130,10 @@ def test_a_disk_that_is_full_of_logs_is_told(tmp_path, monkeypatch):
     assert failure.code == "STORAGE_FULL"
 
 
-def test_runs_of_a_killed_process_are_closed_at_the_next_start_and_those_of_a_living_one_are_not(tmp_path, monkeypatch):
+def test_runs_of_a_killed_process_are_closed_at_the_next_start_and_a_living_ones_are_not(copied_home, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    killed, living = Home.open(tmp_path), Home.open(tmp_path)
+    fix(copied_home)
+    killed, living = Home.open(copied_home), Home.open(copied_home)
     os.environ.update(killed.environment)
     trees = {}
     for home, attempt in ((killed, "7"), (living, "8")):
@@ -139,7 +141,7 @@ def test_runs_of_a_killed_process_are_closed_at_the_next_start_and_those_of_a_li
         trees[home] = tracking.open_tree("srs", resolve("fast"), dataset(), splits, attempt=attempt)
         home.claim.note(attempt=attempt, experiment="srs")
     os.close(killed.claim._lock)  # as the system does when a process ends
-    Session.open(tmp_path, Console(), 1)
+    Session.open(copied_home, Console(), 1)
     for home, status in ((killed, "FAILED"), (living, "RUNNING")):
         runs = [tracking.client().get_run(run) for run in (trees[home]["parent"], *trees[home]["groups"].values())]
         assert {run.info.status for run in runs} == {status}
