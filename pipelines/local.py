@@ -20,6 +20,8 @@ from pipelines.tasks import Display, Tasks, quiet_kfp, stopping
 
 #: A finished run's record in its folder.
 RECORD = "run.json"
+#: Folder of a home that KFP writes artifacts to.
+ARTIFACTS = "pipeline"
 #: The exit task of a pipeline that has MLflow runs.
 CLOSING = "close-run"
 
@@ -67,7 +69,7 @@ class Run:
         home = folder.resolve().parent
         try:
             record = read_json(folder / RECORD)
-            artifacts = {name: [str(home / path) for path in paths] for name, paths in record["artifacts"].items()}
+            artifacts = {name: [_above(home, path) for path in paths] for name, paths in record["artifacts"].items()}
             return cls(folder, artifacts, record["steps"], record["seconds"])
         except (ValueError, TypeError, KeyError, AttributeError):
             hint = "Run the study again: crops and members are taken from the home."
@@ -118,7 +120,7 @@ def run_pipeline(
     started = time.monotonic()
     local.init(
         local.SubprocessRunner(use_venv=False),
-        pipeline_root=str(home.path / "pipeline"),
+        pipeline_root=str(home.path / ARTIFACTS),
         workspace_root=tempfile.mkdtemp(prefix="kfp-", dir=home.claim.folder),
         raise_on_error=True,
         enable_caching=True,
@@ -165,6 +167,11 @@ def _environment(home: Home, workers: int) -> Iterator[None]:
 def _below(home: Path, path: str) -> str:
     """A path from the home on; one elsewhere as it is."""
     return os.path.relpath(path, home) if path.startswith(f"{home}/") else path
+
+
+def _above(home: Path, path: str) -> str:
+    """The place of an artifact in the home; former releases recorded where it was when it was made."""
+    return str(home / ARTIFACTS / path.rpartition(f"/{ARTIFACTS}/")[2] if Path(path).is_absolute() else home / path)
 
 
 def _new_folder(home: Path, name: str) -> Path:

@@ -175,7 +175,7 @@ def _by_code(error: MlflowException, what: str, subject: str) -> SrsError | None
 def _by_disk(error: Exception) -> SrsError | None:
     """The error by what SQLite or the disk said; None where neither said anything."""
     for cause in _causes(error):
-        if isinstance(cause, sqlite3.OperationalError | sqlite3.DatabaseError):
+        if isinstance(cause, sqlite3.Error):
             return from_sqlite(cause, os.environ.get("MLFLOW_TRACKING_URI", "").partition("///")[2])
         if told := disk_error(cause):
             return told
