@@ -194,7 +194,7 @@ def test_a_locked_database_is_told_by_every_command(place, copy, lock):
                 continue
             refused(done, "MLFLOW_LOCKED")
             assert str(copy / DATABASE) in done.stderr
-            assert time.monotonic() - started < 20
+            assert time.monotonic() - started < 60  # MLflow alone would try for minutes
 
 
 def test_a_full_disk_is_told_and_the_next_run_goes_on(place, made, tmp_path):
