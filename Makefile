@@ -1,11 +1,11 @@
-# make demo | test | lint | images | images-check | e2e | e2e-bucket | e2e-containers | bench | null | gate-seeds | audit | hostile | load | lock | clean; each sets up .venv first, once.
+# make demo | test | lint | images | images-check | e2e | e2e-bucket | e2e-containers | bench | null | gate-seeds | audit | homes | hostile | load | lock | clean; each sets up .venv first, once.
 PYTHON ?= python3
 BIN := .venv/bin
 ENGINE ?= podman
 # An environment that forbids byte-code would make every import of TensorFlow take three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint images images-check e2e e2e-bucket e2e-containers bench null gate-seeds audit hostile load lock clean setup
+.PHONY: demo test lint images images-check e2e e2e-bucket e2e-containers bench null gate-seeds audit homes hostile load lock clean setup
 .DELETE_ON_ERROR:
 
 demo: setup
@@ -36,6 +36,10 @@ hostile: setup
 # Three minutes of callers while the predictor is ended by SIGTERM and started again: none accepted and lost.
 load: setup
 	@$(BIN)/python -m pytest -m slow -s tests/serving/test_load.py
+
+# Homes that are copied, moved, killed, locked, filled and damaged: each ends with the same Table III, or says what to do.
+homes: setup
+	@$(BIN)/python -m pytest -m slow tests/e2e/test_homes.py
 
 # The whole way on the cluster of the current kubeconfig; says what it needs where there is none.
 e2e: setup

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 something failed, 2 the input must be mended first, 3 the 
 import dataclasses
 import functools
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from components.common.disk import disk_error
 from components.common.errors import GateRefused, InputError, SrsError
 from pipelines import study
 from pipelines.terminal import HOME, MODEL, HomeOption, JsonOption, ModelOption, app, errors, screen, tell
@@ -25,6 +27,11 @@ def main() -> None:
     except SrsError as error:
         tell(error)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if not (told := disk_error(error)):
+            raise
+        tell(told)
+        sys.exit(told.exit_code)
     except KeyboardInterrupt:
         errors.print("\nstopped; the same command goes on where it stopped")
         sys.exit(130)
@@ -131,9 +138,11 @@ def report(
     home: HomeOption = HOME,
 ) -> None:
     """Rebuild the report of a finished run from its artifacts."""
+    from pipelines.home import UMASK
     from pipelines.local import Run, latest
     from pipelines.session import Session, rebuild_report
 
+    os.umask(UMASK)
     run = Run.read(run_folder) if run_folder else latest(Session.open(home, screen, 1).home)
     screen.print(str(rebuild_report(run)), soft_wrap=True)
 
@@ -166,6 +175,7 @@ def compare(
 # Their commands come after these in `srs --help`.
 from pipelines import cluster_commands as cluster_commands  # noqa: E402
 from pipelines import doctor_command as doctor_command  # noqa: E402
+from pipelines import home_command as home_command  # noqa: E402
 from pipelines import models as models  # noqa: E402
 
 if __name__ == "__main__":

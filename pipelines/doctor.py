@@ -7,10 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from components.common.errors import InputError
+from components.common.errors import InputError, SrsError
 from components.common.processors import processors
 from pipelines.findings import Finding
-from pipelines.local import Home
+from pipelines.home import Home
 from pipelines.predictor_process import require_free
 
 NEEDED_GB = 6.0  # a demo writes 0.6 GB; the rest is for runs of one's own
@@ -67,7 +67,7 @@ def _versions() -> list[Finding]:
 def _output(home: Path) -> Finding:
     try:
         return Finding("output", ok=True, text=str(Home.open(home).path))
-    except InputError as error:
+    except SrsError as error:
         return Finding("output", ok=False, text=str(error))
 
 

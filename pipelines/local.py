@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import os
-import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,62 +11,19 @@ from typing import Any
 
 from kfp import dsl, local
 
+from components.common.disk import disk_error
 from components.common.errors import InputError, StorageError
 from components.common.files import read_json, write_json
+from pipelines.home import Home
+from pipelines.task_cache import checked_cache
 from pipelines.tasks import Display, Tasks, quiet_kfp, stopping
 
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Home:
-    """The folder that everything a run writes lies under."""
-
-    path: Path
-
-    @property
-    def mlflow_uri(self) -> str:
-        """Tracking URI: the caller's ``MLFLOW_TRACKING_URI``, else SQLite under this folder."""
-        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.path / 'mlflow' / 'mlflow.db'}"
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """What libraries must find in their environment, before they are imported, to write nowhere else."""
-        return {
-            "MLFLOW_TRACKING_URI": self.mlflow_uri,
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-            "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-            "ORT_DISABLE_TELEMETRY": "1",
-            "MPLCONFIGDIR": str(self.path / "cache" / "matplotlib"),
-            "KERAS_HOME": str(self.path / "cache" / "keras"),
-            "TF_CPP_MIN_LOG_LEVEL": "2",
-            "TMPDIR": str(self.path / "tmp"),
-        }
-
-    @property
-    def members(self) -> Path:
-        """The member store of local runs."""
-        return self.path / "members"
-
-    @classmethod
-    def open(cls, path: Path) -> "Home":
-        """Makes the folder, or says why it cannot be written.
-
-        Raises
-        ------
-        InputError
-            ``OUTPUT_UNWRITABLE``.
-        """
-        folder = path.resolve()
-        try:
-            for name in ("mlflow", "tmp"):
-                (folder / name).mkdir(parents=True, exist_ok=True)
-            probe = folder / f".write-{os.getpid()}"
-            probe.touch()
-            probe.unlink()
-        except OSError as error:
-            raise InputError(
-                "OUTPUT_UNWRITABLE", f"the folder {path} cannot be written: {error.strerror}", "Name another by --home."
-            ) from None
-        return cls(folder)
+#: A finished run's record in its folder.
+RECORD = "run.json"
+#: Folder of a home that KFP writes artifacts to.
+ARTIFACTS = "pipeline"
+#: The exit task of a pipeline that has MLflow runs.
+CLOSING = "close-run"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -100,16 +57,29 @@ class Run:
 
     @classmethod
     def read(cls, folder: Path) -> "Run":
-        """A run recorded earlier.
+        """A run recorded earlier; its artifacts are those of the home that its folder lies in, wherever that is now.
 
         Raises
         ------
         InputError
-            ``RUN_UNKNOWN``.
+            ``RUN_UNKNOWN`` or ``RUN_DAMAGED``.
         """
-        if not (folder / "run.json").is_file():
+        if not (folder / RECORD).is_file():
             raise InputError("RUN_UNKNOWN", f"{folder} holds no finished run", "`srs run` and `make demo` make one.")
-        return cls(folder=folder, **read_json(folder / "run.json"))
+        home = folder.resolve().parent
+        try:
+            record = read_json(folder / RECORD)
+            artifacts = {name: [_above(home, path) for path in paths] for name, paths in record["artifacts"].items()}
+            return cls(folder, artifacts, record["steps"], record["seconds"])
+        except (ValueError, TypeError, KeyError, AttributeError):
+            hint = "Run the study again: crops and members are taken from the home."
+            raise InputError("RUN_DAMAGED", f"{folder / RECORD} was changed", hint) from None
+
+    def write(self) -> None:
+        """Records the run in its folder; places of artifacts are told from its home on, which may be moved."""
+        home = self.folder.parent
+        artifacts = {name: [_below(home, path) for path in paths] for name, paths in self.artifacts.items()}
+        write_json(self.folder / RECORD, {"artifacts": artifacts, "steps": self.steps, "seconds": self.seconds})
 
 
 def run_pipeline(
@@ -146,41 +116,43 @@ def run_pipeline(
         After SIGINT or SIGTERM; all tasks have ended.
     """
     folder = _new_folder(home.path, pipeline.pipeline_spec.pipeline_info.name)
-    tasks = Tasks(folder / "logs", display)
+    tasks = Tasks(folder / "logs", display, home.claim.note)
     started = time.monotonic()
     local.init(
         local.SubprocessRunner(use_venv=False),
-        pipeline_root=str(home.path / "pipeline"),
+        pipeline_root=str(home.path / ARTIFACTS),
+        workspace_root=tempfile.mkdtemp(prefix="kfp-", dir=home.claim.folder),
         raise_on_error=True,
         enable_caching=True,
     )
-    with _environment(home, workers, folder / "tmp"), quiet_kfp(tasks, parallelism), stopping(tasks):
+    with _environment(home, workers), checked_cache(), quiet_kfp(tasks, parallelism), stopping(tasks):
         try:
             pipeline(**arguments)
         except Exception as error:
-            raise tasks.failure() or StorageError(
-                "PIPELINE_STOPPED", f"kfp stopped with a {type(error).__name__}", f"See {folder / 'logs' / 'kfp.log'}."
-            ) from None
+            if CLOSING in tasks.done:
+                home.claim.forget()
+            log = folder / "logs" / "kfp.log"
+            told = StorageError("PIPELINE_STOPPED", f"kfp stopped with a {type(error).__name__}", f"See {log}.")
+            raise tasks.failure() or disk_error(error) or told from None
     steps = sorted(tasks.steps)
     run = Run(folder, tasks.artifacts, steps, round(time.monotonic() - started, 1))
-    write_json(folder / "run.json", {"artifacts": run.artifacts, "steps": steps, "seconds": run.seconds})
+    run.write()
+    home.claim.forget()
     return run
 
 
 def latest(home: Home, pipeline: str = "srs-response") -> Run:
     """The newest finished run of a pipeline."""
-    finished = sorted(home.path.glob(f"{pipeline}-*/run.json"))
+    finished = sorted(home.path.glob(f"{pipeline}-*/{RECORD}"))
     if not finished:
         raise InputError("RUN_UNKNOWN", f"no finished run under {home.path}", "`srs run` and `make demo` make one.")
     return Run.read(finished[-1].parent)
 
 
 @contextlib.contextmanager
-def _environment(home: Home, workers: int, scratch: Path) -> Iterator[None]:
+def _environment(home: Home, workers: int) -> Iterator[None]:
     """What the tasks' processes find in their environment, put back afterwards."""
     before = dict(os.environ)
-    scratch.mkdir()
-    os.environ["TMPDIR"] = str(scratch)  # kfp leaves each task's code there
     os.environ.update(home.environment)
     os.environ["SRS_WORKERS"] = str(workers)
     os.environ.setdefault("SRS_PSEUDONYM_KEY_FILE", str(home.path / "pseudonym.key"))
@@ -190,7 +162,16 @@ def _environment(home: Home, workers: int, scratch: Path) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
-        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _below(home: Path, path: str) -> str:
+    """A path from the home on; one elsewhere as it is."""
+    return os.path.relpath(path, home) if path.startswith(f"{home}/") else path
+
+
+def _above(home: Path, path: str) -> str:
+    """The place of an artifact in the home; former releases recorded where it was when it was made."""
+    return str(home / ARTIFACTS / path.rpartition(f"/{ARTIFACTS}/")[2] if Path(path).is_absolute() else home / path)
 
 
 def _new_folder(home: Path, name: str) -> Path:

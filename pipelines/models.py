@@ -51,6 +51,7 @@ def serve(
     screen.print(f"{model_name} version {number} on http://{host}:{port}", soft_wrap=True)
     line = command(model, number, model_name, host, port, grpc, public_key)
     os.environ["PYTHONPATH"] = str(Path(__file__).parent.parent)
+    session.home.claim.outlive_exec()
     os.execv(line[0], line)  # noqa: S606
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -18,8 +19,10 @@ from components.common.processors import processors
 from components.common.settings import resolve_parameters
 from components.preprocess.cohort import read_cohort
 from pipelines import phantom, srs_response
+from pipelines.claims import sweep
 from pipelines.display import ConsoleDisplay
-from pipelines.local import Home, Run, run_pipeline
+from pipelines.home import Home
+from pipelines.local import Run, run_pipeline
 from pipelines.pods import Compiled
 from pipelines.tasks import Stopped
 
@@ -72,9 +75,11 @@ class Session:
 
     @classmethod
     def open(cls, home: Path, console: Console, parallelism: int) -> "Session":
-        """Opens or makes the home folder, and keeps libraries from writing elsewhere."""
+        """Opens or makes the home folder, ends what killed runs left, and keeps libraries from writing elsewhere."""
         session = cls(Home.open(home), console, parallelism)
         os.environ.update(session.home.environment)
+        tempfile.tempdir = None  # looked up anew
+        sweep(session.home.path, _close_killed)
         return session
 
     def run_phantom(self, cohort: Path, **parameters: Any) -> Run:
@@ -123,6 +128,7 @@ class Session:
             from components.split.step import close
 
             close(str(parameters["attempt"]), experiment, "STOPPED", "stopped from outside; run it again to go on")
+        self.home.claim.forget()
 
     def tell_outcome(self, outcome: Outcome) -> None:
         """Prints tables, what was reused, the verdict, and where to look further."""
@@ -154,10 +160,18 @@ class Session:
         return registry
 
     def fetch_model(self, model_name: str, version: str) -> tuple[Path, str]:
-        """A registered ensemble as a folder, and its version number."""
+        """A registered ensemble as a folder among this process's temporary files, and its version number."""
         registry = self.registry()
         number = registry.version_of(model_name, version)
-        return registry.download(model_name, number, self.home.path / "served" / number), number
+        return registry.download(model_name, number, self.home.claim.folder), number
+
+
+def _close_killed(facts: Mapping[str, Any]) -> None:
+    """Closes the MLflow runs of a run whose process was killed."""
+    from components.split.step import close
+
+    reason = "killed from outside, or the machine went down; run it again to go on"
+    close(str(facts["attempt"]), str(facts["experiment"]), "KILLED", reason)
 
 
 def outcome_of(run: Run) -> Outcome:

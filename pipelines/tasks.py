@@ -12,7 +12,7 @@ import signal
 import subprocess
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
@@ -20,9 +20,13 @@ from typing import Any, Protocol
 from kfp.local import logging_utils, subprocess_task_handler
 from kfp.local.orchestrator import enhanced_dag_orchestrator
 
+from components.common.disk import disk_error
 from components.common.errors import SrsError
 from components.common.steps import parse_progress
+from pipelines.leash import LEASH, lifeline
 
+#: Parameters that name a run's tree in MLflow.
+TREE = {"attempt", "experiment"}
 TAIL_LINES = 12  # of a task's log, shown where it failed without words of its own
 
 
@@ -59,13 +63,15 @@ class Stopped(KeyboardInterrupt):
 class Tasks:
     """Runs the tasks' processes for ``kfp.local`` and keeps what they say."""
 
-    def __init__(self, logs: Path, display: Display) -> None:
+    def __init__(self, logs: Path, display: Display, noted: Callable[..., None] = lambda **_: None) -> None:
         logs.mkdir(parents=True)
         self.logs = logs
         self.display = display
+        self.noted = noted
         self.artifacts: dict[str, list[str]] = {}
         self.parameters: dict[str, Any] = {}
         self.steps: set[str] = set()
+        self.done: set[str] = set()
         self._processes: set[subprocess.Popen[str]] = set()
         self._stopping = False
         self._failed: list[StepFailed] = []
@@ -79,16 +85,17 @@ class Tasks:
         with self._lock:
             if self._stopping:
                 return 1
-            self.parameters |= executor_input.get("inputs", {}).get("parameterValues", {})
+            self._remember(executor_input.get("inputs", {}).get("parameterValues", {}))
             self._count += 1
             log = self.logs / f"{self._count:02d}-{step}.log"
             self.steps.add(step)
         self.display.begin(step)
-        error, code = self._watch(step, full_command, {**os.environ, **(env_vars or {})}, log)
+        error, code = self._told(step, full_command, {**os.environ, **(env_vars or {})}, log)
         with self._lock:
             if code:
                 self._failed.append(StepFailed(step, error or _unexplained(log), log))
             else:
+                self.done.add(step)
                 self._keep(executor_input)
         self.display.end(step, failed=bool(code))
         return code
@@ -104,21 +111,48 @@ class Tasks:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
 
+    def _remember(self, parameters: Mapping[str, Any]) -> None:
+        """Keeps a task's parameters, and notes which MLflow runs it will open before it does."""
+        self.parameters |= parameters
+        if TREE & set(parameters) == TREE:
+            self.noted(**{name: parameters[name] for name in TREE})
+
+    def _told(self, *task: Any) -> tuple[SrsError | None, int]:
+        """``_watch``; where the log does not fit on the disk, the task has ended with that error."""
+        try:
+            return self._watch(*task)
+        except OSError as problem:
+            if told := disk_error(problem):
+                return told, 1
+            raise
+
     def _watch(self, step: str, command: list[str], env: dict[str, str], log: Path) -> tuple[SrsError | None, int]:
         error = None
         with (
             log.open("w") as file,
+            lifeline() as end,
             subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env, start_new_session=True
+                [*LEASH, *command],
+                stdin=end,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env=env,
+                start_new_session=True,
             ) as process,
         ):
             assert process.stdout is not None
             self._processes.add(process)
-            for line in process.stdout:
-                file.write(line)
-                if progress := parse_progress(line):
-                    self.display.advance(step, log.stem, *progress)
-                error = SrsError.from_line(line) or error
+            if self._stopping:  # told so between the first look at it and now
+                self.stop()
+            try:
+                for line in process.stdout:
+                    file.write(line)
+                    if progress := parse_progress(line):
+                        self.display.advance(step, log.stem, *progress)
+                    error = SrsError.from_line(line) or error
+            finally:  # a task that was told to stop saves or undoes its work, though its shell has ended
+                file.writelines(process.stdout)
             code = process.wait()
         self._processes.discard(process)
         return error, code

@@ -28,6 +28,9 @@ TUMOUR_COLUMNS = (
 )  # fmt: skip
 
 
+RUN_AGAIN = "Run the step again that writes it."
+
+
 def member_id(group: str, index: int) -> str:
     """Name of a member, e.g. ``A-01`` for the first of group A."""
     return f"{group}-{index:02d}"
@@ -53,17 +56,22 @@ class Layout:
         """Checks kind, version and every file's digest; returns the folder's digest."""
         path = folder / "layout.json"
         kind, version = cls.layout
-        hint = "Run the step again that writes it."
         if not path.is_file():
-            raise InputError("ARTIFACT_MISSING", f"no {kind} in this folder: layout.json is missing", hint)
-        layout = read_json(path)
-        if (layout["kind"], layout["version"]) != cls.layout:
-            found = f"{layout['kind']} version {layout['version']}"
-            raise InputError("ARTIFACT_UNKNOWN", f"expected {kind} version {version}, found {found}", hint)
-        for name, digest in layout["files"].items():
-            if not (folder / name).is_file() or digest_of_file(folder / name) != digest:
-                raise InputError("ARTIFACT_DAMAGED", f"{kind}: {name} is missing or was changed", hint)
-        return str(layout["digest"])
+            raise InputError("ARTIFACT_MISSING", f"no {kind} in this folder: layout.json is missing", RUN_AGAIN)
+        try:
+            layout = read_json(path)
+            files, digest, found = dict(layout["files"]), str(layout["digest"]), (layout["kind"], layout["version"])
+        except (ValueError, TypeError, KeyError):
+            raise InputError("ARTIFACT_DAMAGED", f"{kind}: layout.json cannot be read", RUN_AGAIN) from None
+        if found != cls.layout:
+            message = f"expected {kind} version {version}, found {found[0]} version {found[1]}"
+            raise InputError("ARTIFACT_UNKNOWN", message, RUN_AGAIN)
+        if digest != digest_of(files):
+            raise InputError("ARTIFACT_DAMAGED", f"{kind}: layout.json was changed", RUN_AGAIN)
+        for name, wanted in files.items():
+            if not (folder / name).is_file() or digest_of_file(folder / name) != wanted:
+                raise InputError("ARTIFACT_DAMAGED", f"{kind}: {name} is missing or was changed", RUN_AGAIN)
+        return digest
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from components.common.disk import write_whole
+
 
 def digest_of(value: Any) -> str:
     """SHA-256 of a value's canonical JSON, as 64 hexadecimal digits."""
@@ -78,8 +80,8 @@ def strict_json(content: bytes) -> Any:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes readable JSON; NaN and infinity are refused, since neither JSON nor the KFP UI knows them."""
-    path.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+    """Writes readable JSON, whole or not at all; NaN and infinity, which neither JSON nor KFP knows, are refused."""
+    write_whole(path, (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
 
 
 def read_json(path: Path) -> Any:

@@ -25,6 +25,7 @@ from mlflow.utils.rest_utils import http_request
 from components.common.artifact_store import bound_artifact_store
 from components.common.errors import InputError
 from components.common.mlflow_errors import from_exception, from_reply
+from components.common.sqlite_store import require_usable
 
 #: Seconds to reach a server, and to wait for its first answer: many steps that start at once may have to queue for it.
 CONNECT_SECONDS, ANSWER_SECONDS = 2.0, 7.0
@@ -73,8 +74,14 @@ def _is_address(uri: str) -> bool:
 
 def store_folder() -> Path | None:
     """The folder of a SQLite store; None for a server."""
+    database = database_file()
+    return database.parent if database else None
+
+
+def database_file() -> Path | None:
+    """The file of a SQLite store; None for a server."""
     uri = tracking_uri()
-    return Path(uri.partition("://")[2][1:]).parent if uri.startswith("sqlite") else None
+    return Path(uri.partition("://")[2][1:].partition("?")[0]) if uri.startswith("sqlite") else None
 
 
 def client() -> Any:
@@ -88,6 +95,8 @@ def client() -> Any:
 def require_server(answer_seconds: float | None = None) -> None:
     """Asks a tracking server once a process whether it answers, in ``ANSWER_SECONDS`` unless others are given.
 
+    Of a SQLite store its file is looked at instead; raises as ``require_usable`` where that cannot be used.
+
     Raises
     ------
     RegistryError
@@ -96,7 +105,12 @@ def require_server(answer_seconds: float | None = None) -> None:
     """
     uri = tracking_uri()
     with _asking:
-        if uri in _answered or not uri.startswith(("http://", "https://")):
+        if uri in _answered:
+            return
+        if database := database_file():
+            require_usable(database)
+            _answered.add(uri)
+        if not uri.startswith(("http://", "https://")):
             return
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(LATER_SECONDS))
         if problem := from_reply(*call("find the server", _ask, uri, answer_seconds or ANSWER_SECONDS)):

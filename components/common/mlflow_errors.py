@@ -9,14 +9,17 @@ import json
 import os
 import re
 import socket
+import sqlite3
 import ssl
 from collections.abc import Iterator
 
 from mlflow.exceptions import MlflowException
 
 from components.common.artifact_store import ARTIFACT_ERRORS
+from components.common.disk import disk_error
 from components.common.errors import BundleError, RegistryError, SrsError
 from components.common.pages import is_page
+from components.common.sqlite_store import from_sqlite
 
 #: MLflow's error codes by the HTTP status that says the same.
 STATUS_OF = {
@@ -72,7 +75,7 @@ def from_exception(error: Exception, what: str, subject: str) -> SrsError:
         return _artifacts_unreachable(what, type(error).__name__)
     if isinstance(error, MlflowException) and (known := _by_code(error, what, subject)):
         return known
-    return _by_cause(error) or _unknown(error, what)
+    return _by_disk(error) or _by_cause(error) or _unknown(error, what)
 
 
 def from_status(status: int, text: str = "") -> RegistryError:
@@ -169,6 +172,16 @@ def _by_code(error: MlflowException, what: str, subject: str) -> SrsError | None
     return RegistryError("MLFLOW_REFUSED", f"MLflow refused to {what} for {subject}: {code}", hint)
 
 
+def _by_disk(error: Exception) -> SrsError | None:
+    """The error by what SQLite or the disk said; None where neither said anything."""
+    for cause in _causes(error):
+        if isinstance(cause, sqlite3.Error):
+            return from_sqlite(cause, os.environ.get("MLFLOW_TRACKING_URI", "").partition("///")[2])
+        if told := disk_error(cause):
+            return told
+    return None
+
+
 def _by_cause(error: Exception) -> RegistryError | None:
     """The error by what the network or a proxy did; None where neither did anything."""
     where = server_name()
@@ -198,7 +211,7 @@ def _by_cause(error: Exception) -> RegistryError | None:
 
 def _unknown(error: Exception, what: str) -> RegistryError:
     kind = getattr(error, "error_code", type(error).__name__)
-    hint = "The MLflow server's log may say why; for a local store, is its disk full or its file damaged?"
+    hint = "The MLflow server's log may say why."
     return RegistryError("MLFLOW_FAILED", f"MLflow could not {what}: {kind}", hint)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from components.common.disk import disk_error
 from components.common.errors import SrsError
 
 PROGRESS_PREFIX = "srs-progress "
@@ -24,8 +25,8 @@ Progress = Callable[[int, int, str], None]
 def step(name: str, *, tracked_by: str = "") -> Iterator[Progress]:
     """Runs a step's body and gives it a ``progress`` function.
 
-    An ``SrsError`` leaves as one line on stdout and exit code 1, without a traceback. Any other exception is
-    a bug of ours: its type and place are printed, not its text, which could hold a patient's data
+    An ``SrsError`` leaves as one line on stdout and exit code 1, without a traceback; so does a full disk. Any other
+    exception is a bug of ours: its type and place are printed, not its text, which could hold a patient's data
     (``SRS_DEBUG=1`` lets it through).
 
     Parameters
@@ -49,6 +50,8 @@ def step(name: str, *, tracked_by: str = "") -> Iterator[Progress]:
     except Exception as error:
         if os.environ.get("SRS_DEBUG") == "1":
             raise
+        if told := disk_error(error):
+            _fail(told, tracked_by)
         for frame in traceback.extract_tb(error.__traceback__):
             print(f"  {Path(frame.filename).name}:{frame.lineno} in {frame.name}")
         _fail(SrsError("UNEXPECTED", f"{name} stopped on a {type(error).__name__}", "The log shows where."), tracked_by)

@@ -1,6 +1,7 @@
 """The rim of the room: cohort in, dataset folder and summary page out."""
 
 import contextlib
+import hashlib
 import io
 import json
 import logging
@@ -12,8 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from components.common.disk import write_whole
 from components.common.errors import InputError
-from components.common.files import digest_of, digest_of_sources
+from components.common.files import digest_of, digest_of_file, digest_of_sources
 from components.common.object_store import open_objects
 from components.common.settings import StudySettings, resolve_parameters
 from components.common.sources import fingerprint
@@ -139,9 +141,20 @@ def pseudonym_key(study: str, *, synthetic: bool) -> bytes:
 
 
 def _key_of_file(path: Path) -> bytes:
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "x", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            file.write(secrets.token_hex(32))
-        print("a new key for pseudonyms was made: keep the file, later runs need it")
+    """The key in a file, made where there is none; the digest beside it tells a damaged one, or none would."""
+    digest = path.with_name(f"{path.name}.sha256")
+    with contextlib.suppress(FileExistsError):  # most often, and where a run beside this one was faster
+        _make_key(path, digest)
+    if digest.exists() and digest.read_text() != digest_of_file(path):
+        hint = f"Restore {path.name} from a backup; to use another key on purpose, remove {digest.name}."
+        raise InputError("PSEUDONYM_KEY_CHANGED", "the key of the pseudonyms is not the one that was made", hint)
     return path.read_bytes()
+
+
+def _make_key(path: Path, digest: Path) -> None:
+    key = secrets.token_hex(32).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        file.write(key)
+    write_whole(digest, hashlib.sha256(key).hexdigest().encode(), mode=0o600)
+    print("a new key for pseudonyms was made: keep the file, later runs need it")

@@ -1,5 +1,6 @@
 """A bundle as an MLflow model of a run: code beside the bundle's files, loadable where this project is not."""
 
+import stat
 import tempfile
 import threading
 import warnings
@@ -14,6 +15,7 @@ from components.promote.bundle import pip_requirements, signature
 from components.promote.bundle_files import Bundle
 
 DIGEST_TAG = "srs.bundle_digest"
+CODE = Path(__file__).with_name("pyfunc_model.py")
 #: MLflow runs the model's code to save it and hands it over in a global.
 _SAVING = threading.Lock()
 
@@ -66,7 +68,7 @@ def _save(folder: Path, bundle_folder: Path, bundle: Bundle, model: LoggedModel)
         warnings.filterwarnings("ignore", "(?s).*([Tt]ype hint|input example was not provided)")
         save_python_model(
             path=str(folder),
-            python_model=str(Path(__file__).with_name("pyfunc_model.py")),
+            python_model=str(CODE),
             artifacts={"bundle": str(bundle_folder)},
             signature=ModelSignature.from_dict(signature(members)),
             input_example=example,
@@ -78,3 +80,5 @@ def _save(folder: Path, bundle_folder: Path, bundle: Bundle, model: LoggedModel)
                 model_id=model.model_id,
             ),
         )
+    # MLflow copies the code with the mode that it has here; all else follows the umask.
+    (folder / CODE.name).chmod(stat.S_IMODE((folder / "MLmodel").stat().st_mode))

@@ -14,7 +14,8 @@ from components.promote import registry
 from components.promote.manifest import Manifest
 from pipelines.cluster import compile_pipeline
 from pipelines.display import ConsoleDisplay
-from pipelines.local import Home, Run, run_pipeline
+from pipelines.home import Home
+from pipelines.local import Run, run_pipeline
 from pipelines.pods import Compiled
 from pipelines.session import outcome_of
 from serving.runtime import Ensemble

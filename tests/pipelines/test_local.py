@@ -12,7 +12,9 @@ from kfp import dsl
 from kfp.local import logging_utils, subprocess_task_handler
 
 from components.common.errors import InputError
-from pipelines.local import Home, Run, latest, run_pipeline
+from components.common.files import read_json, write_json
+from pipelines.home import Home
+from pipelines.local import Run, latest, run_pipeline
 from pipelines.tasks import StepFailed, Stopped
 
 
@@ -168,6 +170,28 @@ def test_unwritable_home_is_refused(tmp_path):
     with pytest.raises(InputError) as caught:
         Home.open(tmp_path / "file" / "runs")
     assert (caught.value.code, caught.value.exit_code) == ("OUTPUT_UNWRITABLE", 2)
+
+
+def test_a_run_is_read_where_its_home_is_now(home, tmp_path):
+    """Whether its record is of this release, or of a former one with absolute places."""
+    folder = home.path / "toy-1"
+    folder.mkdir()
+    dataset = home.path / "pipeline" / "toy" / "dataset"
+    Run(folder, {"dataset": [str(dataset)]}, ["make"], 1.0).write()
+    record = read_json(folder / "run.json")
+    assert record["artifacts"] == {"dataset": ["pipeline/toy/dataset"]}
+    moved = home.path.rename(tmp_path / "moved")
+    for written in ("pipeline/toy/dataset", str(dataset)):
+        write_json(moved / "toy-1" / "run.json", {**record, "artifacts": {"dataset": [written]}})
+        assert Run.read(moved / "toy-1").path("dataset") == moved / "pipeline" / "toy" / "dataset"
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"artifacts": 1}', '{"artifacts": {"a": [1]}, "steps": []}'])
+def test_a_damaged_record_is_told(home, text):
+    (home.path / "toy-1").mkdir()
+    (home.path / "toy-1" / "run.json").write_text(text)
+    with pytest.raises(InputError, match="RUN_DAMAGED"):
+        Run.read(home.path / "toy-1")
 
 
 def test_unknown_run_is_refused(home):

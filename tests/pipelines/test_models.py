@@ -1,7 +1,6 @@
 """The registry's commands: a slip is answered in words and an exit code, and MLflow's absence within ten seconds."""
 
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,30 +16,19 @@ from components.common.errors import SrsError
 from components.promote.bundle_files import Bundle
 from components.promote.signing import PublicKey
 from pipelines.cli import app
+from pipelines.moving import fix
 from pipelines.predictor_process import free_port
 from tests.mlflow_api import PAGE, MlflowApi, serving
-from tests.registry_store import MODEL, delete, lose_files, make_versions
+from tests.registry_store import MODEL, delete, lose_files
 
 PATIENCE_S = 10.0
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Path:
-    """A home whose registry has three versions; the third is champion."""
-    home = tmp_path_factory.mktemp("home")
-    (home / "mlflow").mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{home}/mlflow/mlflow.db")
-        make_versions(home / "bundles")
-    return home
-
-
 @pytest.fixture
-def home(made, tmp_path, monkeypatch) -> Path:
+def home(copied_home, monkeypatch) -> Path:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    (tmp_path / "mlflow").mkdir()
-    shutil.copyfile(made / "mlflow" / "mlflow.db", tmp_path / "mlflow" / "mlflow.db")
-    return tmp_path
+    fix(copied_home)
+    return copied_home
 
 
 @pytest.fixture

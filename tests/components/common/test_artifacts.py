@@ -8,7 +8,7 @@ import pytest
 
 from components.common.artifacts import TUMOUR_COLUMNS, Dataset, Exclusion, Flow, MemberSplit, Promotion, Splits
 from components.common.errors import InputError
-from components.common.files import write_json
+from components.common.files import read_json, write_json
 from components.common.members import Member, Members
 from components.common.settings import resolve
 
@@ -51,6 +51,29 @@ def test_changed_file_is_noticed(tmp_path):
     with pytest.raises(InputError, match=r"tumours\.csv") as caught:
         Dataset.read(tmp_path)
     assert caught.value.code == "ARTIFACT_DAMAGED"
+
+
+def test_a_change_of_any_file_is_noticed(tmp_path):
+    dataset().write(tmp_path)
+    kept = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    assert len(kept) == 6
+    for path, content in kept.items():
+        for spoiled in (None, content[:-9], content[:9] + bytes([content[9] ^ 1]) + content[10:]):
+            path.unlink()
+            if spoiled is not None:
+                path.write_bytes(spoiled)
+            with pytest.raises(InputError) as caught:
+                Dataset.read(tmp_path)
+            assert caught.value.code in ("ARTIFACT_DAMAGED", "ARTIFACT_MISSING", "ARTIFACT_UNKNOWN")
+            path.write_bytes(content)
+
+
+def test_a_changed_digest_of_the_whole_is_noticed(tmp_path):
+    dataset().write(tmp_path)
+    layout = read_json(tmp_path / "layout.json")
+    write_json(tmp_path / "layout.json", {**layout, "digest": "0" * 64})
+    with pytest.raises(InputError, match=r"layout\.json was changed"):
+        Dataset.read(tmp_path)
 
 
 def test_another_kind_or_version_is_refused(tmp_path):

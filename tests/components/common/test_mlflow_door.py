@@ -266,10 +266,10 @@ def test_a_lease_that_may_not_be_taken_is_told_at_once(api: MlflowApi):
 def test_a_store_that_is_no_database_is_told(tmp_path, monkeypatch):
     (tmp_path / "mlflow.db").write_text("this is no database, and long enough to be looked at" * 10)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    monkeypatch.setattr("mlflow.store.db.utils.MAX_RETRY_COUNT", 1)
     error = told(lambda: tracking.find_tree("srs", "a"))
-    assert error.code == "MLFLOW_FAILED"
-    assert "damaged" in error.hint
+    assert error.code == "MLFLOW_DAMAGED"
+    assert str(tmp_path / "mlflow.db") in error.safe_message
+    assert "backup" in error.hint
 
 
 def test_an_error_of_ours_passes_unchanged():

@@ -1,6 +1,7 @@
 """What a step's process tells: progress, errors in words, a summary page."""
 
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +50,13 @@ def test_unexpected_error_does_not_show_its_text(capsys):
     assert "Doe" not in out
     assert "ValueError" in out
     assert "test_steps.py" in out
+
+
+def test_a_full_disk_is_told_as_such(capsys):
+    with pytest.raises(SystemExit), step("preprocess"), Path("/dev/full").open("w") as file:
+        file.write("a crop")
+    error = SrsError.from_line(capsys.readouterr().out)
+    assert (type(error), error.code) == (StorageError, "STORAGE_FULL")
 
 
 def test_limited_progress_never_drops_the_last_call():

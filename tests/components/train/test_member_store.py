@@ -55,6 +55,15 @@ def test_a_changed_byte_makes_the_member_absent(tmp_path, member, place):
     assert found is None or all(np.array_equal(found.weights[name], a) for name, a in member.weights.items())
 
 
+def test_no_flipped_bit_of_a_sealed_object_is_believed_or_raises():
+    files = {"a.txt": b"the first file " * 8, "b/c.txt": b"the second"}
+    sealed = seal(files)
+    for bit in range(8 * len(sealed)):
+        content = bytearray(sealed)
+        content[bit // 8] ^= 1 << bit % 8
+        assert unseal(bytes(content)) in (None, files), bit
+
+
 @pytest.mark.parametrize("part", [0.0, 0.3, 0.9])
 def test_a_cut_object_is_absent(tmp_path, member, part):
     store = open_store(str(tmp_path))
@@ -73,7 +82,7 @@ def test_a_write_that_fails_leaves_the_former_object_and_nothing_else(tmp_path, 
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full_disk)
-    with pytest.raises(StorageError, match="STORE_UNREACHABLE"):
+    with pytest.raises(StorageError, match="STORAGE_FULL"):
         store.put("k", dataclasses.replace(member, facts={"seed": 2}))
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 

@@ -1,0 +1,105 @@
+"""The SQLite file of a local MLflow store, looked at before MLflow is: MLflow tries a broken one again for minutes.
+
+MLflow keeps absolute places of artifacts in it, and makes them absolute where they are given relative (MLflow 3.17). A
+home that is copied or moved would so write into the one that it came from; ``require_usable`` refuses it.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from components.common.disk import full
+from components.common.errors import InputError, RegistryError, SrsError
+
+#: Seconds to wait for the lock of another writer, whose turns last milliseconds.
+LOCK_SECONDS = 5.0
+#: A home's database and artifacts, below the home.
+DATABASE, ARTIFACTS = Path("mlflow", "mlflow.db"), Path("mlflow", "artifacts")
+
+
+@contextlib.contextmanager
+def opened(database: Path) -> Iterator[sqlite3.Connection]:
+    """A connection to an existing database, without SQLAlchemy; its errors leave as ``from_sqlite``'s."""
+    try:
+        uri = f"{database.absolute().as_uri()}?mode=rw"
+        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=LOCK_SECONDS)) as connection:
+            yield connection
+    except sqlite3.Error as error:
+        raise from_sqlite(error, database) from None
+
+
+def require_usable(database: Path) -> None:
+    """Refuses a database that cannot be written, or that belongs to a home elsewhere; one that is missing passes.
+
+    Raises
+    ------
+    InputError
+        ``HOME_MOVED``.
+    RegistryError
+        ``MLFLOW_LOCKED``, ``MLFLOW_READONLY``, ``MLFLOW_DAMAGED`` or ``MLFLOW_DISK``.
+    StorageError
+        ``STORAGE_FULL``.
+    """
+    if not database.is_file():
+        return
+    with opened(database) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.rollback()
+        strangers = foreign_artifacts(connection, database)
+    if strangers:
+        raise _moved(database, folder_of(strangers[0]).parents[1])
+
+
+def foreign_artifacts(connection: sqlite3.Connection, database: Path) -> list[str]:
+    """Artifact places of other homes, as URIs, that the database of a home still names; none of any other database."""
+    home = database.parent.parent
+    if (
+        database != home / DATABASE
+        or not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'experiments'").fetchone()
+    ):
+        return []
+    rows = connection.execute("SELECT DISTINCT artifact_location FROM experiments ORDER BY 1").fetchall()
+    named = [uri for (uri,) in rows if uri and uri.startswith("file:///") and folder_of(uri).match(str(ARTIFACTS))]
+    return [uri for uri in named if not _same(folder_of(uri), home / ARTIFACTS)]
+
+
+def folder_of(uri: str) -> Path:
+    """The folder of a ``file:`` URI."""
+    return Path(url2pathname(urlsplit(uri).path))
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether two paths are one folder, though it may be mounted at both."""
+    return one == other or (one.exists() and other.exists() and one.samefile(other))
+
+
+def _moved(database: Path, origin: Path) -> InputError:
+    home = database.parent.parent
+    how = f"is a copy of {origin}, into which its MLflow would write" if origin.exists() else f"was moved from {origin}"
+    hint = f"Make it stand on its own: srs home fix --home '{home}'. It changes nothing in any other folder."
+    return InputError("HOME_MOVED", f"the home {home} {how}", hint)
+
+
+def from_sqlite(error: sqlite3.Error, database: Path | str) -> SrsError:
+    """The error of a database by SQLite's own result code."""
+    kind = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the rest of it says more than is needed
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    if kind in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        hint = f"Another program holds its lock (`fuser {database}` tells which): end that, or wait, then try again."
+        return RegistryError("MLFLOW_LOCKED", f"the database {database} is locked", hint)
+    if kind in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        hint = "Give yourself the right to write to the file and its folder, or name another folder: --home."
+        return RegistryError("MLFLOW_READONLY", f"the database {database} cannot be written", hint)
+    if kind in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        hint = (
+            "Restore it from a backup. Or move the file away: the next run makes a new one, without the former runs "
+            "and versions, and takes crops and members from the home as before."
+        )
+        return RegistryError("MLFLOW_DAMAGED", f"the database {database} is damaged", hint)
+    if kind == sqlite3.SQLITE_FULL:
+        return full()
+    hint = "Is the disk full or failing?" if kind == sqlite3.SQLITE_IOERR else "Is it a database of MLflow?"
+    return RegistryError("MLFLOW_DISK", f"the database {database} could not be used: {name}", hint)
