@@ -5,15 +5,16 @@ import sys
 from pathlib import Path
 
 from components.common.errors import SrsError
+from components.common.limits import MAX_BINARY_BODY_BYTES, MAX_JSON_BODY_BYTES, MIB
 from components.common.processors import processors
 
-MIB = 2**20
 #: Requests worked on at once where none is asked for: one is decoded while another's crops are in the graph.
 MOST_WORKERS = 2
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
+    binary_mb, json_mb = MAX_BINARY_BODY_BYTES // MIB, MAX_JSON_BODY_BYTES // MIB
     flags = argparse.ArgumentParser("python -m serving", description=__doc__, allow_abbrev=False)
     flags.add_argument("--model-dir", type=Path, required=True, help="bundle folder, or a folder with one in it")
     flags.add_argument("--model-name", default="srs-response", help="name in the addresses")
@@ -24,8 +25,8 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--workers", type=int, default=0, help="requests at work; 0: one a processor, at most 2")
     flags.add_argument("--threads", type=int, default=0, help="threads of one call; 0 takes all processors")
     flags.add_argument("--max-requests", type=int, default=64, help="accepted at once; more are told to wait")
-    flags.add_argument("--max-binary-mb", type=int, default=64, help="largest binary body, MiB")
-    flags.add_argument("--max-json-mb", type=int, default=16, help="largest JSON body or gRPC message, MiB")
+    flags.add_argument("--max-binary-mb", type=int, default=binary_mb, help="largest binary body, MiB")
+    flags.add_argument("--max-json-mb", type=int, default=json_mb, help="largest JSON body or gRPC message, MiB")
     flags.add_argument("--body-seconds", type=float, default=60.0, help="in which a body must come")
     flags.add_argument("--linger-seconds", type=float, default=2.0, help="to go on answering, unready, after SIGTERM")
     flags.add_argument("--grace-seconds", type=int, default=25, help="then, to finish what was accepted")

@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from components.common.errors import InputError
+from components.common.limits import MAX_BINARY_BODY_BYTES, MAX_JSON_BODY_BYTES, MIB
 from serving import telemetry
 from serving.content import Buffer, is_packed
 from serving.errors import Refused
 from serving.payload import is_zip_type
-
-MIB = 2**20
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -27,8 +26,8 @@ class Limits:
         In which a request's headers, and then its body, must come.
     """
 
-    binary_bytes: int = 64 * MIB
-    json_bytes: int = 16 * MIB
+    binary_bytes: int = MAX_BINARY_BODY_BYTES
+    json_bytes: int = MAX_JSON_BODY_BYTES
     seconds: float = 60.0
 
     def of(self, content_type: str, binary_header: bool, start: Buffer = b"") -> int:

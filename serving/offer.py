@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.common.errors import SrsError
+from components.common.limits import MAX_OFFERED
 from components.common.objects import Source
 from components.preprocess.dicom_io import damage_in_words, text
 from components.preprocess.elements import Header
@@ -11,8 +12,6 @@ from components.preprocess.plan import read_folder
 
 #: Refusals after which a choice by ``roi`` or ``rtstruct_uid`` helps.
 CHOICES = ("NO_GTV", "ROI_MISSING", "ROI_AMBIGUOUS", "NO_RTSTRUCT", "RTSTRUCT_AMBIGUOUS")
-#: RTSTRUCTs, and structures of each, that a reply names.
-MAX_OFFERED = 100
 
 
 def offer_of(source: Source) -> list[dict[str, Any]]:

@@ -14,14 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.common.errors import InputError
+from components.common.limits import MAX_CROPS, MAX_LISTED, MAX_STUDIES
 from components.common.settings import IMAGE_SIZE_PX
 from serving.content import Buffer
 from serving.encodings import base64_of, json_object, object_of
 from serving.payload import (
     CROP_INPUT,
     DICOM_INPUT,
-    MAX_CROPS,
-    MAX_STUDIES,
     Output,
     Query,
     Study,
@@ -30,9 +29,6 @@ from serving.payload import (
     options_of,
     text_of,
 )
-
-#: Inputs or outputs a request may name.
-MAX_LISTED = 32
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

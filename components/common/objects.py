@@ -19,16 +19,11 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from components.common.errors import InputError, StorageError
+from components.common.limits import ZIP_MAX_BYTES, ZIP_MAX_ENTRIES, ZIP_MAX_RATIO
 from components.common.names import children, clean_name, folded, is_below, meant, slashed
 
 Made = TypeVar("Made")
 
-#: A zip of one patient's planning CT has a few hundred files; more than this is not one.
-ZIP_MAX_ENTRIES = 20_000
-#: Unpacked size of a zip above which it is refused, bytes.
-ZIP_MAX_BYTES = 4 * 2**30
-#: Unpacked to packed size above which a zip is a bomb: air and padding compress well, but not like this.
-ZIP_MAX_RATIO = 200
 #: Packed bytes below which the ratio says nothing.
 ZIP_MIN_PACKED = 2**16
 #: Compressions that are read; Windows packs what is larger than 2 GB by another (Deflate64).
