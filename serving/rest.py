@@ -67,7 +67,9 @@ class RestEndpoints:
         ]
         routes = [Route(path, _in_words(handler), methods=["POST"]) for path, handler in posts]
         routes += [Route(path, _in_words(handler), methods=["GET"]) for path, handler in gets]
-        return Starlette(routes=routes, exception_handlers={HTTPException: _routing_problem})
+        application = Starlette(routes=routes, exception_handlers={HTTPException: _routing_problem})
+        application.router.redirect_slashes = False  # the redirect would name whatever host the caller claims
+        return application
 
     async def _live(self, _: Request) -> Response:
         return JSONResponse({"live": True, "status": "alive"})
