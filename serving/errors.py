@@ -26,8 +26,7 @@ log = logging.getLogger(__name__)
 #: Seconds a caller should wait before it asks again.
 RETRY_AFTER_SECONDS = 1
 
-#: HTTP status -> the codes told with it.
-CODES: dict[int, tuple[str, ...]] = {
+_OTHER_THAN_400: dict[int, tuple[str, ...]] = {
     404: ("NOT_FOUND", "MODEL_UNKNOWN"),
     405: ("METHOD_NOT_ALLOWED",),
     408: ("BODY_SLOW",),
@@ -35,14 +34,17 @@ CODES: dict[int, tuple[str, ...]] = {
     415: ("CONTENT_ENCODING",),
     503: ("BUSY",),
 }
-_STATUS = {code: status for status, codes in CODES.items() for code in codes}
-#: Of a request that its sender can fix: first what its form can lack, then what a study can.
-CODES[400] = (
-    *("JSON", "FORMAT", "FORM", "OPTION", "BASE64", "CONTENT_EMPTY", "CONTENT_UNREADABLE", "DISCONNECTED"),
-    *("CROP_SHAPE", "CROP_DTYPE", "CROP_NOT_FINITE", "CROP_RANGE"),
-    *("V2_HEADER", "V2_DATA", "INPUT_UNKNOWN", "OUTPUT_UNKNOWN"),
-    *(code for code in REASONS if code not in TABLE_RULES and code not in _STATUS),
-)
+_STATUS = {code: status for status, codes in _OTHER_THAN_400.items() for code in codes}
+#: HTTP status -> the codes told with it. With 400: first what a request's form can lack, then what a study can.
+CODES: dict[int, tuple[str, ...]] = {
+    400: (
+        *("JSON", "FORMAT", "FORM", "OPTION", "BASE64", "CONTENT_EMPTY", "CONTENT_UNREADABLE", "DISCONNECTED"),
+        *("CROP_SHAPE", "CROP_DTYPE", "CROP_NOT_FINITE", "CROP_RANGE"),
+        *("V2_HEADER", "V2_DATA", "INPUT_UNKNOWN", "OUTPUT_UNKNOWN"),
+        *(code for code in REASONS if code not in TABLE_RULES and code not in _STATUS),
+    ),
+    **_OTHER_THAN_400,
+}
 #: What a caller can do about a status.
 REMEDIES = {
     400: "Fix the request, as message and hint say.",
