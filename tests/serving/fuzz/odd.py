@@ -25,7 +25,7 @@ TEXTS = ["crop_hu", "dicom_zip", "FP32", "BYTES", "FP64", "INT32", "BOOL", "prob
 
 def deep(rng: random.Random) -> Any:
     """Lists or objects within each other, as deep as a reader may not like."""
-    value: Any = rng.choice(JSON)
+    value: Any = copy.deepcopy(rng.choice(JSON))
     for _ in range(rng.choice((3, 30, 300))):
         value = [value] if rng.random() < 0.5 else {rng.choice(KEYS): value}
     return value
@@ -35,14 +35,14 @@ def json_value(rng: random.Random) -> Any:
     """Any JSON value, most often a short one."""
     kind = rng.random()
     if kind < 0.6:
-        return rng.choice(JSON)
+        return copy.deepcopy(rng.choice(JSON))
     if kind < 0.8:
         return rng.choice(TEXTS)
     if kind < 0.85:
         return deep(rng)
     if kind < 0.95:
-        return [rng.choice(JSON) for _ in range(rng.choice((1, 2, 9, 40)))]
-    return {rng.choice(KEYS): rng.choice(JSON) for _ in range(3)}
+        return [copy.deepcopy(rng.choice(JSON)) for _ in range(rng.choice((1, 2, 9, 40)))]
+    return {rng.choice(KEYS): copy.deepcopy(rng.choice(JSON)) for _ in range(3)}
 
 
 def change_json(value: Any, rng: random.Random) -> Any:
