@@ -1,4 +1,4 @@
-"""Requests by number: the same seed and number make the same request, so a run goes on, and a finding is met, anywhere."""
+"""Requests by number: a seed and a number make the same request anywhere, so that a finding is met again."""
 
 import base64
 import io
@@ -12,28 +12,25 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-import pydicom
-from google.protobuf.message import EncodeError
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
-from PIL import Image
 from pydicom.encaps import encapsulate
-from pydicom.pixels.encoders import RLELosslessEncoder
-from pydicom.uid import UID_dictionary
 
-from tests.components.preprocess import jpeg
 from tests.serving.attacks import CONTENT_TYPES, HEADER_LENGTHS, WORDS, mutated
 from tests.serving.bundles import draw_crops
 from tests.serving.fuzz import odd
 from tests.serving.fuzz.doors import NAME, Request
+from tests.serving.fuzz.studies import SYNTAXES, changed, compressed, entry, frames_of, zip_of
 from tests.serving.studies import study_files
+
+Headers = tuple[tuple[str, str], ...]
 
 V1, V2 = f"/v1/models/{NAME}:predict", f"/v2/models/{NAME}/infer"
 LENGTH = "Inference-Header-Content-Length"
-SYNTAXES = [uid for uid, (_, kind, *_) in UID_dictionary.items() if kind == "Transfer Syntax"]
 PATHS = ["/", "/metrics", "/openapi.json", "/v1/models", "/v2", "/v2/health/live", "/v2/health/ready", "/v2/models"]
-PATHS += [V1, V2, f"/v1/models/{NAME}", f"/v2/models/{NAME}", f"/v2/models/{NAME}/ready", f"/v2/models/{NAME}/versions/7"]
-PIECES = ["..", ".", "%00", "%2e%2e", "%2F", "%ff", "x" * 3000, "é", "versions", "7", "infer", NAME, ":predict", "", "docs"]
-QUERIES = ["", "roi=GTV", "roi=1", "roi=x&roi=y", "ROI=1", "rtstruct_uid=1.2", "roi=%ff", "roi=" + "x" * 300, "key=1", "&&=", "roi=%00"]
+PATHS += [V1, V2, *(f"/{v}/models/{NAME}{rest}" for v in ("v1", "v2") for rest in ("", "/ready", "/versions/7"))]
+PIECES = ("..", ".", "%00", "%2e%2e", "%2F", "%ff", "é", "versions", "7", "infer", ":predict", NAME, "x" * 3000, "")
+QUERIES = ("", "roi=GTV", "roi=1", "roi=x&roi=y", "ROI=1", "rtstruct_uid=1.2", "roi=%ff", "key=1", "&&=", "roi=%00")
+QUERIES += ("roi=" + "x" * 300,)
 
 
 class Generator:
@@ -41,12 +38,12 @@ class Generator:
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        numbers = itertools.count(1)
-        with mock.patch("tests.serving.studies.generate_uid", lambda: f"1.2.3.{next(numbers)}"):
+        uids = (f"1.2.3.{number}" for number in itertools.count(1))
+        with mock.patch("tests.serving.studies.generate_uid", side_effect=uids):
             self._files = study_files(radius_mm=5.0, slices=9)
         self._zip = zip_of(self._files, zipfile.ZIP_DEFLATED)
         self._crop = draw_crops(1, np.random.default_rng(0))
-        self._frames = _frames(self._files)
+        self._frames = frames_of(self._files)
         self._kinds: list[tuple[int, Callable[[random.Random], Request]]] = [
             *((16, self.v1_json), (16, self.v2_json), (10, self.bytes_of_json), (10, self.v2_binary)),
             *((10, self.message), (6, self.bytes_of_message), (5, self.form), (8, self.address)),
@@ -123,9 +120,11 @@ class Generator:
 
     def message(self, rng: random.Random) -> Request:
         """A ModelInferRequest of odd fields."""
-        sent = pb.ModelInferRequest(model_name=rng.choice([NAME] * 9 + ["", "other"]), id=rng.choice(("", "q", "x" * 300)))
+        name, own = rng.choice([NAME] * 30 + ["", "other"]), rng.choice(("", "q", "x" * 300))
+        sent = pb.ModelInferRequest(model_name=name, id=own)
         for _ in range(rng.choice((1, 1, 1, 1, 0, 2, 40))):
-            one = sent.inputs.add(name=rng.choice(odd.TEXTS[:2] * 4 + [""]), datatype=rng.choice(odd.TEXTS[2:4] * 4 + ["x"]))
+            name, datatype = rng.choice([*odd.TEXTS[:2] * 4, ""]), rng.choice([*odd.TEXTS[2:4] * 4, "x"])
+            one = sent.inputs.add(name=name, datatype=datatype)
             one.shape.extend(rng.choice(([1, 151, 151], [1], [], [0], [-1], [2**62, 4], [1] * 50, [2**31, 151, 151])))
             _fill(one.contents, rng, self._zip)
         if rng.random() < 0.6:
@@ -145,11 +144,13 @@ class Generator:
     def form(self, rng: random.Random) -> Request:
         """A form, whole or damaged."""
         bound = rng.choice(("b", "-" * 30 + "1", "x" * 80, ""))
-        parts = [("roi", b"GTV"), ("file", self._zip if rng.random() < 0.05 else b"PK\x03\x04"), ("f", b"\0" * 128 + b"DICM")]
+        zipped = self._zip if rng.random() < 0.05 else b"PK\x03\x04"
+        parts = [("roi", b"GTV"), ("file", zipped), ("f", b"\0" * 128 + b"DICM")]
         body = b""
         for name, data in rng.sample(parts, rng.choice((1, 2, 3))) * rng.choice((1, 1, 1, 3)):
             file = rng.choice(("", '; filename="x.dcm"', "; filename*=UTF-8''x"))
-            body += f'--{bound}\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'.encode() + data + b"\r\n"
+            head = f'--{bound}\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'
+            body += head.encode() + data + b"\r\n"
         body += f"--{bound}--\r\n".encode()
         body = mutated(body, rng) if rng.random() < 0.7 else body
         return self._rest("form", V1, body, rng, (("Content-Type", f"multipart/form-data; boundary={bound}"),))
@@ -165,34 +166,37 @@ class Generator:
         query = rng.choice(QUERIES)
         method = rng.choice(("GET", "GET", "GET", "POST", "PUT", "HEAD", "OPTIONS", "DELETE", "PATCH", "TRACE", "X"))
         names = ("Content-Encoding", "Content-Length", "Accept", "Host", "Expect", "X-Forwarded-For", LENGTH)
-        headers = [(rng.choice(names), rng.choice(("", "0", "-1", "x", "9" * 30, "*/*", "\xff", "gzip"))) for _ in range(2)]
+        values = ("", "0", "-1", "x", "9" * 30, "*/*", "\xff", "gzip")
+        headers = [(rng.choice(names), rng.choice(values)) for _ in range(2)]
         body = rng.choice((b"", b"{}", b"x")) if method not in ("GET", "HEAD") else b""
         return Request("address", body, path + ("?" + query if query else ""), method, tuple(headers))
 
     def zip_records(self, rng: random.Random) -> Request:
         """A zip whose records do not say the truth."""
-        files = {name: self._files[name] for name in rng.sample(list(self._files), 2)} if rng.random() < 0.2 else {"a.dcm": b"x" * 50}
+        some = rng.sample(list(self._files), 2) if rng.random() < 0.2 else []
+        files = {name: self._files[name] for name in some} or {"a.dcm": b"x" * 50}
         data = odd.change_zip(zip_of(files, rng.choice(odd.ZIP_METHODS)), rng)
         return self._rest("zip records", V1, mutated(data, rng) if rng.random() < 0.2 else data, rng)
 
     def zip_contents(self, rng: random.Random) -> Request:
         """A zip of odd names and contents."""
-        contents = (b"", b"x", bytes(10_000), b"\0" * 128 + b"DICM", self._files["RS.dcm"], zip_of({"a": b"x"}), rng.randbytes(99))
+        contents = (b"", b"x", bytes(10_000), b"\0" * 128 + b"DICM", self._files["RS.dcm"], rng.randbytes(99))
+        contents += (zip_of({"a": b"x"}),)
         buffer = io.BytesIO()
         with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w", rng.choice(odd.ZIP_METHODS)) as zipped:
             warnings.simplefilter("ignore")  # one name twice is meant
             for _ in range(rng.choice((0, 1, 2, 5, 5, 2100 if rng.random() < 0.02 else 9))):
-                zipped.writestr(_entry(rng.choice(odd.ZIP_NAMES) or "a", zipped.compression), rng.choice(contents))
+                zipped.writestr(entry(rng.choice(odd.ZIP_NAMES) or "a", zipped.compression), rng.choice(contents))
         return self._rest("zip contents", V1, buffer.getvalue(), rng)
 
     def dicom(self, rng: random.Random) -> Request:
         """A study whose elements are changed: most often the RTSTRUCT's, or the same one in every slice."""
         files = dict(self._files)
         if rng.random() < 0.6:
-            return self._study("dicom", files | {"RS.dcm": _changed(files["RS.dcm"], rng)}, rng)
+            return self._study("dicom", files | {"RS.dcm": changed(files["RS.dcm"], rng)}, rng)
         seed, slices = rng.random(), [name for name in files if name.startswith("CT")]
         some = slices if rng.random() < 0.5 else rng.sample(slices, 2)
-        return self._study("dicom", files | {name: _changed(files[name], random.Random(seed)) for name in some}, rng)
+        return self._study("dicom", files | {name: changed(files[name], random.Random(seed)) for name in some}, rng)
 
     def dicom_bytes(self, rng: random.Random) -> Request:
         """A study of which bytes are changed."""
@@ -205,7 +209,7 @@ class Generator:
         uid = rng.choice(SYNTAXES) if rng.random() < 0.1 else uid
         frames = [odd.framed(frame, rng)] * rng.choice((1, 1, 1, 2, 0))
         data = encapsulate(frames, has_bot=rng.random() < 0.5) if frames else b""
-        files = {name: _compressed(one, uid, data) for name, one in self._files.items() if name.startswith("CT")}
+        files = {name: compressed(one, uid, data) for name, one in self._files.items() if name.startswith("CT")}
         return self._study("codec", self._files | files, rng)
 
     def _study(self, kind: str, files: dict[str, bytes], rng: random.Random) -> Request:
@@ -215,7 +219,7 @@ class Generator:
         return Request(kind, zip_of(files), V1 + rng.choice(("", "", "?roi=GTV", "?roi=1")))
 
     @staticmethod
-    def _rest(kind: str, path: str, body: bytes, rng: random.Random, headers: tuple[tuple[str, str], ...] = ()) -> Request:
+    def _rest(kind: str, path: str, body: bytes, rng: random.Random, headers: Headers = ()) -> Request:
         if rng.random() < 0.05:
             headers = (*headers, ("Content-Type", rng.choice(CONTENT_TYPES)))
         if rng.random() < 0.03:
@@ -223,21 +227,6 @@ class Generator:
         if rng.random() < 0.03:
             path += "?" + rng.choice(QUERIES)
         return Request(kind, body, path, headers=headers)
-
-
-def zip_of(files: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
-    """A zip of name -> bytes, the same at any time."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", compression) as zipped:
-        for name, data in files.items():
-            zipped.writestr(_entry(name, compression), data)
-    return buffer.getvalue()
-
-
-def _entry(name: str, compression: int) -> zipfile.ZipInfo:
-    entry = zipfile.ZipInfo(name)
-    entry.compress_type = compression
-    return entry
 
 
 def _dumped(value: Any, rng: random.Random) -> bytes:
@@ -256,7 +245,8 @@ def _elements(rng: random.Random, zipped: bytes) -> bytes:
     """A raw BYTES tensor whose lengths may lie."""
     given = [rng.choice((b"", b"PK\x03\x04", b"x" * 50)) for _ in range(rng.choice((1, 1, 2, 9)))]
     given += [zipped] if rng.random() < 0.02 else []
-    return b"".join((odd.number(rng, 4) if rng.random() < 0.2 else len(one).to_bytes(4, "little")) + one for one in given)
+    lengths = [odd.number(rng, 4) if rng.random() < 0.2 else len(one).to_bytes(4, "little") for one in given]
+    return b"".join(length + one for length, one in zip(lengths, given, strict=True))
 
 
 def _fill(contents: Any, rng: random.Random, zipped: bytes) -> None:
@@ -264,7 +254,8 @@ def _fill(contents: Any, rng: random.Random, zipped: bytes) -> None:
     if kind == 0:
         contents.fp32_contents.extend([1.0] * rng.choice((1, 22801)))
     elif kind == 1:
-        contents.bytes_contents.extend([rng.choice((b"", b"PK", zipped if rng.random() < 0.05 else b"x"))] * rng.choice((1, 9)))
+        one = zipped if rng.random() < 0.02 else rng.choice((b"", b"PK", b"x"))
+        contents.bytes_contents.extend([one] * rng.choice((1, 9)))
     elif kind == 2:
         contents.int_contents.extend([1, 2])
     elif kind == 3:
@@ -279,49 +270,3 @@ def _set(parameter: Any, rng: random.Random) -> None:
         parameter.int64_param = rng.choice((0, 1, -1, 2**62))
     elif kind == 2:
         parameter.bool_param = True
-
-
-def _changed(data: bytes, rng: random.Random) -> bytes:
-    dataset = pydicom.dcmread(io.BytesIO(data))
-    odd.change_dataset(dataset, rng)
-    if rng.random() < 0.1:
-        dataset.file_meta.TransferSyntaxUID = rng.choice(SYNTAXES)
-    return _written(dataset, data)
-
-
-def _written(dataset: Any, before: bytes) -> bytes:
-    """A dataset's file; as it was ``before`` where pydicom cannot write what is meant to be wrong."""
-    buffer = io.BytesIO()
-    try:
-        pydicom.dcmwrite(buffer, dataset, implicit_vr=False, little_endian=True)
-    except (ValueError, TypeError, AttributeError, KeyError, OverflowError, LookupError, EncodeError):
-        return before[: len(before) // 2]
-    return buffer.getvalue()
-
-
-def _compressed(data: bytes, uid: str, frames: bytes) -> bytes:
-    dataset = pydicom.dcmread(io.BytesIO(data))
-    dataset.file_meta.TransferSyntaxUID = uid
-    dataset.PixelData = frames
-    dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", bool(frames)
-    return _written(dataset, data)
-
-
-def _frames(files: dict[str, bytes]) -> list[tuple[str, bytes]]:
-    """One slice in each codec for which there is an encoder: transfer syntax and frame."""
-    import jpeg_ls
-
-    pixels = pydicom.dcmread(io.BytesIO(files["CT06.dcm"])).pixel_array.astype(np.int32) + 0
-    values = np.clip(pixels, 0, 2**16 - 1).astype(np.uint16)
-    options = {"rows": 96, "columns": 96, "bits_allocated": 16, "bits_stored": 16, "samples_per_pixel": 1}
-    options |= {"number_of_frames": 1, "pixel_representation": 0, "photometric_interpretation": "MONOCHROME2"}
-    wavelets, cosines = io.BytesIO(), io.BytesIO()
-    Image.fromarray(values).save(wavelets, "JPEG2000", no_jp2=True, irreversible=False)
-    Image.fromarray((values >> 4).astype(np.uint8)).save(cosines, "JPEG")
-    return [
-        ("1.2.840.10008.1.2.5", RLELosslessEncoder.encode(values.tobytes(), **options)),
-        ("1.2.840.10008.1.2.4.80", bytes(jpeg_ls.encode_array(values))),
-        ("1.2.840.10008.1.2.4.90", wavelets.getvalue()),
-        ("1.2.840.10008.1.2.4.50", cosines.getvalue()),
-        ("1.2.840.10008.1.2.4.70", bytes(jpeg.encode(values))),
-    ]

@@ -15,7 +15,8 @@ from pydicom.tag import Tag
 JSON: list[Any] = [
     *(None, True, False, 0, 1, -1, 7, 151, 1024, 2**31 - 1, 2**31, 2**53 + 1, 2**63, 2**64 - 1, 10**300),
     *(0.5, -0.0, 1e308, 1e-320, 3.5e38, -32769.0, 65536.0),
-    *("", " ", "GTV", "gtv1", "1", "NaN", "\0", "é" * 100, "x" * 257, "1.2.840", "../", "data:;base64,", "UEsDBA==", "=" * 9),
+    *("", " ", "GTV", "gtv1", "1", "NaN", "\0", "é" * 100, "x" * 257, "1.2.840", "../", "data:;base64,", "UEsDBA=="),
+    "=" * 9,
     *([], {}, [[]], [None], [{}], {"": None}, {"b64": ""}, {"b64": 1}, [1, "1"], [[1] * 151] * 151),
 ]
 KEYS = ["instances", "crop_hu", "dicom_zip", "dicom_files", "roi", "rtstruct_uid", "inputs", "outputs", "parameters"]
@@ -84,10 +85,10 @@ def number(rng: random.Random, size: int) -> bytes:
 
 #: Where the fields of a zip's records lie: signature -> (offset, bytes).
 ZIP_FIELDS = {
-    b"PK\x01\x02": ((4, 2), (6, 2), (8, 2), (10, 2), (12, 4), (16, 4), (20, 4), (24, 4), (28, 2), (30, 2), (32, 2), (34, 2), (38, 4), (42, 4)),
-    b"PK\x03\x04": ((4, 2), (6, 2), (8, 2), (10, 4), (14, 4), (18, 4), (22, 4), (26, 2), (28, 2)),
-    b"PK\x05\x06": ((4, 2), (6, 2), (8, 2), (10, 2), (12, 4), (16, 4), (20, 2)),
-}  # fmt: skip
+    b"PK\x01\x02": [(at, 2) for at in (4, 6, 8, 10, 28, 30, 32, 34)] + [(at, 4) for at in (12, 16, 20, 24, 38, 42)],
+    b"PK\x03\x04": [(at, 2) for at in (4, 6, 8, 26, 28)] + [(at, 4) for at in (10, 14, 18, 22)],
+    b"PK\x05\x06": [(at, 2) for at in (4, 6, 8, 10, 20)] + [(at, 4) for at in (12, 16)],
+}
 
 
 def change_zip(data: bytes, rng: random.Random) -> bytes:
@@ -103,30 +104,40 @@ def change_zip(data: bytes, rng: random.Random) -> bytes:
 
 
 ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
-ZIP_NAMES = ("", "/", "../x", "a/", "\0", "x" * 300, "é.dcm", "C:\\x", "a\\b", "DICOMDIR", "RS.dcm", "__MACOSX/._RS.dcm")
+ZIP_NAMES = ("", "/", "../x", "a/", "\0", "x" * 300, "é.dcm", "C:\\x", "a\\b", "DICOMDIR", "RS.dcm", "__MACOSX/._a.dcm")
 
-_TEXT = (b"", b" ", b"x", b"\xff\xfe", b"\0\0", b"\\", b"\\\\\\", b"9" * 300, b"GTV", b"1.2.3", b"\x1b$B\x1b(J", b"a" * 5000)
-_FLOAT = (b"nan", b"inf", b"-inf", b"1e-320", b"1e-9", b"1e9", b"1e300", b"1e400", b"-1", b"0", b"0\\0", b"1\\2", b"1,5", b"1_0")
-_FLOAT += (b"1\\", b"0.75\\1e-30", b"-0.75\\0.75", b"1\\0\\0\\0\\1\\0", b"0\\0\\0\\0\\0\\0", b"1\\0\\0\\1\\0\\0", b"1" * 40)
+_TEXT = (b"", b" ", b"x", b"\xff\xfe", b"\0\0", b"\\", b"\\\\\\", b"9" * 300, b"GTV", b"1.2.3", b"\x1b$B\x1b(J")
+_TEXT += (b"a" * 5000,)
+_FLOAT = (
+    b"1" * 40,
+    *rb"nan inf -inf 1e-320 1e-9 1e9 1e300 1e400 -1 0 0\0 1\2 1,5 1_0 1\ 0.75\1e-30 -0.75\0.75".split(),
+)
+_FLOAT += tuple(rb"1\0\0\0\1\0 0\0\0\0\0\0 1\0\0\1\0\0 1e9\1e9 1e-320\1e-320".split())
 _WHOLE = (b"-1", b"0", b"1", b"2", b"1.5", b"1e3", b"2147483648", b"-2147483649", b"9" * 400, b"1\\2", b"0x10")
-_CODES = (b"PALETTE COLOR", b"RGB", b"MONOCHROME1", b"YBR_FULL", b"OPEN_PLANAR", b"POINT", b"CLOSED_PLANAR", b"CLOSED_PLANAR_XOR")
-_CODES += (b"CT", b"MR", b"RTSTRUCT", b"ORIGINAL\\PRIMARY\\LOCALIZER", b"ISO_IR 192", b"ISO 2022 IR 149", b"GB18030", b"HU", b"US")
-_UIDS = (b"1.2.840.10008.5.1.4.1.1.2", b"1.2.840.10008.5.1.4.1.1.481.3", b"1.2.840.10008.5.1.4.1.1.2.1", b"1." + b"2" * 70, b"1..2", b"0")
+_CODES = (b"PALETTE COLOR", b"ORIGINAL\\PRIMARY\\LOCALIZER", b"ISO_IR 192", b"ISO 2022 IR 149")
+_CODES += tuple(b"RGB MONOCHROME1 YBR_FULL POINT OPEN_PLANAR CLOSED_PLANAR CLOSED_PLANAR_XOR".split())
+_CODES += tuple(b"CT MR RTSTRUCT GB18030 HU".split())
+_UIDS = (b"1." + b"2" * 70, b"1..2", b"0", *(b"1.2.840.10008.5.1.4.1.1." + last for last in (b"2", b"2.1", b"481.3")))
+_TEXT_VRS = ("CS", "LO", "SH", "PN", "DA", "TM", "ST", "LT", "UT", "AE", "AS", "DT", "UC", "UR")
 #: VR -> values as they stand in a file.
 RAW = {
     **dict.fromkeys(("DS", "FL", "FD", "OF", "OD"), _FLOAT + _TEXT),
     **dict.fromkeys(("IS", "SL", "SS"), _WHOLE + _FLOAT + _TEXT),
-    **dict.fromkeys(("CS", "LO", "SH", "PN", "DA", "TM", "ST", "LT", "UT", "AE", "AS", "DT", "UC", "UR"), _CODES + _TEXT),
+    **dict.fromkeys(_TEXT_VRS, _CODES + _TEXT),
     **dict.fromkeys(("UI",), _UIDS + _TEXT),
     **dict.fromkeys(("OB", "OW", "UN", "OL", "OV"), (b"", b"\0", bytes(100), bytes(20_000), b"\xff" * 40_000)),
 }
 VRS = (*RAW, "US", "UL", "AT", "SQ", "UV", "SV", "XX", "\0\0")
-WORDS = ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel")
-WORDS += ("NumberOfFrames", "PhotometricInterpretation", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient")
-WORDS += ("RescaleSlope", "RescaleIntercept", "RescaleType", "SliceThickness", "ImageType", "SOPClassUID", "SOPInstanceUID")
-WORDS += ("FrameOfReferenceUID", "SeriesInstanceUID", "Modality", "PixelPaddingValue", "SpecificCharacterSet", "PixelData")
-WORDS += ("ContourData", "ContourGeometricType", "NumberOfContourPoints", "ROIName", "ROINumber", "ReferencedROINumber")
-WORDS += ("ModalityLUTSequence", "PlanarConfiguration", "FloatPixelData", "GantryDetectorTilt", "InstanceNumber")
+#: Elements on which the reading of a study depends.
+WORDS = (
+    "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel",
+    "NumberOfFrames", "PhotometricInterpretation", "PixelSpacing", "ImagePositionPatient",
+    "ImageOrientationPatient", "RescaleSlope", "RescaleIntercept", "RescaleType", "SliceThickness", "ImageType",
+    "SOPClassUID", "SOPInstanceUID", "FrameOfReferenceUID", "SeriesInstanceUID", "Modality", "PixelPaddingValue",
+    "SpecificCharacterSet", "PixelData", "ContourData", "ContourGeometricType", "NumberOfContourPoints", "ROIName",
+    "ROINumber", "ReferencedROINumber", "ModalityLUTSequence", "PlanarConfiguration", "FloatPixelData",
+    "GantryDetectorTilt", "InstanceNumber",
+)  # fmt: skip
 
 
 def change_dataset(dataset: Dataset, rng: random.Random) -> None:
@@ -150,7 +161,8 @@ def _levels(dataset: Dataset) -> Iterator[list[Dataset]]:
     level = [dataset]
     while level:
         yield level
-        level = [item for one in level for element in one if isinstance(element.value, Sequence) for item in element.value]
+        values = [element.value for one in level for element in one]
+        level = [item for value in values if isinstance(value, Sequence) for item in value]
 
 
 def _change_items(items: Sequence, rng: random.Random) -> None:
@@ -188,5 +200,6 @@ def framed(frame: bytes, rng: random.Random) -> bytes:
     for _ in range(rng.choice((0, 1, 1, 3, 10))):
         at = rng.randrange(min(len(changed), rng.choice((40, 200, 10**6))))
         size = rng.choice((1, 1, 2, 4))
-        changed[at : at + size] = rng.choice((number(rng, size), struct.pack(">I", rng.choice((0, 1, 60_000, 2**31)))[-size:]))
+        large = struct.pack(">I", rng.choice((0, 1, 60_000, 2**31)))[-size:]
+        changed[at : at + size] = rng.choice((number(rng, size), large))
     return bytes(changed)
