@@ -1,11 +1,11 @@
-# make demo | test | lint | images | images-check | e2e | e2e-bucket | e2e-containers | bench | null | gate-seeds | audit | hostile | load | lock | clean; each sets up .venv first, once.
+# make demo | test | lint | images | images-check | e2e | e2e-bucket | e2e-containers | bench | null | gate-seeds | audit | hostile | load | fuzz | cve | lock | clean; each sets up .venv first, once.
 PYTHON ?= python3
 BIN := .venv/bin
 ENGINE ?= podman
 # An environment that forbids byte-code would make every import of TensorFlow take three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint images images-check e2e e2e-bucket e2e-containers bench null gate-seeds audit hostile load lock clean setup
+.PHONY: demo test lint images images-check e2e e2e-bucket e2e-containers bench null gate-seeds audit hostile load fuzz cve lock clean setup
 .DELETE_ON_ERROR:
 
 demo: setup
@@ -36,6 +36,16 @@ hostile: setup
 # Three minutes of callers while the predictor is ended by SIGTERM and started again: none accepted and lost.
 load: setup
 	@$(BIN)/python -m pytest -m slow -s tests/serving/test_load.py
+
+# A million generated requests (hours), then those that schemathesis makes of the OpenAPI document: documented answers
+# only. COUNT, SEED and START name a part of them: a finding says by which it is met again.
+fuzz: setup
+	@PYTHONPATH=. $(BIN)/python -m tests.serving.fuzz.run $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED)) $(if $(START),--start $(START))
+	@FUZZ_SEED=$(or $(SEED),1) $(BIN)/python -m pytest -m slow -s tests/serving/test_schemathesis.py
+
+# Known vulnerabilities of everything that is locked; exit code 3 where their data base could not be asked.
+cve: setup
+	@PYTHONPATH=. $(BIN)/python infra/cve.py
 
 # The whole way on the cluster of the current kubeconfig; says what it needs where there is none.
 e2e: setup
