@@ -97,7 +97,7 @@ def test_no_page_asks_for_what_its_policy_forbids(page, step_page, tmp_path):
 
 
 def test_text_that_slipped_into_a_page_runs_and_loads_nothing(page, step_page, tmp_path):
-    slipped = "<script>console.log('ran')</script><img src=\"file:///x.png\"><form action=\"file:///x\"></form>"
+    slipped = '<script>console.log(\'ran\')</script><img src="file:///x.png"><form action="file:///x"></form>'
     told = complaints([one.replace("</title>", "</title>" + slipped) for one in (page, step_page)], tmp_path)
     assert sum("script" in line and "Content Security Policy" in line for line in told) == 2
     assert sum("image" in line and "Content Security Policy" in line for line in told) == 2

@@ -6,10 +6,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote
 
 from serving.errors import CODES
 from serving.rpc import _STATUS as GRPC
 from tests.serving.attacks import forget_peak, memory_mb
+from tests.serving.documented import undocumented
 from tests.serving.fuzz.doors import Reply, Request
 from tests.serving.studies import PATIENT_ID, PATIENT_NAME
 
@@ -22,19 +24,21 @@ def fault_of(request: Request, reply: Reply) -> str:
     """What is wrong with a reply, "" where nothing is."""
     if PATIENT_ID.encode() in reply.body or PATIENT_NAME.encode() in reply.body:
         return "identity"
-    if reply.status in (200, "OK"):
-        return ""
-    if request.kind == "good":
+    if request.kind == "good" and reply.status not in (200, "OK"):
         return f"a good request is refused: {reply.status} {reply.body[:200]!r}"
-    known = GRPC_NAMES.get(reply.status) if isinstance(reply.status, str) else CODES.get(reply.status)
+    if reply.status == 500 or b"Traceback" in reply.body:
+        return f"{reply.status} {reply.body[:200]!r}"
+    if request.grpc:
+        return "" if reply.status == "OK" else _fault_of_call(reply)
+    return undocumented(request.method, unquote(request.target), int(reply.status), reply.headers, reply.body)
+
+
+def _fault_of_call(reply: Reply) -> str:
     try:
-        told = json.loads(reply.body)
-        code, message = told["code"], told["error"]
+        code = json.loads(reply.body)["code"]
     except (ValueError, KeyError, TypeError):
         return f"{reply.status} without a code"
-    if known is None or code not in known:
-        return f"{reply.status} {code} is not documented"
-    return "" if message and "Traceback" not in message else f"{code} without a message"
+    return "" if code in GRPC_NAMES.get(str(reply.status), ()) else f"{reply.status} {code} is not documented"
 
 
 class Watch(logging.Handler):

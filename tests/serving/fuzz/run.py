@@ -15,6 +15,7 @@ import tempfile
 import time
 import warnings
 from collections import Counter
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from tests.serving.fuzz.judge import Watch, fault_of
 
 #: Seconds without an answer after which a request counts as one that never ends.
 HANGS_AFTER_SECONDS = 30
+#: Seconds in which a worker has imported everything.
+STARTS_WITHIN_SECONDS = 60
 #: Requests between two reports of a worker.
 REPORTED_EVERY = 500
 #: Over sockets, requests for each that is asked in the process.
@@ -44,19 +47,19 @@ def main() -> int:
     print(f"seed {arguments.seed}, requests {arguments.start} to {arguments.start + arguments.count - 1}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         make_bundle(Path(folder) / "bundle")
-        findings = hunt(Path(folder) / "bundle", arguments.seed, arguments.start, arguments.count)
+        findings = hunt(Path(folder) / "bundle", arguments.seed, arguments.start, arguments.count, ask_all)
         _over_sockets(Path(folder), arguments.seed, arguments.count // SHARE_OVER_SOCKETS)
     print("no finding" if not findings else f"{len(findings)} kinds of findings")
     return bool(findings)
 
 
-def hunt(bundle: Path, seed: int, start: int, count: int) -> dict[str, list[int]]:
-    """Faults found in ``count`` requests, each with the numbers of the requests that met it."""
+def hunt(bundle: Path, seed: int, start: int, count: int, work: Callable[..., None]) -> dict[str, list[int]]:
+    """Faults found in ``count`` requests asked by ``work``, each with the numbers of the requests that met it."""
     findings: dict[str, list[int]] = {}
     replies: Counter[str] = Counter()
     end, began, next_told = start + count, time.monotonic(), 0.0
     while start < end:
-        worker = _Worker(bundle, seed, start, end)
+        worker = _Worker(work, bundle, seed, start, end)
         for number, faults, told in worker.reports():
             start = number + 1
             replies.update(told)
@@ -79,11 +82,11 @@ def _note(findings: dict[str, list[int]], fault: str, number: int, seed: int) ->
 class _Worker:
     """A process that asks requests; one that dies or hangs ends, with a fault of the request that it was at."""
 
-    def __init__(self, bundle: Path, seed: int, start: int, end: int) -> None:
+    def __init__(self, work: Callable[..., None], bundle: Path, seed: int, start: int, end: int) -> None:
         spawn = multiprocessing.get_context("spawn")
         self._at = spawn.Value("q", start, lock=False)
         self._here, there = spawn.Pipe(duplex=False)
-        self._process = spawn.Process(target=_ask_all, args=(bundle, seed, start, end, self._at, there), daemon=True)
+        self._process = spawn.Process(target=work, args=(bundle, seed, start, end, self._at, there), daemon=True)
         self._process.start()
         there.close()
 
@@ -93,7 +96,7 @@ class _Worker:
 
     def reports(self) -> Any:
         """Last number asked, its faults, and the replies since the last report by their kind."""
-        last, since = -1, time.monotonic() + 60
+        last, since = self._at.value, time.monotonic() + STARTS_WITHIN_SECONDS
         while True:
             if self._here.poll(1.0):
                 try:
@@ -104,7 +107,7 @@ class _Worker:
                         yield self._at.value, [f"the process died ({self._process.exitcode})"], {}
                     return
             if self._at.value != last:
-                last, since = self._at.value, max(since, time.monotonic())
+                last, since = self._at.value, time.monotonic()
             elif time.monotonic() > since + HANGS_AFTER_SECONDS:
                 self._process.kill()
                 self._process.join()
@@ -112,8 +115,8 @@ class _Worker:
                 return
 
 
-def _ask_all(bundle: Path, seed: int, start: int, end: int, at: Any, out: Connection) -> None:
-    logging.disable(logging.NOTSET)
+def ask_all(bundle: Path, seed: int, start: int, end: int, at: Any, out: Connection) -> None:
+    """Asks the requests from ``start`` to before ``end``, saying in ``at`` at which it is, and reports to ``out``."""
     logging.getLogger("kserve").setLevel(logging.CRITICAL)
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     warnings.simplefilter("ignore")  # as the server itself does
