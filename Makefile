@@ -37,7 +37,7 @@ hostile: setup
 load: setup
 	@$(BIN)/python -m pytest -m slow -s tests/serving/test_load.py
 
-# A million generated requests (hours), then those that schemathesis makes of the OpenAPI document: documented answers
+# A million generated requests (an hour of a processor), then those that schemathesis makes of the OpenAPI document: documented answers
 # only. COUNT, SEED and START name a part of them: a finding says by which it is met again.
 fuzz: setup
 	@PYTHONPATH=. $(BIN)/python -m tests.serving.fuzz.run $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED)) $(if $(START),--start $(START))

@@ -213,7 +213,7 @@ def _requests() -> Schema:
     side, whole = ({"minItems": count, "maxItems": count} for count in (IMAGE_SIZE_PX, IMAGE_SIZE_PX**2))
     options = {"roi": {"type": ["string", "integer", "null"], "maxLength": MAX_TEXT}, "rtstruct_uid": _TEXT}
     files = _list(_ref("Base64"), minItems=1, maxItems=MAX_FILES)
-    tensor = {
+    tensor: dict[str, Schema] = {
         **{"name": {"enum": [CROP_INPUT, DICOM_INPUT]}, "datatype": {"enum": ["FP32", "BYTES"]}},
         **{"shape": _list({"type": "integer", "minimum": 0}), "data": {"type": "array"}},
         "parameters": {"type": "object", "properties": {"binary_data_size": {"type": "integer", "minimum": 0}}},
