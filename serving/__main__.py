@@ -1,15 +1,24 @@
 """``python -m serving --model-dir DIR``: the predictor as its own process. Exit 0 after SIGTERM, 1 or 2 in words."""
 
 import argparse
+import logging
+import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from components.common.errors import SrsError
 from components.common.limits import MAX_BINARY_BODY_BYTES, MAX_JSON_BODY_BYTES, MIB
 from components.common.processors import processors
 
+if TYPE_CHECKING:
+    from components.promote.signing import PublicKey
+
+log = logging.getLogger(__name__)
 #: Requests worked on at once where none is asked for: one is decoded while another's crops are in the graph.
 MOST_WORKERS = 2
+#: Where infra/ mounts the public key of the bundles' signer; without a file there, unsigned bundles are served too.
+MOUNTED_KEY = Path("/etc/srs-response/bundle-key.pub")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -19,6 +28,11 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--model-dir", type=Path, required=True, help="bundle folder, or a folder with one in it")
     flags.add_argument("--model-name", default="srs-response", help="name in the addresses")
     flags.add_argument("--model-version", default="", help="registry version, told with every answer")
+    flags.add_argument(
+        "--public-key",
+        type=Path,
+        help=f"serve only bundles signed with the key of this one; default: {MOUNTED_KEY}, if there",
+    )
     flags.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 in a container")
     flags.add_argument("--http-port", type=int, default=8080, help="0 takes a free one, which the log names")
     flags.add_argument("--grpc-port", type=_port_or_off, default=None, help="a port, or off (default)")
@@ -56,12 +70,22 @@ def _serve(given: argparse.Namespace) -> None:
     from serving.runtime import Ensemble
     from serving.server import Address, Load, PredictorServer
 
-    ensemble = Ensemble.open(bundle_folder(given.model_dir), threads=given.threads or None)
+    key = _public_key(given.public_key)
+    ensemble = Ensemble.open(bundle_folder(given.model_dir), threads=given.threads or None, public_key=key)
+    log.info("bundle opened", extra={"fields": {"signed_by": ensemble.signed_by or "not verified: no public key"}})
     workers = given.workers or min(MOST_WORKERS, processors())
     model = Predictor(given.model_name, ensemble, given.model_version, workers)
     limits = Limits(given.max_binary_mb * MIB, given.max_json_mb * MIB, given.body_seconds)
     load = Load(given.max_requests, 4 * limits.binary_bytes, given.linger_seconds, given.grace_seconds)
     PredictorServer(Address(given.host, given.http_port, given.grpc_port), limits, load).run(model)
+
+
+def _public_key(given: Path | None) -> "PublicKey | None":
+    """The key that was given, which must be readable, or the mounted one where there is one."""
+    from components.promote.signing import PublicKey
+
+    path = given or (MOUNTED_KEY if os.path.lexists(MOUNTED_KEY) else None)
+    return PublicKey.read(path) if path else None
 
 
 def bundle_folder(folder: Path) -> Path:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.common.errors import InputError, TumourError
-from components.common.limits import MAX_FILES, MAX_TUMOURS, MAX_UNPACKED_BYTES
+from components.common.limits import MAX_FILES, MAX_TEXT, MAX_TUMOURS, MAX_UNPACKED_BYTES
 from components.common.objects import Entry, MemorySource, Source, ZipSource
 from components.common.settings import PreprocessSettings
 from components.preprocess.crop import ImageDefinition
@@ -146,10 +146,10 @@ def _cut(candidate: Candidate) -> Cut:
     usable = candidate.status == "ok" or candidate.code in ANSWERED_WITH_WARNING
     broken = (candidate.code,) if usable and candidate.code else ()
     return Cut(
-        roi_name=candidate.roi_name,
-        slice_sop_instance_uid=candidate.slice_sop_instance_uid or "",
+        roi_name=candidate.roi_name[:MAX_TEXT],  # longer ones are no names, and a reply repeats them
+        slice_sop_instance_uid=(candidate.slice_sop_instance_uid or "")[:MAX_TEXT],
         crop=candidate.crop if usable else None,
         refusal=None if usable else TumourError(candidate.code, candidate.message, candidate.hint),
         warnings=(*broken, *getattr(candidate, "warnings", ())),
-        roi_number=getattr(candidate, "roi_number", ""),
+        roi_number=getattr(candidate, "roi_number", "")[:MAX_TEXT],
     )

@@ -30,7 +30,7 @@ _OTHER_THAN_400: dict[int, tuple[str, ...]] = {
     404: ("NOT_FOUND", "MODEL_UNKNOWN"),
     405: ("METHOD_NOT_ALLOWED",),
     408: ("BODY_SLOW",),
-    413: ("BODY_TOO_LARGE", "BATCH_TOO_LARGE", "ZIP_TOO_LARGE"),
+    413: ("BODY_TOO_LARGE", "BATCH_TOO_LARGE", "ZIP_TOO_LARGE", "STUDY_TOO_COSTLY"),
     415: ("CONTENT_ENCODING",),
     503: ("BUSY",),
 }

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import grpc
-import numpy as np
 from google.protobuf.message import DecodeError
 from kserve.errors import ModelNotFound
 from kserve.protocol.dataplane import DataPlane
@@ -22,6 +21,7 @@ from serving.predictor import Job
 from serving.reply import OUTPUTS, Result, raw_bytes, tensor_of, v2_parameters
 from serving.telemetry import note
 from serving.tensors import Tensor, query_of
+from serving.wire import check_message
 
 _STATUS = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
@@ -160,6 +160,7 @@ def _handler(servicer: Servicer) -> Any:
 
 
 def _parsed(message: bytes) -> Any:
+    check_message(message)
     try:
         return pb.ModelInferRequest.FromString(message)
     except DecodeError:
@@ -181,7 +182,7 @@ def _tensor(one: Any, raw: bytes | None) -> Tensor:
     if raw is None and one.datatype == "BYTES":
         data = tuple(one.contents.bytes_contents)
     elif raw is None:
-        data = np.array(one.contents.fp32_contents, np.float32).tobytes()
+        data = one.contents.fp32_contents
     if any(side < 0 for side in one.shape):
         raise InputError("FORMAT", "shape must be a list of whole numbers")
     return Tensor(one.name, one.datatype, tuple(one.shape), data)

@@ -16,6 +16,9 @@ MAX_JSON_BODY_BYTES = 16 * MIB
 
 # --- gRPC -----------------------------------------------------------------------------------------------------------
 
+#: Fields of a message at any depth: an input has five, each of its parameters four; MAX_LISTED of both come to 5,000.
+MAX_FIELDS = 10_000
+
 # --- JSON, forms and tensors ----------------------------------------------------------------------------------------
 
 #: Crops of a request: more than any cohort has tumours, and 93 MB as float32.
@@ -32,8 +35,10 @@ MAX_UNPACKED_BYTES = 256 * MIB
 MAX_OFFERED = 100
 #: Characters of a name, an id or an option.
 MAX_TEXT = 256
-#: Inputs or outputs of a V2 request; the model has two inputs and twelve outputs.
+#: Inputs or outputs of a V2 request, and over gRPC any other field of one name; the model has twelve outputs.
 MAX_LISTED = 32
+#: Dimensions of a tensor's shape; those of this model have three.
+MAX_DIMENSIONS = 8
 #: Lists and objects of a JSON body; the most that a body needs are the rows of 1,024 crops.
 MAX_CONTAINERS = 200_000
 #: Parts of a form: the files of the largest study, and a few fields.
@@ -45,12 +50,20 @@ MAX_PART_HEAD_BYTES = 8 * KIB
 
 # --- zip ------------------------------------------------------------------------------------------------------------
 
-#: A zip of one patient's planning CT has a few hundred files; more than this is not one.
+#: Entries, folders counted: a patient's planning CT has a few hundred files, and a whole course of them fits.
 ZIP_MAX_ENTRIES = 20_000
 #: Unpacked size of a zip on disk.
 ZIP_MAX_BYTES = 4 * GIB
 #: Unpacked to packed size above which a zip is a bomb: air and padding compress well, but not like this.
 ZIP_MAX_RATIO = 200
+#: Bytes that a zip may unpack to whatever its ratio: small files of zeros and air are no bomb.
+ZIP_ALWAYS_BYTES = 12 * MIB
+#: Bytes of the directory for each entry that is allowed: the longest path of Windows, dates and owners take 340.
+ZIP_MAX_ENTRY_BYTES = 512
+#: A name: the longest path that Linux opens.
+ZIP_MAX_NAME_BYTES = 4 * KIB
+#: Times that the bytes of the largest zip may be unpacked from one: its headers are read first, then its files, once.
+ZIP_MAX_READS = 2
 
 # --- DICOM ----------------------------------------------------------------------------------------------------------
 
@@ -67,5 +80,53 @@ MAX_COORDINATE_MM = 100_000
 
 #: Rows or columns of a slice; no CT has more than 2,048.
 MAX_SIDE_PX = 4096
+#: One part of a contained call or of its answer: the largest body, and room for a slice of 4096 x 4096 px.
+MAX_CONTAINED_BYTES = 256 * MIB
+#: Processor time of decoding a slice: 0.6 s for 512 x 512, where the slowest codec takes 0.07, 8.9 s for 4096 x 4096.
+DECODING_SECONDS = 0.5
+DECODING_PIXELS_PER_SECOND = 2_000_000
+#: Memory of decoding a slice, beside the decoders themselves: JPEG 2000 keeps several numbers a pixel.
+DECODING_BYTES = 64 * MIB
+DECODING_BYTES_PER_PIXEL = 24
+#: Processor time of reading and cutting a request's studies: 100 slices with ten GTVs take 0.5 s, and each further GTV
+#: 0.04 s; what is larger may take longer.
+STUDY_SECONDS = 1.5
+STUDY_BYTES_PER_SECOND = 16 * MIB
+#: Memory of that, beside the bytes sent: they are read file by file.
+STUDY_BYTES = 256 * MIB
+#: Fragments of a CT's compressed pixels: a slice has one or a few, an enhanced CT some of each frame.
+MAX_FRAGMENTS = 10_000
+#: Segments before a JPEG's scan: encoders write a handful.
+MAX_JPEG_SEGMENTS = 100
+#: Tiles of a JPEG 2000 frame: a slice of 4096 x 4096 in tiles of 128 x 128.
+MAX_TILES = 1024
 
 # --- bundles --------------------------------------------------------------------------------------------------------
+
+#: A manifest: 50,000 patients' digests with everything else.
+MAX_MANIFEST_BYTES = 4 * MIB
+#: Patients that a bundle has seen: far above any cohort; each is 64 digits in the manifest.
+MAX_SEEN_PATIENTS = 50_000
+#: Members of an ensemble: as many as a study may ask for.
+MAX_MEMBERS = 999
+#: Characters of a text in a manifest: a group, a member's id, a setting.
+MAX_MANIFEST_TEXT = 1000
+#: The graph with its weights: 600 members of the paper's size; at its start the predictor holds it several times over.
+MAX_GRAPH_BYTES = 32 * MIB
+#: What one crop needs of memory on its way through the graph: 190 members of the paper's size.
+MAX_GRAPH_MEMORY_BYTES = 256 * MIB
+#: Multiplications of one crop: 40 times the paper's ten members, which is half a second of one processor.
+MAX_GRAPH_MULTIPLICATIONS = 4_000_000_000
+#: Nodes of a graph; ours have 23, and a deep network of this field a few hundred.
+MAX_GRAPH_NODES = 2000
+#: Processor time and memory of reading a graph: ten times what the largest takes.
+GRAPH_CHECK_SECONDS = 20
+GRAPH_CHECK_BYTES = 512 * MIB
+#: A file of the golden case: a slice of 1,000 x 1,000 float32.
+MAX_GOLDEN_BYTES = 4 * MIB
+#: HU by which the golden crop may differ, whatever the manifest says: the noise of a scanner is 50 times that.
+MAX_GOLDEN_CROP_HU = 0.1
+#: Probability by which a golden answer may differ, whatever the manifest says: what is promised of a GPU.
+MAX_GOLDEN_PROBABILITY = 1e-3
+#: A file with a key: PEM of Ed25519 has 119 bytes, encrypted 300.
+MAX_KEY_BYTES = 16 * 1024
