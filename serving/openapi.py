@@ -76,10 +76,11 @@ def _paths(limits: Limits) -> Schema:
 
 
 def _get(name: str, summary: str, schema: Schema, *parameters: str, kind: str = _JSON) -> Schema:
-    """A look; only what says whether something is ready answers 503 too, with the same fields."""
+    """A look; what says whether something lives or is ready answers 503 too, with the same fields."""
     good = {"description": summary, "content": {kind: {"schema": schema}}}
     replies = {"200": good, "500": _response(500)}
-    replies |= {"503": {**good, "description": "Not ready"}} if schema in (_ref("Ready"), _ref("ModelReady")) else {}
+    health = [_ref(name) for name in ("Live", "Ready", "ModelReady")]
+    replies |= {"503": {**good, "description": "Not now"}} if schema in health else {}
     replies |= {"404": _response(404)} if parameters else {}
     path = {"get": {"operationId": name, "summary": summary, "responses": replies}}
     return {**path, "parameters": _named(*parameters)} if parameters else path
