@@ -8,13 +8,18 @@ from typing import Any
 import numpy as np
 import pydicom
 from PIL import Image
-from pydicom.errors import BytesLengthException
 from pydicom.pixels.encoders import RLELosslessEncoder
 from pydicom.uid import UID_dictionary
 
 from tests.components.preprocess import jpeg
 from tests.serving.fuzz import odd
 
+#: Transfer syntaxes that are written in another form than the others -> whether VRs are implicit, and little-endian.
+ENCODINGS = {
+    "1.2.840.10008.1.2": (True, True),
+    "1.2.840.10008.1.2.2": (False, False),
+    "1.2.840.10008.1.2.1.99": (False, True),
+}
 SYNTAXES = [uid for uid, (_, kind, *_) in UID_dictionary.items() if kind == "Transfer Syntax"]
 
 
@@ -39,15 +44,18 @@ def changed(data: bytes, rng: random.Random) -> bytes:
     odd.change_dataset(dataset, rng)
     if rng.random() < 0.1:
         dataset.file_meta.TransferSyntaxUID = rng.choice(SYNTAXES)
+    elif rng.random() < 0.1:
+        dataset.file_meta.TransferSyntaxUID = rng.choice(list(ENCODINGS))
     return _written(dataset, data)
 
 
 def _written(dataset: Any, before: bytes) -> bytes:
-    """A dataset's file; as it was ``before`` where pydicom cannot write what is meant to be wrong."""
+    """A dataset's file; the first half of the one ``before`` where pydicom cannot write what is meant to be wrong."""
     buffer = io.BytesIO()
     try:
-        pydicom.dcmwrite(buffer, dataset, implicit_vr=False, little_endian=True)
-    except (ValueError, TypeError, AttributeError, KeyError, OverflowError, LookupError, BytesLengthException):
+        implicit, little = ENCODINGS.get(dataset.file_meta.TransferSyntaxUID, (False, True))
+        pydicom.dcmwrite(buffer, dataset, implicit_vr=implicit, little_endian=little)
+    except Exception:  # whichever of pydicom's many
         return before[: len(before) // 2]
     return buffer.getvalue()
 
