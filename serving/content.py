@@ -1,6 +1,7 @@
 """What a body is, told from its first bytes, since clients often say it wrongly or not at all; and forms."""
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Iterator
 
@@ -95,18 +96,20 @@ def form_parts(body: Buffer) -> list[Part]:
 
 
 def _parts(body: Buffer) -> Iterator[Part]:
+    view = memoryview(body)  # whose parts are copied once
     at = body.find(b"\r\n", 0, MAX_DELIMITER_BYTES + 2)
     delimiter = bytes(body[: max(at, 0)])
-    for _ in range(MAX_PARTS):
+    for count in itertools.count():
         if body[at : at + 2] == b"--":
             return
-        head_end = body.find(b"\r\n\r\n", at, at + MAX_PART_HEAD_BYTES)
+        if count == MAX_PARTS:
+            raise InputError("BATCH_TOO_LARGE", f"a form may have at most {MAX_PARTS:,} parts", PACK)
+        head_end = body.find(b"\r\n\r\n", at, at + MAX_PART_HEAD_BYTES + 4)
         end = body.find(b"\r\n" + delimiter, head_end + 2)
         if at < 0 or head_end < 0 or end < 0:
             raise InputError("FORM", "the multipart body is damaged or cut off", "Send the .zip itself as the body.")
-        yield Part(_field_name(bytes(body[at:head_end])), bytes(body[head_end + 4 : end]))
+        yield Part(_field_name(bytes(body[at:head_end])), bytes(view[head_end + 4 : end]))
         at = end + 2 + len(delimiter)
-    raise InputError("BATCH_TOO_LARGE", f"a form may have at most {MAX_PARTS} parts", PACK)
 
 
 def _field_name(head: bytes) -> str:

@@ -10,15 +10,22 @@ from typing import Any
 import orjson
 
 from components.common.errors import InputError
-from components.common.limits import MAX_CONTAINERS
+from components.common.limits import MAX_CONTAINERS, MAX_STRINGS, MAX_VALUES
 from serving.content import Buffer, unreadable
 
 #: Bytes in which the JSON before binary tensors ends.
 JSON_HEAD_BYTES = 2**16
+#: Signs, how many of them one takes, the limit, and of what.
+_COUNTED = (
+    ((b"[", b"{"), 1, MAX_CONTAINERS, "lists and objects"),
+    ((b'"',), 2, MAX_STRINGS, "keys and texts"),
+    ((b",",), 1, MAX_VALUES, "values"),
+)
 #: What base64 text of other alphabets and of e-mail adds to or changes in the standard one (RFC 4648 5, RFC 2045 6.8).
 _TO_STANDARD = str.maketrans("-_", "+/", " \t\r\n\v\f")
 #: Where the reader stops at it: before a NaN, or behind the sign of -Infinity.
 _NOT_FINITE = re.compile(rb"-?(nan|inf(inity)?)\b", re.IGNORECASE)
+_ANOTHER = "it holds another character"
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 
 
@@ -35,12 +42,14 @@ def base64_of(value: Any) -> bytes:
     prefix, comma, _ = value[:256].partition(",")
     if comma and prefix.lower().startswith("data:") and prefix.lower().endswith(";base64"):
         value = value[len(prefix) + 1 :]
+    if not value.isascii():  # translating it would take seconds
+        raise _not_base64(_ANOTHER)
     plain = value.translate(_TO_STANDARD).rstrip("=")
     try:
         return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
     except (binascii.Error, ValueError):
         wrong = re.search(r"[^A-Za-z0-9+/]", plain)
-        raise _not_base64("it holds another character" if wrong else "it is cut off") from None
+        raise _not_base64(_ANOTHER if wrong else "it is cut off") from None
 
 
 def _not_base64(reason: str) -> InputError:
@@ -59,14 +68,20 @@ def json_object(data: Buffer, length: int) -> dict[str, Any]:
     """
     if data[:1] not in (b"{", b"[") and (known := unreadable(data)):
         raise known
-    # As Python objects, empty lists take thirty times their bytes.
-    if data.count(b"[", 0, length) + data.count(b"{", 0, length) > MAX_CONTAINERS:
-        raise InputError("FORMAT", f"the body holds more than {MAX_CONTAINERS} lists and objects")
+    _check_counts(data, length)
     start = len(codecs.BOM_UTF8) if data[:3] == codecs.BOM_UTF8 else 0
     try:
         return object_of(orjson.loads(memoryview(data)[start:length]))
     except orjson.JSONDecodeError as error:
         raise _not_json(data, length, error) from None
+
+
+def _check_counts(data: Buffer, length: int) -> None:
+    """Refuses what would take many times its bytes as Python objects, by the signs that each of them needs."""
+    for signs, each, most, what in _COUNTED:
+        if sum(data.count(sign, 0, length) for sign in signs) > each * most:
+            hint = "Send crops as binary tensors of V2, and a study as a .zip."
+            raise InputError("FORMAT", f"a JSON body may hold at most {most:,} {what}", hint)
 
 
 def object_of(value: Any) -> dict[str, Any]:

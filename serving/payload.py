@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.common.errors import InputError
-from components.common.limits import MAX_CROPS, MAX_FILES, MAX_STUDIES, MAX_TEXT
+from components.common.limits import MAX_CROPS, MAX_FILES, MAX_QUERY_FIELDS, MAX_STUDIES, MAX_TEXT
 from components.common.settings import IMAGE_SIZE_PX
 from serving.content import Buffer, form_parts, is_dicom, is_form, is_zip
 from serving.encodings import base64_of, json_object, object_of
@@ -178,6 +178,8 @@ def check_query(items: Iterable[tuple[str, str]]) -> None:
     What a gateway adds, such as a key, is none of ours.
     """
     names = [name for name, _ in items]
+    if len(names) > MAX_QUERY_FIELDS:
+        raise InputError("OPTION", f"the address's query may have at most {MAX_QUERY_FIELDS} fields")
     wrong = [name for name in names if name not in OPTIONS and re.match("roi|rtstruct", name, re.IGNORECASE)]
     if wrong or any(names.count(name) > 1 for name in OPTIONS):
         hint = "roi takes a ROIName or a ROINumber, rtstruct_uid a SOPInstanceUID."

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.common.errors import InputError
-from components.common.limits import MAX_CROPS, MAX_DIMENSIONS, MAX_LISTED, MAX_STUDIES
+from components.common.limits import MAX_CROPS, MAX_DIMENSIONS, MAX_JSON_BODY_BYTES, MAX_LISTED, MAX_STUDIES, MIB
 from components.common.settings import IMAGE_SIZE_PX
 from serving.content import Buffer
 from serving.encodings import base64_of, json_object, object_of
@@ -54,7 +54,7 @@ def decode_v2(body: Buffer, json_length: str | None) -> Query:
     Raises
     ------
     InputError
-        ``V2_HEADER``, ``JSON``, ``FORMAT``, ``V2_DATA``, and those of ``query_of``.
+        ``V2_HEADER``, ``BODY_TOO_LARGE``, ``JSON``, ``FORMAT``, ``V2_DATA``, and those of ``query_of``.
     """
     length = len(body) if json_length is None else _header_length(json_length, len(body))
     fields = json_object(body, length)
@@ -159,4 +159,9 @@ def _outputs(value: Any, binary: bool) -> tuple[Output, ...]:
 def _header_length(text: str, size: int) -> int:
     if not text.isdecimal() or not 0 < len(text) < 12 or int(text) > size:
         raise InputError("V2_HEADER", "Inference-Header-Content-Length does not fit the body")
+    if int(text) > MAX_JSON_BODY_BYTES:
+        most = f"{MAX_JSON_BODY_BYTES // MIB} MiB"
+        raise InputError(
+            "BODY_TOO_LARGE", f"the JSON before binary tensors may have at most {most}", "Send data binary."
+        )
     return int(text)

@@ -44,6 +44,8 @@ class _Scan:
         counts: Counter[str] = Counter()
         while at < end:
             key, at = self._varint(at, end)
+            if key < 1 << 3:  # no field has the number 0
+                raise _damaged()
             field = kind.fields_by_number.get(key >> 3)
             start, at = self._value(key & 7, at, end)
             self._count(counts, field.name if field else "unknown fields")
@@ -54,7 +56,8 @@ class _Scan:
         self._fields += 1
         counts[name] += 1
         if counts[name] > MAX_LISTED:
-            raise InputError("FORMAT", f"a message may hold at most {MAX_LISTED} {name}", "Send numbers packed.")
+            hint = "Pack its numbers." if name in ("shape", "fp32_contents") else ""
+            raise InputError("FORMAT", f"a message may hold at most {MAX_LISTED} {name}", hint)
         if self._fields > MAX_FIELDS:
             raise InputError("FORMAT", f"a message may hold at most {MAX_FIELDS:,} fields")
 

@@ -55,6 +55,7 @@ class ZipReader:
 
     def __init__(self, data: Path | str | bytes, max_entries: int, max_bytes: int) -> None:
         self._left, self._max_bytes = ZIP_MAX_READS * max_bytes, max_bytes
+        self._last: tuple[zipfile.ZipInfo | None, bytes] = (None, b"")
         with zip_errors():
             file = _Directory(io.BytesIO(data) if isinstance(data, bytes) else io.FileIO(data), max_entries)
             weakref.finalize(self, file.close)
@@ -65,15 +66,21 @@ class ZipReader:
         _check_kinds(self.infos)
         _check_sizes(self.infos, max_bytes)
 
-    def unpack(self, info: zipfile.ZipInfo, size: int | None = None) -> bytes:
+    def unpack(self, info: zipfile.ZipInfo, size: int = -1) -> bytes:
         """The first ``size`` bytes of an entry, or all; ``ZIP_DAMAGED``, ``ZIP_TOO_LARGE`` (read again and again)."""
+        of, data = self._last
+        if of is not info:
+            data = self._unpack(info, size)
+            if size < 0:  # kept, since all tumours of an object of many frames are cut from one file
+                self._last = info, data
+        return data if size < 0 else data[:size]
+
+    def _unpack(self, info: zipfile.ZipInfo, size: int) -> bytes:
         longer = copy.copy(info)
         longer.file_size += 1  # zipfile ends there, so one byte more shows that an entry goes on
-        most = longer.file_size if size is None else min(size, longer.file_size)
+        most = longer.file_size if size < 0 else min(size, longer.file_size)
         if min(most, info.file_size) > self._left:
-            raise too_large(
-                f"{ZIP_MAX_READS * self._max_bytes / MIB:,g} MiB read from it, file by file, before it is used up"
-            )
+            raise too_large(f"at most {ZIP_MAX_READS * self._max_bytes / MIB:,g} MiB read from it in all")
         with zip_errors():
             data = _pieces(self._zip, longer, most)
         self._left -= len(data)
@@ -141,8 +148,12 @@ def _check_sizes(infos: Sequence[zipfile.ZipInfo], max_bytes: int) -> None:
 
 def _pieces(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> bytes:
     """At most ``most`` bytes; joined as they come, since zlib would hold a large file twice."""
-    joined = io.BytesIO()
     with archive.open(info) as file:
+        first = file.read(min(PIECE_BYTES, most))
+        if len(first) < PIECE_BYTES:
+            return first
+        joined = io.BytesIO()
+        joined.write(first)
         while piece := file.read(min(PIECE_BYTES, most - joined.tell())):
             joined.write(piece)
     return joined.getvalue()

@@ -22,10 +22,11 @@ from components.common.limits import (
     MAX_GRAPH_MULTIPLICATIONS,
     MAX_GRAPH_NODES,
 )
-from components.common.settings import IMAGE_SIZE_PX
-from components.promote.export import INPUT, IR_VERSION, OPSET, OUTPUT
+from components.common.settings import IMAGE_SIZE_PX, TrainSettings
+from components.promote.export import INPUT, IR_VERSION, OPSET, OUTPUT, ensemble_graph
 from components.promote.manifest import GRAPH, Manifest
 from components.promote.plain_file import EXPORT_AGAIN
+from components.train.network import weight_shapes
 
 #: What a network for images is made of. None repeats, branches, reads a file, or makes a tensor of a size that another
 #: tensor holds.
@@ -65,6 +66,14 @@ def check_graph(graph: bytes, manifest: Manifest) -> int:
     except Failed:
         raise _damaged("is no ONNX graph") from None
     return int(told["memory"])
+
+
+def check_cost(settings: TrainSettings, members: int) -> None:
+    """Raises ``BundleError`` ``BUNDLE_TOO_LARGE`` where an ensemble could not be served; so it need not be trained."""
+    shapes = weight_shapes(settings)
+    _bound("bytes of weights", 4 * members * sum(map(math.prod, shapes.values())), MAX_GRAPH_BYTES)
+    zeros = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    work({"members": members}, [ensemble_graph([zeros] * members, settings).SerializeToString()])
 
 
 def work(head: dict[str, Any], parts: list[bytes]) -> Message:
@@ -167,7 +176,7 @@ def _bound(what: str, asked: int, most: int) -> None:
 
 
 def _too_large(what: str, asked: int, most: int) -> BundleError:
-    message = f"the bundle's graph takes {asked:,} {what}; at most {most:,} are allowed"
+    message = f"the ensemble's graph takes {asked:,} {what}; at most {most:,} are allowed"
     return BundleError("BUNDLE_TOO_LARGE", message, "Train a smaller network, or fewer members.")
 
 

@@ -7,6 +7,7 @@ from components.common.artifacts import Dataset, Splits
 from components.common.files import digest_of
 from components.common.settings import StudySettings
 from components.common.steps import write_summary
+from components.promote.graph_check import check_cost
 from components.split.matrix import split_matrix
 from components.split.splits import make_splits, packs, quotas, shared_patients
 
@@ -14,11 +15,15 @@ from components.split.splits import make_splits, packs, quotas, shared_patients
 def run(
     dataset: str, settings: str, experiment: str, attempt: str, members_per_task: int, splits: str, summary: str
 ) -> list[str]:
-    """Draws the splits, opens the run's MLflow tree and returns the packs of members to train."""
+    """Draws the splits, opens the run's MLflow tree and returns the packs of members to train.
+
+    An ensemble that would be too large to serve is refused first, as ``check_cost`` says.
+    """
+    study = StudySettings.from_json(settings)
+    check_cost(study.train, study.split.members)  # what no predictor would open is not trained
     tracking.prepare_store()
     tracking.require_experiment(experiment)
     data = Dataset.read(Path(dataset))
-    study = StudySettings.from_json(settings)
     members = make_splits(data.tumours, study.split, study=study.study, seed=study.seed)
     drawn = Splits(
         members=members,

@@ -12,6 +12,7 @@ import yaml
 from kubernetes import client
 
 from components.deploy.inference_service import Pin, Template, build
+from components.promote.signing import KEY_VARIABLE
 from pipelines.pods import ADDRESSES, PSEUDONYM_KEY, S3_KEYS, SIGNING_KEY, Compiled
 from serving.__main__ import MOUNTED_KEY
 from tests.infra import policies
@@ -137,4 +138,4 @@ def test_the_predictor_of_signed_bundles_is_started_with_the_mounted_key(rendere
     assert argument == f"--public-key={MOUNTED_KEY}"
     assert "optional" not in volume  # no pod starts without the key
     assert documented_config_maps()["srs-response"][volume["name"]] == {volume["items"][0]["key"]}
-    assert documented_secrets()["kubeflow"]["srs-response-signing"] == {SIGNING_KEY}
+    assert documented_secrets()["kubeflow"]["srs-response-signing"] == {SIGNING_KEY} == {KEY_VARIABLE}

@@ -7,6 +7,7 @@ import io
 import json
 import lzma
 import tarfile
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.common.errors import InputError
+from components.common.limits import MAX_DELIMITER_BYTES, MAX_PART_HEAD_BYTES, MAX_PARTS
 from serving.content import form_parts, is_form
 from serving.encodings import base64_of, json_object
 from serving.payload import decode_v1
@@ -108,6 +110,49 @@ def test_forms_give_back_the_bytes_that_they_were_made_of(files, boundary):
     if not any(f"--{boundary}".encode() in data for data in files):
         assert [part.data for part in form_parts(body)] == files
     assert is_form(body)
+
+
+def test_the_parts_of_a_form_are_counted():
+    parts = [(str(number), b"") for number in range(MAX_PARTS + 1)]
+    assert len(form_parts(form(parts[:-1]))) == MAX_PARTS
+    with pytest.raises(InputError) as refused:
+        form_parts(form(parts))
+    assert (refused.value.code, "2,016 parts" in refused.value.safe_message) == ("BATCH_TOO_LARGE", True)
+
+
+def test_a_forms_delimiter_and_the_headers_of_its_parts_have_a_length():
+    boundary = "b" * (MAX_DELIMITER_BYTES - 2)
+    assert form_parts(form([("a", b"1")], boundary))[0].data == b"1"
+    body = form([("a", b"1")], "x7")
+    used = body.index(b"\r\n\r\n") + len("\r\n") - len("--x7\r\n")
+    line = b"X: ".ljust(MAX_PART_HEAD_BYTES - used - len("\r\n"), b"y")
+    kept, crossed = (body.replace(b"\r\n\r\n", b"\r\n" + line + more + b"\r\n\r\n", 1) for more in (b"", b"y"))
+    assert form_parts(kept)[0].data == b"1"
+    for wrong in (form([("a", b"1")], boundary + "b"), crossed):
+        with pytest.raises(InputError) as refused:
+            form_parts(wrong)
+        assert refused.value.code == "FORM"
+
+
+def test_the_largest_form_is_copied_once():
+    body = bytearray(form([("a", bytes(2**24))]))
+    tracemalloc.start()
+    try:
+        assert len(form_parts(body)[0].data) == 2**24
+        assert tracemalloc.get_traced_memory()[1] < 1.1 * 2**24
+    finally:
+        tracemalloc.stop()
+
+
+PIECES = [b"--x", b"\r\n", b"content-disposition: form-data; name=", b'"', b"PK", b"DICM", b"\0", b"roi"]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=20))
+def test_any_form_is_taken_apart_or_refused(pieces):
+    try:
+        decode_v1(b"--x\r\nContent-" + b"".join(pieces))
+    except InputError as error:
+        assert error.code in ("FORM", "OPTION", "JSON", "CONTENT_UNREADABLE", "CONTENT_EMPTY")  # noqa: PT017
 
 
 def tar(files: dict[str, bytes]) -> bytes:

@@ -1,6 +1,7 @@
 """Opening a bundle: what is refused, and that nothing heavy comes along."""
 
 import dataclasses
+import io
 import json
 import shutil
 import subprocess
@@ -135,6 +136,37 @@ def test_refuses_a_definition_that_cuts_another_golden_crop(copy):
     assert refused(copy) == "GOLDEN_CASE"
 
 
+def reseal_file(folder: Path, name: str, content: bytes) -> None:
+    (folder / name).write_bytes(content)
+    reseal(folder, files={**read_json(folder / "manifest.json")["files"], name: sha256_of(folder / name)})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"column_step_xy_mm": [0, 0]},
+        {"column_step_xy_mm": [1e-320, 0]},
+        {"row_step_xy_mm": [0.7, 0]},
+        {"origin_xy_mm": [20_000, -20_000]},
+        {"contour_xy_mm": [[0, 0]]},
+    ],
+)
+def test_refuses_a_golden_geometry_that_cuts_nothing(copy, change):
+    fields = read_json(copy / "golden" / "golden.json") | change
+    reseal_file(copy, "golden/golden.json", json.dumps(fields).encode())
+    assert refused(copy) == "GOLDEN_CASE"
+
+
+@pytest.mark.parametrize("name", ["slice_hu.npy", "crop.npy", "probabilities.npy"])
+@pytest.mark.parametrize("number", [np.nan, np.inf, 3e38])
+def test_refuses_golden_numbers_that_are_none(copy, name, number):
+    array = np.full_like(np.load(copy / "golden" / name), number)
+    file = io.BytesIO()
+    np.save(file, array)
+    reseal_file(copy, f"golden/{name}", file.getvalue())
+    assert refused(copy) == "GOLDEN_CASE"
+
+
 def test_refuses_another_graph_under_the_same_golden_case(copy, tmp_path):
     other = make_bundle(tmp_path / "other", seed=2)
     shutil.copy(tmp_path / "other" / "ensemble.onnx", copy / "ensemble.onnx")
@@ -147,8 +179,7 @@ def test_refuses_a_graph_that_asks_for_any_memory_before_the_runtime_sees_it(cop
     graph = onnx.load(copy / GRAPH)
     graph.graph.initializer.append(numpy_helper.from_array(np.array([2**32], np.int64), "big"))
     graph.graph.node.append(helper.make_node("ConstantOfShape", ["big"], ["huge"]))
-    (copy / GRAPH).write_bytes(graph.SerializeToString())
-    reseal(copy, files={**read_json(copy / "manifest.json")["files"], GRAPH: sha256_of(copy / GRAPH)})
+    reseal_file(copy, GRAPH, graph.SerializeToString())
     monkeypatch.setattr(runtime, "_session", lambda *_: pytest.fail("the runtime was given the graph"))
     assert refused(copy) == "BUNDLE_DAMAGED"
 

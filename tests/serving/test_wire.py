@@ -136,6 +136,7 @@ def test_contents_are_read_as_they_are():
 
 
 DAMAGED = {
+    "a field without number": b"\x00\x01",
     "group": b"\x0b\x0c",
     "groups inside each other": b"\x0b" * 10**6,
     "unknown wire type": b"\x0e\x00",
