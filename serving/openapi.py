@@ -219,7 +219,7 @@ def _requests() -> Schema:
         **{"shape": _list({"type": "integer", "minimum": 0}), "data": {"type": "array"}},
         "parameters": {"type": "object", "properties": {"binary_data_size": {"type": "integer", "minimum": 0}}},
     }
-    output = {"name": {"enum": list(OUTPUTS)}, "parameters": {"type": "object"}}
+    output: dict[str, Schema] = {"name": {"enum": list(OUTPUTS)}, "parameters": {"type": "object"}}
     outputs = _list(_object(output, "parameters"), maxItems=MAX_LISTED)
     chosen = {"type": "object", "properties": {**options, "binary_data_output": _TYPES[bool]}}
     return {

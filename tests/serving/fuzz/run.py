@@ -28,7 +28,7 @@ from tests.serving.fuzz.generate import Generator
 from tests.serving.fuzz.judge import Watch, fault_of
 
 #: Seconds without an answer after which a request counts as one that never ends.
-HANGS_AFTER_SECONDS = 30
+HANGS_AFTER_SECONDS = 60
 #: Seconds in which a worker has imported everything.
 STARTS_WITHIN_SECONDS = 60
 #: Requests between two reports of a worker.
