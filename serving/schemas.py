@@ -78,9 +78,16 @@ def _tensors() -> Schema:
     crops = [{"type": "integer", "minimum": 1, "maximum": MAX_CROPS}, side, side]
     shape = {"type": "array", "prefixItems": crops, "minItems": 3, "maxItems": 3}
     studies = _list({"type": "integer", "minimum": 1, "maximum": MAX_STUDIES}, minItems=1, maxItems=1)
-    more = {"parameters": {"type": "object", "properties": {"binary_data_size": {"type": "integer", "minimum": 0}}}}
-    crop = {"name": {"const": CROP_INPUT}, "datatype": {"const": "FP32"}, "shape": shape, "data": {"type": "array"}}
-    zips = {
+    more: dict[str, Schema] = {
+        "parameters": {"type": "object", "properties": {"binary_data_size": {"type": "integer", "minimum": 0}}}
+    }
+    crop: dict[str, Schema] = {
+        "name": {"const": CROP_INPUT},
+        "datatype": {"const": "FP32"},
+        "shape": shape,
+        "data": {"type": "array"},
+    }
+    zips: dict[str, Schema] = {
         "name": {"const": DICOM_INPUT},
         "datatype": {"const": "BYTES"},
         "shape": studies,
