@@ -1,11 +1,11 @@
-# make demo | test | lint | images | images-check | e2e | e2e-bucket | e2e-containers | bench | null | gate-seeds | audit | homes | hostile | load | lock | clean; each sets up .venv first, once.
+# make demo | test | lint | images | images-check | e2e | e2e-bucket | e2e-containers | bench | null | gate-seeds | audit | homes | hostile | load | fuzz | cve | lock | clean; each sets up .venv first, once.
 PYTHON ?= python3
 BIN := .venv/bin
 ENGINE ?= podman
 # An environment that forbids byte-code would make every import of TensorFlow take three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint images images-check e2e e2e-bucket e2e-containers bench null gate-seeds audit homes hostile load lock clean setup
+.PHONY: demo test lint images images-check e2e e2e-bucket e2e-containers bench null gate-seeds audit homes hostile load fuzz cve lock clean setup
 .DELETE_ON_ERROR:
 
 demo: setup
@@ -40,6 +40,16 @@ load: setup
 # Homes that are copied, moved, killed, locked, filled and damaged: each ends with the same Table III, or says what to do.
 homes: setup
 	@$(BIN)/python -m pytest -m slow tests/e2e/test_homes.py
+
+# A million generated requests (an hour of a processor), then those that schemathesis makes of the OpenAPI document: documented answers
+# only. COUNT, SEED and START name a part of them: a finding says by which it is met again.
+fuzz: setup
+	@PYTHONPATH=. $(BIN)/python -m tests.serving.fuzz.run $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED)) $(if $(START),--start $(START))
+	@FUZZ_SEED=$(or $(SEED),1) $(BIN)/python -m pytest -m slow -s tests/serving/test_schemathesis.py
+
+# Known vulnerabilities of everything that is locked; exit code 3 where their data base could not be asked.
+cve: setup
+	@PYTHONPATH=. $(BIN)/python infra/cve.py
 
 # The whole way on the cluster of the current kubeconfig; says what it needs where there is none.
 e2e: setup

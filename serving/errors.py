@@ -1,16 +1,7 @@
 """What a caller is told: stable codes, each with its HTTP status, and never the text of an unforeseen exception.
 
-code                                       HTTP  gRPC                what the caller can do
-INTERNAL                                    500  INTERNAL            report it with the time
-BUSY                                        503  UNAVAILABLE         wait as Retry-After says
-NOT_FOUND, MODEL_UNKNOWN                    404  NOT_FOUND           fix the address
-METHOD_NOT_ALLOWED                          405  -                   use POST to ask, GET to look
-BODY_SLOW                                   408  DEADLINE_EXCEEDED   send the body faster
-BODY_TOO_LARGE, BATCH_TOO_LARGE,            413  RESOURCE_EXHAUSTED  send less at once; the message names the limit
-ZIP_TOO_LARGE, STUDY_TOO_COSTLY
-CONTENT_ENCODING                            415  -                   send the body as it is
-every other code of an InputError           400  INVALID_ARGUMENT    fix the request, as message and hint say
-every other code of another SrsError        500  INTERNAL            as INTERNAL; the code is told, the message is not
+``CODES`` is the list of both, for the replies and for the OpenAPI document alike. The code of any other ``SrsError``
+is told with status 500, its message is not; ``INTERNAL`` is an exception that nobody foresaw.
 
 A refused study also names its ``instance`` in the request, under ``unanswered`` each GTV with the reason where none can
 be cut, and under ``offer`` its RTSTRUCTs and structures where ``roi`` or ``rtstruct_uid`` has to choose.
@@ -27,6 +18,7 @@ from kserve.errors import ModelNotFound
 from starlette.requests import ClientDisconnect
 
 from components.common.errors import InputError, SrsError
+from components.preprocess.exclusions import REASONS, TABLE_RULES
 from serving.telemetry import where
 
 log = logging.getLogger(__name__)
@@ -34,17 +26,35 @@ log = logging.getLogger(__name__)
 #: Seconds a caller should wait before it asks again.
 RETRY_AFTER_SECONDS = 1
 
-_STATUS = {
-    "BUSY": 503,
-    "NOT_FOUND": 404,
-    "MODEL_UNKNOWN": 404,
-    "METHOD_NOT_ALLOWED": 405,
-    "BODY_SLOW": 408,
-    "BODY_TOO_LARGE": 413,
-    "BATCH_TOO_LARGE": 413,
-    "ZIP_TOO_LARGE": 413,
-    "STUDY_TOO_COSTLY": 413,
-    "CONTENT_ENCODING": 415,
+_OTHER_THAN_400: dict[int, tuple[str, ...]] = {
+    404: ("NOT_FOUND", "MODEL_UNKNOWN"),
+    405: ("METHOD_NOT_ALLOWED",),
+    408: ("BODY_SLOW",),
+    413: ("BODY_TOO_LARGE", "BATCH_TOO_LARGE", "ZIP_TOO_LARGE", "STUDY_TOO_COSTLY"),
+    415: ("CONTENT_ENCODING",),
+    503: ("BUSY",),
+}
+_STATUS = {code: status for status, codes in _OTHER_THAN_400.items() for code in codes}
+#: HTTP status -> the codes told with it. With 400: first what a request's form can lack, then what a study can.
+CODES: dict[int, tuple[str, ...]] = {
+    400: (
+        *("JSON", "FORMAT", "FORM", "OPTION", "BASE64", "CONTENT_EMPTY", "CONTENT_UNREADABLE", "DISCONNECTED"),
+        *("CROP_SHAPE", "CROP_DTYPE", "CROP_NOT_FINITE", "CROP_RANGE"),
+        *("V2_HEADER", "V2_DATA", "INPUT_UNKNOWN", "OUTPUT_UNKNOWN"),
+        *(code for code in REASONS if code not in TABLE_RULES and code not in _STATUS),
+    ),
+    **_OTHER_THAN_400,
+}
+#: What a caller can do about a status.
+REMEDIES = {
+    400: "Fix the request, as message and hint say.",
+    404: "Fix the address.",
+    405: "Ask by POST, look by GET.",
+    408: "Send the body faster.",
+    413: "Send less at once; the message names the limit.",
+    415: "Send the body as it is.",
+    500: "Report it with the time.",
+    503: "Ask again after the seconds of Retry-After.",
 }
 
 

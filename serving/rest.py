@@ -11,12 +11,15 @@ from kserve.errors import ModelNotFound
 from kserve.protocol.dataplane import DataPlane
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from components.common.errors import InputError
+from serving import openapi
 from serving.errors import Problem, problem_of
+from serving.headers import WithHeaders
 from serving.limits import Admission, Limits, Ticket
 from serving.payload import check_query, decode_v1
 from serving.predictor import Job
@@ -54,6 +57,7 @@ class RestEndpoints:
         gets = [
             ("/", self._live),
             ("/metrics", self._metrics),
+            ("/openapi.json", self._openapi),
             (v1, self._models),
             (v1 + "/{model}", self._model_ready),
             (v2, self._server_metadata),
@@ -67,7 +71,10 @@ class RestEndpoints:
         ]
         routes = [Route(path, _in_words(handler), methods=["POST"]) for path, handler in posts]
         routes += [Route(path, _in_words(handler), methods=["GET"]) for path, handler in gets]
-        return Starlette(routes=routes, exception_handlers={HTTPException: _routing_problem})
+        handlers = {HTTPException: _routing_problem}
+        application = Starlette(routes=routes, middleware=[Middleware(WithHeaders)], exception_handlers=handlers)
+        application.router.redirect_slashes = False  # the redirect would name whatever host the caller claims
+        return application
 
     async def _live(self, _: Request) -> Response:
         return JSONResponse({"live": True, "status": "alive"})
@@ -78,6 +85,9 @@ class RestEndpoints:
 
     async def _metrics(self, _: Request) -> Response:
         return Response(prometheus_client.generate_latest(), media_type=prometheus_client.CONTENT_TYPE_LATEST)
+
+    async def _openapi(self, _: Request) -> Response:
+        return JSONResponse(openapi.document(self._limits))
 
     async def _models(self, _: Request) -> Response:
         return JSONResponse({"models": list(self._dataplane.model_registry.get_models())})

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from components.common.disk import disk_error
 from components.common.errors import SrsError
+from components.common.pages import POLICY_TAG
 
 PROGRESS_PREFIX = "srs-progress "
 
@@ -145,7 +146,8 @@ def summary_page(
         lines = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row.values()) + "</tr>" for row in table)
         body += f'<div class="scroll"><table><tr>{head}</tr>{lines}</table></div>'
     banner = '<p class="synthetic">SYNTHETIC: phantom data, no patient</p>' if synthetic else ""
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{_text(title)}</title>'
+    head = f'<meta charset="utf-8">{POLICY_TAG}<meta name="viewport" content="width=device-width">'
+    head += f"<title>{_text(title)}</title>"
     return f'<!doctype html><html lang="en">{head}{STYLE}{banner}{body}</html>\n'
 
 

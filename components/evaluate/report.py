@@ -8,6 +8,7 @@ import pandas as pd
 
 from components.common.artifacts import Dataset
 from components.common.members import Members
+from components.common.pages import POLICY_TAG
 from components.evaluate import architecture, figures
 from components.evaluate.calibration import reliability
 from components.evaluate.checklist import MISSING, checklist
@@ -65,6 +66,7 @@ def render(run: EvaluatedRun, *, most_crops: int = MOST_CROPS, curves: bool = Tr
     environment.filters |= {"number": number, "p": p_value, "percent": percent}
     items = checklist(run)
     page: str = environment.get_template("report.html.j2").render(
+        policy=POLICY_TAG,
         dataset=dataset,
         splits=splits,
         metrics=evaluation.metrics,

@@ -2,13 +2,16 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from components.common.artifacts import Exclusion
 from components.common.settings import PreprocessSettings
-from components.preprocess.table import Row
+
+if TYPE_CHECKING:  # the predictor tells these reasons too, and its image has no S3 client to read tables with
+    from components.preprocess.table import Row
 
 #: Rules that the table alone decides, in the study's order.
-TABLE_RULES: Mapping[str, Callable[[Row, PreprocessSettings], bool]] = {
+TABLE_RULES: "Mapping[str, Callable[[Row, PreprocessSettings], bool]]" = {
     "NO_FOLLOW_UP": lambda row, s: row.follow_up_days is None or row.follow_up_days > s.follow_up_window_days,
     "PRIMARY_BRAIN_CANCER": lambda row, _: row.primary_brain_cancer,
     "WHOLE_BRAIN_RADIOTHERAPY": lambda row, _: row.whole_brain_radiotherapy,
@@ -88,7 +91,7 @@ WARNINGS: Mapping[str, str] = {
 }
 
 
-def table_exclusion(row: Row, settings: PreprocessSettings) -> str:
+def table_exclusion(row: "Row", settings: PreprocessSettings) -> str:
     """Code of the first rule by which the table alone excludes a row, or ""."""
     return next((code for code, rule in TABLE_RULES.items() if rule(row, settings)), "")
 

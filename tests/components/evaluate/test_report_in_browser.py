@@ -1,4 +1,4 @@
-"""The report in a real browser: nothing reaches beyond the window of a phone or of a desktop."""
+"""Written pages in a real browser: they fit the window of a phone and of a desktop, and their policy stops no part."""
 
 import html
 import re
@@ -7,8 +7,9 @@ import subprocess
 
 import pytest
 
+from components.common.pages import POLICY_TAG
 from components.common.settings import EvaluateSettings
-from components.common.steps import write_summary
+from components.common.steps import summary_page
 from components.evaluate.evaluation import EvaluatedRun, evaluate
 from components.evaluate.report import write_report
 from components.preprocess.flow_diagram import flow_svg
@@ -37,19 +38,27 @@ addEventListener("message", said => {{ document.getElementById("width").textCont
 def measured(page, width, folder):
     """What the page says of its width in a frame of ``width`` px."""
     path = folder / f"frame-{width}.html"
-    path.write_text(FRAME.format(width=width, page=html.escape(page.replace("</body>", MEASURE + "</body>"))))
-    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/profile"]
-    options = [
-        "--window-size=1400,1000",
-        "--hide-scrollbars",
-        "--virtual-time-budget=20000",
-        "--dump-dom",
-        path.as_uri(),
-    ]
-    done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=240, check=True)
+    measuring = page.replace(POLICY_TAG, "").replace("</body>", MEASURE + "</body>")  # no script runs under the policy
+    path.write_text(FRAME.format(width=width, page=html.escape(measuring)))
+    done = opened(path, folder, "--hide-scrollbars", "--dump-dom")
     found = re.search(r"<p id=\"width\">(\d+) of (\d+) (.*?)</p>", done.stdout)
     assert found, done.stdout[-500:]
     return int(found[1]), int(found[2]), found[3]
+
+
+def opened(path, folder, *options):
+    """Chromium's output on a file."""
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/profile", *options]
+    command += ["--window-size=1400,1000", "--virtual-time-budget=20000", path.as_uri()]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
+
+
+def complaints(pages, folder):
+    """What the browser's console says of pages shown in frames, as the KFP UI shows them."""
+    path = folder / "frames.html"
+    path.write_text("".join(f'<iframe srcdoc="{html.escape(page)}"></iframe>' for page in pages))
+    told = opened(path, folder, "--enable-logging=stderr", f"--screenshot={folder}/shot.png").stderr
+    return re.findall(r"CONSOLE[^\"]*\"(.*?)\", source", told)
 
 
 @pytest.fixture(scope="module")
@@ -69,11 +78,27 @@ def test_a_page_that_is_too_wide_is_noticed(page, tmp_path):
     assert measured(wide, 390, tmp_path) == (900, 390, "DIV.wide")
 
 
-def test_a_steps_own_page_fits_a_phone(study, tmp_path):
+@pytest.fixture(scope="module")
+def step_page(study):
     data, drawn, members = study
     table = [{f"a long name of column {n}": "x" for n in range(9)}]
     curves = training_curves("A", members.members[:10])
     figures = [flow_svg(data.flow), split_matrix(drawn, data.tumours), curves]
-    write_summary(str(tmp_path / "page"), "Step", {"fact": "f" * 90}, table, figures=figures, synthetic=True)
-    page = (tmp_path / "page").read_text().replace("</html>", "</body></html>")
-    assert measured(page, 390, tmp_path) == (390, 390, "")
+    return summary_page("Step", {"fact": "f" * 90}, table, figures=figures, synthetic=True)
+
+
+def test_a_steps_own_page_fits_a_phone(step_page, tmp_path):
+    assert measured(step_page.replace("</html>", "</body></html>"), 390, tmp_path) == (390, 390, "")
+
+
+def test_no_page_asks_for_what_its_policy_forbids(page, step_page, tmp_path):
+    assert all("data:image" in one or "<svg" in one for one in (page, step_page))
+    assert complaints([page, step_page], tmp_path) == []
+
+
+def test_text_that_slipped_into_a_page_runs_and_loads_nothing(page, step_page, tmp_path):
+    slipped = '<script>console.log(\'ran\')</script><img src="file:///x.png"><form action="file:///x"></form>'
+    told = complaints([one.replace("</title>", "</title>" + slipped) for one in (page, step_page)], tmp_path)
+    assert sum("script" in line and "Content Security Policy" in line for line in told) == 2
+    assert sum("image" in line and "Content Security Policy" in line for line in told) == 2
+    assert "ran" not in told
