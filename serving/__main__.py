@@ -1,13 +1,16 @@
-"""``python -m serving --model-dir DIR``: the predictor as its own process. Exit 0 after SIGTERM, 1 or 2 in words."""
+"""``python -m serving --model-dir DIR``: the predictor as its own process. Exit 0 after SIGTERM, 1 or 2 in words.
+
+Exit 3 where an accepted request could not be answered within the grace after SIGTERM.
+"""
 
 import argparse
 import sys
 from pathlib import Path
 
 from components.common.errors import SrsError
+from components.common.limits import BODIES, BODY_SECONDS, MIB, REQUESTS, STUCK_SECONDS
 from components.common.processors import processors
 
-MIB = 2**20
 #: Requests worked on at once where none is asked for: one is decoded while another's crops are in the graph.
 MOST_WORKERS = 2
 
@@ -23,12 +26,15 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--grpc-port", type=_port_or_off, default=None, help="a port, or off (default)")
     flags.add_argument("--workers", type=int, default=0, help="requests at work; 0: one a processor, at most 2")
     flags.add_argument("--threads", type=int, default=0, help="threads of one call; 0 takes all processors")
-    flags.add_argument("--max-requests", type=int, default=64, help="accepted at once; more are told to wait")
+    flags.add_argument("--max-requests", type=int, default=REQUESTS, help="accepted at once; more are told to wait")
     flags.add_argument("--max-binary-mb", type=int, default=64, help="largest binary body, MiB")
     flags.add_argument("--max-json-mb", type=int, default=16, help="largest JSON body or gRPC message, MiB")
-    flags.add_argument("--body-seconds", type=float, default=60.0, help="in which a body must come")
+    flags.add_argument("--body-seconds", type=float, default=BODY_SECONDS, help="in which a body must come")
     flags.add_argument("--linger-seconds", type=float, default=2.0, help="to go on answering, unready, after SIGTERM")
-    flags.add_argument("--grace-seconds", type=int, default=25, help="then, to finish what was accepted")
+    flags.add_argument("--grace-seconds", type=float, default=25.0, help="then, to finish what was accepted")
+    flags.add_argument(
+        "--stuck-seconds", type=float, default=STUCK_SECONDS, help="without a finished request, until it is not alive"
+    )
     flags.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
     return flags
 
@@ -50,16 +56,23 @@ def main(arguments: list[str]) -> int:
 
 
 def _serve(given: argparse.Namespace) -> None:
-    from serving.limits import Limits
+    from serving.limits import Limits, Load
     from serving.predictor import Predictor
     from serving.runtime import Ensemble
-    from serving.server import Address, Load, PredictorServer
+    from serving.server import Address, PredictorServer
 
     ensemble = Ensemble.open(bundle_folder(given.model_dir), threads=given.threads or None)
     workers = given.workers or min(MOST_WORKERS, processors())
     model = Predictor(given.model_name, ensemble, given.model_version, workers)
     limits = Limits(given.max_binary_mb * MIB, given.max_json_mb * MIB, given.body_seconds)
-    load = Load(given.max_requests, 4 * limits.binary_bytes, given.linger_seconds, given.grace_seconds)
+    load = Load(
+        given.max_requests,
+        BODIES * limits.binary_bytes,
+        given.linger_seconds,
+        given.grace_seconds,
+        workers,
+        given.stuck_seconds,
+    )
     PredictorServer(Address(given.host, given.http_port, given.grpc_port), limits, load).run(model)
 
 

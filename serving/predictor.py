@@ -3,9 +3,7 @@
 import asyncio
 import concurrent.futures
 import dataclasses
-import functools
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -74,11 +72,9 @@ class Predictor(kserve.Model):  # type: ignore[misc]
 
     async def predict(self, payload: Job, headers: Any = None, response_headers: Any = None) -> Any:  # noqa: ARG002
         """Works on a ``Job`` in a worker thread."""
-        work = functools.partial(self._work, payload, time.perf_counter())
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._work, payload)
 
-    def _work(self, job: Job, queued: float) -> Any:
-        telemetry.QUEUE.observe(time.perf_counter() - queued)
+    def _work(self, job: Job) -> Any:
         with self._decoding:
             query = _decoded(job)
         check_outputs(query.outputs)

@@ -11,7 +11,7 @@ from kserve.errors import ModelNotFound
 from kserve.protocol.dataplane import DataPlane
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -21,6 +21,7 @@ from serving.limits import Admission, Limits, Ticket
 from serving.payload import check_query, decode_v1
 from serving.predictor import Job
 from serving.reply import BINARY_HEADER, Reply, encode_v1, encode_v2
+from serving.shares import client_of
 from serving.telemetry import note
 from serving.tensors import decode_v2
 
@@ -42,6 +43,7 @@ class RestEndpoints:
 
     def __init__(self, dataplane: DataPlane, admission: Admission, limits: Limits) -> None:
         self._dataplane, self._admission, self._limits = dataplane, admission, limits
+        self._written: asyncio.Future[bytes] | None = None
 
     def application(self) -> Starlette:
         """The ASGI application."""
@@ -70,6 +72,8 @@ class RestEndpoints:
         return Starlette(routes=routes, exception_handlers={HTTPException: _routing_problem})
 
     async def _live(self, _: Request) -> Response:
+        if self._admission.progress.stuck:
+            return JSONResponse({"live": False, "status": "stuck"}, 503)
         return JSONResponse({"live": True, "status": "alive"})
 
     async def _ready(self, _: Request) -> Response:
@@ -77,7 +81,11 @@ class RestEndpoints:
         return JSONResponse({"ready": ready}, 200 if ready else 503)
 
     async def _metrics(self, _: Request) -> Response:
-        return Response(prometheus_client.generate_latest(), media_type=prometheus_client.CONTENT_TYPE_LATEST)
+        """Written off the event loop, once for all who ask meanwhile: each time takes milliseconds."""
+        if self._written is None or self._written.done():
+            self._written = asyncio.ensure_future(asyncio.to_thread(prometheus_client.generate_latest))
+        text = await asyncio.shield(self._written)
+        return Response(text, media_type=prometheus_client.CONTENT_TYPE_LATEST)
 
     async def _models(self, _: Request) -> Response:
         return JSONResponse({"models": list(self._dataplane.model_registry.get_models())})
@@ -106,11 +114,12 @@ class RestEndpoints:
         status, code = 200, ""
         response: Response
         try:
-            with self._admission.request() as ticket:
+            with self._admission.request(client_of(request.client.host if request.client else "")) as ticket:
                 name = self._model_name(request)
                 body = await _read_body(request, ticket, self._limits)
                 size, start = len(body), time.perf_counter()
-                reply: Reply = (await self._dataplane.infer(name, decoder(request, body)))[0]
+                job = decoder(request, body)
+                reply: Reply = await ticket.work(lambda: self._answer(request, name, job))
                 response = Response(reply.content, headers=reply.headers | self._closing())
         except Exception as error:
             problem = problem_of(error)
@@ -118,6 +127,12 @@ class RestEndpoints:
             response = JSONResponse(problem.to_dict(), status, problem.headers | self._closing())
         note(protocol, status, code, time.perf_counter() - start, size)
         return response
+
+    async def _answer(self, request: Request, name: str, job: Job) -> Any:
+        """Nothing is worked on for a caller who went away while it waited."""
+        if await request.is_disconnected():
+            raise ClientDisconnect
+        return (await self._dataplane.infer(name, job))[0]
 
     def _closing(self) -> dict[str, str]:
         """Before the server ends, each answer sends its caller to another connection, and so to another server."""
@@ -146,16 +161,13 @@ async def _read_body(request: Request, ticket: Ticket, limits: Limits) -> bytear
     if size > limits.binary_bytes:
         raise limits.too_large(limits.json_bytes if "json" in kind.lower() else limits.binary_bytes, size)
     body = bytearray()
-    try:
-        async with asyncio.timeout(limits.seconds):
-            async for part in request.stream():
-                most = limit(bytes(body[:2]) + part[:2])
-                if max(size, len(body) + len(part)) > most:
-                    raise limits.too_large(most, size)
-                ticket.hold(len(part))
-                body += part
-    except TimeoutError:
-        raise limits.too_slow() from None
+    async with ticket.coming(limits):
+        async for part in request.stream():
+            most = limit(bytes(body[:2]) + part[:2])
+            if max(size, len(body) + len(part)) > most:
+                raise limits.too_large(most, size)
+            ticket.hold(len(part))
+            body += part
     return body
 
 
