@@ -20,17 +20,17 @@ BODY_SECONDS = 60.0
 #: While a body comes, each time it must bring so many bytes in so many seconds: a slow line of 26 kbit/s still does.
 PACE_BYTES, PACE_SECONDS = 64 * 1024, 20.0
 #: Seconds without ``PACE_BYTES`` after which a body, and for gRPC a message, makes way for another when all is taken.
-PATIENCE_SECONDS = 1.0
+PATIENCE_SECONDS = 0.5
 #: Seconds in which a caller must read some of an answer that waits for it.
 READ_SECONDS = 20.0
 #: Open at once, where the process may have as many descriptors: some for each of the requests accepted.
 CONNECTIONS = 512
-#: Accepted in one turn of the event loop: all of them hold a descriptor before one can be closed in their favour.
-ACCEPTS = 64
+#: Accepted in one turn of the event loop; twice as many hold a descriptor before as many are closed in their favour.
+ACCEPTS = 32
 #: Connections that wait to be accepted.
 BACKLOG = 2048
 #: Kept for files and for gRPC's own ends, beside those of connections and those being accepted.
-DESCRIPTORS_KEPT = 64
+DESCRIPTORS_KEPT = 48
 #: Requests accepted and not answered yet: some seconds' work.
 REQUESTS = 64
 #: Bytes of bodies held at once, in largest bodies.
