@@ -47,9 +47,10 @@ class Parser(h11.Connection):
         if isinstance(event, h11.Request):
             return self._request(event, size - len(self.trailing_data[0]))
         if isinstance(event, h11.Data):
-            self._chunks, self._bytes = self._chunks + event.chunk_start, self._bytes + len(event.data)
+            self._chunks += event.chunk_start
             if self._chunks > CHUNKS + self._bytes // CHUNK_BYTES:
                 self._refuse(f"More than {CHUNKS} chunks of less than {CHUNK_BYTES} bytes.")
+            self._bytes += len(event.data)
         return event
 
     def _request(self, request: h11.Request, size: int) -> h11.Request:

@@ -23,7 +23,6 @@ from components.common.limits import (
     INFER_MESSAGES,
     METADATA_BYTES,
     READ_SECONDS,
-    STREAMS,
     UNASKED_BYTES,
     WAITING_CALLS,
 )
@@ -189,7 +188,6 @@ def _options(limits: Limits, connections: int) -> list[tuple[str, int]]:
         ("grpc.compression_enabled_algorithms_bitset", 1),
         ("grpc.max_metadata_size", METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", METADATA_BYTES),
-        ("grpc.max_concurrent_streams", STREAMS),
         ("grpc.max_allowed_incoming_connections", connections),
         ("grpc.server_handshake_timeout_ms", int(1000 * HANDSHAKE_SECONDS)),
         ("grpc.http2.settings_timeout", int(1000 * HANDSHAKE_SECONDS)),

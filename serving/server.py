@@ -89,13 +89,15 @@ class Plane(DataPlane):  # type: ignore[misc]
         return {"preprocess": settings, "max_body_bytes": self._limits.binary_bytes}
 
 
-class _Uvicorn(uvicorn.Server):
+class Uvicorn(uvicorn.Server):
     """Leaves signals to ``PredictorServer``, which also ends gRPC; closes connections that wait too long."""
 
+    #: Seconds for which any caller is waited for.
     patience = math.inf
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Captures none."""
         yield
 
     async def close_late(self) -> None:
@@ -173,14 +175,14 @@ class PredictorServer(kserve.ModelServer):  # type: ignore[misc]
         log.info("draining")
         await asyncio.sleep(seconds)
 
-    def _wait_for_no_caller(self, rest: _Uvicorn, grpc_server: rpc.Server | None) -> None:
+    def _wait_for_no_caller(self, rest: Uvicorn, grpc_server: rpc.Server | None) -> None:
         """The rest of the grace is for what was accepted: whoever still sends, or does not read, had its time."""
         rest.patience = PATIENCE_SECONDS
         self._admission.refuse_coming()
         if grpc_server:
             grpc_server.refuse_coming()
 
-    def _rest(self) -> _Uvicorn:
+    def _rest(self) -> Uvicorn:
         app = RestEndpoints(self.dataplane, self._admission, self._limits).application()
         most, seconds = _connections()[0], self._limits.seconds
         bounds = {"most": most, "head_seconds": min(seconds, HEAD_SECONDS), "body_seconds": seconds}
@@ -195,7 +197,7 @@ class PredictorServer(kserve.ModelServer):  # type: ignore[misc]
             backlog=ACCEPTS,
             timeout_keep_alive=self.timeout_keep_alive,
         )
-        return _Uvicorn(config)
+        return Uvicorn(config)
 
     async def _start_grpc(self) -> rpc.Server | None:
         if self._address.grpc_port is None:

@@ -54,8 +54,6 @@ UNASKED_BYTES = 256 * 1024
 METADATA_BYTES = 16 * 1024
 #: Of a refusal, which travels as metadata: callers take 8 kB of them by default. Longer lists are left out.
 DETAILS_BYTES = 4096
-#: Calls at once on one connection; a client keeps further ones until one has ended.
-STREAMS = 64
 #: Connections at once; where descriptors are few, a quarter of them.
 GRPC_CONNECTIONS = 128
 #: Seconds for a connection's first words, and without a call after which it is closed.
