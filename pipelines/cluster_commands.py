@@ -24,6 +24,7 @@ ClaimOption = Annotated[str, typer.Option("--state-claim", help="PersistentVolum
 ConfigMapOption = Annotated[str, typer.Option("--config-map", help="ConfigMap with addresses of MLflow and S3.")]
 S3SecretOption = Annotated[str, typer.Option("--s3-secret", help="Secret with the object store's credentials.")]
 KeySecretOption = Annotated[str, typer.Option("--pseudonym-secret", help="Secret with SRS_PSEUDONYM_KEY.")]
+SignSecretOption = Annotated[str, typer.Option("--signing-secret", help="Secret with SRS_SIGNING_KEY; empty: none.")]
 UserOption = Annotated[int, typer.Option("--run-as-user", help="Numeric user of all pods.")]
 
 HostOption = Annotated[str, typer.Option("--host", envvar="KF_PIPELINES_ENDPOINT", help="Address of KFP's API or UI.")]
@@ -56,6 +57,7 @@ def compile_(
     config_map: ConfigMapOption = "srs-response",
     s3_secret: S3SecretOption = "srs-response-s3",  # noqa: S107 a name
     pseudonym_secret: KeySecretOption = "srs-response-pseudonym",  # noqa: S107 a name
+    signing_secret: SignSecretOption = "",
     run_as_user: UserOption = 10001,
 ) -> None:
     """Compile a pipeline to YAML for a KFP cluster, the same bytes each time; prints their SHA-256."""
@@ -72,6 +74,7 @@ def compile_(
         config_map=config_map,
         s3_secret=s3_secret,
         pseudonym_secret=pseudonym_secret,
+        signing_secret=signing_secret,
         run_as_user=run_as_user,
     )
     digest = compile_pipeline(pipeline, output, options)

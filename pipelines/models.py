@@ -32,6 +32,9 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: PortOption = 8080,
     grpc: Annotated[str, typer.Option(help="gRPC port, or off.")] = "off",
+    public_key: Annotated[
+        Path | None, typer.Option(help="Serve only what was signed with the key of this one.")
+    ] = None,
     home: HomeOption = HOME,
 ) -> None:
     """Serve a registered ensemble with the KServe predictor, until stopped."""
@@ -39,10 +42,14 @@ def serve(
     from pipelines.session import Session
 
     require_free(host, port)
+    if public_key:
+        from components.promote.signing import PublicKey
+
+        PublicKey.read(public_key)
     session = Session.open(home, screen, 1)
     model, number = session.fetch_model(model_name, version)
     screen.print(f"{model_name} version {number} on http://{host}:{port}", soft_wrap=True)
-    line = command(model, number, model_name, host, port, grpc)
+    line = command(model, number, model_name, host, port, grpc, public_key)
     os.environ["PYTHONPATH"] = str(Path(__file__).parent.parent)
     os.execv(line[0], line)  # noqa: S606
 
@@ -106,17 +113,22 @@ def champion(
 def promote(
     version: Annotated[str, typer.Argument(help="Version that becomes champion: its number, or challenger.")],
     reason: Annotated[str, typer.Option(help="Why; kept with the version.")],
+    sign: Annotated[Path | None, typer.Option(help="Sign the bundle with this private key (Ed25519, PEM).")] = None,
     home: HomeOption = HOME,
     mlflow: MlflowOption = "",
     model_name: ModelOption = MODEL,
 ) -> None:
     """Make a version champion by your own decision, whatever the gate said."""
+    from components.promote.signing import SigningKey
     from pipelines.session import Session
 
+    key = SigningKey.read(sign) if sign else None
     registry = Session.open(home, screen, 1).registry(mlflow)
-    before = registry.promote_by_hand(model_name, version, reason)
+    before = registry.promote_by_hand(model_name, version, reason, key)
     now = registry.version_of(model_name, registry.CHAMPION)
     screen.print(f"{model_name}: version {now} is champion; before: {before or 'none'}")
+    if key:
+        screen.print(f"signed; SHA-256 of the public key: {key.public.fingerprint}", soft_wrap=True)
 
 
 @app.command()

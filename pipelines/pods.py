@@ -18,6 +18,8 @@ ADDRESSES = ("MLFLOW_TRACKING_URI", "MLFLOW_S3_ENDPOINT_URL", "S3_ENDPOINT", "AW
 #: Secret key, and name of the environment variable, of the object store's credentials.
 S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 PSEUDONYM_KEY = "SRS_PSEUDONYM_KEY"
+#: Secret key, and name of the environment variable, of the PEM text that bundles are signed with.
+SIGNING_KEY = "SRS_SIGNING_KEY"
 #: First pause before a failed training pod is started again; the next is twice as long, to an hour at most.
 BACKOFF, BACKOFF_FACTOR = "30s", 2.0
 #: Where a claim with the member store is mounted: ``state_uri`` is then this folder or one below it.
@@ -49,6 +51,8 @@ class Compiled:
         ConfigMap with the addresses of ``ADDRESSES``; a key that is not there is left out.
     s3_secret, pseudonym_secret
         Secrets with ``S3_KEYS``, and with ``SRS_PSEUDONYM_KEY``.
+    signing_secret
+        Secret with ``SRS_SIGNING_KEY``, by which promoted bundles are signed; "" leaves them unsigned.
     run_as_user
         Numeric user of every pod; never 0.
     """
@@ -62,11 +66,12 @@ class Compiled:
     config_map: str = "srs-response"
     s3_secret: str = "srs-response-s3"  # noqa: S105 a name
     pseudonym_secret: str = "srs-response-pseudonym"  # noqa: S105 a name
+    signing_secret: str = ""
     run_as_user: int = 10001
 
     def __post_init__(self) -> None:
         names = {name: getattr(self, name) for name in ("config_map", "s3_secret", "pseudonym_secret")}
-        names |= {"state_claim": self.state_claim} if self.state_claim else {}
+        names |= {name: value for name in ("state_claim", "signing_secret") if (value := getattr(self, name))}
         problems = [f"{name} {value!r} is no Kubernetes name" for name, value in names.items() if not _is(_NAME, value)]
         problems += [] if self.run_as_user > 0 else ["run_as_user 0 is root"]
         problems += [] if self.image and not re.search(r"\s", self.image) else ["image is not one"]
@@ -85,7 +90,8 @@ class Compiled:
         )
         names = f"ConfigMap {self.config_map}, Secrets {self.s3_secret} and {self.pseudonym_secret}"
         claim = f", claim {self.state_claim} at {STATE_FOLDER}" if self.state_claim else ""
-        return f"{training}; {names}{claim}; image {self.image}, user {self.run_as_user}"
+        signed = f", signed by Secret {self.signing_secret}" if self.signing_secret else ""
+        return f"{training}; {names}{claim}{signed}; image {self.image}, user {self.run_as_user}"
 
 
 def _is(pattern: re.Pattern[str], value: str) -> bool:
@@ -136,6 +142,13 @@ def place_training(task: dsl.PipelineTask, options: Compiled) -> dsl.PipelineTas
     if options.shared_memory:
         kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit=options.shared_memory)  # noqa: S108
     return mount_state(task, options)
+
+
+def sign_with(task: dsl.PipelineTask, options: Compiled) -> dsl.PipelineTask:
+    """Gives a task the key that bundles are signed with, where one is named: without that secret it does not start."""
+    if options.signing_secret:
+        kubernetes.use_secret_as_env(task, options.signing_secret, {SIGNING_KEY: SIGNING_KEY}, optional=False)
+    return task
 
 
 def mount_state(task: dsl.PipelineTask, options: Compiled) -> dsl.PipelineTask:

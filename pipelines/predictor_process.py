@@ -17,11 +17,14 @@ from components.common.errors import InputError, SrsError
 READY_SECONDS = 60.0
 
 
-def command(model: Path, version: str, model_name: str, host: str, port: int, grpc: str = "off") -> list[str]:
+def command(
+    model: Path, version: str, model_name: str, host: str, port: int, grpc: str = "off", public_key: Path | None = None
+) -> list[str]:
     """The command line that starts the predictor."""
     options = ["--model-dir", str(model), "--model-name", model_name, "--model-version", version]
     address = ["--host", host, "--http-port", str(port), "--grpc-port", grpc]
-    return [sys.executable, "-m", "serving", *options, *address]
+    verified = ["--public-key", str(public_key)] if public_key else []
+    return [sys.executable, "-m", "serving", *options, *address, *verified]
 
 
 def require_free(host: str, port: int) -> None:

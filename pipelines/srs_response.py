@@ -10,7 +10,7 @@ from components.preprocess.component import fingerprint, preprocess
 from components.promote.component import promote
 from components.split.component import close_run, split
 from components.train.component import train
-from pipelines.pods import Compiled, mount_state, place, place_training
+from pipelines.pods import Compiled, mount_state, place, place_training, sign_with
 
 NAME = "srs-response"
 
@@ -118,7 +118,7 @@ def build(options: Compiled | None = None) -> dsl.base_component.BaseComponent:
                 evaluation=judged.outputs["evaluation"],
                 model_name=model_name,
             )
-            place(promoted, options, cpu="2", memory=gather_memory)
+            place(sign_with(promoted, options), options, cpu="2", memory=gather_memory)
             with dsl.If(deploy_to == "kserve", name="deploy-to-kserve"):
                 deployed = deploy(version=promoted.outputs["Output"], model_name=model_name, namespace=namespace)
                 place(deployed, options, cpu="1", memory="2G")

@@ -4,31 +4,54 @@ Exit 3 where an accepted request could not be answered within the grace after SI
 """
 
 import argparse
+import logging
+import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from components.common.errors import SrsError
-from components.common.limits import BODIES, BODY_SECONDS, MIB, REQUESTS, STUCK_SECONDS
+from components.common.limits import (
+    BODIES,
+    BODY_SECONDS,
+    MAX_BINARY_BODY_BYTES,
+    MAX_JSON_BODY_BYTES,
+    MIB,
+    REQUESTS,
+    STUCK_SECONDS,
+)
 from components.common.processors import processors
 
+if TYPE_CHECKING:
+    from components.promote.signing import PublicKey
+
+log = logging.getLogger(__name__)
 #: Requests worked on at once where none is asked for: one is decoded while another's crops are in the graph.
 MOST_WORKERS = 2
+#: Where infra/ mounts the public key of the bundles' signer; without a file there, unsigned bundles are served too.
+MOUNTED_KEY = Path("/etc/srs-response/bundle-key.pub")
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
+    binary_mb, json_mb = MAX_BINARY_BODY_BYTES // MIB, MAX_JSON_BODY_BYTES // MIB
     flags = argparse.ArgumentParser("python -m serving", description=__doc__, allow_abbrev=False)
     flags.add_argument("--model-dir", type=Path, required=True, help="bundle folder, or a folder with one in it")
     flags.add_argument("--model-name", default="srs-response", help="name in the addresses")
     flags.add_argument("--model-version", default="", help="registry version, told with every answer")
+    flags.add_argument(
+        "--public-key",
+        type=Path,
+        help=f"serve only bundles signed with the key of this one; default: {MOUNTED_KEY}, if there",
+    )
     flags.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 in a container")
     flags.add_argument("--http-port", type=int, default=8080, help="0 takes a free one, which the log names")
     flags.add_argument("--grpc-port", type=_port_or_off, default=None, help="a port, or off (default)")
     flags.add_argument("--workers", type=int, default=0, help="requests at work; 0: one a processor, at most 2")
     flags.add_argument("--threads", type=int, default=0, help="threads of one call; 0 takes all processors")
     flags.add_argument("--max-requests", type=int, default=REQUESTS, help="accepted at once; more are told to wait")
-    flags.add_argument("--max-binary-mb", type=int, default=64, help="largest binary body, MiB")
-    flags.add_argument("--max-json-mb", type=int, default=16, help="largest JSON body or gRPC message, MiB")
+    flags.add_argument("--max-binary-mb", type=int, default=binary_mb, help="largest binary body, MiB")
+    flags.add_argument("--max-json-mb", type=int, default=json_mb, help="largest JSON body or gRPC message, MiB")
     flags.add_argument("--body-seconds", type=float, default=BODY_SECONDS, help="in which a body must come")
     flags.add_argument("--linger-seconds", type=float, default=2.0, help="to go on answering, unready, after SIGTERM")
     flags.add_argument("--grace-seconds", type=float, default=25.0, help="then, to finish what was accepted")
@@ -61,7 +84,9 @@ def _serve(given: argparse.Namespace) -> None:
     from serving.runtime import Ensemble
     from serving.server import Address, PredictorServer
 
-    ensemble = Ensemble.open(bundle_folder(given.model_dir), threads=given.threads or None)
+    key = _public_key(given.public_key)
+    ensemble = Ensemble.open(bundle_folder(given.model_dir), threads=given.threads or None, public_key=key)
+    log.info("bundle opened", extra={"fields": {"signed_by": ensemble.signed_by or "not verified: no public key"}})
     workers = given.workers or min(MOST_WORKERS, processors())
     model = Predictor(given.model_name, ensemble, given.model_version, workers)
     limits = Limits(given.max_binary_mb * MIB, given.max_json_mb * MIB, given.body_seconds)
@@ -70,10 +95,17 @@ def _serve(given: argparse.Namespace) -> None:
         BODIES * limits.binary_bytes,
         given.linger_seconds,
         given.grace_seconds,
-        workers,
         given.stuck_seconds,
     )
     PredictorServer(Address(given.host, given.http_port, given.grpc_port), limits, load).run(model)
+
+
+def _public_key(given: Path | None) -> "PublicKey | None":
+    """The key that was given, which must be readable, or the mounted one where there is one."""
+    from components.promote.signing import PublicKey
+
+    path = given or (MOUNTED_KEY if os.path.lexists(MOUNTED_KEY) else None)
+    return PublicKey.read(path) if path else None
 
 
 def bundle_folder(folder: Path) -> Path:

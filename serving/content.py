@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 
 from components.common.errors import InputError
+from components.common.limits import MAX_DELIMITER_BYTES, MAX_PART_HEAD_BYTES, MAX_PARTS
 from components.preprocess.dicom_io import FIRST_TAGS, MAGIC
 
 Buffer = bytes | bytearray
@@ -12,10 +13,6 @@ Buffer = bytes | bytearray
 ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 #: Bytes of a body that say what it is; the last signature, a tar archive's, ends at 262.
 SNIFFED_BYTES = 512
-#: Bytes of a form's delimiter (RFC 2046 5.1.1: 70 characters and two hyphens), and of one part's headers.
-DELIMITER_BYTES, PART_HEAD_BYTES = 72, 8192
-#: Parts of a form: the files of the largest study, and a few fields.
-MAX_PARTS = 2016
 
 _ARCHIVES = {
     b"\x1f\x8b": "a gzip file",
@@ -98,12 +95,12 @@ def form_parts(body: Buffer) -> list[Part]:
 
 
 def _parts(body: Buffer) -> Iterator[Part]:
-    at = body.find(b"\r\n", 0, DELIMITER_BYTES + 2)
+    at = body.find(b"\r\n", 0, MAX_DELIMITER_BYTES + 2)
     delimiter = bytes(body[: max(at, 0)])
     for _ in range(MAX_PARTS):
         if body[at : at + 2] == b"--":
             return
-        head_end = body.find(b"\r\n\r\n", at, at + PART_HEAD_BYTES)
+        head_end = body.find(b"\r\n\r\n", at, at + MAX_PART_HEAD_BYTES)
         end = body.find(b"\r\n" + delimiter, head_end + 2)
         if at < 0 or head_end < 0 or end < 0:
             raise InputError("FORM", "the multipart body is damaged or cut off", "Send the .zip itself as the body.")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.common.errors import InputError, TumourError
+from components.common.limits import MAX_FILES, MAX_TEXT, MAX_TUMOURS, MAX_UNPACKED_BYTES
 from components.common.objects import Entry, MemorySource, Source, ZipSource
 from components.common.settings import PreprocessSettings
 from components.preprocess.crop import ImageDefinition
@@ -17,11 +18,7 @@ from components.preprocess.dicom_io import damage_in_words, inflate
 from components.preprocess.gtv import Candidate, find_gtvs
 from serving.content import PACK, is_zip, unreadable
 from serving.offer import CHOICES, offer_of
-from serving.payload import MAX_FILES, Study
-
-MAX_TUMOURS = 32
-#: Unpacked bytes of a study: 500 slices of 512 x 512, which fill the largest body when they are packed.
-MAX_UNPACKED = 256 * 2**20
+from serving.payload import Study
 
 #: Refusals by the study's inclusion rules: the crop is whole, so it is answered, with a warning.
 ANSWERED_WITH_WARNING = ("TOO_SMALL", "TOO_LARGE", "WIDER_THAN_CROP")
@@ -108,10 +105,10 @@ def _why_none(refusals: Sequence[TumourError]) -> TumourError:
 
 
 class _Inflated(Source):
-    """A study whose deflated DICOM files are read inflated: what is inflated may come to ``MAX_UNPACKED`` bytes."""
+    """A study whose deflated DICOM files are read inflated, to ``MAX_UNPACKED_BYTES`` together."""
 
     def __init__(self, packed: Source) -> None:
-        self._packed, self._left, self._lock = packed, MAX_UNPACKED, threading.Lock()
+        self._packed, self._left, self._lock = packed, MAX_UNPACKED_BYTES, threading.Lock()
 
     def list(self, prefix: str) -> list[Entry]:
         """All files."""
@@ -123,7 +120,7 @@ class _Inflated(Source):
 
     def read(self, name: str) -> bytes:
         """The whole file, inflated; ``DICOM_DAMAGED`` where the study's bytes are used up."""
-        return self._inflate(self._packed.read(name), MAX_UNPACKED, cut=False)
+        return self._inflate(self._packed.read(name), MAX_UNPACKED_BYTES, cut=False)
 
     def _inflate(self, data: bytes, most: int, *, cut: bool) -> bytes:
         with self._lock, damage_in_words():
@@ -136,7 +133,7 @@ def _source(study: Study) -> Source:
     if study.zipped is None:
         return _Inflated(MemorySource({f"{index}.dcm": data for index, data in enumerate(study.files)}))
     try:
-        zipped = ZipSource(study.zipped, max_entries=MAX_FILES, max_bytes=MAX_UNPACKED)
+        zipped = ZipSource(study.zipped, max_entries=MAX_FILES, max_bytes=MAX_UNPACKED_BYTES)
     except InputError as error:
         known = unreadable(study.zipped) if error.code == "ZIP_DAMAGED" and not is_zip(study.zipped) else None
         raise known or error from None
@@ -149,10 +146,10 @@ def _cut(candidate: Candidate) -> Cut:
     usable = candidate.status == "ok" or candidate.code in ANSWERED_WITH_WARNING
     broken = (candidate.code,) if usable and candidate.code else ()
     return Cut(
-        roi_name=candidate.roi_name,
-        slice_sop_instance_uid=candidate.slice_sop_instance_uid or "",
+        roi_name=candidate.roi_name[:MAX_TEXT],  # longer ones are no names, and a reply repeats them
+        slice_sop_instance_uid=(candidate.slice_sop_instance_uid or "")[:MAX_TEXT],
         crop=candidate.crop if usable else None,
         refusal=None if usable else TumourError(candidate.code, candidate.message, candidate.hint),
         warnings=(*broken, *getattr(candidate, "warnings", ())),
-        roi_number=getattr(candidate, "roi_number", ""),
+        roi_number=getattr(candidate, "roi_number", "")[:MAX_TEXT],
     )

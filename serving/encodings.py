@@ -10,10 +10,9 @@ from typing import Any
 import orjson
 
 from components.common.errors import InputError
+from components.common.limits import MAX_CONTAINERS
 from serving.content import Buffer, unreadable
 
-#: Lists and objects of a JSON body; the most that a body needs are the rows of 1,024 crops.
-MAX_CONTAINERS = 200_000
 #: Bytes in which the JSON before binary tensors ends.
 JSON_HEAD_BYTES = 2**16
 #: What base64 text of other alphabets and of e-mail adds to or changes in the standard one (RFC 4648 5, RFC 2045 6.8).

@@ -7,7 +7,7 @@ NOT_FOUND, MODEL_UNKNOWN                    404  NOT_FOUND           fix the add
 METHOD_NOT_ALLOWED                          405  -                   use POST to ask, GET to look
 BODY_SLOW                                   408  DEADLINE_EXCEEDED   send the body faster
 BODY_TOO_LARGE, BATCH_TOO_LARGE,            413  RESOURCE_EXHAUSTED  send less at once; the message names the limit
-ZIP_TOO_LARGE
+ZIP_TOO_LARGE, STUDY_TOO_COSTLY
 CONTENT_ENCODING                            415  -                   send the body as it is
 every other code of an InputError           400  INVALID_ARGUMENT    fix the request, as message and hint say
 every other code of another SrsError        500  INTERNAL            as INTERNAL; the code is told, the message is not
@@ -43,6 +43,7 @@ _STATUS = {
     "BODY_TOO_LARGE": 413,
     "BATCH_TOO_LARGE": 413,
     "ZIP_TOO_LARGE": 413,
+    "STUDY_TOO_COSTLY": 413,
     "CONTENT_ENCODING": 415,
 }
 

@@ -2,18 +2,16 @@
 
 import asyncio
 import dataclasses
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Hashable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TypeVar
 
 from components.common.errors import InputError
 from components.common.limits import (
-    BINARY_BODY_BYTES,
     BODIES,
     BODY_SECONDS,
-    JSON_BODY_BYTES,
     LARGE_BODY_BYTES,
+    MAX_BINARY_BODY_BYTES,
+    MAX_JSON_BODY_BYTES,
     MIB,
     PACE_BYTES,
     PACE_SECONDS,
@@ -25,9 +23,7 @@ from serving import telemetry
 from serving.content import Buffer, is_packed
 from serving.errors import busy
 from serving.payload import is_zip_type
-from serving.shares import Progress, Share, Turns, Wait
-
-T = TypeVar("T")
+from serving.shares import Share, Wait
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,8 +40,8 @@ class Limits:
         In which a request's headers, and then its body, must come.
     """
 
-    binary_bytes: int = BINARY_BODY_BYTES
-    json_bytes: int = JSON_BODY_BYTES
+    binary_bytes: int = MAX_BINARY_BODY_BYTES
+    json_bytes: int = MAX_JSON_BODY_BYTES
     seconds: float = BODY_SECONDS
 
     def of(self, content_type: str, binary_header: bool, start: Buffer = b"") -> int:
@@ -82,33 +78,27 @@ class Load:
         After SIGTERM, in which it is not ready and still answers: until then load balancers send more.
     grace_seconds
         Then, to finish what was accepted.
-    workers
-        Requests worked on at once.
     stuck_seconds
-        As ``Progress``.
+        Without any work finished, although there is some, after which the server says that it is not alive.
     """
 
     most_requests: int = REQUESTS
-    most_bytes: int = BODIES * BINARY_BODY_BYTES
+    most_bytes: int = BODIES * MAX_BINARY_BODY_BYTES
     linger_seconds: float = 2.0
     grace_seconds: float = 25.0
-    workers: int = 2
     stuck_seconds: float = STUCK_SECONDS
 
 
 class Admission:
     """What is let in, of all protocols; used on the event loop only.
 
-    A body that is still coming holds its bytes and no more. Once it is whole the request takes a place, waits its turn,
-    and keeps both until its work is done, whatever becomes of its caller.
+    A body that is still coming holds its bytes and no more. Once it is whole the request takes a place until it is
+    answered, too.
     """
 
     def __init__(self, load: Load) -> None:
         self._places, self._bytes = Share(load.most_requests), Share(load.most_bytes)
-        # One more than the workers: none of them is idle until the event loop hands it the next.
-        self._turns = Turns(load.workers + 1)
         self._coming: set[Ticket] = set()
-        self.progress = Progress(load.stuck_seconds)
         #: Set when the server is about to end: callers are told to come back by another connection.
         self.closing = False
 
@@ -126,8 +116,7 @@ class Admission:
         try:
             yield ticket
         finally:
-            if not ticket.at_work:
-                self._let_go(ticket)
+            self._let_go(ticket)
 
     def refuse_coming(self) -> None:
         """Waits for no body any longer."""
@@ -158,40 +147,20 @@ class Admission:
         telemetry.BYTES_HELD.set(self._bytes.taken)
         telemetry.IN_FLIGHT.set(self._places.taken)
 
-    async def _work(self, ticket: "Ticket", begin: Callable[[], Awaitable[T]]) -> T:
+    def _place(self, ticket: "Ticket") -> None:
         if not self._places.allows(ticket.client, 1):
             raise busy()
         ticket.places = 1
         self._places.take(ticket.client, 1)
         telemetry.IN_FLIGHT.set(self._places.taken)
-        self.progress.begun()
-        queued = time.perf_counter()
-        try:
-            await self._turns.wait((ticket.client, ticket.bytes >= LARGE_BODY_BYTES))
-        except asyncio.CancelledError:
-            self.progress.ended(finished=False)
-            raise
-        telemetry.QUEUE.observe(time.perf_counter() - queued)
-        ticket.at_work = True
-        return await asyncio.shield(asyncio.create_task(self._to_the_end(ticket, begin)))
-
-    async def _to_the_end(self, ticket: "Ticket", begin: Callable[[], Awaitable[T]]) -> T:
-        """Works whether or not the caller is still there: threads cannot be stopped, and what they hold is counted."""
-        try:
-            return await begin()
-        finally:
-            self.progress.ended(finished=True)
-            self._turns.release()
-            self._let_go(ticket)
 
 
 class Ticket:
-    """One request: the bytes of its body while they come, then its work."""
+    """One request: the bytes of its body while they come, then its place."""
 
     def __init__(self, admission: Admission, client: str) -> None:
         self._admission, self.client = admission, client
         self.bytes = self.places = self._fresh = 0
-        self.at_work = False
         self.wait = Wait(client)
         self._end: float | None = None
 
@@ -218,6 +187,11 @@ class Ticket:
             self._fresh, self.wait.since = 0, asyncio.get_running_loop().time()
             self.wait.extend(min(PACE_SECONDS, self._end - self.wait.since))
 
-    async def work(self, begin: Callable[[], Awaitable[T]]) -> T:
-        """What ``begin`` gives, called when it is this request's turn; ``BUSY`` where there is no place to wait."""
-        return await self._admission._work(self, begin)
+    def place(self) -> None:
+        """Takes a place among the requests at work, for a body that is whole; ``BUSY`` where all are taken."""
+        self._admission._place(self)
+
+    @property
+    def lane(self) -> Hashable:
+        """In which it waits for a worker: its client's, and there not behind large bodies where it is small."""
+        return self.client, self.bytes >= LARGE_BODY_BYTES

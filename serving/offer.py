@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.common.errors import SrsError
+from components.common.limits import MAX_OFFERED, MAX_TEXT
 from components.common.objects import Source
 from components.preprocess.dicom_io import damage_in_words, text
 from components.preprocess.elements import Header
@@ -11,8 +12,6 @@ from components.preprocess.plan import read_folder
 
 #: Refusals after which a choice by ``roi`` or ``rtstruct_uid`` helps.
 CHOICES = ("NO_GTV", "ROI_MISSING", "ROI_AMBIGUOUS", "NO_RTSTRUCT", "RTSTRUCT_AMBIGUOUS")
-#: RTSTRUCTs, and structures of each, that a reply names.
-MAX_OFFERED = 100
 
 
 def offer_of(source: Source) -> list[dict[str, Any]]:
@@ -21,7 +20,7 @@ def offer_of(source: Source) -> list[dict[str, Any]]:
         found = read_folder(source, "").rtstructs[:MAX_OFFERED]
     except SrsError:
         return []
-    return [{"rtstruct_uid": uid, **_described(one)} for uid, one in found]
+    return [{"rtstruct_uid": uid[:MAX_TEXT], **_described(one)} for uid, one in found]
 
 
 def _described(found: Any) -> Mapping[str, Any]:
@@ -30,10 +29,15 @@ def _described(found: Any) -> Mapping[str, Any]:
     try:
         with damage_in_words():
             listed = list(found.dataset.get("StructureSetROISequence") or ())[:MAX_OFFERED]
-            names = [{"roi": text(one, "ROIName"), "number": text(one, "ROINumber")} for one in listed]
-            return {name: text(found, keyword) for name, keyword in _SAID.items()} | {"structures": names}
+            names = [{"roi": _short(one, "ROIName"), "number": _short(one, "ROINumber")} for one in listed]
+            return {name: _short(found, keyword) for name, keyword in _SAID.items()} | {"structures": names}
     except SrsError:
         return {"structures": []}
+
+
+def _short(element: Any, keyword: str) -> str:
+    """As much of a text as an option may have; more is no name, and would make the reply as large as the study."""
+    return text(element, keyword)[:MAX_TEXT]
 
 
 _SAID = {"label": "StructureSetLabel", "date": "StructureSetDate"}

@@ -20,18 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.common.errors import InputError
+from components.common.limits import MAX_CROPS, MAX_FILES, MAX_STUDIES, MAX_TEXT
 from components.common.settings import IMAGE_SIZE_PX
 from serving.content import Buffer, form_parts, is_dicom, is_form, is_zip
 from serving.encodings import base64_of, json_object, object_of
 
 CROP_INPUT = "crop_hu"
 DICOM_INPUT = "dicom_zip"
-MAX_CROPS = 1024
-MAX_STUDIES = 8
-#: Files of one study given as parts.
-MAX_FILES = 2000
-#: Characters of a name, an id or an option.
-MAX_TEXT = 256
 #: What goes with DICOM: the GTV and the RTSTRUCT wanted.
 OPTIONS = ("roi", "rtstruct_uid")
 

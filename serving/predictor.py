@@ -1,10 +1,9 @@
 """The KServe model: decodes, cuts, answers and encodes a request in a worker thread, off the event loop."""
 
-import asyncio
-import concurrent.futures
 import dataclasses
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import kserve
@@ -14,11 +13,13 @@ from numpy.typing import NDArray
 from components.common.errors import InputError
 from components.common.settings import StudySettings
 from serving import telemetry
-from serving.dicom import Cut, StudyRefused, cut_study
+from serving.cutting import RefusedAt, cut_contained, start_workers
+from serving.dicom import Cut, StudyRefused
 from serving.errors import InstanceRefused
 from serving.payload import Query, Study
 from serving.reply import Result, Tumour, Unanswered, check_outputs, model_facts
 from serving.runtime import Ensemble
+from serving.shares import FairPool, Progress
 
 #: Crops copied and worked on at once, so that a large batch needs little more memory than its body.
 CHUNK = 16
@@ -31,10 +32,11 @@ STATISTICS = ("mean_hu", "sd_hu")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Job:
-    """A request still encoded: ``decode`` reads it, ``encode`` writes what comes of it."""
+    """A request still encoded: ``decode`` reads it, ``encode`` writes what comes of it; it waits in its ``lane``."""
 
     decode: Callable[[], Query]
     encode: Callable[[Result, Query, dict[str, Any]], Any]
+    lane: Hashable = ""
 
 
 class Predictor(kserve.Model):  # type: ignore[misc]
@@ -49,7 +51,7 @@ class Predictor(kserve.Model):  # type: ignore[misc]
     version
         Registry version, or "" where none was given.
     workers
-        Requests worked on at once; the others wait.
+        Requests decoded and answered at once, and as many whose studies are cut; the others wait.
     """
 
     def __init__(self, name: str, ensemble: Ensemble, version: str, workers: int) -> None:
@@ -60,7 +62,11 @@ class Predictor(kserve.Model):  # type: ignore[misc]
         self.preprocess_settings = StudySettings.from_dict(ensemble.manifest.settings).preprocess
         # Python reads one JSON at a time anyhow, and as objects it takes many times its bytes.
         self._decoding = threading.Lock()
-        self._pool = concurrent.futures.ThreadPoolExecutor(workers, thread_name_prefix="predict")
+        self.progress = Progress()
+        # Two lanes: crops need not wait for studies, which take a hundred times as long.
+        self._pool = FairPool(workers, "predict", self.progress)
+        self._cutters = FairPool(workers, "cut", self.progress)
+        start_workers(workers)
 
     def load(self) -> bool:
         """Changes nothing: the server says when the model is ready, and KServe calls this for one that is not."""
@@ -68,27 +74,45 @@ class Predictor(kserve.Model):  # type: ignore[misc]
 
     def drain(self) -> None:
         """Waits for the jobs at work."""
-        self._pool.shutdown(wait=True)
+        self._cutters.drain()
+        self._pool.drain()
 
     async def predict(self, payload: Job, headers: Any = None, response_headers: Any = None) -> Any:  # noqa: ARG002
-        """Works on a ``Job`` in a worker thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._work, payload)
+        """Works on a ``Job`` off the event loop: decodes it, cuts its studies, answers and encodes."""
+        query = await self._pool.run(payload.lane, self._decode, payload, time.perf_counter())
+        cuts = _whole_crops(query)
+        if len(cuts) < len(query.instances):
+            cuts |= await self._cutters.run(payload.lane, self._cut, query)
+        return await self._pool.run(payload.lane, self._answered, payload, query, cuts)
 
-    def _work(self, job: Job) -> Any:
+    def _decode(self, job: Job, queued: float) -> Query:
+        telemetry.QUEUE.observe(time.perf_counter() - queued)
         with self._decoding:
             query = _decoded(job)
         check_outputs(query.outputs)
-        return job.encode(self.answer(query), query, self.facts)
+        return query
 
-    def answer(self, query: Query) -> Result:
-        """Answers all crops of a query together.
+    def _cut(self, query: Query) -> dict[int, list[Cut]]:
+        """The cuts of a query's studies, by their places in it."""
+        studies = {index: one for index, one in enumerate(query.instances) if isinstance(one, Study)}
+        try:
+            found = cut_contained(list(studies.values()), self.preprocess_settings, self.ensemble.definition)
+        except RefusedAt as refused:
+            raise _refused(refused.error, list(studies)[refused.index]) from None
+        return dict(zip(studies, found, strict=True))
 
-        Raises
-        ------
-        InputError
-            As ``cut_study`` and ``Ensemble.answer``.
+    def _answered(self, job: Job, query: Query, cuts: Mapping[int, Sequence[Cut]]) -> Any:
+        in_order = [(index, cut) for index in sorted(cuts) for cut in cuts[index]]
+        return job.encode(self.answer(in_order), query, self.facts)
+
+    def answer(self, cuts: Sequence[tuple[int, Cut]]) -> Result:
+        """Answers all crops of a query together; raises as ``Ensemble.answer``.
+
+        Parameters
+        ----------
+        cuts
+            Each with the place of its instance in the query.
         """
-        cuts = [(index, cut) for index, instance in enumerate(query.instances) for cut in self._cut(index, instance)]
         found = [(index, cut, cut.crop) for index, cut in cuts if cut.crop is not None]
         tumours = [
             tumour for start in range(0, len(found), CHUNK) for tumour in self._answer(found[start : start + CHUNK])
@@ -107,16 +131,19 @@ class Predictor(kserve.Model):  # type: ignore[misc]
         _count(tumours, places)
         return tumours
 
-    def _cut(self, index: int, instance: NDArray[np.float32] | Study) -> list[Cut]:
-        if not isinstance(instance, Study):
-            return [Cut("", "", instance, warnings=("INPUT_8_BIT",) if is_8_bit(instance) else ())]
-        try:
-            return cut_study(instance, self.preprocess_settings, self.ensemble.definition)
-        except StudyRefused as error:
-            told = [dataclasses.asdict(one) for one in unanswered((index, cut) for cut in error.cuts)]
-            raise InstanceRefused(error, index, told, error.offer) from None
-        except InputError as error:
-            raise InstanceRefused(error, index) from None
+
+def _whole_crops(query: Query) -> dict[int, list[Cut]]:
+    """The crops that were sent as such, by their places in the query."""
+    crops = {index: one for index, one in enumerate(query.instances) if not isinstance(one, Study)}
+    warnings = {index: ("INPUT_8_BIT",) if is_8_bit(crop) else () for index, crop in crops.items()}
+    return {index: [Cut("", "", crop, warnings=warnings[index])] for index, crop in crops.items()}
+
+
+def _refused(error: InputError, index: int) -> InstanceRefused:
+    if not isinstance(error, StudyRefused):
+        return InstanceRefused(error, index)
+    told = [dataclasses.asdict(one) for one in unanswered((index, cut) for cut in error.cuts)]
+    return InstanceRefused(error, index, told, error.offer)
 
 
 def unanswered(cuts: Iterable[tuple[int, Cut]]) -> Iterator[Unanswered]:

@@ -164,10 +164,15 @@ def v2_parameters(result: Result, facts: dict[str, Any]) -> dict[str, str | bool
 
 
 def check_outputs(outputs: Sequence[Output]) -> None:
-    """Raises ``OUTPUT_UNKNOWN`` where an output asked for does not exist."""
+    """Raises ``OUTPUT_UNKNOWN`` where an output asked for does not exist, and ``FORMAT`` where one is asked for twice.
+
+    So a reply has a bound: it holds each output at most once.
+    """
     unknown = [output for output in outputs if output.name not in OUTPUTS]
     if unknown:
         raise InputError("OUTPUT_UNKNOWN", "an output asked for does not exist", f"There are {', '.join(OUTPUTS)}.")
+    if len({output.name for output in outputs}) != len(outputs):
+        raise InputError("FORMAT", "an output is asked for twice", "Name each of outputs once.")
 
 
 def _chosen(query: Query) -> list[tuple[str, bool]]:

@@ -1,6 +1,7 @@
 """The REST addresses of V1 and V2: health, metadata, inference and metrics, and nothing that changes the server."""
 
 import asyncio
+import dataclasses
 import functools
 import time
 from collections.abc import Awaitable, Callable
@@ -8,7 +9,6 @@ from typing import Any
 
 import prometheus_client
 from kserve.errors import ModelNotFound
-from kserve.protocol.dataplane import DataPlane
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -19,6 +19,7 @@ from components.common.errors import InputError
 from serving.errors import Problem, problem_of
 from serving.limits import Admission, Limits, Ticket
 from serving.payload import check_query, decode_v1
+from serving.plane import Plane
 from serving.predictor import Job
 from serving.reply import BINARY_HEADER, Reply, encode_v1, encode_v2
 from serving.shares import client_of
@@ -41,7 +42,7 @@ class RestEndpoints:
         Of bodies.
     """
 
-    def __init__(self, dataplane: DataPlane, admission: Admission, limits: Limits) -> None:
+    def __init__(self, dataplane: Plane, admission: Admission, limits: Limits) -> None:
         self._dataplane, self._admission, self._limits = dataplane, admission, limits
         self._written: asyncio.Future[bytes] | None = None
 
@@ -72,7 +73,7 @@ class RestEndpoints:
         return Starlette(routes=routes, exception_handlers={HTTPException: _routing_problem})
 
     async def _live(self, _: Request) -> Response:
-        if self._admission.progress.stuck:
+        if not self._dataplane.is_live():
             return JSONResponse({"live": False, "status": "stuck"}, 503)
         return JSONResponse({"live": True, "status": "alive"})
 
@@ -118,8 +119,9 @@ class RestEndpoints:
                 name = self._model_name(request)
                 body = await _read_body(request, ticket, self._limits)
                 size, start = len(body), time.perf_counter()
-                job = decoder(request, body)
-                reply: Reply = await ticket.work(lambda: self._answer(request, name, job))
+                ticket.place()
+                job = dataclasses.replace(decoder(request, body), lane=ticket.lane)
+                reply: Reply = await self._answer(request, name, job)
                 response = Response(reply.content, headers=reply.headers | self._closing())
         except Exception as error:
             problem = problem_of(error)
@@ -129,10 +131,16 @@ class RestEndpoints:
         return response
 
     async def _answer(self, request: Request, name: str, job: Job) -> Any:
-        """Nothing is worked on for a caller who went away while it waited."""
-        if await request.is_disconnected():
-            raise ClientDisconnect
-        return (await self._dataplane.infer(name, job))[0]
+        """Gives up where the caller goes away: nothing is worked on for it that is not begun."""
+        work, gone = asyncio.ensure_future(self._dataplane.infer(name, job)), asyncio.ensure_future(request.receive())
+        try:
+            await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not work.done() and gone.result()["type"] == "http.disconnect":
+                raise ClientDisconnect
+            return (await work)[0]
+        finally:
+            work.cancel()
+            gone.cancel()
 
     def _closing(self) -> dict[str, str]:
         """Before the server ends, each answer sends its caller to another connection, and so to another server."""

@@ -3,14 +3,12 @@
 import dataclasses
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Hashable, Sequence
 from typing import Any
 from urllib.parse import unquote
 
 import grpc
-import numpy as np
 from google.protobuf.message import DecodeError
-from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
 from components.common.errors import InputError
@@ -29,11 +27,13 @@ from components.common.limits import (
 from serving.errors import RETRY_AFTER_SECONDS, Problem, problem_of
 from serving.limits import Admission, Limits
 from serving.payload import Output, Query
+from serving.plane import Plane
 from serving.predictor import Job
 from serving.reply import OUTPUTS, Result, raw_bytes, tensor_of, v2_parameters
 from serving.shares import Places, client_of
 from serving.telemetry import note
 from serving.tensors import Tensor, query_of
+from serving.wire import check_message
 
 _STATUS = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
@@ -53,13 +53,13 @@ class Servicer:
     nothing, as most of those about health, is not waited for at all: nobody's silence keeps a probe from its answer.
     """
 
-    def __init__(self, dataplane: DataPlane, admission: Admission, limits: Limits) -> None:
+    def __init__(self, dataplane: Plane, admission: Admission, limits: Limits) -> None:
         self._dataplane, self._admission, self._limits = dataplane, admission, limits
         self.infers, self.facts = Places(INFER_MESSAGES, WAITING_CALLS), Places(FACTS_MESSAGES, WAITING_CALLS)
 
     async def ServerLive(self, *_: Any) -> Any:  # noqa: N802
         """Whether the process answers, and finishes work where there is some."""
-        return pb.ServerLiveResponse(live=not self._admission.progress.stuck)
+        return pb.ServerLiveResponse(live=self._dataplane.is_live())
 
     async def ServerReady(self, *_: Any) -> Any:  # noqa: N802
         """Whether new requests are welcome."""
@@ -88,16 +88,17 @@ class Servicer:
                 message = await self._receive(self.infers, messages, client, self._limits.seconds)
                 size, start = len(message), time.perf_counter()
                 ticket.hold(COPIES * size)
-                reply = await ticket.work(lambda: self._answer(message))
+                ticket.place()
+                reply = await self._answer(message, ticket.lane)
         except Exception as error:
             problem = problem_of(error)
         status, code = (problem.status, problem.code) if problem else (200, "")
         note("grpc", status, code, time.perf_counter() - start, size)
         return problem or reply
 
-    async def _answer(self, message: bytes) -> Any:
+    async def _answer(self, message: bytes, lane: Hashable) -> Any:
         request = _parsed(pb.ModelInferRequest, message)
-        job = Job(lambda: _query(request), _response)
+        job = Job(lambda: _query(request), _response, lane)
         return (await self._dataplane.infer(request.model_name, job))[0]
 
     async def _receive(self, places: Places, messages: AsyncIterator[bytes], client: str, seconds: float) -> bytes:
@@ -147,9 +148,7 @@ class Server:
         ``PORT_IN_USE``.
     """
 
-    def __init__(
-        self, dataplane: DataPlane, admission: Admission, address: str, limits: Limits, connections: int
-    ) -> None:
+    def __init__(self, dataplane: Plane, admission: Admission, address: str, limits: Limits, connections: int) -> None:
         self._servicer = Servicer(dataplane, admission, limits)
         self._server = grpc.aio.server(options=_options(limits, connections))
         handlers = {name: self._servicer.method(name) for name in _METHODS}
@@ -203,6 +202,7 @@ def _host(peer: str) -> str:
 
 
 def _parsed(kind: Any, message: bytes) -> Any:
+    check_message(message)
     try:
         return kind.FromString(message)
     except DecodeError:
@@ -224,7 +224,7 @@ def _tensor(one: Any, raw: bytes | None) -> Tensor:
     if raw is None and one.datatype == "BYTES":
         data = tuple(one.contents.bytes_contents)
     elif raw is None:
-        data = np.array(one.contents.fp32_contents, np.float32).tobytes()
+        data = one.contents.fp32_contents
     if any(side < 0 for side in one.shape):
         raise InputError("FORMAT", "shape must be a list of whole numbers")
     return Tensor(one.name, one.datatype, tuple(one.shape), data)

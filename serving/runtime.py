@@ -13,17 +13,24 @@ from numpy.typing import NDArray
 
 from components.common.errors import BundleError, InputError, SrsError
 from components.common.files import digest_of
+from components.common.limits import MAX_GRAPH_MEMORY_BYTES
 from components.common.processors import processors
 from components.common.settings import IMAGE_SIZE_PX
 from components.preprocess.crop import ImageDefinition
-from components.promote.manifest import GRAPH, GoldenInput, Manifest
+from components.promote.bundle_files import Bundle
+from components.promote.golden import GoldenCase
+from components.promote.manifest import Manifest
+from components.promote.signing import PublicKey
 
 #: A member votes for non-response above this, whatever the ensemble's cut-off is (STUDY 5).
 VOTE_CUT_OFF = 0.5
 #: HU that a CT crop can hold: air beyond the scan is -1000, twelve-bit and metal-extended scales end below 32,767.
 LOWEST_HU, HIGHEST_HU = -32_768.0, 65_535.0
-#: Crops of one call of the graph: ten members need 14 MB for each, and more at once is no faster.
+#: Crops of one call of the graph: ten members need 14 MB for each, and more at once is no faster. A larger ensemble
+#: gets fewer, so that a call stays within what one crop may take.
 CHUNK = 4
+#: Millimetres that the side of a crop may have.
+SMALLEST_MM, LARGEST_MM = 1.0, 1000.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,13 +65,17 @@ class Answer:
 class Ensemble:
     """An opened bundle; ``open`` makes one. Calls from several threads at once are safe."""
 
-    def __init__(self, manifest: Manifest, definition: ImageDefinition, session: Any) -> None:
+    def __init__(
+        self, manifest: Manifest, definition: ImageDefinition, session: Any, chunk: int = CHUNK, signed_by: str = ""
+    ) -> None:
         self.manifest = manifest
         self.definition = definition
+        self.signed_by = signed_by
         self._session = session
+        self._chunk = chunk
 
     @classmethod
-    def open(cls, folder: Path, *, threads: int | None = None) -> Self:
+    def open(cls, folder: Path, *, threads: int | None = None, public_key: PublicKey | None = None) -> Self:
         """Opens a bundle's folder and reproduces its golden case: slice and contour -> crop -> answers.
 
         Parameters
@@ -73,16 +84,21 @@ class Ensemble:
             Holds ``manifest.json``.
         threads
             Threads of one call; by default all processors this process may use.
+        public_key
+            Of the only signer whose bundles are opened; None opens unsigned ones too.
 
         Raises
         ------
         BundleError
-            ``BUNDLE_MISSING``, ``BUNDLE_UNKNOWN``, ``BUNDLE_DAMAGED``, ``IMAGE_DEFINITION_UNKNOWN``, ``GOLDEN_CASE``.
+            As ``Bundle.read`` and ``check_graph``, and ``IMAGE_DEFINITION_UNKNOWN`` or ``GOLDEN_CASE``.
         """
-        manifest = Manifest.read(folder)
-        manifest.check_files(folder)
-        ensemble = cls(manifest, _definition(manifest), _session(folder / GRAPH, threads))
-        ensemble._check_golden_case(folder / "golden")
+        from components.promote.graph_check import check_graph  # onnx is not needed to answer
+
+        bundle = Bundle.read(folder, public_key)
+        manifest, definition = bundle.manifest, _definition(bundle.manifest)
+        chunk = max(1, min(CHUNK, MAX_GRAPH_MEMORY_BYTES // check_graph(bundle.graph, manifest)))
+        ensemble = cls(manifest, definition, _session(bundle.graph, threads), chunk, bundle.signed_by)
+        ensemble._check_golden_case(bundle.golden)
         return ensemble
 
     def probabilities(self, crops: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -104,7 +120,7 @@ class Ensemble:
             ``CROP_DTYPE``, ``CROP_SHAPE``, ``CROP_NOT_FINITE`` or ``CROP_RANGE``.
         """
         check_crops(crops)
-        parts = [crops[start : start + CHUNK] for start in range(0, len(crops), CHUNK)]
+        parts = [crops[start : start + self._chunk] for start in range(0, len(crops), self._chunk)]
         return np.concatenate([self._session.run(None, {"crop_hu": part})[0] for part in parts])
 
     def answer(self, crops: NDArray[np.float32]) -> list[Answer]:
@@ -125,14 +141,13 @@ class Ensemble:
             members=tuple(members.tolist()),
         )
 
-    def _check_golden_case(self, folder: Path) -> None:
+    def _check_golden_case(self, golden: GoldenCase) -> None:
         tolerance = self.manifest.golden_tolerance
         try:
-            crop = GoldenInput.read(folder).cut(self.definition)
-            cut = float(np.abs(crop - np.load(folder / "crop.npy", allow_pickle=False)).max())
-            answered = self.probabilities(crop[np.newaxis])[0]
-            differs = float(np.abs(answered - np.load(folder / "probabilities.npy", allow_pickle=False)).max())
-        except (OSError, ValueError, KeyError, TypeError, SrsError):
+            crop = golden.given.cut(self.definition)
+            cut = float(np.abs(crop - golden.crop).max())
+            differs = float(np.abs(self.probabilities(crop[np.newaxis])[0] - golden.probabilities).max())
+        except (ValueError, SrsError):
             raise BundleError("GOLDEN_CASE", "the golden case cannot be run", _OTHER_RELEASE) from None
         if not cut <= tolerance["crop_hu"]:
             raise BundleError("GOLDEN_CASE", f"the golden crop differs by {cut:.2g} HU", _OTHER_RELEASE)
@@ -162,13 +177,25 @@ def _definition(manifest: Manifest) -> ImageDefinition:
     if digest_of(manifest.image_definition) != manifest.image_digest:
         raise BundleError("BUNDLE_DAMAGED", "the image definition is not the one of its digest")
     try:
-        return ImageDefinition.from_dict(manifest.image_definition)
+        definition = ImageDefinition.from_dict(manifest.image_definition)
     except (SrsError, KeyError, TypeError, ValueError):
+        definition = None
+    if definition is None or not _can_be_cut(definition):
         message = "this release does not know the bundle's image definition"
-        raise BundleError("IMAGE_DEFINITION_UNKNOWN", message, _OTHER_RELEASE) from None
+        raise BundleError("IMAGE_DEFINITION_UNKNOWN", message, _OTHER_RELEASE)
+    return definition
 
 
-def _session(graph: Path, threads: int | None) -> Any:
+def _can_be_cut(definition: ImageDefinition) -> bool:
+    """Whether the crop has the network's size, of a side in mm that a head has, and values that a CT has."""
+    return (
+        definition.size_px == IMAGE_SIZE_PX
+        and SMALLEST_MM <= definition.size_mm <= LARGEST_MM
+        and LOWEST_HU <= definition.outside_hu <= HIGHEST_HU
+    )
+
+
+def _session(graph: bytes, threads: int | None) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or processors()
     # Threads that wait by spinning would take the processors from the requests beside this one.

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import dataclasses
-import json
 import logging
 import math
 import os
@@ -12,11 +11,9 @@ import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import kserve
 import uvicorn
-from kserve.protocol.dataplane import DataPlane
 
 from components.common.errors import InputError
 from components.common.limits import (
@@ -31,9 +28,8 @@ from components.common.limits import (
 from serving import rpc, telemetry
 from serving.connection import BoundedConnection
 from serving.limits import Admission, Limits, Load
-from serving.payload import CROP_INPUT, DICOM_INPUT
+from serving.plane import Plane
 from serving.predictor import Predictor
-from serving.reply import OUTPUTS
 from serving.rest import RestEndpoints
 
 log = logging.getLogger(__name__)
@@ -49,44 +45,6 @@ class Address:
     host: str = "127.0.0.1"
     http_port: int = 8080
     grpc_port: int | None = None
-
-
-class Plane(DataPlane):  # type: ignore[misc]
-    """KServe's data plane that says what is true of this server."""
-
-    def __init__(self, models: Any, limits: Limits) -> None:
-        super().__init__(model_registry=models)
-        self._limits = limits
-
-    async def ready(self) -> bool:
-        """Whether every model is ready."""
-        return all(model.ready for model in self.model_registry.get_models().values())
-
-    def metadata(self) -> dict[str, Any]:
-        """Without the repository extension, whose routes are not served."""
-        return {**super().metadata(), "extensions": ["binary_tensor_data"]}
-
-    async def model_metadata(self, model_name: str) -> dict[str, Any]:
-        """Inputs, outputs and what is served; raises ``ModelNotFound``."""
-        model: Predictor = self.get_model_from_registry(model_name)
-        members = len(model.ensemble.manifest.members)
-        sides = {"members": [-1, members]}
-        return {
-            "name": model_name,
-            "versions": [model.version] if model.version else [],
-            "platform": "onnxruntime_onnx",
-            "inputs": [
-                {"name": CROP_INPUT, "datatype": "FP32", "shape": [-1, 151, 151]},
-                {"name": DICOM_INPUT, "datatype": "BYTES", "shape": [-1]},
-            ],
-            "outputs": [{"name": n, "datatype": kind, "shape": sides.get(n, [-1])} for n, kind in OUTPUTS.items()],
-            "parameters": {**model.facts, "group": model.ensemble.manifest.group, **self._for_senders(model)},
-        }
-
-    def _for_senders(self, model: Predictor) -> dict[str, Any]:
-        """By what a sender chooses what to send of a study: how GTVs are found, and how large a zip may be."""
-        settings = json.dumps(dataclasses.asdict(model.preprocess_settings))
-        return {"preprocess": settings, "max_body_bytes": self._limits.binary_bytes}
 
 
 class Uvicorn(uvicorn.Server):
@@ -113,7 +71,7 @@ class PredictorServer(kserve.ModelServer):  # type: ignore[misc]
 
     def __init__(self, address: Address, limits: Limits, load: Load) -> None:
         super().__init__(http_port=address.http_port, grpc_port=address.grpc_port or 0, enable_latency_logging=False)
-        self.dataplane = Plane(self.registered_models, limits)
+        self.dataplane = Plane(self.registered_models, limits, load.stuck_seconds)
         self._address, self._limits, self._load = address, limits, load
         self._admission = Admission(load)
 

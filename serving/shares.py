@@ -2,13 +2,17 @@
 
 import asyncio
 import collections
+import concurrent.futures
 import contextlib
 import ipaddress
 import time
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable
+from typing import Any, TypeVar
 
 from components.common.limits import PATIENCE_SECONDS, SHARE_ALPHA
 from serving.errors import busy
+
+T = TypeVar("T")
 
 
 def client_of(host: str) -> str:
@@ -179,31 +183,60 @@ class Places:
 
 
 class Progress:
-    """Whether work is finished where there is some.
+    """Whether work that was begun is finished; told by threads of pools, on the event loop."""
 
-    Parameters
-    ----------
-    stuck_seconds
-        Without any finished, although there is work all the time.
-    """
-
-    def __init__(self, stuck_seconds: float) -> None:
-        self._stuck_seconds = stuck_seconds
-        self._open, self._since = 0, time.monotonic()
+    def __init__(self) -> None:
+        self._open, self._since = 0, 0.0
 
     def begun(self) -> None:
-        """A request is ready to be worked on."""
+        """Some more is begun."""
         if not self._open:
             self._since = time.monotonic()
         self._open += 1
 
-    def ended(self, *, finished: bool) -> None:
-        """It is finished, or was given up before it was begun, which tells nothing."""
+    def ended(self) -> None:
+        """Some is finished, well or not."""
         self._open -= 1
-        if finished:
-            self._since = time.monotonic()
+        self._since = time.monotonic()
 
     @property
-    def stuck(self) -> bool:
-        """Whether too long nothing was finished."""
-        return self._open > 0 and time.monotonic() - self._since > self._stuck_seconds
+    def stuck_seconds(self) -> float:
+        """Seconds without any finished although there is work."""
+        return time.monotonic() - self._since if self._open else 0.0
+
+
+class FairPool:
+    """Threads that take work in fair turns among callers.
+
+    Who gives up waiting leaves its turn at once. What a thread has begun it ends, whatever becomes of its caller, and
+    keeps its turn until then: so there is never more in the threads than this.
+
+    Parameters
+    ----------
+    workers
+        Threads; one piece of work more is begun, so that none is idle until the event loop hands it the next.
+    name
+        Of the threads.
+    progress
+        Told what is begun and finished.
+    """
+
+    def __init__(self, workers: int, name: str, progress: Progress) -> None:
+        self._threads = concurrent.futures.ThreadPoolExecutor(workers, thread_name_prefix=name)
+        self._turns, self._progress = Turns(workers + 1), progress
+
+    async def run(self, lane: Hashable, function: Callable[..., T], *given: Any) -> T:
+        """What ``function`` gives in a thread, when it is the lane's turn."""
+        await self._turns.wait(lane)
+        self._progress.begun()
+        work = asyncio.get_running_loop().run_in_executor(self._threads, function, *given)
+        work.add_done_callback(self._ended)
+        return await asyncio.shield(work)
+
+    def drain(self) -> None:
+        """Waits for the work that was begun."""
+        self._threads.shutdown(wait=True)
+
+    def _ended(self, _: object) -> None:
+        self._progress.ended()
+        self._turns.release()

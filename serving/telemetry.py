@@ -12,6 +12,8 @@ from typing import Any
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from components.common.contained import Failed
+
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 
 LATENCY = Histogram("srs_request_seconds", "Time from the whole body to the reply", ["protocol"], buckets=_SECONDS)
@@ -96,7 +98,9 @@ class LoopErrors:
 
 
 def where(error: BaseException) -> dict[str, Any]:
-    """Type and places of an exception; its text stays here."""
+    """Type and places of an exception, also of one raised in a contained call; its text stays here."""
+    if isinstance(error, Failed):
+        return {"exception": error.kind, "at": list(error.places)}
     frames = traceback.extract_tb(error.__traceback__)[-6:]
     return {"exception": type(error).__name__, "at": [f"{Path(f.filename).name}:{f.lineno}" for f in frames]}
 

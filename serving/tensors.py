@@ -14,14 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.common.errors import InputError
+from components.common.limits import MAX_CROPS, MAX_DIMENSIONS, MAX_LISTED, MAX_STUDIES
 from components.common.settings import IMAGE_SIZE_PX
 from serving.content import Buffer
 from serving.encodings import base64_of, json_object, object_of
 from serving.payload import (
     CROP_INPUT,
     DICOM_INPUT,
-    MAX_CROPS,
-    MAX_STUDIES,
     Output,
     Query,
     Study,
@@ -31,13 +30,10 @@ from serving.payload import (
     text_of,
 )
 
-#: Inputs or outputs a request may name.
-MAX_LISTED = 32
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Tensor:
-    """A V2 input: ``data`` is raw bytes, a JSON value, or the byte strings of a BYTES tensor."""
+    """A V2 input: ``data`` is raw bytes or a JSON value, or as gRPC gives them byte strings or numbers."""
 
     name: str
     datatype: str
@@ -110,8 +106,8 @@ def _v2_tensor(value: Any, body: memoryview, start: int) -> tuple[Tensor, int]:
     """A tensor of the JSON and where the next one's bytes begin."""
     fields = object_of(value)
     shape, size = fields.get("shape"), object_of(fields.get("parameters")).get("binary_data_size")
-    if not isinstance(shape, list) or not all(type(side) is int and 0 <= side < 2**31 for side in shape):
-        raise InputError("FORMAT", "shape must be a list of whole numbers")
+    if not isinstance(shape, list) or len(shape) > MAX_DIMENSIONS or not all(map(_is_side, shape)):
+        raise InputError("FORMAT", f"shape must be a list of at most {MAX_DIMENSIONS} whole numbers")
     name, datatype, data = text_of(fields, "name"), text_of(fields, "datatype"), fields.get("data")
     if size is None:
         if not isinstance(data, list):
@@ -122,6 +118,10 @@ def _v2_tensor(value: Any, body: memoryview, start: int) -> tuple[Tensor, int]:
     return Tensor(name, datatype, tuple(shape), body[start : start + size]), start + size
 
 
+def _is_side(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**31
+
+
 def _crops(tensor: Tensor) -> list[NDArray[np.float32]]:
     if tensor.datatype != "FP32":
         raise InputError("CROP_DTYPE", f"{CROP_INPUT} must be FP32", "Send HU as float32.")
@@ -130,9 +130,11 @@ def _crops(tensor: Tensor) -> list[NDArray[np.float32]]:
     check_batch(tensor.shape[0], MAX_CROPS)
     if isinstance(tensor.data, list):
         return list(numbers_of(tensor.data, tensor.shape))
-    if len(tensor.data) != 4 * math.prod(tensor.shape):
-        raise InputError("V2_DATA", f"{CROP_INPUT} holds other than the bytes of its shape")
-    return list(np.frombuffer(tensor.data, "<f4").reshape(tensor.shape).astype(np.float32, copy=False))
+    is_raw = isinstance(tensor.data, bytes | memoryview)
+    if len(tensor.data) != math.prod(tensor.shape) * (4 if is_raw else 1):
+        raise InputError("V2_DATA", f"{CROP_INPUT} holds other than the numbers of its shape")
+    values = np.frombuffer(tensor.data, "<f4") if is_raw else np.array(tensor.data, np.float32)
+    return list(values.reshape(tensor.shape).astype(np.float32, copy=False))
 
 
 def _studies(tensor: Tensor, parameters: Mapping[str, Any]) -> list[Study]:

@@ -27,6 +27,7 @@ DOORS = {
     "numba": r"components/train/convolution\.py",
     "onnxruntime": r"components/promote/(bundle|pyfunc_model)\.py|serving/runtime\.py",
     "onnx": r"components/promote/\w+\.py",
+    "cryptography": r"components/promote/signing\.py",
     "matplotlib": r"components/(common/drawing|split/matrix|train/curves|evaluate/\w+)\.py|pipelines/picture\.py",
     "jinja2": r"components/evaluate/\w+\.py",
 }

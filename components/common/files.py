@@ -1,7 +1,9 @@
 """Digests, JSON and names of files: what every folder that a step writes is made of."""
 
 import hashlib
+import io
 import json
+import math
 import re
 import threading
 from pathlib import Path
@@ -37,6 +39,42 @@ def load_array(file: Path | BinaryIO) -> NDArray[Any]:
     if not isinstance(array, np.ndarray):
         raise ValueError
     return array
+
+
+def float32_array(content: bytes) -> NDArray[np.float32]:
+    """The array of a ``.npy`` file's bytes, which no memory is taken for: its head must name as many as there are.
+
+    Raises
+    ------
+    ValueError
+        Where they are no float32 in C order, or more or fewer than the head says.
+    """
+    file = io.BytesIO(content)
+    try:
+        with _PARSING:
+            if np.lib.format.read_magic(file) != (1, 0):
+                raise ValueError
+            shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
+    except (RecursionError, MemoryError):  # the head is parsed as Python
+        raise ValueError from None
+    if fortran_order or dtype != np.dtype("<f4") or math.prod(shape) * 4 != len(content) - file.tell():
+        raise ValueError
+    return np.frombuffer(content, "<f4", offset=file.tell()).reshape(shape)
+
+
+def strict_json(content: bytes) -> Any:
+    """The value of JSON text; ``ValueError`` for what is none, for NaN and infinity, and for a nesting too deep."""
+
+    def finite(text: str) -> float:
+        number = float(text)
+        if not math.isfinite(number):
+            raise ValueError
+        return number
+
+    try:
+        return json.loads(content, parse_float=finite, parse_constant=finite)
+    except RecursionError:
+        raise ValueError from None
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -6,33 +6,22 @@ folders are often called by patients.
 
 import dataclasses
 import errno
-import io
-import lzma
 import os
-import struct
-import zipfile
 import zlib
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
+from zipfile import ZipInfo
 
 from components.common.errors import InputError, StorageError
+from components.common.limits import ZIP_MAX_BYTES, ZIP_MAX_ENTRIES
 from components.common.names import children, clean_name, folded, is_below, meant, slashed
+from components.common.zip_reading import ZipReader
 
 Made = TypeVar("Made")
 
-#: A zip of one patient's planning CT has a few hundred files; more than this is not one.
-ZIP_MAX_ENTRIES = 20_000
-#: Unpacked size of a zip above which it is refused, bytes.
-ZIP_MAX_BYTES = 4 * 2**30
-#: Unpacked to packed size above which a zip is a bomb: air and padding compress well, but not like this.
-ZIP_MAX_RATIO = 200
-#: Packed bytes below which the ratio says nothing.
-ZIP_MIN_PACKED = 2**16
-#: Compressions that are read; Windows packs what is larger than 2 GB by another (Deflate64).
-ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 #: What the system says of a link that leads nowhere, and of what was deleted while its folder was read.
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 #: Files read side by side: reading waits for the disk far longer than for Python.
@@ -184,26 +173,19 @@ class ZipSource(Source):
     Raises
     ------
     InputError
-        ``ZIP_DAMAGED``, ``ZIP_ENCRYPTED``, ``ZIP_TOO_LARGE`` (entries, bytes or ratio), ``PATH_OUTSIDE`` (names that
-        leave it, see ``clean_name``), ``ZIP_DUPLICATE`` (one name twice), ``ZIP_METHOD``. A backslash is a slash: .NET
-        and PowerShell 5 wrote it, against the format.
+        Those of ``ZipReader``, ``PATH_OUTSIDE`` (names that leave it, see ``clean_name``), ``ZIP_DUPLICATE`` (one name
+        twice). A backslash is a slash: .NET and PowerShell 5 wrote it, against the format.
     """
 
     def __init__(
         self, data: Path | str | bytes, *, max_entries: int = ZIP_MAX_ENTRIES, max_bytes: int = ZIP_MAX_BYTES
     ) -> None:
-        with _zip_errors(), missing_in_words():
-            self._zip = zipfile.ZipFile(io.BytesIO(data) if isinstance(data, bytes) else data)
-        infos = [info for info in self._zip.infolist() if not slashed(info.filename).endswith("/")]
-        _refuse_bomb(infos, max_entries, max_bytes)
+        with missing_in_words():
+            self._zip = ZipReader(data, max_entries, max_bytes)
+        infos = [info for info in self._zip.infos if not slashed(info.filename).endswith("/")]
         self._infos = {clean_name(slashed(info.filename)): info for info in infos}
         if len(self._infos) != len(infos):
             raise InputError("ZIP_DUPLICATE", "the zip holds one name twice")
-        if any(info.flag_bits & 1 for info in infos):
-            raise InputError("ZIP_ENCRYPTED", "the zip is encrypted", "Give it without a password.")
-        if any(info.compress_type not in ZIP_METHODS for info in infos):
-            hint = "Give the folder, or zip it with another program: Windows packs much data by Deflate64."
-            raise InputError("ZIP_METHOD", "the zip is packed by a method that is not read", hint)
 
     def resolve(self, name: str) -> str:
         """The name that is meant."""
@@ -216,41 +198,15 @@ class ZipSource(Source):
 
     def read(self, name: str) -> bytes:
         """The whole file."""
-        with _zip_errors(), missing_in_words():
-            return self._zip.read(self._infos[clean_name(name)])
+        return self._zip.unpack(self._info(name))
 
     def read_head(self, name: str, size: int) -> bytes:
         """The first ``size`` bytes."""
-        with _zip_errors(), missing_in_words(), self._zip.open(self._infos[clean_name(name)]) as file:
-            return file.read(size)
+        return self._zip.unpack(self._info(name), size)
 
-
-def _refuse_bomb(infos: list[zipfile.ZipInfo], max_entries: int, max_bytes: int) -> None:
-    unpacked = sum(info.file_size for info in infos)
-    packed = sum(info.compress_size for info in infos)
-    if len(infos) > max_entries:
-        raise InputError("ZIP_TOO_LARGE", f"the zip holds more than {max_entries} files")
-    if unpacked > max_bytes or unpacked > ZIP_MAX_RATIO * max(packed, ZIP_MIN_PACKED):
-        raise InputError("ZIP_TOO_LARGE", "the zip unpacks to more than is allowed")
-
-
-@contextmanager
-def _zip_errors() -> Iterator[None]:
-    try:
-        yield
-    except (
-        zipfile.BadZipFile,
-        EOFError,
-        RuntimeError,
-        ValueError,
-        struct.error,
-        lzma.LZMAError,
-        zlib.error,
-        OSError,
-    ) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise InputError("ZIP_DAMAGED", "the zip cannot be read", "Make it anew.") from None
+    def _info(self, name: str) -> ZipInfo:
+        with missing_in_words():
+            return self._infos[clean_name(name)]
 
 
 @contextmanager

@@ -7,6 +7,12 @@ import urllib.request
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+
+from components.common.files import float32_array
+from components.common.limits import MAX_GOLDEN_BYTES
+from components.promote.golden import CROP, GOLDEN, PROBABILITIES
+from components.promote.plain_file import read_plain_file
 
 
 def ask_golden(
@@ -16,8 +22,8 @@ def ask_golden(
 
     While a rollout goes on, an old pod may still answer: then the version is not the pinned one.
     """
-    golden = bundle_folder / "golden"
-    crop = np.load(golden / "crop.npy")[np.newaxis]
+    crop, expected = (_array(bundle_folder, name) for name in (CROP, PROBABILITIES))
+    crop = crop[np.newaxis]
     tensor = {"name": "crop_hu", "shape": crop.shape, "datatype": "FP32", "data": crop.ravel().tolist()}
     body = json.dumps({"inputs": [tensor], "outputs": [{"name": "members"}]}).encode()
     address = f"{url}/v2/models/{model_name}/infer"
@@ -32,8 +38,11 @@ def ask_golden(
         return "the predictor does not answer in V2"
     if answer.get("model_version") != version:
         return "another version answers"
-    expected = np.load(golden / "probabilities.npy")
     if answered.shape != expected.shape:
         return "another ensemble answers"
     difference = np.abs(answered - expected).max()
     return "" if difference <= tolerance else f"the golden answers differ by {difference:.2g}"
+
+
+def _array(bundle_folder: Path, name: str) -> NDArray[np.float32]:
+    return float32_array(read_plain_file(bundle_folder, f"{GOLDEN}/{name}", MAX_GOLDEN_BYTES))

@@ -12,7 +12,7 @@ from components.deploy.rollout import deploy
 from components.deploy.smoke import ask_golden
 from components.deploy.template import Template
 from components.promote import registry
-from components.promote.manifest import Manifest
+from components.promote.bundle_files import Bundle
 
 
 def run(version: str, model_name: str, namespace: str, summary: str) -> None:
@@ -51,7 +51,7 @@ def _deploy(version: str, model_name: str, namespace: str) -> tuple[dict[str, An
     template = Template.from_mapping(read_template(configuration, namespace))
     with tempfile.TemporaryDirectory() as scratch:
         bundle = registry.download(model_name, version, Path(scratch))
-        manifest = Manifest.read(bundle)
+        manifest = Bundle.read(bundle).manifest
         digests = {"bundle-digest": manifest.digest, "image-digest": manifest.image_digest}
         pin = Pin(model_name, version, registry.source_uri(model_name, version), digests)
         tolerance = manifest.golden_tolerance["probability"]

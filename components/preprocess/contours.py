@@ -8,6 +8,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from components.common.errors import TumourError
+from components.common.limits import MAX_CONTOURS, MAX_COORDINATE_MM, MAX_POINTS
 from components.preprocess.ct import NO_FRAME
 from components.preprocess.dicom_io import text
 from components.preprocess.geometry import Points
@@ -18,11 +19,6 @@ CLOSED = ("CLOSEDPLANAR", "CLOSEDPLANARXOR")
 TAKEN_AS_CLOSED = ("INTERPOLATEDPLANAR", "CLOSED", "")
 #: Points and open lines (PS3.3 C.8.8.6.3).
 OPEN = ("POINT", "OPENPLANAR", "OPENNONPLANAR")
-#: Most contours and points of one GTV, bound by what they cost: the worst files at this limit that were tried took 4 s
-#: of a processor and 450 MB; the densest real GTV known (106 contours, 106,233 points along voxel edges) takes 1 s.
-MAX_CONTOURS, MAX_POINTS = 1_000, 200_000
-#: Largest coordinate, mm: beyond it are other units or damage.
-MAX_COORDINATE_MM = 1e5
 #: Contour heights nearer than this are one plane, mm: above rounding, below the thinnest slices (0.2 mm).
 SAME_PLANE_MM = 0.1
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pydicom.dataset import Dataset
 
 from components.common.errors import TumourError
+from components.common.limits import MAX_SIDE_PX
 from components.preprocess.dicom_io import damage_in_words, numbers, text
 from components.preprocess.elements import Header
 from components.preprocess.geometry import SliceGeometry
@@ -15,8 +16,6 @@ CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 #: Objects of many frames: Enhanced CT, and what archives make of single slices (PS3.3 A.70).
 MULTI_FRAME_CT_IMAGES = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
 
-#: Most rows or columns of a slice; more is damage, and would take the memory that it says.
-MAX_SIDE_PX = 4096
 #: Frame of a reference to a SOPInstanceUID that names none (PS3.3 10.3): the object has but one.
 NO_FRAME = -1
 

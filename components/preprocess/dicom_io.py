@@ -23,6 +23,7 @@ from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from components.common.errors import SrsError, TumourError
+from components.common.limits import MAX_INFLATED_BYTES
 from components.common.objects import Source
 from components.preprocess.elements import META_GROUP, Header, end_of_meta, quick_header
 
@@ -42,8 +43,6 @@ DEFLATED, EXPLICIT = b"1.2.840.10008.1.2.1.99", b"1.2.840.10008.1.2.1"
 PLAIN_TEXT = frozenset(("CS", "LO", "SH", "UI"))
 #: Changes the character set amid a text (ISO 2022), in bytes that are ASCII too.
 ESCAPE = b"\x1b"
-#: Most bytes of an inflated file: an enhanced CT of 500 frames.
-MAX_INFLATED_BYTES = 2**28
 DICOMDIR = "1.2.840.10008.1.3.10"
 #: Where a DICOM file says that it is one (PS3.10 7.1).
 MAGIC = slice(128, 132)

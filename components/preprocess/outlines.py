@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from components.common.errors import TumourError
+from components.common.limits import MAX_POINTS
 from components.preprocess.contour_planes import ResolvedPlane
-from components.preprocess.contours import MAX_POINTS, Note
+from components.preprocess.contours import Note
 from components.preprocess.geometry import Points, bounding_box_mm, even_odd_moments, shoelace_mm2
 
 #: Mean distance between two rounds of one contour up to which they are one outline, mm: above what rounding to 0.1 mm

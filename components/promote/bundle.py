@@ -5,6 +5,7 @@
     golden/slice_hu.npy      a phantom's CT slice, and in golden.json its geometry and a contour,
     golden/crop.npy          the crop that must come of them
     golden/probabilities.npy and the members' answers to it
+    manifest.sig             where it was signed: the signature of manifest.json; see ``signing``
 
 Nothing in it is pickled, no TensorFlow is needed to read it, and it holds no pixel of a patient.
 """
@@ -27,24 +28,23 @@ from components.common.files import digest_of
 from components.common.members import Member
 from components.common.settings import IMAGE_SIZE_PX, StudySettings
 from components.preprocess.crop import ImageDefinition
+from components.promote.golden import CROP, GOLDEN, PROBABILITIES, GoldenInput
 from components.promote.manifest import (
     BUNDLE_KIND,
     BUNDLE_VERSION,
     GRAPH,
     MANIFEST,
-    GoldenInput,
     Manifest,
     patient_digest,
     sha256_of,
 )
+from components.promote.manifest_checks import EXPORT_TOLERANCE
 
 __all__ = [
     "BUNDLE_VERSION", "GRAPH", "MANIFEST", "GoldenInput", "Manifest", "crop_statistics", "patient_digest",
     "pip_requirements", "seen_patients", "signature", "write_bundle",
 ]  # fmt: skip
 
-#: The graph must give the answers that training gave; a GPU's are promised within this of any other device's.
-EXPORT_TOLERANCE = 1e-3
 #: Crops on which the graph is held against training.
 EXPORT_CHECKS = 32
 #: Another processor may round otherwise: HU by which the golden crop, and probability by which an answer, may differ.
@@ -157,10 +157,10 @@ def _check_export(graph: Path, members: Sequence[Member], dataset: Dataset) -> f
 
 
 def _write_golden(folder: Path, golden: GoldenInput, definition: ImageDefinition) -> None:
-    golden.write(folder / "golden")
+    golden.write(folder / GOLDEN)
     crop = golden.cut(definition)
-    np.save(folder / "golden" / "crop.npy", crop, allow_pickle=False)
-    np.save(folder / "golden" / "probabilities.npy", _run(folder / GRAPH, crop[np.newaxis])[0], allow_pickle=False)
+    np.save(folder / GOLDEN / CROP, crop, allow_pickle=False)
+    np.save(folder / GOLDEN / PROBABILITIES, _run(folder / GRAPH, crop[np.newaxis])[0], allow_pickle=False)
 
 
 def _run(graph: Path, crops: NDArray[np.float32]) -> NDArray[np.float32]:

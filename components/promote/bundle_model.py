@@ -9,10 +9,9 @@ import numpy as np
 from mlflow.entities import LoggedModel, LoggedModelOutput
 from mlflow.models import Model, ModelSignature
 
-from components.common.files import load_array
 from components.common.mlflow_door import client, save_python_model
 from components.promote.bundle import pip_requirements, signature
-from components.promote.manifest import Manifest
+from components.promote.bundle_files import Bundle
 
 DIGEST_TAG = "srs.bundle_digest"
 #: MLflow runs the model's code to save it and hands it over in a global.
@@ -34,11 +33,11 @@ def log_bundle(run_id: str, bundle_folder: Path, name: str) -> str:
     name
         Name of the logged model.
     """
-    manifest = Manifest.read(bundle_folder)
-    model = _logged_model(run_id, manifest.digest, name)
+    bundle = Bundle.read(bundle_folder)
+    model = _logged_model(run_id, bundle.manifest.digest, name)
     if model.status != "READY":
         with tempfile.TemporaryDirectory() as scratch:
-            _save(Path(scratch) / "model", bundle_folder, manifest, model)
+            _save(Path(scratch) / "model", bundle_folder, bundle, model)
             client().log_model_artifacts(model.model_id, str(Path(scratch) / "model"))
         _link(run_id, model.model_id)
         client().finalize_logged_model(model.model_id, "READY")
@@ -60,15 +59,16 @@ def _link(run_id: str, model_id: str) -> None:
         client().log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
 
 
-def _save(folder: Path, bundle_folder: Path, manifest: Manifest, model: LoggedModel) -> None:
-    example = load_array(bundle_folder / "golden" / "crop.npy")[np.newaxis] if len(manifest.members) > 1 else None
+def _save(folder: Path, bundle_folder: Path, bundle: Bundle, model: LoggedModel) -> None:
+    members = bundle.manifest.members
+    example = bundle.golden.crop[np.newaxis] if len(members) > 1 else None
     with _SAVING, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "(?s).*([Tt]ype hint|input example was not provided)")
         save_python_model(
             path=str(folder),
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),
             artifacts={"bundle": str(bundle_folder)},
-            signature=ModelSignature.from_dict(signature(manifest.members)),
+            signature=ModelSignature.from_dict(signature(members)),
             input_example=example,
             pip_requirements=pip_requirements(),
             mlflow_model=Model(

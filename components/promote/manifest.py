@@ -1,4 +1,4 @@
-"""What a bundle says about itself, and its golden case: all that a reader of bundles needs.
+"""What a bundle says about itself.
 
 Neither ONNX nor a runtime is imported here, so the registry and the gate can read a manifest anywhere.
 """
@@ -6,71 +6,20 @@ Neither ONNX nor a runtime is imported here, so the registry and the gate can re
 import dataclasses
 import hashlib
 import hmac
-import json
+import os
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
 from components.common.errors import BundleError
-from components.common.files import digest_of, load_array, read_json, write_json
-from components.preprocess.crop import ImageDefinition, bounding_box_centre_mm, cut_crop
-from components.preprocess.geometry import SliceGeometry
+from components.common.files import digest_of, strict_json, write_json
+from components.common.limits import MAX_MANIFEST_BYTES
+from components.promote.manifest_checks import problems
+from components.promote.plain_file import EXPORT_AGAIN, read_plain_file
 
 BUNDLE_KIND = "srs-response-ensemble"
 BUNDLE_VERSION = 1
 GRAPH = "ensemble.onnx"
 MANIFEST = "manifest.json"
-
-_EXPORT_AGAIN = "Fetch or export the bundle again."
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class GoldenInput:
-    """A synthetic slice with one contour.
-
-    Parameters
-    ----------
-    slice_hu
-        [rows, columns] float32, HU.
-    origin_xy_mm
-        LPS x and y of the centre of pixel (0, 0), mm.
-    column_step_xy_mm, row_step_xy_mm
-        Change of x and y from one column, one row, to the next, mm.
-    contour_xy_mm
-        [points, 2] LPS mm.
-    """
-
-    slice_hu: NDArray[np.float32]
-    origin_xy_mm: tuple[float, float]
-    column_step_xy_mm: tuple[float, float]
-    row_step_xy_mm: tuple[float, float]
-    contour_xy_mm: NDArray[np.float64]
-
-    def cut(self, definition: ImageDefinition) -> NDArray[np.float32]:
-        """The crop [151, 151] in HU that ``definition`` makes of slice and contour."""
-        geometry = SliceGeometry(self.origin_xy_mm, self.column_step_xy_mm, self.row_step_xy_mm)
-        centre = bounding_box_centre_mm([self.contour_xy_mm])
-        return cut_crop(self.slice_hu, geometry, centre, definition)
-
-    def write(self, folder: Path) -> None:
-        """Writes ``slice_hu.npy`` and ``golden.json``."""
-        folder.mkdir(parents=True, exist_ok=True)
-        np.save(folder / "slice_hu.npy", self.slice_hu.astype(np.float32), allow_pickle=False)
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        del fields["slice_hu"]
-        write_json(folder / "golden.json", {name: np.asarray(value).tolist() for name, value in fields.items()})
-
-    @classmethod
-    def read(cls, folder: Path) -> Self:
-        """Reads what ``write`` wrote."""
-        fields = read_json(folder / "golden.json")
-        return cls(
-            slice_hu=load_array(folder / "slice_hu.npy"),
-            contour_xy_mm=np.array(fields.pop("contour_xy_mm"), np.float64),
-            **{name: tuple(value) for name, value in fields.items()},
-        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -120,35 +69,25 @@ class Manifest:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Reads ``manifest.json``, and checks kind, version and its own digest.
+        """Reads ``manifest.json`` of a folder; raises as ``read_manifest`` and ``parse``."""
+        return cls.parse(read_manifest(folder))
+
+    @classmethod
+    def parse(cls, content: bytes) -> Self:
+        """From the bytes of ``manifest.json``, whose kind, version, own digest and every field are checked.
 
         Raises
         ------
         BundleError
-            ``BUNDLE_MISSING``, ``BUNDLE_DAMAGED`` or ``BUNDLE_UNKNOWN``.
+            ``BUNDLE_UNKNOWN`` for another kind or version, ``BUNDLE_DAMAGED`` for anything else.
         """
-        try:
-            fields = json.loads((folder / MANIFEST).read_bytes())
-        except FileNotFoundError:
-            raise BundleError("BUNDLE_MISSING", "no bundle in this folder: manifest.json is missing") from None
-        except (OSError, ValueError):
-            raise BundleError("BUNDLE_DAMAGED", "manifest.json cannot be read", _EXPORT_AGAIN) from None
-        if not isinstance(fields, dict) or (fields.get("kind"), fields.get("version")) != (BUNDLE_KIND, BUNDLE_VERSION):
-            message = f"this is not a {BUNDLE_KIND} bundle of version {BUNDLE_VERSION}"
-            raise BundleError("BUNDLE_UNKNOWN", message, "Serve it with the release that wrote it, or export it again.")
-        if fields.get("digest") != digest_of({**fields, "digest": ""}):
-            raise BundleError("BUNDLE_DAMAGED", "manifest.json was changed", _EXPORT_AGAIN)
-        try:
-            tuples = {name: tuple(fields[name]) for name in ("members", "split_digests", "seen_patients")}
-            return cls(**{**fields, **tuples})
-        except (KeyError, TypeError):
-            raise BundleError("BUNDLE_DAMAGED", "manifest.json misses a field", _EXPORT_AGAIN) from None
-
-    def check_files(self, folder: Path) -> None:
-        """Raises ``BUNDLE_DAMAGED`` where a file is missing or was changed."""
-        for name, digest in self.files.items():
-            if not (folder / name).is_file() or sha256_of(folder / name) != digest:
-                raise BundleError("BUNDLE_DAMAGED", f"{name} is missing or was changed", _EXPORT_AGAIN)
+        fields = _described(content)
+        if set(fields) != {field.name for field in dataclasses.fields(cls)}:
+            raise BundleError("BUNDLE_DAMAGED", "manifest.json misses a field, or has one too many", EXPORT_AGAIN)
+        if found := problems(fields):
+            raise BundleError("BUNDLE_DAMAGED", f"manifest.json: {'; '.join(found)}", EXPORT_AGAIN)
+        tuples = {name: tuple(fields[name]) for name in ("members", "split_digests", "seen_patients")}
+        return cls(**{**fields, **tuples})
 
     def write(self, folder: Path) -> Self:
         """Writes ``manifest.json`` and returns the manifest with its digest."""
@@ -156,6 +95,32 @@ class Manifest:
         sealed = dataclasses.replace(self, digest=digest)
         write_json(folder / MANIFEST, dataclasses.asdict(sealed))
         return sealed
+
+
+def read_manifest(folder: Path) -> bytes:
+    """The bytes of ``manifest.json``; raises ``BUNDLE_MISSING``, and as ``read_plain_file``."""
+    if not os.path.lexists(folder / MANIFEST):
+        raise BundleError("BUNDLE_MISSING", "no bundle in this folder: manifest.json is missing")
+    return read_plain_file(folder, MANIFEST, MAX_MANIFEST_BYTES)
+
+
+def _described(content: bytes) -> dict[str, Any]:
+    """The fields of a manifest of our kind and version that has the digest it says."""
+    try:
+        parsed = strict_json(content)
+        fields = parsed if isinstance(parsed, dict) else {}
+        digest = digest_of({**fields, "digest": ""})
+    except (ValueError, RecursionError):
+        raise BundleError(
+            "BUNDLE_DAMAGED", "manifest.json is no JSON, or holds NaN or infinity", EXPORT_AGAIN
+        ) from None
+    kind, version = fields.get("kind"), fields.get("version")
+    if kind != BUNDLE_KIND or version != BUNDLE_VERSION or type(version) is not int:  # True is equal to 1
+        message = f"this is not a {BUNDLE_KIND} bundle of version {BUNDLE_VERSION}"
+        raise BundleError("BUNDLE_UNKNOWN", message, "Serve it with the release that wrote it, or export it again.")
+    if fields.get("digest") != digest:
+        raise BundleError("BUNDLE_DAMAGED", "manifest.json was changed", EXPORT_AGAIN)
+    return fields
 
 
 def patient_digest(study: str, pseudonym: str) -> str:

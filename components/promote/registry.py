@@ -10,18 +10,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.common.errors import BundleError, InputError, RegistryError
-from components.common.files import safe_name
-from components.common.mlflow_door import client, download_artifacts, load_model_description
-from components.common.mlflow_errors import EXISTS, NOT_FOUND, Passing, artifacts_missing
+from components.common.errors import InputError, RegistryError
+from components.common.mlflow_door import client
+from components.common.mlflow_errors import EXISTS, Passing
 from components.common.tracking_store import exclusive
+from components.promote.bundle_files import Bundle
 from components.promote.bundle_model import DIGEST_TAG, log_bundle
+from components.promote.downloads import download, source_uri
 from components.promote.gate import Verdict
-from components.promote.manifest import Manifest
+from components.promote.manifest import read_manifest
+from components.promote.signing import SIGNATURE, SigningKey
 from components.promote.versions import (
     CHALLENGER,
     CHAMPION,
     PREVIOUS,
+    SIGNED_BY,
     ChampionInfo,
     aliased,
     champion,
@@ -46,6 +49,7 @@ __all__ = [
     "promote_by_hand",
     "register",
     "rollback",
+    "sign",
     "source_uri",
     "version_info",
     "version_of",
@@ -107,19 +111,25 @@ def promote(model_name: str, version: str, verdict: Verdict, *, expected_previou
         return previous
 
 
-def promote_by_hand(model_name: str, alias_or_version: str, reason: str) -> str:
+def promote_by_hand(model_name: str, alias_or_version: str, reason: str, key: SigningKey | None = None) -> str:
     """Makes a version champion by a person's decision, which its tags then tell; returns the champion before, or "".
+
+    With a ``key`` its bundle is signed first.
 
     Raises
     ------
     InputError
         ``REASON_MISSING``, or ``VERSION_UNKNOWN`` where no version has that number or alias.
+    BundleError
+        As ``sign``.
     """
     if not any(letter.isalnum() for letter in reason):
         raise InputError(
             "REASON_MISSING", "a promotion needs a reason in words", "Give it: --reason 'seen by the tumour board'."
         )
     version = version_of(model_name, alias_or_version)
+    if key:
+        sign(model_name, version, key)
     now = champion(model_name)
     verdict = Verdict("promoted", (f"Decided by a person: {reason}",), version_info(model_name, version).group, {})
     return promote(model_name, version, verdict, expected_previous=now.version if now else "")
@@ -158,43 +168,24 @@ def rollback(model_name: str, *, failed_deploy: str = "", reason: str = "") -> s
         return previous if back else ""
 
 
-def source_uri(model_name: str, version: str) -> str:
-    """Where the version's files lie: what a deployment pins. It never changes for a version."""
-    return str(client().get_model_version_download_uri(model_name, version))
+def sign(model_name: str, version: str, key: SigningKey) -> None:
+    """Signs a version's bundle: ``manifest.sig`` is put beside its manifest, where KServe and ``download`` fetch it.
 
+    The files are checked against the manifest first; a signature that is there is replaced.
 
-def download(model_name: str, alias_or_version: str, dst: Path) -> Path:
-    """Fetches a version into a folder of its own in ``dst`` unless it is there; the folder of its bundle.
-
-    Raises as ``version_of``, and a ``BundleError``: ``ARTIFACTS_MISSING`` where the version's files are gone,
-    ``BUNDLE_DAMAGED`` where the bundle is not the one registered.
+    Raises
+    ------
+    BundleError
+        As ``download`` and ``Bundle.read``.
     """
-    version = version_of(model_name, alias_or_version)
-    info = version_info(model_name, version)
-    folder = dst / f"{safe_name(model_name)}-{version}-{info.bundle_digest[:12]}"
-    if not folder.is_dir():
-        dst.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=dst) as scratch:
-            local = _fetched(model_name, version, Path(scratch))
-            local.replace(folder)
-    described = load_model_description(folder).flavors["python_function"]["artifacts"]["bundle"]
-    bundle = folder / str(described["path"])
-    if Manifest.read(bundle).digest != info.bundle_digest:
-        raise BundleError("BUNDLE_DAMAGED", f"version {version} holds another bundle than was registered")
-    return bundle
-
-
-def _fetched(model_name: str, version: str, scratch: Path) -> Path:
-    """A version's files. An object store answers a missing folder with an empty one, other stores with an error."""
-    try:
-        local = download_artifacts(source_uri(model_name, version), scratch)
-    except RegistryError as error:
-        if error.code == NOT_FOUND:
-            raise artifacts_missing(model_name, version) from error
-        raise
-    if not (local / "MLmodel").is_file():
-        raise artifacts_missing(model_name, version)
-    return local
+    with tempfile.TemporaryDirectory() as scratch:
+        bundle = download(model_name, version, Path(scratch))
+        (bundle / SIGNATURE).write_bytes(key.sign(read_manifest(bundle)))
+        Bundle.read(bundle, key.public)
+        model_id = client().get_model_version(model_name, version).source.removeprefix("models:/")
+        where = bundle.relative_to(scratch).parts[1:]
+        client().log_model_artifact(model_id, str(bundle / SIGNATURE), "/".join(where))
+    _tag(model_name, version, {SIGNED_BY: key.public.fingerprint})
 
 
 def _set(model_name: str, alias: str, version: str) -> None:

@@ -16,6 +16,7 @@ from components.phantom.phantom import golden_case
 from components.promote import registry
 from components.promote.bundle import GoldenInput, Manifest, patient_digest, write_bundle
 from components.promote.gate import Change, Contender, Load, Trial, Verdict, choose_group, compare, decide
+from components.promote.signing import SigningKey
 from serving.runtime import Ensemble
 
 WRITERS = 4  # models logged at a time
@@ -32,7 +33,11 @@ def run(
     summary: str,
     progress: Progress,
 ) -> str:
-    """Logs and registers all models, lets the gate decide, and returns the promoted version or ""."""
+    """Logs and registers all models, lets the gate decide, and returns the promoted version or "".
+
+    What the gate promotes is signed first where ``SRS_SIGNING_KEY`` or ``SRS_SIGNING_KEY_FILE`` gives a key.
+    """
+    key = SigningKey.from_environment()  # one that cannot be read is told before any work
     data, drawn = Dataset.read(Path(dataset)), Splits.read(Path(splits))
     members = Members.gather([Path(pack) for pack in packs], drawn).members
     judged = Evaluation.read(Path(evaluation))
@@ -40,7 +45,7 @@ def run(
         bundles = _Bundles(Path(scratch), data, drawn)
         _log_members(bundles, members, progress)
         versions = {group: _register(bundles, members, group, judged, evaluation, model_name) for group in drawn.groups}
-        result = _decide(bundles, judged, versions, model_name)
+        result = _decide(bundles, judged, versions, model_name, key)
     result.write(Path(promotion))
     tracking.close_tree(drawn.tracking, "FINISHED")
     _summarise(result, judged, summary, synthetic=data.synthetic)
@@ -101,7 +106,9 @@ def _register(
     return registry.register(model_name, uri, run_id, manifest.digest, tags, card)
 
 
-def _decide(bundles: _Bundles, judged: Evaluation, versions: dict[str, str], model_name: str) -> Promotion:
+def _decide(
+    bundles: _Bundles, judged: Evaluation, versions: dict[str, str], model_name: str, key: SigningKey | None = None
+) -> Promotion:
     """The gate's verdict carried out; looked at again where another promotion came between."""
     for attempt in range(TRIES):
         before = registry.champion(model_name)
@@ -115,6 +122,8 @@ def _decide(bundles: _Bundles, judged: Evaluation, versions: dict[str, str], mod
         if gone := registry.deleted_champion(model_name):
             told = f"Version {gone}, champion before, was deleted in the registry: there is none to compare with."
             verdict = dataclasses.replace(verdict, reasons=(*verdict.reasons, told))
+        if key and verdict.verdict == "promoted":
+            registry.sign(model_name, version, key)
         try:
             previous = before.version if before else ""
             registry.promote(model_name, version, verdict, expected_previous=previous)

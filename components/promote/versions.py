@@ -9,6 +9,8 @@ from components.promote.bundle_model import DIGEST_TAG
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 PREVIOUS = "srs.previous_champion"
+#: Fingerprint of the public key that verifies the version's signature.
+SIGNED_BY = "srs.signed_by"
 #: Digits of a version's number: MLflow's databases hold 32 bits.
 LONGEST_NUMBER = 9
 

@@ -8,12 +8,12 @@ import pytest
 from tests.infra.manifests import INFRA, KUBECTL, OVERLAYS, Object, render
 
 
-def _with_monitor(folder: Path) -> Path:
-    """An overlay of a user's own: kind's, and the ServiceMonitor."""
+def _with(folder: Path, component: str) -> Path:
+    """An overlay of a user's own: kind's, and a component."""
     above = os.path.relpath(INFRA, folder.resolve())
     (folder / "kustomization.yaml").write_text(
         "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n"
-        f"resources: [{above}/overlays/kind]\ncomponents: [{above}/components/service-monitor]\n"
+        f"resources: [{above}/overlays/kind]\ncomponents: [{above}/components/{component}]\n"
     )
     return folder
 
@@ -24,4 +24,5 @@ def rendered(tmp_path_factory) -> dict[str, list[Object]]:
     if KUBECTL is None:
         pytest.skip("kubectl is not installed")
     found = {name: render(INFRA / "overlays" / name) for name in OVERLAYS}
-    return {**found, "monitored": render(_with_monitor(tmp_path_factory.mktemp("monitored")))}
+    more = {"monitored": "service-monitor", "signed": "signed-bundles"}
+    return found | {name: render(_with(tmp_path_factory.mktemp(name), component)) for name, component in more.items()}

@@ -13,8 +13,8 @@ import yaml
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"
 OVERLAYS = ("kind", "gpu")
-#: ``monitored`` is kind with the ServiceMonitor.
-RENDERINGS = (*OVERLAYS, "monitored")
+#: ``monitored`` is kind with the ServiceMonitor, and ``signed`` kind with the predictor of signed bundles.
+RENDERINGS = (*OVERLAYS, "monitored", "signed")
 KUBECTL = shutil.which("kubectl")
 
 Object = dict[str, Any]
@@ -120,10 +120,19 @@ def references(spec: Object) -> Iterator[tuple[str, str, str]]:
 
 def documented_secrets() -> dict[str, dict[str, set[str]]]:
     """Namespace -> name -> keys of the Secrets that infra/README tells to create."""
+    return _documented("secret generic")
+
+
+def documented_config_maps() -> dict[str, dict[str, set[str]]]:
+    """Namespace -> name -> keys of the ConfigMaps that infra/README tells to create."""
+    return _documented("configmap")
+
+
+def _documented(kind: str) -> dict[str, dict[str, set[str]]]:
     text = (INFRA / "README.md").read_text().replace("\\\n", " ")
     found: dict[str, dict[str, set[str]]] = {}
-    for namespace, name, rest in re.findall(r"kubectl -n (\S+) create secret generic (\S+)(.*)", text):
-        keys = set(re.findall(r"--from-literal=\"?(\w+)=", rest))
+    for namespace, name, rest in re.findall(rf"kubectl -n (\S+) create {kind} (\S+)(.*)", text):
+        keys = set(re.findall(r"--from-(?:literal|file)=\"?([\w.-]+)", rest))
         found.setdefault(namespace, {})[name] = keys
     return found
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from tests.infra.manifests import (
     Object,
     Pod,
+    documented_config_maps,
     documented_secrets,
     label,
     may_flow,
@@ -25,12 +26,12 @@ KSERVE_LABEL = "serving.kserve.io/inferenceservice"
 
 
 def references_exist(objects: list[Object]) -> Problems:
-    """ConfigMaps are here; Secrets are created as infra/README says, with those keys; accounts are here."""
+    """ConfigMaps are here, or created as infra/README says; so are Secrets, with those keys; accounts are here."""
     here = {(one["kind"], namespace_of(one), one["metadata"]["name"]): one for one in objects}
-    secrets = documented_secrets()
+    secrets, maps = documented_secrets(), documented_config_maps()
     for pod in pods(objects):
         for kind, name, key in references(pod.spec):
-            known = here.get((kind, pod.namespace, name), {}).get("data")
+            known = here.get((kind, pod.namespace, name), {}).get("data", maps.get(pod.namespace, {}).get(name))
             if kind == "Secret":
                 known = secrets.get(pod.namespace, {}).get(name)
             if known is None:

@@ -58,5 +58,5 @@ def test_cuda_adds_to_the_pipelines_lock_what_tensorflow_asks_for():
 
 def test_predictor_holds_what_serving_imports_and_neither_tensorflow_nor_mlflow():
     names = {name_of(pin) for pin in pins(IMAGES / "predictor.lock")}
-    assert {"kserve", "onnxruntime", "pydicom", "pyjpegls", "numpy", "scipy"} <= names
+    assert {"cryptography", "kserve", "onnx", "onnxruntime", "pydicom", "pyjpegls", "numpy", "scipy"} <= names
     assert not names & {"tensorflow", "keras", "minio", "mlflow", "mlflow-skinny", "kfp", "matplotlib"}

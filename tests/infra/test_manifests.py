@@ -12,12 +12,14 @@ import yaml
 from kubernetes import client
 
 from components.deploy.inference_service import Pin, Template, build
-from pipelines.pods import ADDRESSES, PSEUDONYM_KEY, S3_KEYS, Compiled
+from pipelines.pods import ADDRESSES, PSEUDONYM_KEY, S3_KEYS, SIGNING_KEY, Compiled
+from serving.__main__ import MOUNTED_KEY
 from tests.infra import policies
 from tests.infra.manifests import (
     INFRA,
     OVERLAYS,
     RENDERINGS,
+    documented_config_maps,
     documented_secrets,
     namespace_of,
     of_kind,
@@ -123,3 +125,16 @@ def test_plugin_configuration_is_json_and_names_mlflow(rendered):
     host = plugin["endpoint"].partition("://")[2].partition(":")[0]
     assert host in policies.mlflow_hosts(rendered["kind"])
     assert plugin["settings"]["injectUserEnvVars"] is True
+
+
+def test_the_predictor_of_signed_bundles_is_started_with_the_mounted_key(rendered):
+    spec = of_kind(rendered["signed"], "ServingRuntime")[0]["spec"]
+    (container,) = spec["containers"]
+    (argument,) = [one for one in container["args"] if one.startswith("--public-key=")]
+    (mount,) = [one for one in container["volumeMounts"] if one["name"] == "bundle-key"]
+    (volume,) = [one["configMap"] for one in spec["volumes"] if one["name"] == "bundle-key"]
+    assert argument == f"--public-key={mount['mountPath']}/{volume['items'][0]['path']}"
+    assert argument == f"--public-key={MOUNTED_KEY}"
+    assert "optional" not in volume  # no pod starts without the key
+    assert documented_config_maps()["srs-response"][volume["name"]] == {volume["items"][0]["key"]}
+    assert documented_secrets()["kubeflow"]["srs-response-signing"] == {SIGNING_KEY}

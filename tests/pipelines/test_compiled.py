@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from components.common.errors import InputError
 from pipelines.cluster import PIPELINES, compile_pipeline
-from pipelines.pods import ADDRESSES, PSEUDONYM_KEY, S3_KEYS, Compiled
+from pipelines.pods import ADDRESSES, PSEUDONYM_KEY, S3_KEYS, SIGNING_KEY, Compiled
 
 ROOT = Path(__file__).parents[2]
 EVERY_OPTION = Compiled(
@@ -31,6 +31,7 @@ EVERY_OPTION = Compiled(
     config_map="addresses",
     s3_secret="bucket-keys",
     pseudonym_secret="study-key",
+    signing_secret="bundle-key",
     run_as_user=20002,
 )
 PLACEHOLDER = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
@@ -214,6 +215,8 @@ def test_secrets_and_addresses_come_by_reference(spec):
         secrets = {secret["secretName"]: secret["keyToEnv"] for secret in pod["secretAsEnv"]}
         wanted = {spec.options.s3_secret: S3_KEYS}
         wanted |= {spec.options.pseudonym_secret: (PSEUDONYM_KEY,)} if name in readers else {}
+        signs = name == "promote" and spec.options.signing_secret
+        wanted |= {spec.options.signing_secret: (SIGNING_KEY,)} if signs else {}
         assert secrets == {
             secret: [{"envVar": key, "secretKey": key} for key in keys] for secret, keys in wanted.items()
         }

@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from mlflow import MlflowClient
 from typer.testing import CliRunner
 
 from components.common import mlflow_door
 from components.common.errors import SrsError
+from components.promote.bundle_files import Bundle
+from components.promote.signing import PublicKey
 from pipelines.cli import app
 from pipelines.predictor_process import free_port
 from tests.mlflow_api import PAGE, MlflowApi, serving
@@ -83,6 +87,48 @@ def test_promote_takes_an_alias_and_says_the_versions_number(home):
 def test_promote_needs_a_reason(home, reason):
     assert refused(home, "promote", "1", "--reason", reason) == ("REASON_MISSING", 2)
     assert champion(home) == "3"
+
+
+@pytest.fixture
+def key(tmp_path) -> Path:
+    """A private key as a person has it, with the public one beside it."""
+    private, public = tmp_path / "bundle-key.pem", tmp_path / "bundle-key.pub"
+    made = Ed25519PrivateKey.generate()
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    private.write_bytes(made.private_bytes(*form))
+    private.chmod(0o600)
+    form = (serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    public.write_bytes(made.public_key().public_bytes(*form))
+    return private
+
+
+def test_promote_signs_what_lies_in_the_registry(home, key, made):
+    public = PublicKey.read(key.with_suffix(".pub"))
+    said = srs(home, "promote", "1", "--reason", "seen by the board", "--sign", str(key))
+    assert f"{MODEL}: version 1 is champion; before: 3" in said
+    assert public.fingerprint in said
+    (signature,) = made.glob("mlflow/artifacts/models/*/artifacts/artifacts/1/manifest.sig")
+    assert Bundle.read(signature.parent, public).signed_by == public.fingerprint
+
+
+def test_promote_changes_nothing_with_a_key_that_cannot_sign(home, key):
+    key.chmod(0o644)
+    asked = ("promote", "1", "--reason", "seen by the board", "--sign")
+    for path in (key, key.with_suffix(".pub"), home / "absent.pem"):
+        assert refused(home, *asked, str(path)) == ("SIGNING_KEY", 2)
+    assert champion(home) == "3"
+
+
+def test_serve_hands_the_public_key_to_the_predictor(home, key, monkeypatch):
+    lines: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda _, line: lines.append(line))
+    monkeypatch.setenv("PYTHONPATH", "")
+    port, public = str(free_port()), str(key.with_suffix(".pub"))
+    srs(home, "serve", "--port", port, "--version", "2", "--public-key", public)
+    (line,) = lines
+    assert line[line.index("--public-key") + 1] == public
+    assert refused(home, "serve", "--port", port, "--public-key", str(key)) == ("PUBLIC_KEY", 2)
+    assert len(lines) == 1
 
 
 def test_a_deleted_model_is_told(home):

@@ -30,7 +30,7 @@ def test_slow_bodies_take_no_place():
         slow = [asyncio.create_task(coming(admission, 1)) for _ in range(100)]
         await asyncio.sleep(0)
         with admission.request("bad") as ticket:
-            assert await ticket.work(lambda: asyncio.sleep(0, "answer")) == "answer"
+            ticket.place()
         admission.refuse_coming()
         assert {await task for task in slow} == {"BUSY"}
 
@@ -89,68 +89,34 @@ def test_a_body_keeps_the_pace_or_is_too_slow(monkeypatch):
     assert asyncio.run(coming(admission, PACE_BYTES, seconds=0.05)) == "BODY_SLOW"
 
 
-def test_a_place_is_kept_until_the_work_is_done_whatever_becomes_of_the_caller():
+def test_places_are_for_whole_bodies_and_given_back():
     async def run() -> None:
-        admission, done = Admission(Load(most_requests=1, workers=1)), asyncio.Event()
-
-        async def ask() -> None:
-            with admission.request("one") as ticket:
-                ticket.hold(5)
-                await ticket.work(done.wait)
-
-        caller = asyncio.create_task(ask())
-        await asyncio.sleep(0.01)
-        caller.cancel()
-        await asyncio.sleep(0.01)
-        assert caller.cancelled()
-        assert admission.at_work == 1
-        with pytest.raises(SrsError) as refused, admission.request("other"):
-            pass
-        assert refused.value.code == "BUSY"
-        done.set()
-        await asyncio.sleep(0.01)
+        admission = Admission(Load(most_requests=2))
+        with admission.request("one") as first, admission.request("one") as second:
+            first.place()
+            assert admission.at_work == 1
+            with pytest.raises(SrsError) as refused:
+                second.place()  # the last is another client's
+            assert refused.value.code == "BUSY"
+            with admission.request("other") as third:
+                third.place()
+                with pytest.raises(SrsError) as refused, admission.request("new"):
+                    pass  # told before its body is read
+                assert refused.value.code == "BUSY"
         assert admission.at_work == 0
-        assert admission._bytes.taken == 0
 
     asyncio.run(run())
 
 
-def test_who_gives_up_waiting_leaves_its_place_at_once():
-    async def run() -> None:
-        admission, done = Admission(Load(most_requests=9, workers=1)), asyncio.Event()
-
-        async def ask() -> None:
-            with admission.request("one") as ticket:
-                await ticket.work(done.wait)
-
-        callers = [asyncio.create_task(ask()) for _ in range(8)]
-        await asyncio.sleep(0.01)
-        assert admission.at_work == 8
-        for caller in callers[2:]:
-            caller.cancel()
-        await asyncio.sleep(0.01)
-        assert admission.at_work == 2  # one more than the workers are begun
-        done.set()
-        await asyncio.gather(*callers[:2])
-
-    asyncio.run(run())
-
-
-def test_a_small_body_does_not_wait_behind_its_senders_large_ones():
-    async def run() -> list[str]:
-        admission, order = Admission(Load(workers=0)), []
-
-        async def ask(name: str, size: int) -> None:
-            async def work() -> None:
-                order.append(name)
-                await asyncio.sleep(0)
-
-            with admission.request("one") as ticket:
+def test_large_bodies_wait_in_a_lane_of_their_own():
+    async def run() -> list:
+        admission, lanes = Admission(Load()), []
+        for client, size in (("one", LARGE_BODY_BYTES - 1), ("one", 0), ("one", LARGE_BODY_BYTES), ("other", 0)):
+            with admission.request(client) as ticket:
                 ticket.hold(size)
-                await ticket.work(work)
+                lanes.append(ticket.lane)
+        return lanes
 
-        sizes = {"L1": LARGE_BODY_BYTES, "L2": LARGE_BODY_BYTES, "L3": LARGE_BODY_BYTES, "S": LARGE_BODY_BYTES - 1}
-        await asyncio.gather(*(ask(name, size) for name, size in sizes.items()))
-        return order
-
-    assert asyncio.run(run()) == ["L1", "L2", "S", "L3"]
+    small, same, large, other = asyncio.run(run())
+    assert small == same
+    assert len({small, large, other}) == 3

@@ -11,11 +11,14 @@ import pytest
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as pb_grpc
 
+from components.common.limits import MAX_TEXT
 from components.common.objects import MemorySource
 from components.common.settings import PreprocessSettings
 from components.preprocess.candidate import Candidate
+from components.preprocess.crop import ImageDefinition
 from components.preprocess.gtv import find_gtvs
-from serving.dicom import _cut
+from serving.dicom import StudyRefused, _cut, cut_study
+from serving.payload import Study
 from serving.predictor import is_8_bit
 from tests.serving.attacks import ZIP, zip_of
 from tests.serving.bundles import draw_crops
@@ -162,3 +165,13 @@ def test_a_picture_of_8_bits_is_warned_of_and_hu_is_not(server):
 def test_a_cut_crop_is_never_taken_for_a_picture(server):
     _, told = ask(server, study_files())
     assert "INPUT_8_BIT" not in told["predictions"][0]["warnings"]
+
+
+@pytest.mark.filterwarnings("ignore:The value length")  # of pydicom, as it writes the names
+def test_a_reply_repeats_no_more_of_a_name_than_an_option_may_have():
+    files = tuple(study_files(rois=("GTV" + "x" * 5000, "y" * MAX_TEXT)).values())
+    (cut,) = cut_study(Study(files=files, roi="1"), PreprocessSettings(), ImageDefinition())
+    assert len(cut.roi_name) == MAX_TEXT
+    with pytest.raises(StudyRefused) as refused:
+        cut_study(Study(files=files, roi="none of them"), PreprocessSettings(), ImageDefinition())
+    assert [len(one["roi"]) for one in refused.value.offer[0]["structures"]] == [MAX_TEXT, MAX_TEXT]

@@ -8,11 +8,17 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from onnx import helper, numpy_helper
 
 from components.common.errors import BundleError, InputError
 from components.common.files import digest_of, read_json, write_json
-from components.promote.manifest import Manifest
+from components.promote.graph_check import check_graph
+from components.promote.manifest import GRAPH, Manifest, sha256_of
+from components.promote.signing import SigningKey
+from serving import runtime
 from serving.runtime import Ensemble, check_crops
 from tests.serving.bundles import draw_crops, make_bundle
 
@@ -104,6 +110,25 @@ def test_refuses_an_unknown_image_definition(copy):
     assert refused(copy) == "IMAGE_DEFINITION_UNKNOWN"
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"size_px": 152},
+        {"size_px": 100_000},
+        {"size_mm": 0.99},
+        {"size_mm": 1000.5},
+        {"size_mm": 1e308},
+        {"outside_hu": -32_769},
+        {"outside_hu": 65_536},
+        {"slice_rule": []},
+    ],
+)
+def test_refuses_a_definition_that_cuts_no_crop_of_the_network(copy, change):
+    definition = {**read_json(copy / "manifest.json")["image_definition"], **change}
+    reseal(copy, image_definition=definition, image_digest=digest_of(definition))
+    assert refused(copy) == "IMAGE_DEFINITION_UNKNOWN"
+
+
 def test_refuses_a_definition_that_cuts_another_golden_crop(copy):
     definition = {**read_json(copy / "manifest.json")["image_definition"], "size_mm": 41.0}
     reseal(copy, image_definition=definition, image_digest=digest_of(definition))
@@ -118,10 +143,42 @@ def test_refuses_another_graph_under_the_same_golden_case(copy, tmp_path):
     assert refused(copy) == "GOLDEN_CASE"
 
 
+def test_refuses_a_graph_that_asks_for_any_memory_before_the_runtime_sees_it(copy, monkeypatch):
+    graph = onnx.load(copy / GRAPH)
+    graph.graph.initializer.append(numpy_helper.from_array(np.array([2**32], np.int64), "big"))
+    graph.graph.node.append(helper.make_node("ConstantOfShape", ["big"], ["huge"]))
+    (copy / GRAPH).write_bytes(graph.SerializeToString())
+    reseal(copy, files={**read_json(copy / "manifest.json")["files"], GRAPH: sha256_of(copy / GRAPH)})
+    monkeypatch.setattr(runtime, "_session", lambda *_: pytest.fail("the runtime was given the graph"))
+    assert refused(copy) == "BUNDLE_DAMAGED"
+
+
+def test_a_larger_ensemble_answers_fewer_crops_at_once(bundle, monkeypatch):
+    crops = draw_crops(5, np.random.default_rng(8))
+    expected = Ensemble.open(bundle).probabilities(crops)
+    asked = check_graph((bundle / GRAPH).read_bytes(), Manifest.read(bundle))
+    for most, chunk in ((asked, 1), (2 * asked, 2), (10 * asked, 4)):
+        monkeypatch.setattr(runtime, "MAX_GRAPH_MEMORY_BYTES", most)
+        ensemble = Ensemble.open(bundle)
+        assert ensemble._chunk == chunk
+        np.testing.assert_allclose(ensemble.probabilities(crops), expected, atol=1e-6)
+
+
+def test_opens_only_what_the_given_key_signed(copy):
+    key = SigningKey(Ed25519PrivateKey.generate())
+    with pytest.raises(BundleError) as error:
+        Ensemble.open(copy, public_key=key.public)
+    assert error.value.code == "BUNDLE_UNSIGNED"
+    (copy / "manifest.sig").write_bytes(key.sign((copy / "manifest.json").read_bytes()))
+    assert Ensemble.open(copy, public_key=key.public).signed_by == key.public.fingerprint
+    reseal(copy, cut_off=0.1)
+    with pytest.raises(BundleError) as error:
+        Ensemble.open(copy, public_key=key.public)
+    assert error.value.code == "BUNDLE_SIGNATURE"
+
+
 def test_refuses_a_file_that_is_no_graph(copy):
     (copy / "ensemble.onnx").write_bytes(b"no graph")
-    from components.promote.manifest import sha256_of
-
     files = {**read_json(copy / "manifest.json")["files"], "ensemble.onnx": sha256_of(copy / "ensemble.onnx")}
     reseal(copy, files=files)
     assert refused(copy) == "BUNDLE_DAMAGED"

@@ -1,12 +1,13 @@
 """How what is scarce is divided: nobody gets all while others ask, and who keeps others waiting makes way."""
 
 import asyncio
+import threading
 
 import pytest
 
 from components.common.limits import PATIENCE_SECONDS, SHARE_ALPHA
 from serving.errors import Refused
-from serving.shares import Places, Progress, Share, Turns, client_of
+from serving.shares import FairPool, Places, Progress, Share, Turns, client_of
 
 
 @pytest.mark.parametrize(
@@ -146,22 +147,44 @@ def test_the_call_beyond_those_that_may_wait_ends_the_oldest():
     asyncio.run(run())
 
 
-def test_work_that_is_not_finished_is_stuck_and_none_is_not(monkeypatch):
+def test_a_thread_ends_what_it_has_begun_and_who_gives_up_waiting_leaves():
+    async def run() -> list[str]:
+        progress, begun, done, order = Progress(), threading.Event(), threading.Event(), []
+        pool = FairPool(1, "test", progress)
+
+        def work(name: str) -> None:
+            order.append(name)
+            begun.set()
+            done.wait(10)
+
+        first, second, given_up, last = (asyncio.create_task(pool.run(name, work, name)) for name in "1234")
+        await asyncio.to_thread(begun.wait)
+        for task in (first, given_up):
+            task.cancel()
+        await asyncio.sleep(0.02)
+        assert progress.stuck_seconds > 0.01  # the first goes on without its caller
+        done.set()
+        await asyncio.gather(second, last)
+        pool.drain()
+        assert progress.stuck_seconds == 0
+        return order
+
+    assert asyncio.run(run()) == ["1", "2", "4"]
+
+
+def test_progress_is_told_by_what_is_finished(monkeypatch):
     now = [100.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    progress = Progress(stuck_seconds=10)
+    progress = Progress()
     now[0] += 1000
-    assert not progress.stuck  # idle
+    assert progress.stuck_seconds == 0  # idle
     progress.begun()
     now[0] += 10
-    assert not progress.stuck
-    now[0] += 1
-    assert progress.stuck
     progress.begun()
-    progress.ended(finished=False)  # a caller that gave up tells nothing of the work
-    assert progress.stuck
-    progress.begun()
-    progress.ended(finished=True)
-    assert not progress.stuck
-    now[0] += 11
-    assert progress.stuck
+    assert progress.stuck_seconds == 10
+    progress.ended()
+    assert progress.stuck_seconds == 0
+    now[0] += 5
+    assert progress.stuck_seconds == 5
+    progress.ended()
+    assert progress.stuck_seconds == 0

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from mlflow import MlflowClient
 
 from components.common import tracking_store
@@ -19,8 +20,10 @@ from components.deploy import cluster as cluster_module
 from components.deploy import rollout, step
 from components.deploy.step import run
 from components.promote import registry
+from components.promote.bundle_files import Bundle
 from components.promote.gate import Verdict
 from components.promote.manifest import Manifest
+from components.promote.signing import SigningKey
 from tests.kserve_api import NAME, NAMESPACE, WHERE, KServe, serving
 from tests.serving.bundles import make_bundle
 
@@ -228,3 +231,10 @@ def test_nothing_promoted_changes_nothing(kserve: KServe, tmp_path: Path) -> Non
     assert "the gate promoted nothing" in (tmp_path / "summary.html").read_text()
     assert json.dumps(kserve.applied) == "[]"
     assert champion() == "2"
+
+
+def test_a_version_whose_files_lie_in_the_bucket_is_signed_there(versions: dict[str, Path], tmp_path: Path) -> None:
+    key = SigningKey(Ed25519PrivateKey.generate())
+    registry.sign(NAME, "1", key)
+    bundle = registry.download(NAME, "1", tmp_path / "served")
+    assert Bundle.read(bundle, key.public).manifest == Manifest.read(versions["1"])

@@ -14,6 +14,7 @@ import numpy as np
 import onnxruntime
 import pandas as pd
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from mlflow import MlflowClient
 
 from components.common import tracking_store
@@ -24,8 +25,10 @@ from components.common.settings import resolve
 from components.preprocess.crop import ImageDefinition
 from components.promote import registry
 from components.promote.bundle import GoldenInput, Manifest, write_bundle
+from components.promote.bundle_files import Bundle
 from components.promote.export import ensemble_graph
 from components.promote.gate import Verdict
+from components.promote.signing import SigningKey
 
 MODEL = "srs-response"
 TRAIN = {"filters_1": 2, "filters_2": 2, "kernel_1": 5, "pool_1": 4, "pool_2": 4, "dense_1": 4, "dense_2": 3}
@@ -150,7 +153,7 @@ def test_downloads_the_bundle_that_was_registered(run_id: str, bundles: list[Pat
     for _ in range(2):
         folder = registry.download(MODEL, "champion", tmp_path / "served")
         assert Manifest.read(folder) == Manifest.read(bundles[0])
-        Manifest.read(folder).check_files(folder)
+        assert Bundle.read(folder).manifest == Manifest.read(folder)
     assert registry.version_of(MODEL, "champion") == "1"
     assert registry.download(MODEL, "1", tmp_path / "served") == folder
     assert len(list((tmp_path / "served").iterdir())) == 1
@@ -162,6 +165,66 @@ def test_refuses_a_version_whose_bundle_was_exchanged(run_id: str, bundles: list
     uri = registry.log_bundle(run_id, bundles[0], "ensemble-A")
     version = registry.register(MODEL, uri, run_id, "another digest", {}, "")
     with pytest.raises(BundleError, match="another bundle"):
+        registry.download(MODEL, version, tmp_path / "served")
+
+
+def signer() -> SigningKey:
+    return SigningKey(Ed25519PrivateKey.generate())
+
+
+def test_a_version_that_lies_in_the_registry_is_signed(run_id: str, bundles: list[Path], tmp_path: Path) -> None:
+    version, key, served = put(run_id, bundles[0]), signer(), tmp_path / "served"
+    with pytest.raises(BundleError, match="not signed"):
+        Bundle.read(registry.download(MODEL, version, served), key.public)
+    registry.sign(MODEL, version, key)
+    # Fetched anew, although the version of before is there.
+    assert Bundle.read(registry.download(MODEL, version, served), key.public).signed_by == key.public.fingerprint
+    assert registry.version_info(MODEL, version).tags["srs.signed_by"] == key.public.fingerprint
+    other = signer()
+    registry.sign(MODEL, version, other)
+    assert Bundle.read(registry.download(MODEL, version, served), other.public).signed_by == other.public.fingerprint
+
+
+def test_a_signed_version_is_what_kserve_fetches_and_plain_mlflow_loads(run_id: str, bundles: list[Path]) -> None:
+    import mlflow
+
+    version, key = put(run_id, bundles[0]), signer()
+    registry.sign(MODEL, version, key)
+    files = Path(registry.source_uri(MODEL, version).removeprefix("file://"))
+    (signature,) = files.glob("artifacts/*/manifest.sig")
+    assert Bundle.read(signature.parent, key.public).signed_by
+    assert mlflow.pyfunc.load_model(f"models:/{MODEL}/{version}").metadata.run_id == run_id
+
+
+def test_a_person_who_promotes_signs_first(run_id: str, bundles: list[Path], tmp_path: Path) -> None:
+    one, key = put(run_id, bundles[0]), signer()
+    assert registry.promote_by_hand(MODEL, one, "seen by the board", key) == ""
+    assert aliases() == {"champion": one}
+    assert Bundle.read(registry.download(MODEL, "champion", tmp_path / "served"), key.public).signed_by
+
+
+def test_what_was_exchanged_in_the_registry_is_neither_signed_nor_promoted(run_id: str, bundles: list[Path]) -> None:
+    one = put(run_id, bundles[0])
+    files = Path(registry.source_uri(MODEL, one).removeprefix("file://"))
+    (graph,) = files.glob("artifacts/*/ensemble.onnx")
+    graph.write_bytes(graph.read_bytes()[:-1] + b"x")
+    with pytest.raises(BundleError, match="was changed"):
+        registry.promote_by_hand(MODEL, one, "seen by the board", signer())
+    assert aliases() == {}
+    assert not list(files.glob("artifacts/*/manifest.sig"))
+
+
+@pytest.mark.parametrize("path", ["../../elsewhere", "/etc", "artifacts/link"])
+def test_a_models_description_leads_to_no_bundle_outside(
+    run_id: str, bundles: list[Path], tmp_path: Path, path: str
+) -> None:
+    version = put(run_id, bundles[0])
+    fetched = registry.download(MODEL, version, tmp_path / "served").parents[1]
+    (fetched / "artifacts" / "link").symlink_to(bundles[0])
+    (bundle_name,) = [one.name for one in (fetched / "artifacts").iterdir() if not one.is_symlink()]
+    described = (fetched / "MLmodel").read_text()
+    (fetched / "MLmodel").write_text(described.replace(f"path: artifacts/{bundle_name}", f"path: {path}"))
+    with pytest.raises(BundleError, match="names no bundle in its folder"):
         registry.download(MODEL, version, tmp_path / "served")
 
 

@@ -6,9 +6,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from components.common.errors import InputError
 from components.promote import registry, step
+from components.promote.bundle_files import Bundle
 from components.promote.gate import Change, Verdict
+from components.promote.signing import SigningKey
 from tests.registry_store import MODEL, PROMOTED, delete, lose_files, make_versions
 
 
@@ -43,10 +47,10 @@ def changes(monkeypatch: pytest.MonkeyPatch) -> list[Change | None]:
     return seen
 
 
-def decided(folder: Path, version: str) -> Any:
+def decided(folder: Path, version: str, key: SigningKey | None = None) -> Any:
     drawn = SimpleNamespace(settings=SimpleNamespace(gate=None))
     bundles = SimpleNamespace(folder=lambda name: folder / name, drawn=drawn)
-    return step._decide(bundles, SimpleNamespace(metrics={}), {"A": version}, MODEL)
+    return step._decide(bundles, SimpleNamespace(metrics={}), {"A": version}, MODEL, key)
 
 
 def test_a_deleted_champion_is_none_and_the_reasons_say_so(
@@ -71,3 +75,29 @@ def test_a_champion_whose_files_are_gone_is_one_that_cannot_be_opened(
     [change] = changes
     assert change is not None
     assert "the champion cannot be opened: the files of version 3 of model srs-response are gone" in str(change)
+
+
+def test_what_the_gate_promotes_is_signed_where_there_is_a_key(
+    database: Path, changes: list[Change | None], tmp_path: Path
+) -> None:
+    delete(database, 3)
+    key = SigningKey(Ed25519PrivateKey.generate())
+    assert decided(tmp_path, "1", key).verdict == "promoted"
+    assert Bundle.read(registry.download(MODEL, "champion", tmp_path / "served"), key.public).signed_by
+    assert registry.version_info(MODEL, "2").tags.get("srs.signed_by") is None
+
+
+def test_what_the_gate_refuses_is_not_signed(
+    database: Path, changes: list[Change | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delete(database, 3)
+    monkeypatch.setattr(step, "decide", lambda *_: Verdict("refused", ("Value: too little.",), "A", {}))
+    assert decided(tmp_path, "2", SigningKey(Ed25519PrivateKey.generate())).verdict == "refused"
+    assert registry.version_info(MODEL, "2").tags.get("srs.signed_by") is None
+
+
+def test_a_key_of_the_environment_that_cannot_sign_is_told_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SRS_SIGNING_KEY", "no key")
+    with pytest.raises(InputError) as error:
+        step.run("absent", "absent", [], "absent", MODEL, "absent", "absent", lambda *_: None)
+    assert error.value.code == "SIGNING_KEY"

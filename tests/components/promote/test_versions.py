@@ -8,7 +8,7 @@ import pytest
 from mlflow import MlflowClient
 
 from components.common.errors import BundleError, InputError, RegistryError, SrsError
-from components.promote import registry
+from components.promote import downloads, registry
 from tests.registry_store import MODEL, PROMOTED, delete, lose_files, make_versions
 
 
@@ -141,6 +141,6 @@ def test_files_that_are_gone_are_told(store: Path) -> None:
 
 
 def test_an_object_store_without_the_files_gives_an_empty_folder(store: Path, monkeypatch) -> None:
-    monkeypatch.setattr(registry, "download_artifacts", lambda _, folder: folder)
+    monkeypatch.setattr(downloads, "download_artifacts", lambda _, folder: folder)
     with pytest.raises(BundleError, match="ARTIFACTS_MISSING"):
         registry.download(MODEL, "2", store / "served")

@@ -1,0 +1,34 @@
+"""One file of a bundle's folder, read as what it is: no link, no pipe, no more of it than allowed."""
+
+import os
+import stat
+from pathlib import Path
+
+from components.common.errors import BundleError
+
+EXPORT_AGAIN = "Fetch or export the bundle again."
+
+
+def read_plain_file(folder: Path, name: str, most: int) -> bytes:
+    """The bytes of ``name`` in ``folder``, which may itself be reached by a link, as a mounted volume is.
+
+    Raises
+    ------
+    BundleError
+        ``BUNDLE_DAMAGED`` where it is missing, a link or no plain file; ``BUNDLE_TOO_LARGE`` above ``most`` bytes.
+    """
+    path = folder / name
+    try:
+        if path.parent != folder and path.parent.is_symlink():
+            raise OSError
+        # Without O_NONBLOCK a pipe under this name would be waited for.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise OSError
+            content = file.read(most + 1)
+    except OSError:
+        message = f"{name} is missing, a symbolic link or no plain file"
+        raise BundleError("BUNDLE_DAMAGED", message, EXPORT_AGAIN) from None
+    if len(content) > most:
+        raise BundleError("BUNDLE_TOO_LARGE", f"{name} has more than the {most:,} bytes allowed", EXPORT_AGAIN)
+    return content

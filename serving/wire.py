@@ -1,0 +1,106 @@
+"""A gRPC message's fields counted before protobuf makes an object of each: 2 bytes of it become 100 in memory.
+
+https://protobuf.dev/programming-guides/encoding
+"""
+
+from collections import Counter
+from typing import Any
+
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+
+from components.common.errors import InputError
+from components.common.limits import MAX_DIMENSIONS, MAX_FIELDS, MAX_LISTED, MAX_TEXT
+
+#: Wire types: a varint, 8 bytes, bytes with their length in front, 4 bytes. Groups are older than this protocol.
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_FIXED = {_FIXED64: 8, _FIXED32: 4}
+#: A varint holds 7 of 64 bits in each byte.
+_VARINT_BYTES = 10
+#: Names that a reply or a refusal may repeat.
+_TEXTS = ("model_name", "model_version", "id", "name", "datatype")
+#: The kinds of InferTensorContents that an input of this model can have.
+_KINDS = ("fp32_contents", "bytes_contents")
+
+
+def check_message(message: bytes) -> None:
+    """Raises what is beyond a limit in a serialised ``ModelInferRequest``; protobuf is to say whether it is one.
+
+    Raises
+    ------
+    InputError
+        ``FORMAT`` (more fields than a limit, or damage), ``CROP_DTYPE`` (numbers of another kind than float32).
+    """
+    _Scan(message).message(0, len(message), pb.ModelInferRequest.DESCRIPTOR)
+
+
+class _Scan:
+    """Where a message is read, and how many of its fields, at any depth, are read."""
+
+    def __init__(self, message: bytes) -> None:
+        self._message, self._fields = memoryview(message), 0
+
+    def message(self, at: int, end: int, kind: Any) -> None:
+        """The fields from ``at`` to ``end``, which are those of a message of this kind."""
+        counts: Counter[str] = Counter()
+        while at < end:
+            key, at = self._varint(at, end)
+            field = kind.fields_by_number.get(key >> 3)
+            start, at = self._value(key & 7, at, end)
+            self._count(counts, field.name if field else "unknown fields")
+            if field and key & 7 == _BYTES:
+                self._inside(start, at, field)
+
+    def _count(self, counts: Counter[str], name: str) -> None:
+        self._fields += 1
+        counts[name] += 1
+        if counts[name] > MAX_LISTED:
+            raise InputError("FORMAT", f"a message may hold at most {MAX_LISTED} {name}", "Send numbers packed.")
+        if self._fields > MAX_FIELDS:
+            raise InputError("FORMAT", f"a message may hold at most {MAX_FIELDS:,} fields")
+
+    def _inside(self, start: int, end: int, field: Any) -> None:
+        if field.message_type:
+            self.message(start, end, field.message_type)
+        elif field.containing_type.name == "InferTensorContents" and field.name not in _KINDS and end > start:
+            raise InputError("CROP_DTYPE", f"{field.name} are not read: crop_hu must be FP32", "Send HU as float32.")
+        elif field.name == "shape" and _count_varints(self._message[start:end]) > MAX_DIMENSIONS:
+            raise InputError("FORMAT", f"shape may have at most {MAX_DIMENSIONS} dimensions")
+        elif field.name in _TEXTS and _is_long(self._message[start:end]):
+            raise InputError("FORMAT", f"{field.name} must be text of at most {MAX_TEXT} characters")
+
+    def _value(self, wire_type: int, at: int, end: int) -> tuple[int, int]:
+        """Where a field's value begins and ends."""
+        start, length = at, _FIXED.get(wire_type, 0)
+        if wire_type == _BYTES:
+            length, start = self._varint(at, end)
+        elif wire_type == _VARINT:
+            length = self._varint(at, end)[1] - at
+        elif not length:
+            raise _damaged()
+        if start + length > end:
+            raise _damaged()
+        return start, start + length
+
+    def _varint(self, at: int, end: int) -> tuple[int, int]:
+        """A varint's value, and where it ends."""
+        value = 0
+        for index, byte in enumerate(self._message[at : min(at + _VARINT_BYTES, end)]):
+            value |= (byte & 0x7F) << 7 * index
+            if byte < 0x80:
+                return value, at + index + 1
+        raise _damaged()
+
+
+def _count_varints(packed: memoryview) -> int:
+    """Numbers in a packed field: each ends with a byte below 128."""
+    within = packed[: (MAX_DIMENSIONS + 1) * _VARINT_BYTES]
+    return sum(byte < 0x80 for byte in within)
+
+
+def _is_long(text: memoryview) -> bool:
+    most = 4 * (MAX_TEXT + 1)  # a character of UTF-8 has at most 4 bytes
+    return len(text) > most or len(bytes(text).decode("utf-8", "ignore")) > MAX_TEXT
+
+
+def _damaged() -> InputError:
+    return InputError("FORMAT", "the message is no ModelInferRequest")

@@ -1,0 +1,128 @@
+"""A study is cut in another process as it is cut in this one, and whatever it does there ends."""
+
+import asyncio
+import dataclasses
+import threading
+
+import numpy as np
+import pytest
+
+from components.common.contained import Stopped
+from components.common.errors import InputError
+from components.common.settings import PreprocessSettings
+from components.preprocess.crop import ImageDefinition
+from serving import cutting, predictor
+from serving.cutting import RefusedAt, cut_contained
+from serving.dicom import Cut, StudyRefused, cut_study
+from serving.payload import Query, Study
+from serving.predictor import Job, Predictor
+from serving.runtime import Ensemble
+from tests.serving.bundles import draw_crops
+from tests.serving.studies import study_files, study_zip
+
+SETTINGS, DEFINITION = PreprocessSettings(), ImageDefinition()
+
+
+def words(error):
+    return error.code, error.safe_message, error.hint
+
+
+def plain(cut: Cut) -> dict:
+    """A cut's fields in a form that can be compared."""
+    fields = {field.name: getattr(cut, field.name) for field in dataclasses.fields(Cut)}
+    return {**fields, "crop": None if cut.crop is None else cut.crop.tolist(), "refusal": words(cut.refusal or NOTHING)}
+
+
+NOTHING = InputError("", "")
+
+
+def test_cuts_are_those_of_cut_study_for_zips_and_files():
+    studies = [
+        Study(zipped=study_zip(rois=("GTV 1", "GTV 2"))),
+        Study(files=tuple(study_files(radius_mm=6).values())),
+        Study(zipped=study_zip(rois=("GTV 1", "GTV 2")), roi="GTV 2"),
+    ]
+    found = cut_contained(studies, SETTINGS, DEFINITION)
+    expected = [cut_study(study, SETTINGS, DEFINITION) for study in studies]
+    assert [[plain(cut) for cut in one] for one in found] == [[plain(cut) for cut in one] for one in expected]
+    assert [len(one) for one in found] == [2, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "study",
+    [
+        Study(zipped=study_zip(), roi="Hippocampus"),  # an offer of structures
+        Study(files=tuple(data for name, data in study_files().items() if name != "CT06.dcm")),  # each GTV's reason
+        Study(zipped=b"PK\5\6" + bytes(18)),  # no study at all
+        Study(zipped=b"PK\3\4 and no more"),
+    ],
+)
+def test_a_refusal_is_that_of_cut_study_and_names_its_place(study):
+    with pytest.raises(RefusedAt) as refused:
+        cut_contained([Study(zipped=study_zip()), study, Study(zipped=study_zip())], SETTINGS, DEFINITION)
+    with pytest.raises(InputError) as expected:
+        cut_study(study, SETTINGS, DEFINITION)
+    found = refused.value.error
+    assert refused.value.index == 1
+    assert words(found) == words(expected.value)
+    assert isinstance(found, StudyRefused) == isinstance(expected.value, StudyRefused)
+    if isinstance(found, StudyRefused):
+        assert list(found.offer) == list(expected.value.offer)
+        assert [plain(cut) for cut in found.cuts] == [plain(cut) for cut in expected.value.cuts]
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "named"), [("STUDY_SECONDS", 0.02, "0.02"), ("STUDY_BYTES", 2**18, "0.25 MiB")]
+)
+def test_studies_that_take_too_much_are_refused_and_the_limit_is_named(monkeypatch, limit, value, named):
+    monkeypatch.setattr(cutting, limit, value)
+    with pytest.raises(InputError) as error:
+        cut_contained([Study(zipped=study_zip())], SETTINGS, DEFINITION)
+    assert error.value.code == "STUDY_TOO_COSTLY"
+    assert named in error.value.safe_message
+
+
+def test_a_study_that_ends_its_reader_is_damaged(monkeypatch):
+    def crash(*_):
+        raise Stopped("crash")
+
+    monkeypatch.setattr(cutting, "call", crash)
+    with pytest.raises(InputError, match="DICOM_DAMAGED"):
+        cut_contained([Study(zipped=study_zip())], SETTINGS, DEFINITION)
+
+
+def test_crops_are_answered_while_every_cutter_is_at_work(bundle, monkeypatch):
+    ended = threading.Event()
+
+    def wait(studies, *_):
+        ended.wait(30)
+        return [[] for _ in studies]
+
+    monkeypatch.setattr(predictor, "cut_contained", wait)
+    model = Predictor("srs-response", Ensemble.open(bundle, threads=1), "1", workers=1)
+    crop = draw_crops(1, np.random.default_rng(0))[0]
+
+    async def both():
+        studies = [asyncio.create_task(model.predict(job(Study(zipped=b"")))) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        answered = await asyncio.wait_for(model.predict(job(crop)), 5)
+        assert not any(task.done() for task in studies)
+        ended.set()
+        await asyncio.gather(*studies)
+        return answered
+
+    result = asyncio.run(both())
+    assert len(result.tumours) == 1
+
+
+def job(*instances) -> Job:
+    return Job(lambda: Query(tuple(instances)), lambda result, *_: result)
+
+
+def test_answers_stand_in_the_order_of_the_instances(bundle):
+    model = Predictor("srs-response", Ensemble.open(bundle, threads=1), "1", workers=1)
+    crops = draw_crops(2, np.random.default_rng(0))
+    mixed = (crops[0], Study(zipped=study_zip()), crops[1], Study(zipped=study_zip(rois=("GTV 1", "GTV 2"))))
+    result = asyncio.run(model.predict(job(*mixed)))
+    assert [tumour.instance for tumour in result.tumours] == [0, 1, 2, 3, 3]
+    assert [tumour.roi_name for tumour in result.tumours] == ["", "GTV", "", "GTV 1", "GTV 2"]
