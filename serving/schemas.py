@@ -48,7 +48,7 @@ def _list(schema: Schema, **bounds: int) -> Schema:
 
 def schemas() -> Schema:
     """Name -> schema, of all that a request or a reply is made of."""
-    return {**_looks(), **_requests(), **_replies()}
+    return {**_looks(), **_tensors(), **_requests(), **_replies()}
 
 
 def _looks() -> Schema:
@@ -72,15 +72,35 @@ def _looks() -> Schema:
     }
 
 
+def _tensors() -> Schema:
+    """V2's inputs; ``data`` is absent where the values lie behind the JSON."""
+    side = {"const": IMAGE_SIZE_PX}
+    crops = [{"type": "integer", "minimum": 1, "maximum": MAX_CROPS}, side, side]
+    shape = {"type": "array", "prefixItems": crops, "minItems": 3, "maxItems": 3}
+    studies = _list({"type": "integer", "minimum": 1, "maximum": MAX_STUDIES}, minItems=1, maxItems=1)
+    more: dict[str, Schema] = {
+        "parameters": {"type": "object", "properties": {"binary_data_size": {"type": "integer", "minimum": 0}}}
+    }
+    crop: dict[str, Schema] = {
+        "name": {"const": CROP_INPUT},
+        "datatype": {"const": "FP32"},
+        "shape": shape,
+        "data": {"type": "array"},
+    }
+    zips: dict[str, Schema] = {
+        "name": {"const": DICOM_INPUT},
+        "datatype": {"const": "BYTES"},
+        "shape": studies,
+        "data": _list(ref("Base64")),
+    }
+    tensors: dict[str, dict[str, Schema]] = {"CropTensor": {**crop, **more}, "DicomTensor": {**zips, **more}}
+    return {name: _object(fields, "data", "parameters") for name, fields in tensors.items()}
+
+
 def _requests() -> Schema:
     side, whole = ({"minItems": count, "maxItems": count} for count in (IMAGE_SIZE_PX, IMAGE_SIZE_PX**2))
     options = {"roi": {"type": ["string", "integer", "null"], "maxLength": MAX_TEXT}, "rtstruct_uid": TEXT}
     files = _list(ref("Base64"), minItems=1, maxItems=MAX_FILES)
-    tensor: dict[str, Schema] = {
-        **{"name": {"enum": [CROP_INPUT, DICOM_INPUT]}, "datatype": {"enum": ["FP32", "BYTES"]}},
-        **{"shape": _list({"type": "integer", "minimum": 0}), "data": {"type": "array"}},
-        "parameters": {"type": "object", "properties": {"binary_data_size": {"type": "integer", "minimum": 0}}},
-    }
     output: dict[str, Schema] = {"name": {"enum": list(OUTPUTS)}, "parameters": {"type": "object"}}
     outputs = _list(_object(output, "parameters"), maxItems=MAX_LISTED)
     chosen = {"type": "object", "properties": {**options, "binary_data_output": TYPES[bool]}}
@@ -102,7 +122,10 @@ def _requests() -> Schema:
         "V1Request": _object({"instances": _list(ref("Instance"), minItems=1, maxItems=MAX_CROPS)}),
         "V2Request": _object(
             {
-                **{"id": TEXT, "inputs": _list(_object(tensor, "data", "parameters"), minItems=1, maxItems=1)},
+                **{
+                    "id": TEXT,
+                    "inputs": _list({"anyOf": [ref("CropTensor"), ref("DicomTensor")]}, minItems=1, maxItems=1),
+                },
                 **{"outputs": outputs, "parameters": chosen},
             },
             *("id", "outputs", "parameters"),

@@ -22,7 +22,10 @@ def to_generate_from():
     """The document with the model that is served, and one crop for all: 22,801 numbers are too many to draw."""
     said = copy.deepcopy(DOCUMENT)
     schemas = said["components"]["schemas"]
-    schemas["Crop"] = {"enum": [draw_crops(1, np.random.default_rng(0))[0].round(1).tolist()]}
+    crop = draw_crops(1, np.random.default_rng(0))[0].round(1).tolist()
+    values = [value for row in crop for value in row]
+    schemas["Crop"] = {"enum": [crop]}
+    schemas["CropTensor"] = {"enum": [{"name": "crop_hu", "datatype": "FP32", "shape": [1, 151, 151], "data": values}]}
     schemas["V1Request"]["properties"]["instances"]["maxItems"] = 3
     schemas["Instance"]["anyOf"][3]["properties"]["dicom_files"]["maxItems"] = 3
     for parameter in (one for item in said["paths"].values() for one in item.get("parameters", ())):
