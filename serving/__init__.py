@@ -2,8 +2,8 @@
 
 The way of a request, each stop a module:
 
-    connection  rest  rpc     sockets: HTTP with bounded heads, the REST addresses, the gRPC service
-    limits                    what is let in, and how much at once
+    connection  rest  rpc     sockets: HTTP whose callers are not waited for, the REST addresses, the gRPC service
+    limits  shares            what is let in, how much at once, and who goes next
     content  encodings        what a body is, told from its bytes; forms, JSON and base64
     payload  tensors          bytes -> crops or DICOM studies: V1 with the types of both, V2
     dicom  offer              studies -> crops, by the code that cut the training crops; what there is to choose from

@@ -1,4 +1,7 @@
-"""``python -m serving --model-dir DIR``: the predictor as its own process. Exit 0 after SIGTERM, 1 or 2 in words."""
+"""``python -m serving --model-dir DIR``: the predictor as its own process. Exit 0 after SIGTERM, 1 or 2 in words.
+
+Exit 3 where an accepted request could not be answered within the grace after SIGTERM.
+"""
 
 import argparse
 import logging
@@ -8,7 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.common.errors import SrsError
-from components.common.limits import MAX_BINARY_BODY_BYTES, MAX_JSON_BODY_BYTES, MIB
+from components.common.limits import (
+    BODIES,
+    BODY_SECONDS,
+    MAX_BINARY_BODY_BYTES,
+    MAX_JSON_BODY_BYTES,
+    MIB,
+    REQUESTS,
+    STUCK_SECONDS,
+)
 from components.common.processors import processors
 
 if TYPE_CHECKING:
@@ -38,12 +49,15 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--grpc-port", type=_port_or_off, default=None, help="a port, or off (default)")
     flags.add_argument("--workers", type=int, default=0, help="requests at work; 0: one a processor, at most 2")
     flags.add_argument("--threads", type=int, default=0, help="threads of one call; 0 takes all processors")
-    flags.add_argument("--max-requests", type=int, default=64, help="accepted at once; more are told to wait")
+    flags.add_argument("--max-requests", type=int, default=REQUESTS, help="accepted at once; more are told to wait")
     flags.add_argument("--max-binary-mb", type=int, default=binary_mb, help="largest binary body, MiB")
     flags.add_argument("--max-json-mb", type=int, default=json_mb, help="largest JSON body or gRPC message, MiB")
-    flags.add_argument("--body-seconds", type=float, default=60.0, help="in which a body must come")
+    flags.add_argument("--body-seconds", type=float, default=BODY_SECONDS, help="in which a body must come")
     flags.add_argument("--linger-seconds", type=float, default=2.0, help="to go on answering, unready, after SIGTERM")
-    flags.add_argument("--grace-seconds", type=int, default=25, help="then, to finish what was accepted")
+    flags.add_argument("--grace-seconds", type=float, default=25.0, help="then, to finish what was accepted")
+    flags.add_argument(
+        "--stuck-seconds", type=float, default=STUCK_SECONDS, help="without a finished request, until it is not alive"
+    )
     flags.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
     return flags
 
@@ -65,10 +79,10 @@ def main(arguments: list[str]) -> int:
 
 
 def _serve(given: argparse.Namespace) -> None:
-    from serving.limits import Limits
+    from serving.limits import Limits, Load
     from serving.predictor import Predictor
     from serving.runtime import Ensemble
-    from serving.server import Address, Load, PredictorServer
+    from serving.server import Address, PredictorServer
 
     key = _public_key(given.public_key)
     ensemble = Ensemble.open(bundle_folder(given.model_dir), threads=given.threads or None, public_key=key)
@@ -76,7 +90,13 @@ def _serve(given: argparse.Namespace) -> None:
     workers = given.workers or min(MOST_WORKERS, processors())
     model = Predictor(given.model_name, ensemble, given.model_version, workers)
     limits = Limits(given.max_binary_mb * MIB, given.max_json_mb * MIB, given.body_seconds)
-    load = Load(given.max_requests, 4 * limits.binary_bytes, given.linger_seconds, given.grace_seconds)
+    load = Load(
+        given.max_requests,
+        BODIES * limits.binary_bytes,
+        given.linger_seconds,
+        given.grace_seconds,
+        given.stuck_seconds,
+    )
     PredictorServer(Address(given.host, given.http_port, given.grpc_port), limits, load).run(model)
 
 

@@ -1,112 +1,189 @@
-"""HTTP/1.1 connections: bounded heads, upgrades ignored, and a refusal that its caller can read.
+"""HTTP/1.1 connections: bounded heads, chunks and trailers, and no caller waited for longer than it may take.
 
-uvicorn counts neither the bytes nor the time of request line and headers. httptools takes a request that offers an
-upgrade for one without a body, whoever accepts the offer; Java's clients offer h2c with each request over plain HTTP.
+uvicorn reads by h11, which bounds what it keeps of a message that is not whole, reads one request at a time and takes
+an offered upgrade for what it is, an offer. Added is what h11 leaves to others: time, small chunks, and framing in
+which two servers may see different requests (RFC 9112 6.1).
 """
 
 import asyncio
+import collections
+import math
+from collections.abc import Collection
 from typing import Any
+from urllib.parse import urlsplit
 
-import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-#: Bytes of a request line and its headers, far above what any proxy adds.
-HEAD_BYTES = 64 * 1024
+from components.common.limits import (
+    BODY_SECONDS,
+    CHUNK_BYTES,
+    CHUNKS,
+    CONNECTIONS,
+    HEAD_BYTES,
+    HEAD_SECONDS,
+    READ_SECONDS,
+)
 
 
-class BoundedConnection(HttpToolsProtocol):
-    """Closes a connection whose head is larger than ``HEAD_BYTES`` or takes longer than ``head_seconds`` to come.
+class Parser(h11.Connection):
+    """The events of a connection; ``refusal`` says why one ends."""
 
-    No upgrade is accepted, so an offered one is ignored (RFC 9110 7.8) and the request answered in HTTP/1.1. A caller
-    that asked to close the connection is answered at once too, and its connection is closed when its body has come:
-    closed before, it would be reset, and the caller would never see why a body was refused.
-    """
+    refusal = "Invalid HTTP request received."
 
-    head_seconds = 60.0
+    def __init__(self) -> None:
+        super().__init__(h11.SERVER, HEAD_BYTES)
+        self._chunks = self._bytes = 0
+
+    def next_event(self) -> Any:
+        """As in h11; ``RemoteProtocolError`` also beyond our bounds."""
+        size = len(self.trailing_data[0]) if self.their_state is h11.IDLE else 0
+        try:
+            event = super().next_event()
+        except h11.RemoteProtocolError as error:
+            if error.error_status_hint == 431:
+                self._refuse(f"Headers, trailers or a chunk's line are larger than {HEAD_BYTES} bytes.")
+            raise
+        if isinstance(event, h11.Request):
+            return self._request(event, size - len(self.trailing_data[0]))
+        if isinstance(event, h11.Data):
+            self._chunks += event.chunk_start
+            if self._chunks > CHUNKS + self._bytes // CHUNK_BYTES:
+                self._refuse(f"More than {CHUNKS} chunks of less than {CHUNK_BYTES} bytes.")
+            self._bytes += len(event.data)
+        return event
+
+    def _request(self, request: h11.Request, size: int) -> h11.Request:
+        names = [name for name, _ in request.headers]
+        if size > HEAD_BYTES:
+            self._refuse(f"The headers are larger than {HEAD_BYTES} bytes.")
+        if b"transfer-encoding" in names and (b"content-length" in names or request.http_version == b"1.0"):
+            self._refuse("Transfer-Encoding with Content-Length, or in HTTP/1.0.")
+        if request.http_version not in (b"1.0", b"1.1"):
+            self._refuse("Only HTTP/1.0 and HTTP/1.1 are spoken.")
+        self._chunks = self._bytes = 0
+        if request.target.lower().startswith((b"http://", b"https://")):  # the absolute form (RFC 9112 3.2.2)
+            url = urlsplit(request.target)
+            object.__setattr__(request, "target", (url.path or b"/") + (b"?" + url.query if url.query else b""))
+        return request
+
+    def _refuse(self, why: str) -> None:
+        self.refusal = why
+        raise h11.RemoteProtocolError(why)
+
+
+class BoundedConnection(H11Protocol):
+    """A connection that always knows whom it waits for, and since when."""
+
+    most, head_seconds, body_seconds = CONNECTIONS, HEAD_SECONDS, BODY_SECONDS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._in_head, self._head_bytes, self._piece_bytes = False, 0, 0
-        self._head_timer: asyncio.TimerHandle | None = None
-        self._offers_upgrade = self._closes_after_body = False
+        self.conn = Parser()
+        self.line: asyncio.Transport
+        self.since, self._state, self._unread = self.loop.time(), "", 0
+        self._lingers = self._refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A caller that says nothing is not waited for either."""
-        super().connection_made(transport)
-        self._await_head()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is left to wait for."""
-        super().connection_lost(exc)
-        self._head_ended()
+        """Where there are too many, the one that its caller lets wait longest makes way."""
+        room = len(self.connections) < self.most or _make_way(self.connections, self.loop.time())
+        self.line = transport
+        super().connection_made(_Line(transport, self))  # type: ignore[arg-type]
+        self.state()
+        if not room:
+            transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Counts what comes while a head is not whole; the piece in which it began is bounded by asyncio."""
-        self._piece_bytes = len(data)
-        self._unset_keepalive_if_required()
-        pieces: list[bytes | memoryview] = [memoryview(data)]
-        while pieces:
-            pieces += self._feed(pieces.pop())
-        if self.cycle is not None and self.cycle.response_complete and not self._in_head:
-            self._await_more()
-        self._head_bytes += len(data) if self._in_head else 0
-        if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
-            self.send_400_response("The headers are too large.")
+        """Reads on; what comes behind a refused request is thrown away."""
+        if not self._lingers:
+            super().data_received(data)
+            if self.state() == "body":
+                self.since = self.loop.time()
 
-    def _await_more(self) -> None:
-        """Waits as long for the rest of a body that was answered before it had come as for a head."""
-        self._unset_keepalive_if_required()
-        self.timeout_keep_alive_task = self.loop.call_later(self.head_seconds, self.timeout_keep_alive_handler)
+    def on_response_complete(self) -> None:
+        """Reads on, if the next request has not come yet."""
+        super().on_response_complete()
+        self.transport.resume_reading()
+        self.state()
 
-    def _feed(self, piece: bytes | memoryview) -> list[bytes | memoryview]:
-        """Parses a piece; returns what is to be parsed next, the last first."""
-        try:
-            self.parser.feed_data(piece)
-        except httptools.HttpParserError:
-            if not self.transport.is_closing():
-                self.send_400_response("Invalid HTTP request received.")
-        except httptools.HttpParserUpgrade as upgrade:
-            if self._offers_upgrade:
-                return [piece[upgrade.args[0] :], self._head_without_upgrade()]
-        return []
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002
+        """What is no HTTP is answered at once and not read any further."""
+        self._refused = True
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(self.conn.refusal)
+        self.line.close()
 
-    def _head_without_upgrade(self) -> bytes:
-        version = self.parser.get_http_version().encode()
-        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
-        lines += [b"%b: %b" % (name, value) for name, value in self.headers if name != b"upgrade"]
-        return b"\r\n".join([*lines, b"", b""])
+    def finish(self) -> None:
+        """Closes, where its body has not come yet only after its caller has (RFC 9112 9.6).
 
-    def on_message_begin(self) -> None:
-        """A head begins."""
-        super().on_message_begin()
-        self._await_head()
+        Closed before, the connection would be reset, and the caller would not see why its body was refused.
+        """
+        if self._refused or self.conn.their_state is not h11.SEND_BODY:
+            self.line.close()
+        else:
+            self._lingers = True
+            self.line.write_eof()
+            self.line.resume_reading()
+        self.state()
 
-    def on_headers_complete(self) -> None:
-        """The head is whole; one that offers an upgrade is parsed once more, without the offer."""
-        self._head_ended()
-        self._offers_upgrade = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
-        if not self._offers_upgrade:
-            super().on_headers_complete()
-            self._closes_after_body = not self.cycle.keep_alive
-            self.cycle.keep_alive = True
+    @property
+    def ending(self) -> bool:
+        """Whether nothing more is answered."""
+        return self._lingers or self.line.is_closing()
 
-    def on_message_complete(self) -> None:
-        """The body is whole."""
-        if self._offers_upgrade:
-            return
-        super().on_message_complete()
-        if self._closes_after_body:
-            self.cycle.keep_alive = False
-            if self.cycle.response_complete:
-                self.transport.close()
+    @property
+    def read_ahead(self) -> bool:
+        """Whether there is another request already behind the one at work."""
+        return self.conn.their_state is h11.DONE and bool(self.conn.trailing_data[0])
 
-    def _await_head(self) -> None:
-        self._head_ended()
-        self._in_head, self._head_bytes = True, -self._piece_bytes
-        self._head_timer = self.loop.call_later(self.head_seconds, self.transport.close)
+    def state(self) -> str:
+        """What is waited for: of its caller a head, a body, or that an answer is read; nothing, or of us an answer."""
+        unread = self.line.get_write_buffer_size()
+        state = "reading" if unread else self._waits_for()
+        if state != self._state or unread < self._unread:
+            self.since = self.loop.time()
+        self._state, self._unread = state, unread
+        return state
 
-    def _head_ended(self) -> None:
-        self._in_head = False
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+    def _waits_for(self) -> str:
+        if self.conn.their_state is h11.IDLE:
+            return "head" if self.cycle is None or self.conn.trailing_data[0] else "idle"
+        if self._lingers or (self.conn.their_state is h11.SEND_BODY and self.conn.our_state is not h11.SEND_RESPONSE):
+            return "rest"
+        return "body" if self.conn.their_state is h11.SEND_BODY else "answer"
+
+    def close_if_late(self, most_seconds: float) -> None:
+        """Closes where its caller takes longer than it may; the time of a body is the application's to tell."""
+        seconds = {"head": self.head_seconds, "rest": self.body_seconds, "reading": READ_SECONDS}
+        state = self.state()
+        if state != "answer" and self.loop.time() - self.since > min(seconds.get(state, math.inf), most_seconds):
+            self.line.abort()
+
+
+class _Line:
+    """A transport whose end and whose reading the connection decides on."""
+
+    def __init__(self, transport: asyncio.Transport, connection: BoundedConnection) -> None:
+        self._transport, self._connection = transport, connection
+
+    def close(self) -> None:
+        self._connection.finish()
+
+    def is_closing(self) -> bool:
+        return self._connection.ending
+
+    def resume_reading(self) -> None:
+        if not self._connection.read_ahead:
+            self._transport.resume_reading()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+def _make_way(connections: Collection[Any], now: float) -> bool:
+    """Closes the connection that waits longest for its caller, of the client with the most; False if none waits."""
+    of_client = collections.Counter(one.client and one.client[0] for one in connections)
+    waiting = [one for one in connections if one.state() != "answer" and not one.line.is_closing()]
+    if waiting:
+        max(waiting, key=lambda one: (of_client[one.client and one.client[0]], now - one.since)).line.abort()
+    return bool(waiting)

@@ -62,6 +62,11 @@ class Refused(SrsError):
     """A request that is not at fault in its content: too early, too many, or to the wrong address."""
 
 
+def busy() -> Refused:
+    """``BUSY``: what is scarce is taken."""
+    return Refused("BUSY", "the server has as much to do as it accepts", "Ask again after the seconds of Retry-After.")
+
+
 class InstanceRefused(InputError):
     """One of a request's instances cannot be answered.
 

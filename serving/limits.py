@@ -1,15 +1,29 @@
 """How large and slow a request may be, and how much is let in at once. What is beyond is refused before it is kept."""
 
+import asyncio
 import dataclasses
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Hashable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from components.common.errors import InputError
-from components.common.limits import MAX_BINARY_BODY_BYTES, MAX_JSON_BODY_BYTES, MIB
+from components.common.limits import (
+    BODIES,
+    BODY_SECONDS,
+    LARGE_BODY_BYTES,
+    MAX_BINARY_BODY_BYTES,
+    MAX_JSON_BODY_BYTES,
+    MIB,
+    PACE_BYTES,
+    PACE_SECONDS,
+    PATIENCE_SECONDS,
+    REQUESTS,
+    STUCK_SECONDS,
+)
 from serving import telemetry
 from serving.content import Buffer, is_packed
-from serving.errors import Refused
+from serving.errors import busy
 from serving.payload import is_zip_type
+from serving.shares import Share, Wait
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -28,7 +42,7 @@ class Limits:
 
     binary_bytes: int = MAX_BINARY_BODY_BYTES
     json_bytes: int = MAX_JSON_BODY_BYTES
-    seconds: float = 60.0
+    seconds: float = BODY_SECONDS
 
     def of(self, content_type: str, binary_header: bool, start: Buffer = b"") -> int:
         """The limit in bytes of a body with these headers, and these first bytes where some have come."""
@@ -48,60 +62,136 @@ class Limits:
 
     def too_slow(self) -> InputError:
         """``BODY_SLOW``, naming the limit."""
-        return InputError("BODY_SLOW", f"the body did not come within {self.seconds:g} s")
+        pace = f"{PACE_BYTES // 1024} KiB each {PACE_SECONDS:g} s"
+        return InputError("BODY_SLOW", f"the body did not come within {self.seconds:g} s, or with less than {pace}")
 
 
-class Admission:
-    """Counts requests at work and bytes held for them; used on the event loop only.
+@dataclasses.dataclass(frozen=True, slots=True)
+class Load:
+    """How much at once, and how the server ends.
 
     Parameters
     ----------
-    most_requests
-        Requests accepted and not answered yet, of all protocols.
-    most_bytes
-        Bytes of their bodies.
+    most_requests, most_bytes
+        Requests accepted and not answered yet, and bytes of bodies that are held for them or still coming.
+    linger_seconds
+        After SIGTERM, in which it is not ready and still answers: until then load balancers send more.
+    grace_seconds
+        Then, to finish what was accepted.
+    stuck_seconds
+        Without any work finished, although there is some, after which the server says that it is not alive.
     """
 
-    def __init__(self, most_requests: int, most_bytes: int) -> None:
-        self._most_requests, self._most_bytes = most_requests, most_bytes
-        self._requests = self._bytes = 0
+    most_requests: int = REQUESTS
+    most_bytes: int = BODIES * MAX_BINARY_BODY_BYTES
+    linger_seconds: float = 2.0
+    grace_seconds: float = 25.0
+    stuck_seconds: float = STUCK_SECONDS
+
+
+class Admission:
+    """What is let in, of all protocols; used on the event loop only.
+
+    A body that is still coming holds its bytes and no more. Once it is whole the request takes a place until it is
+    answered, too.
+    """
+
+    def __init__(self, load: Load) -> None:
+        self._places, self._bytes = Share(load.most_requests), Share(load.most_bytes)
+        self._coming: set[Ticket] = set()
         #: Set when the server is about to end: callers are told to come back by another connection.
         self.closing = False
 
+    @property
+    def at_work(self) -> int:
+        """Requests accepted and not answered yet."""
+        return self._places.taken
+
     @contextmanager
-    def request(self) -> Iterator["Ticket"]:
-        """A place for one request until the block ends; ``BUSY`` where there is none."""
-        if self._requests >= self._most_requests:
-            raise _busy()
-        ticket = Ticket(self)
-        self._requests += 1
-        telemetry.IN_FLIGHT.set(self._requests)
+    def request(self, client: str) -> Iterator["Ticket"]:
+        """A request until the block ends; ``BUSY`` at once where it would be refused a place."""
+        ticket = Ticket(self, client)
+        if not self._places.allows(client, 1):
+            raise busy()
         try:
             yield ticket
         finally:
-            self._requests -= 1
-            self._hold(-ticket.bytes)
-            telemetry.IN_FLIGHT.set(self._requests)
+            self._let_go(ticket)
 
-    def _hold(self, count: int) -> None:
-        if count > 0 and self._bytes + count > self._most_bytes:
-            raise _busy()
-        self._bytes += count
-        telemetry.BYTES_HELD.set(self._bytes)
+    def refuse_coming(self) -> None:
+        """Waits for no body any longer."""
+        for ticket in self._coming:
+            ticket.wait.make_way()
+
+    def _hold(self, ticket: "Ticket", count: int) -> None:
+        while not self._bytes.allows(ticket.client, count):
+            self._make_way_for(ticket)
+        self._bytes.take(ticket.client, count)
+        ticket.bytes += count
+        telemetry.BYTES_HELD.set(self._bytes.taken)
+
+    def _make_way_for(self, ticket: "Ticket") -> None:
+        """Ends the body that came slowest, of the client with the most; ``BUSY`` where all come fast."""
+        before = asyncio.get_running_loop().time() - PATIENCE_SECONDS
+        slow = [one for one in self._coming if one.bytes and one is not ticket and one.wait.since < before]
+        if not slow:
+            raise busy()
+        slowest = max(slow, key=lambda one: (self._bytes.of(one.client), -one.wait.since))
+        self._let_go(slowest)
+        slowest.wait.make_way()
+
+    def _let_go(self, ticket: "Ticket") -> None:
+        self._bytes.take(ticket.client, -ticket.bytes)
+        self._places.take(ticket.client, -ticket.places)
+        ticket.bytes = ticket.places = 0
+        telemetry.BYTES_HELD.set(self._bytes.taken)
+        telemetry.IN_FLIGHT.set(self._places.taken)
+
+    def _place(self, ticket: "Ticket") -> None:
+        if not self._places.allows(ticket.client, 1):
+            raise busy()
+        ticket.places = 1
+        self._places.take(ticket.client, 1)
+        telemetry.IN_FLIGHT.set(self._places.taken)
 
 
 class Ticket:
-    """One request's place."""
+    """One request: the bytes of its body while they come, then its place."""
 
-    def __init__(self, admission: Admission) -> None:
-        self._admission = admission
-        self.bytes = 0
+    def __init__(self, admission: Admission, client: str) -> None:
+        self._admission, self.client = admission, client
+        self.bytes = self.places = self._fresh = 0
+        self.wait = Wait(client)
+        self._end: float | None = None
+
+    @asynccontextmanager
+    async def coming(self, limits: Limits) -> AsyncIterator[None]:
+        """Counts the body that comes inside the block; ``BODY_SLOW``, or ``BUSY`` where it has to make way."""
+        self._end = asyncio.get_running_loop().time() + limits.seconds
+        self._admission._coming.add(self)
+        try:
+            async with self.wait.within(min(limits.seconds, PACE_SECONDS)):
+                yield
+        except TimeoutError:
+            raise limits.too_slow() from None
+        finally:
+            self._admission._coming.discard(self)
 
     def hold(self, count: int) -> None:
         """Takes ``count`` more bytes; ``BUSY`` where all are taken."""
-        self._admission._hold(count)
-        self.bytes += count
+        if self.wait.made_way:
+            raise busy()
+        self._admission._hold(self, count)
+        self._fresh += count
+        if self._end is not None and self._fresh >= PACE_BYTES:
+            self._fresh, self.wait.since = 0, asyncio.get_running_loop().time()
+            self.wait.extend(min(PACE_SECONDS, self._end - self.wait.since))
 
+    def place(self) -> None:
+        """Takes a place among the requests at work, for a body that is whole; ``BUSY`` where all are taken."""
+        self._admission._place(self)
 
-def _busy() -> Refused:
-    return Refused("BUSY", "the server has as much to do as it accepts", "Ask again after the seconds of Retry-After.")
+    @property
+    def lane(self) -> Hashable:
+        """In which it waits for a worker: its client's, and there not behind large bodies where it is small."""
+        return self.client, self.bytes >= LARGE_BODY_BYTES

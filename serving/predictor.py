@@ -1,11 +1,9 @@
 """The KServe model: decodes, cuts, answers and encodes a request in a worker thread, off the event loop."""
 
-import asyncio
-import concurrent.futures
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import kserve
@@ -21,6 +19,7 @@ from serving.errors import InstanceRefused
 from serving.payload import Query, Study
 from serving.reply import Result, Tumour, Unanswered, check_outputs, model_facts
 from serving.runtime import Ensemble
+from serving.shares import FairPool, Progress
 
 #: Crops copied and worked on at once, so that a large batch needs little more memory than its body.
 CHUNK = 16
@@ -33,10 +32,11 @@ STATISTICS = ("mean_hu", "sd_hu")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Job:
-    """A request still encoded: ``decode`` reads it, ``encode`` writes what comes of it."""
+    """A request still encoded: ``decode`` reads it, ``encode`` writes what comes of it; it waits in its ``lane``."""
 
     decode: Callable[[], Query]
     encode: Callable[[Result, Query, dict[str, Any]], Any]
+    lane: Hashable = ""
 
 
 class Predictor(kserve.Model):  # type: ignore[misc]
@@ -62,9 +62,10 @@ class Predictor(kserve.Model):  # type: ignore[misc]
         self.preprocess_settings = StudySettings.from_dict(ensemble.manifest.settings).preprocess
         # Python reads one JSON at a time anyhow, and as objects it takes many times its bytes.
         self._decoding = threading.Lock()
+        self.progress = Progress()
         # Two lanes: crops need not wait for studies, which take a hundred times as long.
-        self._pool = concurrent.futures.ThreadPoolExecutor(workers, thread_name_prefix="predict")
-        self._cutters = concurrent.futures.ThreadPoolExecutor(workers, thread_name_prefix="cut")
+        self._pool = FairPool(workers, "predict", self.progress)
+        self._cutters = FairPool(workers, "cut", self.progress)
         start_workers(workers)
 
     def load(self) -> bool:
@@ -73,19 +74,16 @@ class Predictor(kserve.Model):  # type: ignore[misc]
 
     def drain(self) -> None:
         """Waits for the jobs at work."""
-        self._cutters.shutdown(wait=True)
-        self._pool.shutdown(wait=True)
+        self._cutters.drain()
+        self._pool.drain()
 
     async def predict(self, payload: Job, headers: Any = None, response_headers: Any = None) -> Any:  # noqa: ARG002
         """Works on a ``Job`` off the event loop: decodes it, cuts its studies, answers and encodes."""
-        query = await self._on(self._pool, self._decode, payload, time.perf_counter())
+        query = await self._pool.run(payload.lane, self._decode, payload, time.perf_counter())
         cuts = _whole_crops(query)
         if len(cuts) < len(query.instances):
-            cuts |= await self._on(self._cutters, self._cut, query)
-        return await self._on(self._pool, self._answered, payload, query, cuts)
-
-    async def _on(self, lane: concurrent.futures.Executor, function: Callable[..., Any], *given: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(lane, function, *given)
+            cuts |= await self._cutters.run(payload.lane, self._cut, query)
+        return await self._pool.run(payload.lane, self._answered, payload, query, cuts)
 
     def _decode(self, job: Job, queued: float) -> Query:
         telemetry.QUEUE.observe(time.perf_counter() - queued)

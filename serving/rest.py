@@ -1,6 +1,7 @@
 """The REST addresses of V1 and V2: health, metadata, inference and metrics, and nothing that changes the server."""
 
 import asyncio
+import dataclasses
 import functools
 import time
 from collections.abc import Awaitable, Callable
@@ -8,11 +9,10 @@ from typing import Any
 
 import prometheus_client
 from kserve.errors import ModelNotFound
-from kserve.protocol.dataplane import DataPlane
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -22,8 +22,10 @@ from serving.errors import Problem, problem_of
 from serving.headers import WithHeaders
 from serving.limits import Admission, Limits, Ticket
 from serving.payload import check_query, decode_v1
+from serving.plane import Plane
 from serving.predictor import Job
 from serving.reply import BINARY_HEADER, Reply, encode_v1, encode_v2
+from serving.shares import client_of
 from serving.telemetry import note
 from serving.tensors import decode_v2
 
@@ -43,8 +45,9 @@ class RestEndpoints:
         Of bodies.
     """
 
-    def __init__(self, dataplane: DataPlane, admission: Admission, limits: Limits) -> None:
+    def __init__(self, dataplane: Plane, admission: Admission, limits: Limits) -> None:
         self._dataplane, self._admission, self._limits = dataplane, admission, limits
+        self._written: asyncio.Future[bytes] | None = None
 
     def application(self) -> Starlette:
         """The ASGI application."""
@@ -77,6 +80,8 @@ class RestEndpoints:
         return application
 
     async def _live(self, _: Request) -> Response:
+        if not self._dataplane.is_live():
+            return JSONResponse({"live": False, "status": "stuck"}, 503)
         return JSONResponse({"live": True, "status": "alive"})
 
     async def _ready(self, _: Request) -> Response:
@@ -84,7 +89,11 @@ class RestEndpoints:
         return JSONResponse({"ready": ready}, 200 if ready else 503)
 
     async def _metrics(self, _: Request) -> Response:
-        return Response(prometheus_client.generate_latest(), media_type=prometheus_client.CONTENT_TYPE_LATEST)
+        """Written off the event loop, once for all who ask meanwhile: each time takes milliseconds."""
+        if self._written is None or self._written.done():
+            self._written = asyncio.ensure_future(asyncio.to_thread(prometheus_client.generate_latest))
+        text = await asyncio.shield(self._written)
+        return Response(text, media_type=prometheus_client.CONTENT_TYPE_LATEST)
 
     async def _openapi(self, _: Request) -> Response:
         return JSONResponse(openapi.document(self._limits))
@@ -116,11 +125,13 @@ class RestEndpoints:
         status, code = 200, ""
         response: Response
         try:
-            with self._admission.request() as ticket:
+            with self._admission.request(client_of(request.client.host if request.client else "")) as ticket:
                 name = self._model_name(request)
                 body = await _read_body(request, ticket, self._limits)
                 size, start = len(body), time.perf_counter()
-                reply: Reply = (await self._dataplane.infer(name, decoder(request, body)))[0]
+                ticket.place()
+                job = dataclasses.replace(decoder(request, body), lane=ticket.lane)
+                reply: Reply = await self._answer(request, name, job)
                 response = Response(reply.content, headers=reply.headers | self._closing())
         except Exception as error:
             problem = problem_of(error)
@@ -128,6 +139,18 @@ class RestEndpoints:
             response = JSONResponse(problem.to_dict(), status, problem.headers | self._closing())
         note(protocol, status, code, time.perf_counter() - start, size)
         return response
+
+    async def _answer(self, request: Request, name: str, job: Job) -> Any:
+        """Gives up where the caller goes away: nothing is worked on for it that is not begun."""
+        work, gone = asyncio.ensure_future(self._dataplane.infer(name, job)), asyncio.ensure_future(request.receive())
+        try:
+            await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not work.done() and gone.result()["type"] == "http.disconnect":
+                raise ClientDisconnect
+            return (await work)[0]
+        finally:
+            work.cancel()
+            gone.cancel()
 
     def _closing(self) -> dict[str, str]:
         """Before the server ends, each answer sends its caller to another connection, and so to another server."""
@@ -156,16 +179,13 @@ async def _read_body(request: Request, ticket: Ticket, limits: Limits) -> bytear
     if size > limits.binary_bytes:
         raise limits.too_large(limits.json_bytes if "json" in kind.lower() else limits.binary_bytes, size)
     body = bytearray()
-    try:
-        async with asyncio.timeout(limits.seconds):
-            async for part in request.stream():
-                most = limit(bytes(body[:2]) + part[:2])
-                if max(size, len(body) + len(part)) > most:
-                    raise limits.too_large(most, size)
-                ticket.hold(len(part))
-                body += part
-    except TimeoutError:
-        raise limits.too_slow() from None
+    async with ticket.coming(limits):
+        async for part in request.stream():
+            most = limit(bytes(body[:2]) + part[:2])
+            if max(size, len(body) + len(part)) > most:
+                raise limits.too_large(most, size)
+            ticket.hold(len(part))
+            body += part
     return body
 
 

@@ -1,24 +1,36 @@
 """The V2 protocol over gRPC, on an address of our own; the repository calls are UNIMPLEMENTED."""
 
-import asyncio
 import dataclasses
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Hashable, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 import grpc
 from google.protobuf.message import DecodeError
-from kserve.errors import ModelNotFound
-from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
 from components.common.errors import InputError
+from components.common.limits import (
+    DETAILS_BYTES,
+    FACTS_MESSAGES,
+    FACTS_SECONDS,
+    GRPC_IDLE_SECONDS,
+    HANDSHAKE_SECONDS,
+    INFER_MESSAGES,
+    METADATA_BYTES,
+    READ_SECONDS,
+    UNASKED_BYTES,
+    WAITING_CALLS,
+)
 from serving.errors import RETRY_AFTER_SECONDS, Problem, problem_of
 from serving.limits import Admission, Limits
 from serving.payload import Output, Query
+from serving.plane import Plane
 from serving.predictor import Job
 from serving.reply import OUTPUTS, Result, raw_bytes, tensor_of, v2_parameters
+from serving.shares import Places, client_of
 from serving.telemetry import note
 from serving.tensors import Tensor, query_of
 from serving.wire import check_message
@@ -30,84 +42,94 @@ _STATUS = {
     413: grpc.StatusCode.RESOURCE_EXHAUSTED,
     503: grpc.StatusCode.UNAVAILABLE,
 }
-#: Messages received at once (gRPC keeps their pieces for a while); other calls wait, and their bytes with the sender.
-RECEIVED_AT_ONCE = 4
-#: Bytes that a caller may send of a message that is not received yet.
-UNASKED_BYTES = 2**20
-#: Bytes of a refusal, which travels as metadata: callers take 8 kB of them by default. Longer lists are left out.
-MAX_DETAILS = 4096
 #: A message is kept as it came, parsed, and as the tensor's bytes.
 COPIES = 3
 
 
 class Servicer:
-    """Health, metadata and inference over KServe's data plane."""
+    """Health, metadata and inference over KServe's data plane.
 
-    def __init__(self, dataplane: DataPlane, admission: Admission, limits: Limits) -> None:
+    Each method is given the stream of its messages and asks for the one that it needs, within a time limit. What says
+    nothing, as most of those about health, is not waited for at all: nobody's silence keeps a probe from its answer.
+    """
+
+    def __init__(self, dataplane: Plane, admission: Admission, limits: Limits) -> None:
         self._dataplane, self._admission, self._limits = dataplane, admission, limits
-        self._receiving = asyncio.Semaphore(RECEIVED_AT_ONCE)
+        self.infers, self.facts = Places(INFER_MESSAGES, WAITING_CALLS), Places(FACTS_MESSAGES, WAITING_CALLS)
 
-    async def ServerLive(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002
-        """Whether the process answers."""
-        return pb.ServerLiveResponse(live=True)
+    async def ServerLive(self, *_: Any) -> Any:  # noqa: N802
+        """Whether the process answers, and finishes work where there is some."""
+        return pb.ServerLiveResponse(live=self._dataplane.is_live())
 
-    async def ServerReady(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002
+    async def ServerReady(self, *_: Any) -> Any:  # noqa: N802
         """Whether new requests are welcome."""
         return pb.ServerReadyResponse(ready=await self._dataplane.ready())
 
-    async def ModelReady(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Whether the model answers."""
-        try:
-            return pb.ModelReadyResponse(ready=await self._dataplane.model_ready(request.name))
-        except ModelNotFound as error:
-            await _abort(context, problem_of(error))
-
-    async def ServerMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002
+    async def ServerMetadata(self, *_: Any) -> Any:  # noqa: N802
         """Name and version of the server."""
         return pb.ServerMetadataResponse(**self._dataplane.metadata())
 
-    async def ModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
+    async def ModelReady(self, messages: AsyncIterator[bytes], client: str) -> Any:  # noqa: N802
+        """Whether the model answers."""
+        request = _parsed(pb.ModelReadyRequest, await self._receive(self.facts, messages, client, FACTS_SECONDS))
+        return pb.ModelReadyResponse(ready=await self._dataplane.model_ready(request.name))
+
+    async def ModelMetadata(self, messages: AsyncIterator[bytes], client: str) -> Any:  # noqa: N802
         """Inputs and outputs of the model."""
-        try:
-            found = await self._dataplane.model_metadata(request.name)
-        except ModelNotFound as error:
-            return await _abort(context, problem_of(error))
+        request = _parsed(pb.ModelMetadataRequest, await self._receive(self.facts, messages, client, FACTS_SECONDS))
+        found = await self._dataplane.model_metadata(request.name)
         return pb.ModelMetadataResponse(**{name: found[name] for name in _METADATA})
 
-    async def ModelInfer(self, messages: AsyncIterator[bytes], context: Any) -> Any:  # noqa: N802
-        """Inference; the message is received once there is a place for it."""
-        start, size = time.perf_counter(), 0
+    async def ModelInfer(self, messages: AsyncIterator[bytes], client: str) -> Any:  # noqa: N802
+        """Inference, or why not; the message is received once there is a place for it."""
+        start, size, problem = time.perf_counter(), 0, None
         try:
-            with self._admission.request() as ticket:
-                message = await self._receive(messages)
+            with self._admission.request(client) as ticket:
+                message = await self._receive(self.infers, messages, client, self._limits.seconds)
                 size, start = len(message), time.perf_counter()
                 ticket.hold(COPIES * size)
-                request = _parsed(message)
-                job = Job(lambda: _query(request), lambda result, query, facts: _response(result, query, facts))
-                reply = (await self._dataplane.infer(request.model_name, job))[0]
-                note("grpc", 200, "", time.perf_counter() - start, size)
-                return reply
+                ticket.place()
+                reply = await self._answer(message, ticket.lane)
         except Exception as error:
             problem = problem_of(error)
-        note("grpc", problem.status, problem.code, time.perf_counter() - start, size)
-        return await _abort(context, problem)
+        status, code = (problem.status, problem.code) if problem else (200, "")
+        note("grpc", status, code, time.perf_counter() - start, size)
+        return problem or reply
 
-    async def _receive(self, messages: AsyncIterator[bytes]) -> bytes:
+    async def _answer(self, message: bytes, lane: Hashable) -> Any:
+        request = _parsed(pb.ModelInferRequest, message)
+        job = Job(lambda: _query(request), _response, lane)
+        return (await self._dataplane.infer(request.model_name, job))[0]
+
+    async def _receive(self, places: Places, messages: AsyncIterator[bytes], client: str, seconds: float) -> bytes:
         try:
-            async with self._receiving, asyncio.timeout(self._limits.seconds):
+            async with places.place(client, seconds):
                 return await anext(aiter(messages))
         except TimeoutError:
             raise self._limits.too_slow() from None
         except StopAsyncIteration:
             raise InputError("FORMAT", "the call holds no message") from None
 
+    def method(self, name: str) -> Any:
+        """A method as gRPC calls it. One message is a stream of one: so it is asked for, instead of kept unasked."""
+
+        async def answer(messages: AsyncIterator[bytes], context: Any) -> Any:
+            try:
+                told = await getattr(self, name)(messages, client_of(_host(context.peer())))
+            except Exception as error:
+                told = problem_of(error)
+            return await _abort(context, told) if isinstance(told, Problem) else told
+
+        serializer = getattr(pb, f"{name}Response").SerializeToString
+        return grpc.stream_unary_rpc_method_handler(answer, response_serializer=serializer)
+
 
 _METADATA = ("name", "versions", "platform", "inputs", "outputs")
-_LOOKS = ("ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata")
+_METHODS = ("ServerLive", "ServerReady", "ServerMetadata", "ModelReady", "ModelMetadata", "ModelInfer")
 
 
-async def start(dataplane: DataPlane, admission: Admission, address: str, limits: Limits, most_calls: int) -> Any:
-    """A started gRPC server.
+class Server:
+    """A gRPC server on an address of its own.
 
     Parameters
     ----------
@@ -117,54 +139,74 @@ async def start(dataplane: DataPlane, admission: Admission, address: str, limits
         ``host:port``.
     limits
         Of a message.
-    most_calls
-        Calls at once; more are refused by gRPC itself, before their message is kept.
+    connections
+        At once; more are closed by gRPC itself.
 
     Raises
     ------
     InputError
         ``PORT_IN_USE``.
     """
-    options = [
+
+    def __init__(self, dataplane: Plane, admission: Admission, address: str, limits: Limits, connections: int) -> None:
+        self._servicer = Servicer(dataplane, admission, limits)
+        self._server = grpc.aio.server(options=_options(limits, connections))
+        handlers = {name: self._servicer.method(name) for name in _METHODS}
+        handler = grpc.method_handlers_generic_handler("inference.GRPCInferenceService", handlers)
+        self._server.add_generic_rpc_handlers((handler,))
+        try:
+            self._server.add_insecure_port(address)
+        except RuntimeError:
+            message = f"the gRPC address {address} cannot be bound"
+            raise InputError("PORT_IN_USE", message, "Choose another port.") from None
+
+    async def start(self) -> None:
+        """Accepts calls."""
+        await self._server.start()
+
+    def refuse_coming(self) -> None:
+        """Waits for no message any longer."""
+        self._servicer.infers.clear()
+        self._servicer.facts.clear()
+
+    async def stop(self, seconds: float) -> None:
+        """Accepts no more calls, and ends those that there are after so many seconds."""
+        await self._server.stop(seconds)
+
+
+def _options(limits: Limits, connections: int) -> list[tuple[str, int]]:
+    """What gRPC itself bounds."""
+    return [
         ("grpc.max_receive_message_length", limits.json_bytes),
         ("grpc.max_send_message_length", limits.json_bytes),
         ("grpc.so_reuseport", 0),
         # Unasked, gRPC would keep as much of each waiting message as the line carries.
         ("grpc.http2.bdp_probe", 0),
         ("grpc.http2.lookahead_bytes", UNASKED_BYTES),
+        # A compressed message is unpacked before its size is looked at: as over HTTP, none is read.
+        ("grpc.compression_enabled_algorithms_bitset", 1),
+        ("grpc.max_metadata_size", METADATA_BYTES),
+        ("grpc.absolute_max_metadata_size", METADATA_BYTES),
+        ("grpc.max_allowed_incoming_connections", connections),
+        ("grpc.server_handshake_timeout_ms", int(1000 * HANDSHAKE_SECONDS)),
+        ("grpc.http2.settings_timeout", int(1000 * HANDSHAKE_SECONDS)),
+        ("grpc.max_connection_idle_ms", int(1000 * GRPC_IDLE_SECONDS)),
+        ("grpc.keepalive_time_ms", int(1000 * GRPC_IDLE_SECONDS)),
+        ("grpc.keepalive_timeout_ms", int(1000 * READ_SECONDS)),
     ]
-    server = grpc.aio.server(options=options, maximum_concurrent_rpcs=most_calls)
-    server.add_generic_rpc_handlers((_handler(Servicer(dataplane, admission, limits)),))
-    try:
-        server.add_insecure_port(address)
-    except RuntimeError:
-        raise InputError("PORT_IN_USE", f"the gRPC address {address} cannot be bound", "Choose another port.") from None
-    await server.start()
-    return server
 
 
-def _handler(servicer: Servicer) -> Any:
-    """KServe's service. A call of one message is a stream of one: so it is asked for, instead of kept unasked."""
-    handlers = {
-        name: grpc.unary_unary_rpc_method_handler(
-            getattr(servicer, name),
-            getattr(pb, f"{name}Request").FromString,
-            getattr(pb, f"{name}Response").SerializeToString,
-        )
-        for name in _LOOKS
-    }
-    infer = grpc.stream_unary_rpc_method_handler(
-        servicer.ModelInfer, response_serializer=pb.ModelInferResponse.SerializeToString
-    )
-    return grpc.method_handlers_generic_handler("inference.GRPCInferenceService", {**handlers, "ModelInfer": infer})
+def _host(peer: str) -> str:
+    """The address of ``ipv4:127.0.0.1:5555`` or ``ipv6:%5B::1%5D:5555``."""
+    return unquote(peer).partition(":")[2].rpartition(":")[0].strip("[]")
 
 
-def _parsed(message: bytes) -> Any:
+def _parsed(kind: Any, message: bytes) -> Any:
     check_message(message)
     try:
-        return pb.ModelInferRequest.FromString(message)
+        return kind.FromString(message)
     except DecodeError:
-        raise InputError("FORMAT", "the message is no ModelInferRequest") from None
+        raise InputError("FORMAT", f"the message is no {kind.DESCRIPTOR.name}") from None
 
 
 def _query(request: Any) -> Query:
@@ -216,6 +258,6 @@ async def _abort(context: Any, problem: Problem) -> Any:
     if problem.status == 503:
         context.set_trailing_metadata((("retry-after", str(RETRY_AFTER_SECONDS)),))
     details = json.dumps(problem.to_dict())
-    if len(details) > MAX_DETAILS:
+    if len(details) > DETAILS_BYTES:
         details = json.dumps(dataclasses.replace(problem, details={}).to_dict())
     await context.abort(_STATUS.get(problem.status, grpc.StatusCode.INTERNAL), details)

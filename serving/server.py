@@ -3,27 +3,39 @@
 import asyncio
 import contextlib
 import dataclasses
-import json
 import logging
+import math
+import os
+import resource
 import signal
 import socket
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
 
 import kserve
 import uvicorn
-from kserve.protocol.dataplane import DataPlane
 
 from components.common.errors import InputError
+from components.common.limits import (
+    ACCEPTS,
+    BACKLOG,
+    CONNECTIONS,
+    DESCRIPTORS_KEPT,
+    GRPC_CONNECTIONS,
+    HEAD_SECONDS,
+    PATIENCE_SECONDS,
+)
 from serving import rpc, telemetry
 from serving.connection import BoundedConnection
-from serving.limits import Admission, Limits
-from serving.payload import CROP_INPUT, DICOM_INPUT
+from serving.limits import Admission, Limits, Load
+from serving.plane import Plane
 from serving.predictor import Predictor
-from serving.reply import OUTPUTS
 from serving.rest import RestEndpoints
 
 log = logging.getLogger(__name__)
+
+#: Exit code where an accepted request was not answered within the grace.
+UNFINISHED = 3
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -35,70 +47,23 @@ class Address:
     grpc_port: int | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Load:
-    """How much at once, and how the server ends.
+class Uvicorn(uvicorn.Server):
+    """Leaves signals to ``PredictorServer``, which also ends gRPC; closes connections that wait too long."""
 
-    Parameters
-    ----------
-    most_requests, most_bytes
-        Requests accepted and not answered yet, and bytes of their bodies.
-    linger_seconds
-        After SIGTERM, in which it is not ready and still answers: until then load balancers send more.
-    grace_seconds
-        Then, to finish what was accepted.
-    """
-
-    most_requests: int = 64
-    most_bytes: int = 256 * 2**20
-    linger_seconds: float = 2.0
-    grace_seconds: int = 25
-
-
-class Plane(DataPlane):  # type: ignore[misc]
-    """KServe's data plane that says what is true of this server."""
-
-    def __init__(self, models: Any, limits: Limits) -> None:
-        super().__init__(model_registry=models)
-        self._limits = limits
-
-    async def ready(self) -> bool:
-        """Whether every model is ready."""
-        return all(model.ready for model in self.model_registry.get_models().values())
-
-    def metadata(self) -> dict[str, Any]:
-        """Without the repository extension, whose routes are not served."""
-        return {**super().metadata(), "extensions": ["binary_tensor_data"]}
-
-    async def model_metadata(self, model_name: str) -> dict[str, Any]:
-        """Inputs, outputs and what is served; raises ``ModelNotFound``."""
-        model: Predictor = self.get_model_from_registry(model_name)
-        members = len(model.ensemble.manifest.members)
-        sides = {"members": [-1, members]}
-        return {
-            "name": model_name,
-            "versions": [model.version] if model.version else [],
-            "platform": "onnxruntime_onnx",
-            "inputs": [
-                {"name": CROP_INPUT, "datatype": "FP32", "shape": [-1, 151, 151]},
-                {"name": DICOM_INPUT, "datatype": "BYTES", "shape": [-1]},
-            ],
-            "outputs": [{"name": n, "datatype": kind, "shape": sides.get(n, [-1])} for n, kind in OUTPUTS.items()],
-            "parameters": {**model.facts, "group": model.ensemble.manifest.group, **self._for_senders(model)},
-        }
-
-    def _for_senders(self, model: Predictor) -> dict[str, Any]:
-        """By what a sender chooses what to send of a study: how GTVs are found, and how large a zip may be."""
-        settings = json.dumps(dataclasses.asdict(model.preprocess_settings))
-        return {"preprocess": settings, "max_body_bytes": self._limits.binary_bytes}
-
-
-class _Uvicorn(uvicorn.Server):
-    """Leaves signals to ``PredictorServer``, which also ends gRPC."""
+    #: Seconds for which any caller is waited for.
+    patience = math.inf
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Captures none."""
         yield
+
+    async def close_late(self) -> None:
+        """Looks each second at whom the connections wait for."""
+        while True:
+            await asyncio.sleep(1)
+            for connection in list(self.server_state.connections):
+                connection.close_if_late(self.patience)  # type: ignore[union-attr]
 
 
 class PredictorServer(kserve.ModelServer):  # type: ignore[misc]
@@ -106,12 +71,14 @@ class PredictorServer(kserve.ModelServer):  # type: ignore[misc]
 
     def __init__(self, address: Address, limits: Limits, load: Load) -> None:
         super().__init__(http_port=address.http_port, grpc_port=address.grpc_port or 0, enable_latency_logging=False)
-        self.dataplane = Plane(self.registered_models, limits)
+        self.dataplane = Plane(self.registered_models, limits, load.stuck_seconds)
         self._address, self._limits, self._load = address, limits, load
-        self._admission = Admission(load.most_requests, load.most_bytes)
+        self._admission = Admission(load)
 
     def run(self, model: Predictor) -> None:
         """Serves ``model``, which is open; returns when everything accepted is answered and all ports are closed.
+
+        Where that takes longer than the grace, the process ends here, with the exit code ``UNFINISHED``.
 
         Raises
         ------
@@ -126,23 +93,38 @@ class PredictorServer(kserve.ModelServer):  # type: ignore[misc]
             listener.close()
 
     async def _serve_until_signal(self, model: Predictor, listener: socket.socket) -> None:
-        lingers: asyncio.Queue[float] = asyncio.Queue()
+        loop, lingers = asyncio.get_running_loop(), asyncio.Queue[float]()
+        loop.set_exception_handler(telemetry.LoopErrors())
         for number, seconds in ((signal.SIGTERM, self._load.linger_seconds), (signal.SIGINT, 0.0)):
-            asyncio.get_running_loop().add_signal_handler(number, lingers.put_nowait, seconds)
-        grpc_server = await self._start_grpc()
-        rest = self._rest()
-        serving = asyncio.create_task(rest.serve(sockets=[listener]))
+            loop.add_signal_handler(number, lingers.put_nowait, seconds)
+        grpc_server, rest = await self._start_grpc(), self._rest()
+        serving, closing = asyncio.create_task(rest.serve(sockets=[listener])), asyncio.create_task(rest.close_late())
         while not rest.started and not serving.done():
             await asyncio.sleep(0.005)
+        listener.listen(BACKLOG)  # asyncio listened for as many as it accepts in one turn
         model.ready = True
         _tell_ready(model, listener, self._address)
         told = asyncio.create_task(lingers.get())
         await asyncio.wait([serving, told], return_when=asyncio.FIRST_COMPLETED)
         await self._linger(model, told.result() if told.done() else 0.0)
         rest.should_exit = True
-        await asyncio.gather(serving, *([grpc_server.stop(self._load.grace_seconds)] if grpc_server else []))
-        await asyncio.to_thread(model.drain)
+        loop.call_later(self._load.grace_seconds / 2, self._wait_for_no_caller, rest, grpc_server)
+        try:
+            async with asyncio.timeout(self._load.grace_seconds):
+                await asyncio.gather(serving, *([grpc_server.stop(self._load.grace_seconds)] if grpc_server else []))
+                while self._admission.at_work:
+                    await asyncio.sleep(0.05)
+                await asyncio.to_thread(model.drain)
+        except TimeoutError:
+            self._end_at_once(len(rest.server_state.connections))
+        closing.cancel()
         log.info("stopped")
+
+    def _end_at_once(self, connections: int) -> None:
+        """An end as usual would wait for the threads that are still at work, which may be for ever."""
+        unfinished = self._admission.at_work
+        log.error("stopped after the grace", extra={"fields": {"requests": unfinished, "connections": connections}})
+        os._exit(UNFINISHED if unfinished else 0)
 
     async def _linger(self, model: Predictor, seconds: float) -> None:
         """Says that it is not ready and closes connections with their next answer, but goes on answering."""
@@ -151,27 +133,46 @@ class PredictorServer(kserve.ModelServer):  # type: ignore[misc]
         log.info("draining")
         await asyncio.sleep(seconds)
 
-    def _rest(self) -> _Uvicorn:
+    def _wait_for_no_caller(self, rest: Uvicorn, grpc_server: rpc.Server | None) -> None:
+        """The rest of the grace is for what was accepted: whoever still sends, or does not read, had its time."""
+        rest.patience = PATIENCE_SECONDS
+        self._admission.refuse_coming()
+        if grpc_server:
+            grpc_server.refuse_coming()
+
+    def _rest(self) -> Uvicorn:
         app = RestEndpoints(self.dataplane, self._admission, self._limits).application()
+        most, seconds = _connections()[0], self._limits.seconds
+        bounds = {"most": most, "head_seconds": min(seconds, HEAD_SECONDS), "body_seconds": seconds}
         config = uvicorn.Config(
             app,
-            http=type("Connection", (BoundedConnection,), {"head_seconds": self._limits.seconds}),
+            http=type("Connection", (BoundedConnection,), bounds),
             ws="none",
             log_config=None,
             access_log=False,
             lifespan="off",
-            timeout_graceful_shutdown=self._load.grace_seconds,
+            proxy_headers=False,  # a caller could name itself as it likes
+            backlog=ACCEPTS,
             timeout_keep_alive=self.timeout_keep_alive,
         )
-        return _Uvicorn(config)
+        return Uvicorn(config)
 
-    async def _start_grpc(self) -> Any:
+    async def _start_grpc(self) -> rpc.Server | None:
         if self._address.grpc_port is None:
             return None
         host = f"[{self._address.host}]" if ":" in self._address.host else self._address.host
         address = f"{host}:{self._address.grpc_port}"
-        most_calls = self._load.most_requests + 16  # health probes come through when inference is full
-        return await rpc.start(self.dataplane, self._admission, address, self._limits, most_calls)
+        server = rpc.Server(self.dataplane, self._admission, address, self._limits, _connections()[1])
+        await server.start()
+        return server
+
+
+def _connections() -> tuple[int, int]:
+    """How many connections there may be over HTTP, and over gRPC, with the descriptors that the process may have."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    free = most - len(list(Path("/proc/self/fd").iterdir())) - DESCRIPTORS_KEPT - 2 * ACCEPTS
+    over_grpc = max(1, min(GRPC_CONNECTIONS, free // 4))
+    return max(1, min(CONNECTIONS, free - over_grpc)), over_grpc
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -184,7 +185,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError:
         listener.close()
         raise InputError("PORT_IN_USE", f"{host}:{port} cannot be bound", "Choose another --http-port.") from None
-    listener.listen(2048)
+    listener.listen(BACKLOG)
     return listener
 
 

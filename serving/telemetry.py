@@ -1,7 +1,10 @@
 """What operators see: Prometheus metrics, and logs as one JSON object a line. Neither ever holds identity."""
 
+import asyncio
+import collections
 import json
 import logging
+import math
 import traceback
 import warnings
 from pathlib import Path
@@ -71,6 +74,27 @@ class JsonLines(logging.Formatter):
         if record.exc_info and record.exc_info[1]:
             line |= where(record.exc_info[1])
         return json.dumps(line)
+
+
+class LoopErrors:
+    """The event loop's errors, each kind once a second at most, and how many there were: a flood must not fill a disk.
+
+    Without a descriptor left asyncio tells of each connection that it cannot accept.
+    """
+
+    def __init__(self) -> None:
+        self._seen: collections.Counter[str] = collections.Counter()
+        self._told: dict[str, float] = {}
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Counts one, and tells of all since it last told."""
+        kind, error = str(context.get("message"))[:80], context.get("exception")
+        self._seen[kind] += 1
+        if loop.time() - self._told.get(kind, -math.inf) < 1:
+            return
+        self._told[kind] = loop.time()
+        fields = {"kind": kind, "count": self._seen.pop(kind), **(where(error) if error else {})}
+        _log.error("event loop", extra={"fields": fields})
 
 
 def where(error: BaseException) -> dict[str, Any]:

@@ -13,10 +13,66 @@ GIB = 2**30
 MAX_BINARY_BODY_BYTES = 64 * MIB
 #: Any other body: as Python objects it takes several times its size.
 MAX_JSON_BODY_BYTES = 16 * MIB
+#: Of a request's line and headers, of a chunk's line, and of the trailers; far above what any proxy adds.
+HEAD_BYTES = 64 * KIB
+#: Seconds in which a head must come, from the connection's or the head's first byte; the least of this and of a body's.
+HEAD_SECONDS = 20.0
+#: Chunks that a body may have whatever its size: they take 40 ms to read.
+CHUNKS = 4096
+#: Bytes before each further chunk: 64 MiB of such chunks take 0.7 s to read.
+CHUNK_BYTES = KIB
+#: Seconds in which a body must come, and in which the rest of a refused one is thrown away.
+BODY_SECONDS = 60.0
+#: Seconds in which a body must bring ``PACE_BYTES`` or end, again and again: a line of 26 kbit/s still does.
+PACE_SECONDS = 20.0
+#: The least that counts as coming on.
+PACE_BYTES = 64 * KIB
+#: Seconds without ``PACE_BYTES`` after which a body, and for gRPC a message, makes way for another when all is taken.
+PATIENCE_SECONDS = 0.5
+#: Seconds in which a caller must read some of an answer that waits for it.
+READ_SECONDS = 20.0
+#: Open at once, where the process may have as many descriptors: some for each of the requests accepted.
+CONNECTIONS = 512
+#: Accepted in one turn of the event loop; twice as many hold a descriptor before as many are closed in their favour.
+ACCEPTS = 32
+#: Connections that wait to be accepted.
+BACKLOG = 2048
+#: Kept for files and for gRPC's own ends, beside those of connections and those being accepted.
+DESCRIPTORS_KEPT = 48
+#: Requests accepted and not answered yet: some seconds' work.
+REQUESTS = 64
+#: Bytes of bodies held at once, in MAX_BINARY_BODY_BYTES: with what is made of them, half of the pod's memory.
+BODIES = 4
+#: A client may hold this times what is free of a thing that is shared: alone 8 of 9, and never the last.
+SHARE_ALPHA = 8
+#: A body from this size waits for a worker in another lane than its sender's small ones.
+LARGE_BODY_BYTES = MIB
+#: Seconds without a finished request, although there is work, after which the process says that it is not alive.
+STUCK_SECONDS = 120.0
 
 # --- gRPC -----------------------------------------------------------------------------------------------------------
 
-#: Fields of a message at any depth: 32 inputs and 32 outputs of 32 parameters each come to 8,600.
+#: Inference messages received at once; gRPC keeps their pieces for a while.
+INFER_MESSAGES = 8
+#: Messages that ask for a model's facts received at once, beside those.
+FACTS_MESSAGES = 4
+#: Calls that wait to be received; the one that has waited longest makes way.
+WAITING_CALLS = 128
+#: Of a message that is not asked for yet; more stays with its sender.
+UNASKED_BYTES = 256 * KIB
+#: Of a call's metadata.
+METADATA_BYTES = 16 * KIB
+#: Of a refusal, which travels as metadata: callers take 8 kB of them by default. Longer lists are left out.
+DETAILS_BYTES = 4 * KIB
+#: Connections at once; where descriptors are few, a quarter of them.
+GRPC_CONNECTIONS = 128
+#: Seconds for a connection's first words.
+HANDSHAKE_SECONDS = 10.0
+#: Seconds without a call after which a connection is closed; its client opens another when it has one.
+GRPC_IDLE_SECONDS = 60.0
+#: Seconds for a message that asks for a model's facts.
+FACTS_SECONDS = 10.0
+#: Fields of a message at any depth: an input has five, each of its parameters four; MAX_LISTED of both come to 5,000.
 MAX_FIELDS = 10_000
 
 # --- JSON, forms and tensors ----------------------------------------------------------------------------------------

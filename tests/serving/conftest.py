@@ -24,11 +24,11 @@ class Server:
 
     name = "srs-response"
 
-    def __init__(self, bundle: Path, folder: Path, *flags: str) -> None:
+    def __init__(self, bundle: Path, folder: Path, *flags: str, run: tuple[str, ...] = ("-m", "serving")) -> None:
         self.http_port, self.grpc_port = free_port(), free_port()
         self.log = folder / "server.log"
         command = [
-            sys.executable, "-m", "serving", "--model-dir", str(bundle), "--http-port", str(self.http_port),
+            sys.executable, *run, "--model-dir", str(bundle), "--http-port", str(self.http_port),
             "--grpc-port", str(self.grpc_port), "--model-version", "7", "--linger-seconds", "0.2", *flags,
         ]  # fmt: skip
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}

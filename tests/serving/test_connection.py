@@ -1,14 +1,23 @@
-"""HTTP as clients in the field speak it: offers to upgrade, connections to be closed, bodies in any pieces."""
+"""HTTP as clients in the field speak it, and what a connection may take of the server."""
 
+import asyncio
+import contextlib
 import json
 import socket
+import threading
+import time
 import urllib.error
 import urllib.request
 
 import pytest
+import uvicorn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.common.limits import CHUNK_BYTES, CHUNKS, HEAD_BYTES, REQUESTS
+from serving import connection
+from serving.connection import BoundedConnection
+from serving.server import Uvicorn
 from tests.serving.attacks import V1
 
 CROP = json.dumps({"instances": [[[40] * 151] * 151]}).encode()
@@ -103,3 +112,229 @@ def test_a_refused_body_that_never_ends_is_not_waited_for(start, connection):
         told += b"".join(iter(lambda: line.recv(65536), b""))
     assert told.startswith(b"HTTP/1.1 413 ")
     assert told.endswith(b"}")
+
+
+# --- what a connection may take: our class under a small application, in this process ---------------------------------
+
+
+async def application(scope, receive, send):
+    """Answers with the size of the body; ``/refuse`` before it has come, ``/large`` with more than buffers hold."""
+    size, more = 0, scope["path"] != "/refuse"
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        size, more = size + len(message["body"]), message["more_body"]
+    body = bytes(16 * 2**20) if scope["path"] == "/large" else b"%d" % size
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+    await send({"type": "http.response.body", "body": body})
+
+
+class Small:
+    """The application behind our connections."""
+
+    def __init__(self, **bounds) -> None:
+        config = uvicorn.Config(
+            application, http=type("Bounded", (BoundedConnection,), bounds), lifespan="off", ws="none", log_config=None
+        )
+        self.server, self.listener = Uvicorn(config), socket.create_server(("127.0.0.1", 0))
+        self.http_port = self.listener.getsockname()[1]
+        self.thread = threading.Thread(target=asyncio.run, args=(self._serve(),))
+
+    async def _serve(self) -> None:
+        closing = asyncio.create_task(self.server.close_late())
+        await self.server.serve(sockets=[self.listener])
+        closing.cancel()
+
+    @property
+    def connections(self) -> list:
+        return list(self.server.server_state.connections)
+
+    def __enter__(self) -> "Small":
+        self.thread.start()
+        while not self.server.started:
+            time.sleep(0.01)
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.server.patience = 0
+        self.server.should_exit = True
+        self.thread.join(30)
+        self.listener.close()
+
+    def connect(self, sent: bytes = b"") -> socket.socket:
+        line = socket.create_connection(("127.0.0.1", self.http_port), timeout=10)
+        line.sendall(sent)
+        return line
+
+
+@pytest.fixture(scope="module")
+def small():
+    with Small() as served:
+        yield served
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+CLOSING = b"POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def status_of(told: bytes) -> bytes:
+    return told[9:12]
+
+
+def rest(line: socket.socket) -> bytes:
+    """All that comes until the server closes."""
+    told = b""
+    with contextlib.suppress(ConnectionResetError):  # where something sent was not read
+        while piece := line.recv(65536):
+            told += piece
+    return told
+
+
+def is_silent(line: socket.socket) -> bool:
+    line.settimeout(0.2)
+    try:
+        line.recv(100)
+    except TimeoutError:
+        return True
+    finally:
+        line.settimeout(10)
+    return False
+
+
+def send_until_full(line: socket.socket, sent: bytes) -> None:
+    """Sends again and again, until the server reads no more."""
+    line.settimeout(0.3)
+    with contextlib.suppress(TimeoutError):
+        for _ in range(1000):
+            line.sendall(sent)
+        raise AssertionError("the server reads without end")
+
+
+@pytest.mark.parametrize("beyond", [0, 1])
+@pytest.mark.parametrize("whole", [True, False], ids=["in one piece", "never whole"])
+def test_a_head_has_a_bound(small, whole, beyond):
+    begin, end = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nX: ", b"\r\n\r\n"
+    room = HEAD_BYTES - len(begin) - (len(end) if whole else 0) + beyond
+    with small.connect(begin + b"x" * room + (end if whole else b"")) as line:
+        if not whole and not beyond:
+            assert is_silent(line)  # it may still become whole
+            return
+        told = rest(line)
+    assert status_of(told) == (b"400" if beyond else b"200")
+    assert (b"%d bytes" % HEAD_BYTES in told) == bool(beyond)
+
+
+@pytest.mark.parametrize(
+    "begin", [b"1;x=", b"0\r\nX: ", b"0\r\nX: y\r\nZ: "], ids=["chunk's line", "trailer", "trailers"]
+)
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_chunk_lines_and_trailers_have_a_bound(small, begin, beyond):
+    kept = begin.removeprefix(b"0\r\n")  # the last chunk's line is read already
+    with small.connect(CHUNKED + begin + b"x" * (HEAD_BYTES - len(kept))) as line:
+        assert is_silent(line)
+        if beyond:
+            line.sendall(b"x")
+            told = rest(line)
+            assert status_of(told) == b"400"
+            assert b"%d bytes" % HEAD_BYTES in told
+
+
+@pytest.mark.parametrize("beyond", [0, 1])
+@pytest.mark.parametrize(("size", "most"), [(1, CHUNKS + 4), (CHUNK_BYTES // 2, 2 * CHUNKS - 1)])
+def test_small_chunks_are_counted(small, size, most, beyond):
+    """Each further chunk needs ``CHUNK_BYTES`` before it."""
+    sent = (b"%x\r\n" % size + b"x" * size + b"\r\n") * (most + beyond)
+    with small.connect(CLOSING + sent + b"0\r\n\r\n") as line:
+        told = rest(line)
+    assert status_of(told) == (b"400" if beyond else b"200")
+    assert (b"%d chunks" % CHUNKS in told) == bool(beyond)
+
+
+def test_large_chunks_may_be_many(small):
+    one = b"%x\r\n" % CHUNK_BYTES + b"x" * CHUNK_BYTES + b"\r\n"
+    assert status_of(answers(small, CLOSING + one * 3 * CHUNKS + b"0\r\n\r\n")) == b"200"
+
+
+BOTH = CHUNKED.removesuffix(b"\r\n")
+AMBIGUOUS = {
+    "chunks and a length": BOTH + b"Content-Length: 5\r\n\r\n0\r\n\r\n",
+    "a length and chunks": BOTH.replace(b"Host: h", b"Content-Length: 5\r\nHost: h") + b"\r\n0\r\n\r\n",
+    "chunks in HTTP/1.0": b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "two lengths": b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n12345",
+    "another coding": b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n0\r\n\r\n",
+    "another version": b"GET / HTTP/2.0\r\nHost: h\r\n\r\n",
+    "no host": b"GET / HTTP/1.1\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", AMBIGUOUS)
+def test_ambiguous_framing_is_refused_and_nothing_behind_it_is_answered(small, name):
+    told = answers(small, AMBIGUOUS[name] + b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert status_of(told) == b"400"
+    assert told.count(b"HTTP/1.1 4") == 1
+    assert b"HTTP/1.1 2" not in told
+
+
+def test_the_absolute_form_names_the_same_resource(server):
+    sent = b"GET http://other:80/v2/health/live HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+    assert status_of(answers(server, sent)) == b"200"
+
+
+def test_pipelined_requests_are_read_one_at_a_time(small):
+    """Whatever is sent behind a request stays with its caller, but for what one read brings."""
+    one = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody"
+    with small.connect() as line:
+        send_until_full(line, one * 2000)
+        (found,) = [one for one in small.connections if one.client == line.getsockname()]
+        assert len(found.conn.trailing_data[0]) <= HEAD_BYTES + 2 * 2**18
+        assert found.line.get_write_buffer_size() <= 2**18
+
+
+LATE = {
+    "says nothing": b"",
+    "head not whole": b"GET / HTTP/1.1\r\nHost:",
+    "second head not whole": b"GET / HTTP/1.1\r\nHost: h\r\n\r\nGET",
+    "rest of a refused body": b"POST /refuse HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n",
+    "the same, to be closed": b"POST /refuse HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 9\r\n\r\n",
+    "answer not read": b"GET /large HTTP/1.1\r\nHost: h\r\n\r\n",
+}
+
+
+def test_no_caller_is_waited_for_without_end(monkeypatch):
+    monkeypatch.setattr(connection, "READ_SECONDS", 0.5)
+    with Small(head_seconds=0.5, body_seconds=0.5) as served:
+        lines = {name: served.connect(sent) for name, sent in LATE.items()}
+        kept = served.connect(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")  # between two requests
+        time.sleep(0.3)
+        assert len(served.connections) == len(LATE) + 1
+        end = time.monotonic() + 10
+        while len(served.connections) > 1 and time.monotonic() < end:
+            time.sleep(0.05)
+        assert [one.client for one in served.connections] == [kept.getsockname()]
+        for line in (*lines.values(), kept):
+            line.close()
+
+
+def test_too_many_connections_end_the_one_that_waits_longest_and_never_one_that_is_answered():
+    with Small(most=3) as served:
+        lines = [served.connect(sent) for sent in (b"", b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")]
+        assert status_of(lines[2].recv(100)) == b"200"
+        assert len(served.connections) == 3
+        lines += [served.connect() for _ in range(2)]
+        for line in lines[:2]:
+            assert line.recv(100) == b""
+        with served.connect(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n") as good:
+            assert status_of(good.recv(100)) == b"200"
+        for line in lines:
+            line.close()
+
+
+def test_slow_bodies_of_the_same_address_leave_the_others_answered(server):
+    head = f"POST {V1} HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n{{".encode()
+    lines = [socket.create_connection(("127.0.0.1", server.http_port)) for _ in range(REQUESTS + 6)]
+    for line in lines:
+        line.sendall(head)
+    assert server.ask("POST", V1, CROP)[0] == 200
+    for line in lines:
+        line.close()

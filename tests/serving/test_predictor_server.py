@@ -271,22 +271,6 @@ def test_a_body_beyond_the_limit_is_refused_with_the_limit(start):
     assert server.ask("POST", path, b"x" * (2**21 + 1), {"Content-Type": "application/zip"})[0] == 413
 
 
-def test_beyond_the_queue_callers_are_told_to_wait(start, crops):
-    server = start("--max-requests", "1", "--body-seconds", "20")
-    with socket.create_connection(("127.0.0.1", server.http_port)) as slow:
-        slow.sendall(f"POST /v1/models/{server.name}:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n".encode())
-        slow.sendall(b"{")
-        for _ in range(100):
-            status, headers, body = server.ask("POST", f"/v1/models/{server.name}:predict", b"{}")
-            if status == 503:
-                break
-        assert (status, json.loads(body)["code"]) == (503, "BUSY")
-        assert headers["retry-after"] == "1"
-        assert server.ask("GET", "/v2/health/ready")[0] == 200
-    status, _ = server.v1(crops[0].tolist())
-    assert status in (200, 503)
-
-
 def test_sigterm_answers_what_was_accepted_and_leaves_no_port(start, crops):
     server = start("--workers", "1")
     body = json.dumps({"instances": [crops[0].tolist()] * 20})

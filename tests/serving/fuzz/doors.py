@@ -10,12 +10,12 @@ from urllib.parse import unquote
 import grpc
 from kserve.model_repository import ModelRepository
 
-from serving.limits import Admission, Limits
+from serving.limits import Admission, Limits, Load
+from serving.plane import Plane
 from serving.predictor import Predictor
 from serving.rest import RestEndpoints
 from serving.rpc import Servicer
 from serving.runtime import Ensemble
-from serving.server import Plane
 
 NAME = "srs-response"
 
@@ -57,6 +57,9 @@ class _Context:
     def __init__(self) -> None:
         self.status, self.details = grpc.StatusCode.OK, ""
 
+    def peer(self) -> str:
+        return "ipv4:127.0.0.1:50000"
+
     def set_trailing_metadata(self, _: Any) -> None:
         pass
 
@@ -71,9 +74,9 @@ class Doors:
     def __init__(self, bundle: Path) -> None:
         self.predictor = Predictor(NAME, Ensemble.open(bundle, threads=1), "7", 1)
         self.predictor.ready = True
-        models, limits, admission = ModelRepository(), Limits(), Admission(64, 2**28)
+        models, limits, admission = ModelRepository(), Limits(), Admission(Load())
         models.update(self.predictor)
-        plane = Plane(models, limits)
+        plane = Plane(models, limits, 120.0)
         self._application = RestEndpoints(plane, admission, limits).application()
         self._servicer = Servicer(plane, admission, limits)
 
@@ -87,7 +90,7 @@ class Doors:
 
         context = _Context()
         try:
-            reply = await self._servicer.ModelInfer(messages(), context)
+            reply = await self._servicer.method("ModelInfer").stream_unary(messages(), context)
         except _Aborted:
             return Reply(context.status.name, context.details.encode())
         return Reply("OK", reply.SerializeToString())

@@ -1,0 +1,242 @@
+"""How what is scarce is divided among callers, and whether work goes on. All of it runs on the event loop."""
+
+import asyncio
+import collections
+import concurrent.futures
+import contextlib
+import ipaddress
+import time
+from collections.abc import AsyncIterator, Callable, Hashable
+from typing import Any, TypeVar
+
+from components.common.limits import PATIENCE_SECONDS, SHARE_ALPHA
+from serving.errors import busy
+
+T = TypeVar("T")
+
+
+def client_of(host: str) -> str:
+    """Whose share a request takes from: an IPv4 address, or the network of 64 bits that an IPv6 address is of."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv4Address):
+        return host
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
+
+
+class Share:
+    """Something of which there is ``total``, under a dynamic threshold.
+
+    A client may hold at most ``SHARE_ALPHA`` times what is free: alone it gets nearly all, and there is always some
+    left for the next (Choudhury and Hahne 1998, IEEE/ACM Transactions on Networking 6, 130). Who holds nothing may
+    take all that is free.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total, self.taken = total, 0
+        self._of: collections.Counter[str] = collections.Counter()
+
+    def of(self, client: str) -> int:
+        """What a client holds."""
+        return self._of[client]
+
+    def allows(self, client: str, count: int) -> bool:
+        """Whether a client may take ``count`` more."""
+        left, held = self.total - self.taken - count, self._of[client]
+        return left >= 0 and (held == 0 or held + count <= SHARE_ALPHA * left)
+
+    def take(self, client: str, count: int) -> None:
+        """Takes what is allowed; a negative ``count`` gives back."""
+        self.taken += count
+        self._of[client] += count
+        if not self._of[client]:
+            del self._of[client]
+
+
+class Turns:
+    """Who works next: each lane in the order in which it was joined, and the lanes in turn."""
+
+    def __init__(self, places: int) -> None:
+        self._free = places
+        self._lanes: dict[Hashable, collections.deque[asyncio.Future[None]]] = {}
+
+    async def wait(self, lane: Hashable) -> None:
+        """Returns when it is one's turn, which ``release`` ends."""
+        if self._free:
+            self._free -= 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._lanes.setdefault(lane, collections.deque()).append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # the turn came in the same moment
+                self.release()
+            raise
+
+    def release(self) -> None:
+        """Gives the place to the next; a lane that goes on waiting does so behind the others."""
+        self._free += 1
+        while self._free and self._lanes:
+            lane, waiting = next(iter(self._lanes.items()))
+            del self._lanes[lane]
+            turn = waiting.popleft()
+            if waiting:
+                self._lanes[lane] = waiting
+            if not turn.done():
+                self._free -= 1
+                turn.set_result(None)
+
+
+class Wait:
+    """Something that a caller is waited for, which may have to make way for another's."""
+
+    def __init__(self, client: str) -> None:
+        self.client = client
+        self.since = asyncio.get_running_loop().time()
+        self.made_way = False
+        self._limit = asyncio.timeout(None)
+
+    @contextlib.asynccontextmanager
+    async def within(self, seconds: float) -> AsyncIterator[None]:
+        """Waits inside the block: ``BUSY`` where it makes way, ``TimeoutError`` after the seconds."""
+        try:
+            async with self._limit:
+                self.extend(seconds)
+                yield
+        except TimeoutError:
+            if self.made_way:
+                raise busy() from None
+            raise
+
+    def extend(self, seconds: float) -> None:
+        """Waits for so many seconds from now."""
+        if not self._limit.expired():
+            self._limit.reschedule(asyncio.get_running_loop().time() + seconds)
+
+    def make_way(self) -> None:
+        """Waits no longer."""
+        self.made_way = True
+        self.extend(0)
+
+
+class Places:
+    """Places for messages that are on their way, of which nothing can be seen until they are whole.
+
+    Of the calls of one client the newest goes first, since who has waited long has sent nothing for long. While calls
+    wait, the oldest message of the client with the most makes way, after ``PATIENCE_SECONDS``.
+    """
+
+    def __init__(self, count: int, most_waiting: int) -> None:
+        self._count, self._most_waiting = count, most_waiting
+        self._held: list[Wait] = []
+        self._waiting: dict[Wait, asyncio.Event] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    @contextlib.asynccontextmanager
+    async def place(self, client: str, seconds: float) -> AsyncIterator[None]:
+        """A place, for so many seconds with the waiting; raises as ``Wait.within``."""
+        wait = Wait(client)
+        called = self._waiting[wait] = asyncio.Event()
+        try:
+            async with wait.within(seconds):
+                if len(self._waiting) > self._most_waiting:
+                    next(iter(self._waiting)).make_way()
+                self._let_in()
+                await called.wait()
+                yield
+        finally:
+            self._waiting.pop(wait, None)
+            if wait in self._held:
+                self._held.remove(wait)
+            self._let_in()
+
+    def clear(self) -> None:
+        """All make way."""
+        for wait in (*self._held, *self._waiting):
+            wait.make_way()
+
+    def _let_in(self) -> None:
+        now = asyncio.get_running_loop().time()
+        while self._waiting and len(self._held) < self._count:
+            held = collections.Counter(one.client for one in self._held)
+            wait = min(reversed(self._waiting), key=lambda one: held[one.client])
+            wait.since = now
+            self._held.append(wait)
+            self._waiting.pop(wait).set()
+        if self._waiting and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_at(self._held[0].since + PATIENCE_SECONDS, self._make_way)
+
+    def _make_way(self) -> None:
+        self._timer = None
+        before = asyncio.get_running_loop().time() - PATIENCE_SECONDS
+        old = [wait for wait in self._held if wait.since <= before and not wait.made_way]
+        if self._waiting and old:
+            held = collections.Counter(one.client for one in self._held)
+            max(old, key=lambda one: held[one.client]).make_way()
+        else:
+            self._let_in()
+
+
+class Progress:
+    """Whether work that was begun is finished; told by threads of pools, on the event loop."""
+
+    def __init__(self) -> None:
+        self._open, self._since = 0, 0.0
+
+    def begun(self) -> None:
+        """Some more is begun."""
+        if not self._open:
+            self._since = time.monotonic()
+        self._open += 1
+
+    def ended(self) -> None:
+        """Some is finished, well or not."""
+        self._open -= 1
+        self._since = time.monotonic()
+
+    @property
+    def stuck_seconds(self) -> float:
+        """Seconds without any finished although there is work."""
+        return time.monotonic() - self._since if self._open else 0.0
+
+
+class FairPool:
+    """Threads that take work in fair turns among callers.
+
+    Who gives up waiting leaves its turn at once. What a thread has begun it ends, whatever becomes of its caller, and
+    keeps its turn until then: so there is never more in the threads than this.
+
+    Parameters
+    ----------
+    workers
+        Threads; one piece of work more is begun, so that none is idle until the event loop hands it the next.
+    name
+        Of the threads.
+    progress
+        Told what is begun and finished.
+    """
+
+    def __init__(self, workers: int, name: str, progress: Progress) -> None:
+        self._threads = concurrent.futures.ThreadPoolExecutor(workers, thread_name_prefix=name)
+        self._turns, self._progress = Turns(workers + 1), progress
+
+    async def run(self, lane: Hashable, function: Callable[..., T], *given: Any) -> T:
+        """What ``function`` gives in a thread, when it is the lane's turn."""
+        await self._turns.wait(lane)
+        self._progress.begun()
+        work = asyncio.get_running_loop().run_in_executor(self._threads, function, *given)
+        work.add_done_callback(self._ended)
+        return await asyncio.shield(work)
+
+    def drain(self) -> None:
+        """Waits for the work that was begun."""
+        self._threads.shutdown(wait=True)
+
+    def _ended(self, _: object) -> None:
+        self._progress.ended()
+        self._turns.release()
