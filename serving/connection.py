@@ -87,6 +87,7 @@ class Parser(h11.Connection):
 class BoundedConnection(H11Protocol):
     """A connection that always knows whom it waits for, and since when."""
 
+    conn: Parser
     most, head_seconds, body_seconds = CONNECTIONS, HEAD_SECONDS, BODY_SECONDS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -56,8 +56,8 @@ STUCK_SECONDS = 120.0
 
 #: Inference messages received at once; gRPC keeps their pieces for a while.
 INFER_MESSAGES = 4
-#: Messages that ask for a model's facts received at once, beside those.
-FACTS_MESSAGES = 2
+#: Messages that ask for a model's facts received at once, beside those: they are small, unless they are hostile.
+FACTS_MESSAGES = 1
 #: Calls that wait to be received; the one that has waited longest makes way.
 WAITING_CALLS = 128
 #: Of a message that is not asked for yet; more stays with its sender.
