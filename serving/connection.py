@@ -8,6 +8,7 @@ which two servers may see different requests (RFC 9112 6.1).
 import asyncio
 import collections
 import math
+import re
 from collections.abc import Collection
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,9 +22,18 @@ from components.common.limits import (
     CHUNKS,
     CONNECTIONS,
     HEAD_BYTES,
+    HEAD_LINES,
     HEAD_SECONDS,
     READ_SECONDS,
 )
+
+_EMPTY_LINE = re.compile(rb"\n\r?\n")
+
+
+def _head_of(ahead: bytes) -> bytes:
+    """What there is of a head, without the empty line at its end."""
+    end = _EMPTY_LINE.search(ahead)
+    return ahead[: end.start() + 1] if end else ahead
 
 
 class Parser(h11.Connection):
@@ -37,7 +47,9 @@ class Parser(h11.Connection):
 
     def next_event(self) -> Any:
         """As in h11; ``RemoteProtocolError`` also beyond our bounds."""
-        size = len(self.trailing_data[0]) if self.their_state is h11.IDLE else 0
+        ahead = self.trailing_data[0] if self.their_state is h11.IDLE else b""
+        if _head_of(ahead).count(b"\n") > HEAD_LINES:
+            self._refuse(f"The head has more than {HEAD_LINES} lines.")
         try:
             event = super().next_event()
         except h11.RemoteProtocolError as error:
@@ -45,7 +57,7 @@ class Parser(h11.Connection):
                 self._refuse(f"Headers, trailers or a chunk's line are larger than {HEAD_BYTES} bytes.")
             raise
         if isinstance(event, h11.Request):
-            return self._request(event, size - len(self.trailing_data[0]))
+            return self._request(event, len(ahead) - len(self.trailing_data[0]))
         if isinstance(event, h11.Data):
             self._chunks += event.chunk_start
             if self._chunks > CHUNKS + self._bytes // CHUNK_BYTES:
@@ -75,6 +87,7 @@ class Parser(h11.Connection):
 class BoundedConnection(H11Protocol):
     """A connection that always knows whom it waits for, and since when."""
 
+    conn: Parser
     most, head_seconds, body_seconds = CONNECTIONS, HEAD_SECONDS, BODY_SECONDS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

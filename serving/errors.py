@@ -5,8 +5,8 @@ is told with status 500, its message is not; ``INTERNAL`` is an exception that n
 
 A refused study also names its ``instance`` in the request, under ``unanswered`` each GTV with the reason where none can
 be cut, and under ``offer`` its RTSTRUCTs and structures where ``roi`` or ``rtstruct_uid`` has to choose.
-gRPC's details are the same JSON as a REST body. gRPC itself answers RESOURCE_EXHAUSTED, in its own words, to a message
-above the limit and to more calls at once than are accepted; bytes that are no HTTP get 400 in text.
+gRPC's details are the same JSON as a REST body. gRPC itself answers, in its own words, RESOURCE_EXHAUSTED to a message
+or metadata above the limit, and UNIMPLEMENTED to a compressed message; bytes that are no HTTP get 400 in text.
 """
 
 import dataclasses

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import time
-from collections.abc import AsyncIterator, Hashable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -89,17 +89,15 @@ class Servicer:
                 size, start = len(message), time.perf_counter()
                 ticket.hold(COPIES * size)
                 ticket.place()
-                reply = await self._answer(message, ticket.lane)
+                request = _parsed(pb.ModelInferRequest, message)
+                del message  # it is kept parsed
+                job = Job(lambda: _query(request), _response, ticket.lane)
+                reply = (await self._dataplane.infer(request.model_name, job))[0]
         except Exception as error:
             problem = problem_of(error)
         status, code = (problem.status, problem.code) if problem else (200, "")
         note("grpc", status, code, time.perf_counter() - start, size)
         return problem or reply
-
-    async def _answer(self, message: bytes, lane: Hashable) -> Any:
-        request = _parsed(pb.ModelInferRequest, message)
-        job = Job(lambda: _query(request), _response, lane)
-        return (await self._dataplane.infer(request.model_name, job))[0]
 
     async def _receive(self, places: Places, messages: AsyncIterator[bytes], client: str, seconds: float) -> bytes:
         try:

@@ -171,7 +171,7 @@ def _connections() -> tuple[int, int]:
     """How many connections there may be over HTTP, and over gRPC, with the descriptors that the process may have."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     free = most - len(list(Path("/proc/self/fd").iterdir())) - DESCRIPTORS_KEPT - 2 * ACCEPTS
-    over_grpc = max(1, min(GRPC_CONNECTIONS, free // 4))
+    over_grpc = max(1, min(GRPC_CONNECTIONS, free // 2))
     return max(1, min(CONNECTIONS, free - over_grpc)), over_grpc
 
 

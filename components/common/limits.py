@@ -15,10 +15,12 @@ MAX_BINARY_BODY_BYTES = 64 * MIB
 MAX_JSON_BODY_BYTES = 16 * MIB
 #: Of a request's line and headers, of a chunk's line, and of the trailers; far above what any proxy adds.
 HEAD_BYTES = 64 * KIB
+#: Lines of a head: each takes 3 us to read, and thousands of them would hold up the event loop.
+HEAD_LINES = 256
 #: Seconds in which a head must come, from the connection's or the head's first byte; the least of this and of a body's.
 HEAD_SECONDS = 20.0
-#: Chunks that a body may have whatever its size: they take 40 ms to read.
-CHUNKS = 4096
+#: Chunks that a body may have whatever its size: they take 3 ms to read.
+CHUNKS = 256
 #: Bytes before each further chunk: 64 MiB of such chunks take 0.7 s to read.
 CHUNK_BYTES = KIB
 #: Seconds in which a body must come, and in which the rest of a refused one is thrown away.
@@ -53,9 +55,9 @@ STUCK_SECONDS = 120.0
 # --- gRPC -----------------------------------------------------------------------------------------------------------
 
 #: Inference messages received at once; gRPC keeps their pieces for a while.
-INFER_MESSAGES = 8
-#: Messages that ask for a model's facts received at once, beside those.
-FACTS_MESSAGES = 4
+INFER_MESSAGES = 4
+#: Messages that ask for a model's facts received at once, beside those: they are small, unless they are hostile.
+FACTS_MESSAGES = 1
 #: Calls that wait to be received; the one that has waited longest makes way.
 WAITING_CALLS = 128
 #: Of a message that is not asked for yet; more stays with its sender.
@@ -64,10 +66,10 @@ UNASKED_BYTES = 256 * KIB
 METADATA_BYTES = 16 * KIB
 #: Of a refusal, which travels as metadata: callers take 8 kB of them by default. Longer lists are left out.
 DETAILS_BYTES = 4 * KIB
-#: Connections at once; where descriptors are few, a quarter of them.
-GRPC_CONNECTIONS = 128
+#: Connections at once; where descriptors are few, half of them.
+GRPC_CONNECTIONS = 4096
 #: Seconds for a connection's first words.
-HANDSHAKE_SECONDS = 10.0
+HANDSHAKE_SECONDS = 2.0
 #: Seconds without a call after which a connection is closed; its client opens another when it has one.
 GRPC_IDLE_SECONDS = 60.0
 #: Seconds for a message that asks for a model's facts.
