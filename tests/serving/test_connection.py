@@ -117,15 +117,20 @@ def test_a_refused_body_that_never_ends_is_not_waited_for(start, connection):
 # --- what a connection may take: our class under a small application, in this process ---------------------------------
 
 
+LARGE = 16 * 2**20
+
+
 async def application(scope, receive, send):
-    """Answers with the size of the body; ``/refuse`` before it has come, ``/large`` with more than buffers hold."""
+    """Answers with the body's size; ``/refuse`` before it came, ``/large`` more than buffers hold, ``/slow`` later."""
     size, more = 0, scope["path"] != "/refuse"
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             return
         size, more = size + len(message["body"]), message["more_body"]
-    body = bytes(16 * 2**20) if scope["path"] == "/large" else b"%d" % size
+    if scope["path"] == "/slow":
+        await asyncio.sleep(0.02)
+    body = bytes(LARGE) if scope["path"] == "/large" else b"%d" % size
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
     await send({"type": "http.response.body", "body": body})
 
@@ -281,14 +286,30 @@ def test_the_absolute_form_names_the_same_resource(server):
     assert status_of(answers(server, sent)) == b"200"
 
 
-def test_pipelined_requests_are_read_one_at_a_time(small):
-    """Whatever is sent behind a request stays with its caller, but for what one read brings."""
-    one = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody"
+def test_nothing_is_read_ahead_of_the_request_at_work(small):
+    """Whatever is sent behind it stays with its caller, but for what one read brings."""
+    one = b"POST /slow HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody"
+    behind = b"POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % 2**24 + bytes(2**24)
+    most = 0
     with small.connect() as line:
-        send_until_full(line, one * 2000)
+        sending = threading.Thread(target=line.sendall, args=(one * 20 + behind,))
+        sending.start()
+        while sending.is_alive():
+            found = [one for one in small.connections if one.client == line.getsockname()]
+            most = max([most, *(len(one.conn.trailing_data[0]) for one in found)])
+            time.sleep(0.005)
+        told = rest(line)
+    assert told.count(b"HTTP/1.1 200 ") == 21
+    assert told.endswith(b"%d" % 2**24)
+    assert 0 < most <= HEAD_BYTES + 2 * 2**18
+
+
+def test_answers_that_are_not_read_stop_the_reading(small):
+    with small.connect() as line:
+        send_until_full(line, b"GET /large HTTP/1.1\r\nHost: h\r\n\r\n" * 2000)
         (found,) = [one for one in small.connections if one.client == line.getsockname()]
         assert len(found.conn.trailing_data[0]) <= HEAD_BYTES + 2 * 2**18
-        assert found.line.get_write_buffer_size() <= 2**18
+        assert found.line.get_write_buffer_size() <= 2 * LARGE
 
 
 LATE = {

@@ -63,6 +63,14 @@ def grpc_live(channel: grpc.Channel) -> bool:
     return ask(pb.ServerLiveRequest(), timeout=10).live
 
 
+def wait_for(server: Server, requests: int) -> None:
+    """Returns when so many are accepted and not answered."""
+    end = time.monotonic() + 10
+    while f"srs_requests_in_flight {requests}.0" not in server.ask("GET", "/metrics")[2].decode():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 def end(server: Server) -> tuple[int, float]:
     """Exit code, and seconds from SIGTERM to the end."""
     began = time.monotonic()
@@ -78,8 +86,11 @@ def test_work_that_never_ends(bundle, tmp_path):
         server.wait_ready()
         with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
             lines += [whole_body(server.http_port) for _ in range(2)]
-            while "srs_requests_in_flight 2.0" not in server.ask("GET", "/metrics")[2].decode():
-                time.sleep(0.02)
+            wait_for(server, 2)
+            lines.pop().close()  # whose caller goes away leaves its place, though not the thread
+            wait_for(server, 1)
+            lines.append(whole_body(server.http_port))
+            wait_for(server, 2)
             assert grpc_live(channel)
             status, headers, told = server.ask("POST", V1, b"{}")  # the last place is for another client
             assert (status, json.loads(told)["code"], headers["retry-after"]) == (503, "BUSY", "1")
