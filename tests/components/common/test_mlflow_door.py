@@ -212,7 +212,7 @@ def arguments(tmp_path: Path) -> dict[str, Any]:
         "folder": tmp_path, "status": "FINISHED", "reason": "seen by the board", "model_name": MODEL, "version": "1",
         "model_uri": "models:/m-1", "run_id": "0" * 32, "bundle_digest": "d", "tags": {}, "description": "card",
         "verdict": Verdict("promoted", ("enough",), "A", {}), "expected_previous": "", "alias_or_version": "1",
-        "dst": tmp_path / "served", "bundle_folder": tmp_path / "bundle",
+        "dst": tmp_path / "served", "bundle_folder": tmp_path / "bundle", "key": None,
     }  # fmt: skip
 
 
