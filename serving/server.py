@@ -15,6 +15,7 @@ from pathlib import Path
 import kserve
 import uvicorn
 
+from components.common import contained
 from components.common.errors import InputError
 from components.common.limits import (
     ACCEPTS,
@@ -124,6 +125,7 @@ class PredictorServer(kserve.ModelServer):  # type: ignore[misc]
         """An end as usual would wait for the threads that are still at work, which may be for ever."""
         unfinished = self._admission.at_work
         log.error("stopped after the grace", extra={"fields": {"requests": unfinished, "connections": connections}})
+        contained.close()
         os._exit(UNFINISHED if unfinished else 0)
 
     async def _linger(self, model: Predictor, seconds: float) -> None:

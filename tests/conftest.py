@@ -23,6 +23,17 @@ class S3Server:
     """SeaweedFS on free loopback ports; ``environment`` is what a client needs, ``stop`` kills it."""
 
     def __init__(self, folder: Path) -> None:
+        for attempt in range(3):
+            try:
+                self._start(folder)
+            except RuntimeError:  # another process has taken one of its ports meanwhile
+                self.stop()
+                if attempt == 2:
+                    raise
+            else:
+                return
+
+    def _start(self, folder: Path) -> None:
         ports = _free_ports(len(PORTS) + 1)
         named = {name if "." in name else f"{name}.port": port for name, port in zip(PORTS, ports, strict=False)}
         self.environment = {"S3_ENDPOINT": f"http://127.0.0.1:{named['s3.port']}", **KEYS}

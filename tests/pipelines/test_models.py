@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,8 @@ PATIENCE_S = 10.0
 @pytest.fixture
 def home(copied_home, monkeypatch) -> Path:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    # A command is a process of its own; in this one MLflow remembers where the original's models lie.
+    monkeypatch.setattr("mlflow.tracking._tracking_service.utils._artifact_repos_cache", OrderedDict())
     fix(copied_home)
     return copied_home
 
@@ -90,12 +93,12 @@ def key(tmp_path) -> Path:
     return private
 
 
-def test_promote_signs_what_lies_in_the_registry(home, key, made):
+def test_promote_signs_what_lies_in_the_registry(home, key):
     public = PublicKey.read(key.with_suffix(".pub"))
     said = srs(home, "promote", "1", "--reason", "seen by the board", "--sign", str(key))
     assert f"{MODEL}: version 1 is champion; before: 3" in said
     assert public.fingerprint in said
-    (signature,) = made.glob("mlflow/artifacts/models/*/artifacts/artifacts/1/manifest.sig")
+    (signature,) = home.glob("mlflow/artifacts/models/*/artifacts/artifacts/1/manifest.sig")
     assert Bundle.read(signature.parent, public).signed_by == public.fingerprint
 
 
