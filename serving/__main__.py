@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from components.common import contained
 from components.common.errors import SrsError
 from components.common.limits import (
     BODIES,
@@ -87,6 +88,7 @@ def _serve(given: argparse.Namespace) -> None:
     key = _public_key(given.public_key)
     ensemble = Ensemble.open(bundle_folder(given.model_dir), threads=given.threads or None, public_key=key)
     log.info("bundle opened", extra={"fields": {"signed_by": ensemble.signed_by or "not verified: no public key"}})
+    contained.close()  # the processes that read the graph hold libraries that those for studies do not need
     workers = given.workers or min(MOST_WORKERS, processors())
     model = Predictor(given.model_name, ensemble, given.model_version, workers)
     limits = Limits(given.max_binary_mb * MIB, given.max_json_mb * MIB, given.body_seconds)

@@ -11,9 +11,10 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from components.common.contained import Budget, Failed, Message, Stopped, call
 from components.common.errors import BundleError, InputError, SrsError
 from components.common.files import digest_of
-from components.common.limits import MAX_GRAPH_MEMORY_BYTES
+from components.common.limits import MAX_GRAPH_MEMORY_BYTES, MIB, TRIAL_BYTES, TRIAL_SECONDS
 from components.common.processors import processors
 from components.common.settings import IMAGE_SIZE_PX
 from components.preprocess.crop import ImageDefinition
@@ -97,6 +98,7 @@ class Ensemble:
         bundle = Bundle.read(folder, public_key)
         manifest, definition = bundle.manifest, _definition(bundle.manifest)
         chunk = max(1, min(CHUNK, MAX_GRAPH_MEMORY_BYTES // check_graph(bundle.graph, manifest)))
+        _try(bundle.graph, bundle.golden, chunk)
         ensemble = cls(manifest, definition, _session(bundle.graph, threads), chunk, bundle.signed_by)
         ensemble._check_golden_case(bundle.golden)
         return ensemble
@@ -118,10 +120,12 @@ class Ensemble:
         ------
         InputError
             ``CROP_DTYPE``, ``CROP_SHAPE``, ``CROP_NOT_FINITE`` or ``CROP_RANGE``.
+        BundleError
+            ``ANSWER_INVALID``: the network's answers to these crops are no probabilities.
         """
         check_crops(crops)
         parts = [crops[start : start + self._chunk] for start in range(0, len(crops), self._chunk)]
-        return np.concatenate([self._session.run(None, {"crop_hu": part})[0] for part in parts])
+        return np.concatenate([_run(self._session, part) for part in parts])
 
     def answer(self, crops: NDArray[np.float32]) -> list[Answer]:
         """One ``Answer`` per crop [n, 151, 151] float32 in HU; raises as ``probabilities``."""
@@ -157,6 +161,38 @@ class Ensemble:
 
 
 _OTHER_RELEASE = "Serve the bundle with the release that wrote it, or promote a version of this release."
+
+
+def _run(session: Any, crops: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The graph's answers [n, members], which are probabilities; ``ANSWER_INVALID`` where they are something else."""
+    found: NDArray[np.float32] = session.run(None, {"crop_hu": crops})[0]
+    if len(found) != len(crops) or not ((found >= 0) & (found <= 1)).all():  # nor is NaN
+        raise BundleError("ANSWER_INVALID", "the network's answers are no probabilities", _OTHER_RELEASE)
+    return found
+
+
+def _try(graph: bytes, golden: GoldenCase, chunk: int) -> None:
+    """Runs the graph once with the golden crop alone, and with as many as are asked at once, before it is opened here.
+
+    What it takes is then known, whatever the runtime needs beyond the graph's tensors.
+    """
+    try:
+        call(try_graph, {"chunk": chunk}, [graph, golden.crop.tobytes()], Budget(TRIAL_SECONDS, TRIAL_BYTES))
+    except Failed as error:
+        raise BundleError("GOLDEN_CASE", f"the graph cannot be run ({error.kind})", _OTHER_RELEASE) from None
+    except Stopped:
+        most = f"{TRIAL_SECONDS:g} s of a processor and {TRIAL_BYTES / MIB:g} MiB for {chunk} crops"
+        message = f"the graph cannot be run within {most}"
+        raise BundleError("BUNDLE_TOO_LARGE", message, "Train a smaller network, or fewer members.") from None
+
+
+def try_graph(head: dict[str, Any], parts: list[bytes]) -> Message:
+    """A contained function: runs the graph in ``parts`` with the crop in it, once alone and once ``chunk`` times."""
+    crop = np.frombuffer(parts[1], np.float32).reshape(1, IMAGE_SIZE_PX, IMAGE_SIZE_PX)
+    session = _session(parts[0], 1)
+    for count in (1, head["chunk"]):
+        _run(session, np.repeat(crop, count, axis=0))
+    return {}, []
 
 
 def check_crops(crops: NDArray[Any]) -> None:

@@ -216,6 +216,9 @@ MAX_GRAPH_NODES = 2000
 #: Processor time and memory of reading a graph: ten times what the largest takes.
 GRAPH_CHECK_SECONDS = 20
 GRAPH_CHECK_BYTES = 512 * MIB
+#: Processor time and memory of trying a graph before it is opened: ten times what fifty members take for four crops.
+TRIAL_SECONDS = 10
+TRIAL_BYTES = 768 * MIB
 #: A file of the golden case: a slice of 1,000 x 1,000 float32.
 MAX_GOLDEN_BYTES = 4 * MIB
 #: HU by which the golden crop may differ, whatever the manifest says: the noise of a scanner is 50 times that.

@@ -161,13 +161,16 @@ def _known_shapes(graph: onnx.GraphProto) -> Iterator[tuple[str, tuple[int, ...]
 
 
 def _multiplications(node: onnx.NodeProto, shapes: Shapes) -> int:
-    """Of a convolution or product: each output is a sum over as many weights; of anything else, one an element."""
+    """Of a convolution or product: each output is a sum over as many weights; of anything else, one an element.
+
+    What only reads, as a maximum does, takes its time by its inputs.
+    """
     made = sum(math.prod(shapes[name]) for name in node.output if name)
     if node.op_type in ("Conv", "Gemm", "MatMul"):
         second = shapes[node.input[1]]
         return made * (math.prod(second[1:]) if node.op_type == "Conv" else max(second))
     kernel = next((one.ints for one in node.attribute if one.name == "kernel_shape"), (1,))
-    return made * math.prod(kernel)
+    return max(made * math.prod(kernel), *(math.prod(shapes[name]) for name in node.input if name))
 
 
 def _bound(what: str, asked: int, most: int) -> None:
