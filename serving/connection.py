@@ -30,7 +30,7 @@ from components.common.limits import (
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
 
 
-def _head_of(ahead: bytes) -> bytes:
+def _head_of(ahead: bytearray) -> bytearray:
     """What there is of a head, without the empty line at its end."""
     end = _EMPTY_LINE.search(ahead)
     return ahead[: end.start() + 1] if end else ahead
@@ -45,10 +45,16 @@ class Parser(h11.Connection):
         super().__init__(h11.SERVER, HEAD_BYTES)
         self._chunks = self._bytes = 0
 
+    @property
+    def is_ahead(self) -> bool:
+        """Whether bytes have come that are not read yet."""
+        return bool(self._receive_buffer)
+
     def next_event(self) -> Any:
         """As in h11; ``RemoteProtocolError`` also beyond our bounds."""
-        ahead = self.trailing_data[0] if self.their_state is h11.IDLE else b""
-        if _head_of(ahead).count(b"\n") > HEAD_LINES:
+        size = len(self._receive_buffer)
+        # Its own bytes, not a copy: a head may come byte by byte.
+        if self.their_state is h11.IDLE and _head_of(self._receive_buffer._data).count(b"\n") > HEAD_LINES:
             self._refuse(f"The head has more than {HEAD_LINES} lines.")
         try:
             event = super().next_event()
@@ -57,7 +63,7 @@ class Parser(h11.Connection):
                 self._refuse(f"Headers, trailers or a chunk's line are larger than {HEAD_BYTES} bytes.")
             raise
         if isinstance(event, h11.Request):
-            return self._request(event, len(ahead) - len(self.trailing_data[0]))
+            return self._request(event, size - len(self._receive_buffer))
         if isinstance(event, h11.Data):
             self._chunks += event.chunk_start
             if self._chunks > CHUNKS + self._bytes // CHUNK_BYTES:
@@ -147,7 +153,7 @@ class BoundedConnection(H11Protocol):
     @property
     def read_ahead(self) -> bool:
         """Whether there is another request already behind the one at work."""
-        return self.conn.their_state is h11.DONE and bool(self.conn.trailing_data[0])
+        return self.conn.their_state is h11.DONE and self.conn.is_ahead
 
     def state(self) -> str:
         """What is waited for: of its caller a head, a body, or that an answer is read; nothing, or of us an answer."""
@@ -160,7 +166,7 @@ class BoundedConnection(H11Protocol):
 
     def _waits_for(self) -> str:
         if self.conn.their_state is h11.IDLE:
-            return "head" if self.cycle is None or self.conn.trailing_data[0] else "idle"
+            return "head" if self.cycle is None or self.conn.is_ahead else "idle"
         if self._lingers or (self.conn.their_state is h11.SEND_BODY and self.conn.our_state is not h11.SEND_RESPONSE):
             return "rest"
         return "body" if self.conn.their_state is h11.SEND_BODY else "answer"

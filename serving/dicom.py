@@ -133,7 +133,7 @@ def _source(study: Study) -> Source:
     if study.zipped is None:
         return _Inflated(MemorySource({f"{index}.dcm": data for index, data in enumerate(study.files)}))
     try:
-        zipped = ZipSource(study.zipped, max_entries=MAX_FILES, max_bytes=MAX_UNPACKED_BYTES)
+        zipped = ZipSource(bytes(study.zipped), max_entries=MAX_FILES, max_bytes=MAX_UNPACKED_BYTES)
     except InputError as error:
         known = unreadable(study.zipped) if error.code == "ZIP_DAMAGED" and not is_zip(study.zipped) else None
         raise known or error from None

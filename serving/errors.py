@@ -139,4 +139,11 @@ def problem_of(error: Exception) -> Problem:
     problem = Problem.of(error)
     if problem.status == 500:
         log.error("unforeseen", extra={"fields": where(error) | {"code": problem.code}})
+    _let_go(error)
     return problem
+
+
+def _let_go(error: BaseException | None) -> None:
+    """A traceback holds all that its functions held, the body among them, and the task that holds the exception."""
+    while error is not None:
+        error.__traceback__, error = None, error.__context__

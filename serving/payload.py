@@ -35,7 +35,7 @@ OPTIONS = ("roi", "rtstruct_uid")
 class Study:
     """One patient's planning CT and RTSTRUCT: a zip, or its files; and what to look for in them."""
 
-    zipped: bytes | None = None
+    zipped: Buffer | None = None
     files: tuple[bytes, ...] = ()
     roi: str = ""
     rtstruct_uid: str = ""
@@ -92,7 +92,7 @@ def decode_v1(body: Buffer, content_type: str = "application/json", options: Map
     if is_form(body):
         return Query((_form_study(body, options or {}),))
     if is_zip(body) or is_zip_type(content_type):
-        return Query((Study(zipped=bytes(body), **options_of(options or {})),))
+        return Query((Study(zipped=body, **options_of(options or {})),))
     fields = json_object(body, len(body))
     instances = fields.get("instances")
     if not isinstance(instances, list) or not instances:

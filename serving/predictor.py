@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.common.errors import InputError
+from components.common.limits import LARGE_STUDIES_BYTES
 from components.common.settings import StudySettings
 from serving import telemetry
 from serving.cutting import RefusedAt, cut_contained, start_workers
@@ -63,9 +64,10 @@ class Predictor(kserve.Model):  # type: ignore[misc]
         # Python reads one JSON at a time anyhow, and as objects it takes many times its bytes.
         self._decoding = threading.Lock()
         self.progress = Progress()
-        # Two lanes: crops need not wait for studies, which take a hundred times as long.
+        # Lanes: crops need not wait for studies, which take a hundred times as long, nor small ones for large ones.
         self._pool = FairPool(workers, "predict", self.progress)
         self._cutters = FairPool(workers, "cut", self.progress)
+        self._large = FairPool(1, "cut large", self.progress)
         start_workers(workers)
 
     def load(self) -> bool:
@@ -74,6 +76,7 @@ class Predictor(kserve.Model):  # type: ignore[misc]
 
     def drain(self) -> None:
         """Waits for the jobs at work."""
+        self._large.drain()
         self._cutters.drain()
         self._pool.drain()
 
@@ -82,7 +85,8 @@ class Predictor(kserve.Model):  # type: ignore[misc]
         query = await self._pool.run(payload.lane, self._decode, payload, time.perf_counter())
         cuts = _whole_crops(query)
         if len(cuts) < len(query.instances):
-            cuts |= await self._cutters.run(payload.lane, self._cut, query)
+            cutters = self._large if size_of(query) >= LARGE_STUDIES_BYTES else self._cutters
+            cuts |= await cutters.run(payload.lane, self._cut, query)
         return await self._pool.run(payload.lane, self._answered, payload, query, cuts)
 
     def _decode(self, job: Job, queued: float) -> Query:
@@ -130,6 +134,12 @@ class Predictor(kserve.Model):  # type: ignore[misc]
         ]
         _count(tumours, places)
         return tumours
+
+
+def size_of(query: Query) -> int:
+    """Bytes of a query's studies."""
+    studies = [one for one in query.instances if isinstance(one, Study)]
+    return sum(len(data) for one in studies for data in ((one.zipped,) if one.zipped is not None else one.files))
 
 
 def _whole_crops(query: Query) -> dict[int, list[Cut]]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import orjson
 import prometheus_client
 from kserve.errors import ModelNotFound
 from starlette.applications import Starlette
@@ -48,6 +49,7 @@ class RestEndpoints:
     def __init__(self, dataplane: Plane, admission: Admission, limits: Limits) -> None:
         self._dataplane, self._admission, self._limits = dataplane, admission, limits
         self._written: asyncio.Future[bytes] | None = None
+        self._document = orjson.dumps(openapi.document(limits))
 
     def application(self) -> Starlette:
         """The ASGI application."""
@@ -96,7 +98,7 @@ class RestEndpoints:
         return Response(text, media_type=prometheus_client.CONTENT_TYPE_LATEST)
 
     async def _openapi(self, _: Request) -> Response:
-        return JSONResponse(openapi.document(self._limits))
+        return Response(self._document, media_type="application/json")
 
     async def _models(self, _: Request) -> Response:
         return JSONResponse({"models": list(self._dataplane.model_registry.get_models())})

@@ -190,8 +190,11 @@ def try_graph(head: dict[str, Any], parts: list[bytes]) -> Message:
     """A contained function: runs the graph in ``parts`` with the crop in it, once alone and once ``chunk`` times."""
     crop = np.frombuffer(parts[1], np.float32).reshape(1, IMAGE_SIZE_PX, IMAGE_SIZE_PX)
     session = _session(parts[0], 1)
-    for count in (1, head["chunk"]):
-        _run(session, np.repeat(crop, count, axis=0))
+    try:
+        for count in (1, head["chunk"]):
+            _run(session, np.repeat(crop, count, axis=0))
+    except BundleError as error:
+        raise BundleError("GOLDEN_CASE", f"the golden crop: {error.safe_message}", _OTHER_RELEASE) from None
     return {}, []
 
 

@@ -30,6 +30,7 @@ from components.common.errors import SrsError
 from components.common.limits import MAX_CONTAINED_BYTES
 
 #: What a call takes and gives: JSON values, and bytes.
+Buffer = bytes | bytearray
 Message = tuple[dict[str, Any], list[bytes]]
 Function = Callable[[dict[str, Any], list[bytes]], Message]
 
@@ -67,7 +68,7 @@ class Failed(Exception):
         self.kind, self.places = kind, tuple(places)
 
 
-def call(function: Function, head: dict[str, Any], parts: Sequence[bytes], budget: Budget) -> Message:
+def call(function: Function, head: dict[str, Any], parts: Sequence[Buffer], budget: Budget) -> Message:
     """What ``function(head, parts)`` gives, worked out in a child process.
 
     Parameters
@@ -123,7 +124,7 @@ class _Worker:
             )
         self._line = Connection(ours.detach())
 
-    def ask(self, name: str, head: dict[str, Any], parts: Sequence[bytes], budget: Budget) -> Message:
+    def ask(self, name: str, head: dict[str, Any], parts: Sequence[Buffer], budget: Budget) -> Message:
         """One call; raises ``OSError``, ``EOFError`` or ``ValueError`` where the worker is gone or talks nonsense."""
         _send(self._line, {"call": name, "head": head, "budget": dataclasses.astuple(budget)}, parts)
         if not self._line.poll(CLOCK_FACTOR * budget.seconds + WORKER_SECONDS):
@@ -146,7 +147,7 @@ class _Workers:
         self._idle: list[_Worker] = []
         self._lock = threading.Lock()
 
-    def call(self, function: Function, head: dict[str, Any], parts: Sequence[bytes], budget: Budget) -> Message:
+    def call(self, function: Function, head: dict[str, Any], parts: Sequence[Buffer], budget: Budget) -> Message:
         """As the module's ``call``."""
         worker = self._take()
         try:
@@ -238,20 +239,20 @@ def _main() -> None:
                 _send(line, {"stopped": reason}, ())
 
 
-def _call_inside(function: Function, head: dict[str, Any], parts: Sequence[bytes], budget: Budget) -> Message:
+def _call_inside(function: Function, head: dict[str, Any], parts: Sequence[Buffer], budget: Budget) -> Message:
     """A call within a contained one: its child's time is taken off what is left of this one's."""
-    left = signal.getitimer(signal.ITIMER_PROF)[0] or budget.seconds
+    left = signal.getitimer(signal.ITIMER_PROF)[0]
     receiving, sending = Pipe(duplex=False)
     with receiving:
         with sending:
             bounded = Budget(min(budget.seconds, left), budget.memory_bytes)
-            child = _fork(sending, function, head, list(parts), bounded)
+            child = _fork(sending, function, head, [bytes(part) for part in parts], bounded)
         try:
             told, found = _receive(receiving)
         except EOFError:
             told, found = {}, []
         _, status, usage = os.wait4(child, 0)
-    left -= usage.ru_utime + usage.ru_stime
+    left = signal.getitimer(signal.ITIMER_PROF)[0] - usage.ru_utime - usage.ru_stime
     if left <= 0:
         os.kill(os.getpid(), signal.SIGPROF)
     signal.setitimer(signal.ITIMER_PROF, left)
@@ -315,7 +316,7 @@ def _reason(status: int) -> str:
 # --- the line -------------------------------------------------------------------------------------------------------
 
 
-def _send(line: Connection, head: dict[str, Any], parts: Sequence[bytes]) -> None:
+def _send(line: Connection, head: dict[str, Any], parts: Sequence[Buffer]) -> None:
     line.send_bytes(json.dumps([head, len(parts)]).encode())
     for part in parts:
         line.send_bytes(part)

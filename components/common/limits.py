@@ -89,8 +89,11 @@ MAX_TUMOURS = 32
 MAX_FILES = 2000
 #: Unpacked bytes of a study: 500 slices of 512 x 512, which fill the largest body when they are packed.
 MAX_UNPACKED_BYTES = 256 * MIB
-#: RTSTRUCTs, and structures of each, that a refusal offers to choose from.
+#: RTSTRUCTs that a refusal offers to choose from.
 MAX_OFFERED = 100
+#: Structures of all of them together, and characters of a name (PS3.5 6.2: LO): the reply stays below half a MiB.
+MAX_OFFERED_STRUCTURES = 500
+MAX_OFFERED_TEXT = 64
 #: Characters of a name, an id or an option.
 MAX_TEXT = 256
 #: Inputs or outputs of a V2 request, and over gRPC any other field of one name; the model has twelve outputs.
@@ -181,13 +184,17 @@ DECODING_SECONDS = 0.5
 DECODING_PIXELS_PER_SECOND = 2_000_000
 #: Memory of decoding a slice, beside the decoders themselves: JPEG 2000 keeps several numbers a pixel.
 DECODING_BYTES = 64 * MIB
-DECODING_BYTES_PER_PIXEL = 24
+DECODING_BYTES_PER_PIXEL = 12
 #: Processor time of reading and cutting a request's studies: 100 slices with ten GTVs take 0.5 s, and each further GTV
 #: 0.04 s; what is larger may take longer.
-STUDY_SECONDS = 1.5
-STUDY_BYTES_PER_SECOND = 16 * MIB
+STUDY_SECONDS = 1.8
+STUDY_BYTES_PER_SECOND = 64 * MIB
 #: Memory of that, beside the bytes sent: they are read file by file.
 STUDY_BYTES = 256 * MIB
+#: Bytes of studies that are large: they are cut one after the other, since each takes several times its bytes.
+LARGE_STUDIES_BYTES = 8 * MIB
+#: Files that hold one slice again and again: an export twice, or three times.
+MAX_SLICE_COPIES = 8
 #: Fragments of a CT's compressed pixels: a slice has one or a few, an enhanced CT some of each frame.
 MAX_FRAGMENTS = 10_000
 #: Segments before a JPEG's scan: encoders write a handful.

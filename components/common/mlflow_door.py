@@ -4,6 +4,7 @@ The first call of a process asks a server briefly whether it answers. Later call
 minutes of retries), so that a step that has worked for hours outlives a restart of the server.
 """
 
+import fcntl
 import inspect
 import os
 import queue
@@ -25,7 +26,7 @@ from mlflow.utils.rest_utils import http_request
 from components.common.artifact_store import bound_artifact_store
 from components.common.errors import InputError
 from components.common.mlflow_errors import from_exception, from_reply
-from components.common.sqlite_store import require_usable
+from components.common.sqlite_store import keep_default_experiment_here, require_usable
 
 #: Seconds to reach a server, and to wait for its first answer: many steps that start at once may have to queue for it.
 CONNECT_SECONDS, ANSWER_SECONDS = 2.0, 7.0
@@ -108,6 +109,7 @@ def require_server(answer_seconds: float | None = None) -> None:
         if uri in _answered:
             return
         if database := database_file():
+            _make(database)
             require_usable(database)
             _answered.add(uri)
         if not uri.startswith(("http://", "https://")):
@@ -116,6 +118,29 @@ def require_server(answer_seconds: float | None = None) -> None:
         if problem := from_reply(*call("find the server", _ask, uri, answer_seconds or ANSWER_SECONDS)):
             raise problem
         _answered.add(uri)
+
+
+def _make(database: Path) -> None:
+    """Makes a missing SQLite store whole or not at all: MLflow's own making takes a second, and never mends a half."""
+    if database.exists():
+        return
+    database.parent.mkdir(parents=True, exist_ok=True)
+    new = database.with_name(f".{database.name}.making")
+    with (database.parent / ".making.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if database.exists():  # another process was faster
+            return
+        new.unlink(missing_ok=True)
+        try:
+            made = call(
+                "make the database", MlflowClient, tracking_uri=f"sqlite:///{new}", registry_uri=f"sqlite:///{new}"
+            )
+            call("make the database", made.search_experiments, max_results=1)
+            call("make the database", made.search_registered_models, max_results=1)
+            keep_default_experiment_here(new)
+            new.replace(database)
+        finally:
+            new.unlink(missing_ok=True)
 
 
 def _ask(uri: str, answer_seconds: float) -> tuple[int, str]:

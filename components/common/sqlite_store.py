@@ -31,6 +31,13 @@ def opened(database: Path) -> Iterator[sqlite3.Connection]:
         raise from_sqlite(error, database) from None
 
 
+def keep_default_experiment_here(database: Path) -> None:
+    """MLflow's own first experiment, ``Default``, would have its artifacts under the current directory."""
+    place = (database.parent / ARTIFACTS.name).as_uri()
+    with opened(database) as connection, connection:
+        connection.execute("UPDATE experiments SET artifact_location = ? WHERE experiment_id = 0", (place,))
+
+
 def require_usable(database: Path) -> None:
     """Refuses a database that cannot be written, or that belongs to a home elsewhere; one that is missing passes.
 
@@ -101,5 +108,5 @@ def from_sqlite(error: sqlite3.Error, database: Path | str) -> SrsError:
         return RegistryError("MLFLOW_DAMAGED", f"the database {database} is damaged", hint)
     if kind == sqlite3.SQLITE_FULL:
         return full()
-    hint = "Is the disk full or failing?" if kind == sqlite3.SQLITE_IOERR else "Is it a database of MLflow?"
+    hint = "Is the disk full or failing?" if kind == sqlite3.SQLITE_IOERR else "Is it a database of MLflow, and whole?"
     return RegistryError("MLFLOW_DISK", f"the database {database} could not be used: {name}", hint)

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -158,6 +159,8 @@ class _Taken:
         self._places = {row.number: place for place, row in enumerate(self._order)}
         with tempfile.TemporaryFile() as file:
             shape = (max(1, len(left)), *[ImageDefinition().size_px] * 2)
+            if hasattr(os, "posix_fallocate"):  # on a full disk, writing to the map would end the process by a signal
+                os.posix_fallocate(file.fileno(), 0, 4 * math.prod(shape))
             self._crops: NDArray[np.float32] = np.memmap(file, np.float32, "w+", shape=shape)
 
     @property

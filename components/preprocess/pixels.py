@@ -10,10 +10,12 @@ from pydicom.pixels import apply_modality_lut
 from scipy.ndimage import label
 
 from components.common.errors import TumourError
+from components.common.limits import MAX_SLICE_COPIES
 from components.common.objects import Source
 from components.preprocess.codecs import stored_pixels
 from components.preprocess.ct import CtPlane, check_image, is_multi_frame
 from components.preprocess.dicom_io import damage_in_words, numbers, read_whole, text
+from components.preprocess.structure import too_large
 
 #: A slice of HU holds air near -1000; without a pixel below this its values are something else.
 AIR_HU = -800.0
@@ -54,9 +56,12 @@ def read_hu(source: Source, plane: CtPlane) -> SliceHu:
     Raises
     ------
     TumourError
-        ``DICOM_DAMAGED``, ``CODEC_MISSING`` (says which package), ``NOT_HU`` or ``SLICES_DIFFER``.
+        ``DICOM_DAMAGED``, ``DICOM_TOO_LARGE`` (copies without end), ``CODEC_MISSING`` (says which package), ``NOT_HU``
+        or ``SLICES_DIFFER``.
     """
     found = _read(source, plane.name, plane)
+    if len(plane.copies) > MAX_SLICE_COPIES:
+        raise too_large(f"more than {MAX_SLICE_COPIES} copies of one slice beside it")
     for copy in plane.copies:
         if not np.array_equal(found.hu, _read(source, copy, plane).hu):
             message = "two CT slices with other pixels share one SOPInstanceUID and one position"

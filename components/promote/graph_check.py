@@ -148,7 +148,7 @@ def _shapes_for_one_crop(model: onnx.ModelProto) -> Shapes:
         graph = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True).graph
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError):
         raise _damaged("is no whole graph: ONNX's own checker refuses it") from None
-    known = {name: shape for name, shape in _known_shapes(graph) if shape and min(shape) > 0}
+    known = {name: shape for name, shape in _known_shapes(graph) if all(side > 0 for side in shape)}
     known |= {one.name: tuple(one.dims) for one in graph.initializer}
     if any(name not in known for node in graph.node for name in (*node.input, *node.output) if name):
         raise _damaged("has a tensor whose size is not known before it is run")
@@ -157,7 +157,8 @@ def _shapes_for_one_crop(model: onnx.ModelProto) -> Shapes:
 
 def _known_shapes(graph: onnx.GraphProto) -> Iterator[tuple[str, tuple[int, ...]]]:
     for value in (*graph.input, *graph.value_info, *graph.output):
-        yield value.name, tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
+        if value.type.tensor_type.HasField("shape"):
+            yield value.name, tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
 
 
 def _multiplications(node: onnx.NodeProto, shapes: Shapes) -> int:
@@ -168,7 +169,7 @@ def _multiplications(node: onnx.NodeProto, shapes: Shapes) -> int:
     made = sum(math.prod(shapes[name]) for name in node.output if name)
     if node.op_type in ("Conv", "Gemm", "MatMul"):
         second = shapes[node.input[1]]
-        return made * (math.prod(second[1:]) if node.op_type == "Conv" else max(second))
+        return made * (math.prod(second[1:]) if node.op_type == "Conv" else max(second, default=1))
     kernel = next((one.ints for one in node.attribute if one.name == "kernel_shape"), (1,))
     return max(made * math.prod(kernel), *(math.prod(shapes[name]) for name in node.input if name))
 

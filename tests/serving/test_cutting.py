@@ -72,10 +72,11 @@ def test_a_refusal_is_that_of_cut_study_and_names_its_place(study):
 
 
 @pytest.mark.parametrize(
-    ("limit", "value", "named"), [("STUDY_SECONDS", 0.02, "0.02"), ("STUDY_BYTES", 2**18, "0.25 MiB")]
+    ("limit", "value", "named"), [("STUDY_SECONDS", 0.004, "0.004"), ("STUDY_BYTES", 2**18, "0.25 MiB")]
 )
 def test_studies_that_take_too_much_are_refused_and_the_limit_is_named(monkeypatch, limit, value, named):
     monkeypatch.setattr(cutting, limit, value)
+    monkeypatch.setattr(cutting, "STUDY_BYTES_PER_SECOND", 2**40)
     with pytest.raises(InputError) as error:
         cut_contained([Study(zipped=study_zip())], SETTINGS, DEFINITION)
     assert error.value.code == "STUDY_TOO_COSTLY"

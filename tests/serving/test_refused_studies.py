@@ -11,7 +11,7 @@ import pytest
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as pb_grpc
 
-from components.common.limits import MAX_TEXT
+from components.common.limits import MAX_OFFERED_STRUCTURES, MAX_OFFERED_TEXT, MAX_TEXT
 from components.common.objects import MemorySource
 from components.common.settings import PreprocessSettings
 from components.preprocess.candidate import Candidate
@@ -174,4 +174,14 @@ def test_a_reply_repeats_no_more_of_a_name_than_an_option_may_have():
     assert len(cut.roi_name) == MAX_TEXT
     with pytest.raises(StudyRefused) as refused:
         cut_study(Study(files=files, roi="none of them"), PreprocessSettings(), ImageDefinition())
-    assert [len(one["roi"]) for one in refused.value.offer[0]["structures"]] == [MAX_TEXT, MAX_TEXT]
+    assert [len(one["roi"]) for one in refused.value.offer[0]["structures"]] == [MAX_OFFERED_TEXT] * 2
+
+
+def test_an_offer_names_so_many_structures_of_all_rtstructs_and_no_more():
+    named = tuple(f"structure {number}" for number in range(MAX_OFFERED_STRUCTURES - 1))
+    files = list(study_files(rois=named).values())
+    two = tuple(data for data in study_files(rois=("a", "b")).values() if b"RTSTRUCT" in data[:2000])
+    with pytest.raises(StudyRefused) as refused:
+        cut_study(Study(files=(*files, *two)), PreprocessSettings(), ImageDefinition())
+    told = [len(one["structures"]) for one in refused.value.offer]
+    assert (refused.value.code, sorted(told)) == ("RTSTRUCT_AMBIGUOUS", [1, MAX_OFFERED_STRUCTURES - 1])

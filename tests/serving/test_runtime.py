@@ -247,3 +247,67 @@ def test_serving_imports_neither_tensorflow_nor_mlflow():
     command = [sys.executable, "-c", code]
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+def changed_graph(bundle, folder, change):
+    """A bundle with another graph, sealed again as someone with the tools could."""
+    shutil.copytree(bundle, folder)
+    model = onnx.load(folder / GRAPH)
+    change(model)
+    (folder / GRAPH).write_bytes(model.SerializeToString())
+    fields = json.loads((folder / "manifest.json").read_text())
+    fields["files"][GRAPH] = sha256_of(folder / GRAPH)
+    fields["digest"] = digest_of({**fields, "digest": ""})
+    (folder / "manifest.json").write_text(json.dumps(fields))
+    return folder
+
+
+def spread_over_axes(model):
+    """Small for one crop, and n^5 times as large for n: no shape of one crop tells."""
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros((1, 1, 1, 1, 1, 200, 200), np.float32), "plane"))
+    nodes, last = [helper.make_node("ReduceMax", ["crop_hu"], ["each"], axes=[1, 2], keepdims=0)], "plane"
+    for axis in range(5):
+        shape = [1] * 7
+        shape[axis] = -1
+        model.graph.initializer.append(numpy_helper.from_array(np.array(shape, np.int64), f"shape_{axis}"))
+        nodes.append(helper.make_node("Reshape", ["each", f"shape_{axis}"], [f"axis_{axis}"]))
+        nodes.append(helper.make_node("Add", [last, f"axis_{axis}"], [f"sum_{axis}"]))
+        last = f"sum_{axis}"
+    nodes.append(helper.make_node("ReduceMax", [last], ["most"], keepdims=0))
+    nodes.append(helper.make_node("Mul", ["most", "zero"], ["nothing"]))
+    nodes.append(helper.make_node("Add", ["before", "nothing"], ["probabilities"]))
+    model.graph.node[-1].output[0] = "before"
+    model.graph.node.extend(nodes)
+
+
+def test_what_grows_faster_than_the_crops_is_refused_before_it_is_opened(bundle, tmp_path, monkeypatch):
+    folder = changed_graph(bundle, tmp_path / "grows", spread_over_axes)
+    monkeypatch.setattr(runtime, "TRIAL_BYTES", 128 * 2**20)
+    Ensemble.open(bundle, threads=1)
+    with pytest.raises(BundleError) as error:
+        Ensemble.open(folder, threads=1)
+    assert error.value.code in ("BUNDLE_TOO_LARGE", "GOLDEN_CASE")
+
+
+def quotient_of_zeros(model):
+    """Not a number for a crop whose brightest pixel is 40 HU; the golden crop has another."""
+    model.graph.initializer.append(numpy_helper.from_array(np.array(40, np.float32), "forty"))
+    model.graph.node[-1].output[0] = "before"
+    for op, given, made in (
+        ("ReduceMax", ["crop_hu"], "brightest_of_row"),
+        ("ReduceMax", ["brightest_of_row"], "brightest"),
+        ("Sub", ["brightest", "forty"], "difference"),
+        ("Div", ["difference", "difference"], "quotient"),
+        ("Mul", ["before", "quotient"], "probabilities"),
+    ):
+        over = {"brightest_of_row": {"axes": [2], "keepdims": 0}, "brightest": {"axes": [1], "keepdims": 1}}.get(
+            made, {}
+        )
+        model.graph.node.append(helper.make_node(op, given, [made], **over))
+
+
+def test_answers_that_are_no_probabilities_are_never_given(bundle, tmp_path):
+    ensemble = Ensemble.open(changed_graph(bundle, tmp_path / "nan", quotient_of_zeros), threads=1)
+    assert ensemble.answer(np.full((1, 151, 151), 39, np.float32))
+    with pytest.raises(BundleError, match="ANSWER_INVALID"):
+        ensemble.answer(np.full((1, 151, 151), 40, np.float32))

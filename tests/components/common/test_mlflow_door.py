@@ -236,6 +236,7 @@ ERRORS = [
 )
 @pytest.mark.parametrize(("module", "name"), PUBLIC)
 def test_no_public_function_lets_an_error_of_the_store_through(module, name, error, tmp_path, monkeypatch):
+    (tmp_path / "mlflow.db").touch()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.setattr(mlflow_door, "MlflowClient", lambda **_: Failing(error))
     known, function = arguments(tmp_path), getattr(module, name)
@@ -250,6 +251,7 @@ def test_a_bundle_is_logged_through_the_door(tmp_path, monkeypatch):
     from tests.serving.bundles import make_bundle
 
     make_bundle(tmp_path / "bundle")
+    (tmp_path / "mlflow.db").touch()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.setattr(mlflow_door, "MlflowClient", lambda **_: Failing(RuntimeError("a value")))
     with pytest.raises(RegistryError, match="MLflow could not get run: RuntimeError"):
