@@ -42,7 +42,7 @@ homes: setup
 	@$(BIN)/python -m pytest -m slow tests/e2e/test_homes.py
 
 # A million generated requests (an hour of a processor), then those that schemathesis makes of the OpenAPI document: documented answers
-# only. COUNT, SEED and START name a part of them: a finding says by which it is met again.
+# only. COUNT, SEED and START name a part of the first: a finding says by which it is met again.
 fuzz: setup
 	@PYTHONPATH=. $(BIN)/python -m tests.serving.fuzz.run $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED)) $(if $(START),--start $(START))
 	@FUZZ_SEED=$(or $(SEED),1) $(BIN)/python -m pytest -m slow -s tests/serving/test_schemathesis.py

@@ -20,6 +20,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, Pipe
@@ -123,6 +124,7 @@ class _Worker:
                 start_new_session=True,  # Ctrl-C is this process's to answer
             )
         self._line = Connection(ours.detach())
+        self._ending = threading.Lock()
 
     def ask(self, name: str, head: dict[str, Any], parts: Sequence[Buffer], budget: Budget) -> Message:
         """One call; raises ``OSError``, ``EOFError`` or ``ValueError`` where the worker is gone or talks nonsense."""
@@ -132,11 +134,12 @@ class _Worker:
         return _receive(self._line)
 
     def end(self) -> None:
-        """Ends it and its child."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        self._line.close()
+        """Ends it and its child; whoever waits for it, too, since its end of the line is closed with it."""
+        with self._ending:
+            if self._process.returncode is None:
+                with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended already
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
 
 
 class _Workers:
@@ -217,6 +220,8 @@ def _answer(told: dict[str, Any], parts: list[bytes]) -> Message:
 # --- the worker and its children ------------------------------------------------------------------------------------
 
 _is_contained = False
+#: Seconds of a processor that this process and its children may take, where it is a contained call.
+_seconds = 0.0
 
 
 def _main() -> None:
@@ -241,23 +246,31 @@ def _main() -> None:
 
 def _call_inside(function: Function, head: dict[str, Any], parts: Sequence[Buffer], budget: Budget) -> Message:
     """A call within a contained one: its child's time is taken off what is left of this one's."""
-    left = signal.getitimer(signal.ITIMER_PROF)[0]
     receiving, sending = Pipe(duplex=False)
     with receiving:
         with sending:
-            bounded = Budget(min(budget.seconds, left), budget.memory_bytes)
+            bounded = Budget(min(budget.seconds, _seconds_left()), budget.memory_bytes)
             child = _fork(sending, function, head, [bytes(part) for part in parts], bounded)
         try:
             told, found = _receive(receiving)
         except EOFError:
             told, found = {}, []
-        _, status, usage = os.wait4(child, 0)
-    left = signal.getitimer(signal.ITIMER_PROF)[0] - usage.ru_utime - usage.ru_stime
-    if left <= 0:
-        os.kill(os.getpid(), signal.SIGPROF)
-    signal.setitimer(signal.ITIMER_PROF, left)
+        _, status = os.waitpid(child, 0)
+    signal.setitimer(signal.ITIMER_PROF, _seconds_left())
     reason = _reason(status)
     return _answer({"stopped": reason} if reason else told, found)
+
+
+def _seconds_left() -> float:
+    """Of this contained call, by the clocks of its processor and its children's; without any left it ends here.
+
+    The timer itself is no clock: each time that it is set it gives a tick of the system more.
+    """
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    left = _seconds - time.process_time() - children.ru_utime - children.ru_stime
+    if left <= 0:
+        os.kill(os.getpid(), signal.SIGPROF)
+    return left
 
 
 def _fork(line: Connection, function: Function, head: dict[str, Any], parts: list[bytes], budget: Budget) -> int:
@@ -294,6 +307,8 @@ def _work(line: Connection, function: Function, head: dict[str, Any], parts: lis
 
 def _bound(budget: Budget) -> None:
     """Bounds this process: the timers' signals end it, whatever code is running."""
+    global _seconds
+    _seconds = budget.seconds
     signal.setitimer(signal.ITIMER_PROF, budget.seconds)
     signal.setitimer(signal.ITIMER_REAL, CLOCK_FACTOR * budget.seconds)
     for kind in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):

@@ -1,7 +1,7 @@
 """The errors a user can meet. Each has a stable code, a sentence without identity, and a hint.
 
     SrsError                  something this platform refuses or cannot do           exit 1
-    +-- InputError            a file, table, flag or setting must be mended first    exit 2
+    +-- InputError            a file, table, flag or setting must be fixed first     exit 2
     |   +-- TumourError       one tumour cannot be used; the cohort goes on without it
     +-- StorageError          a folder, bucket or server could not be read or written
     +-- TrainingError         a member could not be trained
@@ -62,7 +62,7 @@ class SrsError(Exception):
 
 
 class InputError(SrsError):
-    """A file, table, flag or setting that its owner must mend before a run makes sense."""
+    """A file, table, flag or setting that its owner must fix before a run makes sense."""
 
     exit_code = 2
 

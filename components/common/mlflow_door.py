@@ -9,6 +9,7 @@ import inspect
 import os
 import queue
 import re
+import secrets
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -125,12 +126,14 @@ def _make(database: Path) -> None:
     if database.exists():
         return
     database.parent.mkdir(parents=True, exist_ok=True)
-    new = database.with_name(f".{database.name}.making")
+    # A name of its own each time: MLflow remembers an engine for each, and whether its tables are there.
+    new = database.with_name(f".{database.name}.{secrets.token_hex(4)}.making")
     with (database.parent / ".making.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         if database.exists():  # another process was faster
             return
-        new.unlink(missing_ok=True)
+        for left in database.parent.glob(f".{database.name}.*.making"):  # by a process that was killed
+            left.unlink()
         try:
             made = call(
                 "make the database", MlflowClient, tracking_uri=f"sqlite:///{new}", registry_uri=f"sqlite:///{new}"

@@ -197,7 +197,9 @@ def _set(model_name: str, alias: str, version: str) -> None:
 
 def _moved(expected: str, now: str) -> RegistryError:
     message = f"the champion is version {now or 'none'} and was expected to be {expected or 'none'}"
-    return RegistryError("CHAMPION_MOVED", message, "Another promotion ran beside this one: run the gate again.")
+    return RegistryError(
+        "CHAMPION_MOVED", message, "Another promotion ran beside this one: run the same command again."
+    )
 
 
 def _tag(model_name: str, version: str, tags: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from components.common.contained import Stopped
 from components.common.errors import InputError
+from components.common.limits import LARGE_STUDIES_BYTES
 from components.common.settings import PreprocessSettings
 from components.preprocess.crop import ImageDefinition
 from serving import cutting, predictor
@@ -114,6 +115,32 @@ def test_crops_are_answered_while_every_cutter_is_at_work(bundle, monkeypatch):
 
     result = asyncio.run(both())
     assert len(result.tumours) == 1
+
+
+@pytest.mark.parametrize(("bytes_sent", "waits"), [(LARGE_STUDIES_BYTES - 1, False), (LARGE_STUDIES_BYTES, True)])
+def test_large_studies_are_cut_one_after_the_other_and_small_ones_beside_them(bundle, monkeypatch, bytes_sent, waits):
+    ended, at_work = threading.Event(), []
+
+    def wait(studies, *_):
+        at_work.append(len(studies[0].zipped))
+        if len(studies[0].zipped) == LARGE_STUDIES_BYTES:
+            ended.wait(30)
+        return [[] for _ in studies]
+
+    monkeypatch.setattr(predictor, "cut_contained", wait)
+    model = Predictor("srs-response", Ensemble.open(bundle, threads=1), "1", workers=1)
+
+    async def both():
+        first = asyncio.create_task(model.predict(job(Study(zipped=bytes(LARGE_STUDIES_BYTES)))))
+        await asyncio.sleep(0.1)
+        second = asyncio.create_task(model.predict(job(Study(zipped=bytes(bytes_sent)))))
+        await asyncio.sleep(0.5)
+        done = second.done()
+        ended.set()
+        await asyncio.gather(first, second)
+        return done
+
+    assert asyncio.run(both()) is not waits
 
 
 def job(*instances) -> Job:

@@ -2,6 +2,8 @@
 
 import ctypes
 import os
+import resource
+import signal
 import time
 
 from components.common.contained import Budget, Stopped, call
@@ -77,3 +79,11 @@ def many_inner_spins(head, parts):
             call(spin, {}, [], Budget(0.1, 2**24))
         except Stopped:
             continue
+
+
+def time_left(head, parts):
+    """What is left of this call's time after short calls within it, and what they and this one took."""
+    for _ in range(20):
+        call(echo, {}, [bytes(2**22)], Budget(1, 2**26))
+    left, children = signal.getitimer(signal.ITIMER_PROF)[0], resource.getrusage(resource.RUSAGE_CHILDREN)
+    return {"left": left, "used": time.process_time() + children.ru_utime + children.ru_stime}, []

@@ -96,6 +96,12 @@ def test_a_call_within_a_call_is_bounded_by_itself_and_by_the_outer_one():
     assert time.perf_counter() - start < 4
 
 
+def test_the_time_between_inner_calls_counts():
+    told, _ = call(work.time_left, {}, [], Budget(20, 2**27))
+    assert told["used"] > 0.05
+    assert told["left"] + told["used"] == pytest.approx(20, abs=0.02)
+
+
 def test_calls_of_several_threads_go_on_side_by_side():
     slow = threading.Thread(target=reason, args=(work.spin, None, Budget(1, 2**24)))
     slow.start()

@@ -277,3 +277,18 @@ def test_a_store_that_is_no_database_is_told(tmp_path, monkeypatch):
 def test_an_error_of_ours_passes_unchanged():
     ours = RegistryError("CODE", "words")
     assert from_exception(ours, "do", "it") is ours
+
+
+def raise_interrupt():
+    raise KeyboardInterrupt
+
+
+def test_a_database_is_made_whole_or_not_at_all(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow/mlflow.db")
+    with monkeypatch.context() as patch:
+        patch.setattr(mlflow_door, "keep_default_experiment_here", lambda _: raise_interrupt())
+        with pytest.raises(KeyboardInterrupt):
+            mlflow_door.client()
+    assert not list((tmp_path / "mlflow").glob("*mlflow.db*"))
+    made = mlflow_door.client().get_experiment("0")
+    assert made.artifact_location == (tmp_path / "mlflow" / "artifacts").as_uri()

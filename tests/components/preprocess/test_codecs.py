@@ -24,7 +24,8 @@ from pydicom.uid import (
 )
 
 from components.common.errors import TumourError
-from components.common.limits import MAX_FRAGMENTS, MAX_JPEG_SEGMENTS, MAX_TILES
+from components.common.limits import MAX_FRAGMENTS, MAX_JPEG_SEGMENTS, MAX_SLICE_COPIES, MAX_TILES
+from components.common.objects import MemorySource
 from components.common.settings import PreprocessSettings
 from components.preprocess.codecs import stored_pixels
 from components.preprocess.codestreams import describe
@@ -291,3 +292,14 @@ def test_a_poisoned_slice_costs_its_tumour_and_not_the_run(make_study):
     found = {one.roi_name: one for one in find_gtvs(study.source(), "", PreprocessSettings())}
     assert (found["GTV1"].status, found["GTV1"].code) == ("refused", "DICOM_DAMAGED")
     assert (found["GTV2"].crop == good["GTV2"].crop).all()
+
+
+def test_so_many_copies_of_a_slice_are_compared_and_no_more(make_study):
+    """Each is decoded: a file of a few kilobytes, two thousand times, would take seconds."""
+    study = make_study({"GTV": {3.0: [SQUARE]}})
+    files = study.files()
+    (drawn_on,) = (data for data in files.values() if b"\\3.0" in data[:2000] and b"RTSTRUCT" not in data[:2000])
+    files |= {f"copy {number}": drawn_on for number in range(MAX_SLICE_COPIES)}
+    assert find_gtvs(MemorySource(files), "", PreprocessSettings())[0].status == "ok"
+    (one,) = find_gtvs(MemorySource({**files, "one more": drawn_on}), "", PreprocessSettings())
+    assert (one.code, f"more than {MAX_SLICE_COPIES}" in one.message) == ("DICOM_TOO_LARGE", True)
