@@ -69,5 +69,5 @@ def test_a_request_that_never_ends_and_one_that_kills_are_findings_and_the_other
 
 
 def test_what_a_request_costs_is_seen(doors):
-    with mock.patch.object(judge, "MOST_SECONDS", -1.0), mock.patch.object(judge, "MOST_MB", 1):
-        assert asked(doors, [Request("x", b"")]) == ["more than 2 s of processor", "more than 1 GiB of memory"]
+    with mock.patch.object(judge, "MOST_SECONDS", -1.0), mock.patch.object(judge, "MOST_MB", -1):
+        assert asked(doors, [Request("x", b"")]) == ["more than 2 s of processor", "more than -1 MiB of memory"]
