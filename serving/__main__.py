@@ -7,6 +7,7 @@ import argparse
 import logging
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,16 +81,20 @@ def main(arguments: list[str]) -> int:
 
 
 def _serve(given: argparse.Namespace) -> None:
-    from serving.limits import Limits, Load
-    from serving.predictor import Predictor
+    from serving.cutting import start_workers
     from serving.runtime import Ensemble
-    from serving.server import Address, PredictorServer
 
     key = _public_key(given.public_key)
     ensemble = Ensemble.open(bundle_folder(given.model_dir), threads=given.threads or None, public_key=key)
     log.info("bundle opened", extra={"fields": {"signed_by": ensemble.signed_by or "not verified: no public key"}})
     contained.close()  # the processes that read the graph hold libraries that those for studies do not need
     workers = given.workers or min(MOST_WORKERS, processors())
+    with ThreadPoolExecutor(1) as beside:  # they start while KServe is imported, which takes as long
+        beside.submit(start_workers, workers)
+        from serving.limits import Limits, Load
+        from serving.predictor import Predictor
+        from serving.server import Address, PredictorServer
+
     model = Predictor(given.model_name, ensemble, given.model_version, workers)
     limits = Limits(given.max_binary_mb * MIB, given.max_json_mb * MIB, given.body_seconds)
     load = Load(

@@ -14,7 +14,7 @@ from components.common.errors import InputError
 from components.common.limits import LARGE_STUDIES_BYTES
 from components.common.settings import StudySettings
 from serving import telemetry
-from serving.cutting import RefusedAt, cut_contained, start_workers
+from serving.cutting import RefusedAt, cut_contained
 from serving.dicom import Cut, StudyRefused
 from serving.errors import InstanceRefused
 from serving.payload import Query, Study
@@ -68,7 +68,6 @@ class Predictor(kserve.Model):  # type: ignore[misc]
         self._pool = FairPool(workers, "predict", self.progress)
         self._cutters = FairPool(workers, "cut", self.progress)
         self._large = FairPool(1, "cut large", self.progress)
-        start_workers(workers)
 
     def load(self) -> bool:
         """Changes nothing: the server says when the model is ready, and KServe calls this for one that is not."""
