@@ -21,6 +21,7 @@ from pydicom.multival import MultiValue
 from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from components.common.contained_call import is_contained
 from components.common.errors import SrsError, TumourError
 from components.common.limits import (
     MAX_DICOM_TEXT_BYTES,
@@ -66,11 +67,18 @@ FIRST_TAGS = frozenset(
 
 @contextmanager
 def damage_in_words() -> Iterator[None]:
-    """Whatever pydicom raises on broken bytes as ``DICOM_DAMAGED``; it has no exception type of its own for that."""
+    """Whatever pydicom raises on broken bytes as ``DICOM_DAMAGED``; it has no exception type of its own for that.
+
+    Memory that runs out is no damage: ``DICOM_TOO_LARGE``, and in a contained call its end, which names the bound.
+    """
     try:
         yield
     except SrsError:
         raise
+    except MemoryError:
+        if is_contained():
+            raise
+        raise too_large("more to read than there is memory for") from None
     except Exception:
         raise TumourError(
             "DICOM_DAMAGED", "a DICOM file is damaged: it cannot be read as what it says it is", "Export it again."

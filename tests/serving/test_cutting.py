@@ -18,6 +18,7 @@ from serving.dicom import Cut, StudyRefused, cut_study
 from serving.payload import Query, Study
 from serving.predictor import Job, Predictor
 from serving.runtime import Ensemble
+from tests.serving import studies
 from tests.serving.bundles import draw_crops
 from tests.serving.studies import study_files, study_zip
 
@@ -72,16 +73,26 @@ def test_a_refusal_is_that_of_cut_study_and_names_its_place(study):
         assert [plain(cut) for cut in found.cuts] == [plain(cut) for cut in expected.value.cuts]
 
 
-@pytest.mark.parametrize(
-    ("limit", "value", "named"), [("STUDY_SECONDS", 0.004, "0.004"), ("STUDY_BYTES", 2**18, "0.25 MiB")]
-)
-def test_studies_that_take_too_much_are_refused_and_the_limit_is_named(monkeypatch, limit, value, named):
-    monkeypatch.setattr(cutting, limit, value)
-    monkeypatch.setattr(cutting, "STUDY_BYTES_PER_SECOND", 2**40)
+def too_costly(study):
     with pytest.raises(InputError) as error:
-        cut_contained([Study(zipped=study_zip())], SETTINGS, DEFINITION)
+        cut_contained([study], SETTINGS, DEFINITION)
     assert error.value.code == "STUDY_TOO_COSTLY"
-    assert named in error.value.safe_message
+    return error.value.safe_message
+
+
+def test_studies_that_take_too_long_are_refused_and_the_limit_is_named(monkeypatch):
+    monkeypatch.setattr(cutting, "STUDY_SECONDS", 0.004)
+    monkeypatch.setattr(cutting, "STUDY_BYTES_PER_SECOND", 2**40)
+    assert "0.004 s" in too_costly(Study(zipped=study_zip()))
+
+
+def test_studies_that_take_too_much_memory_are_refused_and_the_limit_is_named(monkeypatch):
+    """Slices of 16 MB as HU: what a worker has left over from before is less."""
+    monkeypatch.setattr(studies, "SIDE_PX", 2048)
+    monkeypatch.setattr(studies, "SPACING_MM", 0.04)
+    files = studies.study_files(slices=9)
+    monkeypatch.setattr(cutting, "STUDY_BYTES", 2**20)
+    assert "1 MiB" in too_costly(Study(files=tuple(files.values())))
 
 
 def test_a_study_that_ends_its_reader_is_damaged(monkeypatch):

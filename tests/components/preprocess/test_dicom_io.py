@@ -6,8 +6,10 @@ import pytest
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from components.common.errors import TumourError
 from components.common.objects import MemorySource
 from components.common.settings import PreprocessSettings
+from components.preprocess.dicom_io import damage_in_words
 from components.preprocess.gtv import find_gtvs
 
 SETTINGS = PreprocessSettings()
@@ -52,3 +54,9 @@ def test_files_without_file_meta_that_begin_with_any_element_are_read(make_study
         assert files[str(number)][:4] == (b"\x08\0\x12\0" if is_little_endian else b"\0\x08\0\x12")
     (candidate,) = find_gtvs(MemorySource(files), "", SETTINGS)
     assert (candidate.status, candidate.hu_mean) == ("ok", pytest.approx(60))
+
+
+def test_memory_that_runs_out_is_no_damage():
+    with pytest.raises(TumourError) as error, damage_in_words():
+        raise MemoryError
+    assert error.value.code == "DICOM_TOO_LARGE"
