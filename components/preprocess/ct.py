@@ -99,7 +99,7 @@ def is_multi_frame(header: Header | Dataset) -> bool:
 
 
 def planes_of(name: str, header: Header) -> list[CtPlane]:
-    """The planes in one CT object; ``DICOM_DAMAGED`` where geometry is absent or no number.
+    """The planes in one CT object, at least one; ``DICOM_DAMAGED`` where geometry is absent or no number.
 
     Parameters
     ----------
@@ -117,6 +117,8 @@ def planes_of(name: str, header: Header) -> list[CtPlane]:
         frames = header.items("PerFrameFunctionalGroupsSequence")
     if len(frames) > MAX_FRAMES:
         raise too_large(f"more than {MAX_FRAMES} frames")
+    if not frames:
+        raise damaged("PerFrameFunctionalGroupsSequence has no frame")
     planes = []
     for index, frame in enumerate(frames):
         with damage_in_words():

@@ -262,8 +262,8 @@ def test_too_large_an_rtstruct_says_so_and_not_that_there_is_none(make_study, mo
         find_gtvs(MemorySource(files), "", SETTINGS)
 
 
-@pytest.mark.parametrize(("frames", "expected"), [(3, "ROI_EMPTY"), (4, "DICOM_TOO_LARGE")])
-def test_frames_are_bound(make_study, monkeypatch, frames, expected):
+@pytest.mark.parametrize(("frames", "expected"), [(0, "DICOM_DAMAGED"), (3, "ROI_EMPTY"), (4, "DICOM_TOO_LARGE")])
+def test_frames_are_at_least_one_and_bound(make_study, monkeypatch, frames, expected):
     monkeypatch.setattr("components.preprocess.ct.MAX_FRAMES", 3)
     study = make_study({"GTV": {}})
     series, frame_of_reference = study.cts[0].SeriesInstanceUID, study.cts[0].FrameOfReferenceUID
