@@ -8,7 +8,14 @@ from pathlib import Path
 
 from components.common.disk import disk_error, write_whole
 from components.common.errors import InputError, StorageError
-from components.common.sqlite_store import ARTIFACTS, DATABASE, folder_of, foreign_artifacts, opened
+from components.common.sqlite_store import (
+    ARTIFACTS,
+    DATABASE,
+    folder_of,
+    foreign_artifacts,
+    keep_default_experiment_here,
+    opened,
+)
 from pipelines.claims import others_alive
 from pipelines.home import UMASK
 
@@ -59,6 +66,7 @@ def _fixed(home: Path, database: Path) -> tuple[list[Path], Path | None]:
             with contextlib.closing(sqlite3.connect(new)) as copy:
                 connection.backup(copy)
                 _replace(copy, strangers, (home / ARTIFACTS).as_uri())
+            keep_default_experiment_here(new)
         for description in (home / ARTIFACTS).glob("models/*/artifacts/MLmodel"):
             _rewrite(description, strangers, (home / ARTIFACTS).as_uri())
         kept = database.with_name(f"mlflow.db.{time.strftime('%Y%m%d-%H%M%S')}")
