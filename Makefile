@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ENGINE ?= podman
+JOBS ?= 2
 # An environment that forbids byte-code would make every import of TensorFlow take three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -11,8 +12,9 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: setup
 	@$(BIN)/python -m pipelines.demo $(DEMO)
 
+# The files of tests side by side; JOBS=0 runs them one after the other.
 test: setup
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow" --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 # What the phantom promises, counted over many cohorts (hours): no signal, no AUC; signal, a promotion.
 null: setup
