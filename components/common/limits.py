@@ -37,6 +37,8 @@ READ_SECONDS = 20.0
 CONNECTIONS = 512
 #: Accepted in one turn of the event loop; twice as many hold a descriptor before as many are closed in their favour.
 ACCEPTS = 32
+#: Requests begun in one turn of the event loop: some milliseconds.
+BEGINNINGS = 8
 #: Connections that wait to be accepted.
 BACKLOG = 2048
 #: Kept for files and for gRPC's own ends, beside those of connections and those being accepted.

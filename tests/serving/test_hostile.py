@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import selectors
 import socket
 import threading
 import time
@@ -149,6 +150,39 @@ def test_pipelined_requests_are_answered_in_turn(server):
         line.sendall((one * 50 + last).encode())
         told = b"".join(iter(lambda: line.recv(65536), b""))
     assert [told.count(f"HTTP/1.1 {status} ".encode()) for status in (200, 400)] == [51, 50]
+
+
+@pytest.mark.slow
+def test_hundreds_of_connections_with_one_request_behind_the_other_hold_up_nobody(server):
+    body = json.dumps({"instances": [[[40] * 151] * 151]})
+
+    def crop() -> float:
+        start = time.monotonic()
+        assert server.ask("POST", V1, body)[0] == 200
+        return time.monotonic() - start
+
+    sent, over = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n", threading.Event()
+
+    def flood() -> None:
+        with contextlib.ExitStack() as stack, selectors.DefaultSelector() as selector:
+            for _ in range(400):
+                line = stack.enter_context(socket.create_connection(("127.0.0.1", server.http_port), timeout=30))
+                selector.register(line, selectors.EVENT_READ)
+                line.sendall(sent * 50)
+            while not over.is_set():
+                for key, _ in selector.select(0.1):
+                    with contextlib.suppress(ConnectionError):
+                        key.fileobj.sendall(sent * key.fileobj.recv(2**18).count(b"HTTP/1.1 200"))
+
+    thread = threading.Thread(target=flood)
+    thread.start()
+    try:
+        time.sleep(2)
+        seconds = [crop() for _ in range(20)]
+    finally:
+        over.set()
+        thread.join()
+    assert max(seconds) < 2
 
 
 def test_messages_that_grpc_cannot_read_are_invalid(server):
