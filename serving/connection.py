@@ -90,11 +90,50 @@ class Parser(h11.Connection):
         raise h11.RemoteProtocolError(why)
 
 
+class Room:
+    """How many connections there may be; beyond, who lets us wait longest makes way, of the client with the most.
+
+    That order is looked for once in a turn of the event loop: dozens may come in one.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._order: list[BoundedConnection] | None = None
+
+    def make(self, connections: Collection[Any], loop: asyncio.AbstractEventLoop) -> bool:
+        """Closes one where there is no room for another; False if all of them wait for us."""
+        if len(connections) < self._most:
+            return True
+        if self._order is None:
+            self._order = _last_makes_way(connections)
+            loop.call_soon(self._forget)
+        while self._order:
+            one = self._order.pop()
+            if one.waits:
+                one.line.abort()
+                return True
+        return False
+
+    def _forget(self) -> None:
+        self._order = None
+
+
+def _last_makes_way(connections: Collection[Any]) -> list[Any]:
+    """Those who let us wait in the order, from the end, in which they make way one after the other."""
+    of_client = collections.Counter(one.address for one in connections)
+    turns: list[tuple[int, float, int, Any]] = []
+    for one in sorted((one for one in connections if one.waits), key=lambda one: one.since):
+        turns.append((of_client[one.address], -one.since, len(turns), one))
+        of_client[one.address] -= 1
+    return [one for *_, one in sorted(turns)]
+
+
 class BoundedConnection(H11Protocol):
     """A connection that always knows whom it waits for, and since when."""
 
     conn: Parser
-    most, head_seconds, body_seconds = CONNECTIONS, HEAD_SECONDS, BODY_SECONDS
+    room = Room(CONNECTIONS)
+    head_seconds, body_seconds = HEAD_SECONDS, BODY_SECONDS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -104,8 +143,8 @@ class BoundedConnection(H11Protocol):
         self._lingers = self._refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Where there are too many, the one that its caller lets wait longest makes way."""
-        room = len(self.connections) < self.most or _make_way(self.connections, self.loop.time())
+        """Where there is no room for it, and nobody makes way, it ends."""
+        room = self.room.make(self.connections, self.loop)
         self.line = transport
         super().connection_made(_Line(transport, self))  # type: ignore[arg-type]
         self.state()
@@ -144,6 +183,16 @@ class BoundedConnection(H11Protocol):
             self.line.write_eof()
             self.line.resume_reading()
         self.state()
+
+    @property
+    def address(self) -> str:
+        """Its client's."""
+        return self.client[0] if self.client else ""
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is open, and its caller is waited for."""
+        return self.state() != "answer" and not self.line.is_closing()
 
     @property
     def ending(self) -> bool:
@@ -197,12 +246,3 @@ class _Line:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
-
-
-def _make_way(connections: Collection[Any], now: float) -> bool:
-    """Closes the connection that waits longest for its caller, of the client with the most; False if none waits."""
-    of_client = collections.Counter(one.client and one.client[0] for one in connections)
-    waiting = [one for one in connections if one.state() != "answer" and not one.line.is_closing()]
-    if waiting:
-        max(waiting, key=lambda one: (of_client[one.client and one.client[0]], now - one.since)).line.abort()
-    return bool(waiting)

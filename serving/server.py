@@ -27,7 +27,7 @@ from components.common.limits import (
     PATIENCE_SECONDS,
 )
 from serving import rpc, telemetry
-from serving.connection import BoundedConnection
+from serving.connection import BoundedConnection, Room
 from serving.limits import Admission, Limits, Load
 from serving.plane import Plane
 from serving.predictor import Predictor
@@ -145,7 +145,7 @@ class PredictorServer(kserve.ModelServer):  # type: ignore[misc]
     def _rest(self) -> Uvicorn:
         app = RestEndpoints(self.dataplane, self._admission, self._limits).application()
         most, seconds = _connections()[0], self._limits.seconds
-        bounds = {"most": most, "head_seconds": min(seconds, HEAD_SECONDS), "body_seconds": seconds}
+        bounds = {"room": Room(most), "head_seconds": min(seconds, HEAD_SECONDS), "body_seconds": seconds}
         config = uvicorn.Config(
             app,
             http=type("Connection", (BoundedConnection,), bounds),

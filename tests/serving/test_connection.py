@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from components.common.limits import CHUNK_BYTES, CHUNKS, HEAD_BYTES, REQUESTS
 from serving import connection
-from serving.connection import BoundedConnection
+from serving.connection import BoundedConnection, Room
 from serving.server import Uvicorn
 from tests.serving.attacks import V1
 
@@ -338,7 +338,7 @@ def test_no_caller_is_waited_for_without_end(monkeypatch):
 
 
 def test_too_many_connections_end_the_one_that_waits_longest_and_never_one_that_is_answered():
-    with Small(most=3) as served:
+    with Small(room=Room(3)) as served:
         lines = [served.connect(sent) for sent in (b"", b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")]
         assert status_of(lines[2].recv(100)) == b"200"
         assert len(served.connections) == 3
@@ -349,6 +349,28 @@ def test_too_many_connections_end_the_one_that_waits_longest_and_never_one_that_
             assert status_of(good.recv(100)) == b"200"
         for line in lines:
             line.close()
+
+
+def test_connections_make_way_by_what_their_client_still_has_and_how_long_it_lets_wait():
+    class One:
+        def __init__(self, address: str, since: float, *, waits: bool = True) -> None:
+            self.address, self.since, self.waits, self.line = address, since, waits, self
+
+        def abort(self) -> None:
+            gone.append((self.address, self.since))
+
+    async def run() -> None:
+        loop, room = asyncio.get_running_loop(), Room(6)
+        assert [room.make(connections, loop) for _ in range(6)] == [True] * 5 + [False]
+        connections[3].waits = True
+        assert not room.make(connections, loop)  # not looked for again in this turn
+        await asyncio.sleep(0)
+        assert room.make(connections[3:4] * 6, loop)
+
+    gone: list = []
+    connections = [One("a", 3), One("a", 1), One("a", 2), One("a", 0, waits=False), One("b", 0), One("c", 9)]
+    asyncio.run(run())
+    assert gone == [("a", 1), ("a", 2), ("a", 3), ("b", 0), ("c", 9), ("a", 0)]
 
 
 def test_slow_bodies_of_the_same_address_leave_the_others_answered(server):
