@@ -17,6 +17,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from components.common.limits import (
+    BEGINNINGS,
     BODY_SECONDS,
     CHUNK_BYTES,
     CHUNKS,
@@ -26,6 +27,7 @@ from components.common.limits import (
     HEAD_SECONDS,
     READ_SECONDS,
 )
+from serving.shares import Lanes, client_of
 
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
 
@@ -46,9 +48,9 @@ class Parser(h11.Connection):
         self._chunks = self._bytes = 0
 
     @property
-    def is_ahead(self) -> bool:
-        """Whether bytes have come that are not read yet."""
-        return bool(self._receive_buffer)
+    def ahead(self) -> int:
+        """Bytes that have come and are not read yet."""
+        return len(self._receive_buffer)
 
     def next_event(self) -> Any:
         """As in h11; ``RemoteProtocolError`` also beyond our bounds."""
@@ -91,9 +93,10 @@ class Parser(h11.Connection):
 
 
 class Room:
-    """How many connections there may be; beyond, who lets us wait longest makes way, of the client with the most.
+    """How many connections there may be; beyond, one makes way, of the client with the most.
 
-    That order is looked for once in a turn of the event loop: dozens may come in one.
+    First who lets us wait, the longest, then whose request has not begun. That order is looked for once in a turn of
+    the event loop: dozens may come in one.
     """
 
     def __init__(self, most: int) -> None:
@@ -101,7 +104,7 @@ class Room:
         self._order: list[BoundedConnection] | None = None
 
     def make(self, connections: Collection[Any], loop: asyncio.AbstractEventLoop) -> bool:
-        """Closes one where there is no room for another; False if all of them wait for us."""
+        """Closes one where there is no room for another; False if all of them wait for an answer."""
         if len(connections) < self._most:
             return True
         if self._order is None:
@@ -109,7 +112,7 @@ class Room:
             loop.call_soon(self._forget)
         while self._order:
             one = self._order.pop()
-            if one.waits:
+            if one.may_end:
                 one.line.abort()
                 return True
         return False
@@ -119,21 +122,58 @@ class Room:
 
 
 def _last_makes_way(connections: Collection[Any]) -> list[Any]:
-    """Those who let us wait in the order, from the end, in which they make way one after the other."""
-    of_client = collections.Counter(one.address for one in connections)
-    turns: list[tuple[int, float, int, Any]] = []
-    for one in sorted((one for one in connections if one.waits), key=lambda one: one.since):
-        turns.append((of_client[one.address], -one.since, len(turns), one))
-        of_client[one.address] -= 1
+    """Those who may, in the order, from the end, in which they make way one after the other."""
+    of_client = collections.Counter(one.caller for one in connections)
+    turns: list[tuple[int, bool, float, int, Any]] = []
+    for one in sorted((one for one in connections if one.may_end), key=lambda one: (one.ready, one.since)):
+        turns.append((of_client[one.caller], not one.ready, -one.since, len(turns), one))
+        of_client[one.caller] -= 1
     return [one for *_, one in sorted(turns)]
+
+
+class Beginnings:
+    """Lets few requests begin in one turn of the event loop, of clients in turn.
+
+    Each takes a millisecond before it waits for anything, but one of each of hundreds of connections would hold up the
+    event loop, and with it all that waits for its next turn. Whose caller is gone leaves.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: Lanes[BoundedConnection] = Lanes()
+        self._called = False
+
+    def join(self, connection: "BoundedConnection") -> None:
+        """Has the connection begin when it is its turn."""
+        self._waiting.add(connection.caller, connection)
+        self._call(connection.loop)
+
+    def leave(self, connection: "BoundedConnection") -> None:
+        """Has it begin no more."""
+        self._waiting.remove(connection.caller, connection)
+
+    def _call(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._waiting and not self._called:
+            self._called = True
+            loop.call_soon(self._turn, loop)
+
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._called = False
+        try:
+            for _ in range(BEGINNINGS):
+                if self._waiting:
+                    self._waiting.pop().begin()
+        finally:
+            self._call(loop)
 
 
 class BoundedConnection(H11Protocol):
     """A connection that always knows whom it waits for, and since when."""
 
     conn: Parser
-    room = Room(CONNECTIONS)
-    head_seconds, body_seconds = HEAD_SECONDS, BODY_SECONDS
+    room: Room
+    beginnings: Beginnings
+    head_seconds: float
+    body_seconds: float
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -141,12 +181,16 @@ class BoundedConnection(H11Protocol):
         self.line: asyncio.Transport
         self.since, self._state, self._unread = self.loop.time(), "", 0
         self._lingers = self._refused = False
+        #: Whether a request, or the beginning of one, waits for its turn.
+        self.ready = False
+        self.caller = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Where there is no room for it, and nobody makes way, it ends."""
         room = self.room.make(self.connections, self.loop)
         self.line = transport
         super().connection_made(_Line(transport, self))  # type: ignore[arg-type]
+        self.caller = client_of(self.client[0] if self.client else "")
         self.state()
         if not room:
             transport.abort()
@@ -155,8 +199,39 @@ class BoundedConnection(H11Protocol):
         """Reads on; what comes behind a refused request is thrown away."""
         if not self._lingers:
             super().data_received(data)
+            if self.ready and self.conn.ahead > HEAD_BYTES:
+                self.transport.pause_reading()
             if self.state() == "body":
                 self.since = self.loop.time()
+
+    def handle_events(self) -> None:
+        """Reads on; a request when it is its turn."""
+        if self.conn.their_state is h11.IDLE and self.conn.ahead:
+            self._unset_keepalive_if_required()
+            self.ready = True
+            self.beginnings.join(self)
+        else:
+            super().handle_events()
+
+    def begin(self) -> None:
+        """Reads the request whose turn it is."""
+        self.ready = False
+        if not self.line.is_closing():
+            self.transport.resume_reading()
+            super().handle_events()
+            self.state()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forgets what has not begun."""
+        self.beginnings.leave(self)
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Answers what has come before it closes."""
+        if self.ready:
+            self.beginnings.leave(self)
+            self.begin()
+        super().shutdown()
 
     def on_response_complete(self) -> None:
         """Reads on, if the next request has not come yet."""
@@ -185,13 +260,8 @@ class BoundedConnection(H11Protocol):
         self.state()
 
     @property
-    def address(self) -> str:
-        """Its client's."""
-        return self.client[0] if self.client else ""
-
-    @property
-    def waits(self) -> bool:
-        """Whether it is open, and its caller is waited for."""
+    def may_end(self) -> bool:
+        """Whether it is open and no request is at work."""
         return self.state() != "answer" and not self.line.is_closing()
 
     @property
@@ -202,7 +272,7 @@ class BoundedConnection(H11Protocol):
     @property
     def read_ahead(self) -> bool:
         """Whether there is another request already behind the one at work."""
-        return self.conn.their_state is h11.DONE and self.conn.is_ahead
+        return self.conn.their_state is h11.DONE and self.conn.ahead > 0
 
     def state(self) -> str:
         """What is waited for: of its caller a head, a body, or that an answer is read; nothing, or of us an answer."""
@@ -215,7 +285,7 @@ class BoundedConnection(H11Protocol):
 
     def _waits_for(self) -> str:
         if self.conn.their_state is h11.IDLE:
-            return "head" if self.cycle is None or self.conn.is_ahead else "idle"
+            return "head" if self.cycle is None or self.conn.ahead else "idle"
         if self._lingers or (self.conn.their_state is h11.SEND_BODY and self.conn.our_state is not h11.SEND_RESPONSE):
             return "rest"
         return "body" if self.conn.their_state is h11.SEND_BODY else "answer"
@@ -226,6 +296,14 @@ class BoundedConnection(H11Protocol):
         state = self.state()
         if state != "answer" and self.loop.time() - self.since > min(seconds.get(state, math.inf), most_seconds):
             self.line.abort()
+
+
+def bounded_connection(
+    most: int = CONNECTIONS, head_seconds: float = HEAD_SECONDS, body_seconds: float = BODY_SECONDS
+) -> type[BoundedConnection]:
+    """The protocol of one server's connections, of which there are at most so many."""
+    bounds = {"head_seconds": head_seconds, "body_seconds": body_seconds}
+    return type("Connection", (BoundedConnection,), {**bounds, "room": Room(most), "beginnings": Beginnings()})
 
 
 class _Line:

@@ -20,8 +20,8 @@ from starlette.routing import Route
 from components.common.errors import InputError
 from serving import openapi
 from serving.errors import Problem, problem_of
+from serving.headers import WithHeaders
 from serving.limits import Admission, Limits, Ticket
-from serving.middleware import InTurn, WithHeaders
 from serving.payload import check_query, decode_v1
 from serving.plane import Plane
 from serving.predictor import Job
@@ -76,8 +76,8 @@ class RestEndpoints:
         ]
         routes = [Route(path, _in_words(handler), methods=["POST"]) for path, handler in posts]
         routes += [Route(path, _in_words(handler), methods=["GET"]) for path, handler in gets]
-        handlers, middleware = {HTTPException: _routing_problem}, [Middleware(InTurn), Middleware(WithHeaders)]
-        application = Starlette(routes=routes, middleware=middleware, exception_handlers=handlers)
+        handlers = {HTTPException: _routing_problem}
+        application = Starlette(routes=routes, middleware=[Middleware(WithHeaders)], exception_handlers=handlers)
         application.router.redirect_slashes = False  # the redirect would name whatever host the caller claims
         return application
 

@@ -27,7 +27,7 @@ from components.common.limits import (
     PATIENCE_SECONDS,
 )
 from serving import rpc, telemetry
-from serving.connection import BoundedConnection, Room
+from serving.connection import bounded_connection
 from serving.limits import Admission, Limits, Load
 from serving.plane import Plane
 from serving.predictor import Predictor
@@ -145,10 +145,9 @@ class PredictorServer(kserve.ModelServer):  # type: ignore[misc]
     def _rest(self) -> Uvicorn:
         app = RestEndpoints(self.dataplane, self._admission, self._limits).application()
         most, seconds = _connections()[0], self._limits.seconds
-        bounds = {"room": Room(most), "head_seconds": min(seconds, HEAD_SECONDS), "body_seconds": seconds}
         config = uvicorn.Config(
             app,
-            http=type("Connection", (BoundedConnection,), bounds),
+            http=bounded_connection(most, min(seconds, HEAD_SECONDS), seconds),
             ws="none",
             log_config=None,
             access_log=False,

@@ -7,7 +7,7 @@ import contextlib
 import ipaddress
 import time
 from collections.abc import AsyncIterator, Callable, Hashable
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from components.common.limits import PATIENCE_SECONDS, SHARE_ALPHA
 from serving.errors import busy
@@ -57,12 +57,41 @@ class Share:
             del self._of[client]
 
 
+class Lanes(Generic[T]):
+    """What waits for its turn: in each lane in the order of coming, and the lanes in turn."""
+
+    def __init__(self) -> None:
+        self._lanes: collections.OrderedDict[Hashable, collections.OrderedDict[T, None]] = collections.OrderedDict()
+
+    def __bool__(self) -> bool:
+        return bool(self._lanes)
+
+    def add(self, lane: Hashable, one: T) -> None:
+        """Puts one last in its lane, or leaves it where it is there."""
+        self._lanes.setdefault(lane, collections.OrderedDict()).setdefault(one)
+
+    def remove(self, lane: Hashable, one: T) -> None:
+        """Takes one out where it is there."""
+        if waiting := self._lanes.get(lane):
+            waiting.pop(one, None)
+            if not waiting:
+                del self._lanes[lane]
+
+    def pop(self) -> T:
+        """The next; its lane goes on behind the others."""
+        lane, waiting = self._lanes.popitem(last=False)
+        one, _ = waiting.popitem(last=False)
+        if waiting:
+            self._lanes[lane] = waiting
+        return one
+
+
 class Turns:
-    """Who works next: each lane in the order in which it was joined, and the lanes in turn."""
+    """Who works next, of those who wait for it."""
 
     def __init__(self, places: int) -> None:
         self._free = places
-        self._lanes: dict[Hashable, collections.deque[asyncio.Future[None]]] = {}
+        self._waiting: Lanes[asyncio.Future[None]] = Lanes()
 
     async def wait(self, lane: Hashable) -> None:
         """Returns when it is one's turn, which ``release`` ends."""
@@ -70,23 +99,20 @@ class Turns:
             self._free -= 1
             return
         turn = asyncio.get_running_loop().create_future()
-        self._lanes.setdefault(lane, collections.deque()).append(turn)
+        self._waiting.add(lane, turn)
         try:
             await turn
         except asyncio.CancelledError:
+            self._waiting.remove(lane, turn)
             if not turn.cancelled():  # the turn came in the same moment
                 self.release()
             raise
 
     def release(self) -> None:
-        """Gives the place to the next; a lane that goes on waiting does so behind the others."""
+        """Gives the place to the next."""
         self._free += 1
-        while self._free and self._lanes:
-            lane, waiting = next(iter(self._lanes.items()))
-            del self._lanes[lane]
-            turn = waiting.popleft()
-            if waiting:
-                self._lanes[lane] = waiting
+        while self._free and self._waiting:
+            turn = self._waiting.pop()
             if not turn.done():
                 self._free -= 1
                 turn.set_result(None)
