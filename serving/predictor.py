@@ -20,7 +20,8 @@ from serving.errors import InstanceRefused
 from serving.payload import Query, Study
 from serving.reply import Result, Tumour, Unanswered, check_outputs, model_facts
 from serving.runtime import Ensemble
-from serving.shares import FairPool, Progress
+from serving.shares import Progress
+from serving.turns import FairPool
 
 #: Crops copied and worked on at once, so that a large batch needs little more memory than its body.
 CHUNK = 16

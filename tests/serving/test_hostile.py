@@ -15,7 +15,7 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from serving.connection import HEAD_BYTES
+from components.common.limits import HEAD_BYTES
 from tests.serving.attacks import INFER, V1, V2, ZIP, attack, forget_peak, memory_mb, zip_of
 from tests.serving.bundles import draw_crops
 

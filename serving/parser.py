@@ -1,0 +1,76 @@
+"""HTTP/1.1 messages: what h11 leaves to others of their bounds.
+
+h11 bounds what it keeps of a message that is not whole, reads one request at a time and takes an offered upgrade for
+what it is, an offer. Added are small chunks, many short lines, and framing in which two servers may see different
+requests (RFC 9112 6.1).
+"""
+
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+import h11
+
+from components.common.limits import CHUNK_BYTES, CHUNKS, HEAD_BYTES, HEAD_LINES
+
+_EMPTY_LINE = re.compile(rb"\n\r?\n")
+
+
+def _head_of(ahead: bytearray) -> bytearray:
+    """What there is of a head, without the empty line at its end."""
+    end = _EMPTY_LINE.search(ahead)
+    return ahead[: end.start() + 1] if end else ahead
+
+
+class Parser(h11.Connection):
+    """The events of a connection; ``refusal`` says why one ends."""
+
+    refusal = "Invalid HTTP request received."
+
+    def __init__(self) -> None:
+        super().__init__(h11.SERVER, HEAD_BYTES)
+        self._chunks = self._bytes = 0
+
+    @property
+    def ahead(self) -> int:
+        """Bytes that have come and are not read yet."""
+        return len(self._receive_buffer)
+
+    def next_event(self) -> Any:
+        """As in h11; ``RemoteProtocolError`` also beyond our bounds."""
+        size = len(self._receive_buffer)
+        # Its own bytes, not a copy: a head may come byte by byte.
+        if self.their_state is h11.IDLE and _head_of(self._receive_buffer._data).count(b"\n") > HEAD_LINES:
+            self._refuse(f"The head has more than {HEAD_LINES} lines.")
+        try:
+            event = super().next_event()
+        except h11.RemoteProtocolError as error:
+            if error.error_status_hint == 431:
+                self._refuse(f"Headers, trailers or a chunk's line are larger than {HEAD_BYTES} bytes.")
+            raise
+        if isinstance(event, h11.Request):
+            return self._request(event, size - len(self._receive_buffer))
+        if isinstance(event, h11.Data):
+            self._chunks += event.chunk_start
+            if self._chunks > CHUNKS + self._bytes // CHUNK_BYTES:
+                self._refuse(f"More than {CHUNKS} chunks of less than {CHUNK_BYTES} bytes.")
+            self._bytes += len(event.data)
+        return event
+
+    def _request(self, request: h11.Request, size: int) -> h11.Request:
+        names = [name for name, _ in request.headers]
+        if size > HEAD_BYTES:
+            self._refuse(f"The headers are larger than {HEAD_BYTES} bytes.")
+        if b"transfer-encoding" in names and (b"content-length" in names or request.http_version == b"1.0"):
+            self._refuse("Transfer-Encoding with Content-Length, or in HTTP/1.0.")
+        if request.http_version not in (b"1.0", b"1.1"):
+            self._refuse("Only HTTP/1.0 and HTTP/1.1 are spoken.")
+        self._chunks = self._bytes = 0
+        if request.target.lower().startswith((b"http://", b"https://")):  # the absolute form (RFC 9112 3.2.2)
+            url = urlsplit(request.target)
+            object.__setattr__(request, "target", (url.path or b"/") + (b"?" + url.query if url.query else b""))
+        return request
+
+    def _refuse(self, why: str) -> None:
+        self.refusal = why
+        raise h11.RemoteProtocolError(why)
