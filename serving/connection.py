@@ -1,6 +1,7 @@
 """HTTP/1.1 connections on which no caller is waited for longer than it may take, and none is served before its turn."""
 
 import asyncio
+import logging
 import math
 from typing import Any
 
@@ -11,6 +12,8 @@ from components.common.limits import BODY_SECONDS, CONNECTIONS, HEAD_BYTES, HEAD
 from serving.crowd import Beginnings, Room
 from serving.parser import Parser
 from serving.shares import client_of
+
+log = logging.getLogger(__name__)
 
 
 class BoundedConnection(H11Protocol):
@@ -43,42 +46,60 @@ class BoundedConnection(H11Protocol):
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Reads on; what comes behind a refused request is thrown away."""
-        if not self._lingers:
+        """Reads on; what comes behind a refused or the last request is thrown away."""
+        if not self._lingers and self.conn.their_state is not h11.MUST_CLOSE:
             super().data_received(data)
-            if self.ready and self.conn.ahead > HEAD_BYTES:
+            if self.full:
                 self.transport.pause_reading()
             if self.state() == "body":
                 self.since = self.loop.time()
 
     def handle_events(self) -> None:
         """Reads on; a request when it is its turn."""
-        if self.conn.their_state is h11.IDLE and self.conn.ahead:
+        super().handle_events()
+        if self.conn.their_state is not h11.IDLE:
+            return
+        if self.conn.ahead:
             self._unset_keepalive_if_required()
             self.ready = True
             self.beginnings.join(self)
-        else:
-            super().handle_events()
+        elif self.cycle and self.timeout_keep_alive_task is None:  # the rest of a refused body has come at last
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def begin(self) -> None:
         """Reads the request whose turn it is."""
         self.ready = False
-        if not self.line.is_closing():
-            self.transport.resume_reading()
+        if self.line.is_closing():
+            return
+        self.transport.resume_reading()
+        self.conn.turn = True
+        try:
             super().handle_events()
             self.state()
+        except Exception:
+            self.abort()
+            raise
+        finally:
+            self.conn.turn = False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forgets what has not begun."""
         self.beginnings.leave(self)
+        self.conn.forget()
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        """Answers what has come before it closes."""
-        if self.ready:
-            self.beginnings.leave(self)
-            self.begin()
-        super().shutdown()
+        """Answers what has come before it closes; ends where it cannot, that the others still can."""
+        try:
+            if self.ready:
+                self.beginnings.leave(self)
+                self.begin()
+            super().shutdown()
+        except Exception:
+            log.exception("a connection could not be shut down")
+            self.abort()
 
     def on_response_complete(self) -> None:
         """Reads on, if the next request has not come yet."""
@@ -113,7 +134,8 @@ class BoundedConnection(H11Protocol):
     @property
     def may_end(self) -> bool:
         """Whether it is open and no request is at work."""
-        return self.state() != "answer" and not self.line.is_closing()
+        at_work = self.conn.our_state is h11.SEND_RESPONSE and self.conn.their_state is not h11.SEND_BODY
+        return not at_work and not self.line.is_closing()
 
     @property
     def ending(self) -> bool:
@@ -121,9 +143,11 @@ class BoundedConnection(H11Protocol):
         return self._lingers or self.line.is_closing()
 
     @property
-    def read_ahead(self) -> bool:
-        """Whether there is another request already behind the one at work."""
-        return self.conn.their_state is h11.DONE and self.conn.ahead > 0
+    def full(self) -> bool:
+        """Whether there is another request already behind the one at work, or a head of one that waits."""
+        if self.conn.their_state is h11.DONE:
+            return self.conn.ahead > 0
+        return self.ready and self.conn.ahead > HEAD_BYTES
 
     def state(self) -> str:
         """What is waited for: of its caller a head, a body, or that an answer is read; nothing, or of us an answer."""
@@ -170,7 +194,7 @@ class _Line:
         return self._connection.ending
 
     def resume_reading(self) -> None:
-        if not self._connection.read_ahead:
+        if not self._connection.full:
             self._transport.resume_reading()
 
     def __getattr__(self, name: str) -> Any:

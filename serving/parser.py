@@ -6,7 +6,7 @@ requests (RFC 9112 6.1).
 """
 
 import re
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import h11
@@ -30,14 +30,25 @@ class Parser(h11.Connection):
     def __init__(self) -> None:
         super().__init__(h11.SERVER, HEAD_BYTES)
         self._chunks = self._bytes = 0
+        #: Whether a request may begin; it ends when one has.
+        self.turn = False
 
     @property
     def ahead(self) -> int:
         """Bytes that have come and are not read yet."""
         return len(self._receive_buffer)
 
+    def forget(self) -> None:
+        """Throws away what is not read yet: who is gone may be kept in memory for a while."""
+        self._receive_buffer = type(self._receive_buffer)()
+
     def next_event(self) -> Any:
-        """As in h11; ``RemoteProtocolError`` also beyond our bounds."""
+        """As in h11, no request without ``turn``; ``RemoteProtocolError`` also beyond our bounds."""
+        if self.their_state is h11.IDLE:
+            if not self.turn:
+                return h11.NEED_DATA
+            if self._receive_buffer._data.startswith(b"\r\n"):  # some send one behind a body (RFC 9112 2.2)
+                self._receive_buffer.maybe_extract_at_most(2)
         size = len(self._receive_buffer)
         # Its own bytes, not a copy: a head may come byte by byte.
         if self.their_state is h11.IDLE and _head_of(self._receive_buffer._data).count(b"\n") > HEAD_LINES:
@@ -66,11 +77,15 @@ class Parser(h11.Connection):
         if request.http_version not in (b"1.0", b"1.1"):
             self._refuse("Only HTTP/1.0 and HTTP/1.1 are spoken.")
         self._chunks = self._bytes = 0
+        self.turn = False
         if request.target.lower().startswith((b"http://", b"https://")):  # the absolute form (RFC 9112 3.2.2)
-            url = urlsplit(request.target)
+            try:
+                url = urlsplit(request.target)
+            except ValueError:
+                self._refuse("The address is no URL.")
             object.__setattr__(request, "target", (url.path or b"/") + (b"?" + url.query if url.query else b""))
         return request
 
-    def _refuse(self, why: str) -> None:
+    def _refuse(self, why: str) -> NoReturn:
         self.refusal = why
         raise h11.RemoteProtocolError(why)

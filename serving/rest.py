@@ -77,7 +77,8 @@ class RestEndpoints:
         routes = [Route(path, _in_words(handler), methods=["POST"]) for path, handler in posts]
         routes += [Route(path, _in_words(handler), methods=["GET"]) for path, handler in gets]
         handlers = {HTTPException: _routing_problem}
-        application = Starlette(routes=routes, middleware=[Middleware(WithHeaders)], exception_handlers=handlers)
+        headers = Middleware(WithHeaders, closing=lambda: self._admission.closing)
+        application = Starlette(routes=routes, middleware=[headers], exception_handlers=handlers)
         application.router.redirect_slashes = False  # the redirect would name whatever host the caller claims
         return application
 
@@ -134,11 +135,11 @@ class RestEndpoints:
                 ticket.place()
                 job = dataclasses.replace(decoder(request, body), lane=ticket.lane)
                 reply: Reply = await self._answer(request, name, job)
-                response = Response(reply.content, headers=reply.headers | self._closing())
+                response = Response(reply.content, headers=reply.headers)
         except Exception as error:
             problem = problem_of(error)
             status, code = problem.status, problem.code
-            response = JSONResponse(problem.to_dict(), status, problem.headers | self._closing())
+            response = JSONResponse(problem.to_dict(), status, problem.headers)
         note(protocol, status, code, time.perf_counter() - start, size)
         return response
 
@@ -153,10 +154,6 @@ class RestEndpoints:
         finally:
             work.cancel()
             gone.cancel()
-
-    def _closing(self) -> dict[str, str]:
-        """Before the server ends, each answer sends its caller to another connection, and so to another server."""
-        return {"Connection": "close"} if self._admission.closing else {}
 
 
 def _v1_job(request: Request, body: bytearray) -> Job:

@@ -9,14 +9,16 @@ import time
 import urllib.error
 import urllib.request
 
+import h11
 import pytest
 import uvicorn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.common.limits import CHUNK_BYTES, CHUNKS, HEAD_BYTES, REQUESTS
+from components.common.limits import BEGINNINGS, CHUNK_BYTES, CHUNKS, HEAD_BYTES, REQUESTS
 from serving import connection
 from serving.connection import bounded_connection
+from serving.parser import Parser
 from serving.server import Uvicorn
 from tests.serving.attacks import V1
 
@@ -349,6 +351,83 @@ def test_too_many_connections_end_the_one_that_waits_longest_and_never_one_that_
             assert status_of(good.recv(100)) == b"200"
         for line in lines:
             line.close()
+
+
+def test_no_connection_holds_more_than_a_head_and_what_is_read_at_once():
+    sent = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n" * 10_000
+    with Small() as served:
+        lines = [served.connect() for _ in range(4 * BEGINNINGS)]
+        for line in lines:
+            line.setblocking(False)
+        end, most = time.monotonic() + 2, 0
+        while time.monotonic() < end:
+            for line in lines:
+                with contextlib.suppress(BlockingIOError):
+                    line.recv(2**18)
+                with contextlib.suppress(BlockingIOError):
+                    line.send(sent)
+            most = max([most, *(one.conn.ahead for one in served.connections)])
+        for line in lines:
+            line.close()
+    assert HEAD_BYTES < most <= HEAD_BYTES + 2**18  # what asyncio reads at once
+
+
+@pytest.mark.parametrize("target", ["http://[", "http://a]b/", "http://[zz]/v2"])
+def test_an_address_that_is_no_url_is_told_and_the_server_ends_as_ever(target):
+    with Small() as served, served.connect(f"GET {target} HTTP/1.1\r\nHost: h\r\n\r\n".encode()) as line:
+        told = b"".join(iter(lambda: line.recv(4096), b""))
+        assert status_of(told) == b"400"
+        assert b"no URL" in told
+    assert not served.thread.is_alive()
+
+
+def test_one_connection_that_cannot_be_shut_down_leaves_the_others_as_they_are():
+    def fails(_event) -> None:
+        raise h11.LocalProtocolError("in no state for it")
+
+    with Small() as served, served.connect() as one, served.connect() as other:
+        while len(served.connections) < 2:
+            time.sleep(0.01)
+        for open_one in served.connections:
+            open_one.conn.send = fails
+        served.server.should_exit = True
+        assert (one.recv(1), other.recv(1)) == (b"", b"")
+    assert not served.thread.is_alive()
+
+
+def test_a_request_begins_in_its_turn_alone():
+    parser = Parser()
+    parser.receive_data(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert parser.next_event() is h11.NEED_DATA
+    parser.turn = True
+    assert isinstance(parser.next_event(), h11.Request)
+    assert not parser.turn
+
+
+@pytest.mark.parametrize("behind", [b"\r\n", b"GET / HTTP/1.1\r\n\r\n", b"?"])
+def test_what_comes_behind_the_last_request_does_not_replace_its_answer(server, behind):
+    with socket.create_connection(("127.0.0.1", server.http_port), timeout=30) as line:
+        line.sendall(request("Connection: close\r\n", CROP, chunked=False))
+        time.sleep(0.005)
+        line.sendall(behind)
+        assert status_of(b"".join(iter(lambda: line.recv(65536), b""))) == b"200"
+
+
+def test_an_empty_line_behind_a_body_is_skipped(server):
+    told = answers(server, request("", CROP, chunked=False) + b"\r\n" + LAST)
+    assert told.count(b"HTTP/1.1 200") == 2
+
+
+def test_a_connection_whose_refused_body_came_late_is_kept_no_longer_than_others():
+    with Small() as served, served.connect(b"POST /refuse HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n") as line:
+        assert line.recv(100)
+        line.sendall(b"x")
+        (one,) = served.connections
+        end = time.monotonic() + 5
+        while one.state() != "idle" and time.monotonic() < end:
+            time.sleep(0.01)
+        assert one.state() == "idle"
+        assert one.timeout_keep_alive_task is not None
 
 
 def test_slow_bodies_of_the_same_address_leave_the_others_answered(server):
