@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -71,11 +72,15 @@ class S3Server:
 
 
 def _free_ports(count: int) -> list[int]:
+    """Below those that the system gives to connections, of which other tests open thousands."""
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+        found: list[int] = []
+        while len(found) < count:
+            one, port = stack.enter_context(socket.socket()), random.randrange(10_000, 32_000)
+            with contextlib.suppress(OSError):  # it is taken
+                one.bind(("127.0.0.1", port))
+                found.append(port)
+        return found
 
 
 @pytest.fixture(scope="module")
