@@ -75,7 +75,8 @@ def test_a_fixed_copy_reads_and_writes_its_own_files_alone(origin, copy, tmp_pat
 
 def test_the_first_experiment_of_a_former_release_comes_into_the_home_too(copy):
     with contextlib.closing(sqlite3.connect(copy / DATABASE)) as connection, connection:
-        connection.execute("UPDATE experiments SET artifact_location = 'file:///home/someone/mlruns/0' WHERE experiment_id = 0")
+        moved = "UPDATE experiments SET artifact_location = 'file:///home/someone/mlruns/0' WHERE experiment_id = 0"
+        connection.execute(moved)
     fix(copy)
     assert not [line for line in places(copy) if "someone" in line]
 
