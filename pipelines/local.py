@@ -65,7 +65,8 @@ class Run:
             ``RUN_UNKNOWN`` or ``RUN_DAMAGED``.
         """
         if not (folder / RECORD).is_file():
-            raise InputError("RUN_UNKNOWN", f"{folder} holds no finished run", "`srs run` and `make demo` make one.")
+            hint = f"Name the folder that `srs run` prints after `run:`; it lies in the home and holds {RECORD}."
+            raise InputError("RUN_UNKNOWN", f"{folder} holds no finished run", hint)
         home = folder.resolve().parent
         try:
             record = read_json(folder / RECORD)

@@ -144,6 +144,7 @@ class Session:
         self.console.print(f"gate: {outcome.verdict}, group {outcome.group}, version {outcome.version}")
         for reason in outcome.reasons:
             self.console.print(f"  - {reason}", soft_wrap=True)
+        self.console.print(f"run: {outcome.run}", soft_wrap=True)
         self.console.print(f"report: {outcome.report}", soft_wrap=True)
         self.console.print(f"MLflow: .venv/bin/mlflow ui --backend-store-uri {self.home.mlflow_uri}", soft_wrap=True)
 

@@ -1,16 +1,22 @@
 """The whole way on a small phantom: DICOM -> members -> registry -> served answer, by the commands a user types."""
 
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from rich.console import Console
 
 from components.phantom.phantom import write_cohort, write_unseen_patient
 from pipelines import predictor_process
+from pipelines.claims import Claim
+from pipelines.home import Home
+from pipelines.session import Outcome, Session
 
 ROOT = Path(__file__).parents[2]
 SMALL = """
@@ -127,6 +133,18 @@ def test_report_is_rebuilt_and_labelled(place, first):
     page = Path(done.stdout.strip()).read_text()
     assert "SYNTHETIC" in page
     assert len(page) < 1_000_000
+
+
+def test_compare_takes_the_folder_that_a_run_prints(place, first):
+    printed = io.StringIO()
+    outcome = Outcome(**{**first, "run": Path(first["run"])})
+    claim = Claim.take(place / "home")
+    Session(Home(place / "home", claim), Console(file=printed), 1).tell_outcome(outcome)
+    claim.release()
+    (folder,) = re.findall(r"^run: (.+)$", printed.getvalue(), re.MULTILINE)
+    done = srs("compare", folder, folder, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["settings"] == {}
 
 
 def test_served_champion_answers_an_unseen_patient_sent_as_dicom(place, first, tmp_path):
