@@ -21,6 +21,7 @@ from components.preprocess.crop import ImageDefinition
 from components.promote.bundle_files import Bundle
 from components.promote.golden import GoldenCase
 from components.promote.manifest import Manifest
+from components.promote.plain_file import damaged
 from components.promote.signing import PublicKey
 
 #: A member votes for non-response above this, whatever the ensemble's cut-off is (STUDY 5).
@@ -215,7 +216,7 @@ def check_crops(crops: NDArray[Any]) -> None:
 
 def _definition(manifest: Manifest) -> ImageDefinition:
     if digest_of(manifest.image_definition) != manifest.image_digest:
-        raise BundleError("BUNDLE_DAMAGED", "the image definition is not the one of its digest")
+        raise damaged("the image definition is not the one of its digest")
     try:
         definition = ImageDefinition.from_dict(manifest.image_definition)
     except (SrsError, KeyError, TypeError, ValueError):
@@ -243,4 +244,4 @@ def _session(graph: bytes, threads: int | None) -> Any:
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime's own exceptions share no base class but this one
-        raise BundleError("BUNDLE_DAMAGED", f"the graph cannot be opened ({type(error).__name__})") from None
+        raise damaged(f"the graph cannot be opened ({type(error).__name__})") from None

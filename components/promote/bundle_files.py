@@ -9,11 +9,10 @@ import os
 from pathlib import Path
 from typing import Self
 
-from components.common.errors import BundleError
 from components.common.limits import MAX_GOLDEN_BYTES, MAX_GRAPH_BYTES
 from components.promote.golden import GOLDEN_FILES, GoldenCase
 from components.promote.manifest import GRAPH, Manifest, read_manifest
-from components.promote.plain_file import EXPORT_AGAIN, read_plain_file
+from components.promote.plain_file import damaged, read_plain_file
 from components.promote.signing import SIGNATURE, SIGNATURE_BYTES, PublicKey
 
 #: The files of a bundle beside its manifest, and the most bytes of each.
@@ -68,11 +67,10 @@ def _signature(folder: Path) -> bytes | None:
 def _listed(folder: Path, manifest: Manifest) -> dict[str, bytes]:
     """The bytes of all files that the manifest lists, which must be those of a bundle, each with its digest."""
     if set(manifest.files) != set(FILES):
-        message = f"manifest.json must list {', '.join(sorted(FILES))}, and nothing else"
-        raise BundleError("BUNDLE_DAMAGED", message, EXPORT_AGAIN)
+        raise damaged(f"manifest.json must list {', '.join(sorted(FILES))}, and nothing else")
     content = {}
     for name, most in FILES.items():
         content[name] = read_plain_file(folder, name, most)
         if hashlib.sha256(content[name]).hexdigest() != manifest.files[name]:
-            raise BundleError("BUNDLE_DAMAGED", f"{name} is missing or was changed", EXPORT_AGAIN)
+            raise damaged(f"{name} is missing or was changed")
     return content

@@ -3,11 +3,12 @@
 import tempfile
 from pathlib import Path
 
-from components.common.errors import BundleError, RegistryError
+from components.common.errors import RegistryError
 from components.common.files import safe_name
 from components.common.mlflow_door import client, download_artifacts, load_model_description
 from components.common.mlflow_errors import NOT_FOUND, artifacts_missing
 from components.promote.manifest import Manifest
+from components.promote.plain_file import damaged
 from components.promote.versions import SIGNED_BY, version_info, version_of
 
 
@@ -34,7 +35,7 @@ def download(model_name: str, alias_or_version: str, dst: Path) -> Path:
             local.replace(folder)
     bundle = _bundle_in(folder)
     if Manifest.read(bundle).digest != info.bundle_digest:
-        raise BundleError("BUNDLE_DAMAGED", f"version {version} holds another bundle than was registered")
+        raise damaged(f"version {version} holds another bundle than was registered")
     return bundle
 
 
@@ -46,7 +47,7 @@ def _bundle_in(model: Path) -> Path:
         named = ".."
     bundle = model / named
     if not bundle.resolve().is_relative_to(model.resolve()):
-        raise BundleError("BUNDLE_DAMAGED", "the model's description names no bundle in its folder")
+        raise damaged("the model's description names no bundle in its folder")
     return bundle
 
 

@@ -25,7 +25,7 @@ from components.common.limits import (
 from components.common.settings import IMAGE_SIZE_PX, TrainSettings
 from components.promote.export import INPUT, IR_VERSION, OPSET, OUTPUT, ensemble_graph
 from components.promote.manifest import GRAPH, Manifest
-from components.promote.plain_file import EXPORT_AGAIN
+from components.promote.plain_file import damaged
 from components.train.network import weight_shapes
 
 #: What a network for images is made of. None repeats, branches, reads a file, or makes a tensor of a size that another
@@ -62,7 +62,7 @@ def check_graph(graph: bytes, manifest: Manifest) -> int:
         told, _ = call(work, {"members": len(manifest.members)}, [graph], budget)
     except Stopped as error:
         message = f"{GRAPH} cannot be read within {GRAPH_CHECK_SECONDS:g} s and {GRAPH_CHECK_BYTES:,} bytes"
-        raise BundleError("BUNDLE_DAMAGED", f"{message} ({error.reason})", EXPORT_AGAIN) from None
+        raise damaged(f"{message} ({error.reason})") from None
     except Failed:
         raise _damaged("is no ONNX graph") from None
     return int(told["memory"])
@@ -101,9 +101,8 @@ def _check_kind(model: onnx.ModelProto) -> None:
         raise _damaged("holds functions, training information, sparse or quantised weights")
     if len(graph.node) > MAX_GRAPH_NODES:
         raise _too_large("nodes", len(graph.node), MAX_GRAPH_NODES)
-    strange = {node.op_type for node in graph.node if node.domain or node.op_type not in OPERATORS}
-    if strange:
-        raise _damaged(f"holds {len(strange)} operators that no network here has")
+    if any(node.domain or node.op_type not in OPERATORS for node in graph.node):
+        raise _damaged("holds an operator that no network here has")
     plain = (onnx.AttributeProto.INT, onnx.AttributeProto.INTS, onnx.AttributeProto.FLOAT, onnx.AttributeProto.STRING)
     if any(attribute.type not in plain for node in graph.node for attribute in node.attribute):
         raise _damaged("holds an attribute that is no number or word")
@@ -185,4 +184,4 @@ def _too_large(what: str, asked: int, most: int) -> BundleError:
 
 
 def _damaged(what: str) -> BundleError:
-    return BundleError("BUNDLE_DAMAGED", f"{GRAPH} {what}", EXPORT_AGAIN)
+    return damaged(f"{GRAPH} {what}")

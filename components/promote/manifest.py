@@ -14,7 +14,7 @@ from components.common.errors import BundleError
 from components.common.files import digest_of, strict_json, write_json
 from components.common.limits import MAX_MANIFEST_BYTES
 from components.promote.manifest_checks import problems
-from components.promote.plain_file import EXPORT_AGAIN, read_plain_file
+from components.promote.plain_file import damaged, read_plain_file
 
 BUNDLE_KIND = "srs-response-ensemble"
 BUNDLE_VERSION = 1
@@ -83,9 +83,9 @@ class Manifest:
         """
         fields = _described(content)
         if set(fields) != {field.name for field in dataclasses.fields(cls)}:
-            raise BundleError("BUNDLE_DAMAGED", "manifest.json misses a field, or has one too many", EXPORT_AGAIN)
+            raise damaged("manifest.json misses a field, or has one too many")
         if found := problems(fields):
-            raise BundleError("BUNDLE_DAMAGED", f"manifest.json: {'; '.join(found)}", EXPORT_AGAIN)
+            raise damaged(f"manifest.json: {'; '.join(found)}")
         tuples = {name: tuple(fields[name]) for name in ("members", "split_digests", "seen_patients")}
         return cls(**{**fields, **tuples})
 
@@ -100,7 +100,8 @@ class Manifest:
 def read_manifest(folder: Path) -> bytes:
     """The bytes of ``manifest.json``; raises ``BUNDLE_MISSING``, and as ``read_plain_file``."""
     if not os.path.lexists(folder / MANIFEST):
-        raise BundleError("BUNDLE_MISSING", "no bundle in this folder: manifest.json is missing")
+        hint = "Name the folder that holds manifest.json, or fetch the bundle again."
+        raise BundleError("BUNDLE_MISSING", "no bundle in this folder: manifest.json is missing", hint)
     return read_plain_file(folder, MANIFEST, MAX_MANIFEST_BYTES)
 
 
@@ -111,15 +112,13 @@ def _described(content: bytes) -> dict[str, Any]:
         fields = parsed if isinstance(parsed, dict) else {}
         digest = digest_of({**fields, "digest": ""})
     except (ValueError, RecursionError):
-        raise BundleError(
-            "BUNDLE_DAMAGED", "manifest.json is no JSON, or holds NaN or infinity", EXPORT_AGAIN
-        ) from None
+        raise damaged("manifest.json is no JSON, or holds NaN or infinity") from None
     kind, version = fields.get("kind"), fields.get("version")
     if kind != BUNDLE_KIND or version != BUNDLE_VERSION or type(version) is not int:  # True is equal to 1
         message = f"this is not a {BUNDLE_KIND} bundle of version {BUNDLE_VERSION}"
         raise BundleError("BUNDLE_UNKNOWN", message, "Serve it with the release that wrote it, or export it again.")
     if fields.get("digest") != digest:
-        raise BundleError("BUNDLE_DAMAGED", "manifest.json was changed", EXPORT_AGAIN)
+        raise damaged("manifest.json was changed")
     return fields
 
 

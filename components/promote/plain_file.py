@@ -6,7 +6,12 @@ from pathlib import Path
 
 from components.common.errors import BundleError
 
-EXPORT_AGAIN = "Fetch or export the bundle again."
+_EXPORT_AGAIN = "Fetch or export the bundle again."
+
+
+def damaged(what: str) -> BundleError:
+    """The error of a bundle that is not as it was written, and what to do."""
+    return BundleError("BUNDLE_DAMAGED", what, _EXPORT_AGAIN)
 
 
 def read_plain_file(folder: Path, name: str, most: int) -> bytes:
@@ -27,8 +32,7 @@ def read_plain_file(folder: Path, name: str, most: int) -> bytes:
                 raise OSError
             content = file.read(most + 1)
     except OSError:
-        message = f"{name} is missing, a symbolic link or no plain file"
-        raise BundleError("BUNDLE_DAMAGED", message, EXPORT_AGAIN) from None
+        raise damaged(f"{name} is missing, a symbolic link or no plain file") from None
     if len(content) > most:
-        raise BundleError("BUNDLE_TOO_LARGE", f"{name} has more than the {most:,} bytes allowed", EXPORT_AGAIN)
+        raise BundleError("BUNDLE_TOO_LARGE", f"{name} has more than the {most:,} bytes allowed", _EXPORT_AGAIN)
     return content

@@ -40,6 +40,7 @@ def reseal(folder: Path, **changes) -> None:
 def refused(folder: Path) -> str:
     with pytest.raises(BundleError) as error:
         Ensemble.open(folder)
+    assert error.value.hint  # whatever is wrong with a bundle, something can be done
     return error.value.code
 
 
