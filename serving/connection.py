@@ -111,7 +111,7 @@ class BoundedConnection(H11Protocol):
         """What is no HTTP is answered at once and not read any further."""
         self._refused = True
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            super().send_400_response(self.conn.refusal)
+            super().send_400_response("" if self.conn.bodiless else self.conn.refusal)
         self.line.close()
 
     def finish(self) -> None:

@@ -54,9 +54,7 @@ class Limits:
         """``BODY_TOO_LARGE``, naming the limit, and the body's size in bytes where it is known (else 0)."""
         message = f"the body may have at most {most / MIB:g} MiB"
         message += f", and this one has {size / MIB:.1f} MiB" if size else ""
-        hint = (
-            "Send a study's RTSTRUCT and the CT slices around the tumours only. JSON has a smaller limit than a zip as"
-        )
+        hint = "Send a study's RTSTRUCT and the CT slices around the tumours only. JSON has a smaller limit than a zip"
         hint += " as the body, and than binary tensors (V2, with the header Inference-Header-Content-Length)."
         return InputError("BODY_TOO_LARGE", message, hint)
 

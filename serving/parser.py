@@ -38,6 +38,11 @@ class Parser(h11.Connection):
         """Bytes that have come and are not read yet."""
         return len(self._receive_buffer)
 
+    @property
+    def bodiless(self) -> bool:
+        """Whether an answer now may have no body: that of a HEAD."""
+        return bool(self._request_method == b"HEAD")
+
     def forget(self) -> None:
         """Throws away what is not read yet: who is gone may be kept in memory for a while."""
         self._receive_buffer = type(self._receive_buffer)()

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 import socket
 import threading
 import time
@@ -379,6 +380,15 @@ def test_an_address_that_is_no_url_is_told_and_the_server_ends_as_ever(target):
         assert status_of(told) == b"400"
         assert b"no URL" in told
     assert not served.thread.is_alive()
+
+
+@pytest.mark.parametrize("head", ["HEAD http://[ HTTP/1.1", "HEAD / HTTP/1.0\r\nTransfer-Encoding: chunked"])
+def test_a_refused_head_is_answered_without_a_body(caplog, head):
+    with Small() as served, served.connect(f"{head}\r\nHost: h\r\n\r\n".encode()) as line:
+        told = b"".join(iter(lambda: line.recv(4096), b""))
+        assert status_of(told) == b"400"
+        assert told.endswith(b"\r\n\r\n")
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 def test_one_connection_that_cannot_be_shut_down_leaves_the_others_as_they_are():
