@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from components.common.disk import disk_error
+from components.common.disk import disk_error, forbidden
 from components.common.errors import GateRefused, InputError, SrsError
 from pipelines import study
 from pipelines.terminal import HOME, MODEL, HomeOption, JsonOption, ModelOption, app, errors, screen, tell
@@ -28,7 +28,8 @@ def main() -> None:
         tell(error)
         sys.exit(error.exit_code)
     except OSError as error:
-        if not (told := disk_error(error)):
+        told = disk_error(error) or forbidden(error)
+        if told is None:
             raise
         tell(told)
         sys.exit(told.exit_code)
@@ -162,14 +163,17 @@ def compare(
     a, b = (Evaluation.read(run.path("evaluation")) for run in runs)
     changed = sides.differing_settings(*(Splits.read(run.path("splits")) for run in runs))
     if as_json:
-        found = {"settings": {name: values for name, *values in changed}, "groups": sides.records(a, b)}
+        settings = {name: values for name, *values in changed}
+        synthetic = bool(a.metrics["synthetic"] or b.metrics["synthetic"])
+        found = {"settings": settings, "groups": sides.records(a, b), "synthetic": synthetic}
         typer.echo(json.dumps(found, indent=1))
         return
+    table = sides.comparison_text(a, b)  # or refused before anything is printed
     for letter, run in zip("ab", runs, strict=True):
         screen.print(f"{letter}  {run.folder}", soft_wrap=True, highlight=False)
     for name, *values in changed:
         screen.print(Text(f"   {name}: {' -> '.join(values)}"), soft_wrap=True)
-    screen.print(Text(sides.comparison_text(a, b)), soft_wrap=True)
+    screen.print(Text(table), soft_wrap=True)
 
 
 # Their commands come after these in `srs --help`.

@@ -20,10 +20,14 @@ from pipelines.tasks import Display, Tasks, quiet_kfp, stopping
 
 #: A finished run's record in its folder.
 RECORD = "run.json"
+#: The logs of its tasks, from its start on.
+LOGS = "logs"
 #: Folder of a home that KFP writes artifacts to.
 ARTIFACTS = "pipeline"
 #: The exit task of a pipeline that has MLflow runs.
 CLOSING = "close-run"
+_NAME_IT = f"Name the folder that `srs run` prints after `run:`; it lies in the home and holds {RECORD}."
+_AGAIN = "Run the study again: crops and members are taken from the home."
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,12 +52,27 @@ class Run:
     seconds: float
 
     def path(self, artifact: str) -> Path:
-        """The one folder of an artifact."""
-        return Path(self.artifacts[artifact][0])
+        """The one folder of an artifact; raises as ``paths``."""
+        return self.paths(artifact)[0]
 
     def paths(self, artifact: str) -> list[Path]:
-        """All folders of an artifact."""
-        return [Path(path) for path in self.artifacts[artifact]]
+        """All folders of an artifact.
+
+        Raises
+        ------
+        InputError
+            ``RUN_UNKNOWN`` for a run that makes no such artifact, ``RUN_DAMAGED`` where one is not there.
+        """
+        found = self.artifacts.get(artifact)
+        if not found:
+            message = f"the run in {self.folder} has no {artifact}: it is none of the pipeline srs-response"
+            raise InputError("RUN_UNKNOWN", message, _NAME_IT)
+        for path in found:
+            if not os.path.exists(path):  # noqa: PTH110 - unlike Path's, False for a name that no file can have
+                message = f"the {artifact} of the run in {self.folder} is not at {path}"
+                hint = f"A run is read where it lies, in its home. {_AGAIN}"
+                raise InputError("RUN_DAMAGED", message, hint)
+        return [Path(path) for path in found]
 
     @classmethod
     def read(cls, folder: Path) -> "Run":
@@ -65,7 +84,8 @@ class Run:
             ``RUN_UNKNOWN`` or ``RUN_DAMAGED``.
         """
         if not (folder / RECORD).is_file():
-            hint = f"Name the folder that `srs run` prints after `run:`; it lies in the home and holds {RECORD}."
+            stopped = (folder / LOGS).is_dir()
+            hint = "It was stopped: the same command goes on where it stopped." if stopped else _NAME_IT
             raise InputError("RUN_UNKNOWN", f"{folder} holds no finished run", hint)
         home = folder.resolve().parent
         try:
@@ -73,8 +93,7 @@ class Run:
             artifacts = {name: [_above(home, path) for path in paths] for name, paths in record["artifacts"].items()}
             return cls(folder, artifacts, record["steps"], record["seconds"])
         except (ValueError, TypeError, KeyError, AttributeError):
-            hint = "Run the study again: crops and members are taken from the home."
-            raise InputError("RUN_DAMAGED", f"{folder / RECORD} was changed", hint) from None
+            raise InputError("RUN_DAMAGED", f"{folder / RECORD} is not as it was written", _AGAIN) from None
 
     def write(self) -> None:
         """Records the run in its folder; places of artifacts are told from its home on, which may be moved."""
@@ -117,7 +136,7 @@ def run_pipeline(
         After SIGINT or SIGTERM; all tasks have ended.
     """
     folder = _new_folder(home.path, pipeline.pipeline_spec.pipeline_info.name)
-    tasks = Tasks(folder / "logs", display, home.claim.note)
+    tasks = Tasks(folder / LOGS, display, home.claim.note)
     started = time.monotonic()
     local.init(
         local.SubprocessRunner(use_venv=False),

@@ -29,6 +29,14 @@ def disk_error(error: BaseException) -> StorageError | None:
     return None
 
 
+def forbidden(error: OSError) -> StorageError | None:
+    """``STORAGE_UNREADABLE`` where this user may not read or write a file; else None."""
+    if not isinstance(error, PermissionError):
+        return None
+    hint = "A home is for the user alone who made it: run the command as that user."
+    return StorageError("STORAGE_UNREADABLE", f"{error.filename} may not be used by this user", hint)
+
+
 def full() -> StorageError:
     """``STORAGE_FULL``."""
     hint = "Free space (df shows it) or raise the quota, then run the same command again: it goes on where it stopped."

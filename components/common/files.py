@@ -85,8 +85,11 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The value of a JSON file."""
-    return json.loads(path.read_text())
+    """The value of a JSON file; ``ValueError`` for what is none, or too deep."""
+    try:
+        return json.loads(path.read_text())
+    except RecursionError:
+        raise ValueError from None
 
 
 def digest_of_sources(*folders: Path) -> str:

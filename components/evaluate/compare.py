@@ -68,12 +68,17 @@ def comparison_text(a: Evaluation, b: Evaluation) -> str:
             f"{row['group']:<7}{row['tumours']:>8}{cells[0]:>9}{cells[1]:>9}{cells[2]:>9}"
             f"{number(row['se']):>8}{p_value(row['p_value']):>9}{number(row['detectable']):>12}"
         )
-    means = " and ".join(number(run.metrics["mean_auc"]) for run in (a, b))
+    means = " and ".join(f"{number(run.metrics['mean_auc'])} ({_groups(run)})" for run in (a, b))
     lines += textwrap.wrap(
         f"Mean AUC over all groups: {means}. Detectable: true difference found with 80 % power.", 100
     )
     synthetic = a.metrics["synthetic"] or b.metrics["synthetic"]
     return "\n".join([*([SYNTHETIC] if synthetic else []), *lines])
+
+
+def _groups(run: Evaluation) -> str:
+    count = run.scores["group"].nunique()
+    return f"{count} groups" if count > 1 else "1 group"
 
 
 def _answers(run: Evaluation) -> pd.DataFrame:

@@ -177,6 +177,7 @@ def test_a_run_is_read_where_its_home_is_now(home, tmp_path):
     folder = home.path / "toy-1"
     folder.mkdir()
     dataset = home.path / "pipeline" / "toy" / "dataset"
+    dataset.mkdir(parents=True)
     Run(folder, {"dataset": [str(dataset)]}, ["make"], 1.0).write()
     record = read_json(folder / "run.json")
     assert record["artifacts"] == {"dataset": ["pipeline/toy/dataset"]}
@@ -186,11 +187,30 @@ def test_a_run_is_read_where_its_home_is_now(home, tmp_path):
         assert Run.read(moved / "toy-1").path("dataset") == moved / "pipeline" / "toy" / "dataset"
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"artifacts": 1}', '{"artifacts": {"a": [1]}, "steps": []}'])
+@pytest.mark.parametrize(
+    "text", ["{", "[" * 100_000, "[]", '{"artifacts": 1}', '{"artifacts": {"a": [1]}, "steps": []}']
+)
 def test_a_damaged_record_is_told(home, text):
     (home.path / "toy-1").mkdir()
     (home.path / "toy-1" / "run.json").write_text(text)
     with pytest.raises(InputError, match="RUN_DAMAGED"):
+        Run.read(home.path / "toy-1")
+
+
+@pytest.mark.parametrize(
+    ("artifacts", "code"),
+    [({}, "RUN_UNKNOWN"), ({"evaluation": []}, "RUN_UNKNOWN"), ({"evaluation": ["gone"]}, "RUN_DAMAGED")],
+)
+def test_a_run_without_the_artifact_asked_for_is_told(home, artifacts, code):
+    (home.path / "toy-1").mkdir()
+    write_json(home.path / "toy-1" / "run.json", {"artifacts": artifacts, "steps": [], "seconds": 1.0})
+    with pytest.raises(InputError, match=code):
+        Run.read(home.path / "toy-1").path("evaluation")
+
+
+def test_a_run_that_was_stopped_is_told_so(home):
+    (home.path / "toy-1" / "logs").mkdir(parents=True)
+    with pytest.raises(InputError, match="was stopped"):
         Run.read(home.path / "toy-1")
 
 
