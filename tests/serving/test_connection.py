@@ -420,7 +420,11 @@ def test_what_comes_behind_the_last_request_does_not_replace_its_answer(server, 
         line.sendall(request("Connection: close\r\n", CROP, chunked=False))
         time.sleep(0.005)
         line.sendall(behind)
-        assert status_of(b"".join(iter(lambda: line.recv(65536), b""))) == b"200"
+        told = b""
+        with contextlib.suppress(ConnectionResetError):  # where the server had answered and closed before
+            for part in iter(lambda: line.recv(65536), b""):
+                told += part
+        assert status_of(told) == b"200"
 
 
 def test_an_empty_line_behind_a_body_is_skipped(server):
