@@ -72,7 +72,7 @@ def inspect(
     """Say before a run which tumours would be cut from a study, and how."""
     from components.common.settings import PreprocessSettings
     from components.common.sources import open_source
-    from components.preprocess.gtv import find_gtvs, inspect_gtvs
+    from components.imaging.gtv import find_gtvs, inspect_gtvs
     from pipelines.inspection import CHOICES, show_candidates, show_choices
     from pipelines.picture import draw_candidates
 

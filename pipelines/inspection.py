@@ -10,7 +10,7 @@ from pipelines.terminal import errors, screen
 
 if TYPE_CHECKING:
     from components.common.objects import Source
-    from components.preprocess.candidate import Candidate
+    from components.imaging.candidate import Candidate
 
 #: Errors after which a choice helps.
 CHOICES = ("NO_GTV", "ROI_MISSING", "ROI_AMBIGUOUS", "ROI_PATTERN", "NO_RTSTRUCT", "RTSTRUCT_AMBIGUOUS")
@@ -38,7 +38,7 @@ def show_candidates(candidates: "Sequence[Candidate]") -> None:
 def show_choices(source: "Source", rtstruct_uid: str) -> None:
     """The RTSTRUCTs of a study and their structures, with the names and numbers that the options take."""
     from components.common.errors import SrsError
-    from components.preprocess.listing import list_rtstructs
+    from components.imaging.listing import list_rtstructs
 
     try:
         found = list_rtstructs(source, "", rtstruct_uid)

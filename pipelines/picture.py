@@ -8,8 +8,8 @@ import numpy as np
 
 from components.common.errors import InputError
 from components.common.settings import IMAGE_SIZE_MM
-from components.preprocess.candidate import Candidate
-from components.preprocess.crop import bounding_box_centre_mm
+from components.imaging.candidate import Candidate
+from components.imaging.crop import bounding_box_centre_mm
 
 WINDOW_HU = (-40.0, 120.0)
 

@@ -15,13 +15,13 @@ from pathlib import Path
 from components.common.errors import InputError, SrsError
 from components.common.objects import Entry, Source, ZipSource, disk_in_words
 from components.common.settings import PreprocessSettings
-from components.preprocess.beside import ending_of
-from components.preprocess.candidate import Candidate
-from components.preprocess.ct import is_ct
-from components.preprocess.dicom_io import numbers, read_headers, text
-from components.preprocess.elements import Header
-from components.preprocess.gtv import find_gtvs
-from components.preprocess.rtstruct import is_rtstruct
+from components.imaging.beside import ending_of
+from components.imaging.candidate import Candidate
+from components.imaging.ct import is_ct
+from components.imaging.dicom_io import numbers, read_headers, text
+from components.imaging.elements import Header
+from components.imaging.gtv import find_gtvs
+from components.imaging.rtstruct import is_rtstruct
 
 MIB = 2**20
 #: Slices sent beyond a tumour's own on both sides: more than those by which missing slices are told.

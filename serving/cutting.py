@@ -13,7 +13,7 @@ from components.common.contained import Budget, Message, Stopped, call, warm_up
 from components.common.errors import InputError, TumourError
 from components.common.limits import MIB, STUDY_BYTES, STUDY_BYTES_PER_SECOND, STUDY_SECONDS
 from components.common.settings import IMAGE_SIZE_PX, PreprocessSettings
-from components.preprocess.crop import ImageDefinition
+from components.imaging.crop import ImageDefinition
 from serving.dicom import Cut, StudyRefused, cut_study
 from serving.payload import Study
 

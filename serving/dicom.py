@@ -13,9 +13,9 @@ from components.common.errors import InputError, TumourError
 from components.common.limits import MAX_FILES, MAX_TEXT, MAX_TUMOURS, MAX_UNPACKED_BYTES
 from components.common.objects import Entry, MemorySource, Source, ZipSource
 from components.common.settings import PreprocessSettings
-from components.preprocess.crop import ImageDefinition
-from components.preprocess.dicom_io import damage_in_words, inflate
-from components.preprocess.gtv import Candidate, find_gtvs
+from components.imaging.crop import ImageDefinition
+from components.imaging.dicom_io import damage_in_words, inflate
+from components.imaging.gtv import Candidate, find_gtvs
 from serving.content import PACK, is_zip, unreadable
 from serving.offer import CHOICES, offer_of
 from serving.payload import Study

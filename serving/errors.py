@@ -18,7 +18,7 @@ from kserve.errors import ModelNotFound
 from starlette.requests import ClientDisconnect
 
 from components.common.errors import InputError, SrsError
-from components.preprocess.exclusions import REASONS, TABLE_RULES
+from components.imaging.reasons import REFUSALS
 from serving.telemetry import where
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ CODES: dict[int, tuple[str, ...]] = {
         *("JSON", "FORMAT", "FORM", "OPTION", "BASE64", "CONTENT_EMPTY", "CONTENT_UNREADABLE", "DISCONNECTED"),
         *("CROP_SHAPE", "CROP_DTYPE", "CROP_NOT_FINITE", "CROP_RANGE"),
         *("V2_HEADER", "V2_DATA", "INPUT_UNKNOWN", "OUTPUT_UNKNOWN"),
-        *(code for code in REASONS if code not in TABLE_RULES and code not in _STATUS),
+        *(code for code in REFUSALS if code not in _STATUS),
     ),
     **_OTHER_THAN_400,
 }

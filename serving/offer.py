@@ -6,9 +6,9 @@ from typing import Any
 from components.common.errors import SrsError
 from components.common.limits import MAX_OFFERED, MAX_OFFERED_STRUCTURES, MAX_OFFERED_TEXT
 from components.common.objects import Source
-from components.preprocess.dicom_io import damage_in_words, text
-from components.preprocess.elements import Header
-from components.preprocess.plan import read_folder
+from components.imaging.dicom_io import damage_in_words, text
+from components.imaging.elements import Header
+from components.imaging.plan import read_folder
 
 #: Refusals after which a choice by ``roi`` or ``rtstruct_uid`` helps.
 CHOICES = ("NO_GTV", "ROI_MISSING", "ROI_AMBIGUOUS", "NO_RTSTRUCT", "RTSTRUCT_AMBIGUOUS")

@@ -1,6 +1,6 @@
 """The served ensemble: a bundle opened, checked against its golden case, and asked.
 
-Needs numpy, ONNX Runtime and the image processing of ``components.preprocess``; no TensorFlow, no MLflow, no network.
+Needs numpy, ONNX Runtime and the image processing of ``components.imaging``; no TensorFlow, no MLflow, no network.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from components.common.files import digest_of
 from components.common.limits import MAX_GRAPH_MEMORY_BYTES, MIB, TRIAL_BYTES, TRIAL_SECONDS
 from components.common.processors import processors
 from components.common.settings import IMAGE_SIZE_PX
-from components.preprocess.crop import ImageDefinition
+from components.imaging.crop import ImageDefinition
 from components.promote.bundle_files import Bundle
 from components.promote.golden import GoldenCase
 from components.promote.manifest import Manifest

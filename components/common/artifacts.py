@@ -122,7 +122,7 @@ class Dataset(Layout):
     flow
         The exclusion flow.
     image_definition
-        How the crops were cut, as data (``components.preprocess.crop``).
+        How the crops were cut, as data (``components.imaging.crop``).
     synthetic
         True where any part of the cohort is a phantom.
     told_apart_by

@@ -93,9 +93,14 @@ def read_json(path: Path) -> Any:
 
 
 def digest_of_sources(*folders: Path) -> str:
-    """Digest of the Python files in ``folders``: what a cache must look at beside its inputs."""
-    files = sorted(file for folder in folders for file in folder.glob("*.py"))
-    return digest_of({f"{file.parent.name}/{file.name}": digest_of_file(file) for file in files})
+    """Digest of the Python files in ``folders``, at any depth: what a cache must look at beside its inputs."""
+    return digest_of(
+        {
+            file.relative_to(folder.parent).as_posix(): digest_of_file(file)
+            for folder in folders
+            for file in folder.rglob("*.py")
+        }
+    )
 
 
 def safe_name(text: str) -> str:

@@ -18,7 +18,7 @@ from components.common.errors import InputError, TumourError
 from components.common.objects import Source
 from components.common.settings import PreprocessSettings
 from components.common.sources import open_cohort, table_digest
-from components.preprocess.crop import ImageDefinition
+from components.imaging.crop import ImageDefinition
 from components.preprocess.deidentify import Audit, Pseudonymiser
 from components.preprocess.distinct import TOLD_APART_BY, Sighting, check_distinct
 from components.preprocess.exclusions import TABLE_RULES, flow_lines, table_exclusion, warning_lines

@@ -14,11 +14,11 @@ import numpy as np
 from components.common.errors import InputError, TumourError
 from components.common.files import digest_of_array
 from components.common.settings import CROPS, IDENTIFYING, PIXELS
-from components.preprocess.ct import CtPlane
-from components.preprocess.dicom_io import text
-from components.preprocess.elements import Header
-from components.preprocess.pixels import read_hu
-from components.preprocess.plan import Folder, Plan
+from components.imaging.ct import CtPlane
+from components.imaging.dicom_io import text
+from components.imaging.elements import Header
+from components.imaging.pixels import read_hu
+from components.imaging.plan import Folder, Plan
 from components.preprocess.similarity import Crops, near_identical
 
 #: Kinds of evidence that need more words than their names.

@@ -8,8 +8,8 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.tag import BaseTag
 
+from components.imaging.elements import META_GROUP, Header
 from components.preprocess.basic_profile import BASIC_PROFILE
-from components.preprocess.elements import META_GROUP, Header
 
 #: Attributes of the Basic Profile that a study keeps (as columns of its table), so that they are no identity here.
 KEPT = frozenset(tag_for_keyword(keyword) for keyword in ("PatientSex", "PatientAge"))

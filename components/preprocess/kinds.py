@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from components.common.artifacts import TUMOUR_COLUMNS, Dataset
+from components.imaging.contour_planes import RUNGS
+from components.imaging.crop import ImageDefinition
+from components.imaging.reasons import WARNINGS
 from components.preprocess.columns import COLUMNS
-from components.preprocess.contour_planes import RUNGS
-from components.preprocess.crop import ImageDefinition
 from components.preprocess.distinct import TOLD_APART_BY
-from components.preprocess.exclusions import REASONS, UNKNOWN_REASON, UNKNOWN_WARNING, WARNINGS
+from components.preprocess.exclusions import REASONS, UNKNOWN_REASON, UNKNOWN_WARNING
 from components.preprocess.recist import RESPONSES
 from components.preprocess.summary import COUNT, FACTS
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from components.common.errors import InputError
 from components.common.files import load_array
 from components.common.object_store import Objects, seal, unseal
-from components.preprocess.candidate import Candidate
+from components.imaging.candidate import Candidate
 
 #: Grows when what a part holds changes its meaning.
 LAYOUT = 2

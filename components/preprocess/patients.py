@@ -1,24 +1,23 @@
 """One patient's folder to the outcomes of its rows, or from the store of an earlier attempt."""
 
 import dataclasses
-import functools
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
-from pathlib import Path
 
 from components.common.errors import InputError
-from components.common.files import digest_of, digest_of_sources
+from components.common.files import digest_of
 from components.common.objects import Entry, Source
 from components.common.settings import PreprocessSettings
 from components.common.sources import Place, locate
-from components.preprocess.crop import ImageDefinition
+from components.imaging.crop import ImageDefinition
+from components.imaging.gtv import check_size, measure, size_refusal
+from components.imaging.plan import Folder, Plan, list_folder, open_plan, read_entries
+from components.imaging.roi import choose_roi, find_rois, gtvs_of, left_out_gtvs, roi_rule
+from components.preprocess.code import code_digest
 from components.preprocess.deidentify import Audit, Pseudonymiser
 from components.preprocess.distinct import Digest, evidence_of_folder, evidence_of_pixels
-from components.preprocess.gtv import check_size, measure, size_refusal
 from components.preprocess.identity import identities_of_headers
 from components.preprocess.parts import LAYOUT, Outcome, Part, PartStore
-from components.preprocess.plan import Folder, Plan, list_folder, open_plan, read_entries
-from components.preprocess.roi import choose_roi, find_rois, gtvs_of, left_out_gtvs, roi_rule
 from components.preprocess.table import Row, place_of
 
 
@@ -110,14 +109,8 @@ class Reader:
     def _key(self, patient: Patient, entries: Sequence[Entry]) -> str:
         rows = [(row.roi, row.rtstruct_uid, row.longest_diameter_mm) for row in patient.rows]
         files = [dataclasses.astuple(entry) for entry in entries]
-        made_by = [LAYOUT, _code_digest(), self.settings.to_dict()]
+        made_by = [LAYOUT, code_digest(), self.settings.to_dict()]
         return self.pseudonyms.key_of_part(digest_of([made_by, patient.listed, rows, files]))
-
-
-@functools.cache
-def _code_digest() -> str:
-    room = Path(__file__).parent
-    return digest_of_sources(room, room.parent / "common")
 
 
 def part_of_folder(folder: Folder, patient: Patient, settings: PreprocessSettings, digest: Digest) -> Part:

@@ -15,11 +15,12 @@ from typing import TextIO
 
 from components.common.disk import write_whole
 from components.common.errors import InputError
-from components.common.files import digest_of, digest_of_file, digest_of_sources
+from components.common.files import digest_of, digest_of_file
 from components.common.object_store import open_objects
 from components.common.settings import StudySettings, resolve_parameters
 from components.common.sources import fingerprint
 from components.common.steps import Progress, at_most_every
+from components.preprocess.code import code_digest
 from components.preprocess.cohort import preprocess_cohort, read_cohort
 from components.preprocess.deidentify import Audit
 from components.preprocess.flow_diagram import flow_svg
@@ -37,11 +38,10 @@ def plan(cohort_uri: str, preset: str, seed: int, groups: int, members: int, set
     pseudonyms, because KFP's cache looks at none of these.
     """
     study = resolve_parameters(preset, seed, groups, members, settings)
-    room = Path(__file__).parent
     cohort = fingerprint(cohort_uri)
     parts = {
         "cohort": cohort,
-        "code": digest_of_sources(room, room.parent / "common"),
+        "code": code_digest(),
         "key": digest_of(os.environ.get(KEY_VARIABLE, "")),
     }
     ours = {"study": study.study, "preprocess": study.preprocess.to_dict()}

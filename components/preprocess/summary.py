@@ -6,8 +6,9 @@ from typing import Any
 
 from components.common.artifacts import Dataset, Exclusion, Flow
 from components.common.steps import summary_page
+from components.imaging.reasons import WARNINGS
 from components.preprocess.distinct import TOLD_APART_BY
-from components.preprocess.exclusions import REASONS, UNKNOWN_REASON, UNKNOWN_WARNING, WARNINGS
+from components.preprocess.exclusions import REASONS, UNKNOWN_REASON, UNKNOWN_WARNING
 from components.preprocess.flow_diagram import flow_svg
 
 #: A count in a page or a log line.

@@ -27,7 +27,7 @@ from components.common.errors import BundleError
 from components.common.files import digest_of
 from components.common.members import Member
 from components.common.settings import IMAGE_SIZE_PX, StudySettings
-from components.preprocess.crop import ImageDefinition
+from components.imaging.crop import ImageDefinition
 from components.promote.golden import CROP, GOLDEN, PROBABILITIES, GoldenInput
 from components.promote.manifest import (
     BUNDLE_KIND,

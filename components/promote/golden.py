@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from components.common.errors import BundleError
 from components.common.files import float32_array, strict_json, write_json
 from components.common.settings import IMAGE_SIZE_PX
-from components.preprocess.crop import ImageDefinition, bounding_box_centre_mm, cut_crop
-from components.preprocess.geometry import SliceGeometry
+from components.imaging.crop import ImageDefinition, bounding_box_centre_mm, cut_crop
+from components.imaging.geometry import SliceGeometry
 
 #: Names below ``golden/``: what ``GoldenInput`` writes, and what must come of it.
 SLICE, GEOMETRY, CROP, PROBABILITIES = "slice_hu.npy", "golden.json", "crop.npy", "probabilities.npy"

@@ -38,7 +38,7 @@ class EnsembleModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         context
             Not used: the bundle is open.
         model_input
-            [n, 151, 151] float32, HU, as ``components.preprocess.crop`` cuts them; NaN and infinity are refused.
+            [n, 151, 151] float32, HU, as ``components.imaging.crop`` cuts them; NaN and infinity are refused.
         params
             None are known.
         """

@@ -34,15 +34,15 @@ from components.common.objects import FolderSource, MemorySource
 from components.common.s3 import S3Source, upload_folder
 from components.common.settings import PreprocessSettings
 from components.common.sources import open_cohort
+from components.imaging.crop import ImageDefinition
+from components.imaging.ct import is_ct
+from components.imaging.elements import Header
+from components.imaging.gtv import gtvs_of, measure
+from components.imaging.plan import Folder, open_plan
+from components.imaging.roi import roi_rule
 from components.preprocess.cohort import preprocess_cohort
 from components.preprocess.columns import COLUMNS
-from components.preprocess.crop import ImageDefinition
-from components.preprocess.ct import is_ct
 from components.preprocess.deidentify import Pseudonymiser
-from components.preprocess.elements import Header
-from components.preprocess.gtv import gtvs_of, measure
-from components.preprocess.plan import Folder, open_plan
-from components.preprocess.roi import roi_rule
 from components.preprocess.table import read_table
 
 SLICES, SIDE, PIXEL_MM, STEP_MM = 150, 512, 0.7, 1.25

@@ -8,11 +8,11 @@ from pydicom.uid import generate_uid
 from typer.testing import CliRunner
 
 from components.common.errors import TumourError
-from components.preprocess.candidate import Candidate
+from components.imaging.candidate import Candidate
 from pipelines.cli import app
 from pipelines.inspection import show_candidates
 from pipelines.terminal import screen
-from tests.components.preprocess.conftest import Study, circle, make_contour, make_ct, make_rtstruct
+from tests.components.conftest import Study, circle, make_contour, make_ct, make_rtstruct
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from components.common.errors import InputError, SrsError
 from components.common.objects import MemorySource, ZipSource
 from components.common.settings import PreprocessSettings
-from components.preprocess.gtv import find_gtvs
+from components.imaging.gtv import find_gtvs
 from pipelines.study_files import Wanted, pack_study
 from tests.serving.studies import study_files
 

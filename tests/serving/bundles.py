@@ -9,7 +9,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from components.common.artifacts import TUMOUR_COLUMNS, Dataset, Flow, MemberSplit
 from components.common.members import Member
 from components.common.settings import IMAGE_SIZE_PX, StudySettings, TrainSettings, resolve
-from components.preprocess.crop import ImageDefinition
+from components.imaging.crop import ImageDefinition
 from components.promote.bundle import GoldenInput, Manifest, write_bundle
 from components.train.network import initial_weights
 

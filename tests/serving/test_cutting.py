@@ -11,7 +11,7 @@ from components.common.contained import Stopped
 from components.common.errors import InputError
 from components.common.limits import LARGE_STUDIES_BYTES
 from components.common.settings import PreprocessSettings
-from components.preprocess.crop import ImageDefinition
+from components.imaging.crop import ImageDefinition
 from serving import cutting, predictor
 from serving.cutting import RefusedAt, cut_contained
 from serving.dicom import Cut, StudyRefused, cut_study

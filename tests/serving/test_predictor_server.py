@@ -15,7 +15,7 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as pb_grpc
 
 from components.common.objects import ZipSource
 from components.common.settings import PreprocessSettings
-from components.preprocess.gtv import find_gtvs
+from components.imaging.gtv import find_gtvs
 from serving.predictor import percentiles
 from serving.runtime import Ensemble
 from tests.serving.bundles import MEMBERS, draw_crops

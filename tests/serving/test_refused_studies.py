@@ -14,9 +14,9 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as pb_grpc
 from components.common.limits import MAX_OFFERED_STRUCTURES, MAX_OFFERED_TEXT, MAX_TEXT
 from components.common.objects import MemorySource
 from components.common.settings import PreprocessSettings
-from components.preprocess.candidate import Candidate
-from components.preprocess.crop import ImageDefinition
-from components.preprocess.gtv import find_gtvs
+from components.imaging.candidate import Candidate
+from components.imaging.crop import ImageDefinition
+from components.imaging.gtv import find_gtvs
 from serving.dicom import StudyRefused, _cut, cut_study
 from serving.payload import Study
 from serving.predictor import is_8_bit

@@ -12,11 +12,12 @@ from components.common.artifacts import TUMOUR_COLUMNS, Dataset
 from components.common.errors import InputError, StorageError, TumourError
 from components.common.objects import FolderSource
 from components.common.settings import PreprocessSettings
-from components.preprocess import gtv
+from components.imaging import gtv
+from components.imaging.listing import list_rtstructs
+from components.imaging.reasons import WARNINGS
 from components.preprocess.cohort import preprocess_cohort, read_cohort
 from components.preprocess.distinct import KEPT_SLICES
-from components.preprocess.exclusions import REASONS, TABLE_RULES, WARNINGS, flow_lines
-from components.preprocess.listing import list_rtstructs
+from components.preprocess.exclusions import REASONS, TABLE_RULES, flow_lines
 
 SETTINGS = PreprocessSettings()
 BASE = {
@@ -308,7 +309,7 @@ def palette(study):
     ],
 )
 def test_a_poisoned_patient_costs_its_own_tumour_alone(cohort, tmp_path, make_study, monkeypatch, poison, code):
-    monkeypatch.setattr("components.preprocess.contours.MAX_POINTS", 500)
+    monkeypatch.setattr("components.imaging.contours.MAX_POINTS", 500)
     uri = cohort(*({"dicom": name} for name in "abc"))
     before = run(uri)
     files = poison(make_study().of_patient("b"))

@@ -11,9 +11,9 @@ from pydicom.sequence import Sequence
 
 from components.common.errors import InputError
 from components.common.settings import PreprocessSettings
+from components.imaging.elements import Header
 from components.preprocess.cohort import preprocess_cohort
 from components.preprocess.deidentify import Audit, Pseudonymiser
-from components.preprocess.elements import Header
 from components.preprocess.identity import identities_of_headers
 from components.preprocess.table import Row
 

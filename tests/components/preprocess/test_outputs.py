@@ -15,8 +15,8 @@ from components.common.errors import InputError
 from components.common.settings import PreprocessSettings, StudySettings
 from components.common.sources import fingerprint
 from components.common.steps import progress_line
+from components.imaging.crop import ImageDefinition
 from components.preprocess import step
-from components.preprocess.crop import ImageDefinition
 from components.preprocess.deidentify import Audit, Pseudonymiser
 from components.preprocess.exclusions import REASONS
 from components.preprocess.flow_diagram import flow_svg

@@ -11,6 +11,7 @@ from components.common.object_store import FolderObjects
 from components.common.objects import FolderSource
 from components.common.settings import PreprocessSettings
 from components.phantom.phantom import write_cohort
+from components.preprocess import patients
 from components.preprocess.cohort import preprocess_cohort
 from components.preprocess.distinct import KEPT_SLICES
 from components.preprocess.parts import PartStore
@@ -46,6 +47,14 @@ def same(one, other):
     np.testing.assert_array_equal(one.crops, other.crops)
     assert one.tumours.equals(other.tumours)
     assert one.flow == other.flow
+
+
+def test_crops_that_other_code_cut_are_cut_again(folder, tmp_path, reads, monkeypatch):
+    run(folder, tmp_path)
+    reads.clear()
+    monkeypatch.setattr(patients, "code_digest", lambda: "of another release")
+    run(folder, tmp_path)
+    assert reads
 
 
 def test_a_second_run_reads_nothing_and_gives_the_same(folder, tmp_path, reads):

@@ -16,7 +16,7 @@ import pytest
 from components.common.artifacts import TUMOUR_COLUMNS, Dataset, Flow
 from components.common.errors import InputError
 from components.common.steps import progress_line
-from components.preprocess.crop import ImageDefinition
+from components.imaging.crop import ImageDefinition
 from components.preprocess.deidentify import Audit, Pseudonymiser
 from components.preprocess.exclusions import REASONS, flow_lines
 from components.preprocess.flow_diagram import flow_svg

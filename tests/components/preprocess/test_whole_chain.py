@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.common.settings import PreprocessSettings
-from components.preprocess.gtv import find_gtvs
+from components.imaging.gtv import find_gtvs
 
 PITCH = 40 / 151
 ORIENTATIONS = [

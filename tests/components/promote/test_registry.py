@@ -22,7 +22,7 @@ from components.common.artifacts import TUMOUR_COLUMNS, Dataset, Flow, MemberSpl
 from components.common.errors import BundleError, RegistryError
 from components.common.members import Member
 from components.common.settings import resolve
-from components.preprocess.crop import ImageDefinition
+from components.imaging.crop import ImageDefinition
 from components.promote import registry
 from components.promote.bundle import GoldenInput, Manifest, write_bundle
 from components.promote.bundle_files import Bundle

@@ -11,7 +11,7 @@ from PIL import Image
 from pydicom.pixels.encoders import RLELosslessEncoder
 from pydicom.uid import UID_dictionary
 
-from tests.components.preprocess import jpeg
+from tests.components.imaging import jpeg
 from tests.serving.fuzz import odd
 
 #: Transfer syntaxes that are written in another form than the others -> whether VRs are implicit, and little-endian.

@@ -1,0 +1,61 @@
+"""A tumour candidate: what was measured of a GTV, and whether it can be used."""
+
+import dataclasses
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.common.errors import TumourError
+from components.imaging.geometry import Points
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """A GTV: what was measured on its chosen slice, and whether it can be used.
+
+    Measured fields are None only where the contours could not be tied to CT planes (HU: where the slice could not
+    be read). ``longest_diameter_mm`` is the largest distance of two contour points in any one axial plane.
+    ``crop`` is [151, 151] float32 HU, also of a refused candidate where one could be cut. ``warnings`` are codes of
+    what was odd about a GTV that may be used all the same; ``message`` says in words why it is refused, then those.
+    """
+
+    roi_name: str
+    roi_number: str = ""
+    planes: int = 0
+    slice_sop_instance_uid: str | None = None
+    z_mm: float | None = None
+    area_mm2: float | None = None
+    centroid_lps_mm: tuple[float, float, float] | None = None
+    width_mm: float | None = None
+    height_mm: float | None = None
+    hu_mean: float | None = None
+    hu_sd: float | None = None
+    longest_diameter_mm: float | None = None
+    reference_rung: str | None = None
+    pixel_spacing_mm: tuple[float, float] | None = None
+    status: Literal["ok", "refused"] = "ok"
+    code: str = ""
+    message: str = ""
+    hint: str = ""
+    warnings: tuple[str, ...] = ()
+    crop: NDArray[np.float32] | None = None
+    contours_xy_mm: tuple[Points, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The candidate as JSON keeps it, without arrays."""
+        names = [f.name for f in dataclasses.fields(self) if f.name not in ("crop", "contours_xy_mm")]
+        values = ((name, getattr(self, name)) for name in names)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values}
+
+    def refused(self, error: TumourError) -> "Candidate":
+        """The same candidate, refused; an earlier reason stays."""
+        if self.status == "refused":
+            return self
+        message = "; ".join(filter(None, (error.safe_message, self.message)))
+        return dataclasses.replace(self, status="refused", code=error.code, message=message, hint=error.hint)
+
+    def warned(self, code: str, message: str) -> "Candidate":
+        """The same candidate with one more warning."""
+        warnings = tuple(dict.fromkeys((*self.warnings, code)))
+        return dataclasses.replace(self, warnings=warnings, message="; ".join(filter(None, (self.message, message))))

@@ -1,0 +1,258 @@
+"""From a patient's DICOM folder to tumour candidates: measured, cut, or refused with a code.
+
+Preprocessing, ``srs inspect`` and the predictor all come through ``find_gtvs``.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from components.common.errors import TumourError
+from components.common.objects import Source
+from components.common.settings import PreprocessSettings
+from components.imaging.candidate import Candidate
+from components.imaging.contour_planes import RUNGS, ResolvedPlane, count_planes, resolve_contours, weakest_rung
+from components.imaging.crop import ImageDefinition, bounding_box_centre_mm, cut_crop
+from components.imaging.ct import CtPlane, CtSeries
+from components.imaging.geometry import (
+    ShapeMeasures,
+    even_odd_mask,
+    longest_diameter_mm,
+    measure_shape,
+    overlaps,
+)
+from components.imaging.outlines import NOTHING_MM2, tidy
+from components.imaging.pixels import check_air, check_tissue, read_hu
+from components.imaging.plan import Plan, open_plan, read_folder
+from components.imaging.roi import choose_roi, gtvs_of, left_out_gtvs, roi_rule, rois_meant
+from components.imaging.rtstruct import Roi
+from components.imaging.scan_lines import bounded_work
+from components.imaging.stack import check_lesion
+
+__all__ = [
+    "Candidate",
+    "check_size",
+    "choose_plane",
+    "choose_roi",
+    "find_gtvs",
+    "gtvs_of",
+    "inspect_gtvs",
+    "measure",
+    "roi_rule",
+    "size_refusal",
+]
+
+#: Planes whose distance from the centroid, or whose area, differ by less than this are tied, mm or mm2.
+TIE_TOLERANCE = 1e-6
+#: Pixels by which a contour may lie outside its slice: half a pixel is the slice's own border.
+OUTSIDE_TOLERANCE_PX = 1.0
+
+
+def find_gtvs(
+    source: Source,
+    prefix: str,
+    settings: PreprocessSettings,
+    definition: ImageDefinition | None = None,
+    *,
+    roi: str = "",
+    rtstruct_uid: str = "",
+    most: int | None = None,
+) -> list[Candidate]:
+    """Every GTV of the patient below ``prefix``, measured and cut, in the RTSTRUCT's order.
+
+    Parameters
+    ----------
+    source, prefix
+        One patient's planning CT and RTSTRUCT.
+    settings
+        GTV rule, slice rule, size limits and lowest match level.
+    definition
+        How to cut; None takes the newest, with the settings' slice rule.
+    roi
+        ROIName wanted, or ROINumber (``7`` or ``#7``) where no structure has that name; "" takes all that the GTV rule
+        finds.
+    rtstruct_uid
+        SOPInstanceUID that decides among several RTSTRUCTs.
+    most
+        GTVs beyond which nothing is measured; None is no limit.
+
+    Raises
+    ------
+    TumourError
+        For the folder as a whole: those of ``open_plan``, ``NO_GTV``, ``ROI_MISSING``, ``ROI_AMBIGUOUS``,
+        ``BATCH_TOO_LARGE``. What is wrong with one GTV is said in its candidate.
+    """
+    wanted = roi_rule(settings, [roi] if roi else [])
+    plan = open_plan(read_folder(source, prefix), wanted, rtstruct_uid)
+    rois = [choose_roi(plan, settings, roi)] if roi else gtvs_of(plan, settings)
+    if most is not None and len(rois) > most:
+        raise TumourError("BATCH_TOO_LARGE", f"a study may have at most {most} GTVs", "Name one by roi.")
+    found = _cut_all(plan, rois, settings, definition or ImageDefinition(slice_rule=settings.slice_rule))
+    return found if roi else _warned_of_left_out(found, plan, settings)
+
+
+def inspect_gtvs(
+    source: Source, prefix: str, settings: PreprocessSettings, *, roi: str, rtstruct_uid: str = ""
+) -> list[Candidate]:
+    """As ``find_gtvs``, with all structures that ``roi`` may mean: it may be a regular expression, too."""
+    plan = open_plan(read_folder(source, prefix), roi_rule(settings, [roi], patterns=True), rtstruct_uid)
+    return _cut_all(plan, rois_meant(plan, roi), settings, ImageDefinition(slice_rule=settings.slice_rule))
+
+
+def _cut_all(
+    plan: Plan, rois: Sequence[Roi], settings: PreprocessSettings, definition: ImageDefinition
+) -> list[Candidate]:
+    with bounded_work():
+        return [check_size(measure(plan, one, settings, definition), settings, definition) for one in rois]
+
+
+def _warned_of_left_out(found: list[Candidate], plan: Plan, settings: PreprocessSettings) -> list[Candidate]:
+    left_out = left_out_gtvs(plan, settings)
+    words = f"structures that may be GTVs too, and are left out unless named by roi: {len(left_out)}"
+    return [one.warned("GTV_LEFT_OUT", words) for one in found] if left_out else found
+
+
+def measure(plan: Plan, roi: Roi, settings: PreprocessSettings, definition: ImageDefinition) -> Candidate:
+    """A structure's measures and crop; all refusals but those of size."""
+    try:
+        with bounded_work():
+            return _measure(plan, roi, settings, definition)
+    except TumourError as error:
+        return Candidate(roi_name=roi.name, roi_number=roi.number, planes=count_planes(roi)).refused(error)
+
+
+def _measure(plan: Plan, roi: Roi, settings: PreprocessSettings, definition: ImageDefinition) -> Candidate:
+    candidate = Candidate(roi_name=roi.name, roi_number=roi.number, planes=count_planes(roi))
+    for note in roi.notes:
+        candidate = candidate.warned(*note)
+    if roi.problem:
+        return candidate.refused(roi.problem)
+    try:
+        planes, notes = tidy(resolve_contours(roi, plan.series), _usual_step_mm(plan.series))
+    except TumourError as error:
+        return candidate.refused(error)
+    for note in notes:
+        candidate = candidate.warned(*note)
+    shapes = [measure_shape(plane.contours_xy_mm) for plane in planes]
+    if not any(shape.area_mm2 >= NOTHING_MM2 for shape in shapes):  # a line has an area by rounding
+        return candidate.refused(TumourError("ROI_EMPTY", "the GTV's contours enclose nothing"))
+    crossed = sum(overlaps(p.contours_xy_mm, s.area_mm2) for p, s in zip(planes, shapes, strict=True))
+    if crossed:
+        words = f"contours cross on {crossed} of {len(planes)} planes; the area is even-odd"
+        candidate = candidate.warned("CONTOURS_CROSS", words)
+    chosen = choose_plane(planes, shapes, definition.slice_rule)
+    candidate = _measured(candidate, planes, planes[chosen], shapes[chosen])
+    for problem in _problems(plan, planes, planes[chosen], settings):
+        candidate = candidate.refused(problem)
+    return _cut(candidate, plan, planes[chosen].plane, definition)
+
+
+def _usual_step_mm(series: CtSeries) -> float:
+    z = np.array([plane.z_mm for plane in series.planes])
+    return float(np.median(np.diff(z))) if len(z) > 1 else 0.0
+
+
+def choose_plane(planes: Sequence[ResolvedPlane], shapes: Sequence[ShapeMeasures], rule: str) -> int:
+    """Index of the slice: nearest the volume centroid, or of largest area; ties go to the other, then to low z."""
+    z = np.array([plane.plane.z_mm for plane in planes])
+    areas = np.array([shape.area_mm2 for shape in shapes])
+    half = np.diff(z) / 2
+    thickness = np.append(half, half[-1]) + np.insert(half, 0, half[0]) if half.size else np.ones(1)
+    centroid = float(z @ (areas * thickness) / (areas @ thickness))
+    distance = np.where(areas > 0, np.abs(z - centroid), np.inf)
+    near, large = np.round(distance / TIE_TOLERANCE), -np.round(areas / TIE_TOLERANCE)
+    keys = (z, large, near) if rule == "centre" else (z, near, large)
+    return int(np.lexsort(keys)[0])
+
+
+def check_size(
+    candidate: Candidate,
+    settings: PreprocessSettings,
+    definition: ImageDefinition,
+    diameter_mm: float | None = None,
+) -> Candidate:
+    """Refuses by the size rule (STUDY 1), then what is wider than its crop.
+
+    Parameters
+    ----------
+    candidate, settings, definition
+        What was measured, the limits, and how the crop is cut.
+    diameter_mm
+        Longest diameter from the table; None takes the measured one.
+    """
+    diameter = candidate.longest_diameter_mm if diameter_mm is None else diameter_mm
+    if diameter is None or candidate.width_mm is None or candidate.height_mm is None:
+        return candidate
+    error = size_refusal(diameter, settings)
+    if error is None and max(candidate.width_mm, candidate.height_mm) > definition.size_mm:
+        error = TumourError("WIDER_THAN_CROP", "the GTV is wider than the crop")
+    return candidate if error is None else candidate.refused(error)
+
+
+def size_refusal(diameter_mm: float, settings: PreprocessSettings) -> TumourError | None:
+    """``TOO_LARGE`` or ``TOO_SMALL`` where the longest diameter is outside the settings."""
+    if diameter_mm > settings.max_diameter_mm:
+        return TumourError("TOO_LARGE", f"longest diameter above {settings.max_diameter_mm:g} mm")
+    if diameter_mm < settings.min_diameter_mm:
+        return TumourError("TOO_SMALL", f"longest diameter below {settings.min_diameter_mm:g} mm")
+    return None
+
+
+def _measured(
+    candidate: Candidate, planes: Sequence[ResolvedPlane], chosen: ResolvedPlane, shape: ShapeMeasures
+) -> Candidate:
+    return dataclasses.replace(
+        candidate,
+        planes=len(planes),
+        slice_sop_instance_uid=chosen.plane.sop_instance_uid,
+        z_mm=chosen.plane.z_mm,
+        area_mm2=shape.area_mm2,
+        centroid_lps_mm=(*shape.centroid_xy_mm, chosen.plane.z_mm),
+        width_mm=shape.width_mm,
+        height_mm=shape.height_mm,
+        longest_diameter_mm=max(longest_diameter_mm(plane.contours_xy_mm) for plane in planes),
+        reference_rung=weakest_rung([plane.rung for plane in planes]),
+        pixel_spacing_mm=chosen.plane.spacing_mm,
+        contours_xy_mm=chosen.contours_xy_mm,
+    )
+
+
+def _problems(
+    plan: Plan, planes: Sequence[ResolvedPlane], chosen: ResolvedPlane, settings: PreprocessSettings
+) -> list[TumourError]:
+    """What refuses a GTV although its contours were resolved."""
+    errors = []
+    rung = weakest_rung([plane.rung for plane in planes])
+    if RUNGS.index(rung) > RUNGS.index(settings.lowest_rung):
+        errors.append(TumourError("RUNG_TOO_LOW", "the contours do not name their CT slices, which the study asks for"))
+    try:
+        check_lesion(plan.series, planes[0].plane.z_mm, planes[-1].plane.z_mm)
+    except TumourError as error:
+        errors.append(error)
+    pixels = chosen.plane.geometry.to_pixel(np.concatenate(chosen.contours_xy_mm))
+    limit = np.array(chosen.plane.shape) - 1 + OUTSIDE_TOLERANCE_PX
+    if (pixels < -OUTSIDE_TOLERANCE_PX).any() or (pixels > limit).any():
+        errors.append(TumourError("OUTSIDE_IMAGE", "the GTV reaches beyond the CT slice"))
+    return errors
+
+
+def _cut(candidate: Candidate, plan: Plan, plane: CtPlane, definition: ImageDefinition) -> Candidate:
+    """HU inside the contours, and the crop."""
+    try:
+        found = read_hu(plan.source, plane)
+    except TumourError as error:
+        return candidate.refused(error)
+    inside = found.hu[even_odd_mask(candidate.contours_xy_mm, plane.geometry, plane.shape)].astype(np.float64)
+    try:
+        check_air(found)
+        check_tissue(inside)
+    except TumourError as error:
+        candidate = candidate.refused(error)
+    centre = bounding_box_centre_mm(candidate.contours_xy_mm)
+    return dataclasses.replace(
+        candidate,
+        hu_mean=float(inside.mean()) if inside.size else None,
+        hu_sd=float(inside.std()) if inside.size else None,
+        crop=cut_crop(found.hu, plane.geometry, centre, definition),
+    )

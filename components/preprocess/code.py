@@ -1,0 +1,16 @@
+"""The code that makes a dataset, as one digest: what was made by other code is not taken from a cache or a store."""
+
+import functools
+from pathlib import Path
+
+from components.common.files import digest_of_sources
+
+#: Every room that this one imports, itself among them.
+ROOMS = ("preprocess", "imaging", "common")
+
+
+@functools.cache
+def code_digest() -> str:
+    """SHA-256 over the Python files of ``ROOMS``, at any depth."""
+    components = Path(__file__).parent.parent
+    return digest_of_sources(*(components / room for room in ROOMS))

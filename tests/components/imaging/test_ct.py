@@ -1,0 +1,176 @@
+import copy
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+from pydicom.uid import generate_uid
+
+from components.common.errors import TumourError
+from components.common.objects import MemorySource
+from components.common.settings import PreprocessSettings
+from components.imaging.gtv import find_gtvs
+from tests.components.conftest import circle, file_bytes
+
+SETTINGS = PreprocessSettings()
+ENHANCED, LEGACY = "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"
+
+
+def one(study):
+    (candidate,) = find_gtvs(study.source(), "", SETTINGS)
+    return candidate
+
+
+def contours(study):
+    return study.rtstruct.ROIContourSequence[0].ContourSequence
+
+
+def group(**values):
+    item = Dataset()
+    for keyword, value in values.items():
+        setattr(item, keyword, value)
+    return Sequence([item])
+
+
+def multi_frame(cts, sop_class, *, names_sources=False, per_frame=False):
+    """The slices as the frames of one object; what they share is in the shared group, or in each frame's."""
+    whole = copy.deepcopy(cts[0])
+    whole.SOPClassUID = whole.file_meta.MediaStorageSOPClassUID = sop_class
+    whole.SOPInstanceUID = whole.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    shared, frames = Dataset(), [Dataset() for _ in cts]
+    for frame, ct in zip(frames, cts, strict=True):
+        frame.PlanePositionSequence = group(ImagePositionPatient=ct.ImagePositionPatient)
+        frame.UnassignedPerFrameConvertedAttributesSequence = group(InstanceNumber=7)
+        if names_sources:
+            frame.ConversionSourceAttributesSequence = group(
+                ReferencedSOPClassUID=ct.SOPClassUID, ReferencedSOPInstanceUID=ct.SOPInstanceUID
+            )
+    for target in frames if per_frame else [shared]:
+        target.PlaneOrientationSequence = group(ImageOrientationPatient=cts[0].ImageOrientationPatient)
+        target.PixelMeasuresSequence = group(PixelSpacing=cts[0].PixelSpacing)
+        target.PixelValueTransformationSequence = group(RescaleSlope=1, RescaleIntercept=-1024, RescaleType="HU")
+    whole.SharedFunctionalGroupsSequence = Sequence([] if per_frame else [shared])
+    whole.PerFrameFunctionalGroupsSequence = Sequence(frames)
+    whole.NumberOfFrames = len(cts)
+    whole.PixelData = b"".join(ct.PixelData for ct in cts)
+    for keyword in ("Position", "Orientation"):
+        delattr(whole, f"Image{keyword}Patient")
+    del whole.PixelSpacing, whole.RescaleSlope, whole.RescaleIntercept
+    return whole
+
+
+# --- many frames ---
+
+
+@pytest.mark.parametrize("sop_class", [ENHANCED, LEGACY])
+@pytest.mark.parametrize("per_frame", [False, True])
+def test_an_object_of_many_frames_is_read(make_study, sop_class, per_frame):
+    study = make_study(by_uid=False)
+    study.cts = [multi_frame(study.cts, sop_class, per_frame=per_frame)]
+    candidate = one(study)
+    assert (candidate.status, candidate.z_mm, candidate.reference_rung) == ("ok", 4.5, "plane")
+    assert candidate.hu_mean == pytest.approx(60)
+
+
+def test_a_modality_lut_that_a_converter_left_at_the_top_counts(make_study):
+    study = make_study(by_uid=False)
+    study.cts = [multi_frame(study.cts, LEGACY)]
+    del study.cts[0].SharedFunctionalGroupsSequence[0].PixelValueTransformationSequence
+    assert one(study).code == "NOT_HU"
+    study.cts[0].RescaleSlope, study.cts[0].RescaleIntercept = 1, -1024
+    assert one(study).hu_mean == pytest.approx(60)
+
+
+@pytest.mark.parametrize(("numbered", "rung"), [(True, "uid"), (False, "plane")])
+def test_contours_name_frames_by_number_and_without_one_lie_by_their_plane(make_study, numbered, rung):
+    study = make_study()
+    frame_of = {ct.SOPInstanceUID: number for number, ct in enumerate(study.cts, start=1)}
+    study.cts = [multi_frame(study.cts, LEGACY)]
+    for contour in contours(study):
+        image = contour.ContourImageSequence[0]
+        if numbered:
+            image.ReferencedFrameNumber = frame_of[image.ReferencedSOPInstanceUID]
+        image.ReferencedSOPInstanceUID = study.cts[0].SOPInstanceUID
+    candidate = one(study)
+    assert (candidate.status, candidate.z_mm, candidate.reference_rung) == ("ok", 4.5, rung)
+
+
+def test_contours_that_name_the_slices_before_their_conversion_are_tied_to_the_frames(make_study):
+    study = make_study()
+    del study.rtstruct.ReferencedFrameOfReferenceSequence
+    study.cts = [multi_frame(study.cts, LEGACY, names_sources=True)]
+    study.cts[0].SeriesInstanceUID = generate_uid()
+    candidate = one(study)
+    assert (candidate.status, candidate.z_mm, candidate.reference_rung) == ("ok", 4.5, "uid")
+
+
+def test_slices_come_before_the_object_that_an_archive_made_of_them(make_study):
+    study = make_study()
+    del study.rtstruct.ReferencedFrameOfReferenceSequence
+    study.cts.append(multi_frame(study.cts, LEGACY, names_sources=True))
+    study.cts[-1].SeriesInstanceUID = generate_uid()
+    candidate = one(study)
+    assert (candidate.status, candidate.slice_sop_instance_uid) == ("ok", study.cts[3].SOPInstanceUID)
+
+
+# --- names of slices ---
+
+
+@pytest.mark.parametrize("uid", ["2.25.4711", ""])
+def test_slices_that_share_a_uid_lie_by_their_positions(make_study, uid):
+    study = make_study()
+    for ct in study.cts:
+        ct.SOPInstanceUID = uid
+        ct.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    for contour in contours(study):
+        contour.ContourImageSequence[0].ReferencedSOPInstanceUID = uid
+    candidate = one(study)
+    assert (candidate.status, candidate.planes, candidate.z_mm) == ("ok", 3, 4.5)
+    assert candidate.reference_rung == "plane"
+
+
+def test_a_uid_of_two_slices_names_neither_and_the_others_still_count(make_study):
+    study = make_study()
+    study.cts[8].SOPInstanceUID = study.cts[2].SOPInstanceUID
+    candidate = one(study)
+    assert (candidate.status, candidate.z_mm, candidate.reference_rung) == ("ok", 4.5, "plane")
+
+
+def test_copies_count_once_and_other_pixels_under_one_uid_and_position_are_refused(make_study):
+    study = make_study()
+    files = study.files()
+    files["again/003.dcm"] = files["CT/003.dcm"]
+    (candidate,) = find_gtvs(MemorySource(files), "", SETTINGS)
+    assert (candidate.status, candidate.reference_rung) == ("ok", "uid")
+    other = copy.deepcopy(study.cts[3])
+    other.PixelData = (np.frombuffer(other.PixelData, "<u2") + 1).astype("<u2").tobytes()
+    files["again/003.dcm"] = file_bytes(other)
+    (candidate,) = find_gtvs(MemorySource(files), "", SETTINGS)
+    assert candidate.code == "SLICES_DIFFER"
+
+
+def test_one_uid_at_one_position_with_another_spacing_is_no_copy(make_study):
+    study = make_study()
+    other = copy.deepcopy(study.cts[3])
+    other.PixelSpacing = [2.0, 2.0]
+    study.cts.append(other)
+    (candidate,) = find_gtvs(study.source(), "", SETTINGS)
+    assert candidate.code == "DUPLICATE_SLICE"
+
+
+def test_a_slice_lost_among_slices_of_one_uid_is_still_missed(make_study):
+    study = make_study({"GTV": {z: [circle(7)] for z in (3.0, 4.5, 6.0)}})
+    for ct in study.cts:
+        ct.SOPInstanceUID = study.cts[0].SOPInstanceUID
+    del study.cts[3]
+    (candidate,) = find_gtvs(study.source(), "", SETTINGS)
+    assert candidate.code == "CONTOUR_WITHOUT_SLICE"
+
+
+@pytest.mark.parametrize("keyword", ["ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows"])
+def test_a_slice_without_its_place_is_damage_and_what_it_lacks_is_named(make_study, keyword):
+    study = make_study()
+    study.cts[3].ImagerPixelSpacing = study.cts[3].PixelSpacing  # measured at the detector: no substitute
+    delattr(study.cts[3], keyword)
+    with pytest.raises(TumourError, match=f"it has no {keyword} .DICOM_DAMAGED"):
+        find_gtvs(study.source(), "", SETTINGS)

@@ -1,0 +1,47 @@
+"""What a cached dataset and a kept crop are bound to: every module that has a part in making them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from components.common.files import digest_of_sources
+from components.phantom.phantom import write_cohort
+from components.preprocess import code, step
+
+COMPONENTS = Path(code.__file__).parent.parent
+
+
+def imported_with(module):
+    """Modules of ``components`` that a process has after it imported ``module``, functions' own imports left out."""
+    line = f"import sys, {module}; print(*(m for m in sys.modules if m.startswith('components.')))"
+    return subprocess.run([sys.executable, "-c", line], check=True, capture_output=True, text=True).stdout.split()
+
+
+def test_the_digest_covers_every_module_that_makes_a_dataset():
+    rooms = {module.split(".")[1] for module in imported_with("components.preprocess.step")}
+    assert rooms <= set(code.ROOMS)
+    assert {"imaging", "preprocess", "common"} <= rooms
+
+
+@pytest.mark.parametrize("room", code.ROOMS)
+@pytest.mark.parametrize("below", ["new.py", "deeper/new.py"])
+def test_a_changed_file_of_any_room_is_another_code(tmp_path, room, below):
+    for name in code.ROOMS:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "module.py").write_text("1")
+    rooms = [tmp_path / name for name in code.ROOMS]
+    before = digest_of_sources(*rooms)
+    (tmp_path / room / below).parent.mkdir(exist_ok=True)
+    (tmp_path / room / below).write_text("2")
+    assert digest_of_sources(*rooms) != before
+
+
+def test_kfps_cache_is_asked_by_the_code(tmp_path, monkeypatch):
+    write_cohort(tmp_path / "cohort", tumours=6, patients=5)
+    asked = str(tmp_path / "cohort"), "fast", 1, 2, 2, "{}"
+    before = step.plan(*asked)
+    assert step.plan(*asked) == before
+    monkeypatch.setattr(step, "code_digest", lambda: "of another release")
+    assert step.plan(*asked)[0] != before[0]
