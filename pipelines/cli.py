@@ -155,7 +155,8 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Set two runs side by side: settings that differ, and their ensembles on the tumours that both evaluated."""
-    from components.common.artifacts import Evaluation, Splits
+    from components.common.artifacts.evaluation import Evaluation
+    from components.common.artifacts.splits import Splits
     from components.evaluate import compare as sides
     from pipelines.local import Run
 

@@ -43,7 +43,7 @@ def serve(
 
     require_free(host, port)
     if public_key:
-        from components.promote.signing import PublicKey
+        from components.model.signing import PublicKey
 
         PublicKey.read(public_key)
     session = Session.open(home, screen, 1)
@@ -120,7 +120,7 @@ def promote(
     model_name: ModelOption = MODEL,
 ) -> None:
     """Make a version champion by your own decision, whatever the gate said."""
-    from components.promote.signing import SigningKey
+    from components.model.signing import SigningKey
     from pipelines.session import Session
 
     key = SigningKey.read(sign) if sign else None

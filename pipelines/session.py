@@ -12,9 +12,12 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from components.common.artifacts import Dataset, Evaluation, Promotion, Splits
+from components.common.artifacts.dataset import Dataset
+from components.common.artifacts.evaluation import Evaluation
+from components.common.artifacts.members import Members
+from components.common.artifacts.promotion import Promotion
+from components.common.artifacts.splits import Splits
 from components.common.files import read_json
-from components.common.members import Members
 from components.common.processors import processors
 from components.common.settings import resolve_parameters
 from components.preprocess.cohort import read_cohort

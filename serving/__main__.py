@@ -25,7 +25,7 @@ from components.common.limits import (
 from components.common.processors import processors
 
 if TYPE_CHECKING:
-    from components.promote.signing import PublicKey
+    from components.model.signing import PublicKey
 
 log = logging.getLogger(__name__)
 #: Requests worked on at once where none is asked for: one is decoded while another's crops are in the graph.
@@ -81,8 +81,8 @@ def main(arguments: list[str]) -> int:
 
 
 def _serve(given: argparse.Namespace) -> None:
+    from components.model.runtime import Ensemble
     from serving.cutting import start_workers
-    from serving.runtime import Ensemble
 
     key = _public_key(given.public_key)
     ensemble = Ensemble.open(bundle_folder(given.model_dir), threads=given.threads or None, public_key=key)
@@ -109,7 +109,7 @@ def _serve(given: argparse.Namespace) -> None:
 
 def _public_key(given: Path | None) -> "PublicKey | None":
     """The key that was given, which must be readable, or the mounted one where there is one."""
-    from components.promote.signing import PublicKey
+    from components.model.signing import PublicKey
 
     path = given or (MOUNTED_KEY if os.path.lexists(MOUNTED_KEY) else None)
     return PublicKey.read(path) if path else None

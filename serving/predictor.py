@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from components.common.errors import InputError
 from components.common.limits import LARGE_STUDIES_BYTES
 from components.common.settings import StudySettings
+from components.model.runtime import Ensemble
 from serving import telemetry
 from serving.cutting import RefusedAt, cut_contained
 from serving.dicom import Cut, StudyRefused
 from serving.errors import InstanceRefused
 from serving.payload import Query, Study
 from serving.reply import Result, Tumour, Unanswered, check_outputs, model_facts
-from serving.runtime import Ensemble
 from serving.shares import Progress
 from serving.turns import FairPool
 

@@ -9,9 +9,9 @@ import orjson
 from numpy.typing import NDArray
 
 from components.common.errors import InputError
-from components.promote.manifest import Manifest
+from components.model.manifest import Manifest
+from components.model.runtime import Answer
 from serving.payload import Output, Query
-from serving.runtime import Answer
 
 BINARY_HEADER = "Inference-Header-Content-Length"
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from components.common.limits import MAX_CROPS, MAX_FILES, MAX_LISTED, MAX_STUDIES, MAX_TEXT
 from components.common.settings import IMAGE_SIZE_PX
+from components.model.runtime import Answer
 from serving.payload import CROP_INPUT, DICOM_INPUT
 from serving.reply import OUTPUTS, Unanswered
-from serving.runtime import Answer
 
 Schema = dict[str, Any]
 

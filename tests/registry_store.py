@@ -4,10 +4,10 @@ import sqlite3
 from pathlib import Path
 
 from components.common import tracking_store
+from components.model.manifest import Manifest
 from components.promote import registry
 from components.promote.gate import Verdict
-from components.promote.manifest import Manifest
-from tests.serving.bundles import make_bundle
+from tests.components.model.bundles import make_bundle
 
 MODEL = "srs-response"
 PROMOTED = Verdict("promoted", ("Value: enough.",), "A", {})

@@ -60,7 +60,7 @@ def test_library_is_imported_only_by_its_doors(library):
 
 #: Beside the door, MLflow's value types alone: they call no server. The last module runs where this project is not.
 MLFLOW_VALUES = r"mlflow\.(entities|models|data\.code_dataset_source)(\.[A-Z]\w+)?"
-MLFLOW_DOOR = ("components/common/mlflow_door.py", "components/promote/pyfunc_model.py")
+MLFLOW_DOOR = ("components/common/mlflow_door.py", "components/model/pyfunc_model.py")
 
 
 def test_mlflow_is_called_through_its_door_alone():

@@ -168,7 +168,7 @@ def _fail(error: SrsError, tracked_by: str) -> NoReturn:
     if tracked_by and not error.code.startswith("MLFLOW_"):  # what just failed there would fail there again
         with contextlib.suppress(Exception):  # the reason above matters more than where else it is noted
             from components.common import tracking
-            from components.common.artifacts import Splits
+            from components.common.artifacts.splits import Splits
 
             tracking.note_failure(Splits.read(Path(tracked_by)).tracking, str(error))
     sys.exit(1)

@@ -14,9 +14,11 @@ import pandas as pd
 from mlflow.entities import Metric, Run
 
 from components.common import tracking_store as store
-from components.common.artifacts import Dataset, Evaluation, Splits, member_id
+from components.common.artifacts.dataset import Dataset
+from components.common.artifacts.evaluation import Evaluation
+from components.common.artifacts.members import Member
+from components.common.artifacts.splits import Splits, member_id
 from components.common.experiments import joined_experiment, require_experiment
-from components.common.members import Member
 from components.common.mlflow_door import client, require_server, tracking_uri
 from components.common.settings import StudySettings
 from components.common.tracking_store import PackProgress, flatten, prepare_store

@@ -16,7 +16,7 @@ from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.entities import Dataset as LoggedDataset
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run, RunTag, ViewType
 
-from components.common.artifacts import Dataset
+from components.common.artifacts.dataset import Dataset
 from components.common.errors import RegistryError
 from components.common.experiments import experiment_id as experiment_id
 from components.common.files import safe_name

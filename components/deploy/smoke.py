@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from components.common.files import float32_array
 from components.common.limits import MAX_GOLDEN_BYTES
-from components.promote.golden import CROP, GOLDEN, PROBABILITIES
-from components.promote.plain_file import read_plain_file
+from components.model.golden import CROP, GOLDEN, PROBABILITIES
+from components.model.plain_file import read_plain_file
 
 
 def ask_golden(

@@ -11,8 +11,8 @@ from components.deploy.inference_service import Pin, build
 from components.deploy.rollout import deploy
 from components.deploy.smoke import ask_golden
 from components.deploy.template import Template
+from components.model.bundle_files import Bundle
 from components.promote import registry
-from components.promote.bundle_files import Bundle
 
 
 def run(version: str, model_name: str, namespace: str, summary: str) -> None:

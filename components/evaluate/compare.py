@@ -8,11 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from components.common.artifacts import Evaluation, Splits
+from components.common.artifacts.evaluation import Evaluation
+from components.common.artifacts.splits import Splits
 from components.common.errors import InputError
 from components.evaluate.evaluation import plain
-from components.evaluate.paired import paired_test
 from components.evaluate.tables import SYNTHETIC, flat_facts, number, p_value
+from components.stats.paired import paired_test
 
 COLUMNS = ("group", "tumours", "auc_a", "auc_b", "difference", "se", "p_value", "detectable")
 

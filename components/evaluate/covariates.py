@@ -20,9 +20,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from components.evaluate.calibration import logit
 from components.evaluate.cohort_tables import YES
-from components.evaluate.roc import paired_test, roc_summary
+from components.stats.calibration import logit
+from components.stats.roc import paired_test, roc_summary
 
 NUMBERS = ("diameter_mm", "age", "kps", "total_dose_gy", "fractions", "bed10_gy")
 CATEGORIES = ("primary_site", "location", "sex", "device")

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from components.common.artifacts import Dataset, Splits
+from components.common.artifacts.dataset import Dataset
+from components.common.artifacts.members import Member, Members
+from components.common.artifacts.splits import Splits
 from components.common.errors import InputError
-from components.common.members import Member, Members
-from components.evaluate.auc import checked_labels, placements
+from components.stats.auc import checked_labels, placements
 
 #: A member votes non-responder above this probability: a network of two outputs answers its likelier class.
 VOTE_CUT_OFF = 0.5

@@ -11,13 +11,15 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from components.common.artifacts import Dataset, Evaluation, Splits
+from components.common.artifacts.dataset import Dataset
+from components.common.artifacts.evaluation import Evaluation
+from components.common.artifacts.members import Members
+from components.common.artifacts.splits import Splits
 from components.common.errors import InputError
-from components.common.members import Members
 from components.common.settings import EvaluateSettings
 from components.evaluate import ensemble
 from components.evaluate.group import GroupAnswers
-from components.evaluate.roc import mean_auc, mean_auc_lower_bound, roc_curve
+from components.stats.roc import mean_auc, mean_auc_lower_bound, roc_curve
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

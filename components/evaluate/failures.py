@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from components.common.artifacts import Dataset, Evaluation
+from components.common.artifacts.dataset import Dataset
+from components.common.artifacts.evaluation import Evaluation
 from components.common.settings import TrainSettings
 from components.evaluate.cohort_tables import spelt
 from components.evaluate.figures import crop_image

@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib import image as mpl_image
 from numpy.typing import ArrayLike, NDArray
 
-from components.common.drawing import BLUE, GREY, ORANGE, SQUARE, VERMILION, line_style, new_axes, style, to_svg
-from components.evaluate.roc import rates_at, roc_curve
+from components.figures.drawing import BLUE, GREY, ORANGE, SQUARE, VERMILION, line_style, new_axes, style, to_svg
+from components.stats.roc import rates_at, roc_curve
 
 
 def roc(group: str, labels: ArrayLike, mean: ArrayLike, vote: ArrayLike, members: NDArray[np.float64]) -> str:

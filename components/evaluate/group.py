@@ -7,13 +7,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from components.common.artifacts import Dataset, Splits
+from components.common.artifacts.dataset import Dataset
+from components.common.artifacts.members import Members
+from components.common.artifacts.splits import Splits
 from components.common.errors import InputError
-from components.common.members import Members
 from components.common.settings import EvaluateSettings
-from components.evaluate import calibration, ensemble
+from components.evaluate import ensemble
 from components.evaluate.covariates import beyond_the_image
-from components.evaluate.roc import Interval, Scored, choose_cut_off, paired_test, rates_at, roc_summary
+from components.stats import calibration
+from components.stats.roc import Interval, Scored, choose_cut_off, paired_test, rates_at, roc_summary
 
 #: Intervals reported beside the paper's; DeLong's and the bootstrap are clustered by patient.
 OTHER_INTERVALS: tuple[Interval, ...] = ("delong", "newcombe", "bootstrap")

@@ -6,11 +6,10 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from components.common.artifacts import Dataset
-from components.common.members import Members
+from components.common.artifacts.dataset import Dataset
+from components.common.artifacts.members import Members
 from components.common.pages import POLICY_TAG
 from components.evaluate import architecture, figures
-from components.evaluate.calibration import reliability
 from components.evaluate.checklist import MISSING, checklist
 from components.evaluate.cohort_tables import table_i, table_ii
 from components.evaluate.ensemble import ENOUGH, fewest_members, probabilities_of, votes
@@ -28,8 +27,9 @@ from components.evaluate.tables import (
     table_iii_block,
     terminal_tables,
 )
-from components.split.matrix import split_matrix
-from components.train.curves import training_curves
+from components.figures.split_matrix import split_matrix
+from components.figures.training_curves import training_curves
+from components.stats.calibration import reliability
 
 __all__ = ["render", "terminal_tables", "write_report"]
 

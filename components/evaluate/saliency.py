@@ -13,9 +13,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from components.common.members import Member
+from components.common.artifacts.members import Member
 from components.common.settings import TrainSettings
-from components.train.network import windowed
+from components.model.network import windowed
 
 Array = NDArray[np.float64]
 
@@ -52,7 +52,7 @@ def margin_gradient(
     Parameters
     ----------
     weights
-        As ``components.train.network`` names and shapes them.
+        As ``components.model.network`` names and shapes them.
     images
         In [0, 1]; drop-out is off.
     settings

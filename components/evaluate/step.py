@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from components.common import tracking
-from components.common.artifacts import Dataset, Splits
-from components.common.members import Members
+from components.common.artifacts.dataset import Dataset
+from components.common.artifacts.members import Members
+from components.common.artifacts.splits import Splits
 from components.evaluate.evaluation import EvaluatedRun, GroupCurves, evaluate, group_curves
 from components.evaluate.model_card import write_model_card
 from components.evaluate.report import write_report

@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from components.common.artifacts import Dataset, Evaluation
+from components.common.artifacts.dataset import Dataset
+from components.common.artifacts.evaluation import Evaluation
 from components.evaluate.cohort_tables import table_i, table_ii
 
 #: Widest line of the terminal tables.

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from components.common.artifacts import TUMOUR_COLUMNS, Dataset, Flow
+from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset, Flow
 from components.common.errors import InputError, TumourError
 from components.common.objects import Source
 from components.common.settings import PreprocessSettings

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
-from components.common.artifacts import Exclusion
+from components.common.artifacts.dataset import Exclusion
 from components.common.settings import PreprocessSettings
 from components.imaging.reasons import REFUSALS, WARNINGS
 from components.preprocess.table import Row

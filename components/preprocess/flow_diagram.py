@@ -2,7 +2,7 @@
 
 from html import escape
 
-from components.common.artifacts import Flow
+from components.common.artifacts.dataset import Flow
 
 #: Sizes in px: boxes at the ends of the spine, boxes beside it, the gap between, and the height of a line.
 WIDE, SIDE, GAP, STEP, MARGIN = 270, 450, 40, 34, 8

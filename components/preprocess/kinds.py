@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from components.common.artifacts import TUMOUR_COLUMNS, Dataset
+from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset
 from components.imaging.contour_planes import RUNGS
 from components.imaging.crop import ImageDefinition
 from components.imaging.reasons import WARNINGS

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from components.common.artifacts import TUMOUR_COLUMNS
+from components.common.artifacts.dataset import TUMOUR_COLUMNS
 from components.preprocess.arrays import values_of_array
 from components.preprocess.kinds import (
     COLUMN_KINDS,

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from components.common.artifacts import Dataset, Exclusion, Flow
+from components.common.artifacts.dataset import Dataset, Exclusion, Flow
 from components.common.steps import summary_page
 from components.imaging.reasons import WARNINGS
 from components.preprocess.distinct import TOLD_APART_BY

@@ -11,11 +11,10 @@ from mlflow.entities import LoggedModel, LoggedModelOutput
 from mlflow.models import Model, ModelSignature
 
 from components.common.mlflow_door import client, save_python_model
-from components.promote.bundle import pip_requirements, signature
-from components.promote.bundle_files import Bundle
+from components.model.bundle import PYFUNC_CODE, pip_requirements, signature
+from components.model.bundle_files import Bundle
 
 DIGEST_TAG = "srs.bundle_digest"
-CODE = Path(__file__).with_name("pyfunc_model.py")
 #: MLflow runs the model's code to save it and hands it over in a global.
 _SAVING = threading.Lock()
 
@@ -68,7 +67,7 @@ def _save(folder: Path, bundle_folder: Path, bundle: Bundle, model: LoggedModel)
         warnings.filterwarnings("ignore", "(?s).*([Tt]ype hint|input example was not provided)")
         save_python_model(
             path=str(folder),
-            python_model=str(CODE),
+            python_model=str(PYFUNC_CODE),
             artifacts={"bundle": str(bundle_folder)},
             signature=ModelSignature.from_dict(signature(members)),
             input_example=example,
@@ -81,4 +80,4 @@ def _save(folder: Path, bundle_folder: Path, bundle: Bundle, model: LoggedModel)
             ),
         )
     # MLflow copies the code with the mode that it has here; all else follows the umask.
-    (folder / CODE.name).chmod(stat.S_IMODE((folder / "MLmodel").stat().st_mode))
+    (folder / PYFUNC_CODE.name).chmod(stat.S_IMODE((folder / "MLmodel").stat().st_mode))

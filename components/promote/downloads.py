@@ -7,8 +7,8 @@ from components.common.errors import RegistryError
 from components.common.files import safe_name
 from components.common.mlflow_door import client, download_artifacts, load_model_description
 from components.common.mlflow_errors import NOT_FOUND, artifacts_missing
-from components.promote.manifest import Manifest
-from components.promote.plain_file import damaged
+from components.model.manifest import Manifest
+from components.model.plain_file import damaged
 from components.promote.versions import SIGNED_BY, version_info, version_of
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from numpy.typing import ArrayLike
 
 from components.common.settings import GateSettings
-from components.evaluate.roc import paired_test
+from components.stats.roc import paired_test
 
 Decision = Literal["promoted", "refused", "not_comparable"]
 

@@ -14,12 +14,12 @@ from components.common.errors import InputError, RegistryError
 from components.common.mlflow_door import client
 from components.common.mlflow_errors import EXISTS, Passing
 from components.common.tracking_store import exclusive
-from components.promote.bundle_files import Bundle
+from components.model.bundle_files import Bundle
+from components.model.manifest import read_manifest
+from components.model.signing import SIGNATURE, SigningKey
 from components.promote.bundle_model import DIGEST_TAG, log_bundle
 from components.promote.downloads import download, source_uri
 from components.promote.gate import Verdict
-from components.promote.manifest import read_manifest
-from components.promote.signing import SIGNATURE, SigningKey
 from components.promote.versions import (
     CHALLENGER,
     CHAMPION,

@@ -8,16 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from components.common import tracking
-from components.common.artifacts import Dataset, Evaluation, Promotion, Splits
+from components.common.artifacts.dataset import Dataset
+from components.common.artifacts.evaluation import Evaluation
+from components.common.artifacts.members import Member, Members
+from components.common.artifacts.promotion import Promotion
+from components.common.artifacts.splits import Splits
 from components.common.errors import BundleError, RegistryError
-from components.common.members import Member, Members
 from components.common.steps import Progress, write_summary
+from components.model.bundle import write_bundle
+from components.model.golden import GoldenInput
+from components.model.manifest import Manifest, patient_digest
+from components.model.runtime import Ensemble
+from components.model.signing import SigningKey
 from components.phantom.phantom import golden_case
 from components.promote import registry
-from components.promote.bundle import GoldenInput, Manifest, patient_digest, write_bundle
 from components.promote.gate import Change, Contender, Load, Trial, Verdict, choose_group, compare, decide
-from components.promote.signing import SigningKey
-from serving.runtime import Ensemble
 
 WRITERS = 4  # models logged at a time
 TRIES = 3  # of the gate, where another promotion came between

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from components.common.artifacts import MemberSplit
+from components.common.artifacts.splits import MemberSplit
 from components.common.errors import InputError
 from components.common.settings import SplitSettings
 
@@ -93,12 +93,6 @@ def packs(count: int, members_per_task: int) -> list[str]:
         raise InputError("SETTING_INVALID", "members_per_task must be at least 1")
     starts = range(0, count, members_per_task)
     return [f"{start + 1}-{min(start + members_per_task, count)}" for start in starts]
-
-
-def of_pack(splits: Sequence[MemberSplit], pack: str) -> list[MemberSplit]:
-    """The splits of a pack made by ``packs``."""
-    first, last = (int(part) for part in pack.split("-"))
-    return list(splits[first - 1 : last])
 
 
 def verify(splits: Sequence[MemberSplit], tumours: pd.DataFrame, unit: str) -> None:

@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from components.common import tracking
-from components.common.artifacts import Dataset, Splits
+from components.common.artifacts.dataset import Dataset
+from components.common.artifacts.splits import Splits
 from components.common.files import digest_of
 from components.common.settings import StudySettings
 from components.common.steps import write_summary
-from components.promote.graph_check import check_cost
-from components.split.matrix import split_matrix
+from components.figures.split_matrix import split_matrix
+from components.model.graph_check import check_cost
 from components.split.splits import make_splits, packs, quotas, shared_patients
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.common.settings import TrainSettings
+from components.model.network import LAYERS, Weights, kernel_mask, oriented, views, windowed
 from components.train.convolution import Floats, Places, convolve_and_pool, image_gradient, kernel_gradient, loops
-from components.train.network import LAYERS, Weights, kernel_mask, oriented, views, windowed
 
 Rows = NDArray[np.int32]
 _overflow_shows_in_the_loss = np.errstate(over="ignore", invalid="ignore")

@@ -17,10 +17,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from components.common.artifacts import MemberSplit
+from components.common.artifacts.members import Member
+from components.common.artifacts.splits import MemberSplit
 from components.common.errors import InputError
 from components.common.files import digest_of
-from components.common.members import Member
 from components.common.processors import processors
 from components.common.settings import IMAGE_SIZE_PX, TrainSettings
 from components.common.steps import ends_on_sigterm

@@ -8,9 +8,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from components.common.settings import TrainSettings
+from components.model.network import dropout_shape, features, kernel_mask, oriented, weight_shapes, windowed
 from components.train.arithmetic import Rows, Trained
 from components.train.convolution import Floats
-from components.train.network import dropout_shape, features, kernel_mask, oriented, weight_shapes, windowed
 
 
 class GpuArithmetic:

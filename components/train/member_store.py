@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from components.common.artifacts.members import Member, read_member, write_member
 from components.common.files import load_array
-from components.common.members import Member, read_member, write_member
 from components.common.object_store import Objects, open_objects, seal, unseal
 
 

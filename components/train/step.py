@@ -4,11 +4,11 @@ import os
 from pathlib import Path
 
 from components.common import tracking
-from components.common.artifacts import Dataset, Splits
-from components.common.members import Member, Members
+from components.common.artifacts.dataset import Dataset
+from components.common.artifacts.members import Member, Members
+from components.common.artifacts.splits import Splits
 from components.common.steps import Progress, write_summary
-from components.split.splits import of_pack
-from components.train.curves import training_curves
+from components.figures.training_curves import training_curves
 from components.train.devices import require_gpus
 from components.train.engine import train_pack
 from components.train.member_store import open_store
@@ -33,7 +33,7 @@ def run(
         data.crops,
         data.tumours.label.to_numpy(),
         list(data.tumours.tumour),
-        of_pack(drawn.members, pack),
+        drawn.of_pack(pack),
         drawn.settings.train,
         seed=drawn.settings.seed,
         dataset_digest=data.digest,

@@ -10,13 +10,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from components.common.artifacts import MemberSplit
+from components.common.artifacts.splits import MemberSplit
 from components.common.errors import TrainingError
 from components.common.settings import TrainSettings
+from components.model.network import Weights, as_vector, dropout_shape, initial_weights, views
 from components.train.arithmetic import Rows, Trained
 from components.train.convolution import Floats
 from components.train.member_store import State
-from components.train.network import Weights, as_vector, dropout_shape, initial_weights, views
 from components.train.protocol import Course, Look, Verdict, advance, steps_to_next_look
 
 #: Tumours answered in one call: bounds the memory of a forward pass.

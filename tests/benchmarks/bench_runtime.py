@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.common.settings import IMAGE_SIZE_PX, TrainSettings
-from components.promote.export import INPUT, Weights, ensemble_graph
-from components.train.network import initial_weights, keras_model, set_weights
+from components.model.export import INPUT, Weights, ensemble_graph
+from components.model.network import initial_weights, keras_model, set_weights
 
 MEMBERS = 10
 THREADS = 2

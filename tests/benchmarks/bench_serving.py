@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from components.common.settings import StudySettings
-from components.train.network import initial_weights, keras_model, set_weights
+from components.model.network import initial_weights, keras_model, set_weights
 
 MEMBERS = 10
 CLIENTS = (1, 8, 32)
@@ -197,8 +197,8 @@ def free_port() -> int:
 
 def measure(seconds: float) -> dict:
     """All figures."""
-    from serving.runtime import Ensemble
-    from tests.serving.bundles import draw_crops, make_bundle
+    from components.model.runtime import Ensemble
+    from tests.components.model.bundles import draw_crops, make_bundle
 
     crop = draw_crops(1, np.random.default_rng(1))
     with tempfile.TemporaryDirectory() as folder:

@@ -37,7 +37,7 @@ def cohort_and_splits(members):
     """Noisy discs with labels that nothing shows, so that no member ends early, and splits of ``members`` members."""
     import numpy as np
 
-    from components.common.artifacts import MemberSplit
+    from components.common.artifacts.splits import MemberSplit
 
     rng = np.random.default_rng(0)
     labels = rng.permutation(TUMOURS) % 2
@@ -57,7 +57,7 @@ def train_with_keras(options):
     import keras
     import tensorflow as tf
 
-    from components.train.network import keras_model
+    from components.model.network import keras_model
 
     settings = settings_of(options)
     crops, labels, names, splits = cohort_and_splits(options.members)
@@ -101,7 +101,8 @@ def train_with_engine_and_mlflow(options):
     import pandas as pd
 
     from components.common import tracking
-    from components.common.artifacts import TUMOUR_COLUMNS, Dataset, Flow, Splits
+    from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset, Flow
+    from components.common.artifacts.splits import Splits
     from components.common.settings import StudySettings
     from components.train.engine import train_pack
 
@@ -164,7 +165,7 @@ def flops_per_step(settings):
     """Floating-point operations of one SGD step, counted for the plain network: twice forward for backward."""
     import numpy as np
 
-    from components.train.network import pooled_sides, weight_shapes
+    from components.model.network import pooled_sides, weight_shapes
 
     side_1 = 151 - settings.kernel_1 + 1
     side_2 = pooled_sides(settings)[0] - settings.kernel_2 + 1
@@ -178,7 +179,7 @@ def weights_mb(settings):
     """Memory of one member's weights."""
     import numpy as np
 
-    from components.train.network import weight_shapes
+    from components.model.network import weight_shapes
 
     return 4 * sum(float(np.prod(shape)) for shape in weight_shapes(settings).values()) / 2**20
 

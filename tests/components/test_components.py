@@ -8,8 +8,11 @@ import pytest
 from kfp import dsl
 from mlflow import MlflowClient
 
-from components.common.artifacts import Dataset, Evaluation, Promotion, Splits
-from components.common.members import Members
+from components.common.artifacts.dataset import Dataset
+from components.common.artifacts.evaluation import Evaluation
+from components.common.artifacts.members import Members
+from components.common.artifacts.promotion import Promotion
+from components.common.artifacts.splits import Splits
 from components.evaluate.component import evaluate
 from components.phantom.component import phantom
 from components.preprocess.component import fingerprint, preprocess

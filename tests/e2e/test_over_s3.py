@@ -10,15 +10,15 @@ from kfp import components
 from rich.console import Console
 
 from components.common import tracking_store
+from components.model.manifest import Manifest
+from components.model.runtime import Ensemble
 from components.promote import registry
-from components.promote.manifest import Manifest
 from pipelines.cluster import compile_pipeline
 from pipelines.display import ConsoleDisplay
 from pipelines.home import Home
 from pipelines.local import Run, run_pipeline
 from pipelines.pods import Compiled
 from pipelines.session import outcome_of
-from serving.runtime import Ensemble
 
 pytestmark = pytest.mark.slow
 

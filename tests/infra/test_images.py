@@ -10,8 +10,8 @@ import yaml
 from components.deploy.smoke import ask_golden
 from pipelines import phantom, predictor_process
 from pipelines.cluster import compile_pipeline
+from tests.components.model.bundles import make_bundle
 from tests.e2e import containers
-from tests.serving.bundles import make_bundle
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ import yaml
 from kubernetes import client
 
 from components.deploy.inference_service import Pin, Template, build
-from components.promote.signing import KEY_VARIABLE
+from components.model.signing import KEY_VARIABLE
 from pipelines.pods import ADDRESSES, PSEUDONYM_KEY, S3_KEYS, SIGNING_KEY, Compiled
 from serving.__main__ import MOUNTED_KEY
 from tests.infra import policies

@@ -12,7 +12,7 @@ from components.imaging.candidate import Candidate
 from pipelines.cli import app
 from pipelines.inspection import show_candidates
 from pipelines.terminal import screen
-from tests.components.conftest import Study, circle, make_contour, make_ct, make_rtstruct
+from tests.components.studies import Study, circle, make_contour, make_ct, make_rtstruct
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from components.common import tracking
-from components.common.artifacts import Splits
+from components.common.artifacts.splits import Splits
 from components.common.settings import resolve
 from pipelines.home import Home
 from pipelines.leash import LEASH, lifeline

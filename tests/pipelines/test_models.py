@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from components.common import mlflow_door
 from components.common.errors import SrsError
-from components.promote.bundle_files import Bundle
-from components.promote.signing import PublicKey
+from components.model.bundle_files import Bundle
+from components.model.signing import PublicKey
 from pipelines.cli import app
 from pipelines.moving import fix
 from pipelines.predictor_process import free_port

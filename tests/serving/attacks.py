@@ -13,7 +13,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 
-from tests.serving.bundles import draw_crops
+from tests.components.model.bundles import draw_crops
 from tests.serving.studies import study_files, study_zip
 
 V1, V2 = "/v1/models/srs-response:predict", "/v2/models/srs-response/infer"

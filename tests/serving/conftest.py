@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.bundles import make_bundle
+from tests.components.model.bundles import make_bundle
 
 ROOT = Path(__file__).parents[2]
 STARTED_WITHIN_SECONDS = 120

@@ -17,7 +17,7 @@ def watch(event, arguments):
         called.add(event)
 sys.addaudithook(watch)
 from serving.predictor import Predictor
-from serving.runtime import Ensemble
+from components.model.runtime import Ensemble
 from serving import server
 Predictor("srs-response", Ensemble.open(__import__("pathlib").Path(sys.argv[1])), "7", 1)
 print(json.dumps([sorted(opened), sorted(called)]))

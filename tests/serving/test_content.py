@@ -19,8 +19,8 @@ from components.common.limits import MAX_DELIMITER_BYTES, MAX_PART_HEAD_BYTES, M
 from serving.content import form_parts, is_form
 from serving.encodings import base64_of, json_object
 from serving.payload import decode_v1
+from tests.components.model.bundles import draw_crops
 from tests.serving.attacks import V1, V2
-from tests.serving.bundles import draw_crops
 from tests.serving.studies import study_files, study_zip
 
 

@@ -12,14 +12,14 @@ from components.common.errors import InputError
 from components.common.limits import LARGE_STUDIES_BYTES
 from components.common.settings import PreprocessSettings
 from components.imaging.crop import ImageDefinition
+from components.model.runtime import Ensemble
 from serving import cutting, predictor
 from serving.cutting import RefusedAt, cut_contained
 from serving.dicom import Cut, StudyRefused, cut_study
 from serving.payload import Query, Study
 from serving.predictor import Job, Predictor
-from serving.runtime import Ensemble
+from tests.components.model.bundles import draw_crops
 from tests.serving import studies
-from tests.serving.bundles import draw_crops
 from tests.serving.studies import study_files, study_zip
 
 SETTINGS, DEFINITION = PreprocessSettings(), ImageDefinition()

@@ -16,8 +16,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from components.common.limits import HEAD_BYTES
+from tests.components.model.bundles import draw_crops
 from tests.serving.attacks import INFER, V1, V2, ZIP, attack, forget_peak, memory_mb, zip_of
-from tests.serving.bundles import draw_crops
 
 #: Megabytes that a process may grow after its first requests: pools and caches filled once, not a leak.
 GROWTH_MB = 60

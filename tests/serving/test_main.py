@@ -7,7 +7,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from components.promote.signing import SigningKey
+from components.model.signing import SigningKey
 from serving import __main__ as command
 from serving.server import PredictorServer
 from tests.serving.conftest import free_port

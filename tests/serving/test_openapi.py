@@ -14,8 +14,8 @@ from serving.errors import CODES, REMEDIES
 from serving.limits import Limits
 from serving.openapi import document
 from serving.rest import RestEndpoints
+from tests.components.model.bundles import draw_crops
 from tests.serving.attacks import V1, V2, ZIP
-from tests.serving.bundles import draw_crops
 from tests.serving.documented import undocumented
 from tests.serving.studies import study_files, study_zip
 

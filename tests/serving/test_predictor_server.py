@@ -16,9 +16,9 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as pb_grpc
 from components.common.objects import ZipSource
 from components.common.settings import PreprocessSettings
 from components.imaging.gtv import find_gtvs
+from components.model.runtime import Ensemble
 from serving.predictor import percentiles
-from serving.runtime import Ensemble
-from tests.serving.bundles import MEMBERS, draw_crops
+from tests.components.model.bundles import MEMBERS, draw_crops
 from tests.serving.studies import PATIENT_ID, PATIENT_NAME, study_files, study_zip
 
 

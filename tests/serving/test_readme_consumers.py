@@ -15,7 +15,7 @@ from components.common import tracking_store
 from components.promote import registry
 from components.promote.gate import Verdict
 from serving.errors import _STATUS
-from tests.serving.bundles import make_bundle
+from tests.components.model.bundles import make_bundle
 from tests.serving.conftest import ROOT, free_port
 from tests.serving.studies import study_files
 

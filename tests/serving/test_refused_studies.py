@@ -20,8 +20,8 @@ from components.imaging.gtv import find_gtvs
 from serving.dicom import StudyRefused, _cut, cut_study
 from serving.payload import Study
 from serving.predictor import is_8_bit
+from tests.components.model.bundles import draw_crops
 from tests.serving.attacks import ZIP, zip_of
-from tests.serving.bundles import draw_crops
 from tests.serving.studies import PATIENT_ID, study_files
 
 

@@ -10,7 +10,7 @@ import pytest
 import schemathesis
 from schemathesis import GenerationMode
 
-from tests.serving.bundles import draw_crops
+from tests.components.model.bundles import draw_crops
 from tests.serving.documented import DOCUMENT, undocumented
 
 #: Requests to each address.

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from components.common.artifacts import Splits
-from components.common.members import Members
+from components.common.artifacts.members import Members
+from components.common.artifacts.splits import Splits
 from components.common.settings import StudySettings
 from components.evaluate.evaluation import evaluate
 from components.phantom.phantom import write_cohort

@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.common.artifacts import TUMOUR_COLUMNS, Dataset, Exclusion, Flow, MemberSplit, Promotion, Splits
+from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset, Exclusion, Flow
+from components.common.artifacts.members import Member, Members
+from components.common.artifacts.promotion import Promotion
+from components.common.artifacts.splits import MemberSplit, Splits
 from components.common.errors import InputError
 from components.common.files import read_json, write_json
-from components.common.members import Member, Members
 from components.common.settings import resolve
 
 SPLITS = (

@@ -13,15 +13,15 @@ import pytest
 import yarl
 
 from components.common import artifact_store, s3, tracking_store
-from components.common.artifacts import MemberSplit
+from components.common.artifacts.members import Member
+from components.common.artifacts.splits import MemberSplit
 from components.common.errors import InputError, RegistryError, StorageError
-from components.common.members import Member
 from components.common.s3 import upload_folder
 from components.common.sources import fingerprint, open_source
+from components.model.manifest import Manifest
 from components.promote import registry
-from components.promote.manifest import Manifest
 from components.train.member_store import open_store
-from tests.serving.bundles import make_bundle
+from tests.components.model.bundles import make_bundle
 from tests.tcp_proxy import Proxy
 
 #: No failure may take longer with the limits that ``impatient`` sets, even on a busy machine; the libraries' own limits

@@ -18,9 +18,11 @@ from mlflow.exceptions import MlflowException, RestException
 from urllib3 import Retry
 
 from components.common import mlflow_door, tracking, tracking_store
-from components.common.artifacts import TUMOUR_COLUMNS, Dataset, Evaluation, Flow, MemberSplit, Splits
+from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset, Flow
+from components.common.artifacts.evaluation import Evaluation
+from components.common.artifacts.members import Member
+from components.common.artifacts.splits import MemberSplit, Splits
 from components.common.errors import RegistryError, SrsError
-from components.common.members import Member
 from components.common.mlflow_errors import from_exception
 from components.common.settings import StudySettings
 from components.promote import registry
@@ -248,7 +250,7 @@ def test_no_public_function_lets_an_error_of_the_store_through(module, name, err
 
 
 def test_a_bundle_is_logged_through_the_door(tmp_path, monkeypatch):
-    from tests.serving.bundles import make_bundle
+    from tests.components.model.bundles import make_bundle
 
     make_bundle(tmp_path / "bundle")
     (tmp_path / "mlflow.db").touch()

@@ -12,9 +12,11 @@ import pytest
 from mlflow import MlflowClient
 
 from components.common import tracking
-from components.common.artifacts import TUMOUR_COLUMNS, Dataset, Evaluation, Flow, MemberSplit, Splits
+from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset, Flow
+from components.common.artifacts.evaluation import Evaluation
+from components.common.artifacts.members import Member
+from components.common.artifacts.splits import MemberSplit, Splits
 from components.common.errors import InputError, RegistryError
-from components.common.members import Member
 from components.common.settings import StudySettings, TrainSettings
 
 ATTEMPT = "attempt-1"

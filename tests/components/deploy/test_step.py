@@ -19,13 +19,13 @@ from components.common.errors import BundleError, InputError, RegistryError, Srs
 from components.deploy import cluster as cluster_module
 from components.deploy import rollout, step
 from components.deploy.step import run
+from components.model.bundle_files import Bundle
+from components.model.manifest import Manifest
+from components.model.signing import SigningKey
 from components.promote import registry
-from components.promote.bundle_files import Bundle
 from components.promote.gate import Verdict
-from components.promote.manifest import Manifest
-from components.promote.signing import SigningKey
+from tests.components.model.bundles import make_bundle
 from tests.kserve_api import NAME, NAMESPACE, WHERE, KServe, serving
-from tests.serving.bundles import make_bundle
 
 TEMPLATE = f"/api/v1/namespaces/{NAMESPACE}/configmaps/srs-response-template"
 PROMOTED = Verdict("promoted", ("Value: enough.",), "A", {})

@@ -1,22 +1,12 @@
-"""What the tests of the evaluation share: a published data set, and small made-up studies."""
-
-from pathlib import Path
+"""What the tests of the evaluation share: small made-up studies."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from components.common.artifacts import TUMOUR_COLUMNS, Dataset, Exclusion, Flow, MemberSplit, Splits
-from components.common.members import Member, Members
-
-
-@pytest.fixture(scope="session")
-def ovarian():
-    """Ovarian cancer data of DeLong et al. 1988 as SAS/STAT prints them (PROC LOGISTIC, comparing ROC curves).
-
-    [43, 4]: albumin, total protein, K-G score (turned round, as there), outcome.
-    """
-    return np.loadtxt(Path(__file__).with_name("ovarian.csv"), delimiter=",", skiprows=1)
+from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset, Exclusion, Flow
+from components.common.artifacts.members import Member, Members
+from components.common.artifacts.splits import MemberSplit, Splits
 
 
 def make_dataset(tumours: int = 110, patients: int = 89, *, signal: float = 1.0, seed: int = 1, synthetic: bool = True):

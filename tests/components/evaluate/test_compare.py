@@ -7,7 +7,7 @@ from components.common.errors import InputError
 from components.common.settings import EvaluateSettings, resolve
 from components.evaluate.compare import COLUMNS, compare, comparison_text, differing_settings, records
 from components.evaluate.evaluation import evaluate
-from components.evaluate.roc import paired_test
+from components.stats.roc import paired_test
 
 SETTINGS = EvaluateSettings(bootstrap=100)
 

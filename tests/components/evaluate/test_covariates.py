@@ -4,7 +4,7 @@ import pytest
 
 from components.evaluate import ensemble
 from components.evaluate.covariates import MODELS, beyond_the_image, covariate_table, regression
-from components.evaluate.roc import auc_score
+from components.stats.roc import auc_score
 
 
 def rows_of(study, group="A"):

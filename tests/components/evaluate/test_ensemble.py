@@ -4,10 +4,10 @@ import itertools
 import numpy as np
 import pytest
 
+from components.common.artifacts.members import Members
 from components.common.errors import InputError
-from components.common.members import Members
 from components.evaluate import ensemble
-from components.evaluate.roc import auc_score
+from components.stats.roc import auc_score
 
 
 def test_evaluation_rows_use_all_members_and_others_only_those_that_validated(study):

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from components.common.artifacts import Evaluation
+from components.common.artifacts.evaluation import Evaluation
+from components.common.artifacts.members import Members
 from components.common.errors import InputError
-from components.common.members import Members
 from components.common.settings import EvaluateSettings
 from components.evaluate.evaluation import TABLE_III_COLUMNS, evaluate, group_curves, plain
 

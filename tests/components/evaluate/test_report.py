@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib import image
 
-from components.common.members import Members
+from components.common.artifacts.members import Members
 from components.common.settings import EvaluateSettings, StudySettings, resolve
 from components.evaluate import report
 from components.evaluate.architecture import stages
@@ -19,7 +19,7 @@ from components.evaluate.figures import crop_image
 from components.evaluate.model_card import write_model_card
 from components.evaluate.report import terminal_tables, write_report
 from components.evaluate.tables import SYNTHETIC, TERMINAL_COLUMNS, flat_facts
-from components.train.network import initial_weights
+from components.model.network import initial_weights
 
 SETTINGS = EvaluateSettings(bootstrap=100)
 FACTS = {"dataset digest": "d" * 64, "settings": StudySettings(), "restarts": 5, "flagged members": [], "seed": 17}

@@ -12,9 +12,9 @@ from components.common.settings import EvaluateSettings
 from components.common.steps import summary_page
 from components.evaluate.evaluation import EvaluatedRun, evaluate
 from components.evaluate.report import write_report
+from components.figures.split_matrix import split_matrix
+from components.figures.training_curves import training_curves
 from components.preprocess.flow_diagram import flow_svg
-from components.split.matrix import split_matrix
-from components.train.curves import training_curves
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt-get install chromium)")

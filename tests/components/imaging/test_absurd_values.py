@@ -16,7 +16,7 @@ from components.common.limits import MAX_SPACING_MM, MIN_SPACING_MM
 from components.common.objects import MemorySource
 from components.common.settings import PreprocessSettings
 from components.imaging.gtv import find_gtvs
-from tests.components.conftest import circle, file_bytes
+from tests.components.studies import circle, file_bytes
 
 SETTINGS = PreprocessSettings()
 OF_CT = (

@@ -11,7 +11,7 @@ from components.common.errors import TumourError
 from components.common.objects import FolderSource, MemorySource
 from components.common.settings import PreprocessSettings
 from components.imaging.gtv import find_gtvs
-from tests.components.conftest import file_bytes, new_dataset
+from tests.components.studies import file_bytes, new_dataset
 
 SEG, MR, DOSE, PLAN = (f"1.2.840.10008.5.1.4.1.1.{kind}" for kind in ("66.4", "4", "481.2", "481.5"))
 

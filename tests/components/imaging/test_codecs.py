@@ -30,8 +30,8 @@ from components.common.settings import PreprocessSettings
 from components.imaging.codecs import stored_pixels
 from components.imaging.codestreams import describe
 from components.imaging.gtv import find_gtvs
-from tests.components.conftest import make_ct
 from tests.components.imaging.jpeg import encode, segment
+from tests.components.studies import make_ct
 
 SIDE = 32
 SQUARE = [(-8, -8), (8, -8), (8, 8), (-8, 8)]

@@ -10,7 +10,7 @@ from components.common.errors import TumourError
 from components.common.objects import MemorySource
 from components.common.settings import PreprocessSettings
 from components.imaging.gtv import find_gtvs
-from tests.components.conftest import circle, file_bytes
+from tests.components.studies import circle, file_bytes
 
 SETTINGS = PreprocessSettings()
 ENHANCED, LEGACY = "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"

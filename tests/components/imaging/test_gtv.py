@@ -32,7 +32,7 @@ from components.imaging.dicom_io import HEAD_BYTES
 from components.imaging.gtv import check_size, find_gtvs
 from components.imaging.plan import read_folder
 from components.preprocess.identity import identities_of_headers
-from tests.components.conftest import file_bytes, new_dataset
+from tests.components.studies import file_bytes, new_dataset
 
 SETTINGS = PreprocessSettings()
 

@@ -12,7 +12,7 @@ from components.imaging.ct import CtPlane
 from components.imaging.geometry import SliceGeometry, even_odd_mask, measure_shape
 from components.imaging.gtv import find_gtvs
 from components.imaging.outlines import once, tidy
-from tests.components.conftest import circle
+from tests.components.studies import circle
 
 SETTINGS = PreprocessSettings()
 UNIT = SliceGeometry((-32.0, -32.0), (1.0, 0.0), (0.0, 1.0))

@@ -10,7 +10,7 @@ from components.common.settings import PreprocessSettings
 from components.imaging.crop import ImageDefinition
 from components.imaging.gtv import find_gtvs
 from components.imaging.pixels import PADDING_HU
-from tests.components.conftest import circle
+from tests.components.studies import circle
 
 SETTINGS = PreprocessSettings()
 BESIDE_THE_RIM = {"GTV": {3.0: [circle(6, x=20)]}}

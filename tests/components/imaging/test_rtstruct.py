@@ -23,7 +23,7 @@ from components.imaging.listing import list_rtstructs
 from components.imaging.plan import read_folder
 from components.preprocess.identity import identities_of_headers
 from components.preprocess.patients import Patient, part_of_folder
-from tests.components.conftest import circle, make_contour
+from tests.components.studies import circle, make_contour
 
 SETTINGS = PreprocessSettings()
 FIVE = {z: [circle(8)] for z in (1.5, 3.0, 4.5, 6.0, 7.5)}

@@ -27,7 +27,7 @@ from components.imaging.dicom_io import read_all, read_headers, read_whole, text
 from components.imaging.elements import Header, read_header
 from components.imaging.gtv import find_gtvs
 from components.imaging.structure import OPENED, Count, Encoding, read_items
-from tests.components.conftest import circle, file_bytes, make_ct, new_dataset
+from tests.components.studies import circle, file_bytes, make_ct, new_dataset
 
 SETTINGS = PreprocessSettings()
 EMPTY_ITEM, ENDLESS_ITEM = b"\xfe\xff\x00\xe0\0\0\0\0", b"\xfe\xff\x00\xe0\xff\xff\xff\xff\xfe\xff\x0d\xe0\0\0\0\0"

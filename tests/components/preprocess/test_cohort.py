@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.common.artifacts import TUMOUR_COLUMNS, Dataset
+from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset
 from components.common.errors import InputError, StorageError, TumourError
 from components.common.objects import FolderSource
 from components.common.settings import PreprocessSettings

@@ -1,7 +1,7 @@
 import re
 from xml.etree import ElementTree
 
-from components.common.artifacts import Exclusion, Flow
+from components.common.artifacts.dataset import Exclusion, Flow
 from components.preprocess.flow_diagram import flow_svg
 
 LINES = (Exclusion("NO_FOLLOW_UP", "no imaging < 3 months", 4), Exclusion("TOO_LARGE", "too large", 2))

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.common.artifacts import TUMOUR_COLUMNS, Dataset, Exclusion, Flow
+from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset, Exclusion, Flow
 from components.common.errors import InputError
 from components.common.settings import PreprocessSettings, StudySettings
 from components.common.sources import fingerprint

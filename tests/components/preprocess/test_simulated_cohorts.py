@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.common.artifacts import TUMOUR_COLUMNS, Dataset, Flow
+from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset, Flow
 from components.common.errors import InputError
 from components.common.steps import progress_line
 from components.imaging.crop import ImageDefinition

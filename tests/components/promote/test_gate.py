@@ -10,7 +10,7 @@ import pytest
 from components.common.settings import GateSettings
 from components.promote.gate import Change, Contender, Load, Trial, choose_group, compare, decide
 from components.promote.step import _load
-from tests.serving.bundles import make_bundle
+from tests.components.model.bundles import make_bundle
 
 METRICS: dict[str, Any] = {
     "mean_auc": 0.78,

@@ -13,10 +13,10 @@ from mlflow import MlflowClient
 
 from components.common import tracking_store
 from components.common.errors import RegistryError
+from components.model.manifest import Manifest
 from components.promote import registry
 from components.promote.gate import Verdict
-from components.promote.manifest import Manifest
-from tests.serving.bundles import make_bundle
+from tests.components.model.bundles import make_bundle
 
 MODEL = "srs-response"
 TRIES = 5

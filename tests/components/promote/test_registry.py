@@ -18,17 +18,20 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from mlflow import MlflowClient
 
 from components.common import tracking_store
-from components.common.artifacts import TUMOUR_COLUMNS, Dataset, Flow, MemberSplit
+from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset, Flow
+from components.common.artifacts.members import Member
+from components.common.artifacts.splits import MemberSplit
 from components.common.errors import BundleError, RegistryError
-from components.common.members import Member
 from components.common.settings import resolve
 from components.imaging.crop import ImageDefinition
+from components.model.bundle import write_bundle
+from components.model.bundle_files import Bundle
+from components.model.export import ensemble_graph
+from components.model.golden import GoldenInput
+from components.model.manifest import Manifest
+from components.model.signing import SigningKey
 from components.promote import registry
-from components.promote.bundle import GoldenInput, Manifest, write_bundle
-from components.promote.bundle_files import Bundle
-from components.promote.export import ensemble_graph
 from components.promote.gate import Verdict
-from components.promote.signing import SigningKey
 
 MODEL = "srs-response"
 TRAIN = {"filters_1": 2, "filters_2": 2, "kernel_1": 5, "pool_1": 4, "pool_2": 4, "dense_1": 4, "dense_2": 3}

@@ -9,10 +9,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from components.common.errors import InputError
+from components.model.bundle_files import Bundle
+from components.model.signing import SigningKey
 from components.promote import registry, step
-from components.promote.bundle_files import Bundle
 from components.promote.gate import Change, Verdict
-from components.promote.signing import SigningKey
 from tests.registry_store import MODEL, PROMOTED, delete, lose_files, make_versions
 
 

@@ -8,9 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.common.artifacts.splits import Splits
 from components.common.errors import InputError
 from components.common.settings import SplitSettings
-from components.split.splits import make_splits, of_pack, packs, quotas, shared_patients, verify
+from components.split.splits import make_splits, packs, quotas, shared_patients, verify
+
+
+def as_artifact(splits):
+    return Splits(tuple(splits), "patient", 0, {})
 
 
 def cohort(patients: int = 89, tumours: int = 110, positives: int = 53, seed: int = 0) -> pd.DataFrame:
@@ -57,7 +62,7 @@ def test_thousands_of_members_are_as_distinct_as_ten():
     assert splits[-1].id == "Y-200"
     drawn = packs(len(splits), 25)
     assert (len(drawn), drawn[-1]) == (200, "4976-5000")
-    assert [split.id for split in of_pack(splits, drawn[-1])][-1] == "Y-200"
+    assert [split.id for split in as_artifact(splits).of_pack(drawn[-1])][-1] == "Y-200"
 
 
 def test_seed_moves_training_but_not_evaluation():
@@ -136,6 +141,6 @@ def test_packs_cover_every_member_once():
     assert packs(50, 25) == ["1-25", "26-50"]
     assert packs(6, 4) == ["1-4", "5-6"]
     splits = make_splits(cohort(), SplitSettings(), study="study", seed=1)
-    assert [split for pack in packs(50, 7) for split in of_pack(splits, pack)] == list(splits)
+    assert [split for pack in packs(50, 7) for split in as_artifact(splits).of_pack(pack)] == list(splits)
     with pytest.raises(InputError):
         packs(50, 0)

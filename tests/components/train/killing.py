@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from components.common.artifacts import Dataset, Splits
+from components.common.artifacts.dataset import Dataset
+from components.common.artifacts.splits import Splits
+from components.model.network import as_vector, initial_weights
 from components.train import engine
 from components.train.arithmetic import Arithmetic
-from components.train.network import as_vector, initial_weights
 from components.train.step import run
 
 engine.STATE_EVERY_S = 0.05  # states between looks are what is to be tested

@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.train.arithmetic import Arithmetic, Trained
-from components.train.gpu import GpuArithmetic
-from components.train.network import (
+from components.model.network import (
     as_vector,
     dropout_shape,
     initial_weights,
@@ -18,6 +16,8 @@ from components.train.network import (
     set_weights,
     views,
 )
+from components.train.arithmetic import Arithmetic, Trained
+from components.train.gpu import GpuArithmetic
 
 #: Sums of some 10^5 float32 products taken in another order differ by this much of their size.
 ROUNDING = 2e-5

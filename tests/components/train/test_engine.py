@@ -6,13 +6,13 @@ import threading
 import numpy as np
 import pytest
 
-from components.common.artifacts import MemberSplit
+from components.common.artifacts.splits import MemberSplit
 from components.common.errors import InputError, TrainingError
+from components.model.network import reference_probabilities, weight_shapes
 from components.train import engine, training
 from components.train.devices import require_gpus
 from components.train.engine import member_key, train_pack
 from components.train.member_store import open_store
-from components.train.network import reference_probabilities, weight_shapes
 
 
 @pytest.fixture(scope="module")

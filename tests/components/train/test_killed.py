@@ -14,10 +14,11 @@ import pytest
 from mlflow import MlflowClient
 
 from components.common import tracking
-from components.common.artifacts import TUMOUR_COLUMNS, Dataset, Flow, Splits
-from components.common.members import Members
+from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset, Flow
+from components.common.artifacts.members import Members
+from components.common.artifacts.splits import Splits
 from components.common.settings import StudySettings
-from tests.components.train.conftest import draw_splits
+from tests.components.crops import draw_splits
 
 KILLS = 5
 

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from components.common import object_store
-from components.common.artifacts import MemberSplit
+from components.common.artifacts.members import Member
+from components.common.artifacts.splits import MemberSplit
 from components.common.errors import InputError, StorageError
-from components.common.members import Member
 from components.common.object_store import seal, unseal
 from components.common.s3 import s3_client
 from components.train.member_store import State, open_store

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from components.common.artifacts import MemberSplit
+from components.common.artifacts.splits import MemberSplit
 from components.common.settings import TrainSettings
 from components.train.training import Draws, class_weights
 

@@ -10,12 +10,12 @@ from urllib.parse import unquote
 import grpc
 from kserve.model_repository import ModelRepository
 
+from components.model.runtime import Ensemble
 from serving.limits import Admission, Limits, Load
 from serving.plane import Plane
 from serving.predictor import Predictor
 from serving.rest import RestEndpoints
 from serving.rpc import Servicer
-from serving.runtime import Ensemble
 
 NAME = "srs-response"
 

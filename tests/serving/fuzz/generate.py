@@ -15,8 +15,8 @@ import numpy as np
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from pydicom.encaps import encapsulate
 
+from tests.components.model.bundles import draw_crops
 from tests.serving.attacks import CONTENT_TYPES, HEADER_LENGTHS, WORDS, mutated
-from tests.serving.bundles import draw_crops
 from tests.serving.fuzz import odd
 from tests.serving.fuzz.doors import NAME, Request
 from tests.serving.fuzz.studies import SYNTAXES, changed, compressed, entry, frames_of, zip_of

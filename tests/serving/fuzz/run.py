@@ -20,8 +20,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from tests.components.model.bundles import make_bundle
 from tests.serving.attacks import attack, memory_mb
-from tests.serving.bundles import make_bundle
 from tests.serving.conftest import running
 from tests.serving.fuzz.doors import Doors
 from tests.serving.fuzz.generate import Generator

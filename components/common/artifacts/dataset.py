@@ -1,0 +1,116 @@
+"""The dataset that preprocessing hands on: crops, the table of their tumours, and the flow of those left out."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from components.common.artifacts.layout import Layout
+from components.common.errors import InputError
+from components.common.files import read_json, write_json
+
+#: Columns of a dataset's tumour table. ``tumour`` and ``patient`` are pseudonyms; label 1 = non-responder.
+TUMOUR_COLUMNS = (
+    "tumour", "patient", "response", "label", "diameter_mm", "follow_up_days",
+    "primary_site", "location", "age", "sex", "kps", "primary_controlled", "extracranial_metastases",
+    "systemic_therapy", "total_dose_gy", "fractions", "bed10_gy", "device",
+    "roi_planes", "reference_rung", "z_mm", "width_mm", "height_mm", "area_mm2", "pixel_spacing_mm",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Exclusion:
+    """One line of the exclusion flow: how many tumours left by one rule."""
+
+    code: str
+    reason: str
+    tumours: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Flow:
+    """From the rows of the cohort table to the tumours used; ``listed = used + sum of exclusions``.
+
+    ``warnings`` count tumours that are used, but of which a user should know something.
+    """
+
+    listed: int
+    listed_patients: int
+    exclusions: tuple[Exclusion, ...]
+    used: int
+    used_patients: int
+    unlisted_gtvs: int = 0
+    warnings: tuple[Exclusion, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.listed != self.used + sum(line.tumours for line in self.exclusions):
+            raise ValueError("the flow does not add up")
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
+        """A flow read back from JSON."""
+        lines = {name: tuple(Exclusion(**one) for one in fields.get(name, ())) for name in ("exclusions", "warnings")}
+        return cls(**{**fields, **lines})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Dataset(Layout):
+    """Crops in HU with their tumour table.
+
+    Parameters
+    ----------
+    crops
+        [n, 151, 151] float32, HU; rows along +y, columns along +x (LPS), one per row of ``tumours``.
+    tumours
+        Table with the columns ``TUMOUR_COLUMNS``, sorted by ``tumour``.
+    flow
+        The exclusion flow.
+    image_definition
+        How the crops were cut, as data (``components.imaging.crop``).
+    synthetic
+        True where any part of the cohort is a phantom.
+    told_apart_by
+        What was compared between patients, none of whom share any of it.
+    """
+
+    layout: ClassVar[tuple[str, int]] = ("dataset", 1)
+    crops: NDArray[np.float32]
+    tumours: pd.DataFrame
+    flow: Flow
+    image_definition: dict[str, Any]
+    synthetic: bool
+    digest: str = ""
+    told_apart_by: tuple[str, ...] = ()
+
+    def write(self, folder: Path) -> str:
+        """Writes the folder and returns its digest."""
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / "crops.npy", self.crops, allow_pickle=False)
+        self.tumours.to_csv(folder / "tumours.csv", index=False)
+        write_json(folder / "flow.json", dataclasses.asdict(self.flow))
+        write_json(folder / "image_definition.json", self.image_definition)
+        write_json(folder / "cohort.json", {"synthetic": self.synthetic, "told_apart_by": list(self.told_apart_by)})
+        return self._seal(folder)
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Reads and checks a folder; the crops are memory-mapped."""
+        digest = cls._open(folder)
+        crops = np.load(folder / "crops.npy", mmap_mode="r", allow_pickle=False)
+        tumours = pd.read_csv(folder / "tumours.csv", dtype={"tumour": str, "patient": str})
+        if tuple(tumours.columns) != TUMOUR_COLUMNS or crops.dtype != np.float32 or len(crops) != len(tumours):
+            raise InputError("ARTIFACT_DAMAGED", "dataset: table and crops do not fit together")
+        facts = read_json(folder / "cohort.json")
+        return cls(
+            crops=crops,
+            tumours=tumours,
+            flow=Flow.from_dict(read_json(folder / "flow.json")),
+            image_definition=read_json(folder / "image_definition.json"),
+            synthetic=bool(facts["synthetic"]),
+            told_apart_by=tuple(facts.get("told_apart_by", ())),
+            digest=digest,
+        )

@@ -1,0 +1,48 @@
+"""The statistics of a run, as evaluation hands them on."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import pandas as pd
+
+from components.common.artifacts.layout import Layout
+from components.common.files import read_json, write_json
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Evaluation(Layout):
+    """Statistics of a run.
+
+    Parameters
+    ----------
+    scores
+        One row per group and tumour: ``group, tumour, patient, label, role, mean, vote, spread, members``; role is
+        ``evaluation`` (all the group's members) or ``out_of_bag`` (only those members that validated on it).
+    table_iii
+        One row per member and ensemble, as Table III of the paper.
+    metrics
+        All figures of the run as nested plain values; ``metrics["groups"]["A"]["evaluation"]["auc"]`` and so on.
+    """
+
+    layout: ClassVar[tuple[str, int]] = ("evaluation", 1)
+    scores: pd.DataFrame
+    table_iii: pd.DataFrame
+    metrics: dict[str, Any]
+    digest: str = ""
+
+    def write(self, folder: Path) -> str:
+        """Writes the folder (report and card may already be in it) and returns its digest."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.scores.to_csv(folder / "scores.csv", index=False)
+        self.table_iii.to_csv(folder / "table_iii.csv", index=False)
+        write_json(folder / "metrics.json", self.metrics)
+        return self._seal(folder)
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Reads and checks a folder."""
+        digest = cls._open(folder)
+        scores = pd.read_csv(folder / "scores.csv", dtype={"tumour": str, "patient": str, "group": str})
+        table = pd.read_csv(folder / "table_iii.csv", dtype={"group": str})
+        return cls(scores=scores, table_iii=table, metrics=read_json(folder / "metrics.json"), digest=digest)

@@ -1,0 +1,111 @@
+"""The splits of all members: which tumours train, validate and evaluate each."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import pandas as pd
+
+from components.common.artifacts.layout import Layout
+from components.common.files import digest_of, read_json, write_json
+from components.common.settings import StudySettings
+
+
+def member_id(group: str, index: int) -> str:
+    """Name of a member, e.g. ``A-01`` for the first of group A."""
+    return f"{group}-{index:02d}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MemberSplit:
+    """Tumour pseudonyms of one member's three sets, each sorted."""
+
+    group: str
+    index: int
+    training: tuple[str, ...]
+    validation: tuple[str, ...]
+    evaluation: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        """The member's name, e.g. ``A-01``."""
+        return member_id(self.group, self.index)
+
+    @property
+    def digest(self) -> str:
+        """Digest of group, index and the three sets."""
+        return digest_of(dataclasses.asdict(self))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Splits(Layout):
+    """The splits of all members of a run.
+
+    Parameters
+    ----------
+    members
+        One split per member, by group then index.
+    unit
+        ``patient``, or ``tumour`` where a patient may stand on two sides.
+    shared_patients
+        Most patients that any one member has on two sides; 0 when ``unit`` is ``patient``.
+    quotas
+        Evaluation sizes asked for and reached: ``{"asked": [responders, non_responders], "A": [...], ...}``.
+    settings
+        The run's settings: later steps read them here.
+    tracking
+        Ids of the MLflow runs opened for the run: ``{"experiment_id", "parent", "groups": {...}}``.
+    """
+
+    layout: ClassVar[tuple[str, int]] = ("splits", 1)
+    members: tuple[MemberSplit, ...]
+    unit: str
+    shared_patients: int
+    quotas: dict[str, list[int]]
+    settings: StudySettings = dataclasses.field(default_factory=StudySettings)
+    tracking: dict[str, Any] = dataclasses.field(default_factory=dict)
+    digest: str = ""
+
+    @property
+    def groups(self) -> list[str]:
+        """Group names in order."""
+        return sorted({split.group for split in self.members})
+
+    def of_group(self, group: str) -> list[MemberSplit]:
+        """A group's members by index."""
+        return [split for split in self.members if split.group == group]
+
+    def of_pack(self, pack: str) -> list[MemberSplit]:
+        """The members at the positions of a pack, ``"first-last"`` counted from 1."""
+        first, last = (int(part) for part in pack.split("-"))
+        return list(self.members[first - 1 : last])
+
+    def write(self, folder: Path) -> str:
+        """Writes the folder and returns the digest of the splits (not of the MLflow ids)."""
+        folder.mkdir(parents=True, exist_ok=True)
+        rows = [
+            (split.group, split.index, role, tumour)
+            for split in self.members
+            for role in ("training", "validation", "evaluation")
+            for tumour in getattr(split, role)
+        ]
+        pd.DataFrame(rows, columns=["group", "index", "role", "tumour"]).to_csv(folder / "splits.csv", index=False)
+        digest = digest_of([split.digest for split in self.members])
+        facts = {"unit": self.unit, "shared_patients": self.shared_patients, "quotas": self.quotas}
+        write_json(folder / "splits.json", {**facts, "digest": digest, "tracking": self.tracking})
+        write_json(folder / "settings.json", dataclasses.asdict(self.settings))
+        self._seal(folder)
+        return digest
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Reads and checks a folder."""
+        cls._open(folder)
+        facts = read_json(folder / "splits.json")
+        table = pd.read_csv(folder / "splits.csv", dtype={"tumour": str, "group": str})
+        members = []
+        for (group, index), rows in table.groupby(["group", "index"], sort=True):
+            sets = {role: tuple(rows.tumour[rows.role == role]) for role in ("training", "validation", "evaluation")}
+            members.append(MemberSplit(str(group), int(str(index)), **sets))
+        settings = StudySettings.from_dict(read_json(folder / "settings.json"))
+        return cls(members=tuple(members), settings=settings, **facts)

@@ -1,0 +1,175 @@
+"""A bundle: the members of an ensemble as one graph file, with everything needed to serve and judge it.
+
+    manifest.json            what it is, digests of every file, image definition, patients seen (keyed digests)
+    ensemble.onnx            crop_hu [n,151,151] -> probabilities [n,members]
+    golden/slice_hu.npy      a phantom's CT slice, and in golden.json its geometry and a contour,
+    golden/crop.npy          the crop that must come of them
+    golden/probabilities.npy and the members' answers to it
+    manifest.sig             where it was signed: the signature of manifest.json; see ``signing``
+
+Nothing in it is pickled, no TensorFlow is needed to read it, and it holds no pixel of a patient.
+"""
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from components.common.artifacts.dataset import Dataset
+from components.common.artifacts.members import Member
+from components.common.errors import BundleError
+from components.common.files import digest_of
+from components.common.settings import IMAGE_SIZE_PX, StudySettings
+from components.imaging.crop import ImageDefinition
+from components.model.golden import CROP, GOLDEN, PROBABILITIES, GoldenInput
+from components.model.manifest import (
+    BUNDLE_KIND,
+    BUNDLE_VERSION,
+    GRAPH,
+    MANIFEST,
+    Manifest,
+    patient_digest,
+    sha256_of,
+)
+from components.model.manifest_checks import EXPORT_TOLERANCE
+
+#: The MLflow model of a bundle, as code that MLflow keeps beside it.
+PYFUNC_CODE = Path(__file__).with_name("pyfunc_model.py")
+#: Crops on which the graph is held against training.
+EXPORT_CHECKS = 32
+#: Another processor may round otherwise: HU by which the golden crop, and probability by which an answer, may differ.
+GOLDEN_TOLERANCE = {"crop_hu": 0.01, "probability": 1e-4}
+#: Percentiles of the crops' means and standard deviations kept for telling drift.
+DRIFT_PERCENTILES = (0, 1, 5, 25, 50, 75, 95, 99, 100)
+
+
+def write_bundle(
+    folder: Path,
+    members: Sequence[Member],
+    *,
+    dataset: Dataset,
+    settings: StudySettings,
+    golden: GoldenInput,
+    extra: dict[str, Any] | None = None,
+) -> Manifest:
+    """Writes the bundle of one ensemble, or of a single member, into an empty or new folder.
+
+    The same input gives the same digest. The graph is held against the answers that training gave.
+
+    Parameters
+    ----------
+    folder
+        Where to.
+    members
+        Trained members of one group, in the order of the output columns.
+    dataset
+        What they were trained on.
+    settings
+        Of the run.
+    golden
+        A phantom's slice and contour.
+    extra
+        Plain values to keep in the manifest.
+
+    Raises
+    ------
+    BundleError
+        ``EXPORT_DIFFERS`` where the graph's answers are not training's.
+    """
+    from components.model.export import ensemble_graph  # onnx writes bundles and reads none
+
+    folder.mkdir(parents=True, exist_ok=True)
+    graph = ensemble_graph([member.weights for member in members], settings.train)
+    (folder / GRAPH).write_bytes(graph.SerializeToString(deterministic=True))
+    difference = _check_export(folder / GRAPH, members, dataset)
+    _write_golden(folder, golden, ImageDefinition.from_dict(dataset.image_definition))
+    developed = dataset.tumours.tumour.isin({name for m in members for name in m.split.training + m.split.validation})
+    return Manifest(
+        version=BUNDLE_VERSION,
+        kind=BUNDLE_KIND,
+        group=members[0].split.group,
+        members=tuple(member.id for member in members),
+        image_definition=dataset.image_definition,
+        image_digest=digest_of(dataset.image_definition),
+        cut_off=settings.evaluate.cut_off,
+        ensemble_score=settings.evaluate.ensemble_score,
+        settings=dataclasses.asdict(settings),
+        seed=settings.seed,
+        dataset_digest=dataset.digest,
+        split_digests=tuple(member.split.digest for member in members),
+        training_crops=crop_statistics(dataset.crops[np.flatnonzero(developed)]),
+        seen_patients=seen_patients(dataset.tumours[developed], settings.study),
+        synthetic=dataset.synthetic,
+        golden_tolerance=GOLDEN_TOLERANCE,
+        export_difference=difference,
+        files={name: sha256_of(folder / name) for name in _content(folder)},
+        extra=extra or {},
+    ).write(folder)
+
+
+def crop_statistics(crops: NDArray[np.float32]) -> dict[str, dict[str, float]]:
+    """Percentiles of mean and standard deviation in HU over crops [n, 151, 151]."""
+    values = {"mean_hu": crops.mean(axis=(1, 2), dtype=np.float64), "sd_hu": crops.std(axis=(1, 2), dtype=np.float64)}
+    return {
+        name: {str(percent): round(float(np.percentile(value, percent)), 3) for percent in DRIFT_PERCENTILES}
+        for name, value in values.items()
+    }
+
+
+def seen_patients(tumours: pd.DataFrame, study: str) -> tuple[str, ...]:
+    """``patient_digest`` of each patient of a tumour table, sorted."""
+    return tuple(sorted(patient_digest(study, patient) for patient in set(tumours.patient)))
+
+
+def signature(member_ids: Sequence[str]) -> dict[str, str]:
+    """The MLflow signature of a logged bundle, for ``ModelSignature.from_dict``."""
+    tensor = {"dtype": "float32", "shape": [-1, IMAGE_SIZE_PX, IMAGE_SIZE_PX]}
+    columns = ["probability", "vote_fraction", "spread", "score"]
+    types = [(name, "double") for name in columns] + [("non_responder", "long")] + [(m, "double") for m in member_ids]
+    outputs = [{"name": name, "type": kind, "required": True} for name, kind in types]
+    return {"inputs": json.dumps([{"type": "tensor", "tensor-spec": tensor}]), "outputs": json.dumps(outputs)}
+
+
+def pip_requirements() -> list[str]:
+    """Exact requirements of ``PYFUNC_CODE``: what runs here."""
+    return [f"{name}=={importlib.metadata.version(name)}" for name in ("mlflow", "numpy", "onnxruntime", "pandas")]
+
+
+def _check_export(graph: Path, members: Sequence[Member], dataset: Dataset) -> float:
+    """Largest difference to training's answers on crops spread over the dataset."""
+    chosen = np.unique(np.linspace(0, len(dataset.crops) - 1, EXPORT_CHECKS).astype(int))
+    expected = np.stack([member.probabilities[chosen] for member in members], axis=1)
+    difference = float(np.abs(_run(graph, dataset.crops[chosen]) - expected).max())
+    if not difference <= EXPORT_TOLERANCE:
+        message = f"the exported graph answers up to {difference:.1e} away from training"
+        raise BundleError("EXPORT_DIFFERS", message, "Reused weights may be of another engine: train again.")
+    return difference
+
+
+def _write_golden(folder: Path, golden: GoldenInput, definition: ImageDefinition) -> None:
+    golden.write(folder / GOLDEN)
+    crop = golden.cut(definition)
+    np.save(folder / GOLDEN / CROP, crop, allow_pickle=False)
+    np.save(folder / GOLDEN / PROBABILITIES, _run(folder / GRAPH, crop[np.newaxis])[0], allow_pickle=False)
+
+
+def _run(graph: Path, crops: NDArray[np.float32]) -> NDArray[np.float32]:
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read once, when the runtime is loaded
+    import onnxruntime  # reading a manifest needs no runtime
+
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    answers: NDArray[np.float32] = session.run(None, {"crop_hu": crops})[0]
+    return answers
+
+
+def _content(folder: Path) -> list[str]:
+    """Names of all files but the manifest, sorted."""
+    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(name for name in names if name != MANIFEST)

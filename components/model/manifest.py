@@ -1,0 +1,133 @@
+"""What a bundle says about itself.
+
+Neither ONNX nor a runtime is imported here, so the registry and the gate can read a manifest anywhere.
+"""
+
+import dataclasses
+import hashlib
+import hmac
+import os
+from pathlib import Path
+from typing import Any, Self
+
+from components.common.errors import BundleError
+from components.common.files import digest_of, strict_json, write_json
+from components.common.limits import MAX_MANIFEST_BYTES
+from components.model.manifest_checks import problems
+from components.model.plain_file import damaged, read_plain_file
+
+BUNDLE_KIND = "srs-response-ensemble"
+BUNDLE_VERSION = 1
+GRAPH = "ensemble.onnx"
+MANIFEST = "manifest.json"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a bundle says about itself.
+
+    Parameters
+    ----------
+    group, members
+        Group name and member ids, in the order of the graph's output columns.
+    image_definition, image_digest
+        How crops are cut, as data, and its digest; only bundles with the same digest are comparable.
+    cut_off, ensemble_score
+        A tumour is called a non-responder where its primary score (``mean`` or ``vote``) is above ``cut_off``.
+    training_crops
+        ``{"mean_hu": {"50": ..}, "sd_hu": {..}}``: percentiles over the development tumours' crops.
+    seen_patients
+        ``patient_digest`` of every patient with a tumour in any member's training or validation set, sorted.
+    export_difference
+        Largest difference between the graph's answers and training's.
+    files
+        SHA-256 of every other file.
+    extra
+        Plain values that the caller adds.
+    """
+
+    version: int
+    kind: str
+    group: str
+    members: tuple[str, ...]
+    image_definition: dict[str, Any]
+    image_digest: str
+    cut_off: float
+    ensemble_score: str
+    settings: dict[str, Any]
+    seed: int
+    dataset_digest: str
+    split_digests: tuple[str, ...]
+    training_crops: dict[str, dict[str, float]]
+    seen_patients: tuple[str, ...]
+    synthetic: bool
+    golden_tolerance: dict[str, float]
+    export_difference: float
+    files: dict[str, str]
+    extra: dict[str, Any]
+    digest: str = ""
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Reads ``manifest.json`` of a folder; raises as ``read_manifest`` and ``parse``."""
+        return cls.parse(read_manifest(folder))
+
+    @classmethod
+    def parse(cls, content: bytes) -> Self:
+        """From the bytes of ``manifest.json``, whose kind, version, own digest and every field are checked.
+
+        Raises
+        ------
+        BundleError
+            ``BUNDLE_UNKNOWN`` for another kind or version, ``BUNDLE_DAMAGED`` for anything else.
+        """
+        fields = _described(content)
+        if set(fields) != {field.name for field in dataclasses.fields(cls)}:
+            raise damaged("manifest.json misses a field, or has one too many")
+        if found := problems(fields):
+            raise damaged(f"manifest.json: {'; '.join(found)}")
+        tuples = {name: tuple(fields[name]) for name in ("members", "split_digests", "seen_patients")}
+        return cls(**{**fields, **tuples})
+
+    def write(self, folder: Path) -> Self:
+        """Writes ``manifest.json`` and returns the manifest with its digest."""
+        digest = digest_of(dataclasses.asdict(self))
+        sealed = dataclasses.replace(self, digest=digest)
+        write_json(folder / MANIFEST, dataclasses.asdict(sealed))
+        return sealed
+
+
+def read_manifest(folder: Path) -> bytes:
+    """The bytes of ``manifest.json``; raises ``BUNDLE_MISSING``, and as ``read_plain_file``."""
+    if not os.path.lexists(folder / MANIFEST):
+        hint = "Name the folder that holds manifest.json, or fetch the bundle again."
+        raise BundleError("BUNDLE_MISSING", "no bundle in this folder: manifest.json is missing", hint)
+    return read_plain_file(folder, MANIFEST, MAX_MANIFEST_BYTES)
+
+
+def _described(content: bytes) -> dict[str, Any]:
+    """The fields of a manifest of our kind and version that has the digest it says."""
+    try:
+        parsed = strict_json(content)
+        fields = parsed if isinstance(parsed, dict) else {}
+        digest = digest_of({**fields, "digest": ""})
+    except (ValueError, RecursionError):
+        raise damaged("manifest.json is no JSON, or holds NaN or infinity") from None
+    kind, version = fields.get("kind"), fields.get("version")
+    if kind != BUNDLE_KIND or version != BUNDLE_VERSION or type(version) is not int:  # True is equal to 1
+        message = f"this is not a {BUNDLE_KIND} bundle of version {BUNDLE_VERSION}"
+        raise BundleError("BUNDLE_UNKNOWN", message, "Serve it with the release that wrote it, or export it again.")
+    if fields.get("digest") != digest:
+        raise damaged("manifest.json was changed")
+    return fields
+
+
+def patient_digest(study: str, pseudonym: str) -> str:
+    """Keyed digest of a patient's pseudonym: two bundles of a study can be told to share patients, no more."""
+    return hmac.new(study.encode(), pseudonym.encode(), hashlib.sha256).hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,247 @@
+"""The served ensemble: a bundle opened, checked against its golden case, and asked.
+
+Needs numpy, ONNX Runtime and the image processing of ``components.imaging``; no TensorFlow, no MLflow, no network.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from components.common.contained import Budget, Failed, Message, Stopped, call
+from components.common.errors import BundleError, InputError, SrsError
+from components.common.files import digest_of
+from components.common.limits import MAX_GRAPH_MEMORY_BYTES, MIB, TRIAL_BYTES, TRIAL_SECONDS
+from components.common.processors import processors
+from components.common.settings import IMAGE_SIZE_PX
+from components.imaging.crop import ImageDefinition
+from components.model.bundle_files import Bundle
+from components.model.golden import GoldenCase
+from components.model.manifest import Manifest
+from components.model.plain_file import damaged
+from components.model.signing import PublicKey
+
+#: A member votes for non-response above this, whatever the ensemble's cut-off is (STUDY 5).
+VOTE_CUT_OFF = 0.5
+#: HU that a CT crop can hold: air beyond the scan is -1000, twelve-bit and metal-extended scales end below 32,767.
+LOWEST_HU, HIGHEST_HU = -32_768.0, 65_535.0
+#: Crops of one call of the graph: ten members need 14 MB for each, and more at once is no faster. A larger ensemble
+#: gets fewer, so that a call stays within what one crop may take.
+CHUNK = 4
+#: Millimetres that the side of a crop may have.
+SMALLEST_MM, LARGEST_MM = 1.0, 1000.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """What the ensemble says of one crop.
+
+    Parameters
+    ----------
+    probability
+        Mean of the members' probabilities of non-response.
+    vote_fraction, votes
+        Fraction and number of members whose probability is above 0.5.
+    spread
+        Standard deviation of the members' probabilities.
+    score
+        The primary score, ``probability`` or ``vote_fraction`` by the bundle's ``ensemble_score``.
+    non_responder
+        Whether ``score`` is above the bundle's cut-off.
+    members
+        Each member's probability.
+    """
+
+    probability: float
+    vote_fraction: float
+    votes: int
+    spread: float
+    score: float
+    non_responder: bool
+    members: tuple[float, ...]
+
+
+class Ensemble:
+    """An opened bundle; ``open`` makes one. Calls from several threads at once are safe."""
+
+    def __init__(
+        self, manifest: Manifest, definition: ImageDefinition, session: Any, chunk: int = CHUNK, signed_by: str = ""
+    ) -> None:
+        self.manifest = manifest
+        self.definition = definition
+        self.signed_by = signed_by
+        self._session = session
+        self._chunk = chunk
+
+    @classmethod
+    def open(cls, folder: Path, *, threads: int | None = None, public_key: PublicKey | None = None) -> Self:
+        """Opens a bundle's folder and reproduces its golden case: slice and contour -> crop -> answers.
+
+        Parameters
+        ----------
+        folder
+            Holds ``manifest.json``.
+        threads
+            Threads of one call; by default all processors this process may use.
+        public_key
+            Of the only signer whose bundles are opened; None opens unsigned ones too.
+
+        Raises
+        ------
+        BundleError
+            As ``Bundle.read`` and ``check_graph``, and ``IMAGE_DEFINITION_UNKNOWN`` or ``GOLDEN_CASE``.
+        """
+        from components.model.graph_check import check_graph  # onnx is not needed to answer
+
+        bundle = Bundle.read(folder, public_key)
+        manifest, definition = bundle.manifest, _definition(bundle.manifest)
+        chunk = max(1, min(CHUNK, MAX_GRAPH_MEMORY_BYTES // check_graph(bundle.graph, manifest)))
+        _try(bundle.graph, bundle.golden, chunk)
+        ensemble = cls(manifest, definition, _session(bundle.graph, threads), chunk, bundle.signed_by)
+        ensemble._check_golden_case(bundle.golden)
+        return ensemble
+
+    def probabilities(self, crops: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Each member's probability of non-response.
+
+        Parameters
+        ----------
+        crops
+            [n, 151, 151] float32, HU, rows along +y and columns along +x (LPS).
+
+        Returns
+        -------
+        NDArray
+            [n, members] float32.
+
+        Raises
+        ------
+        InputError
+            ``CROP_DTYPE``, ``CROP_SHAPE``, ``CROP_NOT_FINITE`` or ``CROP_RANGE``.
+        BundleError
+            ``ANSWER_INVALID``: the network's answers to these crops are no probabilities.
+        """
+        check_crops(crops)
+        parts = [crops[start : start + self._chunk] for start in range(0, len(crops), self._chunk)]
+        return np.concatenate([_run(self._session, part) for part in parts])
+
+    def answer(self, crops: NDArray[np.float32]) -> list[Answer]:
+        """One ``Answer`` per crop [n, 151, 151] float32 in HU; raises as ``probabilities``."""
+        return [self._judge(row) for row in self.probabilities(crops).astype(np.float64)]
+
+    def _judge(self, members: NDArray[np.float64]) -> Answer:
+        votes = int((members > VOTE_CUT_OFF).sum())
+        probability, vote_fraction = float(members.mean()), votes / len(members)
+        score = {"mean": probability, "vote": vote_fraction}[self.manifest.ensemble_score]
+        return Answer(
+            probability=probability,
+            vote_fraction=vote_fraction,
+            votes=votes,
+            spread=float(members.std()),
+            score=score,
+            non_responder=score > self.manifest.cut_off,
+            members=tuple(members.tolist()),
+        )
+
+    def _check_golden_case(self, golden: GoldenCase) -> None:
+        tolerance = self.manifest.golden_tolerance
+        try:
+            crop = golden.given.cut(self.definition)
+            answered = self.probabilities(crop[np.newaxis])[0]  # refuses a crop that is none
+            cut = float(np.abs(crop - golden.crop).max())
+            differs = float(np.abs(answered - golden.probabilities).max())
+        except (ValueError, SrsError):
+            raise BundleError("GOLDEN_CASE", "the golden case cannot be run", _OTHER_RELEASE) from None
+        if not cut <= tolerance["crop_hu"]:
+            raise BundleError("GOLDEN_CASE", f"the golden crop differs by {cut:.2g} HU", _OTHER_RELEASE)
+        if not differs <= tolerance["probability"]:
+            raise BundleError("GOLDEN_CASE", f"the golden answers differ by {differs:.2g}", _OTHER_RELEASE)
+
+
+_OTHER_RELEASE = "Serve the bundle with the release that wrote it, or promote a version of this release."
+
+
+def _run(session: Any, crops: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The graph's answers [n, members], which are probabilities; ``ANSWER_INVALID`` where they are something else."""
+    found: NDArray[np.float32] = session.run(None, {"crop_hu": crops})[0]
+    if len(found) != len(crops) or not ((found >= 0) & (found <= 1)).all():  # nor is NaN
+        raise BundleError("ANSWER_INVALID", "the network's answers are no probabilities", _OTHER_RELEASE)
+    return found
+
+
+def _try(graph: bytes, golden: GoldenCase, chunk: int) -> None:
+    """Runs the graph once with the golden crop alone, and with as many as are asked at once, before it is opened here.
+
+    What it takes is then known, whatever the runtime needs beyond the graph's tensors.
+    """
+    try:
+        call(try_graph, {"chunk": chunk}, [graph, golden.crop.tobytes()], Budget(TRIAL_SECONDS, TRIAL_BYTES))
+    except Failed as error:
+        raise BundleError("GOLDEN_CASE", f"the graph cannot be run ({error.kind})", _OTHER_RELEASE) from None
+    except Stopped:
+        most = f"{TRIAL_SECONDS:g} s of a processor and {TRIAL_BYTES / MIB:g} MiB for {chunk} crops"
+        message = f"the graph cannot be run within {most}"
+        raise BundleError("BUNDLE_TOO_LARGE", message, "Train a smaller network, or fewer members.") from None
+
+
+def try_graph(head: dict[str, Any], parts: list[bytes]) -> Message:
+    """A contained function: runs the graph in ``parts`` with the crop in it, once alone and once ``chunk`` times."""
+    crop = np.frombuffer(parts[1], np.float32).reshape(1, IMAGE_SIZE_PX, IMAGE_SIZE_PX)
+    session = _session(parts[0], 1)
+    try:
+        for count in (1, head["chunk"]):
+            _run(session, np.repeat(crop, count, axis=0))
+    except BundleError as error:
+        raise BundleError("GOLDEN_CASE", f"the golden crop: {error.safe_message}", _OTHER_RELEASE) from None
+    return {}, []
+
+
+def check_crops(crops: NDArray[Any]) -> None:
+    """Raises an ``InputError`` where ``crops`` are not finite float32 HU of shape [n >= 1, 151, 151]."""
+    if crops.dtype != np.float32:
+        raise InputError("CROP_DTYPE", "crops must be float32", "Send HU as float32 (FP32).")
+    if crops.ndim != 3 or crops.shape[1:] != (IMAGE_SIZE_PX, IMAGE_SIZE_PX) or not len(crops):
+        raise InputError("CROP_SHAPE", f"crops must have the shape [n, {IMAGE_SIZE_PX}, {IMAGE_SIZE_PX}], n at least 1")
+    low, high = float(crops.min()), float(crops.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise InputError("CROP_NOT_FINITE", "crops hold NaN or infinity")
+    if low < LOWEST_HU or high > HIGHEST_HU:
+        raise InputError(
+            "CROP_RANGE", f"crops must lie in {LOWEST_HU:.0f} to {HIGHEST_HU:.0f} HU", "Send HU, unscaled."
+        )
+
+
+def _definition(manifest: Manifest) -> ImageDefinition:
+    if digest_of(manifest.image_definition) != manifest.image_digest:
+        raise damaged("the image definition is not the one of its digest")
+    try:
+        definition = ImageDefinition.from_dict(manifest.image_definition)
+    except (SrsError, KeyError, TypeError, ValueError):
+        definition = None
+    if definition is None or not _can_be_cut(definition):
+        message = "this release does not know the bundle's image definition"
+        raise BundleError("IMAGE_DEFINITION_UNKNOWN", message, _OTHER_RELEASE)
+    return definition
+
+
+def _can_be_cut(definition: ImageDefinition) -> bool:
+    """Whether the crop has the network's size, of a side in mm that a head has, and values that a CT has."""
+    return (
+        definition.size_px == IMAGE_SIZE_PX
+        and SMALLEST_MM <= definition.size_mm <= LARGEST_MM
+        and LOWEST_HU <= definition.outside_hu <= HIGHEST_HU
+    )
+
+
+def _session(graph: bytes, threads: int | None) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or processors()
+    # Threads that wait by spinning would take the processors from the requests beside this one.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime's own exceptions share no base class but this one
+        raise damaged(f"the graph cannot be opened ({type(error).__name__})") from None

@@ -1,0 +1,126 @@
+"""Are the scores probabilities? Brier score, slope and intercept, reliability curve, Platt scaling.
+
+Platt scaling is fitted on out-of-bag answers only and applied to evaluation answers; it is still a little
+optimistic, since out-of-bag answers come from fewer members that were accepted on these very tumours.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy import optimize, special, stats
+
+from components.stats.auc import Bools, Floats, checked
+
+#: Scores are moved this far inside (0, 1) before their logit is taken: vote fractions reach 0 and 1.
+LOGIT_EDGE = 0.01
+
+#: A logistic fit beyond this ran away and is reported as absent.
+STEEPEST = 50.0
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How far a score is a probability of non-response.
+
+    Parameters
+    ----------
+    brier
+        Mean squared difference of score and outcome; 0 is perfect, 0.25 a constant one half.
+    slope
+        Of the outcome's logistic regression on the score's logit: 1 is right, below 1 over-confident. None where
+        the score separates the classes.
+    intercept
+        Calibration in the large: the fitted intercept with the slope held at 1; 0 is right.
+    n
+        Tumours.
+    """
+
+    brier: float
+    slope: float | None
+    intercept: float | None
+    n: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Platt:
+    """A logistic map of a score's logit, fitted on ``n`` out-of-bag answers."""
+
+    slope: float
+    intercept: float
+    n: int
+
+    def apply(self, score: ArrayLike) -> Floats:
+        """Scaled scores [n]."""
+        return np.asarray(special.expit(self.intercept + self.slope * logit(score)))
+
+
+def calibrate(y_true: ArrayLike, score: ArrayLike) -> Calibration:
+    """Brier score, calibration slope and intercept of scores in [0, 1]; raises as ``auc.checked``."""
+    positive, scores = checked(y_true, score)
+    separated = scores[positive].min() >= scores[~positive].max() or scores[positive].max() <= scores[~positive].min()
+    fit = None if separated else _fit(positive, scores)
+    return Calibration(
+        brier=float(np.mean((scores - positive) ** 2)),
+        slope=fit[1] if fit else None,
+        intercept=_intercept(positive, scores),
+        n=len(scores),
+    )
+
+
+def fit_platt(y_true: ArrayLike, out_of_bag_score: ArrayLike) -> Platt | None:
+    """Platt scaling from out-of-bag answers, with Platt's smoothed targets; None where they separate the classes."""
+    positive, scores = checked(y_true, out_of_bag_score)
+    n_pos, n_neg = int(positive.sum()), int((~positive).sum())
+    targets = np.where(positive, (n_pos + 1) / (n_pos + 2), 1 / (n_neg + 2))
+    fit = _fit(targets, scores)
+    return Platt(slope=fit[1], intercept=fit[0], n=len(scores)) if fit else None
+
+
+def reliability(y_true: ArrayLike, score: ArrayLike, bins: int = 5) -> pd.DataFrame:
+    """Reliability curve in bins of equal count; tied scores stay in one bin.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``score`` (mean in the bin), ``observed`` (share of non-responders), ``n``.
+    """
+    positive, scores = checked(y_true, score)
+    place = (stats.rankdata(scores) - 0.5) / len(scores)
+    table = pd.DataFrame({"bin": (place * bins).astype(int), "score": scores, "observed": positive})
+    by_bin = table.groupby("bin", sort=True)
+    return pd.DataFrame(
+        {"score": by_bin["score"].mean(), "observed": by_bin["observed"].mean(), "n": by_bin["score"].size()}
+    ).reset_index(drop=True)
+
+
+def logit(score: ArrayLike) -> Floats:
+    """Logit of scores kept ``LOGIT_EDGE`` inside (0, 1)."""
+    return np.asarray(special.logit(np.clip(np.asarray(score, dtype=np.float64), LOGIT_EDGE, 1 - LOGIT_EDGE)))
+
+
+def _fit(targets: Floats | Bools, scores: Floats) -> tuple[float, float] | None:
+    """Intercept and slope of a logistic regression by maximum likelihood, or None where it runs away."""
+    x, y = logit(scores), targets.astype(np.float64)
+    if np.ptp(x) == 0:
+        return None
+
+    def loss(weights: Floats) -> tuple[float, Floats]:
+        eta = weights[0] + weights[1] * x
+        error = special.expit(eta) - y
+        return float(np.sum(np.logaddexp(0, eta) - y * eta)), np.array([error.sum(), error @ x])
+
+    found = optimize.minimize(loss, np.array([0.0, 1.0]), jac=True, method="BFGS", options={"gtol": 1e-6})
+    intercept, slope = map(float, found.x)
+    return None if max(abs(slope), abs(intercept)) > STEEPEST else (intercept, slope)
+
+
+def _intercept(positive: Bools, scores: Floats) -> float:
+    x, events = logit(scores), float(positive.sum())
+    return float(optimize.brentq(lambda a: special.expit(a + x).sum() - events, -STEEPEST, STEEPEST))

@@ -1,0 +1,246 @@
+"""ROC statistics: AUC with its intervals, rates at a cut-off, the curve itself (STUDY 5).
+
+``paired_test``, ``mean_auc_lower_bound`` and their types are offered here too, so that a reader finds all AUC
+statistics in one place.
+
+References: Hanley & McNeil, Radiology 1982;143:29. DeLong et al., Biometrics 1988;44:837. Newcombe,
+Stat Med 2006;25:559 (method 5). Obuchowski, Biometrics 1997;53:567. Clopper & Pearson, Biometrika 1934;26:404.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import optimize, stats
+
+from components.common.errors import InputError
+from components.stats import auc as _auc
+from components.stats.auc import Floats, auc_score
+from components.stats.bootstrap import Scored, mean_auc, mean_auc_lower_bound, resampled_auc
+from components.stats.paired import PairedTest, paired_test
+
+__all__ = [
+    "CurvePoints",
+    "Interval",
+    "PairedTest",
+    "Rates",
+    "RocSummary",
+    "Scored",
+    "auc_score",
+    "choose_cut_off",
+    "clopper_pearson",
+    "mean_auc",
+    "mean_auc_lower_bound",
+    "paired_test",
+    "rates_at",
+    "roc_curve",
+    "roc_summary",
+]
+
+Interval = Literal["spss", "delong", "newcombe", "bootstrap"]
+
+#: The KFP UI draws at most 200 points of a ROC curve.
+MOST_POINTS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class RocSummary:
+    """AUC of one score with its uncertainty.
+
+    Parameters
+    ----------
+    auc
+        Area under the ROC curve; ties one half.
+    se
+        Its standard error by the interval's method (for ``newcombe`` at the estimate itself).
+    ci_low, ci_high
+        Limits in [0, 1]: together two-sided at ``level``, or each one-sided at ``level``.
+    p_value
+        Two-sided, of the hypothesis AUC = 0.5, with the null standard error, whatever the interval (STUDY 5).
+    n_positive, n_negative
+        Non-responders and responders.
+    ci, level, one_sided
+        How the limits were made.
+    """
+
+    auc: float
+    se: float
+    ci_low: float
+    ci_high: float
+    p_value: float
+    n_positive: int
+    n_negative: int
+    ci: str
+    level: float
+    one_sided: bool
+
+
+def roc_summary(
+    y_true: ArrayLike,
+    score: ArrayLike,
+    ci: Interval = "spss",
+    *,
+    level: float = 0.95,
+    one_sided: bool = False,
+    patients: ArrayLike | None = None,
+    rng: np.random.Generator | int = 0,
+    samples: int = 2000,
+) -> RocSummary:
+    """AUC, standard error, confidence limits and p-value of a score.
+
+    Parameters
+    ----------
+    y_true
+        [n] labels, 1 = non-responder (positive), 0 = responder.
+    score
+        [n] finite scores, higher for non-responders.
+    ci
+        ``spss`` (the paper's), ``delong`` (clustered by patient where ``patients`` are given), ``newcombe``
+        (method 5) or ``bootstrap`` (percentile, patients drawn whole; the AUC's linear part
+        where they are very many).
+    level
+        Confidence of the interval, or of each bound where ``one_sided``.
+    one_sided
+        Make ``ci_low`` and ``ci_high`` two one-sided bounds.
+    patients
+        [n] patient of each case; None: every case its own.
+    rng
+        Generator or seed of the bootstrap.
+    samples
+        Bootstrap resamples.
+
+    Raises
+    ------
+    InputError
+        ``ROC_EMPTY``, ``ROC_NOT_FINITE``, ``ROC_LABELS``, ``ROC_ONE_CLASS``, ``ROC_MISMATCHED``, ``ROC_INTERVAL``.
+
+    Examples
+    --------
+    >>> summary = roc_summary([0, 0, 0, 1, 1, 1], [0.1, 0.4, 0.6, 0.5, 0.8, 0.9])
+    >>> round(summary.auc, 3), round(summary.se, 3)
+    (0.889, 0.148)
+    """
+    positive, scores = _auc.checked(y_true, score)
+    if ci not in ("spss", "delong", "newcombe", "bootstrap") or not 0.5 < level < 1:
+        raise InputError("ROC_INTERVAL", "ci is spss, delong, newcombe or bootstrap, and level lies in (0.5, 1)")
+    n_pos, n_neg = int(positive.sum()), int((~positive).sum())
+    area = _auc.placements(positive, scores).auc
+    tail = 1 - level if one_sided else (1 - level) / 2
+    if ci == "bootstrap":
+        numbers = _auc.patient_numbers(patients, positive)
+        drawn = resampled_auc(Scored(positive, scores, numbers), rng, samples)
+        se, low, high = float(drawn.std(ddof=1)), *map(float, np.quantile(drawn, [tail, 1 - tail]))
+    else:
+        z = float(stats.norm.isf(tail))
+        se = _standard_error(ci, area, positive, scores, patients)
+        low, high = newcombe_limits(area, n_pos, n_neg, z) if ci == "newcombe" else (area - z * se, area + z * se)
+    p_value = 2 * float(stats.norm.sf(abs(area - 0.5) / _auc.null_standard_error(n_pos, n_neg)))
+    limits = max(low, 0.0), min(high, 1.0)
+    return RocSummary(area, se, *limits, min(p_value, 1.0), n_pos, n_neg, ci, level, one_sided)
+
+
+def _standard_error(
+    ci: Interval, area: float, positive: _auc.Bools, scores: Floats, patients: ArrayLike | None
+) -> float:
+    if ci == "spss":
+        return float(np.sqrt(_auc.spss_variance(positive, scores)))
+    if ci == "newcombe":
+        return float(np.sqrt(_newcombe_variance(area, int(positive.sum()), int((~positive).sum()))))
+    numbers = _auc.patient_numbers(patients, positive)
+    parts = _auc.placements(positive, scores)
+    return float(np.sqrt(_auc.placement_variance(parts, (numbers[positive], numbers[~positive]))))
+
+
+def _newcombe_variance(area: float, n_pos: int, n_neg: int) -> float:
+    """Hanley & McNeil's exponential model with both sizes replaced by their mean (Newcombe 2006, eq. for N*)."""
+    star = (n_pos + n_neg) / 2 - 1
+    return area * (1 - area) * (1 + star * ((1 - area) / (2 - area) + area / (1 + area))) / (n_pos * n_neg)
+
+
+def newcombe_limits(area: float, n_pos: int, n_neg: int, z: float) -> tuple[float, float]:
+    """Newcombe's method 5: the AUCs whose own standard error, times ``z``, just reaches the estimate."""
+
+    def excess(theta: float) -> float:
+        return float((theta - area) ** 2 - z**2 * _newcombe_variance(theta, n_pos, n_neg))
+
+    # At an estimate of exactly 0 or 1 the model's variance vanishes there, and the root lies strictly inside.
+    edge = 1e-9
+    low = optimize.brentq(excess, 0.0, min(area, 1 - edge)) if area > 0 else 0.0
+    high = optimize.brentq(excess, max(area, edge), 1.0) if area < 1 else 1.0
+    return float(low), float(high)
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Sensitivity and specificity for non-responders with exact 95 % limits, and the counts behind them."""
+
+    cut_off: float
+    sensitivity: float
+    sensitivity_low: float
+    sensitivity_high: float
+    specificity: float
+    specificity_low: float
+    specificity_high: float
+    true_positive: int
+    false_negative: int
+    true_negative: int
+    false_positive: int
+
+
+def rates_at(y_true: ArrayLike, score: ArrayLike, cut_off: float, level: float = 0.95) -> Rates:
+    """Rates where a score *above* ``cut_off`` calls a tumour a non-responder; raises as ``roc_summary``."""
+    positive, scores = _auc.checked(y_true, score)
+    called = scores > cut_off
+    tp, fn = int((called & positive).sum()), int((~called & positive).sum())
+    tn, fp = int((~called & ~positive).sum()), int((called & ~positive).sum())
+    sensitivity = tp / (tp + fn), *clopper_pearson(tp, tp + fn, level)
+    specificity = tn / (tn + fp), *clopper_pearson(tn, tn + fp, level)
+    return Rates(float(cut_off), *sensitivity, *specificity, tp, fn, tn, fp)
+
+
+def clopper_pearson(hits: int, trials: int, level: float = 0.95) -> tuple[float, float]:
+    """Exact confidence limits of a proportion (Clopper & Pearson 1934)."""
+    tail = (1 - level) / 2
+    low = float(stats.beta.ppf(tail, hits, trials - hits + 1)) if hits > 0 else 0.0
+    high = float(stats.beta.isf(tail, hits + 1, trials - hits)) if hits < trials else 1.0
+    return low, high
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoints:
+    """Points of a ROC curve from (0, 0) to (1, 1); a case at or above ``threshold`` is called positive."""
+
+    false_positive_rate: Floats
+    true_positive_rate: Floats
+    threshold: Floats
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists, as the KFP UI takes them."""
+        return {name: getattr(self, name).tolist() for name in self.__slots__}
+
+
+def roc_curve(y_true: ArrayLike, score: ArrayLike, most_points: int = MOST_POINTS) -> CurvePoints:
+    """The empirical ROC curve without any infinity: the first threshold lies just above the highest score."""
+    positive, scores = _auc.checked(y_true, score)
+    values, level = np.unique(-scores, return_inverse=True)
+    hits = np.cumsum(np.bincount(level, positive, len(values))) / positive.sum()
+    alarms = np.cumsum(np.bincount(level, ~positive, len(values))) / (~positive).sum()
+    keep = np.unique(np.linspace(0, len(values) - 1, min(len(values), most_points - 1)).round().astype(int))
+    first = np.nextafter(-values[0], np.inf)
+    return CurvePoints(
+        false_positive_rate=np.concatenate([[0.0], alarms[keep]]),
+        true_positive_rate=np.concatenate([[0.0], hits[keep]]),
+        threshold=np.concatenate([[first], -values[keep]]),
+    )
+
+
+def choose_cut_off(y_true: ArrayLike, score: ArrayLike) -> float:
+    """The cut-off of largest Youden index (of several, the middle one): give it out-of-bag answers only."""
+    positive, scores = _auc.checked(y_true, score)
+    values, level = np.unique(scores, return_inverse=True)
+    below = np.cumsum(np.bincount(level, ~positive, len(values))) / (~positive).sum()
+    missed = np.cumsum(np.bincount(level, positive, len(values))) / positive.sum()
+    best = np.flatnonzero(np.isclose(below - missed, (below - missed).max()))
+    at = int(best[len(best) // 2])
+    return float((values[at] + values[min(at + 1, len(values) - 1)]) / 2)

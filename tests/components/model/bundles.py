@@ -1,0 +1,101 @@
+"""A small bundle for tests: drawn weights, their answers by numpy alone, and a disc as the golden slice."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.lib.stride_tricks import sliding_window_view
+
+from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset, Flow
+from components.common.artifacts.members import Member
+from components.common.artifacts.splits import MemberSplit
+from components.common.settings import IMAGE_SIZE_PX, StudySettings, TrainSettings, resolve
+from components.imaging.crop import ImageDefinition
+from components.model.bundle import write_bundle
+from components.model.golden import GoldenInput
+from components.model.manifest import Manifest
+from components.model.network import initial_weights
+
+MEMBERS = 3
+SETTINGS = resolve("default", {"train": {"filters_1": 4, "filters_2": 6, "dense_1": 8, "dense_2": 5}})
+
+
+def draw_weights(settings: TrainSettings, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Initial weights with biases that are not zero, so that a bias put in the wrong place is seen."""
+    weights = initial_weights(settings, rng)
+    return {
+        name: (rng.standard_normal(value.shape) * 0.05).astype(np.float32) if name.endswith("bias") else value
+        for name, value in weights.items()
+    }
+
+
+def reference(weights: dict[str, np.ndarray], crops: np.ndarray, settings: TrainSettings) -> np.ndarray:
+    """[n] probability of non-response, in float64 and without any library of the trade."""
+    low = settings.window_level_hu - settings.window_width_hu / 2
+    x = np.clip((crops.astype(np.float64) - low) / settings.window_width_hu, 0, 1)[..., np.newaxis]
+    for layer, pool in (("conv_1", settings.pool_1), ("conv_2", settings.pool_2)):
+        kernel = weights[f"{layer}_kernel"].astype(np.float64)
+        windows = sliding_window_view(x, kernel.shape[:2], axis=(1, 2))
+        x = np.maximum(np.einsum("nrcikl,klio->nrco", windows, kernel, optimize=True) + weights[f"{layer}_bias"], 0)
+        side = x.shape[1] // pool
+        x = x[:, : side * pool, : side * pool].reshape(len(x), side, pool, side, pool, -1).max(axis=(2, 4))
+    x = x.reshape(len(x), -1)
+    for layer in ("dense_1", "dense_2"):
+        x = np.maximum(x @ weights[f"{layer}_kernel"] + weights[f"{layer}_bias"], 0)
+    logits = x @ weights["output_kernel"] + weights["output_bias"]
+    return (1 / (1 + np.exp(logits[:, 0] - logits[:, 1]))).astype(np.float32)
+
+
+def draw_crops(count: int, rng: np.random.Generator) -> np.ndarray:
+    """[n, 151, 151] float32 HU: brain with a brighter disc."""
+    yy, xx = np.mgrid[:IMAGE_SIZE_PX, :IMAGE_SIZE_PX] - IMAGE_SIZE_PX // 2
+    crops = rng.normal(35, 8, (count, IMAGE_SIZE_PX, IMAGE_SIZE_PX))
+    radii, lifts = rng.uniform(20, 60, count), rng.uniform(-30, 60, count)
+    crops += lifts[:, None, None] * (yy**2 + xx**2 < radii[:, None, None] ** 2)
+    return crops.astype(np.float32)
+
+
+def make_dataset(rng: np.random.Generator, tumours: int = 12, patients: int = 8) -> Dataset:
+    """A made-up dataset; its digest is made up too."""
+    table = pd.DataFrame(index=range(tumours), columns=list(TUMOUR_COLUMNS))
+    table["tumour"] = [f"T{index:03d}" for index in range(tumours)]
+    table["patient"] = [f"P{index % patients:03d}" for index in range(tumours)]
+    table["label"] = [index % 2 for index in range(tumours)]
+    return Dataset(
+        crops=draw_crops(tumours, rng),
+        tumours=table,
+        flow=Flow(listed=tumours, listed_patients=patients, exclusions=(), used=tumours, used_patients=patients),
+        image_definition=ImageDefinition().to_dict(),
+        synthetic=True,
+        digest="0" * 64,
+    )
+
+
+def make_members(dataset: Dataset, settings: StudySettings, rng: np.random.Generator, count: int) -> list[Member]:
+    """Members with drawn weights; the last two tumours are for evaluation."""
+    names = tuple(dataset.tumours.tumour)
+    members = []
+    for index in range(1, count + 1):
+        weights = draw_weights(settings.train, rng)
+        split = MemberSplit("A", index, names[:-5], names[-5:-2], names[-2:])
+        answers = reference(weights, dataset.crops, settings.train)
+        members.append(Member(split, weights, pd.DataFrame(), answers, {}))
+    return members
+
+
+def golden_input() -> GoldenInput:
+    """A disc on a slice of uneven spacing, and an ellipse about it."""
+    rows, columns = np.mgrid[:96, :110]
+    inside = ((rows - 40) * 0.8) ** 2 + ((columns - 60) * 0.7) ** 2 < 12**2
+    angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+    contour = np.column_stack([-40 + 60 * 0.7 + 12 * np.cos(angle), -30 + 40 * 0.8 + 11 * np.sin(angle)])
+    slice_hu = (30 + 40 * inside + 5 * np.sin(rows / 3)).astype(np.float32)
+    return GoldenInput(slice_hu, (-40.0, -30.0), (0.7, 0.0), (0.0, 0.8), contour)
+
+
+def make_bundle(folder: Path, count: int = MEMBERS, settings: StudySettings = SETTINGS, seed: int = 1) -> Manifest:
+    """A written bundle."""
+    rng = np.random.default_rng(seed)
+    dataset = make_dataset(rng)
+    members = make_members(dataset, settings, rng, count)
+    return write_bundle(folder, members, dataset=dataset, settings=settings, golden=golden_input())
