@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DELETE_ON_ERROR:
 
 demo: setup
-	@$(BIN)/python -m pipelines.demo $(DEMO)
+	@$(BIN)/python -m pipelines.commands.demo $(DEMO)
 
 # The files of tests side by side; JOBS=0 runs them one after the other.
 test: setup

@@ -9,8 +9,8 @@ import yaml
 from typer.main import get_command
 
 from components.common.settings import resolve
-from pipelines import phantom, srs_response
-from pipelines.cli import app
+from pipelines.commands.cli import app
+from pipelines.definitions import phantom, srs_response
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -23,7 +23,7 @@ from mlflow import MlflowClient
 from components.deploy.cluster import Cluster, cluster_configuration, read_template
 from components.deploy.inference_service import PREFIX, Template
 from components.phantom.phantom import write_unseen_patient
-from pipelines.predictor_process import free_port
+from pipelines.local.predictor_process import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3 * 3600)]
 
@@ -45,7 +45,7 @@ RUN_SECONDS = 2 * 3600
 
 def srs(*arguments: str) -> subprocess.CompletedProcess[str]:
     """A command as a user types it; its output is shown."""
-    line = [sys.executable, "-m", "pipelines.cli", *arguments]
+    line = [sys.executable, "-m", "pipelines.commands.cli", *arguments]
     done = subprocess.run(line, capture_output=True, text=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
     print(done.stdout + done.stderr, flush=True)
     return done

@@ -17,8 +17,10 @@ import pytest
 from components.common.sources import open_source
 from components.phantom.phantom import write_unseen_patient
 from components.promote import registry
-from pipelines import phantom, predictor_client, predictor_process, srs_response
-from pipelines.pods import Compiled
+from pipelines.commands import predictor_client
+from pipelines.definitions import phantom, srs_response
+from pipelines.definitions.pods import Compiled
+from pipelines.local import predictor_process
 from tests.e2e import containers
 
 pytestmark = [

@@ -149,7 +149,7 @@ def test_a_killed_run_leaves_nothing_running_and_the_next_ends_right(place, made
     shutil.rmtree(copy / "members" / "members")
     mark = os.getpid() + hash(phase) % 1000 * 10**7 + whole_tree
     env = {**os.environ, "PYTHONPATH": str(ROOT), "SRS_TEST": str(mark)}
-    line = [sys.executable, "-m", "pipelines.cli", *command(place, copy)]
+    line = [sys.executable, "-m", "pipelines.commands.cli", *command(place, copy)]
     before = set(copy.glob("srs-response-*"))
     with subprocess.Popen(line, env=env, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
         while run.poll() is None:
@@ -174,7 +174,7 @@ def test_a_killed_run_leaves_nothing_running_and_the_next_ends_right(place, made
 def test_two_runs_at_once_on_one_home_both_end_right(place, made, copy):
     shutil.rmtree(copy / "members" / "members")
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    line = [sys.executable, "-m", "pipelines.cli", *command(place, copy)]
+    line = [sys.executable, "-m", "pipelines.commands.cli", *command(place, copy)]
     both = [subprocess.Popen(line, env=env, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     reports = [Path(json.loads(run.communicate()[0])["report"]) for run in both]
     assert [report.with_name("table_iii.csv").read_bytes() for report in reports] == [made[1]] * 2
@@ -200,7 +200,7 @@ def test_a_locked_database_is_told_by_every_command(place, copy, lock):
 def test_a_full_disk_is_told_and_the_next_run_goes_on(place, made, tmp_path):
     """The largest file that a process may write stands for the space that is left; no right is needed to set it."""
     home = tmp_path / "home"
-    line = [sys.executable, "-m", "pipelines.cli", *command(place, home)]
+    line = [sys.executable, "-m", "pipelines.commands.cli", *command(place, home)]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
     for largest in (20_000, 2_000_000):  # kept crops do not fit; then the dataset does not
 

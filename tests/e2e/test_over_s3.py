@@ -13,12 +13,12 @@ from components.common import tracking_store
 from components.model.manifest import Manifest
 from components.model.runtime import Ensemble
 from components.promote import registry
-from pipelines.cluster import compile_pipeline
-from pipelines.display import ConsoleDisplay
-from pipelines.home import Home
-from pipelines.local import Run, run_pipeline
-from pipelines.pods import Compiled
-from pipelines.session import outcome_of
+from pipelines.cluster.compiling import compile_pipeline
+from pipelines.definitions.pods import Compiled
+from pipelines.local.display import ConsoleDisplay
+from pipelines.local.home import Home
+from pipelines.local.runs import Run, run_pipeline
+from pipelines.local.session import outcome_of
 
 pytestmark = pytest.mark.slow
 

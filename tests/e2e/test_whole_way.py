@@ -13,10 +13,10 @@ from mlflow import MlflowClient
 from rich.console import Console
 
 from components.phantom.phantom import write_cohort, write_unseen_patient
-from pipelines import predictor_process
-from pipelines.claims import Claim
-from pipelines.home import Home
-from pipelines.session import Outcome, Session
+from pipelines.local import predictor_process
+from pipelines.local.claims import Claim
+from pipelines.local.home import Home
+from pipelines.local.session import Outcome, Session
 
 ROOT = Path(__file__).parents[2]
 SMALL = """
@@ -28,7 +28,7 @@ evaluate: {bootstrap: 200}
 
 
 def srs(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "pipelines.cli", *arguments]
+    line = [sys.executable, "-m", "pipelines.commands.cli", *arguments]
     env = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     return subprocess.run(line, capture_output=True, text=True, env=env, cwd=ROOT, timeout=500)
 
@@ -152,7 +152,7 @@ def test_served_champion_answers_an_unseen_patient_sent_as_dicom(place, first, t
     port = predictor_process.free_port()
     url = f"http://127.0.0.1:{port}"
     options = ["--home", str(place / "home"), "--port", str(port), "--version", first["version"]]
-    line = [sys.executable, "-m", "pipelines.cli", "serve", *options]
+    line = [sys.executable, "-m", "pipelines.commands.cli", "serve", *options]
     with predictor_process.running(line, url, "srs-response", tmp_path / "predictor.log"):
         done = srs("predict", str(patient), "--url", url, "--json")
         taken = srs("serve", *options)

@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from components.deploy.smoke import ask_golden
-from pipelines import phantom, predictor_process
-from pipelines.cluster import compile_pipeline
+from pipelines.cluster.compiling import compile_pipeline
+from pipelines.definitions import phantom
+from pipelines.local import predictor_process
 from tests.components.model.bundles import make_bundle
 from tests.e2e import containers
 

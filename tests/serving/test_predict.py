@@ -13,7 +13,7 @@ import pydicom
 import pytest
 
 from components.common.errors import SrsError
-from pipelines.predictor_client import StudyRefused, ask, predict
+from pipelines.commands.predictor_client import StudyRefused, ask, predict
 from tests.serving.attacks import V1, ZIP, zip_of
 from tests.serving.conftest import ROOT, free_port
 from tests.serving.studies import study_files
@@ -38,7 +38,7 @@ def url_of(server) -> str:
 
 
 def srs_predict(server, *line: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "pipelines.cli", "predict", "--url", url_of(server), *line]
+    command = [sys.executable, "-m", "pipelines.commands.cli", "predict", "--url", url_of(server), *line]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
 

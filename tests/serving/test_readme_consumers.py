@@ -51,7 +51,7 @@ def place(tmp_path_factory) -> Path:
 def ports(place):
     """Ports of the predictor that README's own line starts, in the place of README's."""
     found = {"8080": str(free_port()), "8081": str(free_port())}
-    line = [sys.executable, "-m", "pipelines.cli", *put(SERVE, found).split()]
+    line = [sys.executable, "-m", "pipelines.commands.cli", *put(SERVE, found).split()]
     with (place / "serve.log").open("w") as log:
         process = subprocess.Popen(line, cwd=place, env=environment(), stdout=log, stderr=log)
     try:
@@ -112,7 +112,7 @@ def test_grpc(place, ports):
 
 
 def test_srs_predict(place, ports):
-    told = run(place, sys.executable, "-m", "pipelines.cli", *put(PREDICT, ports).split())
+    told = run(place, sys.executable, "-m", "pipelines.commands.cli", *put(PREDICT, ports).split())
     assert "GTV" in told
     assert "SYNTHETIC" in told
 

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.common.processors import processors
-from pipelines.doctor import examine
+from pipelines.doctor.machine import examine
 
 V2 = "31 23 0:28 {top} /sys/fs/cgroup ro,nosuid - cgroup2 cgroup rw,nsdelegate"
 V1 = "33 31 0:30 {top} /sys/fs/cgroup/cpu,cpuacct ro - cgroup cgroup rw,cpu,cpuacct"
@@ -130,6 +130,6 @@ def test_all_count_by_this_one_function(tmp_path: Path, monkeypatch: pytest.Monk
     modules = [path for folder in ("components", "pipelines", "serving") for path in (root / folder).rglob("*.py")]
     askers = [path.name for path in modules if any(word in path.read_text() for word in asks)]
     assert askers == ["processors.py"]
-    monkeypatch.setattr("pipelines.doctor.processors", lambda: 5)
-    monkeypatch.setattr("pipelines.doctor._devices", lambda: None)
+    monkeypatch.setattr("pipelines.doctor.machine.processors", lambda: 5)
+    monkeypatch.setattr("pipelines.doctor.machine._devices", lambda: None)
     assert [found.text for found in examine(tmp_path, 0) if found and found.what == "cores"] == ["5"]

@@ -1,0 +1,187 @@
+"""``srs``: the platform's command line.
+
+Exit codes: 0 done, 1 something failed, 2 the input must be mended first, 3 the gate promoted nothing.
+"""
+
+import dataclasses
+import functools
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from components.common.disk import disk_error, forbidden
+from components.common.errors import GateRefused, InputError, SrsError
+from pipelines.commands import study
+from pipelines.commands.terminal import HOME, MODEL, HomeOption, JsonOption, ModelOption, app, errors, screen, tell
+
+
+def main() -> None:
+    """Entry point: runs a command and turns errors into words and exit codes."""
+    try:
+        app()
+    except SrsError as error:
+        tell(error)
+        sys.exit(error.exit_code)
+    except OSError as error:
+        told = disk_error(error) or forbidden(error)
+        if told is None:
+            raise
+        tell(told)
+        sys.exit(told.exit_code)
+    except KeyboardInterrupt:
+        errors.print("\nstopped; the same command goes on where it stopped")
+        sys.exit(130)
+
+
+@app.command()
+def phantom(
+    out: Annotated[Path, typer.Option(help="Folder to write; a phantom that is there already is replaced.")],
+    seed: Annotated[int, typer.Option(min=0, help="The same seed writes the same bytes.")] = 1,
+    tumours: Annotated[int, typer.Option(help="Eligible tumours; excluded ones come on top.")] = 110,
+    patients: Annotated[int, typer.Option(help="Patients of the eligible tumours.")] = 89,
+    signal: Annotated[float, typer.Option(help="Tie between image and response; 0 is none.")] = 1.0,
+) -> None:
+    """Write a SYNTHETIC cohort: planning CT, RTSTRUCT and cohort.csv."""
+    from components.phantom.phantom import write_cohort
+    from pipelines.local.display import ConsoleDisplay
+
+    with ConsoleDisplay(screen) as display:
+        display.begin("phantom")
+        told = functools.partial(display.advance, "phantom", "phantom")
+        table = write_cohort(out, seed=seed, tumours=tumours, patients=patients, signal=signal, progress=told)
+        display.end("phantom", failed=False)
+    screen.print(f"SYNTHETIC cohort: {table}", soft_wrap=True)
+
+
+@app.command()
+def inspect(
+    path: Annotated[str, typer.Argument(help="Folder, .zip or s3:// prefix of one study: CT and RTSTRUCT.")],
+    roi: Annotated[
+        str, typer.Option(help="Name of a structure, its ROINumber, or a regular expression for names.")
+    ] = "",
+    rtstruct_uid: Annotated[str, typer.Option(help="SOPInstanceUID of one RTSTRUCT among several.")] = "",
+    slice_rule: Annotated[str, typer.Option("--slice", help="centre or largest.")] = "centre",
+    png: Annotated[Path | None, typer.Option(help="Draw each crop with its contour into this PNG file.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say before a run which tumours would be cut from a study, and how."""
+    from components.common.settings import PreprocessSettings
+    from components.common.sources import open_source
+    from components.imaging.gtv import find_gtvs, inspect_gtvs
+    from pipelines.commands.inspection import CHOICES, show_candidates, show_choices
+    from pipelines.commands.picture import draw_candidates
+
+    settings = PreprocessSettings(slice_rule=slice_rule)  # type: ignore[arg-type]
+    source = open_source(path)
+    try:
+        find = functools.partial(inspect_gtvs, roi=roi) if roi else find_gtvs
+        candidates = find(source, "", settings, rtstruct_uid=rtstruct_uid)
+    except InputError as error:
+        if error.code in CHOICES:
+            show_choices(source, rtstruct_uid)
+        raise
+    if png:
+        draw_candidates(candidates, png)
+    if as_json:
+        typer.echo(json.dumps([candidate.to_dict() for candidate in candidates], indent=1))
+    else:
+        show_candidates(candidates)
+
+
+@app.command()
+def run(
+    cohort: Annotated[str, typer.Option(help="cohort.csv, or the folder or s3:// prefix that holds it.")] = "",
+    preset: Annotated[
+        str, typer.Option(help="default, paper (as the paper states) or fast (2 x 3 members).")
+    ] = "default",
+    fast: Annotated[bool, typer.Option("--fast", help="The same as --preset fast.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Moves training, validation and weights.")] = 1,
+    groups: Annotated[int, typer.Option(min=0, help="Ensembles; 0 takes the preset's number.")] = 0,
+    members: Annotated[int, typer.Option(min=0, help="CNNs of an ensemble; 0 takes the preset's number.")] = 0,
+    study_file: Annotated[Path | None, typer.Option("--study", help="YAML file of settings.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="SECTION.NAME=VALUE; may be repeated.")] = None,
+    settings_help: Annotated[bool, typer.Option("--settings-help", help="List every setting and leave.")] = False,
+    home: HomeOption = HOME,
+    experiment: Annotated[str, typer.Option(help="MLflow experiment.")] = "srs-response",
+    model_name: ModelOption = MODEL,
+    parallelism: Annotated[int, typer.Option(min=1, help="Training tasks at a time.")] = 2,
+    members_per_task: Annotated[int, typer.Option(min=1, help="Members of one training task.")] = 25,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the whole study on a cohort, on this machine."""
+    if settings_help:
+        typer.echo(study.settings_help())
+        return
+    if not cohort:
+        raise InputError("COHORT_MISSING", "no cohort was named", "srs run --cohort cohort.csv")
+    from pipelines.local.session import Session, StudyOptions
+
+    overrides = study.merged(study.read_study(study_file), study.read_flags(settings or []))
+    options = StudyOptions("fast" if fast else preset, seed, groups, members, overrides)
+    session = Session.open(home, errors if as_json else screen, parallelism)
+    outcome = session.run_study(cohort, options, experiment, model_name, members_per_task)
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(outcome), indent=1, default=str))
+    else:
+        session.tell_outcome(outcome)
+    if outcome.verdict != "promoted":
+        raise GateRefused("GATE_REFUSED", f"the gate promoted nothing: {outcome.verdict}", "The report says why.")
+
+
+@app.command()
+def report(
+    run_folder: Annotated[Path | None, typer.Argument(help="Folder of a run; default: the newest.")] = None,
+    home: HomeOption = HOME,
+) -> None:
+    """Rebuild the report of a finished run from its artifacts."""
+    from pipelines.local.home import UMASK
+    from pipelines.local.runs import Run, latest
+    from pipelines.local.session import Session, rebuild_report
+
+    os.umask(UMASK)
+    run = Run.read(run_folder) if run_folder else latest(Session.open(home, screen, 1).home)
+    screen.print(str(rebuild_report(run)), soft_wrap=True)
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    second: Annotated[Path, typer.Argument(help="Folder of another run of the same study and cohort.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Set two runs side by side: settings that differ, and their ensembles on the tumours that both evaluated."""
+    from components.common.artifacts.evaluation import Evaluation
+    from components.common.artifacts.splits import Splits
+    from components.evaluate import compare as sides
+    from pipelines.local.runs import Run
+
+    runs = [Run.read(folder) for folder in (first, second)]
+    a, b = (Evaluation.read(run.path("evaluation")) for run in runs)
+    changed = sides.differing_settings(*(Splits.read(run.path("splits")) for run in runs))
+    if as_json:
+        settings = {name: values for name, *values in changed}
+        synthetic = bool(a.metrics["synthetic"] or b.metrics["synthetic"])
+        found = {"settings": settings, "groups": sides.records(a, b), "synthetic": synthetic}
+        typer.echo(json.dumps(found, indent=1))
+        return
+    table = sides.comparison_text(a, b)  # or refused before anything is printed
+    for letter, run in zip("ab", runs, strict=True):
+        screen.print(f"{letter}  {run.folder}", soft_wrap=True, highlight=False)
+    for name, *values in changed:
+        screen.print(Text(f"   {name}: {' -> '.join(values)}"), soft_wrap=True)
+    screen.print(Text(table), soft_wrap=True)
+
+
+# Their commands come after these in `srs --help`.
+from pipelines.commands import cluster as cluster  # noqa: E402
+from pipelines.commands import doctor as doctor  # noqa: E402
+from pipelines.commands import home as home  # noqa: E402
+from pipelines.commands import models as models  # noqa: E402
+
+if __name__ == "__main__":
+    main()

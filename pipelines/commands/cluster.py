@@ -1,0 +1,212 @@
+"""Commands for a KFP cluster: compile, publish, submit, schedule."""
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from components.common.errors import InputError, SrsError
+from pipelines.commands.terminal import app, screen
+
+if TYPE_CHECKING:
+    from pipelines.cluster.server import Server
+
+PipelineOption = Annotated[str, typer.Option("--pipeline", help="srs-response or phantom.")]
+ImageOption = Annotated[str, typer.Option("--image", help="Image of the pipeline's steps.")]
+ParallelismOption = Annotated[int, typer.Option("--parallelism", min=0, help="Training pods at a time; 0: no limit.")]
+RetriesOption = Annotated[int, typer.Option("--retries", min=0, help="Retries of a failed training pod.")]
+TimeoutOption = Annotated[int, typer.Option("--timeout", min=0, help="Seconds of a training pod; 0: no limit.")]
+ShmOption = Annotated[str, typer.Option("--shm", help="Shared memory of a training pod, e.g. 2Gi.")]
+ClaimOption = Annotated[str, typer.Option("--state-claim", help="PersistentVolumeClaim mounted at /state.")]
+ConfigMapOption = Annotated[str, typer.Option("--config-map", help="ConfigMap with addresses of MLflow and S3.")]
+S3SecretOption = Annotated[str, typer.Option("--s3-secret", help="Secret with the object store's credentials.")]
+KeySecretOption = Annotated[str, typer.Option("--pseudonym-secret", help="Secret with SRS_PSEUDONYM_KEY.")]
+SignSecretOption = Annotated[str, typer.Option("--signing-secret", help="Secret with SRS_SIGNING_KEY; empty: none.")]
+UserOption = Annotated[int, typer.Option("--run-as-user", help="Numeric user of all pods.")]
+
+HostOption = Annotated[str, typer.Option("--host", envvar="KF_PIPELINES_ENDPOINT", help="Address of KFP's API or UI.")]
+NamespaceOption = Annotated[
+    str, typer.Option("--namespace", envvar="KF_PIPELINES_NAMESPACE", help="Your namespace, on a multi-user KFP.")
+]
+TokenOption = Annotated[
+    Path | None,
+    typer.Option("--token-file", envvar="KF_PIPELINES_SA_TOKEN_PATH", help="File of a token; or KF_PIPELINES_TOKEN."),
+]
+CaOption = Annotated[
+    str, typer.Option("--ca-file", envvar="KF_PIPELINES_SSL_CA_CERT", help="Certificate authority of the host.")
+]
+VersionOption = Annotated[str, typer.Option("--version", help="Name of a published version; default: the newest.")]
+ParamOption = Annotated[list[str] | None, typer.Option("--param", help="NAME=VALUE; may be repeated.")]
+ExperimentOption = Annotated[str, typer.Option("--experiment", help="KFP experiment of the runs.")]
+AccountOption = Annotated[str, typer.Option("--service-account", help="Kubernetes service account of the pods.")]
+
+
+@app.command("compile")
+def compile_(
+    output: Annotated[Path, typer.Option("-o", "--output", help="YAML file to write.")],
+    pipeline: PipelineOption = "srs-response",
+    image: ImageOption = "",
+    parallelism: ParallelismOption = 0,
+    retries: RetriesOption = 2,
+    timeout: TimeoutOption = 0,
+    shm: ShmOption = "",
+    state_claim: ClaimOption = "",
+    config_map: ConfigMapOption = "srs-response",
+    s3_secret: S3SecretOption = "srs-response-s3",  # noqa: S107 a name
+    pseudonym_secret: KeySecretOption = "srs-response-pseudonym",  # noqa: S107 a name
+    signing_secret: SignSecretOption = "",
+    run_as_user: UserOption = 10001,
+) -> None:
+    """Compile a pipeline to YAML for a KFP cluster, the same bytes each time; prints their SHA-256."""
+    from pipelines.cluster.compiling import compile_pipeline
+    from pipelines.definitions.pods import Compiled
+
+    options = Compiled(
+        **({"image": image} if image else {}),
+        parallelism=parallelism,
+        retries=retries,
+        timeout_seconds=timeout,
+        shared_memory=shm,
+        state_claim=state_claim,
+        config_map=config_map,
+        s3_secret=s3_secret,
+        pseudonym_secret=pseudonym_secret,
+        signing_secret=signing_secret,
+        run_as_user=run_as_user,
+    )
+    digest = compile_pipeline(pipeline, output, options)
+    screen.print(f"{output}  sha256 {digest}", soft_wrap=True)
+
+
+@app.command()
+def publish(
+    package: Annotated[Path, typer.Argument(help="YAML file that `srs compile` wrote.")],
+    host: HostOption = "",
+    namespace: NamespaceOption = "",
+    token_file: TokenOption = None,
+    ca_file: CaOption = "",
+) -> None:
+    """Publish a compiled pipeline as a version named by its digest; the same digest makes no second one."""
+    from pipelines.cluster.compiling import digest_of_package
+
+    digest = digest_of_package(package)
+    version = _server(host, namespace, token_file, ca_file).publish(package, digest)
+    how = "published" if version.created else "was there already"
+    screen.print(f"version {version.name} {how}  sha256 {digest}\n{version.link}", soft_wrap=True)
+
+
+@app.command()
+def submit(
+    host: HostOption = "",
+    pipeline: PipelineOption = "srs-response",
+    version: VersionOption = "",
+    param: ParamOption = None,
+    experiment: ExperimentOption = "srs-response",
+    name: Annotated[str, typer.Option(help="Name of the run; default: the pipeline's and its version.")] = "",
+    service_account: AccountOption = "",
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the end and tell each step.")] = False,
+    wait_limit: Annotated[int, typer.Option(min=0, help="Seconds to wait at most; 0 is no limit.")] = 0,
+    namespace: NamespaceOption = "",
+    token_file: TokenOption = None,
+    ca_file: CaOption = "",
+) -> None:
+    """Start a run of a published pipeline; its parameters are checked before anything is sent."""
+    from pipelines.definitions.parameters import read_parameters, typed
+
+    given = read_parameters(param or [])
+    server = _server(host, namespace, token_file, ca_file)
+    chosen = server.version(pipeline, version)
+    values = typed(chosen.parameters, given)
+    run_id, link = server.submit(chosen, name or f"{pipeline} {chosen.name}", experiment, values, service_account)
+    screen.print(f"run {run_id}\n{link}", soft_wrap=True)
+    if wait:
+        state = server.wait(run_id, lambda task, now: screen.print(f"  {task:<24} {now.lower()}"), wait_limit or None)
+        if state != "SUCCEEDED":
+            raise SrsError("RUN_FAILED", f"the run ended as {state}", "The log of the failed step says why.")
+        screen.print("the run succeeded")
+
+
+@app.command()
+def schedule(
+    name: Annotated[str, typer.Argument(help="Name of the schedule; none with --list.")] = "",
+    cron: Annotated[str, typer.Option(help="When, in five fields (minute first) or KFP's six (second first).")] = "",
+    every: Annotated[str, typer.Option(help="How often instead, e.g. 12h or 7d.")] = "",
+    list_: Annotated[bool, typer.Option("--list", help="List all schedules.")] = False,
+    enable: Annotated[bool, typer.Option("--enable", help="Let it run again.")] = False,
+    disable: Annotated[bool, typer.Option("--disable", help="Stop it, and keep it.")] = False,
+    delete: Annotated[bool, typer.Option("--delete", help="Remove it; its runs stay.")] = False,
+    host: HostOption = "",
+    pipeline: PipelineOption = "srs-response",
+    version: VersionOption = "",
+    param: ParamOption = None,
+    experiment: ExperimentOption = "srs-response",
+    service_account: AccountOption = "",
+    namespace: NamespaceOption = "",
+    token_file: TokenOption = None,
+    ca_file: CaOption = "",
+) -> None:
+    """Run a published version again and again, one run at a time; list, stop or remove such schedules."""
+    from pipelines.definitions.parameters import read_parameters, typed
+
+    changes = [word for word, asked in (("enable", enable), ("disable", disable), ("delete", delete)) if asked]
+    if len(changes) + list_ + bool(cron or every) != 1 or list_ == bool(name):
+        hint = "srs schedule NAME --cron '0 3 * * 1', or --every 7d, or --enable, --disable, --delete; or --list."
+        raise InputError("SCHEDULE_UNCLEAR", "one thing to do is needed, and a name for all but --list", hint)
+    trigger = trigger_of(cron, every) if cron or every else {}
+    given = read_parameters(param or [])
+    server = _server(host, namespace, token_file, ca_file)
+    if list_:
+        screen.print(_schedules(server.schedules()))
+    elif changes:
+        server.change_schedule(name, changes[0])
+        screen.print(f"{name}: {changes[0]}d")
+    else:
+        chosen = server.version(pipeline, version)
+        values = typed(chosen.parameters, given)
+        made = server.schedule(chosen, name, experiment, values, service_account, trigger)
+        screen.print(
+            f"{name}: version {chosen.name}, {cron or every}\n{server.link(f'recurringrun/details/{made}')}",
+            soft_wrap=True,
+        )
+
+
+def trigger_of(cron: str, every: str) -> dict[str, Any]:
+    """KFP's words for a cron expression or an interval; ``SCHEDULE_UNCLEAR`` for anything else."""
+    fields = cron.split()
+    if cron and not every and len(fields) in (5, 6) and all(re.fullmatch(r"[\w*?/,#-]+", field) for field in fields):
+        return {"cron_expression": " ".join(["0", *fields][-6:])}
+    found = re.fullmatch(r"([1-9]\d*)([smhd])", every)
+    if found and not cron:
+        return {"interval_second": int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]}
+    hint = "--cron '0 3 * * 1' (Mondays at three, UTC) or --every 12h."
+    raise InputError("SCHEDULE_UNCLEAR", "the schedule's times cannot be read", hint)
+
+
+def _schedules(found: list[Any]) -> Table:
+    table = Table("name", "when", "state", "pipeline version")
+    for one in found:
+        trigger = one.trigger
+        when = trigger.cron_schedule.cron if trigger.cron_schedule else f"{trigger.periodic_schedule.interval_second} s"
+        version = one.pipeline_version_reference.pipeline_version_id if one.pipeline_version_reference else ""
+        table.add_row(one.display_name, when, str(one.status or one.mode).lower(), version)
+    return table
+
+
+def _server(host: str, namespace: str, token_file: Path | None, ca_file: str) -> "Server":
+    from pipelines.cluster.connection import Address
+    from pipelines.cluster.server import Server
+
+    if not host:
+        raise InputError("KFP_HOST", "no KFP was named", "Give --host https://... or set KF_PIPELINES_ENDPOINT.")
+    return Server.open(Address(host, namespace, read_token(token_file), ca_file))
+
+
+def read_token(token_file: Path | None) -> str:
+    """The token of a file, else of KF_PIPELINES_TOKEN, else ""; on a command line others could see it."""
+    try:
+        return (token_file.read_text() if token_file else os.environ.get("KF_PIPELINES_TOKEN", "")).strip()
+    except (OSError, UnicodeDecodeError):
+        raise InputError("KFP_TOKEN", "the token file cannot be read", "Name another by --token-file.") from None

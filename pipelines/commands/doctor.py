@@ -1,0 +1,69 @@
+"""The command ``srs doctor``: this machine, or a cluster."""
+
+import dataclasses
+import json
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from pipelines.commands.cluster import (
+    AccountOption,
+    CaOption,
+    ConfigMapOption,
+    HostOption,
+    KeySecretOption,
+    S3SecretOption,
+    TokenOption,
+    read_token,
+)
+from pipelines.commands.terminal import HOME, HomeOption, JsonOption, PortOption, app, screen
+
+
+@app.command()
+def doctor(
+    home: HomeOption = HOME,
+    port: PortOption = 8080,
+    as_json: JsonOption = False,
+    cluster: Annotated[bool, typer.Option("--cluster", help="Check the cluster of the current kubeconfig.")] = False,
+    namespace: Annotated[
+        str, typer.Option(envvar="KF_PIPELINES_NAMESPACE", help="Namespace of the runs; kubeflow for one user.")
+    ] = "kubeflow",
+    serving_namespace: Annotated[str, typer.Option(help="Namespace of the InferenceService.")] = "srs-response",
+    service_account: AccountOption = "",
+    host: HostOption = "",
+    token_file: TokenOption = None,
+    ca_file: CaOption = "",
+    mlflow: Annotated[
+        str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="Address of MLflow, as reached from here.")
+    ] = "",
+    bucket: Annotated[list[str] | None, typer.Option(help="Bucket that the pods use; may be repeated.")] = None,
+    gpu_type: Annotated[str, typer.Option(help="Resource name of the GPUs.")] = "nvidia.com/gpu",
+    config_map: ConfigMapOption = "srs-response",
+    s3_secret: S3SecretOption = "srs-response-s3",  # noqa: S107 a name
+    pseudonym_secret: KeySecretOption = "srs-response-pseudonym",  # noqa: S107 a name
+) -> None:
+    """Check this machine, or with --cluster a cluster; each line is ok or says what to do."""
+    if cluster:
+        from pipelines.cluster.connection import Address
+        from pipelines.definitions.pods import Compiled
+        from pipelines.doctor.namespace import Look, examine_cluster, in_cluster_mlflow
+        from pipelines.doctor.services import examine_services
+
+        names = Compiled(config_map=config_map, s3_secret=s3_secret, pseudonym_secret=pseudonym_secret)
+        look = Look(namespace, serving_namespace, service_account, gpu_type, names)
+        findings = examine_cluster(look)
+        address = Address(host, namespace, read_token(token_file), ca_file)
+        findings += examine_services(address, mlflow, in_cluster_mlflow(look), bucket or [])
+    else:
+        from pipelines.doctor.machine import examine
+
+        findings = examine(home, port)
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=1))
+    else:
+        for finding in findings:
+            mark = ("ok  ", "green") if finding.ok else ("mend", "bold red")
+            screen.print(Text.assemble(mark, f"  {finding.what:<16} {finding.text}"), soft_wrap=True)
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(2)

@@ -1,0 +1,169 @@
+"""Commands for registered ensembles: serve, predict, champion, promote, rollback."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from pipelines.commands.terminal import (
+    HOME,
+    MODEL,
+    HomeOption,
+    JsonOption,
+    MlflowOption,
+    ModelOption,
+    PortOption,
+    app,
+    errors,
+    screen,
+)
+
+
+@app.command()
+def serve(
+    model_name: ModelOption = MODEL,
+    version: Annotated[str, typer.Option(help="A version number, or an alias such as champion.")] = "champion",
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: PortOption = 8080,
+    grpc: Annotated[str, typer.Option(help="gRPC port, or off.")] = "off",
+    public_key: Annotated[
+        Path | None, typer.Option(help="Serve only what was signed with the key of this one.")
+    ] = None,
+    home: HomeOption = HOME,
+) -> None:
+    """Serve a registered ensemble with the KServe predictor, until stopped."""
+    from pipelines.local.home import SOURCES
+    from pipelines.local.predictor_process import command, require_free
+    from pipelines.local.session import Session
+
+    require_free(host, port)
+    if public_key:
+        from components.model.signing import PublicKey
+
+        PublicKey.read(public_key)
+    session = Session.open(home, screen, 1)
+    model, number = session.fetch_model(model_name, version)
+    screen.print(f"{model_name} version {number} on http://{host}:{port}", soft_wrap=True)
+    line = command(model, number, model_name, host, port, grpc, public_key)
+    os.environ["PYTHONPATH"] = str(SOURCES)
+    session.home.claim.outlive_exec()
+    os.execv(line[0], line)  # noqa: S606
+
+
+@app.command()
+def predict(
+    path: Annotated[Path, typer.Argument(help="Folder, .zip or file of one study: CT slices and RTSTRUCT.")],
+    url: Annotated[str, typer.Option(help="Address of the predictor.")] = "http://127.0.0.1:8080",
+    model_name: ModelOption = MODEL,
+    roi: Annotated[str, typer.Option(help="ROIName or ROINumber of the GTV; all of them where empty.")] = "",
+    rtstruct_uid: Annotated[str, typer.Option(help="SOPInstanceUID of the RTSTRUCT, where there are several.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Send a study to the predictor as DICOM, of it what the answer needs, and print the answers."""
+    from pipelines.commands import predictor_client
+
+    try:
+        answers = predictor_client.ask(url, model_name, path, roi=roi, rtstruct_uid=rtstruct_uid)
+    except predictor_client.StudyRefused as error:
+        _tell_unanswered(error.unanswered if len(error.unanswered) > 1 else [])
+        _tell_offer(error.offer)
+        raise
+    if as_json:
+        typer.echo(json.dumps(answers.predictions, indent=1))
+    else:
+        screen.print(answers_table(answers.predictions))
+    _tell_unanswered(answers.unanswered)
+
+
+def _tell_unanswered(tumours: Sequence[Mapping[str, Any]]) -> None:
+    for one in tumours:
+        parts = (f"{_roi(one)}: {one.get('message', '')}", f"[{one.get('code')}]", str(one.get("hint", "")))
+        errors.print(Text(" ".join(filter(None, parts))), soft_wrap=True)
+
+
+def _tell_offer(offer: Sequence[Mapping[str, Any]]) -> None:
+    """The RTSTRUCTs and structures to choose from, by what ``--rtstruct-uid`` and ``--roi`` take."""
+    for one in offer:
+        names = ", ".join(f"{each['number']} {each['roi']}" for each in one["structures"])
+        head = " ".join(filter(None, ("rtstruct_uid", one["rtstruct_uid"], one.get("date"), one.get("label"))))
+        errors.print(Text(f"{head}: structures: {names}"), soft_wrap=True)
+
+
+@app.command()
+def champion(
+    home: HomeOption = HOME, mlflow: MlflowOption = "", model_name: ModelOption = MODEL, as_json: JsonOption = False
+) -> None:
+    """Show the champion: its version, group, digest and the gate's reasons."""
+    from pipelines.local.session import Session
+
+    registry = Session.open(home, screen, 1).registry(mlflow)
+    info = registry.version_info(model_name, registry.version_of(model_name, registry.CHAMPION))
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(info), indent=1))
+        return
+    screen.print(f"{model_name} version {info.version}, group {info.group}, bundle {info.bundle_digest[:12]}")
+    screen.print(info.tags.get("srs.reasons", ""), soft_wrap=True)
+
+
+@app.command()
+def promote(
+    version: Annotated[str, typer.Argument(help="Version that becomes champion: its number, or challenger.")],
+    reason: Annotated[str, typer.Option(help="Why; kept with the version.")],
+    sign: Annotated[Path | None, typer.Option(help="Sign the bundle with this private key (Ed25519, PEM).")] = None,
+    home: HomeOption = HOME,
+    mlflow: MlflowOption = "",
+    model_name: ModelOption = MODEL,
+) -> None:
+    """Make a version champion by your own decision, whatever the gate said."""
+    from components.model.signing import SigningKey
+    from pipelines.local.session import Session
+
+    key = SigningKey.read(sign) if sign else None
+    registry = Session.open(home, screen, 1).registry(mlflow)
+    before = registry.promote_by_hand(model_name, version, reason, key)
+    now = registry.version_of(model_name, registry.CHAMPION)
+    screen.print(f"{model_name}: version {now} is champion; before: {before or 'none'}")
+    if key:
+        screen.print(f"signed; SHA-256 of the public key: {key.public.fingerprint}", soft_wrap=True)
+
+
+@app.command()
+def rollback(
+    reason: Annotated[str, typer.Option(help="Why; kept with the version that is left.")] = "",
+    home: HomeOption = HOME,
+    mlflow: MlflowOption = "",
+    model_name: ModelOption = MODEL,
+) -> None:
+    """Make the champion's predecessor champion again."""
+    from pipelines.local.session import Session
+
+    now = Session.open(home, screen, 1).registry(mlflow).rollback(model_name, reason=reason)
+    screen.print(f"{model_name}: version {now} is champion again")
+
+
+def answers_table(answers: list[dict[str, Any]]) -> Table:
+    """The predictor's answers as a table, one row a tumour; warnings have a column only where there are any."""
+    warned = any(answer.get("warnings") for answer in answers)
+    columns = ("ROI", "P(non-response)", "votes", "spread", "label", "model")
+    table = Table(*columns, *(["warnings"] if warned else []), title=_synthetic(answers))
+    for answer in answers:
+        cells = (f"{answer['probability']:.3f}", f"{answer['votes']}", f"{answer['spread']:.3f}", str(answer["label"]))
+        warnings = ", ".join(answer.get("warnings", ()))
+        table.add_row(_roi(answer), *cells, str(answer.get("model_version", "")), *([warnings] if warned else []))
+    return table
+
+
+def _roi(tumour: Mapping[str, Any]) -> str:
+    """A structure's name and number, by either of which ``--roi`` takes it."""
+    name, number = str(tumour.get("roi_name", "")), tumour.get("roi_number")
+    return f"{name} (no. {number})" if number else name
+
+
+def _synthetic(answers: list[dict[str, Any]]) -> str:
+    return "SYNTHETIC model: learned from phantoms" if any(answer.get("synthetic") for answer in answers) else ""

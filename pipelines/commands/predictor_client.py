@@ -1,0 +1,181 @@
+"""A client of the predictor: asks what it takes, sends a study, reads its answers or why there are none."""
+
+import contextlib
+import dataclasses
+import http.client
+import json
+import ssl
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from components.common.errors import InputError, SrsError
+from components.common.settings import PreprocessSettings
+from pipelines.commands.study_files import MIB, Wanted, how_to_send_less, pack_study, require_study
+
+MAX_REPLY_BYTES = 64 * 2**20
+#: Seconds in which a predictor tells what it serves, and in which it answers a study.
+LOOK_SECONDS, ANSWER_SECONDS = 20.0, 120.0
+#: How a connection ends that the other side closed while it was sent to.
+BROKEN = (BrokenPipeError, ConnectionResetError, ConnectionAbortedError, ssl.SSLEOFError)
+#: Codes of a study that is too large for the predictor, and what a proxy before it answers.
+TOO_LARGE = ("BODY_TOO_LARGE", "ZIP_TOO_LARGE", "HTTP_413")
+
+
+class StudyRefused(InputError):
+    """The predictor refused a study; its reply says which GTVs cannot be cut, or what there is to choose from.
+
+    ``unanswered`` and ``offer`` hold the user's own names and UIDs: for the screen.
+    """
+
+    def __init__(self, error: SrsError, reply: Mapping[str, Any]) -> None:
+        super().__init__(error.code, error.safe_message, error.hint)
+        self.unanswered: list[dict[str, Any]] = list(reply.get("unanswered", []))
+        self.offer: list[dict[str, Any]] = list(reply.get("offer", []))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answers:
+    """What the predictor says of a study: a dict per tumour answered, and per tumour that it cannot cut."""
+
+    predictions: list[dict[str, Any]]
+    unanswered: list[dict[str, Any]]
+
+
+def ask(url: str, model_name: str, path: Path, *, roi: str = "", rtstruct_uid: str = "") -> Answers:
+    """The predictor's answers to a study on this machine, of which only what they need is sent.
+
+    Raises
+    ------
+    SrsError
+        Those of ``pack_study`` and ``predict``.
+    """
+    require_study(path)
+    wanted = _wanted(url, model_name, roi, rtstruct_uid)
+    return predict(url, model_name, pack_study(path, wanted), roi=roi, rtstruct_uid=rtstruct_uid)
+
+
+def predict(
+    url: str, model_name: str, study: bytes, *, roi: str = "", rtstruct_uid: str = "", seconds: float = ANSWER_SECONDS
+) -> Answers:
+    """The answers to a zipped study.
+
+    Raises
+    ------
+    SrsError
+        ``PREDICTOR_UNREACHABLE``, ``PREDICTOR_SLOW``, ``PREDICTOR_UNKNOWN``, ``CONNECTION_BROKEN``, or as
+        ``StudyRefused`` the code that the predictor replied.
+    """
+    options = {name: value for name, value in (("roi", roi), ("rtstruct_uid", rtstruct_uid)) if value}
+    query = f"?{urllib.parse.urlencode(options)}" if options else ""
+    request = _request(url, f"/v1/models/{model_name}:predict{query}", study)
+    try:
+        reply = _reply(request, seconds)
+        return Answers(list(reply["predictions"]), list(reply.get("unanswered", [])))
+    except urllib.error.HTTPError as error:
+        raise _refusal(error, len(study), roi) from None
+    except (ValueError, KeyError, TypeError):
+        raise _unknown(url) from None
+
+
+def _wanted(url: str, model_name: str, roi: str, rtstruct_uid: str) -> Wanted:
+    """What is asked, with what the predictor tells of itself; an older one, or a proxy, may tell nothing."""
+    try:
+        parameters = _reply(_request(url, f"/v2/models/{model_name}"), LOOK_SECONDS)["parameters"]
+        settings = PreprocessSettings(**json.loads(parameters["preprocess"]))
+        return Wanted(roi, rtstruct_uid, settings, int(parameters["max_body_bytes"]))
+    except urllib.error.HTTPError as error:
+        error.close()
+    except (ValueError, KeyError, TypeError, InputError) as error:
+        if isinstance(error, InputError) and error.code == "PREDICTOR_UNREACHABLE":
+            raise
+    return Wanted(roi, rtstruct_uid)
+
+
+def _request(url: str, path: str, body: bytes | None = None) -> urllib.request.Request:
+    address = url.rstrip("/") + path
+    if not address.startswith(("http://", "https://")):
+        raise InputError("ADDRESS_INVALID", f"{url} is not an http address")
+    headers = {} if body is None else {"Content-Type": "application/zip"}
+    return urllib.request.Request(address, body, headers)  # noqa: S310
+
+
+def _reply(request: urllib.request.Request, seconds: float) -> Any:
+    with _told(request, seconds), _OPENER.open(request, timeout=seconds) as reply:
+        return json.loads(reply.read(MAX_REPLY_BYTES))
+
+
+@contextlib.contextmanager
+def _told(request: urllib.request.Request, seconds: float) -> Iterator[None]:
+    """Errors of the connection in words; an answer of the server's, whatever its status, is none."""
+    try:
+        yield
+    except urllib.error.HTTPError:
+        raise
+    except (OSError, http.client.HTTPException) as error:
+        raise _broken(request, getattr(error, "reason", error), seconds) from None
+
+
+def _broken(request: urllib.request.Request, reason: Any, seconds: float) -> SrsError:
+    where = f"{request.type}://{request.host}"
+    if request.data and isinstance(reason, TimeoutError):
+        return SrsError("PREDICTOR_SLOW", f"the predictor at {where} did not answer within {seconds:.0f} s")
+    if isinstance(request.data, bytes) and isinstance(reason, BROKEN):
+        message = f"the connection broke while {len(request.data) / MIB:.1f} MiB were sent"
+        hint = f"The predictor, or a proxy before it, may take less at once. {how_to_send_less('')}"
+        return SrsError("CONNECTION_BROKEN", message, hint)
+    hint = "`srs serve` starts the predictor."
+    return InputError("PREDICTOR_UNREACHABLE", f"no predictor answers at {where}: {reason}", hint)
+
+
+def _refusal(error: urllib.error.HTTPError, size: int, roi: str) -> SrsError:
+    reply = _reply_of(error)
+    code, message, hint = (str(reply.get(name, "")) for name in ("code", "error", "hint"))
+    if code in TOO_LARGE:
+        message, hint = f"{message} ({size / MIB:.1f} MiB were sent)", how_to_send_less(roi)
+    return StudyRefused(InputError(code, message, hint), reply) if error.code < 500 else SrsError(code, message, hint)
+
+
+def _reply_of(error: urllib.error.HTTPError) -> dict[str, Any]:
+    """The predictor's reply, or one in its place where a proxy replied."""
+    with error, contextlib.suppress(ValueError, OSError, http.client.HTTPException):
+        reply = json.loads(error.read(MAX_REPLY_BYTES))
+        if isinstance(reply, dict) and "code" in reply:
+            return reply
+    return {"code": f"HTTP_{error.code}", "error": f"the predictor answered {error.code} {error.reason}"}
+
+
+def _unknown(url: str) -> SrsError:
+    return SrsError("PREDICTOR_UNKNOWN", f"what answers at {url} is not this predictor")
+
+
+class _Stubborn(http.client.HTTPConnection):
+    """Reads the answer even where the connection broke while the body was sent: it says why."""
+
+    def send(self, data: Any) -> None:
+        """Sends, as far as the server takes it."""
+        try:
+            super().send(data)
+        except BROKEN:
+            if self.sock is None:  # there never was a connection
+                raise
+
+
+class _StubbornTls(_Stubborn, http.client.HTTPSConnection):
+    pass
+
+
+class _Http(urllib.request.HTTPHandler):
+    def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Stubborn, request)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_StubbornTls, request, context=getattr(self, "_context", None))
+
+
+_OPENER = urllib.request.build_opener(_Http, _Https)

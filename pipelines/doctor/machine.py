@@ -1,0 +1,105 @@
+"""``srs doctor``: what this machine has, each line ok or what to do."""
+
+import importlib.metadata
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from components.common.errors import InputError, SrsError
+from components.common.processors import processors
+from pipelines.doctor.findings import Finding
+from pipelines.local.home import Home
+from pipelines.local.predictor_process import require_free
+
+NEEDED_GB = 6.0  # a demo writes 0.6 GB; the rest is for runs of one's own
+#: Versions whose behaviour this platform was checked against; another one may fail without a word.
+CHECKED = {
+    "kfp": "2.17",
+    "kfp-kubernetes": "2.17",
+    "kserve": "0.21",
+    "mlflow": "3.17",
+    "tensorflow": "2.21",
+    "keras": "3.15",
+    "pydicom": "3.0",
+    "scikit-learn": "1.9",
+    "minio": "7.2",
+    "kubernetes": "30.1",
+    "numpy": "2.4",
+    "pandas": "2.3",
+}
+
+
+def examine(home: Path, port: int) -> list[Finding]:
+    """Looks at Python, versions, disk, the output folder, the port and the devices."""
+    return [
+        _python(),
+        *_versions(),
+        _output(home),
+        _disk(home),
+        _port(port),
+        _byte_code(),
+        Finding("cores", ok=True, text=str(processors())),
+        _devices(),
+    ]
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    ok = (3, 11) <= sys.version_info[:2] < (3, 14)
+    return Finding("Python", ok, version if ok else f"{version}: use 3.11, 3.12 or 3.13 (make PYTHON=python3.12)")
+
+
+def _versions() -> list[Finding]:
+    findings = []
+    for name, wanted in CHECKED.items():
+        try:
+            found = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            findings.append(Finding(name, ok=False, text="not installed: run make"))
+            continue
+        ok = found.startswith(f"{wanted}.") or found == wanted
+        findings.append(Finding(name, ok, found if ok else f"{found}: checked with {wanted}; run make to get it"))
+    return findings
+
+
+def _output(home: Path) -> Finding:
+    try:
+        return Finding("output", ok=True, text=str(Home.open(home).path))
+    except SrsError as error:
+        return Finding("output", ok=False, text=str(error))
+
+
+def _disk(home: Path) -> Finding:
+    existing = next(folder for folder in (home.resolve(), *home.resolve().parents) if folder.exists())
+    free = shutil.disk_usage(existing).free / 1e9
+    ok = free >= NEEDED_GB
+    return Finding(
+        "disk", ok, f"{free:.0f} GB free" + ("" if ok else f": free {NEEDED_GB:.0f} GB, or name another --home")
+    )
+
+
+def _port(port: int) -> Finding:
+    try:
+        require_free("127.0.0.1", port)
+    except InputError as error:
+        return Finding("port", ok=False, text=str(error))
+    return Finding("port", ok=True, text=f"{port} is free")
+
+
+def _byte_code() -> Finding:
+    ok = not os.environ.get("PYTHONDONTWRITEBYTECODE")
+    hint = "PYTHONDONTWRITEBYTECODE is set: imports may take three times as long; unset it"
+    return Finding("byte-code", ok, "is kept" if ok else hint)
+
+
+def _devices() -> Finding:
+    """Asks TensorFlow in a process of its own: its import takes seconds and talks a lot."""
+    code = "import tensorflow as tf; print(len(tf.config.list_physical_devices('GPU')))"
+    asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    if asked.returncode:
+        reason = (asked.stderr.strip().splitlines() or ["it gave no reason"])[-1]
+        return Finding("devices", ok=False, text=f"TensorFlow cannot be imported ({reason}): run make")
+    gpus = int(asked.stdout.strip() or 0)
+    return Finding("devices", ok=True, text=f"{gpus} GPU" if gpus else "CPU only: members train on the cores")

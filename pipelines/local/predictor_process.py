@@ -1,0 +1,85 @@
+"""The predictor as its own process on this machine."""
+
+import contextlib
+import errno
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from components.common.errors import InputError, SrsError
+from pipelines.local.home import SOURCES
+
+READY_SECONDS = 60.0
+
+
+def command(
+    model: Path, version: str, model_name: str, host: str, port: int, grpc: str = "off", public_key: Path | None = None
+) -> list[str]:
+    """The command line that starts the predictor."""
+    options = ["--model-dir", str(model), "--model-name", model_name, "--model-version", version]
+    address = ["--host", host, "--http-port", str(port), "--grpc-port", grpc]
+    verified = ["--public-key", str(public_key)] if public_key else []
+    return [sys.executable, "-m", "serving", *options, *address, *verified]
+
+
+def require_free(host: str, port: int) -> None:
+    """Refuses a port that something already listens on.
+
+    Raises
+    ------
+    InputError
+        ``PORT_IN_USE``, or ``ADDRESS_INVALID`` where the host is not an address of this machine.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except (OSError, OverflowError) as error:
+            if getattr(error, "errno", None) == errno.EADDRINUSE:
+                raise InputError("PORT_IN_USE", f"port {port} on {host} is in use", "Name another by --port.") from None
+            raise InputError("ADDRESS_INVALID", f"{host}:{port} cannot be listened on: {error}") from None
+
+
+def free_port() -> int:
+    """A port of the loopback address that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def running(command_line: list[str], url: str, model_name: str, log: Path) -> Iterator[None]:
+    """The predictor's process from ready to stopped; its output goes to ``log``."""
+    environment = {**os.environ, "PYTHONPATH": str(SOURCES)}
+    with (
+        log.open("w") as file,
+        subprocess.Popen(command_line, stdout=file, stderr=subprocess.STDOUT, env=environment) as process,
+    ):
+        try:
+            _wait_ready(process, f"{url}/v2/models/{model_name}/ready", log)
+            yield
+        finally:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _wait_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise SrsError("PREDICTOR_STOPPED", "the predictor stopped before it was ready", f"Its log: {log}")
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2):  # noqa: S310
+            return
+        time.sleep(0.1)
+    raise SrsError(
+        "PREDICTOR_NOT_READY", f"the predictor was not ready within {READY_SECONDS:.0f} s", f"Its log: {log}"
+    )

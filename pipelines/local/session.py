@@ -1,0 +1,215 @@
+"""What the commands do with local runs: run a study, tell its outcome, fetch a model, rebuild a report."""
+
+import dataclasses
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from components.common.artifacts.dataset import Dataset
+from components.common.artifacts.evaluation import Evaluation
+from components.common.artifacts.members import Members
+from components.common.artifacts.promotion import Promotion
+from components.common.artifacts.splits import Splits
+from components.common.files import read_json
+from components.common.processors import processors
+from components.common.settings import resolve_parameters
+from components.preprocess.cohort import read_cohort
+from pipelines.definitions import phantom, srs_response
+from pipelines.definitions.pods import Compiled
+from pipelines.local.claims import sweep
+from pipelines.local.display import ConsoleDisplay
+from pipelines.local.home import Home
+from pipelines.local.runs import Run, run_pipeline
+from pipelines.local.tasks import Stopped
+
+#: A person waits for a command: MLflow's client gives up after one more try, and not after minutes as in a step.
+BRIEF = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StudyOptions:
+    """What a user says of a run; ``overrides`` are the settings of study file and flags."""
+
+    preset: str
+    seed: int
+    groups: int
+    members: int
+    overrides: dict[str, Any]
+
+    def parameters(self) -> dict[str, Any]:
+        """Parameters of the pipeline; refuses bad settings before anything starts."""
+        settings = json.dumps(self.overrides, sort_keys=True)
+        resolve_parameters(self.preset, self.seed, self.groups, self.members, settings)
+        sizes = {"groups": self.groups, "members": self.members}
+        return {"preset": self.preset, "seed": self.seed, **sizes, "settings": settings}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended; ``reused`` counts the members taken from the member store."""
+
+    run: Path
+    report: Path
+    verdict: str
+    reasons: tuple[str, ...]
+    version: str
+    group: str
+    mean_auc: float | None
+    seconds: float
+    reused: int
+    members: int
+    preprocessed: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Session:
+    """A home folder, a console, and how much of the machine to use."""
+
+    home: Home
+    console: Console
+    parallelism: int
+
+    @classmethod
+    def open(cls, home: Path, console: Console, parallelism: int) -> "Session":
+        """Opens or makes the home folder, ends what killed runs left, and keeps libraries from writing elsewhere."""
+        session = cls(Home.open(home), console, parallelism)
+        os.environ.update(session.home.environment)
+        tempfile.tempdir = None  # looked up anew
+        sweep(session.home.path, _close_killed)
+        return session
+
+    def run_phantom(self, cohort: Path, **parameters: Any) -> Run:
+        """Runs the pipeline ``phantom``."""
+        with ConsoleDisplay(self.console) as display:
+            return run_pipeline(phantom.build(), {"cohort_uri": str(cohort), **parameters}, self.home, display)
+
+    def run_study(
+        self, cohort_uri: str, options: StudyOptions, experiment: str, model_name: str, members_per_task: int
+    ) -> Outcome:
+        """Runs the pipeline ``srs-response``; what can be refused is refused before it starts."""
+        parameters = options.parameters()
+        self._require_experiment(experiment)
+        if "://" not in cohort_uri:
+            cohort_uri = str(Path(cohort_uri).resolve())
+        read_cohort(cohort_uri)
+        places = {"state_uri": str(self.home.members), "experiment": experiment, "model_name": model_name}
+        arguments = {"cohort_uri": cohort_uri, "members_per_task": members_per_task, **parameters, **places}
+        pipeline, workers = (
+            srs_response.build(Compiled(parallelism=self.parallelism)),
+            max(1, processors() // self.parallelism),
+        )
+        try:
+            with ConsoleDisplay(self.console) as display:
+                return outcome_of(
+                    run_pipeline(pipeline, arguments, self.home, display, parallelism=self.parallelism, workers=workers)
+                )
+        except Stopped as stopped:
+            self._close(stopped.parameters, experiment)
+            raise
+
+    def _require_experiment(self, name: str) -> None:
+        """Refuses an MLflow that does not answer and an experiment that was deleted, before hours of work."""
+        uri = self.home.mlflow_uri
+        if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+            return  # the first run makes the store
+        from components.common import mlflow_door, tracking
+
+        mlflow_door.require_server(mlflow_door.PERSON_SECONDS)
+        tracking.prepare_store()
+        tracking.require_experiment(name)
+
+    def _close(self, parameters: Mapping[str, Any], experiment: str) -> None:
+        """Closes the MLflow runs of a stopped run: no exit task came to do it."""
+        if "attempt" in parameters:
+            from components.split.step import close
+
+            close(str(parameters["attempt"]), experiment, "STOPPED", "stopped from outside; run it again to go on")
+        self.home.claim.forget()
+
+    def tell_outcome(self, outcome: Outcome) -> None:
+        """Prints tables, what was reused, the verdict, and where to look further."""
+        from components.evaluate.report import terminal_tables
+
+        run = Run.read(outcome.run)
+        tables = terminal_tables(Evaluation.read(run.path("evaluation")), Dataset.read(run.path("dataset")))
+        self.console.print(Text(tables), soft_wrap=True)
+        if not outcome.preprocessed:
+            self.console.print("crops: taken from the cache, the cohort is unchanged")
+        if outcome.reused:
+            self.console.print(f"members: {outcome.reused} of {outcome.members} taken from the member store")
+        self.console.print(f"gate: {outcome.verdict}, group {outcome.group}, version {outcome.version}")
+        for reason in outcome.reasons:
+            self.console.print(f"  - {reason}", soft_wrap=True)
+        self.console.print(f"run: {outcome.run}", soft_wrap=True)
+        self.console.print(f"report: {outcome.report}", soft_wrap=True)
+        self.console.print(f"MLflow: .venv/bin/mlflow ui --backend-store-uri {self.home.mlflow_uri}", soft_wrap=True)
+
+    def registry(self, mlflow: str = "") -> ModuleType:
+        """The registry's functions, pointed at an MLflow server, by default at this home's own store."""
+        if mlflow:
+            os.environ["MLFLOW_TRACKING_URI"] = mlflow
+        for name, value in BRIEF.items():
+            os.environ.setdefault(name, value)
+        from components.common.mlflow_door import PERSON_SECONDS, require_server
+        from components.promote import registry
+
+        require_server(PERSON_SECONDS)
+        return registry
+
+    def fetch_model(self, model_name: str, version: str) -> tuple[Path, str]:
+        """A registered ensemble as a folder among this process's temporary files, and its version number."""
+        registry = self.registry()
+        number = registry.version_of(model_name, version)
+        return registry.download(model_name, number, self.home.claim.folder), number
+
+
+def _close_killed(facts: Mapping[str, Any]) -> None:
+    """Closes the MLflow runs of a run whose process was killed."""
+    from components.split.step import close
+
+    reason = "killed from outside, or the machine went down; run it again to go on"
+    close(str(facts["attempt"]), str(facts["experiment"]), "KILLED", reason)
+
+
+def outcome_of(run: Run) -> Outcome:
+    """Reads how a run ended from its artifacts."""
+    promotion = Promotion.read(run.path("promotion"))
+    facts = [read_json(path / "pack.json") for path in run.paths("members")]
+    reused = sum(
+        bool(read_json(path / name / "member.json")["facts"]["reused"])
+        for path, pack in zip(run.paths("members"), facts, strict=True)
+        for name in pack["members"]
+    )
+    return Outcome(
+        run=run.folder,
+        report=run.path("evaluation") / "report.html",
+        verdict=promotion.verdict,
+        reasons=promotion.reasons,
+        version=promotion.version,
+        group=promotion.group,
+        mean_auc=Evaluation.read(run.path("evaluation")).metrics["mean_auc"],
+        seconds=run.seconds,
+        reused=reused,
+        members=sum(len(pack["members"]) for pack in facts),
+        preprocessed="preprocess" in run.steps,
+    )
+
+
+def rebuild_report(run: Run) -> Path:
+    """Writes a run's report anew into its folder, from its artifacts."""
+    from components.evaluate.evaluation import EvaluatedRun
+    from components.evaluate.report import write_report
+    from components.evaluate.step import facts_of
+
+    splits = Splits.read(run.path("splits"))
+    dataset, members = Dataset.read(run.path("dataset")), Members.gather(run.paths("members"), splits)
+    evaluation = Evaluation.read(run.path("evaluation"))
+    facts = facts_of(dataset, splits, members)
+    return write_report(run.folder, EvaluatedRun(dataset, splits, members, evaluation, facts))

@@ -1,0 +1,225 @@
+"""Hooks into ``kfp.local``: every task's process is ours to run, log and stop.
+
+``kfp.local`` streams every task's output to the terminal and names only the task when one fails. Here each
+task's output goes to a file, its progress lines to a ``Display``, and a failure is told in its own words.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import subprocess
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+from kfp.local import logging_utils, subprocess_task_handler
+from kfp.local.orchestrator import enhanced_dag_orchestrator
+
+from components.common.disk import disk_error
+from components.common.errors import SrsError
+from components.common.steps import parse_progress
+from pipelines.local.leash import LEASH, lifeline
+
+#: Parameters that name a run's tree in MLflow.
+TREE = {"attempt", "experiment"}
+TAIL_LINES = 12  # of a task's log, shown where it failed without words of its own
+
+
+class Display(Protocol):
+    """Shows a run's steps to a person."""
+
+    def begin(self, step: str) -> None:
+        """A task of ``step`` started."""
+
+    def advance(self, step: str, task: str, done: int, total: int, note: str) -> None:
+        """A task of ``step`` is at ``done`` of ``total``."""
+
+    def end(self, step: str, *, failed: bool) -> None:
+        """A task of ``step`` ended."""
+
+
+class StepFailed(SrsError):
+    """A step ended with an error; ``log`` is the file that holds its output."""
+
+    def __init__(self, step: str, cause: SrsError, log: Path) -> None:
+        super().__init__(cause.code, f"step {step} failed: {cause.safe_message}", cause.hint)
+        self.exit_code = cause.exit_code
+        self.log = log
+
+
+class Stopped(KeyboardInterrupt):
+    """A person or the system stopped the run; ``parameters`` are those of the tasks that had started."""
+
+    def __init__(self, parameters: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.parameters = parameters
+
+
+class Tasks:
+    """Runs the tasks' processes for ``kfp.local`` and keeps what they say."""
+
+    def __init__(self, logs: Path, display: Display, noted: Callable[..., None] = lambda **_: None) -> None:
+        logs.mkdir(parents=True)
+        self.logs = logs
+        self.display = display
+        self.noted = noted
+        self.artifacts: dict[str, list[str]] = {}
+        self.parameters: dict[str, Any] = {}
+        self.steps: set[str] = set()
+        self.done: set[str] = set()
+        self._processes: set[subprocess.Popen[str]] = set()
+        self._stopping = False
+        self._failed: list[StepFailed] = []
+        self._lock = threading.Lock()
+        self._count = 0
+
+    def run(self, full_command: list[str], env_vars: dict[str, str] | None = None) -> int:
+        """Takes the place of ``kfp.local``'s ``run_local_subprocess``; returns the exit code."""
+        step = _option(full_command, "--function_to_execute").replace("_", "-")
+        executor_input = json.loads(_option(full_command, "--executor_input"))
+        with self._lock:
+            if self._stopping:
+                return 1
+            self._remember(executor_input.get("inputs", {}).get("parameterValues", {}))
+            self._count += 1
+            log = self.logs / f"{self._count:02d}-{step}.log"
+            self.steps.add(step)
+        self.display.begin(step)
+        error, code = self._told(step, full_command, {**os.environ, **(env_vars or {})}, log)
+        with self._lock:
+            if code:
+                self._failed.append(StepFailed(step, error or _unexplained(log), log))
+            else:
+                self.done.add(step)
+                self._keep(executor_input)
+        self.display.end(step, failed=bool(code))
+        return code
+
+    def failure(self) -> StepFailed | None:
+        """The first failure, if any."""
+        return self._failed[0] if self._failed else None
+
+    def stop(self) -> None:
+        """Ends every task that runs and starts no other."""
+        self._stopping = True
+        for process in list(self._processes):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+
+    def _remember(self, parameters: Mapping[str, Any]) -> None:
+        """Keeps a task's parameters, and notes which MLflow runs it will open before it does."""
+        self.parameters |= parameters
+        if TREE & set(parameters) == TREE:
+            self.noted(**{name: parameters[name] for name in TREE})
+
+    def _told(self, *task: Any) -> tuple[SrsError | None, int]:
+        """``_watch``; where the log does not fit on the disk, the task has ended with that error."""
+        try:
+            return self._watch(*task)
+        except OSError as problem:
+            if told := disk_error(problem):
+                return told, 1
+            raise
+
+    def _watch(self, step: str, command: list[str], env: dict[str, str], log: Path) -> tuple[SrsError | None, int]:
+        error = None
+        with (
+            log.open("w") as file,
+            lifeline() as end,
+            subprocess.Popen(
+                [*LEASH, *command],
+                stdin=end,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env=env,
+                start_new_session=True,
+            ) as process,
+        ):
+            assert process.stdout is not None
+            self._processes.add(process)
+            if self._stopping:  # told so between the first look at it and now
+                self.stop()
+            try:
+                for line in process.stdout:
+                    file.write(line)
+                    if progress := parse_progress(line):
+                        self.display.advance(step, log.stem, *progress)
+                    error = SrsError.from_line(line) or error
+            finally:  # a task that was told to stop saves or undoes its work, though its shell has ended
+                file.writelines(process.stdout)
+            code = process.wait()
+        self._processes.discard(process)
+        return error, code
+
+    def _keep(self, executor_input: Mapping[str, Any]) -> None:
+        for side in ("inputs", "outputs"):
+            for name, value in executor_input.get(side, {}).get("artifacts", {}).items():
+                known = self.artifacts.setdefault(name, [])
+                known += [artifact["uri"] for artifact in value["artifacts"] if artifact["uri"] not in known]
+
+
+@contextlib.contextmanager
+def quiet_kfp(tasks: Tasks, parallelism: int) -> Iterator[None]:
+    """Hands tasks' processes to ``tasks`` and kfp's own chatter to ``kfp.log``.
+
+    kfp offers no hook for either. It also runs two tasks of a loop at a time whatever it is asked, and wraps
+    ``print`` once more for each task; all is put back at the end.
+    """
+    before = (subprocess_task_handler.run_local_subprocess, logging_utils.indented_print)
+    make_executor = enhanced_dag_orchestrator.ParallelExecutor.__init__
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+
+    def executor(self: Any, max_workers: int | None = None) -> None:
+        make_executor(self, max_workers)
+        self.conservative_max = self.max_workers = max(1, parallelism)
+
+    subprocess_task_handler.run_local_subprocess = tasks.run
+    logging_utils.indented_print = contextlib.nullcontext
+    enhanced_dag_orchestrator.ParallelExecutor.__init__ = executor
+    try:
+        with (
+            (tasks.logs / "kfp.log").open("w") as file,
+            contextlib.redirect_stdout(file),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")  # that limits of pods have no effect here, once a task
+            yield
+    finally:
+        subprocess_task_handler.run_local_subprocess, logging_utils.indented_print = before
+        enhanced_dag_orchestrator.ParallelExecutor.__init__ = make_executor
+        root.handlers[:], root.level = handlers, level
+
+
+@contextlib.contextmanager
+def stopping(tasks: Tasks) -> Iterator[None]:
+    """Turns SIGINT and SIGTERM into ``Stopped``, after the tasks have been told to end."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        tasks.stop()
+        raise Stopped(tasks.parameters)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _option(command: list[str], name: str) -> str:
+    return command[command.index(name) + 1]
+
+
+def _unexplained(log: Path) -> SrsError:
+    tail = log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
+    return SrsError("STEP_STOPPED", "its process ended without a reason; its last lines:\n  " + "\n  ".join(tail))

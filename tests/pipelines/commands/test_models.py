@@ -1,0 +1,198 @@
+"""The registry's commands: a slip is answered in words and an exit code, and MLflow's absence within ten seconds."""
+
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from mlflow import MlflowClient
+from typer.testing import CliRunner
+
+from components.common import mlflow_door
+from components.common.errors import SrsError
+from components.model.bundle_files import Bundle
+from components.model.signing import PublicKey
+from pipelines.commands.cli import app
+from pipelines.local.moving import fix
+from pipelines.local.predictor_process import free_port
+from tests.mlflow_api import PAGE, MlflowApi, serving
+from tests.registry_store import MODEL, delete, lose_files
+
+PATIENCE_S = 10.0
+
+
+@pytest.fixture
+def home(copied_home, monkeypatch) -> Path:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    # A command is a process of its own; in this one MLflow remembers where the original's models lie.
+    monkeypatch.setattr("mlflow.tracking._tracking_service.utils._artifact_repos_cache", OrderedDict())
+    fix(copied_home)
+    return copied_home
+
+
+@pytest.fixture
+def api(monkeypatch) -> Iterator[MlflowApi]:
+    monkeypatch.setattr(mlflow_door, "_answered", set())
+    with serving() as server:
+        yield server
+
+
+def srs(home: Path, *arguments: str) -> str:
+    """What a command prints; its error is raised, and anything else than ours fails the test."""
+    result = CliRunner().invoke(app, [*arguments, "--home", str(home)])
+    if isinstance(result.exception, SrsError):
+        raise result.exception
+    assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
+    return result.output
+
+
+def refused(home: Path, *arguments: str) -> tuple[str, int]:
+    with pytest.raises(SrsError) as caught:
+        srs(home, *arguments)
+    assert caught.value.hint
+    return caught.value.code, caught.value.exit_code
+
+
+def champion(home: Path) -> str:
+    client = MlflowClient(f"sqlite:///{home}/mlflow/mlflow.db")
+    return str(client.get_registered_model(MODEL).aliases.get("champion", ""))
+
+
+@pytest.mark.parametrize("version", ["99", "v2", "nobody", "1.0", ""])
+def test_promote_refuses_what_is_no_version(home, version):
+    assert refused(home, "promote", version, "--reason", "typo") == ("VERSION_UNKNOWN", 2)
+    assert champion(home) == "3"
+
+
+def test_promote_takes_an_alias_and_says_the_versions_number(home):
+    MlflowClient(f"sqlite:///{home}/mlflow/mlflow.db").set_registered_model_alias(MODEL, "challenger", "1")
+    said = srs(home, "promote", "challenger", "--reason", "seen by the board")
+    assert f"{MODEL}: version 1 is champion; before: 3" in said
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "..."])
+def test_promote_needs_a_reason(home, reason):
+    assert refused(home, "promote", "1", "--reason", reason) == ("REASON_MISSING", 2)
+    assert champion(home) == "3"
+
+
+@pytest.fixture
+def key(tmp_path) -> Path:
+    """A private key as a person has it, with the public one beside it."""
+    private, public = tmp_path / "bundle-key.pem", tmp_path / "bundle-key.pub"
+    made = Ed25519PrivateKey.generate()
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    private.write_bytes(made.private_bytes(*form))
+    private.chmod(0o600)
+    form = (serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    public.write_bytes(made.public_key().public_bytes(*form))
+    return private
+
+
+def test_promote_signs_what_lies_in_the_registry(home, key):
+    public = PublicKey.read(key.with_suffix(".pub"))
+    said = srs(home, "promote", "1", "--reason", "seen by the board", "--sign", str(key))
+    assert f"{MODEL}: version 1 is champion; before: 3" in said
+    assert public.fingerprint in said
+    (signature,) = home.glob("mlflow/artifacts/models/*/artifacts/artifacts/1/manifest.sig")
+    assert Bundle.read(signature.parent, public).signed_by == public.fingerprint
+
+
+def test_promote_changes_nothing_with_a_key_that_cannot_sign(home, key):
+    key.chmod(0o644)
+    asked = ("promote", "1", "--reason", "seen by the board", "--sign")
+    for path in (key, key.with_suffix(".pub"), home / "absent.pem"):
+        assert refused(home, *asked, str(path)) == ("SIGNING_KEY", 2)
+    assert champion(home) == "3"
+
+
+def test_serve_hands_the_public_key_to_the_predictor(home, key, monkeypatch):
+    lines: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda _, line: lines.append(line))
+    monkeypatch.setenv("PYTHONPATH", "")
+    port, public = str(free_port()), str(key.with_suffix(".pub"))
+    srs(home, "serve", "--port", port, "--version", "2", "--public-key", public)
+    (line,) = lines
+    assert line[line.index("--public-key") + 1] == public
+    assert refused(home, "serve", "--port", port, "--public-key", str(key)) == ("PUBLIC_KEY", 2)
+    assert len(lines) == 1
+
+
+def test_a_deleted_model_is_told(home):
+    MlflowClient(f"sqlite:///{home}/mlflow/mlflow.db").delete_registered_model(MODEL)
+    assert refused(home, "promote", "1", "--reason", "typo") == ("VERSION_UNKNOWN", 2)
+    assert refused(home, "champion") == ("NO_CHAMPION", 1)
+    assert refused(home, "rollback") == ("NO_CHAMPION", 1)
+
+
+def test_serve_refuses_a_version_that_is_not_there_or_has_lost_its_files(home):
+    port = str(free_port())
+    assert refused(home, "serve", "--port", port, "--version", "99") == ("VERSION_UNKNOWN", 2)
+    lose_files(home / "mlflow" / "mlflow.db", 3)
+    assert refused(home, "serve", "--port", port) == ("ARTIFACTS_MISSING", 1)
+
+
+def test_there_is_a_way_out_of_an_alias_that_names_a_deleted_version(home):
+    delete(home / "mlflow" / "mlflow.db", 3)
+    for command in (["champion"], ["serve", "--port", str(free_port())], ["rollback"]):
+        assert refused(home, *command) == ("CHAMPION_DELETED", 1)
+    assert "version 2 is champion; before: none" in srs(home, "promote", "2", "--reason", "version 3 was deleted")
+    assert f"{MODEL} version 2" in srs(home, "champion")
+
+
+COMMANDS = [
+    ["champion"],
+    ["promote", "1", "--reason", "why not"],
+    ["rollback"],
+    ["serve"],
+    ["run", "--cohort", "absent.csv"],
+]
+
+
+FAULTS = {
+    "502": ({"status": 502, "body": PAGE}, "MLFLOW_UNAVAILABLE"),
+    "login page": ({"body": PAGE}, "MLFLOW_LOGIN_PAGE"),
+    "401": ({"status": 401}, "MLFLOW_TOKEN"),
+    "silent": ({"fault": "silent"}, "MLFLOW_UNREACHABLE"),
+}
+#: One command meets each fault, and each command meets silence: all go through one door.
+MEETINGS = [(COMMANDS[0], fault) for fault in FAULTS] + [(command, "silent") for command in COMMANDS[1:]]
+
+
+@pytest.mark.parametrize(("command", "fault"), MEETINGS, ids=[f"{command[0]}-{fault}" for command, fault in MEETINGS])
+def test_every_command_says_in_time_that_mlflow_is_not_there(home, api, monkeypatch, command, fault):
+    changed, code = FAULTS[fault]
+    for name, value in changed.items():
+        setattr(api, name, value)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", api.address)
+    started = time.monotonic()
+    port = ["--port", str(free_port())] if command == ["serve"] else []
+    assert refused(home, *command, *port)[0] == code
+    assert time.monotonic() - started < PATIENCE_S
+    assert len(api.calls) == 1
+
+
+def test_a_server_that_fails_between_two_questions_does_not_hold_a_command(home, api):
+    api.greets, api.status, api.body = True, 503, b""
+    started = time.monotonic()
+    assert refused(home, "champion", "--mlflow", api.address) == ("MLFLOW_UNAVAILABLE", 1)
+    assert time.monotonic() - started < PATIENCE_S
+
+
+def test_run_refuses_a_deleted_experiment_before_anything_else(home, monkeypatch):
+    client = MlflowClient(f"sqlite:///{home}/mlflow/mlflow.db")
+    client.delete_experiment(client.create_experiment("gone"))
+    assert refused(home, "run", "--cohort", "absent.csv", "--experiment", "gone") == ("EXPERIMENT_DELETED", 2)
+    assert refused(home, "run", "--cohort", "absent.csv", "--experiment", "other") == ("COHORT_MISSING", 2)
+    assert not list(home.glob("srs-response-*"))
+
+
+def test_run_makes_no_store_for_a_table_that_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert refused(tmp_path, "run", "--cohort", "absent.csv") == ("COHORT_MISSING", 2)
+    assert not (tmp_path / "mlflow" / "mlflow.db").exists()
+    assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
