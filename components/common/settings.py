@@ -120,12 +120,22 @@ class TrainSettings(Checked):
 
     def _conflicts(self) -> list[str]:
         side = IMAGE_SIZE_PX
-        for kernel, pool in ((self.kernel_1, self.pool_1), (self.kernel_2, self.pool_2)):
-            side = (side - kernel + 1) // pool
-        problems = ["the two convolutions and pools leave nothing of the image"] if side < 1 else []
+        for _, kernel, pool in self.convolutions:
+            side = max(0, side - kernel + 1) // pool
+        problems = [] if side else ["the convolutions and pools leave nothing of the image"]
         if self.restart_step > self.max_steps:
             problems.append("restart_step is beyond max_steps")
         return problems
+
+    @property
+    def convolutions(self) -> tuple[tuple[int, int, int], ...]:
+        """Filters, side of the kernel and side of the pool of each convolution; ``model.layers`` builds on them."""
+        return (self.filters_1, self.kernel_1, self.pool_1), (self.filters_2, self.kernel_2, self.pool_2)
+
+    @property
+    def hidden(self) -> tuple[int, ...]:
+        """Units of each fully connected layer before the last."""
+        return self.dense_1, self.dense_2
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -2,14 +2,17 @@
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from components.common.settings import IMAGE_SIZE_PX, TrainSettings
+from components.model.layers import Layer, layers
 
 #: Pixels of the drawing a map's side and the depth of its channels take at most.
 TALLEST, DEEPEST = 120.0, 26.0
 BASELINE = 172.0
 
-#: Block whose output is dropped from, by the setting ``dropout_after``.
-DROPPED = {"conv_1": 2, "conv_2": 4, "dense_1": 6, "dense_2": 7}
+#: Heights of blocks without maps: the flattened features, the first and the last hidden layer, the two outputs.
+FLAT, FIRST_HIDDEN, LAST_HIDDEN, OUTPUTS = 96.0, 74.0, 56.0, 26.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,29 +28,29 @@ class Stage:
 
 def stages(settings: TrainSettings) -> list[Stage]:
     """The blocks from the input to the two output units."""
-    first = IMAGE_SIZE_PX - settings.kernel_1 + 1
-    second = first // settings.pool_1 - settings.kernel_2 + 1
-    flat = (second // settings.pool_2) ** 2 * settings.filters_2
-    maps = [
-        ("CT crop", IMAGE_SIZE_PX, 1, "#dfe3ea"),
-        (f"convolution {settings.kernel_1}\u2009×\u2009{settings.kernel_1}", first, settings.filters_1, "#9ecae1"),
-        (f"max-pool {settings.pool_1}", first // settings.pool_1, settings.filters_1, "#f2c879"),
-        (f"convolution {settings.kernel_2}\u2009×\u2009{settings.kernel_2}", second, settings.filters_2, "#9ecae1"),
-        (f"max-pool {settings.pool_2}", second // settings.pool_2, settings.filters_2, "#f2c879"),
-    ]
-    drawn = [
-        Stage(title, f"{side} × {side} × {channels}", _height(side), _depth(channels), colour)
-        for title, side, channels, colour in maps
-    ]
-    drawn += [
-        Stage("flattened", f"{flat}", 96.0, 0.0, "#dfe3ea"),
-        Stage("fully connected", f"{settings.dense_1}", 74.0, 0.0, "#a8d8b9"),
-        Stage("fully connected", f"{settings.dense_2}", 56.0, 0.0, "#a8d8b9"),
-        Stage("softmax", "2: responder /: non-responder", 26.0, 0.0, "#e8a98c"),
-    ]
-    place = DROPPED[settings.dropout_after]
-    drawn[place] = replace(drawn[place], shape=f"{drawn[place].shape}: drop-out {settings.dropout:g}")
-    return drawn
+    blocks = [_map("CT crop", IMAGE_SIZE_PX, 1, "#dfe3ea")]
+    stack = layers(settings)
+    side = IMAGE_SIZE_PX
+    for layer in (layer for layer in stack if layer.is_convolution):
+        kernel, side = layer.kernel[0], side - layer.kernel[0] + 1
+        blocks.append(_map(f"convolution {kernel}\u2009×\u2009{kernel}", side, layer.units, "#9ecae1"))
+        side = layer.output[0]
+        blocks.append(_noted(_map(f"max-pool {layer.pool}", side, layer.units, "#f2c879"), layer))
+    dense = [layer for layer in stack if not layer.is_convolution]
+    blocks.append(Stage("flattened", f"{dense[0].kernel[0]}", FLAT, 0.0, "#dfe3ea"))
+    heights = np.linspace(FIRST_HIDDEN, LAST_HIDDEN, len(dense) - 1)
+    for layer, height in zip(dense[:-1], heights.tolist(), strict=True):
+        blocks.append(_noted(Stage("fully connected", f"{layer.units}", height, 0.0, "#a8d8b9"), layer))
+    return [*blocks, Stage("softmax", "2: responder /: non-responder", OUTPUTS, 0.0, "#e8a98c")]
+
+
+def _map(title: str, side: int, channels: int, colour: str) -> Stage:
+    return Stage(title, f"{side} × {side} × {channels}", _height(side), _depth(channels), colour)
+
+
+def _noted(stage: Stage, layer: Layer) -> Stage:
+    """A block with the drop-out that follows it."""
+    return replace(stage, shape=f"{stage.shape}: drop-out {layer.dropout:g}") if layer.dropout else stage
 
 
 def drawing(settings: TrainSettings) -> str:

@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from components.common.artifacts.members import Member
 from components.common.settings import TrainSettings
+from components.model.layers import layers
 from components.model.network import windowed
 
 Array = NDArray[np.float64]
@@ -58,21 +59,24 @@ def margin_gradient(
     settings
         Sizes of kernels and pools.
     """
-    w = {name: np.asarray(array, np.float64) for name, array in weights.items()}
-    x0 = images[..., None]
-    a1 = _convolve(x0, w["conv_1_kernel"]) + w["conv_1_bias"]
-    x1 = _pool(np.maximum(a1, 0), settings.pool_1)
-    a2 = _convolve(x1, w["conv_2_kernel"]) + w["conv_2_bias"]
-    x2 = _pool(np.maximum(a2, 0), settings.pool_2)
-    d1 = x2.reshape(len(x2), -1) @ w["dense_1_kernel"] + w["dense_1_bias"]
-    d2 = np.maximum(d1, 0) @ w["dense_2_kernel"] + w["dense_2_bias"]
-    contrast = w["output_kernel"][:, 1] - w["output_kernel"][:, 0]
-    margin = np.maximum(d2, 0) @ contrast + w["output_bias"][1] - w["output_bias"][0]
-    g = ((d2 > 0) * contrast) @ w["dense_2_kernel"].T
-    g = (((d1 > 0) * g) @ w["dense_1_kernel"].T).reshape(x2.shape)
-    g = _unconvolve(_unpool(g, a2, x2, settings.pool_2), w["conv_2_kernel"])
-    g = _unconvolve(_unpool(g, a1, x1, settings.pool_1), w["conv_1_kernel"])
-    return margin, g[..., 0]
+    named = {name: np.asarray(array, np.float64) for name, array in weights.items()}
+    value, passed = images[..., None], []
+    for layer in layers(settings):
+        kernel = named[f"{layer.name}_kernel"]
+        seen = value if layer.is_convolution else value.reshape(len(value), -1)
+        sums = (_convolve(seen, kernel) if layer.is_convolution else seen @ kernel) + named[f"{layer.name}_bias"]
+        passed.append((layer, kernel, value.shape, sums))
+        value = np.maximum(sums, 0)
+        value = _pool(value, layer.pool) if layer.is_convolution else value
+    margin = sums[:, 1] - sums[:, 0]
+    gradient = np.broadcast_to([-1.0, 1.0], sums.shape)
+    for layer, kernel, shape, sums in reversed(passed):
+        if layer.is_convolution:
+            gradient = _unconvolve(_unpool(gradient, sums, layer.pool), kernel)
+        else:
+            slope = (sums > 0) if layer.relu else 1.0
+            gradient = ((slope * gradient) @ kernel.T).reshape(shape)
+    return margin, gradient[..., 0]
 
 
 def _convolve(x: Array, kernel: Array) -> Array:
@@ -96,13 +100,13 @@ def _pool(x: Array, side: int) -> Array:
     return np.asarray(_blocks(x, side).max(axis=(2, 4)))
 
 
-def _unpool(g: Array, before: Array, after: Array, side: int) -> Array:
-    """Gradient before ReLU and pool: to the maximum of each block, shared where several are equal."""
-    blocks = _blocks(before, side)
-    winners = (blocks == after[:, :, None, :, None]) & (blocks > 0)
+def _unpool(g: Array, sums: Array, side: int) -> Array:
+    """Gradient before ReLU and pool: to the largest of each block if it is positive, shared where several are equal."""
+    blocks = _blocks(sums, side)
+    winners = (blocks == blocks.max(axis=(2, 4), keepdims=True)) & (blocks > 0)
     shares = winners / np.maximum(winners.sum(axis=(2, 4), keepdims=True), 1)
-    back = np.zeros_like(before)
-    rows, columns = after.shape[1] * side, after.shape[2] * side
+    back = np.zeros_like(sums)
+    rows, columns = g.shape[1] * side, g.shape[2] * side
     spread = (shares * g[:, :, None, :, None]).reshape(len(g), rows, columns, g.shape[-1])
     back[:, :rows, :columns] = spread
     return back

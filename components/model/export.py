@@ -1,10 +1,10 @@
 """The members of an ensemble as one ONNX graph: one call, all answers, no TensorFlow.
 
-The members see the same image, so their first convolutions become one with members x f1 filters; the second
-is one grouped convolution and the dense layers are batched matrix products.
+The members see the same image, so their first convolutions become one with members x filters; later ones are
+one grouped convolution each, and the fully connected layers batched matrix products.
 
-    crop_hu [n,151,151] -> window to [0,1] -> conv_1 -> ReLU -> pool_1 -> conv_2 -> ReLU -> pool_2
-        -> [members,n,f2*h*w] -> dense_1 -> ReLU -> dense_2 -> ReLU -> output -> softmax -> probabilities [n,members]
+    crop_hu [n,151,151] -> window to [0,1] -> each convolution -> ReLU -> pool
+        -> [members,n,features] -> each fully connected layer -> ReLU -> softmax -> probabilities [n,members]
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from components.common.settings import IMAGE_SIZE_PX, TrainSettings
+from components.model.layers import Layer, layers
 from components.model.network import window_scale
 
 Weights = Mapping[str, NDArray[np.float32]]
@@ -44,7 +45,7 @@ def ensemble_graph(weights: Sequence[Weights], settings: TrainSettings) -> onnx.
         Input ``crop_hu`` [n, 151, 151] float32 in HU, output ``probabilities`` [n, members] float32:
         each member's probability of non-response.
     """
-    tensors = _constants(weights, settings) | _convolutions(weights) | _dense(weights, settings)
+    tensors = _constants(weights, settings) | _convolutions(weights, settings) | _dense(weights, settings)
     graph = helper.make_graph(
         _nodes(len(weights), settings),
         "ensemble",
@@ -60,34 +61,54 @@ def ensemble_graph(weights: Sequence[Weights], settings: TrainSettings) -> onnx.
 
 def _nodes(members: int, settings: TrainSettings) -> list[onnx.NodeProto]:
     node = helper.make_node
-    pool_1, pool_2 = [settings.pool_1] * 2, [settings.pool_2] * 2
     nodes = [
         node("Mul", [INPUT, "window_slope"], ["sloped"]),
         node("Add", ["sloped", "window_intercept"], ["scaled"]),
         node("Clip", ["scaled", "zero", "one"], ["windowed"]),
         node("Unsqueeze", ["windowed", "channel_axis"], ["image"]),
-        node("Conv", ["image", "conv_1_kernel", "conv_1_bias"], ["conv_1"]),
-        node("Relu", ["conv_1"], ["relu_1"]),
-        node("MaxPool", ["relu_1"], ["pool_1"], kernel_shape=pool_1, strides=pool_1),
-        node("Conv", ["pool_1", "conv_2_kernel", "conv_2_bias"], ["conv_2"], group=members),
-        node("Relu", ["conv_2"], ["relu_2"]),
-        node("MaxPool", ["relu_2"], ["pool_2"], kernel_shape=pool_2, strides=pool_2),
-        node("Reshape", ["pool_2", "by_member"], ["flat"]),
+    ]
+    value = "image"
+    convolutions = [layer for layer in layers(settings) if layer.is_convolution]
+    for number, layer in enumerate(convolutions, start=1):
+        nodes += _convolution(layer, number, value, members)
+        value = f"pool_{number}"
+    nodes += [
+        node("Reshape", [value, "by_member"], ["flat"]),
         node("Transpose", ["flat"], ["hidden_0"], perm=[1, 0, 2]),
     ]
-    for layer, name in enumerate(("dense_1", "dense_2", "output")):
-        nodes += [
-            node("MatMul", [f"hidden_{layer}", f"{name}_kernel"], [f"{name}_product"]),
-            node("Add", [f"{name}_product", f"{name}_bias"], [f"{name}_sum"]),
-        ]
-        if name != "output":
-            nodes.append(node("Relu", [f"{name}_sum"], [f"hidden_{layer + 1}"]))
+    for number, layer in enumerate(_fully_connected(settings)):
+        nodes += _product(layer, number)
     return [
         *nodes,
         node("Softmax", ["output_sum"], ["answers"], axis=-1),
         node("Gather", ["answers", "non_response"], ["by_member_and_tumour"], axis=2),
         node("Transpose", ["by_member_and_tumour"], [OUTPUT], perm=[1, 0]),
     ]
+
+
+def _convolution(layer: Layer, number: int, value: str, members: int) -> list[onnx.NodeProto]:
+    """A convolution of all members: each sees its own maps, and the first one's image is the same for all."""
+    name, relu, pool = layer.name, f"relu_{number}", f"pool_{number}"
+    groups = {"group": members} if number > 1 else {}
+    sides = {"kernel_shape": [layer.pool] * 2, "strides": [layer.pool] * 2}
+    return [
+        helper.make_node("Conv", [value, f"{name}_kernel", f"{name}_bias"], [name], **groups),
+        helper.make_node("Relu", [name], [relu]),
+        helper.make_node("MaxPool", [relu], [pool], **sides),
+    ]
+
+
+def _product(layer: Layer, number: int) -> list[onnx.NodeProto]:
+    name = layer.name
+    nodes = [
+        helper.make_node("MatMul", [f"hidden_{number}", f"{name}_kernel"], [f"{name}_product"]),
+        helper.make_node("Add", [f"{name}_product", f"{name}_bias"], [f"{name}_sum"]),
+    ]
+    return [*nodes, helper.make_node("Relu", [f"{name}_sum"], [f"hidden_{number + 1}"])] if layer.relu else nodes
+
+
+def _fully_connected(settings: TrainSettings) -> list[Layer]:
+    return [layer for layer in layers(settings) if not layer.is_convolution]
 
 
 def _constants(weights: Sequence[Weights], settings: TrainSettings) -> dict[str, NDArray[np.generic]]:
@@ -103,29 +124,31 @@ def _constants(weights: Sequence[Weights], settings: TrainSettings) -> dict[str,
     }
 
 
-def _convolutions(weights: Sequence[Weights]) -> dict[str, NDArray[np.generic]]:
+def _convolutions(weights: Sequence[Weights], settings: TrainSettings) -> dict[str, NDArray[np.generic]]:
     """Kernels HWIO -> OIHW, the members' filters one after the other."""
     return {
-        f"{layer}_{part}": np.ascontiguousarray(
-            np.concatenate([w[f"{layer}_{part}"].transpose(axes) if axes else w[f"{layer}_{part}"] for w in weights])
+        f"{layer.name}_{part}": np.ascontiguousarray(
+            np.concatenate([np.transpose(w[f"{layer.name}_{part}"], axes) for w in weights])
         )
-        for layer in ("conv_1", "conv_2")
-        for part, axes in (("kernel", (3, 2, 0, 1)), ("bias", ()))
+        for layer in layers(settings)
+        if layer.is_convolution
+        for part, axes in (("kernel", (3, 2, 0, 1)), ("bias", (0,)))
     }
 
 
 def _dense(weights: Sequence[Weights], settings: TrainSettings) -> dict[str, NDArray[np.generic]]:
     """Kernels [members, in, out] with the first one's rows in the graph's CHW order, biases [members, 1, out]."""
-    channels = settings.filters_2
+    first, *others = (layer.name for layer in _fully_connected(settings))
+    channels = next(layer.units for layer in reversed(layers(settings)) if layer.is_convolution)
 
     def by_channel(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
         return kernel.reshape(-1, channels, kernel.shape[1]).transpose(1, 0, 2).reshape(kernel.shape)
 
     tensors: dict[str, NDArray[np.generic]] = {
-        "dense_1_kernel": np.stack([by_channel(w["dense_1_kernel"]) for w in weights])
+        f"{first}_kernel": np.stack([by_channel(w[f"{first}_kernel"]) for w in weights])
     }
-    for name in ("dense_2", "output"):
+    for name in others:
         tensors[f"{name}_kernel"] = np.stack([w[f"{name}_kernel"] for w in weights])
-    for name in ("dense_1", "dense_2", "output"):
+    for name in (first, *others):
         tensors[f"{name}_bias"] = np.stack([w[f"{name}_bias"] for w in weights])[:, np.newaxis]
     return tensors

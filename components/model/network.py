@@ -1,12 +1,9 @@
-"""The network of STUDY 4, written plainly: what the engine's faster arithmetic must equal.
+"""The network of STUDY 4 in numpy and in Keras: its weights, its window, and the model that the engine must equal.
 
-    crop in HU -> window to [0, 1] -> convolution -> max-pool -> ReLU -> convolution -> max-pool -> ReLU
-               -> drop-out -> fully connected, ReLU -> fully connected, ReLU -> two units, softmax
-
-Convolutions are valid and pools do not overlap; ``dropout_after`` moves the drop-out. Unit 1 is the non-responder.
-Only the Keras functions import TensorFlow, and they do so when called.
+``layers`` declares it. Only the Keras functions import TensorFlow, and they do so when called.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,46 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.common.settings import IMAGE_SIZE_PX, TrainSettings
+from components.model.layers import layers
 
-LAYERS = ("conv_1", "conv_2", "dense_1", "dense_2", "output")
 Weights = dict[str, NDArray[np.float32]]
-
-
-def pooled_sides(settings: TrainSettings) -> tuple[int, int]:
-    """Sides in pixels of the maps that leave the first and the second pool."""
-    first = (IMAGE_SIZE_PX - settings.kernel_1 + 1) // settings.pool_1
-    return first, (first - settings.kernel_2 + 1) // settings.pool_2
-
-
-def features(settings: TrainSettings) -> int:
-    """Length of the convolutional output: what the first fully connected layer sees."""
-    return pooled_sides(settings)[1] ** 2 * settings.filters_2
 
 
 def dropout_shape(settings: TrainSettings) -> tuple[int, ...]:
     """Shape of what drop-out sees of one image: the output of the layer ``dropout_after``."""
-    first, second = pooled_sides(settings)
-    shapes = {
-        "conv_1": (first, first, settings.filters_1),
-        "conv_2": (second, second, settings.filters_2),
-        "dense_1": (settings.dense_1,),
-        "dense_2": (settings.dense_2,),
-    }
-    return shapes[settings.dropout_after]
+    return next(layer.output for layer in layers(settings) if layer.name == settings.dropout_after)
 
 
 def weight_shapes(settings: TrainSettings) -> dict[str, tuple[int, ...]]:
     """Shapes by name, in order: kernels [height, width, in, out] or [in, out], each followed by its bias [out]."""
-    kernels: tuple[tuple[int, ...], ...] = (
-        (settings.kernel_1, settings.kernel_1, 1, settings.filters_1),
-        (settings.kernel_2, settings.kernel_2, settings.filters_1, settings.filters_2),
-        (features(settings), settings.dense_1),
-        (settings.dense_1, settings.dense_2),
-        (settings.dense_2, 2),
-    )
     shapes: dict[str, tuple[int, ...]] = {}
-    for layer, kernel in zip(LAYERS, kernels, strict=True):
-        shapes |= {f"{layer}_kernel": kernel, f"{layer}_bias": kernel[-1:]}
+    for layer in layers(settings):
+        shapes |= {f"{layer.name}_kernel": layer.kernel, f"{layer.name}_bias": (layer.units,)}
     return shapes
 
 
@@ -79,15 +51,14 @@ def kernel_mask(settings: TrainSettings) -> NDArray[np.float32]:
 def initial_weights(settings: TrainSettings, rng: np.random.Generator) -> Weights:
     """Fresh weights: He-normal before a ReLU, Glorot-uniform before the softmax, biases zero."""
     weights: Weights = {}
-    for name, shape in weight_shapes(settings).items():
-        fan_in, fan_out = int(np.prod(shape[:-1])), shape[-1]
-        if name.endswith("bias"):
-            draw = np.zeros(shape)
-        elif name == "output_kernel":
-            draw = rng.uniform(-1, 1, shape) * np.sqrt(6 / (fan_in + fan_out))
+    for layer in layers(settings):
+        fan_in = math.prod(layer.kernel[:-1])
+        if layer.relu:
+            kernel = rng.standard_normal(layer.kernel) * np.sqrt(2 / fan_in)
         else:
-            draw = rng.standard_normal(shape) * np.sqrt(2 / fan_in)
-        weights[name] = draw.astype(np.float32)
+            kernel = rng.uniform(-1, 1, layer.kernel) * np.sqrt(6 / (fan_in + layer.units))
+        weights[f"{layer.name}_kernel"] = kernel.astype(np.float32)
+        weights[f"{layer.name}_bias"] = np.zeros(layer.units, np.float32)
     return weights
 
 
@@ -119,32 +90,35 @@ def oriented(images: NDArray[np.float32], augmentation: str) -> NDArray[np.float
 def keras_model(settings: TrainSettings) -> Any:
     """The network as a Keras model: crops [n, 151, 151] in HU to probabilities [n, 2]."""
     import keras
-    from keras import layers
+    from keras.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D, ReLU, Rescaling, Reshape
 
     slope, intercept = window_scale(settings)
     stack = [
-        layers.Rescaling(slope, intercept, name="window"),
-        layers.ReLU(max_value=1.0, name="clip"),
-        layers.Reshape((IMAGE_SIZE_PX, IMAGE_SIZE_PX, 1), name="channel"),
-        layers.Conv2D(settings.filters_1, settings.kernel_1, activation="relu", name="conv_1"),
-        layers.MaxPooling2D(settings.pool_1, name="pool_1"),
-        layers.Conv2D(settings.filters_2, settings.kernel_2, activation="relu", name="conv_2"),
-        layers.MaxPooling2D(settings.pool_2, name="pool_2"),
-        layers.Flatten(name="features"),
-        layers.Dense(settings.dense_1, activation="relu", name="dense_1"),
-        layers.Dense(settings.dense_2, activation="relu", name="dense_2"),
-        layers.Dense(2, activation="softmax", name="output"),
+        Rescaling(slope, intercept, name="window"),
+        ReLU(max_value=1.0, name="clip"),
+        Reshape((IMAGE_SIZE_PX, IMAGE_SIZE_PX, 1), name="channel"),
     ]
-    last = settings.dropout_after.replace("conv", "pool")  # a convolution ends with its pool
-    place = 1 + [layer.name for layer in stack].index(last)
-    stack.insert(place, layers.Dropout(settings.dropout, name="dropout"))
+    maps = True
+    for layer in layers(settings):
+        activation = "relu" if layer.relu else "softmax"
+        if layer.is_convolution:
+            stack.append(Conv2D(layer.units, layer.kernel[0], activation=activation, name=layer.name))
+            stack.append(MaxPooling2D(layer.pool, name=layer.name.replace("conv", "pool")))
+        else:
+            stack += [Flatten(name="features")] if maps else []
+            stack.append(Dense(layer.units, activation=activation, name=layer.name))
+        maps = layer.is_convolution
+        if layer.name == settings.dropout_after:
+            stack.append(Dropout(layer.dropout, name="dropout"))
     return keras.Sequential([keras.Input((IMAGE_SIZE_PX, IMAGE_SIZE_PX)), *stack])
 
 
 def set_weights(model: Any, weights: Mapping[str, NDArray[np.float32]]) -> None:
     """Puts a member's weights into a model made by ``keras_model``."""
-    for layer in LAYERS:
-        model.get_layer(layer).set_weights([weights[f"{layer}_kernel"], weights[f"{layer}_bias"]])
+    for name, kernel in weights.items():
+        layer, _, part = name.rpartition("_")
+        if part == "kernel":
+            model.get_layer(layer).set_weights([kernel, weights[f"{layer}_bias"]])
 
 
 def reference_probabilities(

@@ -1,7 +1,7 @@
 """Training steps and answers of the network on one CPU core: numpy, and ``convolution`` where the time goes.
 
-The layers are those of ``network.keras_model``. All weights of a member are one vector, of which the layers see
-parts, so that a step of SGD is a few operations on vectors.
+The layers are those of ``model.layers``, as the Keras model has them. All weights of a member are one vector, of which
+the layers see parts, so that a step of SGD is a few operations on vectors.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.common.settings import TrainSettings
-from components.model.network import LAYERS, Weights, kernel_mask, oriented, views, windowed
+from components.model.layers import Layer, layers
+from components.model.network import Weights, kernel_mask, oriented, views, windowed
 from components.train.convolution import Floats, Places, convolve_and_pool, image_gradient, kernel_gradient, loops
 
 Rows = NDArray[np.int32]
@@ -26,10 +27,10 @@ class Trained(NamedTuple):
     average: Floats
 
 
-class _Layer(NamedTuple):
+class _Passed(NamedTuple):
     """What the way back needs of a layer; ``slope`` is ReLU and drop-out as one factor of each of its sums."""
 
-    name: str
+    layer: Layer
     value: Floats
     places: Places | None
     slope: Floats
@@ -57,9 +58,10 @@ class Arithmetic:
         self._images = oriented(windowed(crops_hu, settings), settings.augmentation)[..., None]
         self.orientations = len(self._images) // len(crops_hu)
         self._labels = np.tile(labels, self.orientations)
-        self._pools = {"conv_1": settings.pool_1, "conv_2": settings.pool_2}
-        for kernel, pool in ((settings.kernel_1, settings.pool_1), (settings.kernel_2, settings.pool_2)):
-            loops(kernel, pool)
+        self._layers = layers(settings)
+        for layer in self._layers:
+            if layer.is_convolution:
+                loops(layer.kernel[0], layer.pool)
         self._shrink = 1 - np.float32(settings.learning_rate * settings.weight_decay) * kernel_mask(settings)
 
     @_overflow_shows_in_the_loss
@@ -89,46 +91,48 @@ class Arithmetic:
     ) -> tuple[float, Floats]:
         """Mean cross-entropy of a batch, each tumour by the weight of its class, and its gradient by the weights."""
         parts, gradient = views(weights, self.settings), np.empty_like(weights)
-        outputs, layers = self._forward(parts, rows, keep)
+        outputs, passed = self._forward(parts, rows, keep)
         true = np.arange(len(rows)), self._labels[rows]
         shares = class_weights[self._labels[rows]] / np.float32(len(rows))
         log_probabilities = outputs - np.logaddexp.reduce(outputs, axis=1, keepdims=True)
         upstream = np.exp(log_probabilities)
         upstream[true] -= 1
-        self._backward(parts, layers, upstream * shares[:, None], views(gradient, self.settings))
+        self._backward(parts, passed, upstream * shares[:, None], views(gradient, self.settings))
         return -float(shares @ log_probabilities[true]), gradient
 
-    def _forward(self, weights: Weights, rows: Rows, keep: Floats | None) -> tuple[Floats, list[_Layer]]:
+    def _forward(self, weights: Weights, rows: Rows, keep: Floats | None) -> tuple[Floats, list[_Passed]]:
         """The network's outputs and, of each layer, its input and what became of it."""
-        value, layers = self._images[rows], []
-        for name in LAYERS:
-            kernel, places = weights[f"{name}_kernel"], None
-            if name in self._pools:
-                sums, places = convolve_and_pool(value, kernel, self._pools[name])
+        value, passed = self._images[rows], []
+        for layer in self._layers:
+            kernel, places = weights[f"{layer.name}_kernel"], None
+            if layer.is_convolution:
+                sums, places = convolve_and_pool(value, kernel, layer.pool)
             else:
                 value = value.reshape(len(rows), -1)
                 sums = value @ kernel
-            sums = sums + weights[f"{name}_bias"]
+            sums = sums + weights[f"{layer.name}_bias"]
             slope = np.asarray(sums > 0, np.float32)
-            if keep is not None and name == self.settings.dropout_after:
+            if keep is not None and layer.name == self.settings.dropout_after:
                 slope *= keep
-            layers.append(_Layer(name, value, places, slope))
+            passed.append(_Passed(layer, value, places, slope))
             value = sums * slope
-        return sums, layers
+        return sums, passed
 
-    def _backward(self, weights: Weights, layers: list[_Layer], upstream: Floats, gradient: Weights) -> None:
+    def _backward(self, weights: Weights, passed: list[_Passed], upstream: Floats, gradient: Weights) -> None:
         """Fills ``gradient`` layer by layer, from ``upstream`` by the outputs back to the first kernel."""
-        for layer, before in zip(reversed(layers), [*layers[-2::-1], None], strict=True):
+        for (layer, value, places, _), before in zip(reversed(passed), [*passed[-2::-1], None], strict=True):
             kernel = weights[f"{layer.name}_kernel"]
             gradient[f"{layer.name}_bias"][...] = upstream.reshape(-1, upstream.shape[-1]).sum(axis=0)
-            if layer.places is None:
-                by_kernel = layer.value.T @ upstream
+            if places is None:
+                by_kernel = value.T @ upstream
             else:
-                pooled = layer.value, kernel, self._pools[layer.name], layer.places, upstream
-                by_kernel = kernel_gradient(*pooled)
+                by_kernel = kernel_gradient(value, kernel, layer.pool, places, upstream)
             gradient[f"{layer.name}_kernel"][...] = by_kernel
             if before:  # the images themselves need no gradient
-                by_value = upstream @ kernel.T if layer.places is None else image_gradient(*pooled)
+                if places is None:
+                    by_value = upstream @ kernel.T
+                else:
+                    by_value = image_gradient(value, kernel, layer.pool, places, upstream)
                 upstream = by_value.reshape(before.slope.shape) * before.slope
 
     def _descend(self, trained: Trained, gradient: Floats, step: int) -> Trained:

@@ -1,5 +1,6 @@
 """Training steps and answers of the network on a GPU: the same as ``arithmetic``, in TensorFlow's own operations."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,7 +9,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from components.common.settings import TrainSettings
-from components.model.network import dropout_shape, features, kernel_mask, oriented, weight_shapes, windowed
+from components.model.layers import layers
+from components.model.network import dropout_shape, kernel_mask, oriented, weight_shapes, windowed
 from components.train.arithmetic import Rows, Trained
 from components.train.convolution import Floats
 
@@ -77,19 +79,20 @@ class GpuArithmetic:
         return self._logits(weights, rows, tf.ones([1]))
 
     def _logits(self, weights: Any, rows: Any, keep: Any) -> Any:
-        shapes = list(weight_shapes(self.settings).values())
-        parts = tf.split(weights, [int(np.prod(shape)) for shape in shapes])
-        k1, b1, k2, b2, k3, b3, k4, b4, k5, b5 = (tf.reshape(p, s) for p, s in zip(parts, shapes, strict=True))
-        settings = self.settings
-
-        def activated(layer: str, sums: Any) -> Any:
-            return tf.nn.relu(sums) * (keep if layer == settings.dropout_after else 1.0)
-
-        def pooled(values: Any, kernel: Any, pool: int) -> Any:
-            return tf.nn.max_pool2d(tf.nn.conv2d(values, kernel, 1, "VALID"), pool, pool, "VALID")
-
-        maps = activated("conv_1", pooled(tf.gather(self._images, rows), k1, settings.pool_1) + b1)
-        maps = activated("conv_2", pooled(maps, k2, settings.pool_2) + b2)
-        hidden = activated("dense_1", tf.matmul(tf.reshape(maps, [-1, features(settings)]), k3) + b3)
-        hidden = activated("dense_2", tf.matmul(hidden, k4) + b4)
-        return tf.matmul(hidden, k5) + b5
+        shapes = weight_shapes(self.settings)
+        parts = tf.split(weights, [math.prod(shape) for shape in shapes.values()])
+        named = {name: tf.reshape(part, shape) for part, (name, shape) in zip(parts, shapes.items(), strict=True)}
+        value = tf.gather(self._images, rows)
+        for layer in layers(self.settings):
+            kernel = named[f"{layer.name}_kernel"]
+            if layer.is_convolution:
+                maps = tf.nn.conv2d(value, kernel, 1, "VALID")
+                value = tf.nn.max_pool2d(maps, layer.pool, layer.pool, "VALID")
+            else:
+                value = tf.matmul(tf.reshape(value, [-1, kernel.shape[0]]), kernel)
+            value = value + named[f"{layer.name}_bias"]
+            if layer.relu:
+                value = tf.nn.relu(value)
+            if layer.name == self.settings.dropout_after:
+                value = value * keep
+        return value

@@ -18,6 +18,7 @@ from components.model.network import (
 )
 from components.train.arithmetic import Arithmetic, Trained
 from components.train.gpu import GpuArithmetic
+from tests.components.networks import NETWORKS
 
 #: Sums of some 10^5 float32 products taken in another order differ by this much of their size.
 ROUNDING = 2e-5
@@ -68,6 +69,12 @@ def test_loss_and_gradients_equal_keras(device, settings_at_random, cohort, seed
 def test_drop_out_stands_where_keras_has_it(device, tiny, cohort, layer):
     settings = dataclasses.replace(tiny, dropout_after=layer)
     assert_equal_to_keras(device, settings, cohort[0][:6], cohort[1][:6], np.random.default_rng(4))
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_network_of_other_layers_trains_as_keras_does(device, cohort, network):
+    settings = NETWORKS[network]
+    assert_equal_to_keras(device, settings, cohort[0][:5], cohort[1][:5], np.random.default_rng(8))
 
 
 def test_class_weights_are_those_of_keras(device, tiny, cohort):

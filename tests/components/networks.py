@@ -1,0 +1,21 @@
+"""Networks of other layers than the study's."""
+
+import dataclasses
+
+from components.common.settings import TrainSettings
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Other(TrainSettings):
+    """Settings that declare layers of a test's own."""
+
+    convolutions: tuple = ()
+    hidden: tuple = ()
+
+
+NETWORKS = {
+    "a third convolution": Other(convolutions=((2, 5, 4), (3, 4, 3), (4, 3, 2)), hidden=(6, 5)),
+    "one convolution": Other(convolutions=((3, 6, 12),), hidden=(6, 5), dropout_after="conv_1"),
+    "three hidden layers": Other(convolutions=((2, 4, 6), (3, 3, 4)), hidden=(7, 6, 5), dropout_after="dense_2"),
+    "no hidden layer": Other(convolutions=((2, 4, 6), (3, 3, 4)), hidden=()),
+}
