@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 from components.common.errors import InputError
 from components.common.limits import MAX_CROPS, MAX_FILES, MAX_QUERY_FIELDS, MAX_STUDIES, MAX_TEXT
 from components.common.settings import IMAGE_SIZE_PX
+from components.model.manifest import INPUT
 from serving.content import Buffer, form_parts, is_dicom, is_form, is_zip
 from serving.encodings import base64_of, json_object, object_of
 
-CROP_INPUT = "crop_hu"
+CROP_INPUT = INPUT
 DICOM_INPUT = "dicom_zip"
 #: What goes with DICOM: the GTV and the RTSTRUCT wanted.
 OPTIONS = ("roi", "rtstruct_uid")

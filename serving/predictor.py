@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from components.common.errors import InputError
 from components.common.limits import LARGE_STUDIES_BYTES
 from components.common.settings import StudySettings
+from components.model.crop_statistics import ABOVE, BELOW, STATISTICS, places_among
 from components.model.runtime import Ensemble
 from serving import telemetry
 from serving.cutting import RefusedAt, cut_contained
@@ -28,8 +29,6 @@ CHUNK = 16
 #: Least brightest value by which a crop without anything below 0 or above 255 is taken for a picture of 8 bits: soft
 #: tissue stays far below it, bone comes with values far above 255, and noise, fat or air with values below 0.
 WHITE_8_BIT = 200
-#: Of a crop in HU, by which drift from the training crops is told.
-STATISTICS = ("mean_hu", "sd_hu")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -126,8 +125,8 @@ class Predictor(kserve.Model):  # type: ignore[misc]
     def _answer(self, found: list[tuple[int, Cut, NDArray[np.float32]]]) -> list[Tumour]:
         crops = np.stack([crop for _, _, crop in found])
         answers = self.ensemble.answer(crops)
-        places = percentiles(crops, self.ensemble.manifest.training_crops)
-        drifts = [bool(((of_one < 0) | (of_one > 100)).any()) for of_one in places.T]
+        places = places_among(crops, self.ensemble.manifest.training_crops)
+        drifts = [bool(((of_one == BELOW) | (of_one == ABOVE)).any()) for of_one in places.T]
         tumours = [
             Tumour(index, answer, cut.roi_name, cut.slice_sop_instance_uid, _warnings(cut, drift), cut.roi_number)
             for (index, cut, _), answer, drift in zip(found, answers, drifts, strict=True)
@@ -175,35 +174,6 @@ def _decoded(job: Job) -> Query:
 def is_8_bit(crop: NDArray[np.float32]) -> bool:
     """Whether a crop looks like a picture of 0 to 255 (``WHITE_8_BIT``) rather than like HU [151, 151]."""
     return bool(crop.min() >= 0 and WHITE_8_BIT <= crop.max() <= 255)
-
-
-def percentiles(crops: NDArray[np.float32], training: Mapping[str, Mapping[str, float]]) -> NDArray[np.float64]:
-    """Where the crops lie among the training crops.
-
-    Parameters
-    ----------
-    crops
-        [n, 151, 151] HU.
-    training
-        The manifest's ``training_crops``.
-
-    Returns
-    -------
-    NDArray
-        [statistics, n]: percentile of each crop's mean and of its standard deviation in HU; -1 where it is below all
-        training crops, 101 where above.
-    """
-    found = {"mean_hu": crops.mean(axis=(1, 2), dtype=np.float64), "sd_hu": crops.std(axis=(1, 2), dtype=np.float64)}
-    return np.stack([_percentile(found[name], training[name]) for name in STATISTICS])
-
-
-def _percentile(values: NDArray[np.float64], known: Mapping[str, float]) -> NDArray[np.float64]:
-    percents = np.array([float(percent) for percent in known])
-    levels = np.array(list(known.values()))
-    order = np.argsort(percents)
-    places = np.interp(values, levels[order], percents[order])
-    # The levels are kept to a thousandth of a HU.
-    return np.where(values < levels.min() - 1e-3, -1.0, np.where(values > levels.max() + 1e-3, 101.0, places))
 
 
 def _warnings(cut: Cut, drift: bool) -> tuple[str, ...]:

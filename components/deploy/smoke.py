@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from components.common.files import float32_array
 from components.common.limits import MAX_GOLDEN_BYTES
 from components.model.golden import CROP, GOLDEN, PROBABILITIES
+from components.model.manifest import INPUT
 from components.model.plain_file import read_plain_file
 
 
@@ -24,7 +25,7 @@ def ask_golden(
     """
     crop, expected = (_array(bundle_folder, name) for name in (CROP, PROBABILITIES))
     crop = crop[np.newaxis]
-    tensor = {"name": "crop_hu", "shape": crop.shape, "datatype": "FP32", "data": crop.ravel().tolist()}
+    tensor = {"name": INPUT, "shape": crop.shape, "datatype": "FP32", "data": crop.ravel().tolist()}
     body = json.dumps({"inputs": [tensor], "outputs": [{"name": "members"}]}).encode()
     address = f"{url}/v2/models/{model_name}/infer"
     request = urllib.request.Request(address, body, {"Content-Type": "application/json"})  # noqa: S310

@@ -1,9 +1,9 @@
-"""From members' answers to ensemble scores: votes and means, spread, agreement, and how many members it takes."""
+"""The ensembles' scores of all tumours, how far their members agree, and how many members it takes."""
 
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,10 +13,8 @@ from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.members import Member, Members
 from components.common.artifacts.splits import Splits
 from components.common.errors import InputError
+from components.model.scores import Score, calls, combine, spread, votes
 from components.stats.auc import checked_labels, placements
-
-#: A member votes non-responder above this probability: a network of two outputs answers its likelier class.
-VOTE_CUT_OFF = 0.5
 
 #: Subsets of members looked at for one ensemble size; all of them up to ten members.
 MOST_SUBSETS = 252
@@ -25,13 +23,6 @@ MOST_SUBSETS = 252
 ENOUGH = 0.01
 
 SCORE_COLUMNS = ("group", "tumour", "patient", "label", "role", "mean", "vote", "spread", "members")
-
-Score = Literal["mean", "vote"]
-
-
-def votes(probabilities: ArrayLike) -> NDArray[np.float64]:
-    """Hard votes: 1.0 where a member's probability of non-response is above one half (STUDY 4)."""
-    return (np.asarray(probabilities, dtype=np.float64) > VOTE_CUT_OFF).astype(np.float64)
 
 
 def scores(dataset: Dataset, splits: Splits, members: Members) -> pd.DataFrame:
@@ -77,9 +68,9 @@ def _of_group(dataset: Dataset, group: str, members: list[Member]) -> pd.DataFra
             "patient": table["patient"].to_numpy(),
             "label": table["label"].to_numpy(dtype=int),
             "role": np.where(evaluation, "evaluation", "out_of_bag")[count > 0],
-            "mean": np.nanmean(masked, axis=0),
-            "vote": np.nanmean(np.where(np.isnan(masked), np.nan, votes(masked)), axis=0),
-            "spread": np.nanstd(masked, axis=0),
+            "mean": combine(masked, "mean"),
+            "vote": combine(masked, "vote"),
+            "spread": spread(masked),
             "members": count[count > 0],
         }
     )
@@ -97,11 +88,6 @@ def probabilities_of(members: list[Member], tumours: int) -> NDArray[np.float64]
     return np.stack([m.probabilities for m in members]).astype(np.float64)
 
 
-def combine(probabilities: NDArray[np.float64], score: Score) -> NDArray[np.float64]:
-    """Ensemble score [n] of members' probabilities [members, n]."""
-    return np.asarray((votes(probabilities) if score == "vote" else probabilities).mean(axis=0))
-
-
 def agreement(probabilities: NDArray[np.float64]) -> float:
     """Mean over tumours of the share of member pairs that cast the same vote; 1 for a lone member."""
     count = len(probabilities)
@@ -112,7 +98,9 @@ def agreement(probabilities: NDArray[np.float64]) -> float:
     return float((same / (count * (count - 1))).mean())
 
 
-def spread_of_errors(y_true: ArrayLike, score: ArrayLike, spread: ArrayLike, cut_off: float) -> dict[str, float | None]:
+def spread_of_errors(
+    y_true: ArrayLike, score: ArrayLike, spreads: ArrayLike, cut_off: float
+) -> dict[str, float | None]:
     """Whether the members' spread warns of wrong calls.
 
     Returns
@@ -121,10 +109,10 @@ def spread_of_errors(y_true: ArrayLike, score: ArrayLike, spread: ArrayLike, cut
         Mean spread of ``right`` and of ``wrong`` calls at the cut-off (None where there are none), and ``auc``, the
         chance that a wrong call has the larger spread of the two, ties one half.
     """
-    spread = np.asarray(spread, dtype=np.float64)
-    wrong = (np.asarray(score) > cut_off) != (np.asarray(y_true) == 1)
-    means = [float(spread[calls].mean()) if calls.any() else None for calls in (~wrong, wrong)]
-    told = placements(wrong, spread).auc if None not in means else None
+    spreads = np.asarray(spreads, dtype=np.float64)
+    wrong = calls(score, cut_off) != (np.asarray(y_true) == 1)
+    means = [float(spreads[group].mean()) if group.any() else None for group in (~wrong, wrong)]
+    told = placements(wrong, spreads).auc if None not in means else None
     return {"right": means[0], "wrong": means[1], "auc": told}
 
 

@@ -10,6 +10,7 @@ from matplotlib import image as mpl_image
 from numpy.typing import ArrayLike, NDArray
 
 from components.figures.drawing import BLUE, GREY, ORANGE, SQUARE, VERMILION, line_style, new_axes, style, to_svg
+from components.model.scores import VOTE_CUT_OFF
 from components.stats.roc import rates_at, roc_curve
 
 
@@ -28,7 +29,7 @@ def roc(group: str, labels: ArrayLike, mean: ArrayLike, vote: ArrayLike, members
     with style():
         figure, axes = new_axes(SQUARE)
         axes.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":", label="no information")
-        rates = [rates_at(labels, votes, 0.5) for votes in members]
+        rates = [rates_at(labels, votes, VOTE_CUT_OFF) for votes in members]
         spots = np.array([(1 - rate.specificity, rate.sensitivity) for rate in rates])
         axes.scatter(*spots.T, s=26, color=GREY, alpha=0.55, lw=0, label="members' votes", zorder=2)
         for score, colour, dash, name in ((vote, ORANGE, "--", "fraction of votes"), (mean, BLUE, "-", "mean")):

@@ -14,6 +14,7 @@ from components.common.errors import InputError
 from components.common.settings import EvaluateSettings
 from components.evaluate import ensemble
 from components.evaluate.covariates import beyond_the_image
+from components.model.scores import VOTE_CUT_OFF, Score, calls, votes
 from components.stats import calibration
 from components.stats.roc import Interval, Scored, choose_cut_off, paired_test, rates_at, roc_summary
 
@@ -82,16 +83,16 @@ class GroupAnswers:
         return self.evaluation["patient"].to_numpy()
 
     @property
-    def primary(self) -> ensemble.Score:
+    def primary(self) -> Score:
         """Name of the primary score."""
         return self.settings.ensemble_score
 
     def table_rows(self) -> list[tuple[Any, ...]]:
         """Rows of Table III: members by their hard votes, then the ensemble by its primary score."""
-        votes = ensemble.votes(self.probabilities)
+        hard = votes(self.probabilities)
         rows = [
-            (self.name, str(number), *self._row(vote, ensemble.VOTE_CUT_OFF), fact["flagged"], fact["restarts"])
-            for number, (vote, fact) in enumerate(zip(votes, self.facts, strict=True), start=1)
+            (self.name, str(number), *self._row(vote, VOTE_CUT_OFF), fact["flagged"], fact["restarts"])
+            for number, (vote, fact) in enumerate(zip(hard, self.facts, strict=True), start=1)
         ]
         whole = self._row(self.evaluation[self.primary], self.settings.cut_off)
         flagged, restarts = any(f["flagged"] for f in self.facts), sum(int(f["restarts"]) for f in self.facts)
@@ -116,7 +117,7 @@ class GroupAnswers:
             "evaluation": {**self._judged(self.evaluation), **self._intervals(), **self._by_out_of_bag()},
             "out_of_bag": {**self._judged(self.out_of_bag), **self._coverage()},
             "agreement": ensemble.agreement(self.probabilities),
-            "gain_over_votes": self._gain(own, ensemble.votes(self.probabilities)),
+            "gain_over_votes": self._gain(own, votes(self.probabilities)),
             "gain_over_probabilities": self._gain(own, self.probabilities),
             "spread": ensemble.spread_of_errors(self.labels, own, self.evaluation["spread"], self.settings.cut_off),
             "auc_by_size": sizes.to_dict("records"),
@@ -182,7 +183,7 @@ class GroupAnswers:
         return dataclasses.asdict(paired_test(self.labels, own, others, patients=self.patients))
 
     def _confusion(self) -> dict[str, dict[str, int]]:
-        called = self.evaluation[self.primary].to_numpy() > self.settings.cut_off
+        called = calls(self.evaluation[self.primary], self.settings.cut_off)
         return {
             response: {
                 "called_responder": int((~called & (self.responses == response)).sum()),

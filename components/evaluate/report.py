@@ -12,7 +12,7 @@ from components.common.pages import POLICY_TAG
 from components.evaluate import architecture, figures
 from components.evaluate.checklist import MISSING, checklist
 from components.evaluate.cohort_tables import table_i, table_ii
-from components.evaluate.ensemble import ENOUGH, fewest_members, probabilities_of, votes
+from components.evaluate.ensemble import ENOUGH, fewest_members, probabilities_of
 from components.evaluate.evaluation import EvaluatedRun
 from components.evaluate.failures import failures
 from components.evaluate.figures import crop_image
@@ -29,6 +29,7 @@ from components.evaluate.tables import (
 )
 from components.figures.split_matrix import split_matrix
 from components.figures.training_curves import training_curves
+from components.model.scores import votes
 from components.stats.calibration import reliability
 
 __all__ = ["render", "terminal_tables", "write_report"]

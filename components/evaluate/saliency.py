@@ -17,6 +17,7 @@ from components.common.artifacts.members import Member
 from components.common.settings import TrainSettings
 from components.model.layers import layers
 from components.model.network import windowed
+from components.model.scores import calls
 
 Array = NDArray[np.float64]
 
@@ -29,7 +30,7 @@ def telling_cases(rows: pd.DataFrame, score: str, cut_off: float, each: int = 3)
 
     A column ``right`` is added; right ones come first.
     """
-    right = (rows[score] > cut_off) == (rows["label"] == 1)
+    right = calls(rows[score], cut_off) == (rows["label"] == 1)
     told = rows.assign(right=right, sure=(rows[score] - cut_off).abs()).sort_values(
         "sure", ascending=False, kind="stable"
     )

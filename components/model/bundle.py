@@ -13,7 +13,6 @@ Nothing in it is pickled, no TensorFlow is needed to read it, and it holds no pi
 import dataclasses
 import importlib.metadata
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,9 +24,10 @@ from numpy.typing import NDArray
 from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.members import Member
 from components.common.errors import BundleError
-from components.common.files import digest_of
+from components.common.files import digest_of, digest_of_file
 from components.common.settings import IMAGE_SIZE_PX, StudySettings
 from components.imaging.crop import ImageDefinition
+from components.model.crop_statistics import percentiles_over
 from components.model.golden import CROP, GOLDEN, PROBABILITIES, GoldenInput
 from components.model.manifest import (
     BUNDLE_KIND,
@@ -36,7 +36,6 @@ from components.model.manifest import (
     MANIFEST,
     Manifest,
     patient_digest,
-    sha256_of,
 )
 from components.model.manifest_checks import EXPORT_TOLERANCE
 
@@ -46,8 +45,6 @@ PYFUNC_CODE = Path(__file__).with_name("pyfunc_model.py")
 EXPORT_CHECKS = 32
 #: Another processor may round otherwise: HU by which the golden crop, and probability by which an answer, may differ.
 GOLDEN_TOLERANCE = {"crop_hu": 0.01, "probability": 1e-4}
-#: Percentiles of the crops' means and standard deviations kept for telling drift.
-DRIFT_PERCENTILES = (0, 1, 5, 25, 50, 75, 95, 99, 100)
 
 
 def write_bundle(
@@ -104,23 +101,14 @@ def write_bundle(
         seed=settings.seed,
         dataset_digest=dataset.digest,
         split_digests=tuple(member.split.digest for member in members),
-        training_crops=crop_statistics(dataset.crops[np.flatnonzero(developed)]),
+        training_crops=percentiles_over(dataset.crops[np.flatnonzero(developed)]),
         seen_patients=seen_patients(dataset.tumours[developed], settings.study),
         synthetic=dataset.synthetic,
         golden_tolerance=GOLDEN_TOLERANCE,
         export_difference=difference,
-        files={name: sha256_of(folder / name) for name in _content(folder)},
+        files={name: digest_of_file(folder / name) for name in _content(folder)},
         extra=extra or {},
     ).write(folder)
-
-
-def crop_statistics(crops: NDArray[np.float32]) -> dict[str, dict[str, float]]:
-    """Percentiles of mean and standard deviation in HU over crops [n, 151, 151]."""
-    values = {"mean_hu": crops.mean(axis=(1, 2), dtype=np.float64), "sd_hu": crops.std(axis=(1, 2), dtype=np.float64)}
-    return {
-        name: {str(percent): round(float(np.percentile(value, percent)), 3) for percent in DRIFT_PERCENTILES}
-        for name, value in values.items()
-    }
 
 
 def seen_patients(tumours: pd.DataFrame, study: str) -> tuple[str, ...]:
@@ -161,12 +149,9 @@ def _write_golden(folder: Path, golden: GoldenInput, definition: ImageDefinition
 
 
 def _run(graph: Path, crops: NDArray[np.float32]) -> NDArray[np.float32]:
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read once, when the runtime is loaded
-    import onnxruntime  # reading a manifest needs no runtime
+    from components.model.session import open_session, run_session  # reading a manifest needs no runtime
 
-    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    answers: NDArray[np.float32] = session.run(None, {"crop_hu": crops})[0]
-    return answers
+    return run_session(open_session(graph.read_bytes()), crops)
 
 
 def _content(folder: Path) -> list[str]:

@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from components.common.settings import IMAGE_SIZE_PX, TrainSettings
 from components.model.layers import Layer, layers
+from components.model.manifest import INPUT, OUTPUT
 from components.model.network import window_scale
 
 Weights = Mapping[str, NDArray[np.float32]]
@@ -23,9 +24,6 @@ Weights = Mapping[str, NDArray[np.float32]]
 #: Graph format that the oldest supported runtime reads; raised only with the bundle's version.
 OPSET = 17
 IR_VERSION = 9
-
-INPUT = "crop_hu"
-OUTPUT = "probabilities"
 
 
 def ensemble_graph(weights: Sequence[Weights], settings: TrainSettings) -> onnx.ModelProto:

@@ -23,8 +23,8 @@ from components.common.limits import (
     MAX_GRAPH_NODES,
 )
 from components.common.settings import IMAGE_SIZE_PX, TrainSettings
-from components.model.export import INPUT, IR_VERSION, OPSET, OUTPUT, ensemble_graph
-from components.model.manifest import GRAPH, Manifest
+from components.model.export import IR_VERSION, OPSET, ensemble_graph
+from components.model.manifest import GRAPH, INPUT, OUTPUT, Manifest
 from components.model.network import weight_shapes
 from components.model.plain_file import damaged
 

@@ -69,5 +69,5 @@ def layers(settings: TrainSettings) -> tuple[Layer, ...]:
         found.append(Layer(f"dense_{number}", (features, units), (units,)))
         features = units
     found.append(Layer("output", (features, 2), (2,), relu=False))
-    rates = {settings.dropout_after: settings.dropout}
+    rates: dict[str, float] = {settings.dropout_after: settings.dropout}
     return tuple(dataclasses.replace(layer, dropout=rates.get(layer.name, 0.0)) for layer in found)

@@ -20,6 +20,8 @@ BUNDLE_KIND = "srs-response-ensemble"
 BUNDLE_VERSION = 1
 GRAPH = "ensemble.onnx"
 MANIFEST = "manifest.json"
+#: The graph's tensors: crops [n, 151, 151] in HU, and each member's probability of non-response [n, members].
+INPUT, OUTPUT = "crop_hu", "probabilities"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -125,9 +127,3 @@ def _described(content: bytes) -> dict[str, Any]:
 def patient_digest(study: str, pseudonym: str) -> str:
     """Keyed digest of a patient's pseudonym: two bundles of a study can be told to share patients, no more."""
     return hmac.new(study.encode(), pseudonym.encode(), hashlib.sha256).hexdigest()
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, as 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,24 +8,22 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from components.common.contained import Budget, Failed, Message, Stopped, call
 from components.common.errors import BundleError, InputError, SrsError
 from components.common.files import digest_of
 from components.common.limits import MAX_GRAPH_MEMORY_BYTES, MIB, TRIAL_BYTES, TRIAL_SECONDS
-from components.common.processors import processors
 from components.common.settings import IMAGE_SIZE_PX
 from components.imaging.crop import ImageDefinition
 from components.model.bundle_files import Bundle
 from components.model.golden import GoldenCase
 from components.model.manifest import Manifest
 from components.model.plain_file import damaged
+from components.model.scores import SCORES, calls, combine, spread, votes
+from components.model.session import open_session, run_session
 from components.model.signing import PublicKey
 
-#: A member votes for non-response above this, whatever the ensemble's cut-off is (STUDY 5).
-VOTE_CUT_OFF = 0.5
 #: HU that a CT crop can hold: air beyond the scan is -1000, twelve-bit and metal-extended scales end below 32,767.
 LOWEST_HU, HIGHEST_HU = -32_768.0, 65_535.0
 #: Crops of one call of the graph: ten members need 14 MB for each, and more at once is no faster. A larger ensemble
@@ -100,7 +98,7 @@ class Ensemble:
         manifest, definition = bundle.manifest, _definition(bundle.manifest)
         chunk = max(1, min(CHUNK, MAX_GRAPH_MEMORY_BYTES // check_graph(bundle.graph, manifest)))
         _try(bundle.graph, bundle.golden, chunk)
-        ensemble = cls(manifest, definition, _session(bundle.graph, threads), chunk, bundle.signed_by)
+        ensemble = cls(manifest, definition, open_session(bundle.graph, threads), chunk, bundle.signed_by)
         ensemble._check_golden_case(bundle.golden)
         return ensemble
 
@@ -130,21 +128,19 @@ class Ensemble:
 
     def answer(self, crops: NDArray[np.float32]) -> list[Answer]:
         """One ``Answer`` per crop [n, 151, 151] float32 in HU; raises as ``probabilities``."""
-        return [self._judge(row) for row in self.probabilities(crops).astype(np.float64)]
-
-    def _judge(self, members: NDArray[np.float64]) -> Answer:
-        votes = int((members > VOTE_CUT_OFF).sum())
-        probability, vote_fraction = float(members.mean()), votes / len(members)
-        score = {"mean": probability, "vote": vote_fraction}[self.manifest.ensemble_score]
-        return Answer(
-            probability=probability,
-            vote_fraction=vote_fraction,
-            votes=votes,
-            spread=float(members.std()),
-            score=score,
-            non_responder=score > self.manifest.cut_off,
-            members=tuple(members.tolist()),
+        members = self.probabilities(crops).astype(np.float64)
+        scores: dict[str, NDArray[np.float64]] = {name: combine(members, name, axis=1) for name in SCORES}
+        primary = scores[self.manifest.ensemble_score]
+        columns = (
+            scores["mean"],
+            scores["vote"],
+            votes(members).sum(axis=1).astype(int),
+            spread(members, axis=1),
+            primary,
+            calls(primary, self.manifest.cut_off),
         )
+        rows = zip(*(column.tolist() for column in columns), map(tuple, members.tolist()), strict=True)
+        return [Answer(*row) for row in rows]
 
     def _check_golden_case(self, golden: GoldenCase) -> None:
         tolerance = self.manifest.golden_tolerance
@@ -166,7 +162,7 @@ _OTHER_RELEASE = "Serve the bundle with the release that wrote it, or promote a 
 
 def _run(session: Any, crops: NDArray[np.float32]) -> NDArray[np.float32]:
     """The graph's answers [n, members], which are probabilities; ``ANSWER_INVALID`` where they are something else."""
-    found: NDArray[np.float32] = session.run(None, {"crop_hu": crops})[0]
+    found = run_session(session, crops)
     if len(found) != len(crops) or not ((found >= 0) & (found <= 1)).all():  # nor is NaN
         raise BundleError("ANSWER_INVALID", "the network's answers are no probabilities", _OTHER_RELEASE)
     return found
@@ -190,7 +186,7 @@ def _try(graph: bytes, golden: GoldenCase, chunk: int) -> None:
 def try_graph(head: dict[str, Any], parts: list[bytes]) -> Message:
     """A contained function: runs the graph in ``parts`` with the crop in it, once alone and once ``chunk`` times."""
     crop = np.frombuffer(parts[1], np.float32).reshape(1, IMAGE_SIZE_PX, IMAGE_SIZE_PX)
-    session = _session(parts[0], 1)
+    session = open_session(parts[0], 1)
     try:
         for count in (1, head["chunk"]):
             _run(session, np.repeat(crop, count, axis=0))
@@ -234,14 +230,3 @@ def _can_be_cut(definition: ImageDefinition) -> bool:
         and SMALLEST_MM <= definition.size_mm <= LARGEST_MM
         and LOWEST_HU <= definition.outside_hu <= HIGHEST_HU
     )
-
-
-def _session(graph: bytes, threads: int | None) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or processors()
-    # Threads that wait by spinning would take the processors from the requests beside this one.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # the runtime's own exceptions share no base class but this one
-        raise damaged(f"the graph cannot be opened ({type(error).__name__})") from None

@@ -50,10 +50,6 @@ def test_no_tumour_that_trained_a_member_is_scored_by_it(study):
     assert ensemble.scores(dataset, splits, members).equals(ensemble.scores(dataset, splits, spoilt))
 
 
-def test_a_probability_of_one_half_is_no_vote():
-    assert ensemble.votes([0.5, 0.5000001, 0.0, 1.0]).tolist() == [0, 1, 0, 1]
-
-
 def test_refuses_missing_members_and_useless_answers(study):
     dataset, splits, members = study
     with pytest.raises(InputError, match="A-01: missing"):

@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from onnx import helper, numpy_helper
 
 from components.common.errors import BundleError, InputError
-from components.common.files import digest_of, read_json, write_json
+from components.common.files import digest_of, digest_of_file, read_json, write_json
 from components.model import runtime
 from components.model.graph_check import check_graph
-from components.model.manifest import GRAPH, Manifest, sha256_of
+from components.model.manifest import GRAPH, Manifest
 from components.model.runtime import Ensemble, check_crops
 from components.model.signing import SigningKey
 from tests.components.model.bundles import draw_crops, make_bundle
@@ -139,7 +139,7 @@ def test_refuses_a_definition_that_cuts_another_golden_crop(copy):
 
 def reseal_file(folder: Path, name: str, content: bytes) -> None:
     (folder / name).write_bytes(content)
-    reseal(folder, files={**read_json(folder / "manifest.json")["files"], name: sha256_of(folder / name)})
+    reseal(folder, files={**read_json(folder / "manifest.json")["files"], name: digest_of_file(folder / name)})
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_refuses_a_graph_that_asks_for_any_memory_before_the_runtime_sees_it(cop
     graph.graph.initializer.append(numpy_helper.from_array(np.array([2**32], np.int64), "big"))
     graph.graph.node.append(helper.make_node("ConstantOfShape", ["big"], ["huge"]))
     reseal_file(copy, GRAPH, graph.SerializeToString())
-    monkeypatch.setattr(runtime, "_session", lambda *_: pytest.fail("the runtime was given the graph"))
+    monkeypatch.setattr(runtime, "open_session", lambda *_: pytest.fail("the runtime was given the graph"))
     assert refused(copy) == "BUNDLE_DAMAGED"
 
 
@@ -211,7 +211,7 @@ def test_opens_only_what_the_given_key_signed(copy):
 
 def test_refuses_a_file_that_is_no_graph(copy):
     (copy / "ensemble.onnx").write_bytes(b"no graph")
-    files = {**read_json(copy / "manifest.json")["files"], "ensemble.onnx": sha256_of(copy / "ensemble.onnx")}
+    files = {**read_json(copy / "manifest.json")["files"], "ensemble.onnx": digest_of_file(copy / "ensemble.onnx")}
     reseal(copy, files=files)
     assert refused(copy) == "BUNDLE_DAMAGED"
 
@@ -257,7 +257,7 @@ def changed_graph(bundle, folder, change):
     change(model)
     (folder / GRAPH).write_bytes(model.SerializeToString())
     fields = json.loads((folder / "manifest.json").read_text())
-    fields["files"][GRAPH] = sha256_of(folder / GRAPH)
+    fields["files"][GRAPH] = digest_of_file(folder / GRAPH)
     fields["digest"] = digest_of({**fields, "digest": ""})
     (folder / "manifest.json").write_text(json.dumps(fields))
     return folder
