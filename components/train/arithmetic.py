@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from components.common.settings import TrainSettings
 from components.model.layers import Layer, layers
 from components.model.network import Weights, kernel_mask, oriented, views, windowed
-from components.train.convolution import Floats, Places, convolve_and_pool, image_gradient, kernel_gradient, loops
+from components.train.convolution import Argmax, Floats, convolve_and_pool, image_gradient, kernel_gradient, loops
 
 Rows = NDArray[np.int32]
 _overflow_shows_in_the_loss = np.errstate(over="ignore", invalid="ignore")
@@ -32,7 +32,7 @@ class _Passed(NamedTuple):
 
     layer: Layer
     value: Floats
-    places: Places | None
+    argmax: Argmax | None
     slope: Floats
 
 
@@ -66,17 +66,17 @@ class Arithmetic:
 
     @_overflow_shows_in_the_loss
     def train(
-        self, trained: Trained, first: int, batches: Rows, keeps: Sequence[Floats | None], class_weights: Floats
+        self, trained: Trained, first: int, batches: Rows, dropout_masks: Sequence[Floats | None], class_weights: Floats
     ) -> tuple[Trained, float]:
         """SGD steps on ``batches`` [steps, batch] of rows of the data set, from step ``first`` of an attempt on.
 
-        ``keeps`` holds, for each step, what drop-out multiplies with: [batch, *dropout_shape], or None without it.
+        ``dropout_masks`` holds one mask a step, [batch, *dropout_shape], or None without drop-out.
         ``class_weights`` [2] weigh the losses of responders and non-responders. Returns what the steps made of
         ``trained``, and their mean loss.
         """
         losses = []
-        for step, (rows, keep) in enumerate(zip(batches, keeps, strict=True), start=first):
-            loss, gradient = self.loss_and_gradient(trained.weights, rows, keep, class_weights)
+        for step, (rows, mask) in enumerate(zip(batches, dropout_masks, strict=True), start=first):
+            loss, gradient = self.loss_and_gradient(trained.weights, rows, mask, class_weights)
             trained = self._descend(trained, gradient, step)
             losses.append(loss)
         return trained, float(np.mean(losses))
@@ -87,11 +87,11 @@ class Arithmetic:
         return self._forward(views(weights, self.settings), rows, None)[0]
 
     def loss_and_gradient(
-        self, weights: Floats, rows: Rows, keep: Floats | None, class_weights: Floats
+        self, weights: Floats, rows: Rows, mask: Floats | None, class_weights: Floats
     ) -> tuple[float, Floats]:
         """Mean cross-entropy of a batch, each tumour by the weight of its class, and its gradient by the weights."""
         parts, gradient = views(weights, self.settings), np.empty_like(weights)
-        outputs, passed = self._forward(parts, rows, keep)
+        outputs, passed = self._forward(parts, rows, mask)
         true = np.arange(len(rows)), self._labels[rows]
         shares = class_weights[self._labels[rows]] / np.float32(len(rows))
         log_probabilities = outputs - np.logaddexp.reduce(outputs, axis=1, keepdims=True)
@@ -100,39 +100,39 @@ class Arithmetic:
         self._backward(parts, passed, upstream * shares[:, None], views(gradient, self.settings))
         return -float(shares @ log_probabilities[true]), gradient
 
-    def _forward(self, weights: Weights, rows: Rows, keep: Floats | None) -> tuple[Floats, list[_Passed]]:
+    def _forward(self, weights: Weights, rows: Rows, mask: Floats | None) -> tuple[Floats, list[_Passed]]:
         """The network's outputs and, of each layer, its input and what became of it."""
         value, passed = self._images[rows], []
         for layer in self._layers:
-            kernel, places = weights[f"{layer.name}_kernel"], None
+            kernel, argmax = weights[f"{layer.name}_kernel"], None
             if layer.is_convolution:
-                sums, places = convolve_and_pool(value, kernel, layer.pool)
+                sums, argmax = convolve_and_pool(value, kernel, layer.pool)
             else:
                 value = value.reshape(len(rows), -1)
                 sums = value @ kernel
             sums = sums + weights[f"{layer.name}_bias"]
             slope = np.asarray(sums > 0, np.float32)
-            if keep is not None and layer.name == self.settings.dropout_after:
-                slope *= keep
-            passed.append(_Passed(layer, value, places, slope))
+            if mask is not None and layer.name == self.settings.dropout_after:
+                slope *= mask
+            passed.append(_Passed(layer, value, argmax, slope))
             value = sums * slope
         return sums, passed
 
     def _backward(self, weights: Weights, passed: list[_Passed], upstream: Floats, gradient: Weights) -> None:
         """Fills ``gradient`` layer by layer, from ``upstream`` by the outputs back to the first kernel."""
-        for (layer, value, places, _), before in zip(reversed(passed), [*passed[-2::-1], None], strict=True):
+        for (layer, value, argmax, _), before in zip(reversed(passed), [*passed[-2::-1], None], strict=True):
             kernel = weights[f"{layer.name}_kernel"]
             gradient[f"{layer.name}_bias"][...] = upstream.reshape(-1, upstream.shape[-1]).sum(axis=0)
-            if places is None:
+            if argmax is None:
                 by_kernel = value.T @ upstream
             else:
-                by_kernel = kernel_gradient(value, kernel, layer.pool, places, upstream)
+                by_kernel = kernel_gradient(value, kernel, layer.pool, argmax, upstream)
             gradient[f"{layer.name}_kernel"][...] = by_kernel
             if before:  # the images themselves need no gradient
-                if places is None:
+                if argmax is None:
                     by_value = upstream @ kernel.T
                 else:
-                    by_value = image_gradient(value, kernel, layer.pool, places, upstream)
+                    by_value = image_gradient(value, kernel, layer.pool, argmax, upstream)
                 upstream = by_value.reshape(before.slope.shape) * before.slope
 
     def _descend(self, trained: Trained, gradient: Floats, step: int) -> Trained:

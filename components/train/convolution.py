@@ -2,11 +2,11 @@
 
 A convolution on its own writes every pixel of every filter, and its gradient reads them all again, although the pool
 keeps one value in P x P and only that one has a gradient. Together, a filter's map never leaves the core's cache, the
-pool notes where its largest value stood, and the gradient visits those places alone: of the default network's
+pool notes where its largest value stood, and the gradient visits those pixels alone: of the default network's
 first layer one pixel in 64. Where values tie, one of them takes the gradient. numba compiles the loops.
 
 Images and maps are [n, height, width, channels], kernels [K, K, channels, filters]. The convolution is valid; pools do
-not overlap, and what is left over at the far edges is not looked at. Inside, an image is planes [channels,
+not overlap, and what is left over at the far edges is left out. Inside, an image is planes [channels,
 height x width], so that a kernel's row slides over a whole image in one loop.
 """
 
@@ -18,36 +18,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
-Places = NDArray[np.int32]
+Argmax = NDArray[np.int32]
 #: Multiply-and-add in one rounding; nothing else is reordered, so bits do not depend on how a loop is vectorised.
 _compiled = numba.njit(nogil=True, fastmath={"contract"}, error_model="numpy")
 
 
-def convolve_and_pool(images: Floats, kernel: Floats, pool: int) -> tuple[Floats, Places]:
-    """Largest values of the convolution in each pool, and the pixel of the plane where the patch of each begins."""
+def convolve_and_pool(images: Floats, kernel: Floats, pool: int) -> tuple[Floats, Argmax]:
+    """Largest values of the convolution in each pool, and the argmax: the pixel of the plane where its patch begins."""
     count, height, width, channels = images.shape
     side, filters = len(kernel), kernel.shape[3]
     rows = np.zeros((channels, side, filters + filters % 2, side), np.float32)
     rows[:, :, :filters] = kernel.transpose(2, 0, 3, 1)
     shape = count, (height - side + 1) // pool, (width - side + 1) // pool, rows.shape[2]
-    largest, places = np.empty(shape, np.float32), np.empty(shape, np.int32)
-    loops(side, pool).forward(_planes(images), rows, width, largest, places)
-    return largest[..., :filters], places[..., :filters]
+    largest, argmax = np.empty(shape, np.float32), np.empty(shape, np.int32)
+    loops(side, pool).forward(_planes(images), rows, width, largest, argmax)
+    return largest[..., :filters], argmax[..., :filters]
 
 
-def kernel_gradient(images: Floats, kernel: Floats, pool: int, places: Places, upstream: Floats) -> Floats:
-    """Gradient by the kernel, for ``upstream`` by the largest values, which stood at ``places``."""
+def kernel_gradient(images: Floats, kernel: Floats, pool: int, argmax: Argmax, upstream: Floats) -> Floats:
+    """Gradient by the kernel, for ``upstream`` by the largest values, which stood at ``argmax``."""
     gradient = np.zeros(kernel.transpose(3, 2, 0, 1).shape, np.float32)
-    loops(len(kernel), pool).add_patches(_planes(images), images.shape[2], places, upstream, gradient)
+    loops(len(kernel), pool).add_patches(_planes(images), images.shape[2], argmax, upstream, gradient)
     return gradient.transpose(2, 3, 1, 0)
 
 
-def image_gradient(images: Floats, kernel: Floats, pool: int, places: Places, upstream: Floats) -> Floats:
-    """Gradient by the images, for ``upstream`` by the largest values, which stood at ``places``."""
+def image_gradient(images: Floats, kernel: Floats, pool: int, argmax: Argmax, upstream: Floats) -> Floats:
+    """Gradient by the images, for ``upstream`` by the largest values, which stood at ``argmax``."""
     count, height, width, channels = images.shape
     gradient = np.zeros((count, channels, height * width), np.float32)
     taps = np.ascontiguousarray(kernel.transpose(3, 2, 0, 1))
-    loops(len(kernel), pool).add_kernels(taps, width, places, upstream, gradient)
+    loops(len(kernel), pool).add_kernels(taps, width, argmax, upstream, gradient)
     return gradient.reshape(count, channels, height, width).transpose(0, 2, 3, 1)
 
 
@@ -85,7 +85,7 @@ def loops(side: int, pool: int) -> Loops:
             sums_2[place] += sum_2
 
     @_compiled
-    def keep_largest(sums, width, largest, places):
+    def keep_largest(sums, width, largest, argmax):
         """Pools a map: over its rows, whole rows at a time, then along the row."""
         columns = largest.shape[1] * pool
         best, place = np.empty(columns, np.float32), np.empty(columns, np.int32)
@@ -104,10 +104,10 @@ def loops(side: int, pool: int) -> Loops:
                 for column in range(group * pool + 1, group * pool + pool):
                     if best[column] > value:
                         value, winner = best[column], place[column]
-                largest[row, group], places[row, group] = value, winner
+                largest[row, group], argmax[row, group] = value, winner
 
     @_compiled
-    def forward(planes, kernels, width, largest, places):
+    def forward(planes, kernels, width, largest, argmax):
         """``kernels`` [channels, side, filters, side]: their rows, two filters at a time over each plane."""
         length = largest.shape[1] * pool * width
         sums = np.empty((2, length), np.float32)
@@ -119,14 +119,14 @@ def loops(side: int, pool: int) -> Loops:
                         pixels = planes[image, channel, row * width : row * width + length]
                         slide(kernels[channel, row, pair : pair + 2], pixels, sums)
                 for half in range(2):
-                    maps = largest[image, :, :, pair + half], places[image, :, :, pair + half]
+                    maps = largest[image, :, :, pair + half], argmax[image, :, :, pair + half]
                     keep_largest(sums[half], width, *maps)
 
     @_compiled
-    def add_patches(planes, width, places, upstream, gradient):
+    def add_patches(planes, width, argmax, upstream, gradient):
         """Adds the patch at every winning place, times its ``upstream``, to ``gradient`` [filters, channels, K, K]."""
-        for image, filter_, row, column in np.ndindex(len(planes), len(gradient), *places.shape[1:3]):
-            scale, place = upstream[image, row, column, filter_], places[image, row, column, filter_]
+        for image, filter_, row, column in np.ndindex(len(planes), len(gradient), *argmax.shape[1:3]):
+            scale, place = upstream[image, row, column, filter_], argmax[image, row, column, filter_]
             if scale != 0:
                 sums, pixels = gradient[filter_], planes[image]
                 for channel in range(len(pixels)):
@@ -135,10 +135,10 @@ def loops(side: int, pool: int) -> Loops:
                             sums[channel, y, x] += scale * pixels[channel, place + y * width + x]
 
     @_compiled
-    def add_kernels(kernels, width, places, upstream, gradient):
+    def add_kernels(kernels, width, argmax, upstream, gradient):
         """Adds the kernel at every winning place, times its ``upstream``, to ``gradient`` [n, channels, pixels]."""
-        for image, filter_, row, column in np.ndindex(len(gradient), len(kernels), *places.shape[1:3]):
-            scale, place = upstream[image, row, column, filter_], places[image, row, column, filter_]
+        for image, filter_, row, column in np.ndindex(len(gradient), len(kernels), *argmax.shape[1:3]):
+            scale, place = upstream[image, row, column, filter_], argmax[image, row, column, filter_]
             if scale != 0:
                 sums, taps = gradient[image], kernels[filter_]
                 for channel in range(len(taps)):

@@ -1,7 +1,7 @@
 """Trains a pack of members in one process: data resident, loops compiled once, one thread a core.
 
-A member's weights depend only on seed, group, index, its split and the settings, bit for bit on CPU: draws are
-functions of those (``training``), each member is computed on one thread, and no array's shape depends on the pack.
+A member's weights depend only on seed, group, index, its split and the settings, bit for bit on CPU: random samples
+are functions of those (``training``), each member is computed on one thread, and no array's shape depends on the pack.
 """
 
 import concurrent.futures as futures
@@ -26,7 +26,7 @@ from components.common.settings import IMAGE_SIZE_PX, TrainSettings
 from components.common.steps import ends_on_sigterm
 from components.train.devices import devices
 from components.train.member_store import MemberStore
-from components.train.protocol import Look, Verdict
+from components.train.protocol import ValidationCheck, Verdict
 from components.train.training import Device, MemberTraining
 
 #: Raised whenever a change moves a member's bits: members in a store are then trained again.
@@ -87,7 +87,7 @@ def train_pack(
     InputError
         ``DATASET_SHAPE``, ``CROPS_NOT_FINITE``, ``SPLIT_UNKNOWN_TUMOUR`` or ``SPLIT_ONE_CLASS``, before any training.
     TrainingError
-        ``LOSS_NOT_FINITE``, naming the member; the others stop at their next look.
+        ``LOSS_NOT_FINITE``, naming the member; the others stop at their next check.
     """
     rows = {tumour: row for row, tumour in enumerate(tumours)}
     _check(crops, labels, rows, splits)
@@ -126,11 +126,11 @@ class _Tally:
         self._lock = threading.Lock()
         self._restarts, self._best = 0, 0.0
 
-    def looked(self, look: Look, verdict: Verdict) -> None:
-        """Notes one look of one member."""
+    def checked(self, check: ValidationCheck, verdict: Verdict) -> None:
+        """Notes one validation check of one member."""
         with self._lock:
             self._restarts += verdict is Verdict.RESTART
-            self._best = max(self._best, look.validation_accuracy)
+            self._best = max(self._best, check.validation_accuracy)
 
     def take(self, members: Iterable[Member]) -> None:
         """Hands finished members to the caller and tells how far the pack is."""
@@ -147,15 +147,15 @@ def _train_member(training: MemberTraining, key: str, store: MemberStore | None,
     if store and (state := store.get_state(key)):
         training.resume(state)
     started = saved = time.monotonic()
-    while (verdict := training.to_next_look()) is not Verdict.STOP:
-        tally.looked(training.course.looks[-1], verdict)
+    while (verdict := training.to_next_check()) is not Verdict.STOP:
+        tally.checked(training.course.checks[-1], verdict)
         stopping = tally.stop.is_set()
         if store and (stopping or time.monotonic() - saved >= STATE_EVERY_S):
             store.put_state(key, training.state())
             saved = time.monotonic()
         if stopping:
             raise _Stopped
-    tally.looked(training.course.looks[-1], verdict)
+    tally.checked(training.course.checks[-1], verdict)
     member = _finished(training, {"key": key, "seconds": round(time.monotonic() - started, 3)})
     if store:
         store.put(key, member)
@@ -168,7 +168,7 @@ def _finished(training: MemberTraining, facts: dict[str, Any]) -> Member:
     facts |= {"seed": training.seed, "determinism": training.determinism}
     facts |= {"restarts": course.restarts, "flagged": course.flagged, "reused": False}
     facts |= {"accepted_step": course.best.step, "validation_accuracy": course.best.validation_accuracy}
-    history = pd.DataFrame([dataclasses.asdict(look) for look in course.looks])
+    history = pd.DataFrame([dataclasses.asdict(check) for check in course.checks])
     return Member(training.split, weights, history, probabilities, facts)
 
 

@@ -37,11 +37,11 @@ class GpuArithmetic:
         self._traced_train, self._traced_answer = tf.function(self._train), tf.function(self._answer)
 
     def train(
-        self, trained: Trained, first: int, batches: Rows, keeps: Sequence[Floats | None], class_weights: Floats
+        self, trained: Trained, first: int, batches: Rows, dropout_masks: Sequence[Floats | None], class_weights: Floats
     ) -> tuple[Trained, float]:
         """SGD steps from the attempt's step ``first`` on, as ``Arithmetic.train``."""
         ones = np.ones((len(batches), 1, *[1 for _ in dropout_shape(self.settings)]), np.float32)
-        factors = np.stack([keep for keep in keeps if keep is not None]) if self.settings.dropout else ones
+        factors = np.stack([mask for mask in dropout_masks if mask is not None]) if self.settings.dropout else ones
         with tf.device(self._device):
             tensors = [tf.constant(array) for array in (*trained, batches, factors, class_weights)]
             *after, loss = self._traced_train(*tensors, tf.constant(first))
@@ -52,22 +52,29 @@ class GpuArithmetic:
         with tf.device(self._device):
             return np.asarray(self._traced_answer(tf.constant(weights), tf.constant(rows)))
 
-    def loss_and_gradient(self, weights: Any, rows: Any, keep: Any, class_weights: Any) -> tuple[Any, Any]:
+    def loss_and_gradient(self, weights: Any, rows: Any, mask: Any, class_weights: Any) -> tuple[Any, Any]:
         """Mean cross-entropy of a batch, each tumour by the weight of its class, and its gradient by the weights."""
         labels = tf.gather(self._labels, rows)
         with tf.GradientTape() as tape:
             tape.watch(weights)
-            outputs = self._logits(weights, rows, keep)
+            outputs = self._logits(weights, rows, mask)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs)
             loss = tf.reduce_mean(losses * tf.gather(class_weights, labels))
         return loss, tape.gradient(loss, weights)
 
     def _train(
-        self, weights: Any, velocity: Any, average: Any, batches: Any, keeps: Any, class_weights: Any, first: Any
+        self,
+        weights: Any,
+        velocity: Any,
+        average: Any,
+        batches: Any,
+        masks: Any,
+        class_weights: Any,
+        first: Any,
     ) -> Any:
         settings, total = self.settings, tf.constant(0.0)
         for step in tf.range(tf.shape(batches)[0]):
-            loss, gradient = self.loss_and_gradient(weights, batches[step], keeps[step], class_weights)
+            loss, gradient = self.loss_and_gradient(weights, batches[step], masks[step], class_weights)
             velocity = settings.momentum * velocity - settings.learning_rate * gradient
             weights = weights * self._shrink + velocity
             past = settings.weight_average * tf.cast(first + step > 0, tf.float32)
@@ -78,7 +85,7 @@ class GpuArithmetic:
     def _answer(self, weights: Any, rows: Any) -> Any:
         return self._logits(weights, rows, tf.ones([1]))
 
-    def _logits(self, weights: Any, rows: Any, keep: Any) -> Any:
+    def _logits(self, weights: Any, rows: Any, mask: Any) -> Any:
         shapes = weight_shapes(self.settings)
         parts = tf.split(weights, [math.prod(shape) for shape in shapes.values()])
         named = {name: tf.reshape(part, shape) for part, (name, shape) in zip(parts, shapes.items(), strict=True)}
@@ -94,5 +101,5 @@ class GpuArithmetic:
             if layer.relu:
                 value = tf.nn.relu(value)
             if layer.name == self.settings.dropout_after:
-                value = value * keep
+                value = value * mask
         return value

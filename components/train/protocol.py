@@ -1,14 +1,14 @@
 """When a member's training goes on, starts again or ends (STUDY 4), as a pure state machine.
 
-Every ``validate_every`` steps the engine takes one ``Look`` at the validation set and asks ``advance``:
+Every ``validate_every`` steps the engine makes one ``ValidationCheck`` and asks ``advance``:
 
     accuracy never reached restart_accuracy by restart_step   -> RESTART, with weights drawn anew
         (or the attempt stalled before)                          after max_restarts: STOP, flagged
     accuracy reached good_accuracy                            -> STOP
-    no better look for patience_steps, or max_steps done      -> STOP
+    no better check for patience_steps, or max_steps done     -> STOP
     otherwise                                                 -> GO_ON
 
-The member accepted is the best look over all attempts: highest accuracy, then lowest validation loss.
+The weights accepted are those of the best check over all attempts: highest accuracy, then lowest validation loss.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from components.common.settings import TrainSettings
 
 
 class Verdict(enum.Enum):
-    """What the engine does after a look."""
+    """What the engine does after a check."""
 
     GO_ON = "go on"
     RESTART = "restart"
@@ -27,8 +27,8 @@ class Verdict(enum.Enum):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Look:
-    """One look at the validation set; ``training_loss`` is the mean over the steps since the last."""
+class ValidationCheck:
+    """Loss and accuracy on the validation set; ``training_loss`` is the mean over the steps since the last check."""
 
     attempt: int
     step: int
@@ -36,8 +36,8 @@ class Look:
     validation_loss: float
     validation_accuracy: float
 
-    def beats(self, other: "Look | None") -> bool:
-        """Whether this look is better: more accurate, or as accurate at a lower loss."""
+    def beats(self, other: "ValidationCheck | None") -> bool:
+        """Whether this check is better: more accurate, or as accurate at a lower loss."""
         return other is None or self._rank > other._rank
 
     @property
@@ -51,21 +51,21 @@ class Course:
 
     Parameters
     ----------
-    looks
-        Every look of every attempt, in order.
+    checks
+        Every check of every attempt, in order.
     best
-        Best look over all attempts: the member that would be accepted now.
+        Best check over all attempts: the member that would be accepted now.
     best_of_attempt
-        Best look of the attempt under way.
+        Best check of the attempt under way.
     flagged
         True where all restarts were used up and none reached ``restart_accuracy``.
     """
 
     attempt: int = 1
     step: int = 0
-    looks: tuple[Look, ...] = ()
-    best: Look | None = None
-    best_of_attempt: Look | None = None
+    checks: tuple[ValidationCheck, ...] = ()
+    best: ValidationCheck | None = None
+    best_of_attempt: ValidationCheck | None = None
     flagged: bool = False
 
     @property
@@ -80,34 +80,37 @@ class Course:
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "Course":
         """A course written by ``to_dict``."""
-        looks = tuple(Look(**look) for look in fields["looks"])
-        bests = {name: Look(**fields[name]) if fields[name] else None for name in ("best", "best_of_attempt")}
-        return cls(**{**fields, "looks": looks, **bests})
+        former = {"looks": "checks"}  # a name in the states of release 0.1
+        fields = {former.get(name, name): value for name, value in fields.items()}
+        fields["checks"] = tuple(ValidationCheck(**check) for check in fields["checks"])
+        for name in ("best", "best_of_attempt"):
+            fields[name] = ValidationCheck(**fields[name]) if fields[name] else None
+        return cls(**fields)
 
 
-def steps_to_next_look(course: Course, settings: TrainSettings) -> int:
-    """Steps to train before the next look; the last interval of an attempt may be shorter."""
+def steps_to_next_check(course: Course, settings: TrainSettings) -> int:
+    """Steps to train before the next check; the last interval of an attempt may be shorter."""
     return min(settings.validate_every, settings.max_steps - course.step)
 
 
-def advance(course: Course, look: Look, settings: TrainSettings) -> tuple[Course, Verdict]:
-    """The course after ``look``, and what to do next."""
+def advance(course: Course, check: ValidationCheck, settings: TrainSettings) -> tuple[Course, Verdict]:
+    """The course after ``check``, and what to do next."""
     course = dataclasses.replace(
         course,
-        step=look.step,
-        looks=(*course.looks, look),
-        best=look if look.beats(course.best) else course.best,
-        best_of_attempt=look if look.beats(course.best_of_attempt) else course.best_of_attempt,
+        step=check.step,
+        checks=(*course.checks, check),
+        best=check if check.beats(course.best) else course.best,
+        best_of_attempt=check if check.beats(course.best_of_attempt) else course.best_of_attempt,
     )
     leader = course.best_of_attempt
     assert leader is not None
-    over = look.step >= settings.max_steps or look.step - leader.step >= settings.patience_steps
-    if leader.validation_accuracy < settings.restart_accuracy and (over or look.step >= settings.restart_step):
+    over = check.step >= settings.max_steps or check.step - leader.step >= settings.patience_steps
+    if leader.validation_accuracy < settings.restart_accuracy and (over or check.step >= settings.restart_step):
         if course.restarts < settings.max_restarts:
             return dataclasses.replace(
                 course, attempt=course.attempt + 1, step=0, best_of_attempt=None
             ), Verdict.RESTART
         return dataclasses.replace(course, flagged=True), Verdict.STOP
-    if over or look.validation_accuracy >= settings.good_accuracy:
+    if over or check.validation_accuracy >= settings.good_accuracy:
         return course, Verdict.STOP
     return course, Verdict.GO_ON

@@ -22,7 +22,7 @@ def run(
     data, drawn = Dataset.read(Path(dataset)), Splits.read(Path(splits))
     live = tracking.PackProgress(drawn.tracking, pack)
 
-    def told(done: int, total: int, note: str = "") -> None:
+    def report(done: int, total: int, note: str = "") -> None:
         progress(done, total, note)
         live(done, total, note)
 
@@ -40,7 +40,7 @@ def run(
         store=open_store(state_uri) if state_uri else None,
         workers=int(os.environ["SRS_WORKERS"]) if "SRS_WORKERS" in os.environ else None,
         gpus=gpus,
-        progress=told,
+        progress=report,
         accepted=accepted,
     )
     Members(trained, data.digest).write(Path(members))

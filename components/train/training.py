@@ -1,4 +1,4 @@
-"""One member on its way from its first draw to the accepted weights.
+"""One member on its way from its first weights to the accepted ones.
 
 Everything random is a function of (run seed, group, index, attempt, step): no generator is carried along, so a
 half-trained member is its weights, their velocity and average, the best weights seen, and its course.
@@ -17,7 +17,7 @@ from components.model.network import Weights, as_vector, dropout_shape, initial_
 from components.train.arithmetic import Rows, Trained
 from components.train.convolution import Floats
 from components.train.member_store import State
-from components.train.protocol import Course, Look, Verdict, advance, steps_to_next_look
+from components.train.protocol import Course, ValidationCheck, Verdict, advance, steps_to_next_check
 
 #: Tumours answered in one call: bounds the memory of a forward pass.
 ANSWER_CHUNK = 32
@@ -31,7 +31,7 @@ class Device(Protocol):
     determinism: str
 
     def train(
-        self, trained: Trained, first: int, batches: Rows, keeps: Sequence[Floats | None], class_weights: Floats
+        self, trained: Trained, first: int, batches: Rows, dropout_masks: Sequence[Floats | None], class_weights: Floats
     ) -> tuple[Trained, float]:
         """SGD steps on ``batches``."""
 
@@ -39,8 +39,8 @@ class Device(Protocol):
         """Outputs before the softmax."""
 
 
-class Draws:
-    """All that is random in one attempt of one member, as functions of the step's number.
+class AttemptSampler:
+    """All random samples of one attempt of one member, as functions of the step's number.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class Draws:
         chosen: Rows = shuffled[np.arange(tumours), rng.integers(orientations, size=tumours) if orientations > 1 else 0]
         return chosen
 
-    def keeps(self, first: int, steps: int) -> list[Floats | None]:
+    def dropout_masks(self, first: int, steps: int) -> list[Floats | None]:
         """For each step what drop-out multiplies with: 0, or 1 / (1 - rate) so that the mean stays."""
         rate, shape = self._settings.dropout, (self._settings.batch_size, *dropout_shape(self._settings))
         if not rate:
@@ -84,7 +84,7 @@ class Draws:
 
 
 class MemberTraining:
-    """A member that trains from one look at its validation set to the next.
+    """A member that trains from one validation check to the next.
 
     Parameters
     ----------
@@ -115,24 +115,25 @@ class MemberTraining:
 
     def _start_attempt(self) -> None:
         """Draws the weights of the course's attempt and sets their velocity to zero."""
-        self._draws = Draws(self.split, self._training, self._settings, seed=self.seed, attempt=self.course.attempt)
-        weights = as_vector(self._draws.weights())
+        attempt = self.course.attempt
+        self._sampler = AttemptSampler(self.split, self._training, self._settings, seed=self.seed, attempt=attempt)
+        weights = as_vector(self._sampler.weights())
         self._trained = Trained(weights, np.zeros_like(weights), weights)
 
-    def to_next_look(self) -> Verdict:
-        """Trains to the next look, takes it and follows the protocol; ``LOSS_NOT_FINITE`` where that fails."""
-        first, steps = self.course.step, steps_to_next_look(self.course, self._settings)
-        batches, keeps = self._draws.batches(first, steps), self._draws.keeps(first, steps)
-        self._trained, loss = self._device.train(self._trained, first, batches, keeps, self._class_weights)
-        look = self._look(first + steps, loss)
-        self.course, verdict = advance(self.course, look, self._settings)
-        if self.course.best is look:
+    def to_next_check(self) -> Verdict:
+        """Trains to the next check, makes it and follows the protocol; ``LOSS_NOT_FINITE`` where that fails."""
+        first, steps = self.course.step, steps_to_next_check(self.course, self._settings)
+        batches, dropout_masks = self._sampler.batches(first, steps), self._sampler.dropout_masks(first, steps)
+        self._trained, loss = self._device.train(self._trained, first, batches, dropout_masks, self._class_weights)
+        check = self._check_validation(first + steps, loss)
+        self.course, verdict = advance(self.course, check, self._settings)
+        if self.course.best is check:
             self._best = self._trained.average
         if verdict is Verdict.RESTART:
             self._start_attempt()
         return verdict
 
-    def _look(self, step: int, training_loss: float) -> Look:
+    def _check_validation(self, step: int, training_loss: float) -> ValidationCheck:
         log_odds, labels = self._log_odds(self._trained.average, self._validation), self._labels[self._validation]
         attempt = self.course.attempt
         if not (np.isfinite(training_loss) and np.isfinite(log_odds).all()):
@@ -140,7 +141,7 @@ class MemberTraining:
             raise TrainingError("LOSS_NOT_FINITE", message, "Lower learning_rate or momentum.")
         validation_loss = float(np.mean(np.logaddexp(0, np.where(labels == 1, -log_odds, log_odds))))
         accuracy = float(np.mean((log_odds > 0) == (labels == 1)))
-        return Look(attempt, step, training_loss, validation_loss, accuracy)
+        return ValidationCheck(attempt, step, training_loss, validation_loss, accuracy)
 
     def _log_odds(self, weights: Floats, rows: Rows) -> NDArray[np.float64]:
         """Log-odds of non-response [m] of the tumours at ``rows``."""

@@ -26,7 +26,7 @@ class Member:
     weights
         Name to array, in the order of ``components.model.network.weight_shapes``.
     history
-        One row per look at the validation set: ``attempt, step, training_loss, validation_loss, validation_accuracy``.
+        One row per validation check: ``attempt, step, training_loss, validation_loss, validation_accuracy``.
     probabilities
         [n] float32: probability of non-response of every tumour of the dataset, in its order.
     facts

@@ -21,7 +21,7 @@ from components.train import engine
 from components.train.arithmetic import Arithmetic
 from components.train.step import run
 
-engine.STATE_EVERY_S = 0.05  # states between looks are what is to be tested
+engine.STATE_EVERY_S = 0.05  # states between checks are what is to be tested
 engine.PROGRESS_EVERY_S = 0.05
 
 

@@ -31,14 +31,14 @@ def device(request):
     return Arithmetic if request.param == "cpu" else lambda *data: GpuArithmetic(*data, "CPU:0")
 
 
-def keras_loss_and_gradients(settings, weights, crops, labels, keep, class_weights=EVEN):
-    """By the reference model, with ``keep`` in the place of its drop-out layer."""
+def keras_loss_and_gradients(settings, weights, crops, labels, mask, class_weights=EVEN):
+    """By the reference model, with ``mask`` in the place of its drop-out layer."""
     model = keras_model(settings)
     set_weights(model, weights)
     with tf.GradientTape() as tape:
         maps = tf.constant(crops)
         for layer in model.layers:
-            maps = maps * keep if layer.name == "dropout" else layer(maps)
+            maps = maps * mask if layer.name == "dropout" else layer(maps)
         losses = keras.losses.sparse_categorical_crossentropy(labels, maps)
         loss = tf.reduce_mean(losses * class_weights[labels])
     return loss.numpy(), [gradient.numpy() for gradient in tape.gradient(loss, model.trainable_variables)]
@@ -47,11 +47,11 @@ def keras_loss_and_gradients(settings, weights, crops, labels, keep, class_weigh
 def assert_equal_to_keras(device, settings, crops, labels, rng, class_weights=EVEN):
     weights = initial_weights(settings, rng)
     rows = np.arange(len(labels), dtype=np.int32)
-    keep = (rng.random((len(rows), *dropout_shape(settings))) < 0.7).astype(np.float32) / np.float32(0.7)
+    mask = (rng.random((len(rows), *dropout_shape(settings))) < 0.7).astype(np.float32) / np.float32(0.7)
     arithmetic = device(crops, labels, settings)
     vector = as_vector(weights) if isinstance(arithmetic, Arithmetic) else tf.constant(as_vector(weights))
-    loss, gradient = arithmetic.loss_and_gradient(vector, rows, keep, class_weights)
-    expected_loss, expected = keras_loss_and_gradients(settings, weights, crops, labels, keep, class_weights)
+    loss, gradient = arithmetic.loss_and_gradient(vector, rows, mask, class_weights)
+    expected_loss, expected = keras_loss_and_gradients(settings, weights, crops, labels, mask, class_weights)
     np.testing.assert_allclose(loss, expected_loss, rtol=ROUNDING)
     for (name, found), reference in zip(views(np.array(gradient), settings).items(), expected, strict=True):
         scale = max(np.abs(reference).max(), 1e-3)

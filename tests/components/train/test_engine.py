@@ -81,7 +81,7 @@ def test_extras_move_the_weights_and_not_their_exactness(cohort, splits, tiny, e
     monkeypatch.setattr(engine, "STATE_EVERY_S", 0.0)
     store = open_store(str(tmp_path))
     with monkeypatch.context() as patch:
-        patch.setattr(engine.MemberTraining, "to_next_look", dies_after(2, engine.MemberTraining.to_next_look))
+        patch.setattr(engine.MemberTraining, "to_next_check", dies_after(2, engine.MemberTraining.to_next_check))
         with pytest.raises(KeyboardInterrupt):
             train_pack(*data, splits[:1], settings, seed=LIVELY, dataset_digest="d", store=store, workers=1)
     (resumed,) = train_pack(*data, splits[:1], settings, seed=LIVELY, dataset_digest="d", store=store, workers=1)
@@ -128,9 +128,11 @@ def test_finished_members_come_from_the_store(trained, cohort, splits, tiny, tmp
 def test_a_half_trained_member_goes_on_to_the_same_bits(trained, cohort, splits, tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(engine, "STATE_EVERY_S", 0.0)
     store = open_store(str(tmp_path))
-    for looks in (1, 2):  # killed after the first look, and again after two more
+    for checks in (1, 2):  # killed after the first check, and again after two more
         with monkeypatch.context() as patch:
-            patch.setattr(engine.MemberTraining, "to_next_look", dies_after(looks, engine.MemberTraining.to_next_look))
+            patch.setattr(
+                engine.MemberTraining, "to_next_check", dies_after(checks, engine.MemberTraining.to_next_check)
+            )
             with pytest.raises(KeyboardInterrupt):
                 train_pack(*cohort, splits[:1], tiny, seed=1, dataset_digest="d", store=store, workers=1)
     (member,) = train_pack(*cohort, splits[:1], tiny, seed=1, dataset_digest="d", store=store, workers=1)
@@ -138,25 +140,25 @@ def test_a_half_trained_member_goes_on_to_the_same_bits(trained, cohort, splits,
     assert store.get_state(member.facts["key"]) is None
 
 
-def dies_after(looks, to_next_look):
-    """``to_next_look`` that raises at the look after ``looks``."""
+def dies_after(checks, to_next_check):
+    """``to_next_check`` that raises at the check after ``checks``."""
     taken = []
 
     def to_next_look_or_die(training):
-        if len(taken) == looks:
+        if len(taken) == checks:
             raise KeyboardInterrupt
         taken.append(1)
-        return to_next_look(training)
+        return to_next_check(training)
 
     return to_next_look_or_die
 
 
 def test_sigterm_saves_the_state_and_ends(trained, cohort, splits, tiny, tmp_path, monkeypatch):
     store, took = open_store(str(tmp_path)), threading.Event()
-    to_next_look = engine.MemberTraining.to_next_look
+    to_next_check = engine.MemberTraining.to_next_check
 
     def terminated(training):
-        verdict = to_next_look(training)
+        verdict = to_next_check(training)
         if not took.is_set():
             took.set()
             os.kill(os.getpid(), signal.SIGTERM)
@@ -166,7 +168,7 @@ def test_sigterm_saves_the_state_and_ends(trained, cohort, splits, tiny, tmp_pat
     stop_seen = threading.Event()
     monkeypatch.setattr(engine, "PROGRESS_EVERY_S", 0.05)
     with monkeypatch.context() as patch:
-        patch.setattr(engine.MemberTraining, "to_next_look", terminated)
+        patch.setattr(engine.MemberTraining, "to_next_check", terminated)
         patch.setattr(engine.futures.ThreadPoolExecutor, "shutdown", announce(stop_seen))
         with pytest.raises(SystemExit):
             train_pack(*cohort, splits[:1], tiny, seed=1, dataset_digest="d", store=store, workers=1)

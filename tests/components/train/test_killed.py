@@ -28,7 +28,7 @@ def killed(cohort, tiny, tmp_path_factory):
     """Attempts at one pack of four members: SIGTERM, then SIGKILL at random moments, then one that may end."""
     folder = tmp_path_factory.mktemp("killed")
     (folder / "mlflow").mkdir()
-    # Long enough to be hit: about two seconds on one core, in looks of a few milliseconds.
+    # Long enough to be hit: about two seconds on one core, in checks of a few milliseconds.
     train = dataclasses.replace(tiny, max_steps=1200, restart_step=600, patience_steps=1200, max_restarts=1)
     crops, labels, tumours = cohort
     table = pd.DataFrame({name: [f"{name}-{row}" for row in range(len(labels))] for name in TUMOUR_COLUMNS})
@@ -94,4 +94,4 @@ def test_no_mlflow_run_is_lost_or_doubled(killed):
 def test_sigterm_saves_and_leaves_at_once(killed):
     code, seconds = killed.ended[1]
     assert code == 143
-    assert seconds < 10  # one interval between two looks, and whatever else the machine does
+    assert seconds < 10  # one interval between two checks, and whatever else the machine does

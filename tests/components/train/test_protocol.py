@@ -1,7 +1,7 @@
 import pytest
 
 from components.common.settings import TrainSettings
-from components.train.protocol import Course, Look, Verdict, advance, steps_to_next_look
+from components.train.protocol import Course, ValidationCheck, Verdict, advance, steps_to_next_check
 
 SETTINGS = TrainSettings(
     validate_every=10, restart_step=30, restart_accuracy=0.6, max_restarts=2, good_accuracy=0.9, patience_steps=40,
@@ -10,12 +10,12 @@ SETTINGS = TrainSettings(
 
 
 def follow(accuracies, settings=SETTINGS, course=None, losses=None):
-    """Feeds looks until the protocol stops or the accuracies run out."""
+    """Feeds checks until the protocol stops or the accuracies run out."""
     course, verdict = course or Course(), Verdict.GO_ON
     for position, accuracy in enumerate(accuracies):
         loss = losses[position] if losses else 1.0
-        step = course.step + steps_to_next_look(course, settings)
-        course, verdict = advance(course, Look(course.attempt, step, 0.5, loss, accuracy), settings)
+        step = course.step + steps_to_next_check(course, settings)
+        course, verdict = advance(course, ValidationCheck(course.attempt, step, 0.5, loss, accuracy), settings)
         if verdict is not Verdict.GO_ON:
             break
     return course, verdict
@@ -78,7 +78,7 @@ def test_exhausted_restarts_accept_the_best_seen_and_flag_it():
         course, verdict = follow([0.5, 0.5, 0.5], course=course)
     assert verdict is Verdict.STOP
     assert (course.flagged, course.restarts, course.best.attempt, course.best.step) == (True, 2, 1, 20)
-    assert [look.attempt for look in course.looks] == [1] * 3 + [2] * 3 + [3] * 3
+    assert [check.attempt for check in course.checks] == [1] * 3 + [2] * 3 + [3] * 3
 
 
 def test_a_course_survives_json():
@@ -92,4 +92,11 @@ def test_a_course_survives_json():
     ("accuracy", "loss", "beats"), [(0.8, 9, True), (0.7, 0.9, True), (0.7, 1, False), (0.6, 0, False)]
 )
 def test_order_of_looks(accuracy, loss, beats):
-    assert Look(1, 2, 0, loss, accuracy).beats(Look(1, 1, 0, 1, 0.7)) is beats
+    assert ValidationCheck(1, 2, 0, loss, accuracy).beats(ValidationCheck(1, 1, 0, 1, 0.7)) is beats
+
+
+def test_a_state_of_the_first_release_is_read():
+    course, _ = advance(Course(), ValidationCheck(1, 10, 0.6, 0.5, 0.7), SETTINGS)
+    fields = course.to_dict()
+    fields["looks"] = fields.pop("checks")
+    assert Course.from_dict(fields) == course

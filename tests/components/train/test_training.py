@@ -5,19 +5,19 @@ import pytest
 
 from components.common.artifacts.splits import MemberSplit
 from components.common.settings import TrainSettings
-from components.train.training import Draws, class_weights
+from components.train.training import AttemptSampler, class_weights
 
 SPLIT = MemberSplit("A", 1, (), (), ())
 TRAINING = np.arange(10, 23, dtype=np.int32)
 
 
-def draws(settings, orientations=1, **other):
+def sampler(settings, orientations=1, **other):
     rows = TRAINING[:, None] + 100 * np.arange(orientations, dtype=np.int32)
-    return Draws(SPLIT, rows, settings, **{"seed": 1, "attempt": 1, **other})
+    return AttemptSampler(SPLIT, rows, settings, **{"seed": 1, "attempt": 1, **other})
 
 
 def test_every_epoch_shows_every_tumour_once_in_a_new_order():
-    rows = draws(TrainSettings(batch_size=13)).batches(0, 3)
+    rows = sampler(TrainSettings(batch_size=13)).batches(0, 3)
     assert all(sorted(epoch) == list(TRAINING) for epoch in rows)
     assert len({tuple(epoch) for epoch in rows}) == 3
 
@@ -25,31 +25,31 @@ def test_every_epoch_shows_every_tumour_once_in_a_new_order():
 @pytest.mark.parametrize("first", [0, 1, 4, 7])
 def test_draws_are_functions_of_the_step(first):
     settings = TrainSettings(batch_size=5)
-    whole, part = draws(settings, 4), draws(settings, 4)
+    whole, part = sampler(settings, 4), sampler(settings, 4)
     np.testing.assert_array_equal(whole.batches(0, 9)[first:], part.batches(first, 9 - first))
-    np.testing.assert_array_equal(whole.keeps(0, 9)[first:], part.keeps(first, 9 - first))
+    np.testing.assert_array_equal(whole.dropout_masks(0, 9)[first:], part.dropout_masks(first, 9 - first))
 
 
 @pytest.mark.parametrize("other", [{"seed": 2}, {"attempt": 2}])
 def test_another_seed_or_attempt_draws_anew(other):
-    one, another = draws(TrainSettings()), draws(TrainSettings(), **other)
+    one, another = sampler(TrainSettings()), sampler(TrainSettings(), **other)
     assert (one.batches(0, 2) != another.batches(0, 2)).any()
     assert (one.weights()["conv_1_kernel"] != another.weights()["conv_1_kernel"]).any()
-    assert (one.keeps(0, 1)[0] != another.keeps(0, 1)[0]).any()
+    assert (one.dropout_masks(0, 1)[0] != another.dropout_masks(0, 1)[0]).any()
 
 
 def test_each_tumour_is_shown_in_all_orientations_sooner_or_later():
-    rows = draws(TrainSettings(batch_size=13), orientations=8).batches(0, 200)
+    rows = sampler(TrainSettings(batch_size=13), orientations=8).batches(0, 200)
     assert all(sorted(epoch % 100) == list(TRAINING) for epoch in rows)
     shown = np.bincount(rows.ravel() // 100, minlength=8)
     assert abs(shown / rows.size - 1 / 8).max() < 0.02
 
 
 def test_drop_out_keeps_the_mean():
-    (keep,) = draws(TrainSettings(dropout=0.5, batch_size=100)).keeps(0, 1)
-    assert set(np.unique(keep)) == {0, 2}
-    assert abs(keep.mean() - 1) < 0.05
-    assert draws(TrainSettings(dropout=0)).keeps(0, 2) == [None, None]
+    (mask,) = sampler(TrainSettings(dropout=0.5, batch_size=100)).dropout_masks(0, 1)
+    assert set(np.unique(mask)) == {0, 2}
+    assert abs(mask.mean() - 1) < 0.05
+    assert sampler(TrainSettings(dropout=0)).dropout_masks(0, 2) == [None, None]
 
 
 def test_balanced_weights_are_those_of_scikit_learn():
