@@ -204,6 +204,27 @@ def test_identity_is_found_in_any_markup(folder, texts, name, markup):
     assert f"{name}: PatientName" in refused(folder, texts={name: page.rstrip() + markup})
 
 
+@pytest.mark.parametrize("name", ["Min", "Max", "Key", "Read", "Small", "Svg", "Table"])
+@pytest.mark.parametrize("place", ["cell", "JSON value", "fact", "figure", "log"])
+def test_a_name_that_is_also_a_word_of_our_pages_is_found_where_values_stand(folder, texts, name, place):
+    known = [(f"{name}^Brunhilde", "PatientName")]
+    if place == "cell":
+        table = pd.read_csv(folder / "tumours.csv", dtype=str)
+        table.loc[0, "device"] = name
+        table.to_csv(folder / "tumours.csv", index=False)
+    elif place == "JSON value":
+        cohort = json.loads((folder / "cohort.json").read_text())
+        (folder / "cohort.json").write_text(json.dumps(cohort | {"told_apart_by": [name]}))
+    elif place == "fact":
+        texts["summary"] = re.sub(r"(<th>GTVs without a row</th><td>)\d+", rf"\g<1>{name}", texts["summary"])
+    elif place == "figure":
+        svg = (folder / "flow.svg").read_text()
+        (folder / "flow.svg").write_text(re.sub(r"(<text[^>]*>)[^<]*", rf"\g<1>{name}", svg, count=1))
+    else:
+        texts["the step's log"] += f"a library: {name} was opened\n"
+    assert "PatientName in " in refused(folder, known, texts)
+
+
 def test_numbers_beside_columns_of_their_names_are_compared(tmp_path):
     (tmp_path / "more.csv").write_text("tumour,number\nT-x,47\nT-y,48\n")
     assert "more.csv: PatientID in row 2, column 2" in refused(tmp_path, {"47": "PatientID"}.items())

@@ -162,7 +162,7 @@ def test_sigterm_saves_the_state_and_ends(trained, cohort, splits, tiny, tmp_pat
         if not took.is_set():
             took.set()
             os.kill(os.getpid(), signal.SIGTERM)
-            stop_seen.wait(5)
+            stop_seen.wait(60)
         return verdict
 
     stop_seen = threading.Event()
