@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from pipelines.cli import app
+from pipelines.commands.cli import app
 from tests.docs.pages import PAGES, ROOT, anchors, links, name_of, quoted
 
 #: Places in the repository; what `make` or a run writes is not among them.
