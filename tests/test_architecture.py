@@ -209,7 +209,16 @@ def test_tests_are_not_a_package():
 
 def test_top_level_is_what_the_design_says():
     allowed = {"pipelines", "components", "serving", "infra", "tests", "pyproject.toml", "README.md", "Makefile"}
-    allowed |= {"CHANGELOG.md", "LICENSE", "docs", "requirements.lock", "runs", "srs_response.egg-info"}
+    allowed |= {
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "LICENSE",
+        "docs",
+        "requirements.lock",
+        "runs",
+        "srs_response.egg-info",
+    }
     found = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
     assert found <= allowed
 

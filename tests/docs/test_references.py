@@ -45,12 +45,16 @@ def broken_links(page: Path, text: str) -> list[str]:
 
 
 def is_there(place: str) -> bool:
-    """Whether a path, folder or pattern names a file of the repository, and one with ``::`` a test in it."""
+    """Whether a path, folder or pattern names a file of the repository, and one with ``::`` a test in it.
+
+    NAME stands for any name: a recipe says so of a file that its reader is to write.
+    """
     path, _, test = place.partition("::")
     if test:
         file = ROOT / path
         return file.is_file() and test in functions(file)
-    return any(fnmatch.fnmatch(name, path) or name.startswith(f"{path.rstrip('/')}/") for name in FILES)
+    pattern = path.rstrip("/").replace("NAME", "*")
+    return bool(fnmatch.filter(FILES, pattern) or fnmatch.filter(FILES, f"{pattern}/*"))
 
 
 def functions(file: Path) -> set[str]:
@@ -77,7 +81,10 @@ def test_make_targets_that_a_page_names_exist(page):
 
 @EVERY_PAGE
 def test_commands_and_options_that_a_page_names_exist(page):
-    commands, lines = get_command(app).commands, [span for span in quoted(page.read_text()) if span.startswith("srs ")]
+    commands, lines = (
+        get_command(app).commands,
+        [span for span in quoted(page.read_text()) if re.match("srs [a-z]", span)],
+    )
     for _, name, *words in (line.split() for line in lines):
         assert name in commands, name
         nested = getattr(commands[name], "commands", {})
@@ -134,6 +141,8 @@ def test_good_links_pass():
     [
         ("components/common/", True),
         ("components/*/step.py", True),
+        ("components/NAME/step.py", True),
+        ("components/NAME/absent.py", False),
         ("components/common/errors.py", True),
         ("components/common/absent.py", False),
         ("components/comm", False),

@@ -139,3 +139,7 @@ def test_the_predictor_of_signed_bundles_is_started_with_the_mounted_key(rendere
     assert "optional" not in volume  # no pod starts without the key
     assert documented_config_maps()["srs-response"][volume["name"]] == {volume["items"][0]["key"]}
     assert documented_secrets()["kubeflow"]["srs-response-signing"] == {SIGNING_KEY} == {KEY_VARIABLE}
+
+
+def test_every_overlay_is_rendered():
+    assert {folder.name for folder in (INFRA / "overlays").iterdir() if folder.is_dir()} == set(OVERLAYS)

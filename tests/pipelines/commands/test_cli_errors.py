@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from components.phantom.phantom import write_cohort
@@ -129,10 +130,7 @@ def test_settings_help_lists_every_setting_with_its_default():
     assert "patient, tumour" in out
 
 
-@pytest.mark.parametrize(
-    "command",
-    ["phantom", "inspect", "run", "compile", "serve", "predict", "champion", "promote", "rollback", "report", "doctor"],
-)
+@pytest.mark.parametrize("command", get_command(app).commands)
 def test_every_command_has_help(command):
     result = CliRunner().invoke(app, [command, "--help"])
     assert result.exit_code == 0
