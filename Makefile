@@ -6,7 +6,7 @@ JOBS ?= 2
 # An environment that forbids byte-code would make every import of TensorFlow take three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint images images-check e2e e2e-bucket e2e-containers bench null gate-seeds audit homes hostile load fuzz cve lock clean setup
+.PHONY: demo test lint images images-check e2e e2e-bucket e2e-containers bench null gate-seeds audit homes hostile load fuzz cve docs lock clean setup
 .DELETE_ON_ERROR:
 
 demo: setup
@@ -86,6 +86,10 @@ setup: .venv/.ready
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --compile -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
+
+# The pages of docs/ that are made from the code.
+docs: setup
+	@PYTHONPATH=. $(BIN)/python -m tests.docs.error_page
 
 # Rewrites the locks from pyproject.toml, for every supported Python and platform. Needs uv.
 lock:

@@ -90,7 +90,7 @@ def test_commands_and_options_that_a_page_names_exist(page):
         nested = getattr(commands[name], "commands", {})
         command = nested.get(words[0], commands[name]) if words else commands[name]
         options = {option for parameter in command.params for option in parameter.opts}
-        assert {word.partition("=")[0] for word in words if word.startswith("--")} <= options, name
+        assert {word.partition("=")[0] for word in words if word.startswith("--")} <= options | {"--help"}, name
 
 
 def test_sections_of_the_study_that_code_cites_exist():

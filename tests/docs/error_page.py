@@ -1,0 +1,195 @@
+"""Writes docs/errors.md from the code: every code, what it says and what to do. ``make docs`` runs it.
+
+Messages and hints are read where errors are made, so the page says what users see; ``‹...›`` stands for what a message
+fills in.
+"""
+
+import ast
+import dataclasses
+import re
+import textwrap
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from components.common import errors
+from components.imaging.reasons import REFUSALS, WARNINGS
+from components.preprocess.exclusions import REASONS
+from serving.errors import CODES, REMEDIES
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "errors.md"
+_CODE = re.compile(r"[A-Z][A-Z0-9_]+")
+_MAKERS = re.compile(r"(?:\w+Error|Refused|GateRefused)(?:\.collected)?")
+#: Functions of the model's room that make an error of one code; their first argument is the message.
+_SHORTHANDS = {"damaged": "BUNDLE_DAMAGED", "_damaged": "BUNDLE_DAMAGED"}
+_ROOM_OF_SHORTHANDS = "components/model/"
+#: Codes that are chosen at run time, with what they say.
+CHOSEN = {
+    "COHORT_UNREADABLE": "the cohort table cannot be read as text, ‹why›",
+    "KFP_CONFLICT": "KFP already has something of this name",
+    "METHOD_NOT_ALLOWED": "there is nothing at this address for this method",
+    "MLFLOW_EXISTS": "MLflow already has what was to be made",
+    "MLFLOW_NOT_FOUND": "MLflow does not have what was asked for",
+    "TEMPLATE_INVALID": "the template of the InferenceService: ‹problems›",
+    "TEMPLATE_UNKNOWN": "the template of the InferenceService has fields that are not known: ‹fields›",
+}
+PREDICTOR_WARNINGS = {
+    "INPUT_8_BIT": "the crop looks like a picture of 0 to 255, not like HU",
+    "INPUT_DRIFT": "mean or spread of the crop's HU lie outside those of all training crops",
+}
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Made:
+    """An error as one place in the code makes it."""
+
+    code: str
+    kind: str
+    message: str
+    hint: str
+    module: str
+
+
+def made_errors() -> list[Made]:
+    """Every place that makes an error of a code that stands there."""
+    files = [path for package in ("components", "pipelines", "serving") for path in (ROOT / package).rglob("*.py")]
+    return sorted({made for path in files for made in _of_file(path)})
+
+
+def _of_file(path: Path) -> Iterator[Made]:
+    tree = ast.parse(path.read_text())
+    constants = _assigned(tree.body)
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    seen: set[int] = set()
+    for scope in [*reversed(functions), tree]:
+        known = constants | _assigned([node for node in ast.walk(scope) if isinstance(node, ast.stmt)])
+        for call in (node for node in ast.walk(scope) if isinstance(node, ast.Call) and id(node) not in seen):
+            seen.add(id(call))
+            name = ast.unparse(call.func)
+            if name in _SHORTHANDS and call.args and _name(path).startswith(_ROOM_OF_SHORTHANDS):
+                yield Made(_SHORTHANDS[name], "BundleError", _text(call.args[0], known), "", _name(path))
+            elif _MAKERS.fullmatch(name) and call.args and isinstance(call.args[0], ast.Constant):
+                code = str(call.args[0].value)
+                if _CODE.fullmatch(code):
+                    collected = name.endswith(".collected")
+                    said = [_text(one, known) for one in call.args[1:]] + [""] * 3
+                    hint = next(
+                        (_text(one.value, known) for one in call.keywords if one.arg == "hint"), said[1 + collected]
+                    )
+                    yield Made(code, name.partition(".")[0], said[0], hint, _name(path))
+
+
+def _assigned(statements: list[ast.stmt]) -> dict[str, ast.expr]:
+    found: dict[str, ast.expr] = {}
+    for one in statements:
+        if isinstance(one, ast.Assign) and len(one.targets) == 1 and isinstance(one.targets[0], ast.Name):
+            found[one.targets[0].id] = one.value
+    return found
+
+
+def _text(node: ast.expr, known: dict[str, ast.expr]) -> str:
+    """What an expression says: its own words, and ``‹name›`` for what it fills in."""
+    if isinstance(node, ast.Constant):
+        return str(node.value or "")
+    if isinstance(node, ast.JoinedStr):
+        parts = (_text(one.value, known) if isinstance(one, ast.FormattedValue) else str(one.value)
+                 for one in node.values if isinstance(one, ast.FormattedValue | ast.Constant))  # fmt: skip
+        return "".join(parts)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return _text(node.left, known) + _text(node.right, known)
+    if isinstance(node, ast.Name) and node.id in known:
+        value = known[node.id]
+        if isinstance(value, ast.Constant | ast.JoinedStr | ast.BinOp):
+            return _text(value, {name: one for name, one in known.items() if name != node.id})
+    if isinstance(node, ast.IfExp):
+        return f"{_text(node.body, known)} / {_text(node.orelse, known)}"
+    words = re.findall(r"[a-z][a-z_]+", ast.unparse(node))
+    return f"‹{words[-1].strip('_').replace('_', ' ') if words else '...'}›"
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def documented_codes(page: str) -> set[str]:
+    """The codes that a page has a row for."""
+    return set(re.findall(r"^\| `([A-Z0-9_]+)` \|", page, re.MULTILINE))
+
+
+#: Sections of the page: title, what leads to it, and the folders whose errors stand there, by the first that fits.
+SECTIONS = (
+    (
+        "Reading and cutting a study",
+        "A tumour with such an error is left out and counted in the flow; the predictor answers with its HTTP status.",
+        ("components/imaging/",),
+    ),
+    ("Cohort table, exclusions and identity", "Found by preprocessing.", ("components/preprocess/",)),
+    ("Settings, files and stores", "Met by every step and command.", ("components/common/",)),
+    (
+        "Splitting, training and evaluation",
+        "",
+        ("components/split/", "components/train/", "components/evaluate/", "components/stats/"),
+    ),
+    ("Bundles, registry and deployment", "", ("components/model/", "components/promote/", "components/deploy/")),
+    ("Predictor", "With their HTTP status; gRPC's details are the same JSON.", ("serving/",)),
+    ("Commands, local runs and clusters", "", ("pipelines/", "components/phantom/")),
+)  # fmt: skip
+
+
+def page() -> str:
+    """The whole page."""
+    by_code: dict[str, list[Made]] = defaultdict(list)
+    for made in made_errors():
+        by_code[made.code].append(made)
+    for code, message in CHOSEN.items():
+        room = "serving/" if code.startswith("METHOD") else {"T": "components/deploy/", "K": "pipelines/"}.get(
+            code[0], "components/common/"
+        )  # fmt: skip
+        by_code[code].append(Made(code, "SrsError", message, "", room))
+    for code in (code for codes in CODES.values() for code in codes if code not in by_code):
+        room, message = ("components/imaging/", "") if code in REFUSALS else ("serving/", "")
+        by_code[code].append(Made(code, "TumourError" if code in REFUSALS else "Refused", message, "", room))
+    lines = [_HEAD]
+    left = dict(by_code)
+    for title, lead, folders in SECTIONS:
+        codes = sorted(code for code, all_made in left.items() if any(m.module.startswith(folders) for m in all_made))
+        lines += [f"\n## {title}\n"] + ([f"{lead}\n"] if lead else [])
+        lines += ["| code | status | says | do |", "|---|---|---|---|"]
+        lines += [_row(code, left.pop(code)) for code in codes]
+    lines += ["\n## Exclusions by the study's rules\n", "| code | means |", "|---|---|"]
+    lines += [f"| `{code}` | {REASONS[code]} |" for code in REASONS if code not in REFUSALS and code not in by_code]
+    lines += ["\n## Warnings of a tumour that is used or answered all the same\n", "| code | means |", "|---|---|"]
+    lines += [f"| `{code}` | {means} |" for code, means in sorted({**WARNINGS, **PREDICTOR_WARNINGS}.items())
+              if code not in by_code]  # fmt: skip
+    lines += ["\n## Statuses of the predictor\n", "| status | do |", "|---|---|"]
+    lines += [f"| {status} | {REMEDIES[status]} |" for status in sorted(REMEDIES)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(code: str, all_made: list[Made]) -> str:
+    http = next((status for status, codes in CODES.items() if code in codes), None)
+    exits = {getattr(errors, made.kind, errors.SrsError).exit_code for made in all_made if made.kind != "Refused"}
+    status = ", ".join([*([f"HTTP {http}"] if http else []), *(f"exit {number}" for number in sorted(exits))])
+    says = _joined([made.message for made in all_made])
+    if code in {**REFUSALS, **WARNINGS}:
+        says = _joined([{**REFUSALS, **WARNINGS}[code], *([says] if says else [])])
+    return f"| `{code}` | {status} | {says} | {_joined([made.hint for made in all_made])} |"
+
+
+def _joined(texts: list[str], most: int = 3) -> str:
+    """Distinct texts, each on a line of its own; the longest lists are cut."""
+    shown = [textwrap.shorten(one, 260, placeholder=" ...") for one in dict.fromkeys(texts) if one]
+    more = [f"... and {len(shown) - most} more"] if len(shown) > most + 1 else []
+    return "<br>".join((shown[:most] + more) if more else shown).replace("|", "\\|")
+
+
+_HEAD = """# Errors
+
+Made by `make docs` from the code. An error has a code that stays, a message without identity, and a hint. `srs` prints
+all three and ends with the exit code; a step of a run prints them in its log; the predictor answers with the HTTP
+status and `{"error", "code", "hint"}`. `‹...›` is filled in."""
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
