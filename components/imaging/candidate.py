@@ -32,7 +32,7 @@ class Candidate:
     hu_mean: float | None = None
     hu_sd: float | None = None
     longest_diameter_mm: float | None = None
-    reference_rung: str | None = None
+    match_level: str | None = None
     pixel_spacing_mm: tuple[float, float] | None = None
     status: Literal["ok", "refused"] = "ok"
     code: str = ""

@@ -17,7 +17,7 @@ PLANE_TOLERANCE_MM = 0.3
 #: Usual steps of the CT up to which two neighbouring slices have none missing between them.
 BETWEEN_STEPS = 1.5
 #: Match levels between contour and CT plane, best first.
-RUNGS = ("uid", "plane")
+MATCH_LEVELS = ("uid", "plane")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class ResolvedPlane:
 
     plane: CtPlane
     contours_xy_mm: tuple[Points, ...]
-    rung: str
+    match_level: str
 
 
 def count_planes(roi: Roi) -> int:
@@ -53,12 +53,12 @@ def resolve_contours(roi: Roi, series: CtSeries) -> list[ResolvedPlane]:
     for contour in roi.contours:
         if np.ptp(contour.points_mm[:, 2]) > PLANE_TOLERANCE_MM:
             raise TumourError("CONTOUR_NOT_PLANAR", "a contour of the GTV does not lie in one axial plane")
-        plane, rung = by_uid.get((contour.sop_instance_uid, contour.frame)), "uid"
+        plane, level = by_uid.get((contour.sop_instance_uid, contour.frame)), "uid"
         if plane is None:
-            plane, rung = _plane_at(contour.z_mm, series, z, roi), "plane"
+            plane, level = _plane_at(contour.z_mm, series, z, roi), "plane"
         elif abs(plane.z_mm - contour.z_mm) > PLANE_TOLERANCE_MM:
             raise TumourError("CONTOUR_OFF_PLANE", "a contour lies elsewhere than the CT slice that it names")
-        groups[plane].append((contour, rung))
+        groups[plane].append((contour, level))
     return [_resolved(plane, found) for plane, found in sorted(groups.items(), key=lambda item: item[0].z_mm)]
 
 
@@ -68,7 +68,7 @@ def _resolved(plane: CtPlane, found: Sequence[tuple[Contour, str]]) -> ResolvedP
         words = "contours of two heights lie on one CT slice: the GTV was drawn on thinner slices than the CT has"
         raise TumourError("CONTOUR_WITHOUT_SLICE", words, "Give the CT series that the RTSTRUCT was drawn on.")
     outlines = tuple(contour.points_mm[:, :2] for contour, _ in found)
-    return ResolvedPlane(plane, outlines, weakest_rung([rung for _, rung in found]))
+    return ResolvedPlane(plane, outlines, weakest_match([level for _, level in found]))
 
 
 def _plane_at(height: float, series: CtSeries, z: Points, roi: Roi) -> CtPlane:
@@ -102,6 +102,6 @@ def _without_slice(height: float, z: Points) -> TumourError:
     return TumourError("CONTOUR_WITHOUT_SLICE", "a contour of the GTV lies where the CT has no slice", hint)
 
 
-def weakest_rung(rungs: Sequence[str]) -> str:
-    """The lowest match level among ``rungs``."""
-    return max(rungs, key=RUNGS.index)
+def weakest_match(levels: Sequence[str]) -> str:
+    """The lowest match level among ``levels``."""
+    return max(levels, key=MATCH_LEVELS.index)

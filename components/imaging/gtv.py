@@ -12,7 +12,7 @@ from components.common.errors import TumourError
 from components.common.objects import Source
 from components.common.settings import PreprocessSettings
 from components.imaging.candidate import Candidate
-from components.imaging.contour_planes import RUNGS, ResolvedPlane, count_planes, resolve_contours, weakest_rung
+from components.imaging.contour_planes import MATCH_LEVELS, ResolvedPlane, count_planes, resolve_contours, weakest_match
 from components.imaging.crop import ImageDefinition, bounding_box_centre_mm, cut_crop
 from components.imaging.ct import CtPlane, CtSeries
 from components.imaging.geometry import (
@@ -212,7 +212,7 @@ def _measured(
         width_mm=shape.width_mm,
         height_mm=shape.height_mm,
         longest_diameter_mm=max(longest_diameter_mm(plane.contours_xy_mm) for plane in planes),
-        reference_rung=weakest_rung([plane.rung for plane in planes]),
+        match_level=weakest_match([plane.match_level for plane in planes]),
         pixel_spacing_mm=chosen.plane.spacing_mm,
         contours_xy_mm=chosen.contours_xy_mm,
     )
@@ -223,9 +223,11 @@ def _problems(
 ) -> list[TumourError]:
     """What refuses a GTV although its contours were resolved."""
     errors = []
-    rung = weakest_rung([plane.rung for plane in planes])
-    if RUNGS.index(rung) > RUNGS.index(settings.lowest_rung):
-        errors.append(TumourError("RUNG_TOO_LOW", "the contours do not name their CT slices, which the study asks for"))
+    level = weakest_match([plane.match_level for plane in planes])
+    if MATCH_LEVELS.index(level) > MATCH_LEVELS.index(settings.lowest_rung):
+        errors.append(
+            TumourError("MATCH_LEVEL_TOO_LOW", "the contours do not name their CT slices, which the study asks for")
+        )
     try:
         check_lesion(plan.series, planes[0].plane.z_mm, planes[-1].plane.z_mm)
     except TumourError as error:

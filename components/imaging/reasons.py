@@ -42,7 +42,7 @@ REFUSALS: Mapping[str, str] = {
     "CONTOUR_OFF_PLANE": "contour elsewhere than the slice it names",
     "CONTOUR_WITHOUT_SLICE": "contour where the CT has no slice",
     "FRAME_OF_REFERENCE": "GTV drawn in another frame of reference",
-    "RUNG_TOO_LOW": "contours tied to slices less surely than the study asks",
+    "MATCH_LEVEL_TOO_LOW": "contours matched to slices less surely than the study asks",
     "DUPLICATE_SLICE": "two CT slices at one position in the lesion",
     "MISSING_SLICE": "CT slices missing in the lesion",
     "OUTSIDE_IMAGE": "GTV reaches beyond the CT slice",

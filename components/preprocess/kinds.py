@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset
-from components.imaging.contour_planes import RUNGS
+from components.imaging.contour_planes import MATCH_LEVELS
 from components.imaging.crop import ImageDefinition
 from components.imaging.reasons import WARNINGS
 from components.preprocess.columns import COLUMNS
@@ -98,7 +98,7 @@ COLUMN_KINDS: Mapping[str, Kind] = {
     "diameter_mm": _SIZE_MM,
     "bed10_gy": number(0, 200_000),
     "roi_planes": _PLANES,
-    "reference_rung": one_of(*RUNGS),
+    "match_level": one_of(*MATCH_LEVELS),
     "z_mm": _POSITION_MM,
     "width_mm": _SIZE_MM,
     "height_mm": _SIZE_MM,
@@ -131,7 +131,7 @@ JSON_KINDS: Mapping[str, Kind] = {
     "files": one_of(),
     **dict.fromkeys(["digest", *DATASET_FILES], _DIGEST),
     "planes": _json(_PLANES),
-    "reference_rung": one_of(*RUNGS),
+    "match_level": one_of(*MATCH_LEVELS),
     "z_mm": _json(_POSITION_MM),
     **dict.fromkeys(["width_mm", "height_mm", "longest_diameter_mm"], _json(_SIZE_MM)),
     "area_mm2": _json(_AREA_MM2),

@@ -103,7 +103,7 @@ def _of_table(text: str, *, strict: bool) -> Iterator[Value]:
 
 #: Columns of the tumour table without a kind: their cells are free text.
 _OPEN_COLUMNS = frozenset(TUMOUR_COLUMNS) - set(COLUMN_KINDS)
-_WORD_KINDS = tuple(COLUMN_KINDS[name] for name in ("response", "primary_site", "location", "device", "reference_rung"))
+_WORD_KINDS = tuple(COLUMN_KINDS[name] for name in ("response", "primary_site", "location", "device", "match_level"))
 
 
 def _of_cell(cell: str, kind: Kind | None, *, strict: bool, named: bool) -> Verdict:

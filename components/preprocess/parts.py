@@ -24,7 +24,7 @@ LAYOUT = 2
 PASSING = ("CODEC_MISSING", "OBJECT_MISSING", "SOURCE_MISSING", "DICOM_MISSING")
 #: What of a candidate a dataset keeps.
 MEASURES = (
-    "planes", "reference_rung", "z_mm", "area_mm2", "width_mm", "height_mm", "longest_diameter_mm", "pixel_spacing_mm",
+    "planes", "match_level", "z_mm", "area_mm2", "width_mm", "height_mm", "longest_diameter_mm", "pixel_spacing_mm",
 )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ def show_candidates(candidates: "Sequence[Candidate]") -> None:
     for one in candidates:
         extent = f"{_number(one.width_mm)} x {_number(one.height_mm)}"
         hu = f"{_number(one.hu_mean)} ± {_number(one.hu_sd)}"
-        cells = (_number(one.z_mm), extent, _number(one.longest_diameter_mm), hu, one.reference_rung or "-")
+        cells = (_number(one.z_mm), extent, _number(one.longest_diameter_mm), hu, one.match_level or "-")
         table.add_row(one.roi_number or "-", Text(one.roi_name), _status(one), str(one.planes or "-"), *cells)
     screen.print(table)
     for one in candidates:

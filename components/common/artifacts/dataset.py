@@ -18,7 +18,7 @@ TUMOUR_COLUMNS = (
     "tumour", "patient", "response", "label", "diameter_mm", "follow_up_days",
     "primary_site", "location", "age", "sex", "kps", "primary_controlled", "extracranial_metastases",
     "systemic_therapy", "total_dose_gy", "fractions", "bed10_gy", "device",
-    "roi_planes", "reference_rung", "z_mm", "width_mm", "height_mm", "area_mm2", "pixel_spacing_mm",
+    "roi_planes", "match_level", "z_mm", "width_mm", "height_mm", "area_mm2", "pixel_spacing_mm",
 )  # fmt: skip
 
 
@@ -102,6 +102,7 @@ class Dataset(Layout):
         digest = cls._open(folder)
         crops = np.load(folder / "crops.npy", mmap_mode="r", allow_pickle=False)
         tumours = pd.read_csv(folder / "tumours.csv", dtype={"tumour": str, "patient": str})
+        tumours = tumours.rename(columns={"reference_rung": "match_level"})  # its name in release 0.1
         if tuple(tumours.columns) != TUMOUR_COLUMNS or crops.dtype != np.float32 or len(crops) != len(tumours):
             raise InputError("ARTIFACT_DAMAGED", "dataset: table and crops do not fit together")
         facts = read_json(folder / "cohort.json")

@@ -46,6 +46,13 @@ def test_dataset_round_trip(tmp_path):
     assert list(read.tumours.tumour) == ["T-1", "T-2", "T-3", "T-4"]
 
 
+def test_a_dataset_of_the_first_release_is_read(tmp_path):
+    written = dataset()
+    former = dataclasses.replace(written, tumours=written.tumours.rename(columns={"match_level": "reference_rung"}))
+    former.write(tmp_path)
+    assert tuple(Dataset.read(tmp_path).tumours.columns) == TUMOUR_COLUMNS
+
+
 def test_changed_file_is_noticed(tmp_path):
     dataset().write(tmp_path)
     table = tmp_path / "tumours.csv"

@@ -38,7 +38,7 @@ def make_dataset(tumours: int = 110, patients: int = 89, *, signal: float = 1.0,
         "fractions": rng.integers(1, 6, tumours),
         "bed10_gy": rng.integers(30, 100, tumours),
         "device": rng.choice(["CyberKnife", "linac"], tumours, p=[0.9, 0.1]),
-        "reference_rung": "uid",
+        "match_level": "uid",
     }
     dataset = Dataset(
         crops=crops.astype(np.float32),

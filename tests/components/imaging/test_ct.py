@@ -68,7 +68,7 @@ def test_an_object_of_many_frames_is_read(make_study, sop_class, per_frame):
     study = make_study(by_uid=False)
     study.cts = [multi_frame(study.cts, sop_class, per_frame=per_frame)]
     candidate = one(study)
-    assert (candidate.status, candidate.z_mm, candidate.reference_rung) == ("ok", 4.5, "plane")
+    assert (candidate.status, candidate.z_mm, candidate.match_level) == ("ok", 4.5, "plane")
     assert candidate.hu_mean == pytest.approx(60)
 
 
@@ -81,8 +81,8 @@ def test_a_modality_lut_that_a_converter_left_at_the_top_counts(make_study):
     assert one(study).hu_mean == pytest.approx(60)
 
 
-@pytest.mark.parametrize(("numbered", "rung"), [(True, "uid"), (False, "plane")])
-def test_contours_name_frames_by_number_and_without_one_lie_by_their_plane(make_study, numbered, rung):
+@pytest.mark.parametrize(("numbered", "level"), [(True, "uid"), (False, "plane")])
+def test_contours_name_frames_by_number_and_without_one_lie_by_their_plane(make_study, numbered, level):
     study = make_study()
     frame_of = {ct.SOPInstanceUID: number for number, ct in enumerate(study.cts, start=1)}
     study.cts = [multi_frame(study.cts, LEGACY)]
@@ -92,7 +92,7 @@ def test_contours_name_frames_by_number_and_without_one_lie_by_their_plane(make_
             image.ReferencedFrameNumber = frame_of[image.ReferencedSOPInstanceUID]
         image.ReferencedSOPInstanceUID = study.cts[0].SOPInstanceUID
     candidate = one(study)
-    assert (candidate.status, candidate.z_mm, candidate.reference_rung) == ("ok", 4.5, rung)
+    assert (candidate.status, candidate.z_mm, candidate.match_level) == ("ok", 4.5, level)
 
 
 def test_contours_that_name_the_slices_before_their_conversion_are_tied_to_the_frames(make_study):
@@ -101,7 +101,7 @@ def test_contours_that_name_the_slices_before_their_conversion_are_tied_to_the_f
     study.cts = [multi_frame(study.cts, LEGACY, names_sources=True)]
     study.cts[0].SeriesInstanceUID = generate_uid()
     candidate = one(study)
-    assert (candidate.status, candidate.z_mm, candidate.reference_rung) == ("ok", 4.5, "uid")
+    assert (candidate.status, candidate.z_mm, candidate.match_level) == ("ok", 4.5, "uid")
 
 
 def test_slices_come_before_the_object_that_an_archive_made_of_them(make_study):
@@ -126,14 +126,14 @@ def test_slices_that_share_a_uid_lie_by_their_positions(make_study, uid):
         contour.ContourImageSequence[0].ReferencedSOPInstanceUID = uid
     candidate = one(study)
     assert (candidate.status, candidate.planes, candidate.z_mm) == ("ok", 3, 4.5)
-    assert candidate.reference_rung == "plane"
+    assert candidate.match_level == "plane"
 
 
 def test_a_uid_of_two_slices_names_neither_and_the_others_still_count(make_study):
     study = make_study()
     study.cts[8].SOPInstanceUID = study.cts[2].SOPInstanceUID
     candidate = one(study)
-    assert (candidate.status, candidate.z_mm, candidate.reference_rung) == ("ok", 4.5, "plane")
+    assert (candidate.status, candidate.z_mm, candidate.match_level) == ("ok", 4.5, "plane")
 
 
 def test_copies_count_once_and_other_pixels_under_one_uid_and_position_are_refused(make_study):
@@ -141,7 +141,7 @@ def test_copies_count_once_and_other_pixels_under_one_uid_and_position_are_refus
     files = study.files()
     files["again/003.dcm"] = files["CT/003.dcm"]
     (candidate,) = find_gtvs(MemorySource(files), "", SETTINGS)
-    assert (candidate.status, candidate.reference_rung) == ("ok", "uid")
+    assert (candidate.status, candidate.match_level) == ("ok", "uid")
     other = copy.deepcopy(study.cts[3])
     other.PixelData = (np.frombuffer(other.PixelData, "<u2") + 1).astype("<u2").tobytes()
     files["again/003.dcm"] = file_bytes(other)

@@ -56,7 +56,7 @@ def folder_code(study, **options):
 
 def test_a_plain_study_gives_one_tumour(make_study):
     candidate = one(make_study())
-    assert (candidate.status, candidate.code, candidate.reference_rung) == ("ok", "", "uid")
+    assert (candidate.status, candidate.code, candidate.match_level) == ("ok", "", "uid")
     assert candidate.planes == 3
     assert candidate.z_mm == 4.5
     assert candidate.hu_mean == pytest.approx(60)
@@ -73,7 +73,7 @@ def test_json_has_the_promised_fields_and_no_arrays(make_study):
     fields = one(make_study()).to_dict()
     promised = (
         "roi_name planes slice_sop_instance_uid z_mm area_mm2 centroid_lps_mm width_mm height_mm hu_mean hu_sd"
-        " longest_diameter_mm reference_rung status code message"
+        " longest_diameter_mm match_level status code message"
     )
     assert set(promised.split()) <= set(fields)
     assert json.loads(json.dumps(fields)) == fields
@@ -130,11 +130,11 @@ def test_sources_prefix_keeps_patients_apart(make_study):
 # --- the ladder ---
 
 
-def test_plane_rung_where_the_uid_is_not_in_the_ct(make_study):
+def test_the_plane_is_matched_where_the_uid_is_not_in_the_ct(make_study):
     study = make_study(by_uid=False)
-    assert one(study).reference_rung == "plane"
+    assert one(study).match_level == "plane"
     refused = one(study, settings=PreprocessSettings(lowest_rung="uid"))
-    assert (refused.status, refused.code) == ("refused", "RUNG_TOO_LOW")
+    assert (refused.status, refused.code) == ("refused", "MATCH_LEVEL_TOO_LOW")
     assert refused.area_mm2 > 0
     assert refused.hu_mean == pytest.approx(60)
 
@@ -142,7 +142,7 @@ def test_plane_rung_where_the_uid_is_not_in_the_ct(make_study):
 def test_weakest_rung_counts(make_study):
     study = make_study()
     del study.rtstruct.ROIContourSequence[0].ContourSequence[0].ContourImageSequence
-    assert one(study).reference_rung == "plane"
+    assert one(study).match_level == "plane"
 
 
 def test_refuses_contour_on_absent_slice(make_study):

@@ -37,7 +37,7 @@ def test_golden_numbers(real_sets, name, roi, code):
     assert found.height_mm == pytest.approx(float(golden["height_mm"]), abs=pixel)
     assert found.hu_mean == pytest.approx(float(golden["HU_mean"]), abs=3)
     assert found.hu_sd == pytest.approx(float(golden["HU_sd"]), abs=3)
-    assert found.reference_rung == "plane"
+    assert found.match_level == "plane"
     assert found.crop.shape == (151, 151)
 
 
@@ -56,4 +56,4 @@ def test_contours_on_absent_slices_are_refused(real_sets, name, roi):
 
 def test_a_study_that_asks_for_uids_refuses_them(real_sets):
     (found,) = find_gtvs(FolderSource(real_sets), "sts_019", PreprocessSettings(lowest_rung="uid"))
-    assert found.code == "RUNG_TOO_LOW"
+    assert found.code == "MATCH_LEVEL_TOO_LOW"

@@ -193,7 +193,7 @@ def test_thin_slices_take_the_nearest(make_study, off):
     zs = np.arange(40) * 0.25
     rois = {"GTV": {round(z + off, 3): [circle(8)] for z in zs[10:20]}}
     candidate = one(make_study(rois, zs=zs, by_uid=False))
-    assert (candidate.status, candidate.planes, candidate.reference_rung) == ("ok", 10, "plane")
+    assert (candidate.status, candidate.planes, candidate.match_level) == ("ok", 10, "plane")
 
 
 @pytest.mark.parametrize("by_uid", [True, False])

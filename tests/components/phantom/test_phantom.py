@@ -59,7 +59,7 @@ def test_preprocessing_keeps_all_eligible_tumours_and_finds_every_exclusion(coho
     assert dataset.tumours.label.value_counts().to_dict() == {0: 12, 1: 12}
     assert len(dataset.flow.exclusions) == 7
     assert all(line.tumours >= 1 for line in dataset.flow.exclusions)
-    assert set(dataset.tumours.reference_rung) == {"uid"}
+    assert set(dataset.tumours.match_level) == {"uid"}
 
 
 def test_a_phantom_is_replaced_whole(tmp_path):

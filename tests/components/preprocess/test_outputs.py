@@ -31,7 +31,7 @@ CELLS = {
     "sex": "female",
     "kps": 80.0, "primary_controlled": "yes", "extracranial_metastases": "no", "systemic_therapy": None,
     "total_dose_gy": 18.0,
-    "fractions": 3, "bed10_gy": 28.799999999999997, "device": "cyberknife", "roi_planes": 9, "reference_rung": "uid",
+    "fractions": 3, "bed10_gy": 28.799999999999997, "device": "cyberknife", "roi_planes": 9, "match_level": "uid",
     "z_mm": -6.123233995736766e-17, "width_mm": 18.0, "height_mm": 20.140506565705278, "area_mm2": 254.5,
     "pixel_spacing_mm": 0.488281,
 }  # fmt: skip
@@ -57,9 +57,7 @@ def folder(data, tmp_path):
 @pytest.fixture
 def texts(data):
     outcomes = (
-        Outcome(
-            {**dict.fromkeys(MEASURES, 3.5), "planes": 9, "reference_rung": "plane", "pixel_spacing_mm": (0.5, 0.5)}
-        ),
+        Outcome({**dict.fromkeys(MEASURES, 3.5), "planes": 9, "match_level": "plane", "pixel_spacing_mm": (0.5, 0.5)}),
     )
     return {
         "summary": page_of(facts_of(data, "0123456789ab" * 5), FLOW, synthetic=True),
@@ -106,7 +104,7 @@ def test_every_column_and_key_has_its_kind():
     [
         ("age", "7781234"), ("age", "63 Lindqvist"), ("z_mm", "20140506.5"), ("total_dose_gy", "4711"),
         ("device", "Min"), ("label", "2"),
-        ("tumour", "T-1"), ("patient", "P-lindqvist"), ("location", "LUNG"), ("reference_rung", "Stem"),
+        ("tumour", "T-1"), ("patient", "P-lindqvist"), ("location", "LUNG"), ("match_level", "Stem"),
         ("fractions", "٣"), ("kps", "1_0"),
     ],
 )  # fmt: skip

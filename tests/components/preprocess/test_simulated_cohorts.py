@@ -136,7 +136,7 @@ def dataset(rng, rows, pseudonyms):
         "systemic_therapy": some("yes", "no"), "total_dose_gy": dose, "fractions": fractions,
         "bed10_gy": [bed10_gy(float(d), int(f)) for d, f in zip(dose, fractions, strict=True)],
         "device": some("linac", "cyberknife"), "roi_planes": rng.integers(3, 40, n),
-        "reference_rung": some("uid", "plane"),
+        "match_level": some("uid", "plane"),
         "z_mm": measure(-2000, 2000), "width_mm": measure(5, 40), "height_mm": measure(5, 40),
         "area_mm2": measure(20, 1500),
         "pixel_spacing_mm": some(0.488281, 0.5),

@@ -144,7 +144,7 @@ def test_inspect_tells_tumours_of_a_phantom_patient(cohort):
     found = json.loads(srs("inspect", str(cohort / row["dicom"]), "--json", "--png", str(picture)).stdout)
     (one,) = [candidate for candidate in found if candidate["roi_name"] == row["roi"]]
     assert abs(one["longest_diameter_mm"] - float(row["longest_diameter_mm"])) < 1.0
-    assert one["reference_rung"] == "uid"
+    assert one["match_level"] == "uid"
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 

@@ -82,7 +82,7 @@ def test_no_heading_or_number_is_cut_on_a_terminal_of_80_columns(monkeypatch):
         hu_mean=-123.4,
         hu_sd=123.4,
         longest_diameter_mm=123.4,
-        reference_rung="plane",
+        match_level="plane",
     )
     with screen.capture() as shown:
         show_candidates([refused])
