@@ -8,16 +8,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from kserve import (
-    V1beta1InferenceService,
-    V1beta1InferenceServiceSpec,
-    V1beta1ModelFormat,
-    V1beta1ModelSpec,
-    V1beta1PredictorSpec,
-)
 from kubernetes import client
 
 from components.common.errors import InputError
+from components.common.kserve_door import kserve
 from components.deploy.cluster import API_VERSION, GROUP
 from components.deploy.template import Template
 
@@ -54,26 +48,26 @@ def build(template: Template, pin: Pin, namespace: str) -> dict[str, Any]:
     """The object to apply, made by KServe's own constructors, which refuse misspelt fields."""
     facts = {"model": pin.model_name, "version": pin.version, **pin.digests}
     annotations = {**template.annotations, **{f"{PREFIX}{name}": value for name, value in facts.items()}}
-    model = V1beta1ModelSpec(
-        model_format=V1beta1ModelFormat(name=template.model_format),
+    model = kserve.V1beta1ModelSpec(
+        model_format=kserve.V1beta1ModelFormat(name=template.model_format),
         runtime=template.runtime,
         storage_uri=storage_uri(pin.uri),
         args=[f"--model-name={pin.model_name}", f"--model-version={pin.version}"],
         resources=client.V1ResourceRequirements(**template.resources) if template.resources else None,
     )
-    predictor = V1beta1PredictorSpec(
+    predictor = kserve.V1beta1PredictorSpec(
         model=model,
         min_replicas=template.min_replicas,
         max_replicas=template.max_replicas,
         service_account_name=template.service_account or None,
     )
-    service = V1beta1InferenceService(
+    service = kserve.V1beta1InferenceService(
         api_version=f"{GROUP}/{API_VERSION}",
         kind="InferenceService",
         metadata=client.V1ObjectMeta(
             name=template.name, namespace=namespace, labels=dict(template.labels) or None, annotations=annotations
         ),
-        spec=V1beta1InferenceServiceSpec(predictor=predictor),
+        spec=kserve.V1beta1InferenceServiceSpec(predictor=predictor),
     )
     body: dict[str, Any] = client.ApiClient().sanitize_for_serialization(service)
     body["metadata"]["annotations"][APPLIED] = json.dumps(body, sort_keys=True)

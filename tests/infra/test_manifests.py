@@ -5,12 +5,12 @@ import json
 import re
 from typing import Any
 
-import kserve
 import kubernetes_validate
 import pytest
 import yaml
 from kubernetes import client
 
+from components.common.kserve_door import kserve
 from components.deploy.inference_service import Pin, Template, build
 from components.model.signing import KEY_VARIABLE
 from pipelines.definitions.pods import ADDRESSES, PSEUDONYM_KEY, S3_KEYS, SIGNING_KEY, Compiled

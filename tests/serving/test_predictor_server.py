@@ -10,9 +10,8 @@ import threading
 import grpc
 import numpy as np
 import pytest
-from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
-from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as pb_grpc
 
+from components.common.kserve_door import pb, pb_grpc
 from components.common.objects import ZipSource
 from components.common.settings import PreprocessSettings
 from components.imaging.gtv import find_gtvs

@@ -8,9 +8,8 @@ import grpc
 import numpy as np
 import pydicom
 import pytest
-from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
-from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as pb_grpc
 
+from components.common.kserve_door import pb, pb_grpc
 from components.common.limits import MAX_OFFERED_STRUCTURES, MAX_OFFERED_TEXT, MAX_TEXT
 from components.common.objects import MemorySource
 from components.common.settings import PreprocessSettings

@@ -10,8 +10,8 @@ import threading
 import time
 
 import grpc
-from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
+from components.common.kserve_door import pb
 from serving.server import UNFINISHED
 from tests.serving.attacks import INFER, V1
 from tests.serving.conftest import Server

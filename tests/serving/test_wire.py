@@ -10,9 +10,9 @@ import pytest
 from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
 from components.common.errors import InputError
+from components.common.kserve_door import pb
 from components.common.limits import MAX_DIMENSIONS, MAX_FIELDS, MAX_JSON_BODY_BYTES, MAX_LISTED, MAX_TEXT
 from serving.payload import Output
 from serving.reply import OUTPUTS, check_outputs

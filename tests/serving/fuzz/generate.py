@@ -12,9 +12,9 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from pydicom.encaps import encapsulate
 
+from components.common.kserve_door import pb
 from tests.components.model.bundles import draw_crops
 from tests.serving.attacks import CONTENT_TYPES, HEADER_LENGTHS, WORDS, mutated
 from tests.serving.fuzz import odd
