@@ -67,7 +67,6 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str]) -> int:
     """Serves until told to stop; returns the exit code."""
     given = parser().parse_args(arguments)
-    sys.argv = sys.argv[:1]  # importing kserve parses it
     from serving.telemetry import configure_logs
 
     configure_logs(given.log_level)
@@ -104,7 +103,7 @@ def _serve(given: argparse.Namespace) -> None:
         given.grace_seconds,
         given.stuck_seconds,
     )
-    PredictorServer(Address(given.host, given.http_port, given.grpc_port), limits, load).run(model)
+    PredictorServer(model, Address(given.host, given.http_port, given.grpc_port), limits, load).run()
 
 
 def _public_key(given: Path | None) -> "PublicKey | None":

@@ -14,10 +14,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kserve.errors import ModelNotFound
 from starlette.requests import ClientDisconnect
 
 from components.common.errors import InputError, SrsError
+from components.common.kserve_door import ModelNotFound
 from components.imaging.reasons import REFUSALS
 from serving.telemetry import where
 

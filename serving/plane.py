@@ -1,44 +1,76 @@
-"""KServe's data plane, which finds and calls the model for REST and gRPC, as it is of this server."""
+"""What REST and gRPC ask of this server: KServe's data plane finds and calls the model, and the rest stands here."""
 
 import dataclasses
 import json
 from typing import Any
 
-from kserve.protocol.dataplane import DataPlane
-
+from components.common.kserve_door import DataPlane, ModelNotFound, ModelRepository
 from serving.limits import Limits
 from serving.payload import CROP_INPUT, DICOM_INPUT
-from serving.predictor import Predictor
+from serving.predictor import Job, Predictor
 from serving.reply import OUTPUTS
 
 
-class Plane(DataPlane):  # type: ignore[misc]
-    """KServe's data plane that says what is true of this server."""
+class Plane:
+    """One model behind KServe's data plane.
 
-    def __init__(self, models: Any, limits: Limits, stuck_seconds: float) -> None:
-        super().__init__(model_registry=models)
-        self._limits, self._stuck_seconds = limits, stuck_seconds
+    It holds a ``DataPlane`` and is none: KServe's answers about health and metadata are those of any server, of one
+    that loads models while it runs, or of a transformer before another server.
+
+    Parameters
+    ----------
+    model
+        The only model that is served.
+    limits
+        Of bodies, told in the model's metadata.
+    stuck_seconds
+        Without a finished request although there is work, after which the server is not alive.
+    """
+
+    def __init__(self, model: Predictor, limits: Limits, stuck_seconds: float) -> None:
+        self._model, self._limits, self._stuck_seconds = model, limits, stuck_seconds
+        repository = ModelRepository()
+        repository.update(model)
+        self._dataplane = DataPlane(repository)
+
+    @property
+    def models(self) -> list[str]:
+        """Names of what is served."""
+        return [self._model.name]
+
+    def find(self, name: str, version: str | None = None) -> Predictor:
+        """The model of this name, and of this version where one is given; raises ``ModelNotFound``."""
+        if name != self._model.name or version not in (None, self._model.version):
+            raise ModelNotFound(name)
+        return self._model
+
+    async def infer(self, name: str, job: Job) -> Any:
+        """What the job encodes; raises ``ModelNotFound``, and as the model does."""
+        return (await self._dataplane.infer(name, job))[0]
 
     def is_live(self) -> bool:
         """Whether some work was finished of late where there is any."""
-        models = self.model_registry.get_models().values()
-        return all(model.progress.stuck_seconds <= self._stuck_seconds for model in models)
+        return self._model.progress.stuck_seconds <= self._stuck_seconds
 
-    async def ready(self) -> bool:
-        """Whether every model is ready."""
-        return all(model.ready for model in self.model_registry.get_models().values())
+    def is_ready(self) -> bool:
+        """Whether new requests are welcome."""
+        return bool(self._model.ready)
+
+    async def model_ready(self, name: str) -> bool:
+        """Whether the model of this name is ready; raises ``ModelNotFound``."""
+        return bool(await self._dataplane.model_ready(name))
 
     def metadata(self) -> dict[str, Any]:
-        """Without the repository extension, whose routes are not served."""
-        return {**super().metadata(), "extensions": ["binary_tensor_data"]}
+        """Name and version of the server; without the repository extension, whose routes are not served."""
+        return {**self._dataplane.metadata(), "extensions": ["binary_tensor_data"]}
 
-    async def model_metadata(self, model_name: str) -> dict[str, Any]:
+    def model_metadata(self, name: str) -> dict[str, Any]:
         """Inputs, outputs and what is served; raises ``ModelNotFound``."""
-        model: Predictor = self.get_model_from_registry(model_name)
+        model = self.find(name)
         members = len(model.ensemble.manifest.members)
         sides = {"members": [-1, members]}
         return {
-            "name": model_name,
+            "name": name,
             "versions": [model.version] if model.version else [],
             "platform": "onnxruntime_onnx",
             "inputs": [

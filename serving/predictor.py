@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import kserve
 import numpy as np
 from numpy.typing import NDArray
 
 from components.common.errors import InputError
+from components.common.kserve_door import Model
 from components.common.limits import LARGE_STUDIES_BYTES
 from components.common.settings import StudySettings
 from components.model.crop_statistics import ABOVE, BELOW, STATISTICS, places_among
@@ -40,7 +40,7 @@ class Job:
     lane: Hashable = ""
 
 
-class Predictor(kserve.Model):  # type: ignore[misc]
+class Predictor(Model):  # type: ignore[misc]
     """An opened bundle behind KServe's protocols.
 
     Parameters

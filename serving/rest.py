@@ -9,7 +9,6 @@ from typing import Any
 
 import orjson
 import prometheus_client
-from kserve.errors import ModelNotFound
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -88,7 +87,7 @@ class RestEndpoints:
         return JSONResponse({"live": True, "status": "alive"})
 
     async def _ready(self, _: Request) -> Response:
-        ready = await self._dataplane.ready()
+        ready = self._dataplane.is_ready()
         return JSONResponse({"ready": ready}, 200 if ready else 503)
 
     async def _metrics(self, _: Request) -> Response:
@@ -102,7 +101,7 @@ class RestEndpoints:
         return Response(self._document, media_type="application/json")
 
     async def _models(self, _: Request) -> Response:
-        return JSONResponse({"models": list(self._dataplane.model_registry.get_models())})
+        return JSONResponse({"models": self._dataplane.models})
 
     async def _model_ready(self, request: Request) -> Response:
         name = self._model_name(request)
@@ -113,15 +112,11 @@ class RestEndpoints:
         return JSONResponse(self._dataplane.metadata())
 
     async def _model_metadata(self, request: Request) -> Response:
-        return JSONResponse(await self._dataplane.model_metadata(self._model_name(request)))
+        return JSONResponse(self._dataplane.model_metadata(self._model_name(request)))
 
     def _model_name(self, request: Request) -> str:
         """The addressed model; ``MODEL_UNKNOWN`` where it, or its version, is not served here."""
-        name, version = request.path_params["model"], request.path_params.get("version")
-        model = self._dataplane.model_registry.get_model(name)
-        if model is None or version not in (None, model.version):
-            raise ModelNotFound(name)
-        return str(name)
+        return str(self._dataplane.find(request.path_params["model"], request.path_params.get("version")).name)
 
     async def _infer(self, protocol: str, decoder: Decoder, request: Request) -> Response:
         start, size = time.perf_counter(), 0
@@ -150,7 +145,7 @@ class RestEndpoints:
             await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
             if not work.done() and gone.result()["type"] == "http.disconnect":
                 raise ClientDisconnect
-            return (await work)[0]
+            return await work
         finally:
             work.cancel()
             gone.cancel()

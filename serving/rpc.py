@@ -9,9 +9,9 @@ from urllib.parse import unquote
 
 import grpc
 from google.protobuf.message import DecodeError
-from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
 from components.common.errors import InputError
+from components.common.kserve_door import pb
 from components.common.limits import (
     DETAILS_BYTES,
     FACTS_MESSAGES,
@@ -63,7 +63,7 @@ class Servicer:
 
     async def ServerReady(self, *_: Any) -> Any:  # noqa: N802
         """Whether new requests are welcome."""
-        return pb.ServerReadyResponse(ready=await self._dataplane.ready())
+        return pb.ServerReadyResponse(ready=self._dataplane.is_ready())
 
     async def ServerMetadata(self, *_: Any) -> Any:  # noqa: N802
         """Name and version of the server."""
@@ -77,7 +77,7 @@ class Servicer:
     async def ModelMetadata(self, messages: AsyncIterator[bytes], client: str) -> Any:  # noqa: N802
         """Inputs and outputs of the model."""
         request = _parsed(pb.ModelMetadataRequest, await self._receive(self.facts, messages, client, FACTS_SECONDS))
-        found = await self._dataplane.model_metadata(request.name)
+        found = self._dataplane.model_metadata(request.name)
         return pb.ModelMetadataResponse(**{name: found[name] for name in _METADATA})
 
     async def ModelInfer(self, messages: AsyncIterator[bytes], client: str) -> Any:  # noqa: N802
@@ -92,7 +92,7 @@ class Servicer:
                 request = _parsed(pb.ModelInferRequest, message)
                 del message  # it is kept parsed
                 job = Job(lambda: _query(request), _response, ticket.lane)
-                reply = (await self._dataplane.infer(request.model_name, job))[0]
+                reply = await self._dataplane.infer(request.model_name, job)
         except Exception as error:
             problem = problem_of(error)
         status, code = (problem.status, problem.code) if problem else (200, "")

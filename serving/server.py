@@ -1,4 +1,4 @@
-"""KServe's model server with addresses as configured, our routes, and an end that loses no accepted request."""
+"""The predictor's server: addresses as configured, our routes, and an end that loses no accepted request."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,6 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-import kserve
 import uvicorn
 
 from components.common import contained
@@ -24,6 +23,7 @@ from components.common.limits import (
     DESCRIPTORS_KEPT,
     GRPC_CONNECTIONS,
     HEAD_SECONDS,
+    IDLE_SECONDS,
     PATIENCE_SECONDS,
 )
 from serving import rpc, telemetry
@@ -67,17 +67,28 @@ class Uvicorn(uvicorn.Server):
                 connection.close_if_late(self.patience)  # type: ignore[union-attr]
 
 
-class PredictorServer(kserve.ModelServer):  # type: ignore[misc]
-    """Serves one predictor until SIGTERM or SIGINT."""
+class PredictorServer:
+    """Serves one predictor over REST and gRPC until SIGTERM or SIGINT.
 
-    def __init__(self, address: Address, limits: Limits, load: Load) -> None:
-        super().__init__(http_port=address.http_port, grpc_port=address.grpc_port or 0, enable_latency_logging=False)
-        self.dataplane = Plane(self.registered_models, limits, load.stuck_seconds)
+    Parameters
+    ----------
+    model
+        It is said to be ready as soon as all ports are open.
+    address
+        Where to listen.
+    limits
+        Of bodies and messages.
+    load
+        How much is accepted at once, and how it ends.
+    """
+
+    def __init__(self, model: Predictor, address: Address, limits: Limits, load: Load) -> None:
+        self.model = model
         self._address, self._limits, self._load = address, limits, load
-        self._admission = Admission(load)
+        self._plane, self._admission = Plane(model, limits, load.stuck_seconds), Admission(load)
 
-    def run(self, model: Predictor) -> None:
-        """Serves ``model``, which is open; returns when everything accepted is answered and all ports are closed.
+    def run(self) -> None:
+        """Serves; returns when everything accepted is answered and all ports are closed.
 
         Where that takes longer than the grace, the process ends here, with the exit code ``UNFINISHED``.
 
@@ -86,14 +97,13 @@ class PredictorServer(kserve.ModelServer):  # type: ignore[misc]
         InputError
             ``PORT_IN_USE``.
         """
-        self.register_model(model)
         listener = _listen(self._address.host, self._address.http_port)
         try:
-            asyncio.run(self._serve_until_signal(model, listener))
+            asyncio.run(self._serve_until_signal(listener))
         finally:
             listener.close()
 
-    async def _serve_until_signal(self, model: Predictor, listener: socket.socket) -> None:
+    async def _serve_until_signal(self, listener: socket.socket) -> None:
         loop, lingers = asyncio.get_running_loop(), asyncio.Queue[float]()
         loop.set_exception_handler(telemetry.LoopErrors())
         for number, seconds in ((signal.SIGTERM, self._load.linger_seconds), (signal.SIGINT, 0.0)):
@@ -103,11 +113,11 @@ class PredictorServer(kserve.ModelServer):  # type: ignore[misc]
         while not rest.started and not serving.done():
             await asyncio.sleep(0.005)
         listener.listen(BACKLOG)  # asyncio listened for as many as it accepts in one turn
-        model.ready = True
-        _tell_ready(model, listener, self._address)
+        self.model.ready = True
+        _tell_ready(self.model, listener, self._address)
         told = asyncio.create_task(lingers.get())
         await asyncio.wait([serving, told], return_when=asyncio.FIRST_COMPLETED)
-        await self._linger(model, told.result() if told.done() else 0.0)
+        await self._linger(told.result() if told.done() else 0.0)
         rest.should_exit = True
         loop.call_later(self._load.grace_seconds / 2, self._wait_for_no_caller, rest, grpc_server)
         try:
@@ -115,7 +125,7 @@ class PredictorServer(kserve.ModelServer):  # type: ignore[misc]
                 await asyncio.gather(serving, *([grpc_server.stop(self._load.grace_seconds)] if grpc_server else []))
                 while self._admission.at_work:
                     await asyncio.sleep(0.05)
-                await asyncio.to_thread(model.drain)
+                await asyncio.to_thread(self.model.drain)
         except TimeoutError:
             self._end_at_once(len(rest.server_state.connections))
         closing.cancel()
@@ -128,9 +138,9 @@ class PredictorServer(kserve.ModelServer):  # type: ignore[misc]
         contained.close()
         os._exit(UNFINISHED if unfinished else 0)
 
-    async def _linger(self, model: Predictor, seconds: float) -> None:
+    async def _linger(self, seconds: float) -> None:
         """Says that it is not ready and closes connections with their next answer, but goes on answering."""
-        model.ready, self._admission.closing = False, True
+        self.model.ready, self._admission.closing = False, True
         telemetry.READY.set(0)
         log.info("draining")
         await asyncio.sleep(seconds)
@@ -143,7 +153,7 @@ class PredictorServer(kserve.ModelServer):  # type: ignore[misc]
             grpc_server.refuse_coming()
 
     def _rest(self) -> Uvicorn:
-        app = RestEndpoints(self.dataplane, self._admission, self._limits).application()
+        app = RestEndpoints(self._plane, self._admission, self._limits).application()
         most, seconds = _connections()[0], self._limits.seconds
         config = uvicorn.Config(
             app,
@@ -154,7 +164,7 @@ class PredictorServer(kserve.ModelServer):  # type: ignore[misc]
             lifespan="off",
             proxy_headers=False,  # a caller could name itself as it likes
             backlog=ACCEPTS,
-            timeout_keep_alive=self.timeout_keep_alive,
+            timeout_keep_alive=IDLE_SECONDS,
         )
         return Uvicorn(config)
 
@@ -163,7 +173,7 @@ class PredictorServer(kserve.ModelServer):  # type: ignore[misc]
             return None
         host = f"[{self._address.host}]" if ":" in self._address.host else self._address.host
         address = f"{host}:{self._address.grpc_port}"
-        server = rpc.Server(self.dataplane, self._admission, address, self._limits, _connections()[1])
+        server = rpc.Server(self._plane, self._admission, address, self._limits, _connections()[1])
         await server.start()
         return server
 

@@ -116,5 +116,3 @@ def configure_logs(level: str) -> None:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], True
         logger.setLevel(logging.CRITICAL if name.startswith("kserve") else logging.ERROR)
-    # KServe configures its loggers anew unless it finds a handler.
-    logging.getLogger("kserve").addHandler(logging.NullHandler())

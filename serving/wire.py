@@ -6,9 +6,8 @@ https://protobuf.dev/programming-guides/encoding
 from collections import Counter
 from typing import Any
 
-from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
-
 from components.common.errors import InputError
+from components.common.kserve_door import pb
 from components.common.limits import MAX_DIMENSIONS, MAX_FIELDS, MAX_LISTED, MAX_TEXT
 
 #: Wire types: a varint, 8 bytes, bytes with their length in front, 4 bytes. Groups are older than this protocol.

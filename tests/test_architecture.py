@@ -21,7 +21,7 @@ DOORS = {
     "kfp_server_api": r"pipelines/cluster/\w+\.py",
     "mlflow": r"components/(common/(tracking(_store)?|mlflow_\w+)|promote/bundle_model|model/pyfunc_model)\.py",
     "kubernetes": r"components/deploy/\w+\.py|pipelines/doctor/namespace\.py",
-    "kserve": r"serving/\w+\.py|components/deploy/\w+\.py",
+    "kserve": r"components/common/kserve_door\.py",
     "minio": r"components/common/s3\.py|components/common/object_store\.py",
     "aiohttp": r"components/common/s3\.py",
     "tensorflow": r"components/train/\w+\.py",
@@ -75,6 +75,12 @@ def test_mlflow_is_called_through_its_door_alone():
         known = MLFLOW_VALUES if name_of(path) != "components/common/mlflow_errors.py" else r"mlflow\.exceptions.*"
         strangers += [f"{name_of(path)} imports {name}" for name in used if not re.fullmatch(known, name)]
     assert not strangers
+
+
+def test_tests_too_import_kserve_through_its_door_alone():
+    """Its import parses the command line, so that ``pytest --co`` would end there."""
+    tests = [path for path in (ROOT / "tests").rglob("*.py") if any(n.split(".")[0] == "kserve" for n in imports(path))]
+    assert [name_of(path) for path in tests] == []
 
 
 #: Rooms that know nothing of a step; a step, the pipelines and the predictor build on them. A library imports those

@@ -31,6 +31,8 @@ PACE_SECONDS = 20.0
 PACE_BYTES = 64 * KIB
 #: Seconds without ``PACE_BYTES`` after which a body, and for gRPC a message, makes way for another when all is taken.
 PATIENCE_SECONDS = 0.5
+#: Seconds that an HTTP connection may stay open between requests: more than proxies have, that they close first.
+IDLE_SECONDS = 65
 #: Seconds in which a caller must read some of an answer that waits for it.
 READ_SECONDS = 20.0
 #: Open at once, where the process may have as many descriptors: some for each of the requests accepted.

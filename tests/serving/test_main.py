@@ -31,8 +31,7 @@ def signer(tmp_path) -> SigningKey:
 def served(monkeypatch) -> list[str]:
     """By whom the bundles were signed that the server would have answered with."""
     signed: list[str] = []
-    monkeypatch.setattr(PredictorServer, "run", lambda _, model: signed.append(model.ensemble.signed_by))
-    monkeypatch.setattr("sys.argv", ["serving"])
+    monkeypatch.setattr(PredictorServer, "run", lambda server: signed.append(server.model.ensemble.signed_by))
     monkeypatch.setattr("serving.telemetry.configure_logs", lambda _: None)
     return signed
 

@@ -8,8 +8,8 @@ import time
 
 import grpc
 import pytest
-from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
+from components.common.kserve_door import pb
 from components.common.limits import WAITING_CALLS
 from serving import rpc
 from serving.limits import Admission, Limits, Load
@@ -25,7 +25,7 @@ class Plane:
     def is_live(self) -> bool:
         return True
 
-    async def ready(self) -> bool:
+    def is_ready(self) -> bool:
         return True
 
     def metadata(self) -> dict:

@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import unquote
 
 import grpc
-from kserve.model_repository import ModelRepository
 
 from components.model.runtime import Ensemble
 from serving.limits import Admission, Limits, Load
@@ -74,9 +73,8 @@ class Doors:
     def __init__(self, bundle: Path) -> None:
         self.predictor = Predictor(NAME, Ensemble.open(bundle, threads=1), "7", 1)
         self.predictor.ready = True
-        models, limits, admission = ModelRepository(), Limits(), Admission(Load())
-        models.update(self.predictor)
-        plane = Plane(models, limits, 120.0)
+        limits, admission = Limits(), Admission(Load())
+        plane = Plane(self.predictor, limits, 120.0)
         self._application = RestEndpoints(plane, admission, limits).application()
         self._servicer = Servicer(plane, admission, limits)
 
