@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import prometheus_client
 from starlette.applications import Starlette
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
@@ -30,6 +31,15 @@ from serving.telemetry import note
 from serving.tensors import decode_v2
 
 Decoder = Callable[[Request, bytearray], Job]
+
+
+class _ModelOfV1(StringConvertor):
+    """A name in V1, which is not the address of a prediction."""
+
+    regex = "[^/]+(?<!:predict)"
+
+
+register_url_convertor("model_of_v1", _ModelOfV1())
 
 
 class RestEndpoints:
@@ -63,7 +73,7 @@ class RestEndpoints:
             ("/metrics", self._metrics),
             ("/openapi.json", self._openapi),
             (v1, self._models),
-            (v1 + "/{model}", self._model_ready),
+            (v1 + "/{model:model_of_v1}", self._model_ready),
             (v2, self._server_metadata),
             (v2 + "/health/live", self._live),
             (v2 + "/health/ready", self._ready),

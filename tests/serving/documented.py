@@ -39,10 +39,10 @@ def undocumented(method: str, target: str, status: int, headers: dict[str, str],
 
 def _replies(method: str, path: str) -> dict[str, Any]:
     """The replies of an operation; where there is none, 404 for its address or 405 for its method."""
-    items = [item for address, item in ADDRESSES if address.fullmatch(path)]
-    known = [item[name] for item in items if (name := "get" if method == "HEAD" else method.lower()) in item]
-    other = "405" if items else "404"
-    return known[0]["responses"] if known else {other: DOCUMENT["components"]["responses"][other]}
+    item = next((item for address, item in ADDRESSES if address.fullmatch(path)), {})
+    operation = item.get("get" if method == "HEAD" else method.lower())
+    other = "405" if item else "404"
+    return operation["responses"] if operation else {other: DOCUMENT["components"]["responses"][other]}
 
 
 def _whole(reply: dict[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def test_the_document_is_valid_and_names_every_address():
     said = document(Limits())
     validate(said)
     routes = RestEndpoints(None, None, Limits()).application().routes
-    served = {(route.path, method.lower()) for route in routes for method in route.methods - {"HEAD"}}
+    served = {(route.path_format, method.lower()) for route in routes for method in route.methods - {"HEAD"}}
     assert served == {(path, m) for path, item in said["paths"].items() for m in item if m != "parameters"}
     names = [item[m]["operationId"] for item in said["paths"].values() for m in item if m != "parameters"]
     assert len(set(names)) == len(names)
@@ -100,6 +100,7 @@ def battery():
         "compressed": ("POST", V1, b"x", {"Content-Encoding": "gzip"}),
         "another model": ("POST", V1.replace("srs-response", "x"), b"{}", {}),
         "another method": ("PUT", V1, b"{}", {}),
+        "no method of a prediction": ("GET", V1, None, {}),
         "an odd length": ("POST", V2, b"{}", {"Inference-Header-Content-Length": "x"}),
     }
 
@@ -114,6 +115,13 @@ def test_what_the_server_answers_is_as_documented(server, requests, name):
     method, target, body, headers = requests[name]
     status, given, told = server.ask(method, target, body, headers)
     assert undocumented(method, target, status, given, told) == ""
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT"])
+def test_an_address_with_another_method_is_told_which_it_has(server, method):
+    status, headers, body = server.ask(method, V1)
+    assert (status, headers["allow"]) == (405, "POST")
+    assert method == "HEAD" or json.loads(body)["code"] == "METHOD_NOT_ALLOWED"
 
 
 def test_the_server_publishes_the_document(server):
