@@ -1,6 +1,7 @@
 """HTTP/1.1 connections on which no caller is waited for longer than it may take, and none is served before its turn."""
 
 import asyncio
+import json
 import logging
 import math
 from typing import Any
@@ -9,7 +10,9 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from components.common.limits import BODY_SECONDS, CONNECTIONS, HEAD_BYTES, HEAD_SECONDS, READ_SECONDS
+from components.common.pages import REPLY_HEADERS
 from serving.crowd import Beginnings, Room
+from serving.errors import Problem
 from serving.parser import Parser
 from serving.shares import client_of
 
@@ -111,7 +114,8 @@ class BoundedConnection(H11Protocol):
         """What is no HTTP is answered at once and not read any further."""
         self._refused = True
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            super().send_400_response("" if self.conn.bodiless else self.conn.refusal)
+            for event in _refusal(self.conn.refusal, bodiless=self.conn.bodiless):
+                self.line.write(self.conn.send(event))
         self.line.close()
 
     def finish(self) -> None:
@@ -179,6 +183,16 @@ def bounded_connection(
     """The protocol of one server's connections, of which there are at most so many."""
     bounds = {"head_seconds": head_seconds, "body_seconds": body_seconds}
     return type("Connection", (BoundedConnection,), {**bounds, "room": Room(most), "beginnings": Beginnings()})
+
+
+def _refusal(why: str, *, bodiless: bool) -> list[h11.Response | h11.Data | h11.EndOfMessage]:
+    """The reply to what is no HTTP, which no route can answer."""
+    problem = Problem(400, "HTTP_INVALID", why, "Send requests as RFC 9112 describes them.")
+    body = json.dumps(problem.to_dict()).encode()
+    headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"}
+    lines = list((REPLY_HEADERS | headers).items())
+    response = h11.Response(status_code=problem.status, headers=lines, reason=b"Bad Request")
+    return [response, *([] if bodiless else [h11.Data(body)]), h11.EndOfMessage()]
 
 
 class _Line:

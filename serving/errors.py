@@ -6,7 +6,7 @@ is told with status 500, its message is not; ``INTERNAL`` is an exception that n
 A refused study also names its ``instance`` in the request, under ``unanswered`` each GTV with the reason where none can
 be cut, and under ``offer`` its RTSTRUCTs and structures where ``roi`` or ``rtstruct_uid`` has to choose.
 gRPC's details are the same JSON as a REST body. gRPC itself answers, in its own words, RESOURCE_EXHAUSTED to a message
-or metadata above the limit, and UNIMPLEMENTED to a compressed message; bytes that are no HTTP get 400 in text.
+or metadata above the limit, and UNIMPLEMENTED to a compressed message.
 """
 
 import dataclasses
@@ -39,6 +39,7 @@ _STATUS = {code: status for status, codes in _OTHER_THAN_400.items() for code in
 CODES: dict[int, tuple[str, ...]] = {
     400: (
         *("JSON", "FORMAT", "FORM", "OPTION", "BASE64", "CONTENT_EMPTY", "CONTENT_UNREADABLE", "DISCONNECTED"),
+        "HTTP_INVALID",
         *("CROP_SHAPE", "CROP_DTYPE", "CROP_NOT_FINITE", "CROP_RANGE"),
         *("V2_HEADER", "V2_DATA", "INPUT_UNKNOWN", "OUTPUT_UNKNOWN"),
         *(code for code in REFUSALS if code not in _STATUS),

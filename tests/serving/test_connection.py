@@ -17,8 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.common.limits import BEGINNINGS, CHUNK_BYTES, CHUNKS, HEAD_BYTES, REQUESTS
+from components.common.pages import REPLY_HEADERS
 from serving import connection
 from serving.connection import bounded_connection
+from serving.errors import CODES
 from serving.parser import Parser
 from serving.server import Uvicorn
 from tests.serving.attacks import V1
@@ -282,6 +284,20 @@ def test_ambiguous_framing_is_refused_and_nothing_behind_it_is_answered(small, n
     assert status_of(told) == b"400"
     assert told.count(b"HTTP/1.1 4") == 1
     assert b"HTTP/1.1 2" not in told
+
+
+@pytest.mark.parametrize("name", AMBIGUOUS)
+def test_what_is_no_http_is_refused_as_every_other_request_is(small, name):
+    head, _, body = answers(small, AMBIGUOUS[name]).partition(b"\r\n\r\n")
+    headers = dict(line.split(": ", 1) for line in head.decode().lower().split("\r\n")[1:])
+    assert headers == {
+        **{name.lower(): value.lower() for name, value in REPLY_HEADERS.items()},
+        **{"content-type": "application/json", "content-length": str(len(body)), "connection": "close"},
+    }
+    problem = json.loads(body)
+    assert problem.pop("error")
+    assert problem == {"code": "HTTP_INVALID", "hint": "Send requests as RFC 9112 describes them."}
+    assert problem["code"] in CODES[400]
 
 
 def test_the_absolute_form_names_the_same_resource(server):
