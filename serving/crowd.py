@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any, Protocol
 
 from components.common.limits import BEGINNINGS
-from serving.turns import Lanes
+from serving.fair_queue import FairQueue
 
 
 class Member(Protocol):
@@ -82,7 +82,7 @@ class Beginnings:
     """
 
     def __init__(self) -> None:
-        self._waiting: Lanes[Member] = Lanes()
+        self._waiting: FairQueue[Member] = FairQueue()
         self._called = False
 
     def join(self, connection: Member) -> None:

@@ -19,10 +19,9 @@ from serving import telemetry
 from serving.cutting import RefusedAt, cut_contained
 from serving.dicom import Cut, StudyRefused
 from serving.errors import InstanceRefused
+from serving.fair_queue import FairPool, Progress
 from serving.payload import Query, Study
 from serving.reply import Result, Tumour, Unanswered, check_outputs, model_facts
-from serving.shares import Progress
-from serving.turns import FairPool
 
 #: Crops copied and worked on at once, so that a large batch needs little more memory than its body.
 CHUNK = 16

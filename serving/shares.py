@@ -1,10 +1,9 @@
-"""How what is scarce is divided among callers, and whether work goes on. All of it runs on the event loop."""
+"""How what is scarce is divided among callers. All of it runs on the event loop."""
 
 import asyncio
 import collections
 import contextlib
 import ipaddress
-import time
 from collections.abc import AsyncIterator
 
 from components.common.limits import PATIENCE_SECONDS, SHARE_ALPHA
@@ -141,26 +140,3 @@ class Places:
             max(old, key=lambda one: held[one.client]).make_way()
         else:
             self._let_in()
-
-
-class Progress:
-    """Whether work that was begun is finished; told by threads of pools, on the event loop."""
-
-    def __init__(self) -> None:
-        self._open, self._since = 0, 0.0
-
-    def begun(self) -> None:
-        """Some more is begun."""
-        if not self._open:
-            self._since = time.monotonic()
-        self._open += 1
-
-    def ended(self) -> None:
-        """Some is finished, well or not."""
-        self._open -= 1
-        self._since = time.monotonic()
-
-    @property
-    def stuck_seconds(self) -> float:
-        """Seconds without any finished although there is work."""
-        return time.monotonic() - self._since if self._open else 0.0

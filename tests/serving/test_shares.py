@@ -6,7 +6,7 @@ import pytest
 
 from components.common.limits import PATIENCE_SECONDS, SHARE_ALPHA
 from serving.errors import Refused
-from serving.shares import Places, Progress, Share, client_of
+from serving.shares import Places, Share, client_of
 
 
 @pytest.mark.parametrize(
@@ -109,21 +109,3 @@ def test_the_call_beyond_those_that_may_wait_ends_the_oldest():
         await asyncio.gather(*tasks, one_more)
 
     asyncio.run(run())
-
-
-def test_progress_is_told_by_what_is_finished(monkeypatch):
-    now = [100.0]
-    monkeypatch.setattr("time.monotonic", lambda: now[0])
-    progress = Progress()
-    now[0] += 1000
-    assert progress.stuck_seconds == 0  # idle
-    progress.begun()
-    now[0] += 10
-    progress.begun()
-    assert progress.stuck_seconds == 10
-    progress.ended()
-    assert progress.stuck_seconds == 0
-    now[0] += 5
-    assert progress.stuck_seconds == 5
-    progress.ended()
-    assert progress.stuck_seconds == 0

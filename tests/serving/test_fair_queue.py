@@ -1,48 +1,47 @@
-"""Who is next: callers in turn, and whoever gives up leaves at once."""
+"""Callers are served round-robin, and a caller that gives up leaves the queue at once."""
 
 import asyncio
 import threading
 
-from serving.shares import Progress
-from serving.turns import FairPool, Turns
+from serving.fair_queue import FairPool, FairSemaphore, Progress
 
 
-def test_turns_go_round_among_lanes():
+def test_lanes_are_served_round_robin():
     async def run() -> list[str]:
-        turns, order = Turns(1), []
-        await turns.wait("busy")
+        permits, order = FairSemaphore(1), []
+        await permits.acquire("busy")
 
         async def one(lane: str, name: str) -> None:
-            await turns.wait(lane)
+            await permits.acquire(lane)
             order.append(name)
-            turns.release()
+            permits.release()
 
         names = [("a", "a1"), ("a", "a2"), ("a", "a3"), ("b", "b1"), ("c", "c1"), ("b", "b2")]
         tasks = [asyncio.create_task(one(*name)) for name in names]
         await asyncio.sleep(0)
-        turns.release()
+        permits.release()
         await asyncio.gather(*tasks)
         return order
 
     assert asyncio.run(run()) == ["a1", "b1", "c1", "a2", "b2", "a3"]
 
 
-def test_a_turn_that_is_given_up_goes_to_the_next():
+def test_a_permit_that_is_given_up_goes_to_the_next():
     async def run() -> None:
-        turns = Turns(1)
-        await turns.wait("a")
-        given_up, late, other = (asyncio.create_task(turns.wait(lane)) for lane in ("a", "a", "b"))
+        permits = FairSemaphore(1)
+        await permits.acquire("a")
+        given_up, late, other = (asyncio.create_task(permits.acquire(lane)) for lane in ("a", "a", "b"))
         await asyncio.sleep(0)
         given_up.cancel()
         await asyncio.sleep(0)
-        turns.release()  # to late: given_up waits no longer
+        permits.release()  # to late: given_up waits no longer
         late.cancel()  # in the same moment
         await asyncio.wait_for(other, 1)
 
     asyncio.run(run())
 
 
-def test_a_thread_ends_what_it_has_begun_and_who_gives_up_waiting_leaves():
+def test_a_thread_finishes_what_it_has_begun_and_a_caller_that_gives_up_waiting_leaves():
     async def run() -> list[str]:
         progress, begun, done, order = Progress(), threading.Event(), threading.Event(), []
         pool = FairPool(1, "test", progress)
@@ -65,3 +64,21 @@ def test_a_thread_ends_what_it_has_begun_and_who_gives_up_waiting_leaves():
         return order
 
     assert asyncio.run(run()) == ["1", "2", "4"]
+
+
+def test_stuck_seconds_count_from_the_first_job_or_the_last_one_finished(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    progress = Progress()
+    now[0] += 1000
+    assert progress.stuck_seconds == 0  # idle
+    progress.begun()
+    now[0] += 10
+    progress.begun()
+    assert progress.stuck_seconds == 10
+    progress.ended()
+    assert progress.stuck_seconds == 0
+    now[0] += 5
+    assert progress.stuck_seconds == 5
+    progress.ended()
+    assert progress.stuck_seconds == 0
