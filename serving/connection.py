@@ -1,4 +1,4 @@
-"""HTTP/1.1 connections on which no caller is waited for longer than it may take, and none is served before its turn."""
+"""HTTP/1.1 connections: each wait for a caller has a time limit, and requests start round-robin among clients."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from components.common.limits import BODY_SECONDS, CONNECTIONS, HEAD_BYTES, HEAD_SECONDS, READ_SECONDS
 from components.common.pages import REPLY_HEADERS
-from serving.crowd import Beginnings, Room
+from serving.connection_limit import ConnectionLimit, StartQueue
 from serving.errors import Problem
 from serving.parser import Parser
 from serving.shares import client_of
@@ -23,8 +23,8 @@ class BoundedConnection(H11Protocol):
     """A connection that always knows whom it waits for, and since when."""
 
     conn: Parser
-    room: Room
-    beginnings: Beginnings
+    limit: ConnectionLimit
+    starts: StartQueue
     head_seconds: float
     body_seconds: float
 
@@ -34,18 +34,18 @@ class BoundedConnection(H11Protocol):
         self.line: asyncio.Transport
         self.since, self._state, self._unread = self.loop.time(), "", 0
         self._lingers = self._refused = False
-        #: Whether a request, or the beginning of one, waits for its turn.
+        #: Whether a request, or the first bytes of one, waits to be started.
         self.ready = False
         self.caller = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Where there is no room for it, and nobody makes way, it ends."""
-        room = self.room.make(self.connections, self.loop)
+        """Closes at once where the limit is reached and no other connection can be closed instead."""
+        admitted = self.limit.admit(self.connections, self.loop)
         self.line = transport
         super().connection_made(_Line(transport, self))  # type: ignore[arg-type]
         self.caller = client_of(self.client[0] if self.client else "")
         self.state()
-        if not room:
+        if not admitted:
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
@@ -58,26 +58,26 @@ class BoundedConnection(H11Protocol):
                 self.since = self.loop.time()
 
     def handle_events(self) -> None:
-        """Reads on; a request when it is its turn."""
+        """Reads on; a request only when it is started."""
         super().handle_events()
         if self.conn.their_state is not h11.IDLE:
             return
         if self.conn.ahead:
             self._unset_keepalive_if_required()
             self.ready = True
-            self.beginnings.join(self)
+            self.starts.add(self)
         elif self.cycle and self.timeout_keep_alive_task is None:  # the rest of a refused body has come at last
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
 
-    def begin(self) -> None:
-        """Reads the request whose turn it is."""
+    def start_request(self) -> None:
+        """Reads the request that has waited to be started."""
         self.ready = False
         if self.line.is_closing():
             return
         self.transport.resume_reading()
-        self.conn.turn = True
+        self.conn.may_begin = True
         try:
             super().handle_events()
             self.state()
@@ -85,11 +85,11 @@ class BoundedConnection(H11Protocol):
             self.abort()
             raise
         finally:
-            self.conn.turn = False
+            self.conn.may_begin = False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forgets what has not begun."""
-        self.beginnings.leave(self)
+        """Drops what has not been started."""
+        self.starts.remove(self)
         self.conn.forget()
         super().connection_lost(exc)
 
@@ -97,8 +97,8 @@ class BoundedConnection(H11Protocol):
         """Answers what has come before it closes; ends where it cannot, that the others still can."""
         try:
             if self.ready:
-                self.beginnings.leave(self)
-                self.begin()
+                self.starts.remove(self)
+                self.start_request()
             super().shutdown()
         except Exception:
             log.exception("a connection could not be shut down")
@@ -137,7 +137,7 @@ class BoundedConnection(H11Protocol):
 
     @property
     def may_end(self) -> bool:
-        """Whether it is open and no request is at work."""
+        """Whether it is open and none of its requests is being processed."""
         at_work = self.conn.our_state is h11.SEND_RESPONSE and self.conn.their_state is not h11.SEND_BODY
         return not at_work and not self.line.is_closing()
 
@@ -170,7 +170,7 @@ class BoundedConnection(H11Protocol):
         return "body" if self.conn.their_state is h11.SEND_BODY else "answer"
 
     def close_if_late(self, most_seconds: float) -> None:
-        """Closes where its caller takes longer than it may; the time of a body is the application's to tell."""
+        """Closes where its caller takes longer than it may; the application has the time limit of a body."""
         seconds = {"head": self.head_seconds, "rest": self.body_seconds, "reading": READ_SECONDS}
         state = self.state()
         if state != "answer" and self.loop.time() - self.since > min(seconds.get(state, math.inf), most_seconds):
@@ -182,7 +182,7 @@ def bounded_connection(
 ) -> type[BoundedConnection]:
     """The protocol of one server's connections, of which there are at most so many."""
     bounds = {"head_seconds": head_seconds, "body_seconds": body_seconds}
-    return type("Connection", (BoundedConnection,), {**bounds, "room": Room(most), "beginnings": Beginnings()})
+    return type("Connection", (BoundedConnection,), {**bounds, "limit": ConnectionLimit(most), "starts": StartQueue()})
 
 
 def _refusal(why: str, *, bodiless: bool) -> list[h11.Response | h11.Data | h11.EndOfMessage]:

@@ -1,8 +1,8 @@
-"""HTTP/1.1 messages: what h11 leaves to others of their bounds.
+"""The HTTP/1.1 parser: h11, and the limits that it leaves to its caller.
 
-h11 bounds what it keeps of a message that is not whole, reads one request at a time and takes an offered upgrade for
-what it is, an offer. Added are small chunks, many short lines, and framing in which two servers may see different
-requests (RFC 9112 6.1).
+h11 bounds what it buffers of an incomplete message, reads one request at a time, and leaves a request to upgrade to its
+caller, who ignores it. Added are limits on small chunks and short lines, and the refusal of framing in which two
+servers may see different requests (RFC 9112 6.1).
 """
 
 import re
@@ -30,8 +30,8 @@ class Parser(h11.Connection):
     def __init__(self) -> None:
         super().__init__(h11.SERVER, HEAD_BYTES)
         self._chunks = self._bytes = 0
-        #: Whether a request may begin; it ends when one has.
-        self.turn = False
+        #: Whether a request may be read; reset once one has been.
+        self.may_begin = False
 
     @property
     def ahead(self) -> int:
@@ -48,9 +48,9 @@ class Parser(h11.Connection):
         self._receive_buffer = type(self._receive_buffer)()
 
     def next_event(self) -> Any:
-        """As in h11, no request without ``turn``; ``RemoteProtocolError`` also beyond our bounds."""
+        """As in h11, no request unless it ``may_begin``; ``RemoteProtocolError`` also beyond our bounds."""
         if self.their_state is h11.IDLE:
-            if not self.turn:
+            if not self.may_begin:
                 return h11.NEED_DATA
             if self._receive_buffer._data.startswith(b"\r\n"):  # some send one behind a body (RFC 9112 2.2)
                 self._receive_buffer.maybe_extract_at_most(2)
@@ -82,7 +82,7 @@ class Parser(h11.Connection):
         if request.http_version not in (b"1.0", b"1.1"):
             self._refuse("Only HTTP/1.0 and HTTP/1.1 are spoken.")
         self._chunks = self._bytes = 0
-        self.turn = False
+        self.may_begin = False
         if request.target.lower().startswith((b"http://", b"https://")):  # the absolute form (RFC 9112 3.2.2)
             try:
                 url = urlsplit(request.target)

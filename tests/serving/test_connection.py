@@ -425,9 +425,9 @@ def test_a_request_begins_in_its_turn_alone():
     parser = Parser()
     parser.receive_data(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
     assert parser.next_event() is h11.NEED_DATA
-    parser.turn = True
+    parser.may_begin = True
     assert isinstance(parser.next_event(), h11.Request)
-    assert not parser.turn
+    assert not parser.may_begin
 
 
 @pytest.mark.parametrize("behind", [b"\r\n", b"GET / HTTP/1.1\r\n\r\n", b"?"])
