@@ -14,7 +14,7 @@ from components.common.pages import REPLY_HEADERS
 from serving.connection_limit import ConnectionLimit, StartQueue
 from serving.errors import Problem
 from serving.parser import Parser
-from serving.shares import client_of
+from serving.quotas import client_of
 
 log = logging.getLogger(__name__)
 

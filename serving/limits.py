@@ -1,4 +1,4 @@
-"""How large and slow a request may be, and how much is let in at once. What is beyond is refused before it is kept."""
+"""How large and slow a request may be, and how much is admitted at once. All else is refused before it is stored."""
 
 import asyncio
 import dataclasses
@@ -23,7 +23,7 @@ from serving import telemetry
 from serving.content import Buffer, is_packed
 from serving.errors import busy
 from serving.payload import is_zip_type
-from serving.shares import Share, Wait
+from serving.quotas import Quota, Wait
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -88,83 +88,83 @@ class Load:
 
 
 class Admission:
-    """What is let in, of all protocols; used on the event loop only.
+    """Admission control of all protocols; used on the event loop only.
 
-    A body that is still coming holds its bytes and no more. Once it is whole the request takes a place until it is
-    answered, too.
+    A body that is still being received holds its bytes and no more. Once it is whole the request also holds a slot,
+    until it is answered.
     """
 
     def __init__(self, load: Load) -> None:
-        self._places, self._bytes = Share(load.most_requests), Share(load.most_bytes)
+        self._slots, self._bytes = Quota(load.most_requests), Quota(load.most_bytes)
         self._coming: set[Ticket] = set()
-        #: Set when the server is about to end: callers are told to come back by another connection.
+        #: Set when the server is about to end: replies ask callers to use another connection.
         self.closing = False
 
     @property
     def at_work(self) -> int:
         """Requests accepted and not answered yet."""
-        return self._places.taken
+        return self._slots.taken
 
     @contextmanager
     def request(self, client: str) -> Iterator["Ticket"]:
-        """A request until the block ends; ``BUSY`` at once where it would be refused a place."""
+        """A request until the block ends; ``BUSY`` at once where there would be no slot for it."""
         ticket = Ticket(self, client)
-        if not self._places.allows(client, 1):
+        if not self._slots.allows(client, 1):
             raise busy()
         try:
             yield ticket
         finally:
-            self._let_go(ticket)
+            self._release(ticket)
 
     def refuse_coming(self) -> None:
-        """Waits for no body any longer."""
+        """Refuses the bodies that are still being received."""
         for ticket in self._coming:
-            ticket.wait.make_way()
+            ticket.wait.evict()
 
     def _hold(self, ticket: "Ticket", count: int) -> None:
         while not self._bytes.allows(ticket.client, count):
-            self._make_way_for(ticket)
+            self._evict_for(ticket)
         self._bytes.take(ticket.client, count)
         ticket.bytes += count
         telemetry.BYTES_HELD.set(self._bytes.taken)
 
-    def _make_way_for(self, ticket: "Ticket") -> None:
-        """Ends the body that came slowest, of the client with the most; ``BUSY`` where all come fast."""
+    def _evict_for(self, ticket: "Ticket") -> None:
+        """Evicts the slowest body of the client that holds the most bytes; ``BUSY`` where none is slow."""
         before = asyncio.get_running_loop().time() - PATIENCE_SECONDS
         slow = [one for one in self._coming if one.bytes and one is not ticket and one.wait.since < before]
         if not slow:
             raise busy()
         slowest = max(slow, key=lambda one: (self._bytes.of(one.client), -one.wait.since))
-        self._let_go(slowest)
-        slowest.wait.make_way()
+        self._release(slowest)
+        slowest.wait.evict()
 
-    def _let_go(self, ticket: "Ticket") -> None:
+    def _release(self, ticket: "Ticket") -> None:
         self._bytes.take(ticket.client, -ticket.bytes)
-        self._places.take(ticket.client, -ticket.places)
-        ticket.bytes = ticket.places = 0
+        self._slots.take(ticket.client, -ticket.slots)
+        ticket.bytes = ticket.slots = 0
         telemetry.BYTES_HELD.set(self._bytes.taken)
-        telemetry.IN_FLIGHT.set(self._places.taken)
+        telemetry.IN_FLIGHT.set(self._slots.taken)
 
-    def _place(self, ticket: "Ticket") -> None:
-        if not self._places.allows(ticket.client, 1):
+    def _take_slot(self, ticket: "Ticket") -> None:
+        if not self._slots.allows(ticket.client, 1):
             raise busy()
-        ticket.places = 1
-        self._places.take(ticket.client, 1)
-        telemetry.IN_FLIGHT.set(self._places.taken)
+        ticket.slots = 1
+        self._slots.take(ticket.client, 1)
+        telemetry.IN_FLIGHT.set(self._slots.taken)
 
 
 class Ticket:
-    """One request: the bytes of its body while they come, then its place."""
+    """One request: the bytes of its body while it is received, then its slot."""
 
     def __init__(self, admission: Admission, client: str) -> None:
         self._admission, self.client = admission, client
-        self.bytes = self.places = self._fresh = 0
+        self.bytes = self.slots = self._fresh = 0
         self.wait = Wait(client)
         self._end: float | None = None
 
     @asynccontextmanager
     async def coming(self, limits: Limits) -> AsyncIterator[None]:
-        """Counts the body that comes inside the block; ``BODY_SLOW``, or ``BUSY`` where it has to make way."""
+        """Counts the body that comes inside the block; ``BODY_SLOW``, or ``BUSY`` where it is evicted."""
         self._end = asyncio.get_running_loop().time() + limits.seconds
         self._admission._coming.add(self)
         try:
@@ -177,7 +177,7 @@ class Ticket:
 
     def hold(self, count: int) -> None:
         """Takes ``count`` more bytes; ``BUSY`` where all are taken."""
-        if self.wait.made_way:
+        if self.wait.evicted:
             raise busy()
         self._admission._hold(self, count)
         self._fresh += count
@@ -185,11 +185,11 @@ class Ticket:
             self._fresh, self.wait.since = 0, asyncio.get_running_loop().time()
             self.wait.extend(min(PACE_SECONDS, self._end - self.wait.since))
 
-    def place(self) -> None:
-        """Takes a place among the requests at work, for a body that is whole; ``BUSY`` where all are taken."""
-        self._admission._place(self)
+    def take_slot(self) -> None:
+        """Takes one of the slots for requests whose body is whole; ``BUSY`` where all are taken."""
+        self._admission._take_slot(self)
 
     @property
     def lane(self) -> Hashable:
-        """In which it waits for a worker: its client's, and there not behind large bodies where it is small."""
+        """Its queue for a worker: its client's, where a small body does not wait behind large ones."""
         return self.client, self.bytes >= LARGE_BODY_BYTES

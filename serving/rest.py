@@ -25,8 +25,8 @@ from serving.limits import Admission, Limits, Ticket
 from serving.payload import check_query, decode_v1
 from serving.plane import Plane
 from serving.predictor import Job
+from serving.quotas import client_of
 from serving.reply import BINARY_HEADER, Reply, encode_v1, encode_v2
-from serving.shares import client_of
 from serving.telemetry import note
 from serving.tensors import decode_v2
 
@@ -137,7 +137,7 @@ class RestEndpoints:
                 name = self._model_name(request)
                 body = await _read_body(request, ticket, self._limits)
                 size, start = len(body), time.perf_counter()
-                ticket.place()
+                ticket.take_slot()
                 job = dataclasses.replace(decoder(request, body), lane=ticket.lane)
                 reply: Reply = await self._answer(request, name, job)
                 response = Response(reply.content, headers=reply.headers)

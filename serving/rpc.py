@@ -29,8 +29,8 @@ from serving.limits import Admission, Limits
 from serving.payload import Output, Query
 from serving.plane import Plane
 from serving.predictor import Job
+from serving.quotas import MessageSlots, client_of
 from serving.reply import OUTPUTS, Result, raw_bytes, tensor_of, v2_parameters
-from serving.shares import Places, client_of
 from serving.telemetry import note
 from serving.tensors import Tensor, query_of
 from serving.wire import check_message
@@ -55,7 +55,8 @@ class Servicer:
 
     def __init__(self, dataplane: Plane, admission: Admission, limits: Limits) -> None:
         self._dataplane, self._admission, self._limits = dataplane, admission, limits
-        self.infers, self.facts = Places(INFER_MESSAGES, WAITING_CALLS), Places(FACTS_MESSAGES, WAITING_CALLS)
+        self.infers = MessageSlots(INFER_MESSAGES, WAITING_CALLS)
+        self.facts = MessageSlots(FACTS_MESSAGES, WAITING_CALLS)
 
     async def ServerLive(self, *_: Any) -> Any:  # noqa: N802
         """Whether the process answers, and finishes work where there is some."""
@@ -81,14 +82,14 @@ class Servicer:
         return pb.ModelMetadataResponse(**{name: found[name] for name in _METADATA})
 
     async def ModelInfer(self, messages: AsyncIterator[bytes], client: str) -> Any:  # noqa: N802
-        """Inference, or why not; the message is received once there is a place for it."""
+        """Inference, or why not; the message is received once there is a slot for it."""
         start, size, problem = time.perf_counter(), 0, None
         try:
             with self._admission.request(client) as ticket:
                 message = await self._receive(self.infers, messages, client, self._limits.seconds)
                 size, start = len(message), time.perf_counter()
                 ticket.hold(COPIES * size)
-                ticket.place()
+                ticket.take_slot()
                 request = _parsed(pb.ModelInferRequest, message)
                 del message  # it is kept parsed
                 job = Job(lambda: _query(request), _response, ticket.lane)
@@ -99,9 +100,9 @@ class Servicer:
         note("grpc", status, code, time.perf_counter() - start, size)
         return problem or reply
 
-    async def _receive(self, places: Places, messages: AsyncIterator[bytes], client: str, seconds: float) -> bytes:
+    async def _receive(self, slots: MessageSlots, messages: AsyncIterator[bytes], client: str, seconds: float) -> bytes:
         try:
-            async with places.place(client, seconds):
+            async with slots.slot(client, seconds):
                 return await anext(aiter(messages))
         except TimeoutError:
             raise self._limits.too_slow() from None

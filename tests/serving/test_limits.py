@@ -1,4 +1,4 @@
-"""What is let in: bodies by their bytes, whole requests by their places, work in turn."""
+"""What is admitted: bodies by their bytes, whole requests by their slots, and jobs round-robin."""
 
 import asyncio
 
@@ -30,7 +30,7 @@ def test_slow_bodies_take_no_place():
         slow = [asyncio.create_task(coming(admission, 1)) for _ in range(100)]
         await asyncio.sleep(0)
         with admission.request("bad") as ticket:
-            ticket.place()
+            ticket.take_slot()
         admission.refuse_coming()
         assert {await task for task in slow} == {"BUSY"}
 
@@ -89,17 +89,17 @@ def test_a_body_keeps_the_pace_or_is_too_slow(monkeypatch):
     assert asyncio.run(coming(admission, PACE_BYTES, seconds=0.05)) == "BODY_SLOW"
 
 
-def test_places_are_for_whole_bodies_and_given_back():
+def test_slots_are_for_whole_bodies_and_given_back():
     async def run() -> None:
         admission = Admission(Load(most_requests=2))
         with admission.request("one") as first, admission.request("one") as second:
-            first.place()
+            first.take_slot()
             assert admission.at_work == 1
             with pytest.raises(SrsError) as refused:
-                second.place()  # the last is another client's
+                second.take_slot()  # the last is another client's
             assert refused.value.code == "BUSY"
             with admission.request("other") as third:
-                third.place()
+                third.take_slot()
                 with pytest.raises(SrsError) as refused, admission.request("new"):
                     pass  # told before its body is read
                 assert refused.value.code == "BUSY"

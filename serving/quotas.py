@@ -1,4 +1,4 @@
-"""How what is scarce is divided among callers. All of it runs on the event loop."""
+"""How scarce resources are divided among clients. All of it runs on the event loop."""
 
 import asyncio
 import collections
@@ -11,7 +11,7 @@ from serving.errors import busy
 
 
 def client_of(host: str) -> str:
-    """Whose share a request takes from: an IPv4 address, or the network of 64 bits that an IPv6 address is of."""
+    """The client that a request counts for: an IPv4 address, or the 64-bit network of an IPv6 address."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -23,12 +23,12 @@ def client_of(host: str) -> str:
     return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
 
 
-class Share:
-    """Something of which there is ``total``, under a dynamic threshold.
+class Quota:
+    """A resource of ``total`` units, divided by a dynamic threshold.
 
     A client may hold at most ``SHARE_ALPHA`` times what is free: alone it gets nearly all, and there is always some
-    left for the next (Choudhury and Hahne 1998, IEEE/ACM Transactions on Networking 6, 130). Who holds nothing may
-    take all that is free.
+    left for the next (Choudhury and Hahne 1998, IEEE/ACM Transactions on Networking 6, 130). A client that holds
+    nothing may take all that is free.
     """
 
     def __init__(self, total: int) -> None:
@@ -36,7 +36,7 @@ class Share:
         self._of: collections.Counter[str] = collections.Counter()
 
     def of(self, client: str) -> int:
-        """What a client holds."""
+        """Units that a client holds."""
         return self._of[client]
 
     def allows(self, client: str, count: int) -> bool:
@@ -53,42 +53,42 @@ class Share:
 
 
 class Wait:
-    """Something that a caller is waited for, which may have to make way for another's."""
+    """A wait for a caller, which can be ended in favour of another's."""
 
     def __init__(self, client: str) -> None:
         self.client = client
         self.since = asyncio.get_running_loop().time()
-        self.made_way = False
+        self.evicted = False
         self._limit = asyncio.timeout(None)
 
     @contextlib.asynccontextmanager
     async def within(self, seconds: float) -> AsyncIterator[None]:
-        """Waits inside the block: ``BUSY`` where it makes way, ``TimeoutError`` after the seconds."""
+        """Limits the time of the block: ``BUSY`` where it is evicted, ``TimeoutError`` after the seconds."""
         try:
             async with self._limit:
                 self.extend(seconds)
                 yield
         except TimeoutError:
-            if self.made_way:
+            if self.evicted:
                 raise busy() from None
             raise
 
     def extend(self, seconds: float) -> None:
-        """Waits for so many seconds from now."""
+        """Sets the end of the wait to so many seconds from now."""
         if not self._limit.expired():
             self._limit.reschedule(asyncio.get_running_loop().time() + seconds)
 
-    def make_way(self) -> None:
-        """Waits no longer."""
-        self.made_way = True
+    def evict(self) -> None:
+        """Ends the wait with ``BUSY``."""
+        self.evicted = True
         self.extend(0)
 
 
-class Places:
-    """Places for messages that are on their way, of which nothing can be seen until they are whole.
+class MessageSlots:
+    """Slots for messages that are being received, of which nothing can be seen until they are whole.
 
-    Of the calls of one client the newest goes first, since who has waited long has sent nothing for long. While calls
-    wait, the oldest message of the client with the most makes way, after ``PATIENCE_SECONDS``.
+    Of one client's calls the newest is received first, since the one that has waited longest has sent nothing for as
+    long. While calls wait, the oldest message of the client with the most slots is evicted, after ``PATIENCE_SECONDS``.
     """
 
     def __init__(self, count: int, most_waiting: int) -> None:
@@ -98,29 +98,29 @@ class Places:
         self._timer: asyncio.TimerHandle | None = None
 
     @contextlib.asynccontextmanager
-    async def place(self, client: str, seconds: float) -> AsyncIterator[None]:
-        """A place, for so many seconds with the waiting; raises as ``Wait.within``."""
+    async def slot(self, client: str, seconds: float) -> AsyncIterator[None]:
+        """Holds a slot in the block, which may take so many seconds with the waiting; raises as ``Wait.within``."""
         wait = Wait(client)
-        called = self._waiting[wait] = asyncio.Event()
+        granted = self._waiting[wait] = asyncio.Event()
         try:
             async with wait.within(seconds):
                 if len(self._waiting) > self._most_waiting:
-                    next(iter(self._waiting)).make_way()
-                self._let_in()
-                await called.wait()
+                    next(iter(self._waiting)).evict()
+                self._grant()
+                await granted.wait()
                 yield
         finally:
             self._waiting.pop(wait, None)
             if wait in self._held:
                 self._held.remove(wait)
-            self._let_in()
+            self._grant()
 
     def clear(self) -> None:
-        """All make way."""
+        """Evicts all."""
         for wait in (*self._held, *self._waiting):
-            wait.make_way()
+            wait.evict()
 
-    def _let_in(self) -> None:
+    def _grant(self) -> None:
         now = asyncio.get_running_loop().time()
         while self._waiting and len(self._held) < self._count:
             held = collections.Counter(one.client for one in self._held)
@@ -129,14 +129,14 @@ class Places:
             self._held.append(wait)
             self._waiting.pop(wait).set()
         if self._waiting and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_at(self._held[0].since + PATIENCE_SECONDS, self._make_way)
+            self._timer = asyncio.get_running_loop().call_at(self._held[0].since + PATIENCE_SECONDS, self._evict_oldest)
 
-    def _make_way(self) -> None:
+    def _evict_oldest(self) -> None:
         self._timer = None
         before = asyncio.get_running_loop().time() - PATIENCE_SECONDS
-        old = [wait for wait in self._held if wait.since <= before and not wait.made_way]
+        old = [wait for wait in self._held if wait.since <= before and not wait.evicted]
         if self._waiting and old:
             held = collections.Counter(one.client for one in self._held)
-            max(old, key=lambda one: held[one.client]).make_way()
+            max(old, key=lambda one: held[one.client]).evict()
         else:
-            self._let_in()
+            self._grant()
