@@ -16,8 +16,8 @@ from components.common.settings import PreprocessSettings
 from components.imaging.crop import ImageDefinition
 from components.imaging.dicom_io import damage_in_words, inflate
 from components.imaging.gtv import Candidate, find_gtvs
+from serving.choices import CHOICE_HELPS, choices_of
 from serving.content import PACK, is_zip, unreadable
-from serving.offer import CHOICES, offer_of
 from serving.payload import Study
 
 #: Refusals by the study's inclusion rules: the crop is whole, so it is answered, with a warning.
@@ -58,7 +58,7 @@ class StudyRefused(TumourError):
     cuts
         Its tumours, each with its refusal, where none can be cut.
     offer
-        What ``roi`` and ``rtstruct_uid`` can name, where a choice helps (``offer_of``).
+        What ``roi`` and ``rtstruct_uid`` can name, where a choice helps (``choices_of``).
     """
 
     def __init__(self, error: TumourError, cuts: Sequence[Cut] = (), offer: Sequence[dict[str, Any]] = ()) -> None:
@@ -88,7 +88,7 @@ def cut_study(study: Study, settings: PreprocessSettings, definition: ImageDefin
     try:
         cuts = [_cut(one) for one in find_gtvs(source, "", settings, definition, **chosen, most=MAX_TUMOURS)]
     except TumourError as error:
-        raise StudyRefused(error, offer=offer_of(source) if error.code in CHOICES else ()) from None
+        raise StudyRefused(error, offer=choices_of(source) if error.code in CHOICE_HELPS else ()) from None
     if all(cut.crop is None for cut in cuts):
         raise StudyRefused(_why_none([cut.refusal for cut in cuts if cut.refusal]), cuts)
     return cuts
@@ -99,8 +99,8 @@ def _why_none(refusals: Sequence[TumourError]) -> TumourError:
     if len(refusals) == 1:
         return refusals[0]
     codes = Counter(refusal.code for refusal in refusals)
-    told = ", ".join(f"{count} {code}" for code, count in codes.items())
-    message = f"none of the {len(refusals)} GTVs of the study can be cut: {told}"
+    listed = ", ".join(f"{count} {code}" for code, count in codes.items())
+    message = f"none of the {len(refusals)} GTVs of the study can be cut: {listed}"
     return TumourError(refusals[0].code, message, "Each is told under unanswered.")
 
 
