@@ -1,18 +1,21 @@
 """The KServe predictor.
 
-The way of a request, each stop a module:
+The modules in the order in which a request passes them:
 
-    connection  rest  rpc     sockets: HTTP whose callers are not waited for, the REST addresses, the gRPC service
-    limits  shares            what is let in, how much at once, and who goes next
-    content  encodings        what a body is, told from its bytes; forms, JSON and base64
+    connection  parser        HTTP connections with time limits; the limits of a message
+    connection_limit          how many connections there may be
+    rest  rpc  plane          the REST API, the gRPC service, and what both ask of the model
+    limits  quotas            admission: what is accepted, and how capacity is divided among clients
+    fair_queue                which waiting request is served next
+    content  encodings        what a body is, by its first bytes; forms, JSON and base64
     payload  tensors          bytes -> crops or DICOM studies: V1 with the types of both, V2
-    dicom  offer              studies -> crops, by the code that cut the training crops; what there is to choose from
+    cutting  dicom  choices   studies -> crops, by the code that cut the training crops; the choices of a refusal
     predictor -> runtime      crops -> answers: the worker threads, the bundle
     reply  errors             answers and refusals -> bytes
-    telemetry                 what operators see of all that
-    server  __main__          starts it, ends it, and reads the command line
+    telemetry                 metrics and logs
+    server  __main__          start and shutdown; the command line
 
-The runtime would report its use over the network: it is told not to, before it loads.
+ONNX Runtime would report its use over the network, unless it is switched off before it loads.
 """
 
 import os

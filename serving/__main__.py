@@ -1,6 +1,7 @@
-"""``python -m serving --model-dir DIR``: the predictor as its own process. Exit 0 after SIGTERM, 1 or 2 in words.
+"""``python -m serving --model-dir DIR``: the predictor as its own process.
 
-Exit 3 where an accepted request could not be answered within the grace after SIGTERM.
+Exit 0 after SIGTERM, 1 or 2 with an error message, 3 where an accepted request could not be answered within the
+grace period after SIGTERM.
 """
 
 import argparse
@@ -40,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     flags = argparse.ArgumentParser("python -m serving", description=__doc__, allow_abbrev=False)
     flags.add_argument("--model-dir", type=Path, required=True, help="bundle folder, or a folder with one in it")
     flags.add_argument("--model-name", default="srs-response", help="name in the addresses")
-    flags.add_argument("--model-version", default="", help="registry version, told with every answer")
+    flags.add_argument("--model-version", default="", help="registry version, which every reply names")
     flags.add_argument(
         "--public-key",
         type=Path,
@@ -51,11 +52,11 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--grpc-port", type=_port_or_off, default=None, help="a port, or off (default)")
     flags.add_argument("--workers", type=int, default=0, help="requests at work; 0: one a processor, at most 2")
     flags.add_argument("--threads", type=int, default=0, help="threads of one call; 0 takes all processors")
-    flags.add_argument("--max-requests", type=int, default=REQUESTS, help="accepted at once; more are told to wait")
+    flags.add_argument("--max-requests", type=int, default=REQUESTS, help="accepted at once; more are refused as BUSY")
     flags.add_argument("--max-binary-mb", type=int, default=binary_mb, help="largest binary body, MiB")
     flags.add_argument("--max-json-mb", type=int, default=json_mb, help="largest JSON body or gRPC message, MiB")
     flags.add_argument("--body-seconds", type=float, default=BODY_SECONDS, help="in which a body must come")
-    flags.add_argument("--linger-seconds", type=float, default=2.0, help="to go on answering, unready, after SIGTERM")
+    flags.add_argument("--linger-seconds", type=float, default=2.0, help="to keep serving, not ready, after SIGTERM")
     flags.add_argument("--grace-seconds", type=float, default=25.0, help="then, to finish what was accepted")
     flags.add_argument(
         "--stuck-seconds", type=float, default=STUCK_SECONDS, help="without a finished request, until it is not alive"
@@ -65,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str]) -> int:
-    """Serves until told to stop; returns the exit code."""
+    """Serves until SIGTERM or SIGINT; returns the exit code."""
     given = parser().parse_args(arguments)
     from serving.telemetry import configure_logs
 

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class BoundedConnection(H11Protocol):
-    """A connection that always knows whom it waits for, and since when."""
+    """A connection that knows what it waits for, and since when."""
 
     conn: Parser
     limit: ConnectionLimit
@@ -49,7 +49,7 @@ class BoundedConnection(H11Protocol):
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Reads on; what comes behind a refused or the last request is thrown away."""
+        """Reads on; what follows a refused or the last request is discarded."""
         if not self._lingers and self.conn.their_state is not h11.MUST_CLOSE:
             super().data_received(data)
             if self.full:
@@ -94,7 +94,7 @@ class BoundedConnection(H11Protocol):
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        """Answers what has come before it closes; ends where it cannot, that the others still can."""
+        """Answers what was received before it closes; a failure ends this connection alone."""
         try:
             if self.ready:
                 self.starts.remove(self)
@@ -111,7 +111,7 @@ class BoundedConnection(H11Protocol):
         self.state()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002
-        """What is no HTTP is answered at once and not read any further."""
+        """Replies to what is no HTTP at once, and reads no further."""
         self._refused = True
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             for event in _refusal(self.conn.refusal, bodiless=self.conn.bodiless):
@@ -119,9 +119,9 @@ class BoundedConnection(H11Protocol):
         self.line.close()
 
     def finish(self) -> None:
-        """Closes, where its body has not come yet only after its caller has (RFC 9112 9.6).
+        """Closes, but waits for the caller to close first while a body is still being sent (RFC 9112 9.6).
 
-        Closed before, the connection would be reset, and the caller would not see why its body was refused.
+        Otherwise the connection would be reset, and the caller would not see why its body was refused.
         """
         if self._refused or self.conn.their_state is not h11.SEND_BODY:
             self.line.close()
@@ -148,13 +148,13 @@ class BoundedConnection(H11Protocol):
 
     @property
     def full(self) -> bool:
-        """Whether there is another request already behind the one at work, or a head of one that waits."""
+        """Whether another request is buffered behind the one in progress, or a full head of one that waits."""
         if self.conn.their_state is h11.DONE:
             return self.conn.ahead > 0
         return self.ready and self.conn.ahead > HEAD_BYTES
 
     def state(self) -> str:
-        """What is waited for: of its caller a head, a body, or that an answer is read; nothing, or of us an answer."""
+        """What it waits for: its caller (head, body, rest of a refused body, reading), our reply, or nothing (idle)."""
         unread = self.line.get_write_buffer_size()
         state = "reading" if unread else self._waits_for()
         if state != self._state or unread < self._unread:
@@ -180,13 +180,13 @@ class BoundedConnection(H11Protocol):
 def bounded_connection(
     most: int = CONNECTIONS, head_seconds: float = HEAD_SECONDS, body_seconds: float = BODY_SECONDS
 ) -> type[BoundedConnection]:
-    """The protocol of one server's connections, of which there are at most so many."""
+    """The protocol class of one server's connections, with their shared limit."""
     bounds = {"head_seconds": head_seconds, "body_seconds": body_seconds}
     return type("Connection", (BoundedConnection,), {**bounds, "limit": ConnectionLimit(most), "starts": StartQueue()})
 
 
 def _refusal(why: str, *, bodiless: bool) -> list[h11.Response | h11.Data | h11.EndOfMessage]:
-    """The reply to what is no HTTP, which no route can answer."""
+    """The reply to what is no HTTP, which reaches no route."""
     problem = Problem(400, "HTTP_INVALID", why, "Send requests as RFC 9112 describes them.")
     body = json.dumps(problem.to_dict()).encode()
     headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"}
@@ -196,7 +196,7 @@ def _refusal(why: str, *, bodiless: bool) -> list[h11.Response | h11.Data | h11.
 
 
 class _Line:
-    """A transport whose end and whose reading the connection decides on."""
+    """A transport that leaves closing and reading to the connection."""
 
     def __init__(self, transport: asyncio.Transport, connection: BoundedConnection) -> None:
         self._transport, self._connection = transport, connection

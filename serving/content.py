@@ -1,4 +1,4 @@
-"""What a body is, told from its first bytes, since clients often say it wrongly or not at all; and forms."""
+"""What a body is, by its first bytes, since clients often declare it wrongly or not at all; and forms."""
 
 import dataclasses
 import itertools
@@ -12,7 +12,7 @@ from components.imaging.dicom_io import FIRST_TAGS, MAGIC
 Buffer = bytes | bytearray
 
 ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
-#: Bytes of a body that say what it is; the last signature, a tar archive's, ends at 262.
+#: Bytes of a body that identify its format; the last signature, a tar archive's, ends at 262.
 SNIFFED_BYTES = 512
 
 _ARCHIVES = {

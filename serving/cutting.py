@@ -42,11 +42,11 @@ def cut_contained(
         ``STUDY_TOO_COSTLY``: they take more time or memory than studies of their size should.
     """
     files = [study.files if study.zipped is None else (study.zipped,) for study in studies]
-    told = [
+    descriptions = [
         {**{name: getattr(study, name) for name in OPTIONS}, "is_zip": study.zipped is not None, "files": len(of_one)}
         for study, of_one in zip(studies, files, strict=True)
     ]
-    head = {"studies": told, "settings": settings.to_dict(), "definition": definition.to_dict()}
+    head = {"studies": descriptions, "settings": settings.to_dict(), "definition": definition.to_dict()}
     parts = [data for of_one in files for data in of_one]
     seconds = STUDY_SECONDS + sum(map(len, parts)) / STUDY_BYTES_PER_SECOND
     try:
@@ -54,9 +54,9 @@ def cut_contained(
     except Stopped as error:
         raise _too_costly(error.reason, seconds) from None
     waiting = iter(crops)
-    cuts = [[_cut_of(one, waiting) for one in of_study] for of_study in found["cuts"]]
+    cuts = [[_cut_from_dict(one, waiting) for one in of_study] for of_study in found["cuts"]]
     if refused := found["refused"]:
-        raise RefusedAt(len(cuts) - 1, _error_of(refused, cuts[-1]))
+        raise RefusedAt(len(cuts) - 1, _error_from_dict(refused, cuts[-1]))
     return cuts
 
 
@@ -69,42 +69,42 @@ def work(head: dict[str, Any], parts: list[bytes]) -> Message:
     """The contained function: the cuts of each study up to the first that is refused, and their crops in that order."""
     settings, definition = PreprocessSettings(**head["settings"]), ImageDefinition.from_dict(head["definition"])
     waiting, cuts, refused = iter(parts), [], None
-    for told in head["studies"]:
+    for described in head["studies"]:
         try:
-            cuts.append(cut_study(_study_of(told, waiting), settings, definition))
+            cuts.append(cut_study(_study_of(described, waiting), settings, definition))
         except InputError as error:
             cuts.append(list(error.cuts) if isinstance(error, StudyRefused) else [])
-            refused = _told_of(error)
+            refused = _error_to_dict(error)
             break
     crops = [np.ascontiguousarray(cut.crop, "<f4").tobytes() for one in cuts for cut in one if cut.crop is not None]
-    return {"cuts": [[_told_of_cut(cut) for cut in one] for one in cuts], "refused": refused}, crops
+    return {"cuts": [[_cut_to_dict(cut) for cut in one] for one in cuts], "refused": refused}, crops
 
 
-def _study_of(told: dict[str, Any], waiting: Iterator[bytes]) -> Study:
-    options = {name: told[name] for name in OPTIONS}
-    files = tuple(next(waiting) for _ in range(told["files"]))
-    return Study(zipped=files[0], **options) if told["is_zip"] else Study(files=files, **options)
+def _study_of(described: dict[str, Any], waiting: Iterator[bytes]) -> Study:
+    options = {name: described[name] for name in OPTIONS}
+    files = tuple(next(waiting) for _ in range(described["files"]))
+    return Study(zipped=files[0], **options) if described["is_zip"] else Study(files=files, **options)
 
 
-def _told_of_cut(cut: Cut) -> dict[str, Any]:
+def _cut_to_dict(cut: Cut) -> dict[str, Any]:
     fields = {field.name: getattr(cut, field.name) for field in dataclasses.fields(Cut)}
-    return fields | {"crop": cut.crop is not None, "refusal": cut.refusal and _told_of(cut.refusal)}
+    return fields | {"crop": cut.crop is not None, "refusal": cut.refusal and _error_to_dict(cut.refusal)}
 
 
-def _cut_of(told: dict[str, Any], crops: Iterator[bytes]) -> Cut:
-    crop = np.frombuffer(next(crops), "<f4").reshape(IMAGE_SIZE_PX, IMAGE_SIZE_PX) if told["crop"] else None
-    refusal = told["refusal"] and TumourError(*told["refusal"]["words"])
-    return Cut(**{**told, "crop": crop, "refusal": refusal, "warnings": tuple(told["warnings"])})
+def _cut_from_dict(fields: dict[str, Any], crops: Iterator[bytes]) -> Cut:
+    crop = np.frombuffer(next(crops), "<f4").reshape(IMAGE_SIZE_PX, IMAGE_SIZE_PX) if fields["crop"] else None
+    refusal = fields["refusal"] and TumourError(*fields["refusal"]["error"])
+    return Cut(**{**fields, "crop": crop, "refusal": refusal, "warnings": tuple(fields["warnings"])})
 
 
-def _told_of(error: InputError) -> dict[str, Any]:
+def _error_to_dict(error: InputError) -> dict[str, Any]:
     offer = error.offer if isinstance(error, StudyRefused) else None
-    return {"words": [error.code, error.safe_message, error.hint], "offer": offer}
+    return {"error": [error.code, error.safe_message, error.hint], "offer": offer}
 
 
-def _error_of(told: dict[str, Any], cuts: Sequence[Cut]) -> InputError:
-    error = TumourError(*told["words"])
-    return error if told["offer"] is None else StudyRefused(error, cuts, told["offer"])
+def _error_from_dict(fields: dict[str, Any], cuts: Sequence[Cut]) -> InputError:
+    error = TumourError(*fields["error"])
+    return error if fields["offer"] is None else StudyRefused(error, cuts, fields["offer"])
 
 
 def _too_costly(reason: str, seconds: float) -> InputError:

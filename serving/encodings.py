@@ -1,4 +1,4 @@
-"""JSON and base64 as clients write them: what is unambiguous is read, and what is wrong is named with its place."""
+"""JSON and base64 as clients write them: what is unambiguous is read, and an error names its byte."""
 
 import base64
 import binascii
@@ -15,7 +15,7 @@ from serving.content import Buffer, unreadable
 
 #: Bytes in which the JSON before binary tensors ends.
 JSON_HEAD_BYTES = 2**16
-#: Signs, how many of them one takes, the limit, and of what.
+#: Characters that a JSON value needs, how many of them, the limit of such values, and what they are.
 _COUNTED = (
     ((b"[", b"{"), 1, MAX_CONTAINERS, "lists and objects"),
     ((b'"',), 2, MAX_STRINGS, "keys and texts"),

@@ -1,12 +1,12 @@
-"""What a caller is told: stable codes, each with its HTTP status, and never the text of an unforeseen exception.
+"""Error replies: stable codes, each with its HTTP status, and never the text of an unexpected exception.
 
-``CODES`` is the list of both, for the replies and for the OpenAPI document alike. The code of any other ``SrsError``
-is told with status 500, its message is not; ``INTERNAL`` is an exception that nobody foresaw.
+``CODES`` lists both, for the replies and for the OpenAPI document alike. The code of any other ``SrsError`` is replied
+with status 500, but not its message; ``INTERNAL`` is an exception that nobody expected.
 
 A refused study also names its ``instance`` in the request, under ``unanswered`` each GTV with the reason where none can
 be cut, and under ``offer`` its RTSTRUCTs and structures where ``roi`` or ``rtstruct_uid`` has to choose.
-gRPC's details are the same JSON as a REST body. gRPC itself answers, in its own words, RESOURCE_EXHAUSTED to a message
-or metadata above the limit, and UNIMPLEMENTED to a compressed message.
+gRPC's details are the same JSON as a REST body. gRPC itself answers, with texts of its own, RESOURCE_EXHAUSTED to a
+message or metadata above the limit, and UNIMPLEMENTED to a compressed message.
 """
 
 import dataclasses
@@ -35,7 +35,7 @@ _OTHER_THAN_400: dict[int, tuple[str, ...]] = {
     503: ("BUSY",),
 }
 _STATUS = {code: status for status, codes in _OTHER_THAN_400.items() for code in codes}
-#: HTTP status -> the codes told with it. With 400: first what a request's form can lack, then what a study can.
+#: HTTP status -> its codes. With 400: first what can be wrong with a request's form, then with a study.
 CODES: dict[int, tuple[str, ...]] = {
     400: (
         *("JSON", "FORMAT", "FORM", "OPTION", "BASE64", "CONTENT_EMPTY", "CONTENT_UNREADABLE", "DISCONNECTED"),
@@ -50,7 +50,7 @@ CODES: dict[int, tuple[str, ...]] = {
 REMEDIES = {
     400: "Fix the request, as message and hint say.",
     404: "Fix the address.",
-    405: "Ask by POST, look by GET.",
+    405: "Use POST for predictions, GET for everything else.",
     408: "Send the body faster.",
     413: "Send less at once; the message names the limit.",
     415: "Send the body as it is.",
@@ -60,11 +60,11 @@ REMEDIES = {
 
 
 class Refused(SrsError):
-    """A request that is not at fault in its content: too early, too many, or to the wrong address."""
+    """A request whose content is not at fault: too many at once, or to the wrong address."""
 
 
 def busy() -> Refused:
-    """``BUSY``: what is scarce is taken."""
+    """``BUSY``: the server's capacity is in use."""
     return Refused("BUSY", "the server has as much to do as it accepts", "Ask again after the seconds of Retry-After.")
 
 
@@ -90,8 +90,8 @@ class InstanceRefused(InputError):
         offer: Sequence[dict[str, Any]] = (),
     ) -> None:
         super().__init__(error.code, error.safe_message, error.hint)
-        told = {"unanswered": list(unanswered), "offer": list(offer)}
-        self.details: dict[str, Any] = {"instance": instance, **{name: some for name, some in told.items() if some}}
+        lists = {"unanswered": list(unanswered), "offer": list(offer)}
+        self.details: dict[str, Any] = {"instance": instance, **{name: some for name, some in lists.items() if some}}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class Problem:
 
     @classmethod
     def of(cls, error: Exception) -> "Problem":
-        """What to tell of an exception: words of an ``SrsError`` the caller can act on, else only a code."""
+        """The reply to an exception: message and hint of an ``SrsError`` where the caller can act, else only a code."""
         if isinstance(error, SrsError):
             status = _STATUS.get(error.code, 400 if isinstance(error, InputError) else 500)
             if status != 500:
@@ -116,7 +116,7 @@ class Problem:
         return cls(500, "INTERNAL", "the server could not answer")
 
     def to_dict(self) -> dict[str, Any]:
-        """The body of a reply; ``error`` is where KServe's clients look."""
+        """The body of a reply; KServe's clients read the message from ``error``."""
         return {"error": self.message, "code": self.code, "hint": self.hint, **self.details}
 
     @property
@@ -132,7 +132,7 @@ class Problem:
 
 
 def problem_of(error: Exception) -> Problem:
-    """What to tell of an exception; where we did not foresee it, its type and place are logged."""
+    """Translates an exception; of an unexpected one, type and position in the code are logged."""
     if isinstance(error, ModelNotFound):
         error = Refused("MODEL_UNKNOWN", "no such model or version is served here", "GET /v2/models lists what is.")
     if isinstance(error, ClientDisconnect):
@@ -140,11 +140,11 @@ def problem_of(error: Exception) -> Problem:
     problem = Problem.of(error)
     if problem.status == 500:
         log.error("unforeseen", extra={"fields": where(error) | {"code": problem.code}})
-    _let_go(error)
+    _release(error)
     return problem
 
 
-def _let_go(error: BaseException | None) -> None:
-    """A traceback holds all that its functions held, the body among them, and the task that holds the exception."""
+def _release(error: BaseException | None) -> None:
+    """Drops the tracebacks: their frames keep all local variables in memory, among them the request's body."""
     while error is not None:
         error.__traceback__, error = None, error.__context__

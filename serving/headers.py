@@ -12,7 +12,7 @@ _CLOSE = [(b"connection", b"close")]
 class WithHeaders:
     """ASGI middleware that adds ``REPLY_HEADERS`` to each reply.
 
-    While the server is ``closing``, each also sends its caller to another connection, and so to another server.
+    While the server is ``closing``, each also asks its caller to close the connection, and so to try another server.
     """
 
     def __init__(self, app: Any, closing: Callable[[], bool]) -> None:

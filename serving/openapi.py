@@ -1,6 +1,6 @@
-"""What the server says of itself at ``/openapi.json``: addresses, bodies, replies and error codes (OpenAPI 3.1).
+"""The server's description at ``/openapi.json``: addresses, bodies, replies and error codes (OpenAPI 3.1).
 
-Whatever has a home elsewhere is taken from there: outputs, limits, codes and the fields of a reply.
+Outputs, limits, codes and the fields of a reply are taken from the modules that define them.
 """
 
 from components.common.limits import MAX_TEXT, MIB
@@ -10,7 +10,7 @@ from serving.payload import OPTIONS
 from serving.reply import BINARY_HEADER
 from serving.schemas import TEXT, TYPES, Schema, ref, schemas
 
-#: Of the addresses and bodies: its first number changes when a caller has to.
+#: Version of the addresses and bodies (semantic versioning).
 API_VERSION = "1.0.0"
 
 _JSON, _BINARY = "application/json", "application/octet-stream"
@@ -60,7 +60,7 @@ def _paths(limits: Limits) -> Schema:
 
 
 def _get(name: str, summary: str, schema: Schema, *parameters: str, kind: str = _JSON) -> Schema:
-    """A look; what says whether something lives or is ready answers 503 too, with the same fields."""
+    """A GET operation; those for liveness and readiness may also answer 503, with the same fields."""
     good = {"description": summary, "content": {kind: {"schema": schema}}}
     replies = {"200": good, "500": _response(500)}
     health = [ref(name) for name in ("Live", "Ready", "ModelReady")]
@@ -130,7 +130,7 @@ def _infer_v2(limits: Limits) -> Schema:
 
 
 def _refusals() -> Schema:
-    """By status, whatever an address with a body can refuse; a method that it lacks is answered before it is met."""
+    """By status, all refusals of an address with a body; 405 is that of an address without the method."""
     return {str(status): _response(status) for status in (*CODES, 500) if status != 405}
 
 

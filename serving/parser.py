@@ -35,7 +35,7 @@ class Parser(h11.Connection):
 
     @property
     def ahead(self) -> int:
-        """Bytes that have come and are not read yet."""
+        """Bytes that were received and not parsed yet."""
         return len(self._receive_buffer)
 
     @property
@@ -44,7 +44,7 @@ class Parser(h11.Connection):
         return bool(self._request_method == b"HEAD")
 
     def forget(self) -> None:
-        """Throws away what is not read yet: who is gone may be kept in memory for a while."""
+        """Drops what has not been read: a closed connection may stay in memory for a while."""
         self._receive_buffer = type(self._receive_buffer)()
 
     def next_event(self) -> Any:

@@ -34,7 +34,7 @@ OPTIONS = ("roi", "rtstruct_uid")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Study:
-    """One patient's planning CT and RTSTRUCT: a zip, or its files; and what to look for in them."""
+    """One patient's planning CT and RTSTRUCT: a zip, or its files; and which GTV is wanted."""
 
     zipped: Buffer | None = None
     files: tuple[bytes, ...] = ()

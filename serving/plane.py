@@ -22,7 +22,7 @@ class Plane:
     model
         The only model that is served.
     limits
-        Of bodies, told in the model's metadata.
+        Of bodies, which the model's metadata names.
     stuck_seconds
         Without a finished request although there is work, after which the server is not alive.
     """
@@ -49,11 +49,11 @@ class Plane:
         return (await self._dataplane.infer(name, job))[0]
 
     def is_live(self) -> bool:
-        """Whether some work was finished of late where there is any."""
+        """Whether work is finished within ``stuck_seconds``, if there is any."""
         return self._model.progress.stuck_seconds <= self._stuck_seconds
 
     def is_ready(self) -> bool:
-        """Whether new requests are welcome."""
+        """Whether new requests are accepted."""
         return bool(self._model.ready)
 
     async def model_ready(self, name: str) -> bool:
@@ -82,6 +82,6 @@ class Plane:
         }
 
     def _for_senders(self, model: Predictor) -> dict[str, Any]:
-        """By what a sender chooses what to send of a study: how GTVs are found, and how large a zip may be."""
+        """What a client needs to select the files to send: how GTVs are found, and how large a zip may be."""
         settings = json.dumps(dataclasses.asdict(model.preprocess_settings))
         return {"preprocess": settings, "max_body_bytes": self._limits.binary_bytes}

@@ -1,4 +1,4 @@
-"""The KServe model: decodes, cuts, answers and encodes a request in a worker thread, off the event loop."""
+"""The KServe model: decodes, cuts, predicts and encodes a request in worker threads, off the event loop."""
 
 import dataclasses
 import threading
@@ -23,7 +23,7 @@ from serving.fair_queue import FairPool, Progress
 from serving.payload import Query, Study
 from serving.reply import Result, Tumour, Unanswered, check_outputs, model_facts
 
-#: Crops copied and worked on at once, so that a large batch needs little more memory than its body.
+#: Crops copied and predicted at once, so that a large batch needs little more memory than its body.
 CHUNK = 16
 #: Least brightest value by which a crop without anything below 0 or above 255 is taken for a picture of 8 bits: soft
 #: tissue stays far below it, bone comes with values far above 255, and noise, fat or air with values below 0.
@@ -32,7 +32,7 @@ WHITE_8_BIT = 200
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Job:
-    """A request still encoded: ``decode`` reads it, ``encode`` writes what comes of it; it waits in its ``lane``."""
+    """A request that is still encoded: ``decode`` reads it, ``encode`` writes its result; it queues in its ``lane``."""
 
     decode: Callable[[], Query]
     encode: Callable[[Result, Query, dict[str, Any]], Any]
@@ -69,17 +69,17 @@ class Predictor(Model):  # type: ignore[misc]
         self._large = FairPool(1, "cut large", self.progress)
 
     def load(self) -> bool:
-        """Changes nothing: the server says when the model is ready, and KServe calls this for one that is not."""
+        """Changes nothing: the server sets ``ready``, and KServe calls this for a model that is not."""
         return bool(self.ready)
 
     def drain(self) -> None:
-        """Waits for the jobs at work."""
+        """Waits for the jobs that have been started."""
         self._large.drain()
         self._cutters.drain()
         self._pool.drain()
 
     async def predict(self, payload: Job, headers: Any = None, response_headers: Any = None) -> Any:  # noqa: ARG002
-        """Works on a ``Job`` off the event loop: decodes it, cuts its studies, answers and encodes."""
+        """Processes a ``Job`` off the event loop: decodes it, cuts its studies, predicts and encodes."""
         query = await self._pool.run(payload.lane, self._decode, payload, time.perf_counter())
         cuts = _whole_crops(query)
         if len(cuts) < len(query.instances):
@@ -95,7 +95,7 @@ class Predictor(Model):  # type: ignore[misc]
         return query
 
     def _cut(self, query: Query) -> dict[int, list[Cut]]:
-        """The cuts of a query's studies, by their places in it."""
+        """The cuts of a query's studies, by their positions in it."""
         studies = {index: one for index, one in enumerate(query.instances) if isinstance(one, Study)}
         try:
             found = cut_contained(list(studies.values()), self.preprocess_settings, self.ensemble.definition)
@@ -113,7 +113,7 @@ class Predictor(Model):  # type: ignore[misc]
         Parameters
         ----------
         cuts
-            Each with the place of its instance in the query.
+            Each with the position of its instance in the query.
         """
         found = [(index, cut, cut.crop) for index, cut in cuts if cut.crop is not None]
         tumours = [
@@ -124,13 +124,13 @@ class Predictor(Model):  # type: ignore[misc]
     def _answer(self, found: list[tuple[int, Cut, NDArray[np.float32]]]) -> list[Tumour]:
         crops = np.stack([crop for _, _, crop in found])
         answers = self.ensemble.answer(crops)
-        places = places_among(crops, self.ensemble.manifest.training_crops)
-        drifts = [bool(((of_one == BELOW) | (of_one == ABOVE)).any()) for of_one in places.T]
+        ranks = places_among(crops, self.ensemble.manifest.training_crops)
+        drifts = [bool(((of_one == BELOW) | (of_one == ABOVE)).any()) for of_one in ranks.T]
         tumours = [
             Tumour(index, answer, cut.roi_name, cut.slice_sop_instance_uid, _warnings(cut, drift), cut.roi_number)
             for (index, cut, _), answer, drift in zip(found, answers, drifts, strict=True)
         ]
-        _count(tumours, places)
+        _count(tumours, ranks)
         return tumours
 
 
@@ -141,7 +141,7 @@ def size_of(query: Query) -> int:
 
 
 def _whole_crops(query: Query) -> dict[int, list[Cut]]:
-    """The crops that were sent as such, by their places in the query."""
+    """The crops that were sent as such, by their positions in the query."""
     crops = {index: one for index, one in enumerate(query.instances) if not isinstance(one, Study)}
     warnings = {index: ("INPUT_8_BIT",) if is_8_bit(crop) else () for index, crop in crops.items()}
     return {index: [Cut("", "", crop, warnings=warnings[index])] for index, crop in crops.items()}
@@ -150,19 +150,19 @@ def _whole_crops(query: Query) -> dict[int, list[Cut]]:
 def _refused(error: InputError, index: int) -> InstanceRefused:
     if not isinstance(error, StudyRefused):
         return InstanceRefused(error, index)
-    told = [dataclasses.asdict(one) for one in unanswered((index, cut) for cut in error.cuts)]
-    return InstanceRefused(error, index, told, error.offer)
+    listed = [dataclasses.asdict(one) for one in unanswered((index, cut) for cut in error.cuts)]
+    return InstanceRefused(error, index, listed, error.offer)
 
 
 def unanswered(cuts: Iterable[tuple[int, Cut]]) -> Iterator[Unanswered]:
-    """What a caller is told of the tumours without a crop, each with the instance that it is of."""
+    """The tumours without a crop as they stand in a reply, each with the instance that it belongs to."""
     for index, cut in cuts:
         if why := cut.refusal:
             yield Unanswered(index, cut.roi_name, why.code, why.safe_message, why.hint, cut.roi_number)
 
 
 def _decoded(job: Job) -> Query:
-    """What the job asks; an error lets go of what was decoded, which its traceback would hold beyond the lock."""
+    """The job's query; an error drops its traceback, which would keep what was decoded in memory beyond the lock."""
     try:
         return job.decode()
     except InputError as error:
@@ -179,10 +179,10 @@ def _warnings(cut: Cut, drift: bool) -> tuple[str, ...]:
     return (*cut.warnings, *(("INPUT_DRIFT",) if drift else ()))
 
 
-def _count(tumours: list[Tumour], places: NDArray[np.float64]) -> None:
-    for name, of_crops in zip(STATISTICS, places, strict=True):
-        for place in of_crops:
-            telemetry.DRIFT.labels(name).observe(float(place))
+def _count(tumours: list[Tumour], ranks: NDArray[np.float64]) -> None:
+    for name, of_crops in zip(STATISTICS, ranks, strict=True):
+        for rank in of_crops:
+            telemetry.DRIFT.labels(name).observe(float(rank))
     for tumour in tumours:
         telemetry.SCORES.observe(tumour.answer.score)
         telemetry.TUMOURS.labels("non-responder" if tumour.answer.non_responder else "responder").inc()

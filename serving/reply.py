@@ -54,7 +54,7 @@ class Unanswered:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Result:
-    """What is known after a query was worked on."""
+    """The result of a query."""
 
     tumours: tuple[Tumour, ...]
     unanswered: tuple[Unanswered, ...] = ()
@@ -69,7 +69,7 @@ class Reply:
 
 
 def model_facts(manifest: Manifest, name: str, version: str) -> dict[str, Any]:
-    """What every answer says of the model that gave it."""
+    """What every reply says of the model that made it."""
     return {
         "model_name": name,
         "model_version": version,

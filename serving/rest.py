@@ -1,4 +1,4 @@
-"""The REST addresses of V1 and V2: health, metadata, inference and metrics, and nothing that changes the server."""
+"""The REST API of V1 and V2: health, metadata, inference and metrics; no address changes the server."""
 
 import asyncio
 import dataclasses
@@ -43,12 +43,12 @@ register_url_convertor("model_of_v1", _ModelOfV1())
 
 
 class RestEndpoints:
-    """Handlers over KServe's data plane.
+    """The REST handlers.
 
     Parameters
     ----------
     dataplane
-        Finds and calls the model.
+        What the handlers ask.
     admission
         Shared with gRPC.
     limits
@@ -83,12 +83,12 @@ class RestEndpoints:
             (model + "/versions/{version}", self._model_metadata),
             (model + "/versions/{version}/ready", self._model_ready),
         ]
-        routes = [Route(path, _in_words(handler), methods=["POST"]) for path, handler in posts]
-        routes += [Route(path, _in_words(handler), methods=["GET"]) for path, handler in gets]
+        routes = [Route(path, _with_error_replies(handler), methods=["POST"]) for path, handler in posts]
+        routes += [Route(path, _with_error_replies(handler), methods=["GET"]) for path, handler in gets]
         handlers = {HTTPException: _routing_problem}
         headers = Middleware(WithHeaders, closing=lambda: self._admission.closing)
         application = Starlette(routes=routes, middleware=[headers], exception_handlers=handlers)
-        application.router.redirect_slashes = False  # the redirect would name whatever host the caller claims
+        application.router.redirect_slashes = False  # a redirect would name whatever host the caller claims
         return application
 
     async def _live(self, _: Request) -> Response:
@@ -101,7 +101,7 @@ class RestEndpoints:
         return JSONResponse({"ready": ready}, 200 if ready else 503)
 
     async def _metrics(self, _: Request) -> Response:
-        """Written off the event loop, once for all who ask meanwhile: each time takes milliseconds."""
+        """Generated off the event loop, which takes milliseconds, and once for all requests that come meanwhile."""
         if self._written is None or self._written.done():
             self._written = asyncio.ensure_future(asyncio.to_thread(prometheus_client.generate_latest))
         text = await asyncio.shield(self._written)
@@ -149,7 +149,7 @@ class RestEndpoints:
         return response
 
     async def _answer(self, request: Request, name: str, job: Job) -> Any:
-        """Gives up where the caller goes away: nothing is worked on for it that is not begun."""
+        """Cancels the job when the caller disconnects, unless a thread has begun it."""
         work, gone = asyncio.ensure_future(self._dataplane.infer(name, job)), asyncio.ensure_future(request.receive())
         try:
             await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
@@ -173,7 +173,7 @@ def _v2_job(request: Request, body: bytearray) -> Job:
 
 
 async def _read_body(request: Request, ticket: Ticket, limits: Limits) -> bytearray:
-    """The body, counted while it comes: ``BODY_TOO_LARGE``, ``BODY_SLOW`` or ``BUSY`` stop the reading at once."""
+    """The body, counted while it is received: ``BODY_TOO_LARGE``, ``BODY_SLOW`` and ``BUSY`` are raised at once."""
     if request.headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
         raise InputError("CONTENT_ENCODING", "compressed bodies are not read", "Send the body as it is.")
     kind = request.headers.get("content-type", "")
@@ -193,8 +193,8 @@ async def _read_body(request: Request, ticket: Ticket, limits: Limits) -> bytear
     return body
 
 
-def _in_words(handler: Callable[[Request], Awaitable[Response]]) -> Any:
-    """A handler whose exceptions become a ``Problem``: the framework's own page would show their text."""
+def _with_error_replies(handler: Callable[[Request], Awaitable[Response]]) -> Any:
+    """A handler whose exceptions become the reply of a ``Problem``: the framework's own page would show their text."""
 
     async def handle(request: Request) -> Response:
         try:

@@ -42,15 +42,15 @@ _STATUS = {
     413: grpc.StatusCode.RESOURCE_EXHAUSTED,
     503: grpc.StatusCode.UNAVAILABLE,
 }
-#: A message is kept as it came, parsed, and as the tensor's bytes.
+#: A message is in memory as it was received, as it was parsed, and as the tensor's bytes.
 COPIES = 3
 
 
 class Servicer:
-    """Health, metadata and inference over KServe's data plane.
+    """Health, metadata and inference.
 
-    Each method is given the stream of its messages and asks for the one that it needs, within a time limit. What says
-    nothing, as most of those about health, is not waited for at all: nobody's silence keeps a probe from its answer.
+    Each method is given the stream of its messages and asks for the one that it needs, within a time limit.
+    ``ServerLive`` and ``ServerReady`` wait for none, so that a caller that sends nothing cannot delay a probe.
     """
 
     def __init__(self, dataplane: Plane, admission: Admission, limits: Limits) -> None:
@@ -59,11 +59,11 @@ class Servicer:
         self.facts = MessageSlots(FACTS_MESSAGES, WAITING_CALLS)
 
     async def ServerLive(self, *_: Any) -> Any:  # noqa: N802
-        """Whether the process answers, and finishes work where there is some."""
+        """Whether the process answers and makes progress."""
         return pb.ServerLiveResponse(live=self._dataplane.is_live())
 
     async def ServerReady(self, *_: Any) -> Any:  # noqa: N802
-        """Whether new requests are welcome."""
+        """Whether new requests are accepted."""
         return pb.ServerReadyResponse(ready=self._dataplane.is_ready())
 
     async def ServerMetadata(self, *_: Any) -> Any:  # noqa: N802
@@ -91,7 +91,7 @@ class Servicer:
                 ticket.hold(COPIES * size)
                 ticket.take_slot()
                 request = _parsed(pb.ModelInferRequest, message)
-                del message  # it is kept parsed
+                del message  # the parsed one is enough
                 job = Job(lambda: _query(request), _response, ticket.lane)
                 reply = await self._dataplane.infer(request.model_name, job)
         except Exception as error:
@@ -110,14 +110,14 @@ class Servicer:
             raise InputError("FORMAT", "the call holds no message") from None
 
     def method(self, name: str) -> Any:
-        """A method as gRPC calls it. One message is a stream of one: so it is asked for, instead of kept unasked."""
+        """A method as gRPC calls it: as a stream of one message, which gRPC then buffers only when it is asked for."""
 
         async def answer(messages: AsyncIterator[bytes], context: Any) -> Any:
             try:
-                told = await getattr(self, name)(messages, client_of(_host(context.peer())))
+                reply = await getattr(self, name)(messages, client_of(_host(context.peer())))
             except Exception as error:
-                told = problem_of(error)
-            return await _abort(context, told) if isinstance(told, Problem) else told
+                reply = problem_of(error)
+            return await _abort(context, reply) if isinstance(reply, Problem) else reply
 
         serializer = getattr(pb, f"{name}Response").SerializeToString
         return grpc.stream_unary_rpc_method_handler(answer, response_serializer=serializer)
@@ -164,25 +164,25 @@ class Server:
         await self._server.start()
 
     def refuse_coming(self) -> None:
-        """Waits for no message any longer."""
+        """Evicts all messages that are being received or wait."""
         self._servicer.infers.clear()
         self._servicer.facts.clear()
 
     async def stop(self, seconds: float) -> None:
-        """Accepts no more calls, and ends those that there are after so many seconds."""
+        """Accepts no more calls, and cancels the open ones after so many seconds."""
         await self._server.stop(seconds)
 
 
 def _options(limits: Limits, connections: int) -> list[tuple[str, int]]:
-    """What gRPC itself bounds."""
+    """The limits that gRPC enforces itself."""
     return [
         ("grpc.max_receive_message_length", limits.json_bytes),
         ("grpc.max_send_message_length", limits.json_bytes),
         ("grpc.so_reuseport", 0),
-        # Unasked, gRPC would keep as much of each waiting message as the line carries.
+        # By default, gRPC would buffer as much of each waiting message as the network carries.
         ("grpc.http2.bdp_probe", 0),
         ("grpc.http2.lookahead_bytes", UNASKED_BYTES),
-        # A compressed message is unpacked before its size is looked at: as over HTTP, none is read.
+        # A compressed message is decompressed before its size is checked: as over HTTP, none is read.
         ("grpc.compression_enabled_algorithms_bitset", 1),
         ("grpc.max_metadata_size", METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", METADATA_BYTES),

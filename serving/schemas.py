@@ -137,8 +137,8 @@ def _replies() -> Schema:
     text, number = TYPES[str], TYPES[int]
     facts = dict.fromkeys(("model_name", "model_version", "bundle_digest", "image_digest", "ensemble_score"), text)
     facts |= {"cut_off": TYPES[float], "synthetic": TYPES[bool]}
-    told = dict.fromkeys(("roi_name", "roi_number", "slice_sop_instance_uid"), text)
-    answer = {"instance": number, **told, **_fields(Answer, "non_responder"), "warnings": _list(text)}
+    names = dict.fromkeys(("roi_name", "roi_number", "slice_sop_instance_uid"), text)
+    answer = {"instance": number, **names, **_fields(Answer, "non_responder"), "warnings": _list(text)}
     label = {"enum": ["responder", "non-responder"]}
     unanswered = _object(_fields(Unanswered))
     output = {"name": {"enum": list(OUTPUTS)}, "datatype": text, "shape": _list(number), "data": {"type": "array"}}

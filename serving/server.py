@@ -49,18 +49,18 @@ class Address:
 
 
 class Uvicorn(uvicorn.Server):
-    """Leaves signals to ``PredictorServer``, which also ends gRPC; closes connections that wait too long."""
+    """Leaves signals to ``PredictorServer``, which also stops gRPC; closes connections that wait too long."""
 
-    #: Seconds for which any caller is waited for.
+    #: Longest wait for any caller, in seconds.
     patience = math.inf
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Captures none."""
+        """Installs no handler."""
         yield
 
     async def close_late(self) -> None:
-        """Looks each second at whom the connections wait for."""
+        """Each second, closes the connections that have waited too long for their callers."""
         while True:
             await asyncio.sleep(1)
             for connection in list(self.server_state.connections):
@@ -73,7 +73,7 @@ class PredictorServer:
     Parameters
     ----------
     model
-        It is said to be ready as soon as all ports are open.
+        Becomes ready as soon as all ports are open.
     address
         Where to listen.
     limits
@@ -112,14 +112,14 @@ class PredictorServer:
         serving, closing = asyncio.create_task(rest.serve(sockets=[listener])), asyncio.create_task(rest.close_late())
         while not rest.started and not serving.done():
             await asyncio.sleep(0.005)
-        listener.listen(BACKLOG)  # asyncio listened for as many as it accepts in one turn
+        listener.listen(BACKLOG)  # asyncio listened for as many as it accepts in one iteration
         self.model.ready = True
-        _tell_ready(self.model, listener, self._address)
-        told = asyncio.create_task(lingers.get())
-        await asyncio.wait([serving, told], return_when=asyncio.FIRST_COMPLETED)
-        await self._linger(told.result() if told.done() else 0.0)
+        _report_ready(self.model, listener, self._address)
+        signalled = asyncio.create_task(lingers.get())
+        await asyncio.wait([serving, signalled], return_when=asyncio.FIRST_COMPLETED)
+        await self._linger(signalled.result() if signalled.done() else 0.0)
         rest.should_exit = True
-        loop.call_later(self._load.grace_seconds / 2, self._wait_for_no_caller, rest, grpc_server)
+        loop.call_later(self._load.grace_seconds / 2, self._cut_off_callers, rest, grpc_server)
         try:
             async with asyncio.timeout(self._load.grace_seconds):
                 await asyncio.gather(serving, *([grpc_server.stop(self._load.grace_seconds)] if grpc_server else []))
@@ -132,21 +132,21 @@ class PredictorServer:
         log.info("stopped")
 
     def _end_at_once(self, connections: int) -> None:
-        """An end as usual would wait for the threads that are still at work, which may be for ever."""
+        """A normal exit would wait for the threads that are still working, possibly for ever."""
         unfinished = self._admission.at_work
         log.error("stopped after the grace", extra={"fields": {"requests": unfinished, "connections": connections}})
         contained.close()
         os._exit(UNFINISHED if unfinished else 0)
 
     async def _linger(self, seconds: float) -> None:
-        """Says that it is not ready and closes connections with their next answer, but goes on answering."""
+        """Is not ready and closes each connection after its next reply, but keeps serving."""
         self.model.ready, self._admission.closing = False, True
         telemetry.READY.set(0)
         log.info("draining")
         await asyncio.sleep(seconds)
 
-    def _wait_for_no_caller(self, rest: Uvicorn, grpc_server: rpc.Server | None) -> None:
-        """The rest of the grace is for what was accepted: whoever still sends, or does not read, had its time."""
+    def _cut_off_callers(self, rest: Uvicorn, grpc_server: rpc.Server | None) -> None:
+        """The rest of the grace period is for accepted requests: callers that still send or do not read are cut off."""
         rest.patience = PATIENCE_SECONDS
         self._admission.refuse_coming()
         if grpc_server:
@@ -162,7 +162,7 @@ class PredictorServer:
             log_config=None,
             access_log=False,
             lifespan="off",
-            proxy_headers=False,  # a caller could name itself as it likes
+            proxy_headers=False,  # a caller could claim any address
             backlog=ACCEPTS,
             timeout_keep_alive=IDLE_SECONDS,
         )
@@ -200,7 +200,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _tell_ready(model: Predictor, listener: socket.socket, address: Address) -> None:
+def _report_ready(model: Predictor, listener: socket.socket, address: Address) -> None:
     manifest = model.ensemble.manifest
     telemetry.READY.set(1)
     telemetry.MODEL.labels(model.version, manifest.digest, manifest.group, str(manifest.synthetic).lower()).set(1)

@@ -1,4 +1,4 @@
-"""What operators see: Prometheus metrics, and logs as one JSON object a line. Neither ever holds identity."""
+"""Prometheus metrics, and logs of one JSON object a line. Neither ever holds a patient's identity."""
 
 import asyncio
 import collections
@@ -59,7 +59,7 @@ def note(protocol: str, status: int, code: str, seconds: float, size: int) -> No
 
 
 class JsonLines(logging.Formatter):
-    """Our own records whole; of a library's only its fixed words, since their arguments may quote the input."""
+    """Our own records in full; of a library's only the format string, since its arguments may quote the input."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
@@ -77,28 +77,28 @@ class JsonLines(logging.Formatter):
 
 
 class LoopErrors:
-    """The event loop's errors, each kind once a second at most, and how many there were: a flood must not fill a disk.
+    """Logs the event loop's errors, each kind at most once a second with their number: a flood must not fill a disk.
 
-    Without a descriptor left asyncio tells of each connection that it cannot accept.
+    Out of file descriptors, asyncio reports each connection that it cannot accept.
     """
 
     def __init__(self) -> None:
         self._seen: collections.Counter[str] = collections.Counter()
-        self._told: dict[str, float] = {}
+        self._logged: dict[str, float] = {}
 
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Counts one, and tells of all since it last told."""
+        """Counts an error, and logs the number since the last one that was logged."""
         kind, error = str(context.get("message"))[:80], context.get("exception")
         self._seen[kind] += 1
-        if loop.time() - self._told.get(kind, -math.inf) < 1:
+        if loop.time() - self._logged.get(kind, -math.inf) < 1:
             return
-        self._told[kind] = loop.time()
+        self._logged[kind] = loop.time()
         fields = {"kind": kind, "count": self._seen.pop(kind), **(where(error) if error else {})}
         _log.error("event loop", extra={"fields": fields})
 
 
 def where(error: BaseException) -> dict[str, Any]:
-    """Type and places of an exception, also of one raised in a contained call; its text stays here."""
+    """Type of an exception and its lines in the code, also of one in a contained call; its text is not logged."""
     if isinstance(error, Failed):
         return {"exception": error.kind, "at": list(error.places)}
     frames = traceback.extract_tb(error.__traceback__)[-6:]
@@ -106,7 +106,7 @@ def where(error: BaseException) -> dict[str, Any]:
 
 
 def configure_logs(level: str) -> None:
-    """All logs to stderr as ``JsonLines``; warnings, and KServe's and uvicorn's own chatter, off."""
+    """All logs to stderr as ``JsonLines``; warnings, and KServe's and uvicorn's own records, off."""
     warnings.simplefilter("ignore")  # pydicom's quote values of the caller's files
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())

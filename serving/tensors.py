@@ -2,7 +2,7 @@
 
 inputs      "crop_hu" FP32 [n,151,151], or "dicom_zip" BYTES [n] (base64 where the data are JSON)
 parameters  "roi" and "rtstruct_uid" go with DICOM; "binary_data_output" asks for binary outputs
-binary      tensors behind the JSON, whose length the header Inference-Header-Content-Length tells
+binary      tensors behind the JSON, whose length the header Inference-Header-Content-Length gives
 """
 
 import dataclasses
