@@ -141,11 +141,11 @@ def _ask_rest(connection: http.client.HTTPConnection, rng: random.Random, path: 
     given = (body[at : at + 7000] for at in range(0, len(body), 7000)) if rng.random() < 0.1 and body else body
     connection.request(rng.choice(["POST"] * 30 + ["PUT", "GET"]), path, given, headers)
     reply = connection.getresponse()
-    told = reply.read()
-    assert reply.status == 200 or reply.status in REFUSED, (path, headers, told[:200])
+    content = reply.read()
+    assert reply.status == 200 or reply.status in REFUSED, (path, headers, content[:200])
     if reply.status != 200:
-        assert json.loads(told)["code"] != "INTERNAL"
-        assert b"Traceback" not in told
+        assert json.loads(content)["code"] != "INTERNAL"
+        assert b"Traceback" not in content
     if reply.status == 503:
         assert reply.headers["retry-after"] == "1"
     return reply.status
@@ -162,12 +162,12 @@ def _ask_raw(port: int, rng: random.Random, path: str, body: bytes, headers: dic
         try:
             line.sendall(sent)
             line.shutdown(socket.SHUT_WR)
-            told = line.recv(65536)
+            content = line.recv(65536)
         except OSError:
             return 0
-    status = int(told[9:12]) if told.startswith(b"HTTP/1.1 ") else 0
-    assert status in {0, 200, *REFUSED}, told[:300]
-    assert b"Traceback" not in told
+    status = int(content[9:12]) if content.startswith(b"HTTP/1.1 ") else 0
+    assert status in {0, 200, *REFUSED}, content[:300]
+    assert b"Traceback" not in content
     return status
 
 
@@ -186,5 +186,5 @@ def memory_mb(pid: int, field: str = "VmRSS") -> int:
 
 
 def forget_peak(pid: int) -> None:
-    """Starts to look for the highest memory anew."""
+    """Resets the highest memory that was measured."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")

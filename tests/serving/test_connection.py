@@ -27,7 +27,7 @@ from tests.serving.attacks import V1
 
 CROP = json.dumps({"instances": [[[40] * 151] * 151]}).encode()
 H2C = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAA\r\n"
-OFFERS = (
+UPGRADES = (
     H2C,
     H2C.lower(),
     "connection: HTTP2-Settings , upgrade\r\nHTTP2-SETTINGS: AAMAAABk\r\nUPGRADE: h2c\r\n",
@@ -39,9 +39,9 @@ OFFERS = (
 )
 
 
-def request(offer: str, body: bytes, *, chunked: bool, path: str = V1, version: str = "1.1") -> bytes:
-    """The bytes of a POST with an offer to upgrade."""
-    head = f"POST {path} HTTP/{version}\r\nHost: h\r\n{offer}Content-Type: application/json\r\n"
+def request(upgrade: str, body: bytes, *, chunked: bool, path: str = V1, version: str = "1.1") -> bytes:
+    """The bytes of a POST with a request to upgrade."""
+    head = f"POST {path} HTTP/{version}\r\nHost: h\r\n{upgrade}Content-Type: application/json\r\n"
     if not chunked:
         return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
     return f"{head}Transfer-Encoding: chunked\r\n\r\n{len(body):x}\r\n".encode() + body + b"\r\n0\r\n\r\n"
@@ -60,35 +60,35 @@ LAST = b"GET /v2/health/live HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
-@pytest.mark.parametrize("offer", OFFERS)
-def test_an_offered_upgrade_is_ignored_and_the_body_is_read(server, offer, chunked):
-    told = answers(server, request(offer, CROP, chunked=chunked) + LAST)
-    assert told.count(b"HTTP/1.1 200 ") == 2, told[:300]
-    assert b'"predictions":[{' in told
-    assert b"HTTP/1.1 101" not in told
+@pytest.mark.parametrize("upgrade", UPGRADES)
+def test_a_requested_upgrade_is_ignored_and_the_body_is_read(server, upgrade, chunked):
+    reply = answers(server, request(upgrade, CROP, chunked=chunked) + LAST)
+    assert reply.count(b"HTTP/1.1 200 ") == 2, reply[:300]
+    assert b'"predictions":[{' in reply
+    assert b"HTTP/1.1 101" not in reply
 
 
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
-def test_offers_in_any_number_and_any_pieces_are_answered(server, data):
+def test_upgrade_requests_in_any_number_and_any_pieces_are_answered(server, data):
     small = json.dumps({"instances": [[1]]}).encode()  # its refusal names the crop: the body was read
-    offers = data.draw(st.lists(st.sampled_from(("", *OFFERS)), min_size=1, max_size=6))
-    chunked = data.draw(st.lists(st.booleans(), min_size=len(offers), max_size=len(offers)))
-    sent = b"".join(request(o, small, chunked=c) for o, c in zip(offers, chunked, strict=True)) + LAST
+    upgrades = data.draw(st.lists(st.sampled_from(("", *UPGRADES)), min_size=1, max_size=6))
+    chunked = data.draw(st.lists(st.booleans(), min_size=len(upgrades), max_size=len(upgrades)))
+    sent = b"".join(request(o, small, chunked=c) for o, c in zip(upgrades, chunked, strict=True)) + LAST
     cuts = sorted(data.draw(st.lists(st.integers(1, len(sent) - 1), max_size=4)))
-    told = answers(server, sent, cuts)
-    assert told.count(b"CROP_SHAPE") == len(offers), (offers, cuts, told[:300])
-    assert told.count(b"HTTP/1.1 200 ") == 1
+    reply = answers(server, sent, cuts)
+    assert reply.count(b"CROP_SHAPE") == len(upgrades), (upgrades, cuts, reply[:300])
+    assert reply.count(b"HTTP/1.1 200 ") == 1
 
 
-def test_thousands_of_offers_in_one_piece_are_answered_in_turn(server):
+def test_thousands_of_upgrade_requests_in_one_piece_are_answered_in_order(server):
     one = b"GET /v2 HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
     assert answers(server, one * 2000 + LAST).count(b"HTTP/1.1 200 ") == 2001
 
 
 def test_websocket_and_health_are_plain_http(server):
-    offer = OFFERS[3].replace("\r\n", "\n").strip().split("\n")
-    headers = dict(line.split(": ", 1) for line in offer)
+    upgrade = UPGRADES[3].replace("\r\n", "\n").strip().split("\n")
+    headers = dict(line.split(": ", 1) for line in upgrade)
     assert server.ask("GET", "/v2/health/ready", headers=headers)[0] == 200
 
 
@@ -96,9 +96,9 @@ def test_websocket_and_health_are_plain_http(server):
 def test_a_caller_that_closes_reads_why_its_body_was_refused(start, version):
     server = start("--max-json-mb", "1", "--grpc-port", "off")
     sent = request("Connection: close\r\n", b"x" * (20 * 2**20), chunked=False, version=version)
-    told = answers(server, sent)
-    assert told.startswith(b"HTTP/1.1 413 ")
-    assert b"BODY_TOO_LARGE" in told
+    reply = answers(server, sent)
+    assert reply.startswith(b"HTTP/1.1 413 ")
+    assert b"BODY_TOO_LARGE" in reply
     url = f"http://127.0.0.1:{server.http_port}{V1}"  # urllib asks to close each connection
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(url, b"x" * (20 * 2**20), timeout=30)
@@ -112,11 +112,11 @@ def test_a_refused_body_that_never_ends_is_not_waited_for(start, connection):
     head = f"POST {V1} HTTP/1.1\r\nHost: h\r\nConnection: {connection}\r\nContent-Length: {10**12}\r\n\r\n".encode()
     with socket.create_connection(("127.0.0.1", server.http_port), timeout=10) as line:
         line.sendall(head)
-        told = line.recv(65536)
+        reply = line.recv(65536)
         line.sendall(b"x" * 1000)  # and no more
-        told += b"".join(iter(lambda: line.recv(65536), b""))
-    assert told.startswith(b"HTTP/1.1 413 ")
-    assert told.endswith(b"}")
+        reply += b"".join(iter(lambda: line.recv(65536), b""))
+    assert reply.startswith(b"HTTP/1.1 413 ")
+    assert reply.endswith(b"}")
 
 
 # --- what a connection may take: our class under a small application, in this process ---------------------------------
@@ -188,17 +188,17 @@ CHUNKED = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
 CLOSING = b"POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-def status_of(told: bytes) -> bytes:
-    return told[9:12]
+def status_of(reply: bytes) -> bytes:
+    return reply[9:12]
 
 
 def rest(line: socket.socket) -> bytes:
     """All that comes until the server closes."""
-    told = b""
+    reply = b""
     with contextlib.suppress(ConnectionResetError):  # where something sent was not read
         while piece := line.recv(65536):
-            told += piece
-    return told
+            reply += piece
+    return reply
 
 
 def is_silent(line: socket.socket) -> bool:
@@ -230,9 +230,9 @@ def test_a_head_has_a_bound(small, whole, beyond):
         if not whole and not beyond:
             assert is_silent(line)  # it may still become whole
             return
-        told = rest(line)
-    assert status_of(told) == (b"400" if beyond else b"200")
-    assert (b"%d bytes" % HEAD_BYTES in told) == bool(beyond)
+        reply = rest(line)
+    assert status_of(reply) == (b"400" if beyond else b"200")
+    assert (b"%d bytes" % HEAD_BYTES in reply) == bool(beyond)
 
 
 @pytest.mark.parametrize(
@@ -245,9 +245,9 @@ def test_chunk_lines_and_trailers_have_a_bound(small, begin, beyond):
         assert is_silent(line)
         if beyond:
             line.sendall(b"x")
-            told = rest(line)
-            assert status_of(told) == b"400"
-            assert b"%d bytes" % HEAD_BYTES in told
+            reply = rest(line)
+            assert status_of(reply) == b"400"
+            assert b"%d bytes" % HEAD_BYTES in reply
 
 
 @pytest.mark.parametrize("beyond", [0, 1])
@@ -256,9 +256,9 @@ def test_small_chunks_are_counted(small, size, most, beyond):
     """Each further chunk needs ``CHUNK_BYTES`` before it."""
     sent = (b"%x\r\n" % size + b"x" * size + b"\r\n") * (most + beyond)
     with small.connect(CLOSING + sent + b"0\r\n\r\n") as line:
-        told = rest(line)
-    assert status_of(told) == (b"400" if beyond else b"200")
-    assert (b"%d chunks" % CHUNKS in told) == bool(beyond)
+        reply = rest(line)
+    assert status_of(reply) == (b"400" if beyond else b"200")
+    assert (b"%d chunks" % CHUNKS in reply) == bool(beyond)
 
 
 def test_large_chunks_may_be_many(small):
@@ -280,10 +280,10 @@ AMBIGUOUS = {
 
 @pytest.mark.parametrize("name", AMBIGUOUS)
 def test_ambiguous_framing_is_refused_and_nothing_behind_it_is_answered(small, name):
-    told = answers(small, AMBIGUOUS[name] + b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-    assert status_of(told) == b"400"
-    assert told.count(b"HTTP/1.1 4") == 1
-    assert b"HTTP/1.1 2" not in told
+    reply = answers(small, AMBIGUOUS[name] + b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert status_of(reply) == b"400"
+    assert reply.count(b"HTTP/1.1 4") == 1
+    assert b"HTTP/1.1 2" not in reply
 
 
 @pytest.mark.parametrize("name", AMBIGUOUS)
@@ -317,9 +317,9 @@ def test_nothing_is_read_ahead_of_the_request_at_work(small):
             found = [one for one in small.connections if one.client == line.getsockname()]
             most = max([most, *(len(one.conn.trailing_data[0]) for one in found)])
             time.sleep(0.005)
-        told = rest(line)
-    assert told.count(b"HTTP/1.1 200 ") == 21
-    assert told.endswith(b"%d" % 2**24)
+        reply = rest(line)
+    assert reply.count(b"HTTP/1.1 200 ") == 21
+    assert reply.endswith(b"%d" % 2**24)
     assert 0 < most <= HEAD_BYTES + 2 * 2**18
 
 
@@ -390,20 +390,20 @@ def test_no_connection_holds_more_than_a_head_and_what_is_read_at_once():
 
 
 @pytest.mark.parametrize("target", ["http://[", "http://a]b/", "http://[zz]/v2"])
-def test_an_address_that_is_no_url_is_told_and_the_server_ends_as_ever(target):
+def test_an_address_that_is_no_url_is_refused_and_the_server_stops_as_usual(target):
     with Small() as served, served.connect(f"GET {target} HTTP/1.1\r\nHost: h\r\n\r\n".encode()) as line:
-        told = b"".join(iter(lambda: line.recv(4096), b""))
-        assert status_of(told) == b"400"
-        assert b"no URL" in told
+        reply = b"".join(iter(lambda: line.recv(4096), b""))
+        assert status_of(reply) == b"400"
+        assert b"no URL" in reply
     assert not served.thread.is_alive()
 
 
 @pytest.mark.parametrize("head", ["HEAD http://[ HTTP/1.1", "HEAD / HTTP/1.0\r\nTransfer-Encoding: chunked"])
 def test_a_refused_head_is_answered_without_a_body(caplog, head):
     with Small() as served, served.connect(f"{head}\r\nHost: h\r\n\r\n".encode()) as line:
-        told = b"".join(iter(lambda: line.recv(4096), b""))
-        assert status_of(told) == b"400"
-        assert told.endswith(b"\r\n\r\n")
+        reply = b"".join(iter(lambda: line.recv(4096), b""))
+        assert status_of(reply) == b"400"
+        assert reply.endswith(b"\r\n\r\n")
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
@@ -436,16 +436,16 @@ def test_what_comes_behind_the_last_request_does_not_replace_its_answer(server, 
         line.sendall(request("Connection: close\r\n", CROP, chunked=False))
         time.sleep(0.005)
         line.sendall(behind)
-        told = b""
+        reply = b""
         with contextlib.suppress(ConnectionResetError):  # where the server had answered and closed before
             for part in iter(lambda: line.recv(65536), b""):
-                told += part
-        assert status_of(told) == b"200"
+                reply += part
+        assert status_of(reply) == b"200"
 
 
 def test_an_empty_line_behind_a_body_is_skipped(server):
-    told = answers(server, request("", CROP, chunked=False) + b"\r\n" + LAST)
-    assert told.count(b"HTTP/1.1 200") == 2
+    reply = answers(server, request("", CROP, chunked=False) + b"\r\n" + LAST)
+    assert reply.count(b"HTTP/1.1 200") == 2
 
 
 def test_a_connection_whose_refused_body_came_late_is_kept_no_longer_than_others():

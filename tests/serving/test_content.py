@@ -30,8 +30,8 @@ def study():
 
 
 def post(server, body: bytes, kind: str | None = None, path: str = V1, name: str = "Content-Type"):
-    status, _, told = server.ask("POST", path, body, {} if kind is None else {name: kind})
-    return status, json.loads(told)
+    status, _, reply = server.ask("POST", path, body, {} if kind is None else {name: kind})
+    return status, json.loads(reply)
 
 
 def form(files: list[tuple[str, bytes]], boundary: str = "x7", fields: dict[str, str] | None = None) -> bytes:
@@ -59,45 +59,45 @@ KINDS = (
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_zip_is_read_whatever_its_content_type_says(server, study, kind):
     for name in ("Content-Type", "CONTENT-TYPE"):
-        status, told = post(server, study, kind, f"{V1}?roi=gtv2", name)
-        assert status == 200, told
-        assert [one["roi_name"] for one in told["predictions"]] == ["GTV2"]
+        status, reply = post(server, study, kind, f"{V1}?roi=gtv2", name)
+        assert status == 200, reply
+        assert [one["roi_name"] for one in reply["predictions"]] == ["GTV2"]
 
 
 @pytest.mark.parametrize("query", ["ROI=GTV2", "roi_number=2", "rtstruct=1.2", "RTSTRUCT_UID=1.2", "roi=GTV&roi=GTV2"])
 def test_a_choice_that_would_be_dropped_is_refused(server, study, query):
-    status, told = post(server, study, "application/zip", f"{V1}?{query}")
-    assert (status, told["code"]) == (400, "OPTION")
-    assert "roi and rtstruct_uid" in told["error"]
+    status, reply = post(server, study, "application/zip", f"{V1}?{query}")
+    assert (status, reply["code"]) == (400, "OPTION")
+    assert "roi and rtstruct_uid" in reply["error"]
 
 
 def test_what_a_gateway_adds_to_the_query_is_none_of_ours(server, study):
-    status, told = post(server, study, "application/zip", f"{V1}?roi=GTV2&subscription-key=1")
-    assert (status, len(told["predictions"])) == (200, 1)
+    status, reply = post(server, study, "application/zip", f"{V1}?roi=GTV2&subscription-key=1")
+    assert (status, len(reply["predictions"])) == (200, 1)
 
 
 @pytest.mark.parametrize("kind", ["multipart/form-data; boundary=x7", "application/zip", None, "application/json"])
 def test_a_form_with_one_zip_is_read(server, study, kind):
-    status, told = post(server, form([("s.zip", study)]), kind, f"{V1}?roi=GTV2")
-    assert status == 200, told
-    status, told = post(server, form([("s.zip", study)], fields={"roi": "GTV2"}), kind)
-    assert [one["roi_name"] for one in told["predictions"]] == ["GTV2"]
+    status, reply = post(server, form([("s.zip", study)]), kind, f"{V1}?roi=GTV2")
+    assert status == 200, reply
+    status, reply = post(server, form([("s.zip", study)], fields={"roi": "GTV2"}), kind)
+    assert [one["roi_name"] for one in reply["predictions"]] == ["GTV2"]
 
 
 def test_a_form_with_the_files_of_a_study_is_read(server):
-    status, told = post(server, form(list(study_files().items())), "multipart/form-data; boundary=x7")
-    assert status == 200, told
+    status, reply = post(server, form(list(study_files().items())), "multipart/form-data; boundary=x7")
+    assert status == 200, reply
 
 
-def test_a_form_that_holds_no_study_is_told(server, study):
+def test_a_form_that_holds_no_study_is_refused(server, study):
     for body, code in (
         (form([("a.zip", study), ("b.zip", study)]), "FORM"),
         (form([], fields={"roi": "GTV"}), "FORM"),
         (form([("s.zip", study)])[:-30], "FORM"),
         (form([("s.tar", tar({"a": b"b"}))]), "CONTENT_UNREADABLE"),
     ):
-        status, told = post(server, body, "multipart/form-data; boundary=x7")
-        assert (status, told["code"]) == (400, code)
+        status, reply = post(server, body, "multipart/form-data; boundary=x7")
+        assert (status, reply["code"]) == (400, code)
 
 
 @settings(max_examples=60, deadline=None)
@@ -189,12 +189,12 @@ def test_other_content_is_named(server, name):
     body = others()[name]
     for kind in ("application/zip", "application/octet-stream", None):
         for sent in (body, form([("s", body)])):
-            status, told = post(server, sent, kind)
+            status, reply = post(server, sent, kind)
             if sent is body or name != "single DICOM file":  # one file of a study, which is then found wanting
-                assert (status, told["code"]) == (400, "CONTENT_UNREADABLE"), told
-                assert name in told["error"]
-    status, told = post(server, json.dumps({"instances": [{"dicom_zip": base64.b64encode(body).decode()}]}).encode())
-    assert name in told["error"]
+                assert (status, reply["code"]) == (400, "CONTENT_UNREADABLE"), reply
+                assert name in reply["error"]
+    status, reply = post(server, json.dumps({"instances": [{"dicom_zip": base64.b64encode(body).decode()}]}).encode())
+    assert name in reply["error"]
 
 
 def test_large_content_of_another_kind_is_named_before_its_brackets_are_counted():
@@ -205,23 +205,23 @@ def test_large_content_of_another_kind_is_named_before_its_brackets_are_counted(
     assert decode_v1(b'{"instances":[{"dicom_zip":"UEsF"}],"' + b"x" * 91 + b'DICM":1}').instances
 
 
-def test_an_empty_body_and_an_empty_study_are_told(server):
+def test_an_empty_body_and_an_empty_study_are_refused(server):
     for body, path in ((b"", V1), (b"", V2), (b'{"instances":[{"dicom_zip":""}]}', V1)):
         for kind in (None, "application/json"):
-            status, told = post(server, body, kind, path)
-            assert (status, told["code"]) == (400, "CONTENT_EMPTY")
+            status, reply = post(server, body, kind, path)
+            assert (status, reply["code"]) == (400, "CONTENT_EMPTY")
     assert post(server, b"", "application/zip")[1]["code"] == "CONTENT_EMPTY"
     empty = b"PK\x05\x06" + bytes(18)
     assert post(server, empty)[1]["code"] == "DICOM_MISSING"
     assert "table" not in post(server, empty)[1]["hint"]
 
 
-def test_a_zip_at_the_address_of_v2_is_told_where_it_goes(server, study):
+def test_the_refusal_of_a_zip_at_the_address_of_v2_says_where_it_goes(server, study):
     for kind in ("application/zip", None):
-        status, told = post(server, study, kind, V2)
-        assert (status, told["code"]) == (400, "CONTENT_UNREADABLE")
-        assert ":predict" in told["hint"]
-        assert "dicom_zip" in told["hint"]
+        status, reply = post(server, study, kind, V2)
+        assert (status, reply["code"]) == (400, "CONTENT_UNREADABLE")
+        assert ":predict" in reply["hint"]
+        assert "dicom_zip" in reply["hint"]
 
 
 def test_a_zip_in_a_smaller_type_has_the_limit_of_zips(start, study):
@@ -229,29 +229,29 @@ def test_a_zip_in_a_smaller_type_has_the_limit_of_zips(start, study):
     padded = study + bytes(2 * 2**20 - len(study))  # behind the zip's end: damaged, yet read
     for kind in ("application/octet-stream", None):
         assert post(server, padded, kind)[0] != 413
-        status, told = post(server, study + bytes(3 * 2**20), kind)
-        assert (status, told["code"]) == (413, "BODY_TOO_LARGE")
-        assert "3 MiB" in told["error"]
-    status, told = post(server, b" " * 2**20 + b'{"instances": []}', "application/octet-stream")
-    assert (status, told["code"]) == (413, "BODY_TOO_LARGE")
-    assert "1 MiB" in told["error"]
+        status, reply = post(server, study + bytes(3 * 2**20), kind)
+        assert (status, reply["code"]) == (413, "BODY_TOO_LARGE")
+        assert "3 MiB" in reply["error"]
+    status, reply = post(server, b" " * 2**20 + b'{"instances": []}', "application/octet-stream")
+    assert (status, reply["code"]) == (413, "BODY_TOO_LARGE")
+    assert "1 MiB" in reply["error"]
 
 
 CROP = np.full((151, 151), 40.0)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_nan_in_json_is_told_with_its_place(server, value):
+def test_nan_in_json_is_refused_with_its_byte(server, value):
     crop = CROP.copy()
     crop[3, 5] = value
     text = json.dumps({"id": "ü", "instances": [crop.tolist()]}, ensure_ascii=False)
-    status, told = post(server, text.encode())
-    assert (status, told["code"]) == (400, "CROP_NOT_FINITE")
-    place = int(told["error"].split("byte ")[1].split()[0])
-    assert text.encode()[place:].startswith((b"NaN", b"Infinity", b"-Infinity"))
+    status, reply = post(server, text.encode())
+    assert (status, reply["code"]) == (400, "CROP_NOT_FINITE")
+    at = int(reply["error"].split("byte ")[1].split()[0])
+    assert text.encode()[at:].startswith((b"NaN", b"Infinity", b"-Infinity"))
     tensor = {"name": "crop_hu", "shape": [1, 151, 151], "datatype": "FP32", "data": crop.ravel().tolist()}
-    status, told, _ = server.v2({"inputs": [tensor]})
-    assert (status, told["code"]) == (400, "CROP_NOT_FINITE")
+    status, reply, _ = server.v2({"inputs": [tensor]})
+    assert (status, reply["code"]) == (400, "CROP_NOT_FINITE")
 
 
 def test_a_lost_header_of_binary_tensors_is_named(server):
@@ -259,19 +259,19 @@ def test_a_lost_header_of_binary_tensors_is_named(server):
     tensor = {"name": "crop_hu", "shape": [1, 151, 151], "datatype": "FP32"}
     head = json.dumps({"inputs": [{**tensor, "parameters": {"binary_data_size": crop.nbytes}}]}).encode()
     for kind in ("application/octet-stream", "application/json", None):
-        status, told = post(server, head + crop.tobytes(), kind, V2)
-        assert (status, told["code"]) == (400, "V2_HEADER")
-        assert str(crop.nbytes) in told["error"]
-        assert "Inference-Header-Content-Length" in told["hint"]
+        status, reply = post(server, head + crop.tobytes(), kind, V2)
+        assert (status, reply["code"]) == (400, "V2_HEADER")
+        assert str(crop.nbytes) in reply["error"]
+        assert "Inference-Header-Content-Length" in reply["hint"]
 
 
 def test_json_in_other_texts(server):
     body = json.dumps({"instances": [CROP.tolist()], "note": "ü"}, ensure_ascii=False)
     assert post(server, body.encode("utf-8-sig"))[0] == 200
     for encoding, word in (("utf-16", "UTF-16"), ("utf-16-le", "UTF-16"), ("utf-32", "UTF-32"), ("cp1252", "UTF-8")):
-        status, told = post(server, body.encode(encoding), f"application/json; charset={encoding}")
-        assert (status, told["code"]) == (400, "JSON")
-        assert word in told["error"]
+        status, reply = post(server, body.encode(encoding), f"application/json; charset={encoding}")
+        assert (status, reply["code"]) == (400, "JSON")
+        assert word in reply["error"]
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
@@ -324,8 +324,8 @@ def test_base64_as_tools_write_it_is_answered(server, study):
         base64.urlsafe_b64encode(study).decode().rstrip("="),
         f"data:application/zip;base64,{base64.b64encode(study).decode()}",
     ):
-        status, told = server.v1({"dicom_zip": text, "roi": "GTV2"})
-        assert status == 200, told
+        status, reply = server.v1({"dicom_zip": text, "roi": "GTV2"})
+        assert status == 200, reply
 
 
 def test_options_stay_text_of_a_bounded_length(study):
@@ -338,6 +338,6 @@ def test_options_stay_text_of_a_bounded_length(study):
 def test_a_number_names_a_structure_whether_it_is_written_as_a_number_or_as_text(server, study):
     zipped = base64.b64encode(study).decode()
     answers = [server.v1({"dicom_zip": zipped, "roi": roi}) for roi in ("2", 2)]
-    assert [(status, told["predictions"][0]["roi_number"]) for status, told in answers] == [(200, "2")] * 2
+    assert [(status, reply["predictions"][0]["roi_number"]) for status, reply in answers] == [(200, "2")] * 2
     for wrong in (True, 2.5, [2], {"number": 2}):
         assert server.v1({"dicom_zip": zipped, "roi": wrong})[1]["code"] == "OPTION"

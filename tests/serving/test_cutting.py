@@ -53,7 +53,7 @@ def test_cuts_are_those_of_cut_study_for_zips_and_files():
 @pytest.mark.parametrize(
     "study",
     [
-        Study(zipped=study_zip(), roi="Hippocampus"),  # an offer of structures
+        Study(zipped=study_zip(), roi="Hippocampus"),  # with structures to choose from
         Study(files=tuple(data for name, data in study_files().items() if name != "CT06.dcm")),  # each GTV's reason
         Study(zipped=b"PK\5\6" + bytes(18)),  # no study at all
         Study(zipped=b"PK\3\4 and no more"),

@@ -1,4 +1,4 @@
-"""What is told of an exception, and that nothing of the request stays behind with it."""
+"""Exceptions become error replies, and keep nothing of the request in memory."""
 
 import gc
 import weakref
@@ -14,7 +14,7 @@ class Body(bytearray):
 
 
 @pytest.mark.parametrize("kind", [InputError, RuntimeError])
-def test_a_refused_body_is_let_go_at_once(kind):
+def test_a_refused_body_is_freed_at_once(kind):
     """Not when cycles are collected next, before which others are held as well."""
     refs = []
 

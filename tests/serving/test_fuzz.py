@@ -63,9 +63,9 @@ def test_a_request_that_never_ends_and_one_that_kills_are_findings_and_the_other
     with mock.patch.object(run, "HANGS_AFTER_SECONDS", 0.5), mock.patch.object(run, "STARTS_WITHIN_SECONDS", 20):
         findings = run.hunt(tmp_path, 1, 0, 8, trouble.work)
     assert findings == {"no answer": [3], "the process died (9)": [5]}
-    told = capsys.readouterr().out
-    assert "make fuzz SEED=1 START=5 COUNT=1" in told
-    assert "6 asked" in told
+    reply = capsys.readouterr().out
+    assert "make fuzz SEED=1 START=5 COUNT=1" in reply
+    assert "6 asked" in reply
 
 
 def test_what_a_request_costs_is_seen(doors):

@@ -69,21 +69,21 @@ def test_crafted_json_is_refused_at_little_cost(server, name):
     path, body = CRAFTED[name]
     forget_peak(server.process.pid)
     before, began = memory_mb(server.process.pid), time.monotonic()
-    status, _, told = server.ask("POST", path, body)
-    assert status in (400, 413), told
-    assert json.loads(told)["code"] != "INTERNAL"
+    status, _, reply = server.ask("POST", path, body)
+    assert status in (400, 413), reply
+    assert json.loads(reply)["code"] != "INTERNAL"
     assert memory_mb(server.process.pid, "VmHWM") < before + 150
     assert time.monotonic() - began < 20
 
 
 def test_compressed_bodies_are_refused_by_name(server):
-    status, _, told = server.ask("POST", V1, b"\x1f\x8b", {"Content-Encoding": "gzip"})
-    assert (status, json.loads(told)["code"]) == (415, "CONTENT_ENCODING")
+    status, _, reply = server.ask("POST", V1, b"\x1f\x8b", {"Content-Encoding": "gzip"})
+    assert (status, json.loads(reply)["code"]) == (415, "CONTENT_ENCODING")
 
 
 def zip_refusal(server, body: bytes) -> tuple[int, str]:
-    status, _, told = server.ask("POST", V1, body, ZIP)
-    return status, json.loads(told)["code"]
+    status, _, reply = server.ask("POST", V1, body, ZIP)
+    return status, json.loads(reply)["code"]
 
 
 def deflated_dicom(megabytes: int) -> bytes:
@@ -128,16 +128,16 @@ def test_endless_headers_end_the_connection(server):
     assert HEAD_BYTES < 2**20
 
 
-def test_a_slow_head_ends_the_connection_and_a_slow_body_is_told(start):
+def test_a_slow_head_ends_the_connection_and_a_slow_body_is_refused(start):
     server = start("--body-seconds", "1")
     with socket.create_connection(("127.0.0.1", server.http_port), timeout=30) as line:
         line.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
         assert line.recv(100) == b""
     with socket.create_connection(("127.0.0.1", server.http_port), timeout=30) as line:
         line.sendall(f"POST {V1} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n".encode() + b"{")
-        told = b"".join(iter(lambda: line.recv(4096), b""))
-    assert told.startswith(b"HTTP/1.1 408 ")
-    assert b"BODY_SLOW" in told
+        reply = b"".join(iter(lambda: line.recv(4096), b""))
+    assert reply.startswith(b"HTTP/1.1 408 ")
+    assert b"BODY_SLOW" in reply
     with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel, pytest.raises(grpc.RpcError) as refused:
         channel.stream_unary(INFER)(iter(lambda: time.sleep(3) or b"", b""))
     assert refused.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
@@ -148,8 +148,8 @@ def test_pipelined_requests_are_answered_in_turn(server):
     last = "GET /v2/health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     with socket.create_connection(("127.0.0.1", server.http_port), timeout=30) as line:
         line.sendall((one * 50 + last).encode())
-        told = b"".join(iter(lambda: line.recv(65536), b""))
-    assert [told.count(f"HTTP/1.1 {status} ".encode()) for status in (200, 400)] == [51, 50]
+        reply = b"".join(iter(lambda: line.recv(65536), b""))
+    assert [reply.count(f"HTTP/1.1 {status} ".encode()) for status in (200, 400)] == [51, 50]
 
 
 def pipelining(port: int, over: threading.Event, count: int) -> None:

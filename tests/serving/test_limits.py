@@ -101,7 +101,7 @@ def test_slots_are_for_whole_bodies_and_given_back():
             with admission.request("other") as third:
                 third.take_slot()
                 with pytest.raises(SrsError) as refused, admission.request("new"):
-                    pass  # told before its body is read
+                    pass  # refused before its body is read
                 assert refused.value.code == "BUSY"
         assert admission.at_work == 0
 

@@ -52,7 +52,7 @@ def test_serves_what_the_keys_owner_signed_and_nothing_else(copy, tmp_path, sign
     assert served == [signer.public.fingerprint]
 
 
-def test_a_key_that_cannot_be_read_is_told_at_once(copy, tmp_path, served, capsys):
+def test_a_key_that_cannot_be_read_is_refused_at_once(copy, tmp_path, served, capsys):
     (tmp_path / "empty.pub").write_text("")
     for name in ("absent.pub", "empty.pub"):
         assert start(copy, "--public-key", str(tmp_path / name)) == 2

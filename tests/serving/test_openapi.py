@@ -78,12 +78,12 @@ def battery():
     zipped, model, files = study_zip(), V2.removesuffix("/infer"), study_files()
     form = b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\n' + zipped + b"\r\n--b--\r\n"
     encoded = [base64.b64encode(data).decode() for data in files.values()]
-    looks = ["/", "/metrics", "/openapi.json", "/v1/models", "/v2", "/v2/health/live", "/v2/health/ready", "/v2/models"]
-    looks += ["/v1/models/srs-response", model, f"{model}/ready", f"{model}/versions/7", f"{model}/versions/7/ready"]
-    looks += ["/v1/models/x", "/v2/models/x", f"{model}/versions/9", "/docs", "/v2/"]
+    paths = ["/", "/metrics", "/openapi.json", "/v1/models", "/v2", "/v2/health/live", "/v2/health/ready", "/v2/models"]
+    paths += ["/v1/models/srs-response", model, f"{model}/ready", f"{model}/versions/7", f"{model}/versions/7/ready"]
+    paths += ["/v1/models/x", "/v2/models/x", f"{model}/versions/9", "/docs", "/v2/"]
     several = study_zip(rois=("GTV1", "GTV2"))
     return {
-        **{f"GET {path}": ("GET", path, None, {}) for path in looks},
+        **{f"GET {path}": ("GET", path, None, {}) for path in paths},
         "a crop": ("POST", V1, json.dumps({"instances": [crops[0].tolist()]}), {}),
         "files": ("POST", V1, json.dumps({"instances": [{"dicom_files": encoded}]}), {}),
         "a zip": ("POST", V1, zipped, ZIP),
@@ -113,12 +113,12 @@ def requests():
 @pytest.mark.parametrize("name", battery())
 def test_what_the_server_answers_is_as_documented(server, requests, name):
     method, target, body, headers = requests[name]
-    status, given, told = server.ask(method, target, body, headers)
-    assert undocumented(method, target, status, given, told) == ""
+    status, given, reply = server.ask(method, target, body, headers)
+    assert undocumented(method, target, status, given, reply) == ""
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT"])
-def test_an_address_with_another_method_is_told_which_it_has(server, method):
+def test_another_method_is_refused_with_the_one_that_the_address_has(server, method):
     status, headers, body = server.ask(method, V1)
     assert (status, headers["allow"]) == (405, "POST")
     assert method == "HEAD" or json.loads(body)["code"] == "METHOD_NOT_ALLOWED"
@@ -133,14 +133,14 @@ def test_the_server_publishes_the_document(server):
 def test_a_reply_that_is_not_as_documented_is_noticed():
     good = {"content-type": "application/json", "content-security-policy": "default-src 'none'; frame-ancestors 'none'"}
     good |= {"x-content-type-options": "nosniff"}
-    told = {"error": "e", "code": "JSON", "hint": ""}
-    assert undocumented("POST", V1, 400, good, json.dumps(told).encode()) == ""
+    reply = {"error": "e", "code": "JSON", "hint": ""}
+    assert undocumented("POST", V1, 400, good, json.dumps(reply).encode()) == ""
     for status, headers, body in (
-        (400, good, {**told, "code": "BUSY"}),
+        (400, good, {**reply, "code": "BUSY"}),
         (400, good, {"error": "e", "code": "JSON"}),
         (200, good, {"predictions": [{}], "unanswered": []}),
-        (418, good, told),
-        (400, good | {"content-type": "text/html"}, told),
-        (400, {"content-type": "application/json"}, told),
+        (418, good, reply),
+        (400, good | {"content-type": "text/html"}, reply),
+        (400, {"content-type": "application/json"}, reply),
     ):
         assert undocumented("POST", V1, status, headers, json.dumps(body).encode())

@@ -55,9 +55,9 @@ def test_the_part_that_is_sent_gets_the_answer_of_the_whole(server, tmp_path, lo
 def test_a_study_above_the_limit_is_answered_by_what_it_needs(start, tmp_path, long_study):
     server = start("--max-binary-mb", "1", "--max-json-mb", "1", "--grpc-port", "off")
     assert len(zip_of(long_study)) > 2**20
-    status, _, told = server.ask("POST", V1, zip_of(long_study), ZIP)
-    assert (status, json.loads(told)["code"]) == (413, "BODY_TOO_LARGE")
-    assert "slices" in json.loads(told)["hint"]
+    status, _, content = server.ask("POST", V1, zip_of(long_study), ZIP)
+    assert (status, json.loads(content)["code"]) == (413, "BODY_TOO_LARGE")
+    assert "slices" in json.loads(content)["hint"]
     assert len(ask(url_of(server), NAME, written(tmp_path / "study", long_study)).predictions) == 2
     (tmp_path / "large.bin").write_bytes(os.urandom(2 * 2**20))
     done = srs_predict(server, str(tmp_path / "large.bin"))
@@ -90,7 +90,7 @@ def test_the_rtstruct_can_be_named(server, tmp_path):
         assert [answer["roi_name"] for answer in json.loads(done.stdout)] == [name]
 
 
-def test_tumours_without_an_answer_are_told_with_their_codes(server, tmp_path):
+def test_tumours_without_an_answer_are_listed_with_their_codes(server, tmp_path):
     files = {name: data for name, data in study_files(rois=("GTV1", "GTV2")).items() if name != "CT06.dcm"}
     done = srs_predict(server, str(written(tmp_path / "study", files)))
     assert done.returncode == 2

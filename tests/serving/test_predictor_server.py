@@ -179,12 +179,12 @@ BAD = [
 
 
 @pytest.mark.parametrize(("protocol", "body", "code"), BAD)
-def test_bad_input_is_told_by_its_code(server, protocol, body, code):
+def test_bad_input_is_refused_with_its_code(server, protocol, body, code):
     path = f"/v1/models/{server.name}:predict" if protocol == "v1" else f"/v2/models/{server.name}/infer"
     status, _, reply = server.ask("POST", path, json.dumps(body))
-    told = json.loads(reply)
-    assert (status, told["code"]) == (400, code)
-    assert "Error" not in told["error"]
+    problem = json.loads(reply)
+    assert (status, problem["code"]) == (400, code)
+    assert "Error" not in problem["error"]
     assert "Traceback" not in reply.decode()
 
 

@@ -28,7 +28,7 @@ PYTHON = re.findall(r"```python\n(.*?)```", CONSUMER, re.DOTALL)
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Path:
+def folder(tmp_path_factory) -> Path:
     """A folder as a user has it after a run: a store with a champion, and a patient's DICOM."""
     folder = tmp_path_factory.mktemp("consumer")
     manifest = make_bundle(folder / "bundle")
@@ -48,14 +48,14 @@ def place(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def ports(place):
-    """Ports of the predictor that README's own line starts, in the place of README's."""
+def ports(folder):
+    """Ports of the predictor that README's own line starts, instead of README's."""
     found = {"8080": str(free_port()), "8081": str(free_port())}
     line = [sys.executable, "-m", "pipelines.commands.cli", *put(SERVE, found).split()]
-    with (place / "serve.log").open("w") as log:
-        process = subprocess.Popen(line, cwd=place, env=environment(), stdout=log, stderr=log)
+    with (folder / "serve.log").open("w") as log:
+        process = subprocess.Popen(line, cwd=folder, env=environment(), stdout=log, stderr=log)
     try:
-        wait(process, f"http://127.0.0.1:{found['8080']}/v2/health/ready", place / "serve.log")
+        wait(process, f"http://127.0.0.1:{found['8080']}/v2/health/ready", folder / "serve.log")
         yield found
     finally:
         process.terminate()
@@ -84,40 +84,40 @@ def environment() -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT)}
 
 
-def run(place: Path, *line: str) -> str:
-    done = subprocess.run(line, cwd=place, env=environment(), capture_output=True, text=True, timeout=300)
+def run(folder: Path, *line: str) -> str:
+    done = subprocess.run(line, cwd=folder, env=environment(), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def test_python_with_plain_mlflow(place):
+def test_python_with_plain_mlflow(folder):
     (example,) = [block for block in PYTHON if "mlflow" in block]
-    header, row = run(place, sys.executable, "-c", example).strip().splitlines()[-2:]
+    header, row = run(folder, sys.executable, "-c", example).strip().splitlines()[-2:]
     assert header.split() == ["probability", "vote_fraction", "spread", "score", "non_responder"]
     assert 0 <= float(row.split()[1]) <= 1
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_curl(place, ports):
-    told = run(place, "bash", "-euc", put(SHELL, ports))
-    assert '"roi_name":"GTV"' in told
-    assert '"model_version":"1"' in told
-    assert '"name":"crop_hu","datatype":"FP32"' in told
+def test_curl(folder, ports):
+    reply = run(folder, "bash", "-euc", put(SHELL, ports))
+    assert '"roi_name":"GTV"' in reply
+    assert '"model_version":"1"' in reply
+    assert '"name":"crop_hu","datatype":"FP32"' in reply
 
 
-def test_grpc(place, ports):
+def test_grpc(folder, ports):
     (example,) = [block for block in PYTHON if "InferenceGRPCClient" in block]
-    told = run(place, sys.executable, "-c", put(example, ports)).strip().splitlines()[-1]
-    assert 0 <= float(told.strip("[]")) <= 1
+    reply = run(folder, sys.executable, "-c", put(example, ports)).strip().splitlines()[-1]
+    assert 0 <= float(reply.strip("[]")) <= 1
 
 
-def test_srs_predict(place, ports):
-    told = run(place, sys.executable, "-m", "pipelines.commands.cli", *put(PREDICT, ports).split())
-    assert "GTV" in told
-    assert "SYNTHETIC" in told
+def test_srs_predict(folder, ports):
+    reply = run(folder, sys.executable, "-m", "pipelines.commands.cli", *put(PREDICT, ports).split())
+    assert "GTV" in reply
+    assert "SYNTHETIC" in reply
 
 
 def test_the_table_of_errors_is_the_code_s():
     rows = re.findall(r"^\| ([\d, ]+) \| [^|]+ \| ([^|]+) \|", CONSUMER, re.MULTILINE)
-    told = {code: statuses for statuses, codes in rows for code in re.findall(r"`(\w+)`", codes)}
-    assert all(code in told and str(status) in told[code] for code, status in _STATUS.items())
+    reply = {code: statuses for statuses, codes in rows for code in re.findall(r"`(\w+)`", codes)}
+    assert all(code in reply and str(status) in reply[code] for code, status in _STATUS.items())

@@ -45,46 +45,46 @@ def inspected(files: dict[str, bytes]) -> list[Candidate]:
 
 
 def ask(server, files: dict[str, bytes]) -> tuple[int, dict]:
-    status, _, told = server.ask("POST", f"/v1/models/{server.name}:predict", zip_of(files), ZIP)
-    return status, json.loads(told)
+    status, _, reply = server.ask("POST", f"/v1/models/{server.name}:predict", zip_of(files), ZIP)
+    return status, json.loads(reply)
 
 
 def test_one_tumour_that_cannot_be_cut_speaks_for_itself(server):
     files = without(study_files(), "CT06.dcm")
     (candidate,) = inspected(files)
-    status, told = ask(server, files)
+    status, reply = ask(server, files)
     assert candidate.code
-    assert (status, told["code"]) == (400, candidate.code)
-    assert (told["error"], told["hint"]) == (candidate.message, candidate.hint)
-    assert told["hint"]
+    assert (status, reply["code"]) == (400, candidate.code)
+    assert (reply["error"], reply["hint"]) == (candidate.message, candidate.hint)
+    assert reply["hint"]
 
 
-def test_each_tumour_that_cannot_be_cut_is_told(server):
+def test_each_tumour_that_cannot_be_cut_is_listed(server):
     files = emptied(without(study_files(rois=("GTV1", "GTV2", "GTV3")), "CT06.dcm"), "GTV2")
     expected = [(one.roi_name, one.code, one.message, one.hint) for one in inspected(files)]
-    status, told = ask(server, files)
+    status, reply = ask(server, files)
     assert status == 400
-    found = [tuple(one[name] for name in ("roi_name", "code", "message", "hint")) for one in told["unanswered"]]
+    found = [tuple(one[name] for name in ("roi_name", "code", "message", "hint")) for one in reply["unanswered"]]
     assert found == expected
-    assert told["code"] == expected[0][1]
-    assert f"2 {expected[0][1]}, 1 ROI_EMPTY" in told["error"]
-    assert "GTV1" not in told["error"]  # names stand beside the message, which logs may take up
+    assert reply["code"] == expected[0][1]
+    assert f"2 {expected[0][1]}, 1 ROI_EMPTY" in reply["error"]
+    assert "GTV1" not in reply["error"]  # names stand beside the message, which logs may take up
 
 
 def test_a_tumour_left_out_of_an_answer_says_why(server):
     files = emptied(study_files(rois=("GTV1", "GTV2")), "GTV2")
-    status, told = ask(server, files)
+    status, reply = ask(server, files)
     assert status == 200
-    assert [one["roi_name"] for one in told["predictions"]] == ["GTV1"]
-    (left,) = told["unanswered"]
+    assert [one["roi_name"] for one in reply["predictions"]] == ["GTV1"]
+    (left,) = reply["unanswered"]
     assert (left["roi_name"], left["code"], left["instance"]) == ("GTV2", "ROI_EMPTY", 0)
     assert "no contour" in left["message"]
 
 
 def test_the_refused_instance_is_named(server):
     good, bad = (base64.b64encode(zip_of(f)).decode() for f in (study_files(), without(study_files(), "RS.dcm")))
-    status, told = server.v1({"dicom_zip": good}, {"dicom_zip": bad})
-    assert (status, told["code"], told["instance"]) == (400, "NO_RTSTRUCT", 1)
+    status, reply = server.v1({"dicom_zip": good}, {"dicom_zip": bad})
+    assert (status, reply["code"], reply["instance"]) == (400, "NO_RTSTRUCT", 1)
 
 
 @pytest.mark.parametrize(
@@ -95,19 +95,19 @@ def test_the_refused_instance_is_named(server):
         (("GTV1", "Größe 1"), "?rtstruct_uid=1.2.3", "NO_RTSTRUCT"),
     ],
 )
-def test_a_caller_who_must_choose_is_told_what_there_is(server, rois, options, code):
+def test_a_caller_who_must_choose_gets_the_choices(server, rois, options, code):
     files = study_files(rois=rois)
     path = f"/v1/models/{server.name}:predict{options}"
-    status, _, told = server.ask("POST", path, zip_of(files), ZIP)
-    told = json.loads(told)
-    assert (status, told["code"]) == (400, code)
-    (offered,) = told["offer"]
+    status, _, reply = server.ask("POST", path, zip_of(files), ZIP)
+    reply = json.loads(reply)
+    assert (status, reply["code"]) == (400, code)
+    (offered,) = reply["offer"]
     assert [one["roi"] for one in offered["structures"]] == list(rois)
     assert [one["number"] for one in offered["structures"]] == ["1", "2"]
     uid = str(pydicom.dcmread(io.BytesIO(files["RS.dcm"])).SOPInstanceUID)
     assert (offered["rtstruct_uid"], offered["label"]) == (uid, "TEST")
     assert uid not in server.log.read_text()
-    assert "unanswered" not in told
+    assert "unanswered" not in reply
 
 
 def refused_by_grpc(server, files: dict[str, bytes]) -> dict:
@@ -127,10 +127,10 @@ def test_grpc_tells_the_same(server):
 
 
 def test_grpc_tells_long_lists_short(server):
-    told = refused_by_grpc(server, study_files(rois=tuple(f"Structure {'ü' * 40} {n}" for n in range(90))))
-    assert told["code"] == "NO_GTV"
-    assert told["hint"]
-    assert "offer" not in told
+    reply = refused_by_grpc(server, study_files(rois=tuple(f"Structure {'ü' * 40} {n}" for n in range(90))))
+    assert reply["code"] == "NO_GTV"
+    assert reply["hint"]
+    assert "offer" not in reply
 
 
 def test_names_in_replies_are_in_no_log(server):
@@ -156,14 +156,14 @@ def test_a_picture_of_8_bits_is_warned_of_and_hu_is_not(server):
     window = np.clip(crops[0], -100, 200)
     picture = (window - window.min()) / np.ptp(window) * 255
     for sent, warned in ((picture, True), (picture.round(), True), (crops[0], False), (crops[0] * 0 + 40, False)):
-        status, told = server.v1(sent.tolist())
+        status, reply = server.v1(sent.tolist())
         assert status == 200
-        assert ("INPUT_8_BIT" in told["predictions"][0]["warnings"]) is warned
+        assert ("INPUT_8_BIT" in reply["predictions"][0]["warnings"]) is warned
 
 
 def test_a_cut_crop_is_never_taken_for_a_picture(server):
-    _, told = ask(server, study_files())
-    assert "INPUT_8_BIT" not in told["predictions"][0]["warnings"]
+    _, reply = ask(server, study_files())
+    assert "INPUT_8_BIT" not in reply["predictions"][0]["warnings"]
 
 
 @pytest.mark.filterwarnings("ignore:The value length")  # of pydicom, as it writes the names
@@ -176,11 +176,11 @@ def test_a_reply_repeats_no_more_of_a_name_than_an_option_may_have():
     assert [len(one["roi"]) for one in refused.value.offer[0]["structures"]] == [MAX_OFFERED_TEXT] * 2
 
 
-def test_an_offer_names_so_many_structures_of_all_rtstructs_and_no_more():
+def test_a_refusal_names_a_limited_number_of_structures_of_all_rtstructs():
     named = tuple(f"structure {number}" for number in range(MAX_OFFERED_STRUCTURES - 1))
     files = list(study_files(rois=named).values())
     two = tuple(data for data in study_files(rois=("a", "b")).values() if b"RTSTRUCT" in data[:2000])
     with pytest.raises(StudyRefused) as refused:
         cut_study(Study(files=(*files, *two)), PreprocessSettings(), ImageDefinition())
-    told = [len(one["structures"]) for one in refused.value.offer]
-    assert (refused.value.code, sorted(told)) == ("RTSTRUCT_AMBIGUOUS", [1, MAX_OFFERED_STRUCTURES - 1])
+    counts = [len(one["structures"]) for one in refused.value.offer]
+    assert (refused.value.code, sorted(counts)) == ("RTSTRUCT_AMBIGUOUS", [1, MAX_OFFERED_STRUCTURES - 1])

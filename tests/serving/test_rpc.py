@@ -1,4 +1,4 @@
-"""gRPC: silence keeps nobody from an answer, and what gRPC itself bounds is bounded."""
+"""gRPC: a silent caller delays nobody, and gRPC's own limits are set."""
 
 import asyncio
 import contextlib
@@ -50,8 +50,8 @@ def channel_to(address: str, *options: tuple[str, int]) -> grpc.aio.Channel:
     return grpc.aio.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1), *options])
 
 
-async def told(call) -> str:
-    """``OK``, or the status and what is told."""
+async def reply(call) -> str:
+    """``OK``, or the status and its details."""
     try:
         await call
     except grpc.aio.AioRpcError as error:
@@ -94,7 +94,7 @@ def test_each_message_has_a_time_limit(monkeypatch):
     async def run() -> list[str]:
         async with serving(seconds=0.2) as address, channel_to(address) as channel:
             calls = [channel.stream_unary(SERVICE + name)(silence()) for name in rpc._METHODS]
-            return [(await told(call)).split()[0] for call in calls]
+            return [(await reply(call)).split()[0] for call in calls]
 
     assert asyncio.run(run()) == ["OK"] * 3 + ["DEADLINE_EXCEEDED"] * 3
 
@@ -108,7 +108,7 @@ def test_a_call_without_a_message_is_invalid(server):
 def test_a_message_that_is_no_request_is_invalid():
     async def run() -> str:
         async with serving() as address, channel_to(address) as channel:
-            return await told(channel.unary_unary(SERVICE + "ModelReady")(b"\xff\xff"))
+            return await reply(channel.unary_unary(SERVICE + "ModelReady")(b"\xff\xff"))
 
     assert asyncio.run(run()).startswith("INVALID_ARGUMENT")
 
@@ -117,12 +117,12 @@ def test_compressed_messages_and_large_metadata_are_refused():
     async def run() -> tuple[str, str, str]:
         async with serving() as address, channel_to(address) as channel:
             ask = channel.unary_unary(SERVICE + "ModelReady")
-            packed = await told(ask(bytes(2**20), compression=grpc.Compression.Gzip))
+            packed = await reply(ask(bytes(2**20), compression=grpc.Compression.Gzip))
             most = rpc.METADATA_BYTES
             return (
                 packed,
-                await told(ask(b"", metadata=[("x", "a" * most)])),
-                await told(ask(b"", metadata=[("x", "a")])),
+                await reply(ask(b"", metadata=[("x", "a" * most)])),
+                await reply(ask(b"", metadata=[("x", "a")])),
             )
 
     packed, large, small = asyncio.run(run())
@@ -137,7 +137,7 @@ def test_a_server_holds_so_many_connections():
             address = await stack.enter_async_context(serving(connections=2))
             channels = [await stack.enter_async_context(channel_to(address)) for _ in range(3)]
             calls = [channel.unary_unary(SERVICE + "ServerLive") for channel in channels]
-            return [(await told(call(b"", timeout=2))).split()[0] for call in calls]
+            return [(await reply(call(b"", timeout=2))).split()[0] for call in calls]
 
     assert asyncio.run(run()) == ["OK", "OK", "UNAVAILABLE"]
 
@@ -147,7 +147,7 @@ def test_hundreds_of_calls_at_once_over_one_connection_are_answered():
         async with serving() as address, channel_to(address) as channel:
             ask = channel.unary_unary(SERVICE + "ModelReady")
             name = pb.ModelReadyRequest(name="m").SerializeToString()
-            return {await told(call) for call in [ask(name, timeout=30) for _ in range(WAITING_CALLS)]}
+            return {await reply(call) for call in [ask(name, timeout=30) for _ in range(WAITING_CALLS)]}
 
     assert asyncio.run(run()) == {"OK"}
 

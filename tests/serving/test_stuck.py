@@ -1,4 +1,4 @@
-"""Work that never ends: others are told to wait, the process says that it is not alive, and SIGTERM ends it in time."""
+"""Jobs that never end: others are refused as BUSY, the process reports that it is not alive, and SIGTERM stops it."""
 
 import contextlib
 import json
@@ -87,13 +87,13 @@ def test_work_that_never_ends(bundle, tmp_path):
         with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
             lines += [whole_body(server.http_port) for _ in range(2)]
             wait_for(server, 2)
-            lines.pop().close()  # whose caller goes away leaves its place, though not the thread
+            lines.pop().close()  # its caller's disconnection frees the slot, but not the thread
             wait_for(server, 1)
             lines.append(whole_body(server.http_port))
             wait_for(server, 2)
             assert grpc_live(channel)
-            status, headers, told = server.ask("POST", V1, b"{}")  # the last place is for another client
-            assert (status, json.loads(told)["code"], headers["retry-after"]) == (503, "BUSY", "1")
+            status, headers, reply = server.ask("POST", V1, b"{}")  # the last slot is for another client
+            assert (status, json.loads(reply)["code"], headers["retry-after"]) == (503, "BUSY", "1")
             time.sleep(1.1)
             assert [server.ask("GET", path)[0] for path in ("/", "/v2/health/live", "/v2/health/ready")] == [
                 503,
@@ -128,13 +128,13 @@ def test_callers_that_hold_on_to_the_server_do_not_keep_it(start):
         assert {call.code().name for call in silent} == {"UNAVAILABLE"}
     assert code == 0  # nothing that was accepted is lost
     assert seconds < LINGER + GRACE + 1.5
-    told = lines[0].recv(65536)
-    assert told.startswith(b"HTTP/1.1 503 ")
+    reply = lines[0].recv(65536)
+    assert reply.startswith(b"HTTP/1.1 503 ")
     for line in lines:
         line.close()
 
 
-def test_descriptors_that_run_out_are_told_once_a_second():
+def test_descriptors_that_run_out_are_logged_once_a_second():
     code = """
 import asyncio, logging
 from serving import telemetry
@@ -143,8 +143,8 @@ class Loop:
     now = 0.0
     def time(self): return self.now
 loop, errors = Loop(), telemetry.LoopErrors()
-for turn in range(50_000):
-    loop.now = turn / 20_000
+for iteration in range(50_000):
+    loop.now = iteration / 20_000
     errors(loop, {"message": "socket.accept() out of system resource", "exception": OSError(24, "secret")})
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)

@@ -232,5 +232,5 @@ def test_the_server_counts_before_it_parses(server):
                 ask(bad, timeout=30)
             assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
             assert json.loads(refused.value.details())["code"] in ("FORMAT", "V2_DATA")
-    status, told, _ = server.v2({"inputs": [{**TENSOR, "data": [0] * 22801}], "outputs": [{"name": "score"}] * 2})
-    assert (status, told["code"]) == (400, "FORMAT")
+    status, reply, _ = server.v2({"inputs": [{**TENSOR, "data": [0] * 22801}], "outputs": [{"name": "score"}] * 2})
+    assert (status, reply["code"]) == (400, "FORMAT")

@@ -53,7 +53,7 @@ def spent_seconds() -> float:
 
 
 class Watch(logging.Handler):
-    """What one request costs, and the exceptions that nobody foresaw, by type and place."""
+    """What one request costs, and the unexpected exceptions, by type and line."""
 
     def __init__(self) -> None:
         super().__init__()

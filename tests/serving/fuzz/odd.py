@@ -96,8 +96,8 @@ def change_zip(data: bytes, rng: random.Random) -> bytes:
     changed = bytearray(data)
     for _ in range(rng.choice((1, 1, 2, 3))):
         signature = rng.choice(list(ZIP_FIELDS))
-        places = [at for at in range(len(data) - 3) if data[at : at + 4] == signature] if len(data) < 4096 else []
-        at = rng.choice(places) if places else data.rfind(signature)
+        offsets = [at for at in range(len(data) - 3) if data[at : at + 4] == signature] if len(data) < 4096 else []
+        at = rng.choice(offsets) if offsets else data.rfind(signature)
         offset, size = rng.choice(ZIP_FIELDS[signature])
         changed[at + offset : at + offset + size] = number(rng, size)
     return bytes(changed)

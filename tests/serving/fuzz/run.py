@@ -57,16 +57,16 @@ def hunt(bundle: Path, seed: int, start: int, count: int, work: Callable[..., No
     """Faults found in ``count`` requests asked by ``work``, each with the numbers of the requests that met it."""
     findings: dict[str, list[int]] = {}
     replies: Counter[str] = Counter()
-    end, began, next_told = start + count, time.monotonic(), 0.0
+    end, began, next_report = start + count, time.monotonic(), 0.0
     while start < end:
         worker = _Worker(work, bundle, seed, start, end)
-        for number, faults, told in worker.reports():
+        for number, faults, counts in worker.reports():
             start = number + 1
-            replies.update(told)
+            replies.update(counts)
             for fault in faults:
                 _note(findings, fault, number, seed)
-            if time.monotonic() > next_told:
-                next_told = time.monotonic() + 30
+            if time.monotonic() > next_report:
+                next_report = time.monotonic() + 30
                 print(f"{start:,} of {end:,} in {time.monotonic() - began:.0f} s, {worker.memory_mb()} MB", flush=True)
     for kind, times in sorted(replies.items()):
         print(f"  {times:9,} {kind}")
