@@ -9,6 +9,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from components.common.errors import InputError
 from components.common.limits import BODY_SECONDS, CONNECTIONS, HEAD_BYTES, HEAD_SECONDS, READ_SECONDS
 from components.common.pages import REPLY_HEADERS
 from serving.connection_limit import ConnectionLimit, StartQueue
@@ -187,7 +188,7 @@ def bounded_connection(
 
 def _refusal(why: str, *, bodiless: bool) -> list[h11.Response | h11.Data | h11.EndOfMessage]:
     """The reply to what is no HTTP, which reaches no route."""
-    problem = Problem(400, "HTTP_INVALID", why, "Send requests as RFC 9112 describes them.")
+    problem = Problem.of(InputError("HTTP_INVALID", why, "Send requests as RFC 9112 describes them."))
     body = json.dumps(problem.to_dict()).encode()
     headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"}
     lines = list((REPLY_HEADERS | headers).items())
