@@ -5,7 +5,7 @@ from typing import Any
 
 from components.common.errors import SrsError
 from components.common.limits import MAX_OFFERED, MAX_OFFERED_STRUCTURES, MAX_OFFERED_TEXT
-from components.common.objects import Source
+from components.common.store.base import Source
 from components.imaging.dicom_io import damage_in_words, text
 from components.imaging.elements import Header
 from components.imaging.plan import read_folder

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from components.common.errors import InputError, TumourError
 from components.common.limits import MAX_FILES, MAX_TEXT, MAX_TUMOURS, MAX_UNPACKED_BYTES
-from components.common.objects import Entry, MemorySource, Source, ZipSource
 from components.common.settings import PreprocessSettings
+from components.common.store.base import Entry, Source
+from components.common.store.memory import MemoryStore
+from components.common.store.zip import ZipSource
 from components.imaging.crop import ImageDefinition
 from components.imaging.dicom_io import damage_in_words, inflate
 from components.imaging.gtv import Candidate, find_gtvs
@@ -131,7 +133,7 @@ class _Inflated(Source):
 
 def _source(study: Study) -> Source:
     if study.zipped is None:
-        return _Inflated(MemorySource({f"{index}.dcm": data for index, data in enumerate(study.files)}))
+        return _Inflated(MemoryStore({f"{index}.dcm": data for index, data in enumerate(study.files)}))
     try:
         zipped = ZipSource(bytes(study.zipped), max_entries=MAX_FILES, max_bytes=MAX_UNPACKED_BYTES)
     except InputError as error:

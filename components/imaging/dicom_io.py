@@ -33,7 +33,7 @@ from components.common.limits import (
     MAX_RTSTRUCT_BYTES,
     MIB,
 )
-from components.common.objects import Source
+from components.common.store.base import Source
 from components.imaging.elements import MAGIC as MAGIC
 from components.imaging.elements import META_GROUP, Header, check_size, end_of_meta, read_header
 from components.imaging.structure import too_large

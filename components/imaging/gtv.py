@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from components.common.errors import TumourError
-from components.common.objects import Source
 from components.common.settings import PreprocessSettings
+from components.common.store.base import Source
 from components.imaging.candidate import Candidate
 from components.imaging.contour_planes import MATCH_LEVELS, ResolvedPlane, count_planes, resolve_contours, weakest_match
 from components.imaging.crop import ImageDefinition, bounding_box_centre_mm, cut_crop

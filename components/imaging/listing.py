@@ -3,7 +3,7 @@
 import dataclasses
 
 from components.common.errors import TumourError
-from components.common.objects import Source
+from components.common.store.base import Source
 from components.imaging.dicom_io import text
 from components.imaging.elements import Header
 from components.imaging.plan import read_folder

@@ -11,7 +11,7 @@ from scipy.ndimage import label
 
 from components.common.errors import TumourError
 from components.common.limits import MAX_SLICE_COPIES
-from components.common.objects import Source
+from components.common.store.base import Source
 from components.imaging.codecs import stored_pixels
 from components.imaging.ct import CtPlane, check_image, is_multi_frame
 from components.imaging.dicom_io import damage_in_words, numbers, read_whole, text

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from components.common.errors import TumourError
-from components.common.objects import Entry, Source
+from components.common.store.base import Entry, Source
 from components.imaging.beside import absent
 from components.imaging.ct import CtSeries, gather_series, is_ct, is_localizer, is_multi_frame
 from components.imaging.dicom_io import PIXEL_GROUP, read_all, read_headers, text

@@ -3,8 +3,8 @@
 import tempfile
 from pathlib import Path
 
-from components.common.s3 import upload_folder
 from components.common.steps import Progress, at_most_every, write_summary
+from components.common.store.bucket import upload_folder
 from components.phantom.folder import is_phantom
 from components.phantom.phantom import cohort_facts, write_cohort
 

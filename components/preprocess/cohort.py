@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset, Flow
 from components.common.errors import InputError, TumourError
-from components.common.objects import Source
 from components.common.settings import PreprocessSettings
-from components.common.sources import open_cohort, table_digest
+from components.common.store.base import Source
 from components.imaging.crop import ImageDefinition
 from components.preprocess.deidentify import Audit, Pseudonymiser
 from components.preprocess.distinct import TOLD_APART_BY, Sighting, check_distinct
 from components.preprocess.exclusions import TABLE_RULES, flow_lines, table_exclusion, warning_lines
+from components.preprocess.locating import open_cohort, table_digest
 from components.preprocess.parts import Outcome, Part, PartStore
 from components.preprocess.patients import Patient, Reader, patients_of
 from components.preprocess.recist import bed10_gy, label_of

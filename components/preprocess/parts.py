@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from components.common.errors import InputError
 from components.common.files import load_array
-from components.common.object_store import Objects, seal, unseal
+from components.common.store.sealed import SealedStore
 from components.imaging.candidate import Candidate
 
 #: Grows when what a part holds changes its meaning.
@@ -91,14 +91,14 @@ class Part:
 
 
 class PartStore:
-    """Parts under their keys; without ``objects`` nothing is kept."""
+    """Parts under their keys; without ``kept`` nothing is."""
 
-    def __init__(self, objects: Objects | None = None) -> None:
-        self._objects = objects
+    def __init__(self, kept: SealedStore | None = None) -> None:
+        self._kept = kept
 
     def get(self, key: str) -> Part | None:
         """The part, or None where there is none or its object is damaged."""
-        files = unseal(self._objects.read(f"crops/{key}.zip")) if self._objects else None
+        files = self._kept.get(f"crops/{key}.zip") if self._kept else None
         if not files:
             return None
         fields = json.loads(files["part.json"])
@@ -108,10 +108,10 @@ class PartStore:
 
     def put(self, key: str, part: Part) -> None:
         """Keeps a part, whole or not at all, unless another attempt may fare better."""
-        if self._objects is None or not part.stays:
+        if self._kept is None or not part.stays:
             return
         buffer = io.BytesIO()
         crops = [outcome.crop for outcome in part.outcomes if outcome.crop is not None]
         np.save(buffer, np.stack(crops) if crops else np.empty(0, np.float32), allow_pickle=False)
         files = {"part.json": part.text().encode(), "crops.npy": buffer.getvalue()}
-        self._objects.write(f"crops/{key}.zip", seal(files))
+        self._kept.put(f"crops/{key}.zip", files)

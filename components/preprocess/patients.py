@@ -6,9 +6,8 @@ from collections.abc import Hashable, Mapping, Sequence
 
 from components.common.errors import InputError
 from components.common.files import digest_of
-from components.common.objects import Entry, Source
 from components.common.settings import PreprocessSettings
-from components.common.sources import Place, locate
+from components.common.store.base import Entry, Source
 from components.imaging.crop import ImageDefinition
 from components.imaging.gtv import check_size, measure, size_refusal
 from components.imaging.plan import Folder, Plan, list_folder, open_plan, read_entries
@@ -17,6 +16,7 @@ from components.preprocess.code import code_digest
 from components.preprocess.deidentify import Audit, Pseudonymiser
 from components.preprocess.distinct import Digest, evidence_of_folder, evidence_of_pixels
 from components.preprocess.identity import identities_of_headers
+from components.preprocess.locating import Place, locate
 from components.preprocess.parts import LAYOUT, Outcome, Part, PartStore
 from components.preprocess.table import Row, place_of
 

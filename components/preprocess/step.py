@@ -16,14 +16,14 @@ from typing import TextIO
 from components.common.disk import write_whole
 from components.common.errors import InputError
 from components.common.files import digest_of, digest_of_file
-from components.common.object_store import open_objects
 from components.common.settings import StudySettings, resolve_parameters
-from components.common.sources import fingerprint
 from components.common.steps import Progress, at_most_every
+from components.common.store.sealed import open_sealed
 from components.preprocess.code import code_digest
 from components.preprocess.cohort import preprocess_cohort, read_cohort
 from components.preprocess.deidentify import Audit
 from components.preprocess.flow_diagram import flow_svg
+from components.preprocess.locating import fingerprint
 from components.preprocess.parts import PartStore
 from components.preprocess.summary import facts_of, page_of
 
@@ -59,7 +59,7 @@ def run(
 ) -> None:
     """Preprocesses a cohort and audits what it wrote, printed or keeps for identity; what fails that is removed."""
     study = StudySettings.from_json(settings)
-    store = PartStore(open_objects(state_uri) if state_uri else None)
+    store = PartStore(open_sealed(state_uri) if state_uri else None)
     audit = Audit()
     folder = Path(dataset)
     with recorded_output() as log:

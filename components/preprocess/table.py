@@ -6,9 +6,9 @@ from typing import Any
 
 from components.common.csv_table import CsvTable, read_csv_table
 from components.common.errors import InputError, SrsError
-from components.common.objects import Source
-from components.common.sources import locate
+from components.common.store.base import Source
 from components.preprocess.columns import COLUMNS
+from components.preprocess.locating import locate
 from components.preprocess.recist import contradictions, response_of
 from components.preprocess.table_shape import alike_ids, check_header, misshapen_rows, nameless_values
 

@@ -1,7 +1,7 @@
 """Where finished and half-trained members are kept between attempts: a folder (or PVC) or ``s3://bucket/prefix``.
 
 One object per member, ``members/<key>.zip``, and while it trains ``states/<key>.zip``: a sealed zip of ``.npy``, CSV
-and JSON (``components.common.object_store``); two writers of one key write the same member.
+and JSON (``components.common.store.sealed``); two writers of one key write the same member.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from components.common.artifacts.members import Member, read_member, write_member
 from components.common.files import load_array
-from components.common.object_store import Objects, open_objects, seal, unseal
+from components.common.store.sealed import SealedStore, open_sealed
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,12 +31,12 @@ class State:
 class MemberStore:
     """Finished members and half-trained states under their keys."""
 
-    def __init__(self, objects: Objects) -> None:
-        self._objects = objects
+    def __init__(self, kept: SealedStore) -> None:
+        self._kept = kept
 
     def get(self, key: str) -> Member | None:
         """The finished member, or None where there is none or its object is damaged."""
-        files = unseal(self._objects.read(f"members/{key}.zip"))
+        files = self._kept.get(f"members/{key}.zip")
         return _member(files) if files else None
 
     def put(self, key: str, member: Member) -> None:
@@ -45,12 +45,12 @@ class MemberStore:
             write_member(Path(folder), member)
             paths = sorted(path for path in Path(folder).rglob("*") if path.is_file())
             files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
-        self._objects.write(f"members/{key}.zip", seal(files))
-        self._objects.remove(f"states/{key}.zip")
+        self._kept.put(f"members/{key}.zip", files)
+        self._kept.remove(f"states/{key}.zip")
 
     def get_state(self, key: str) -> State | None:
         """The half-trained state, or None where there is none or its object is damaged."""
-        files = unseal(self._objects.read(f"states/{key}.zip"))
+        files = self._kept.get(f"states/{key}.zip")
         if not files:
             return None
         facts = json.loads(files.pop("facts.json"))
@@ -61,12 +61,12 @@ class MemberStore:
     def put_state(self, key: str, state: State) -> None:
         """Keeps a half-trained state, whole or not at all, over any former one."""
         files = {f"{name}.npy": _bytes(array) for name, array in state.arrays.items()}
-        self._objects.write(f"states/{key}.zip", seal({**files, "facts.json": json.dumps(state.facts).encode()}))
+        self._kept.put(f"states/{key}.zip", {**files, "facts.json": json.dumps(state.facts).encode()})
 
 
 def open_store(state_uri: str) -> MemberStore:
-    """The store at a folder or ``s3://bucket/prefix``; raises as ``open_objects``."""
-    return MemberStore(open_objects(state_uri))
+    """The store at a folder or ``s3://bucket/prefix``; raises as ``open_sealed``."""
+    return MemberStore(open_sealed(state_uri))
 
 
 def _member(files: Mapping[str, bytes]) -> Member:

@@ -71,7 +71,7 @@ def inspect(
 ) -> None:
     """Say before a run which tumours would be cut from a study, and how."""
     from components.common.settings import PreprocessSettings
-    from components.common.sources import open_source
+    from components.common.store.opening import open_source
     from components.imaging.gtv import find_gtvs, inspect_gtvs
     from pipelines.commands.inspection import CHOICES, show_candidates, show_choices
     from pipelines.commands.picture import draw_candidates

@@ -9,7 +9,7 @@ from rich.text import Text
 from pipelines.commands.terminal import errors, screen
 
 if TYPE_CHECKING:
-    from components.common.objects import Source
+    from components.common.store.base import Source
     from components.imaging.candidate import Candidate
 
 #: Errors after which a choice helps.

@@ -13,8 +13,10 @@ from functools import partial
 from pathlib import Path
 
 from components.common.errors import InputError, SrsError
-from components.common.objects import Entry, Source, ZipSource, disk_in_words
 from components.common.settings import PreprocessSettings
+from components.common.store.base import Entry, Source
+from components.common.store.errors import disk_errors
+from components.common.store.zip import ZipSource
 from components.imaging.beside import ending_of
 from components.imaging.candidate import Candidate
 from components.imaging.ct import is_ct
@@ -185,13 +187,13 @@ def _zipped(path: Path) -> list[File]:
 
 
 def _below(folder: Path) -> list[File]:
-    with disk_in_words():
+    with disk_errors():
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
         return [(path.name, path.stat().st_size, partial(_read_file, path)) for path in paths]
 
 
 def _read_file(path: Path, size: int) -> bytes:
-    with disk_in_words(), path.open("rb") as file:
+    with disk_errors(), path.open("rb") as file:
         return file.read(size)
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from components.common.errors import InputError
 from components.common.pages import is_page
-from components.common.sources import open_source
+from components.common.store.opening import open_source
 from pipelines.cluster.connection import KFP_CHECKED, Address
 from pipelines.cluster.server import Server
 from pipelines.doctor.findings import Finding, Mend, finding

@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,10 +31,10 @@ from pydicom.pixels import apply_modality_lut, pixel_array
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from components.common.objects import FolderSource, MemorySource
-from components.common.s3 import S3Source, upload_folder
 from components.common.settings import PreprocessSettings
-from components.common.sources import open_cohort
+from components.common.store.bucket import BucketStore, upload_folder
+from components.common.store.folder import FolderStore
+from components.common.store.memory import MemoryStore
 from components.imaging.crop import ImageDefinition
 from components.imaging.ct import is_ct
 from components.imaging.elements import Header
@@ -43,6 +44,7 @@ from components.imaging.roi import roi_rule
 from components.preprocess.cohort import preprocess_cohort
 from components.preprocess.columns import COLUMNS
 from components.preprocess.deidentify import Pseudonymiser
+from components.preprocess.locating import open_cohort
 from components.preprocess.table import read_table
 
 SLICES, SIDE, PIXEL_MM, STEP_MM = 150, 512, 0.7, 1.25
@@ -158,7 +160,7 @@ def plainly(uri: str) -> np.ndarray:
                 cts.append((entry.name, Header.of(dataset)))
             else:
                 rtstructs.append((str(dataset.SOPInstanceUID), Header.of(dataset)))
-        folder = Folder(MemorySource(files), tuple(cts), tuple(rtstructs), (), 0)
+        folder = Folder(MemoryStore(files), tuple(cts), tuple(rtstructs), (), 0)
         plan = open_plan(folder, roi_rule(SETTINGS, []))
         (roi,) = gtvs_of(plan, SETTINGS)
         crops[Pseudonymiser(KEY).tumour(row.tumour_id)] = measure(plan, roi, SETTINGS, ImageDefinition()).crop
@@ -169,26 +171,17 @@ class Meter:
     """Counts the bytes that sources hand out."""
 
     def __init__(self) -> None:
-        self.bytes = 0
-        for kind in (FolderSource, S3Source):
+        self.bytes, self._lock = 0, threading.Lock()
+        for kind in (FolderStore, BucketStore):
             for method in ("read", "read_head"):
                 setattr(kind, method, self._metered(getattr(kind, method)))
-        S3Source.map_heads = self._metered_heads(S3Source.map_heads)  # type: ignore[method-assign]
 
     def _metered(self, read: Callable[..., bytes]) -> Callable[..., bytes]:
         def metered(*arguments: Any) -> bytes:
             data = read(*arguments)
-            self.bytes += len(data)
+            with self._lock:
+                self.bytes += len(data)
             return data
-
-        return metered
-
-    def _metered_heads(self, map_heads: Callable[..., Any]) -> Callable[..., Any]:
-        def metered(source: S3Source, make: Callable[[bytes], Any], names: list[str], size: int) -> Any:
-            lengths: list[int] = []
-            made = map_heads(source, lambda head: lengths.append(len(head)) or make(head), names, size)
-            self.bytes += sum(lengths)
-            return made
 
         return metered
 

@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from components.common.objects import MemorySource
+from components.common.store.memory import MemoryStore
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
@@ -70,7 +70,7 @@ class Study:
         return self
 
     def source(self):
-        return MemorySource(self.files())
+        return MemoryStore(self.files())
 
     def write(self, folder):
         for name, data in self.files().items():

@@ -14,7 +14,7 @@ from pathlib import Path
 import kfp.local
 import pytest
 
-from components.common.sources import open_source
+from components.common.store.opening import open_source
 from components.phantom.phantom import write_unseen_patient
 from components.promote import registry
 from pipelines.commands import predictor_client

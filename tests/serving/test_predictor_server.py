@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from components.common.kserve_door import pb, pb_grpc
-from components.common.objects import ZipSource
 from components.common.settings import PreprocessSettings
+from components.common.store.zip import ZipSource
 from components.imaging.gtv import find_gtvs
 from components.model.runtime import Ensemble
 from tests.components.model.bundles import MEMBERS, draw_crops

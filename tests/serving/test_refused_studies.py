@@ -11,8 +11,8 @@ import pytest
 
 from components.common.kserve_door import pb, pb_grpc
 from components.common.limits import MAX_OFFERED_STRUCTURES, MAX_OFFERED_TEXT, MAX_TEXT
-from components.common.objects import MemorySource
 from components.common.settings import PreprocessSettings
+from components.common.store.memory import MemoryStore
 from components.imaging.candidate import Candidate
 from components.imaging.crop import ImageDefinition
 from components.imaging.gtv import find_gtvs
@@ -41,7 +41,7 @@ def emptied(files: dict[str, bytes], roi: str) -> dict[str, bytes]:
 
 
 def inspected(files: dict[str, bytes]) -> list[Candidate]:
-    return find_gtvs(MemorySource(files), "", PreprocessSettings())
+    return find_gtvs(MemoryStore(files), "", PreprocessSettings())
 
 
 def ask(server, files: dict[str, bytes]) -> tuple[int, dict]:

@@ -12,7 +12,7 @@ import pytest
 from components.common.disk import disk_error, forbidden, write_whole
 from components.common.errors import StorageError
 from components.common.files import write_json
-from components.common.object_store import FolderObjects
+from components.common.store.folder import FolderStore
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_a_file_that_did_not_fit_leaves_the_former_and_nothing_else(tmp_path, sm
 
 def test_the_object_store_tells_a_full_disk(tmp_path, small_files):
     with pytest.raises(StorageError) as caught:
-        FolderObjects(tmp_path).write("members/k.zip", bytes(5000))
+        FolderStore(tmp_path).write("members/k.zip", bytes(5000))
     assert caught.value.code == "STORAGE_FULL"
     assert list((tmp_path / "members").iterdir()) == []
 

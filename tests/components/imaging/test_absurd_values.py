@@ -13,8 +13,8 @@ from pydicom.tag import Tag
 
 from components.common.errors import InputError, TumourError
 from components.common.limits import MAX_SPACING_MM, MIN_SPACING_MM
-from components.common.objects import MemorySource
 from components.common.settings import PreprocessSettings
+from components.common.store.memory import MemoryStore
 from components.imaging.gtv import find_gtvs
 from tests.components.studies import circle, file_bytes
 
@@ -56,7 +56,7 @@ def put(item, keyword, value):
 
 def outcome(files):
     try:
-        return {candidate.code or "ok" for candidate in find_gtvs(MemorySource(files), "", SETTINGS)}
+        return {candidate.code or "ok" for candidate in find_gtvs(MemoryStore(files), "", SETTINGS)}
     except InputError as error:
         return {error.code}
 
@@ -119,7 +119,7 @@ def test_absurd_geometry_names_the_attribute(study, keyword, value):
         for name, data in study.files().items()
     }
     with pytest.raises(TumourError, match=keyword) as caught:
-        find_gtvs(MemorySource(files), "", SETTINGS)
+        find_gtvs(MemoryStore(files), "", SETTINGS)
     assert caught.value.code == "DICOM_DAMAGED"
     assert value[:7] not in caught.value.safe_message or not value
 

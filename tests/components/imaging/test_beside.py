@@ -8,8 +8,9 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, MediaStorageDirectoryStorage, generate_uid
 
 from components.common.errors import TumourError
-from components.common.objects import FolderSource, MemorySource
 from components.common.settings import PreprocessSettings
+from components.common.store.folder import FolderStore
+from components.common.store.memory import MemoryStore
 from components.imaging.gtv import find_gtvs
 from tests.components.studies import file_bytes, new_dataset
 
@@ -43,7 +44,7 @@ def cts_of(study):
     ],
 )
 def test_an_absent_rtstruct_is_told_with_what_is_there(make_study, sop_class, modality, words):
-    error = refusal(MemorySource({**cts_of(make_study()), "x.dcm": other(sop_class, modality)}))
+    error = refusal(MemoryStore({**cts_of(make_study()), "x.dcm": other(sop_class, modality)}))
     assert error.code == "NO_RTSTRUCT"
     assert "9 x CT Image (CT)" in error.safe_message
     assert words in error.safe_message
@@ -54,7 +55,7 @@ def test_an_absent_rtstruct_is_told_with_what_is_there(make_study, sop_class, mo
 def test_an_absent_ct_is_told_with_what_is_there(make_study):
     files = {"RS.dcm": file_bytes(make_study().rtstruct)}
     files |= {f"{number}.dcm": other(MR, "MR") for number in range(3)}
-    error = refusal(MemorySource(files))
+    error = refusal(MemoryStore(files))
     assert error.code == "NO_CT"
     assert "3 x MR Image (MR)" in error.safe_message
     assert "RT Structure Set (RTSTRUCT)" in error.safe_message
@@ -65,7 +66,7 @@ def test_an_absent_ct_is_told_with_what_is_there(make_study):
 )
 def test_what_is_packed_is_told_and_how_to_open_it(make_study, name):
     for files in ({}, cts_of(make_study())):
-        error = refusal(MemorySource({**files, name: gzip.compress(b"Lindqvist" * 99)}))
+        error = refusal(MemoryStore({**files, name: gzip.compress(b"Lindqvist" * 99)}))
         assert error.code == "NO_RTSTRUCT"
         assert "(not opened)" in error.safe_message
         assert "Unpack it once" in error.hint
@@ -73,13 +74,13 @@ def test_what_is_packed_is_told_and_how_to_open_it(make_study, name):
 
 @pytest.mark.parametrize("name", ["mask.nii.gz", "mask.nii", "CT.nrrd", "Mask.MHA"])
 def test_masks_of_research_formats_are_told(make_study, name):
-    error = refusal(MemorySource({**cts_of(make_study()), name: b"x" * 400}))
+    error = refusal(MemoryStore({**cts_of(make_study()), name: b"x" * 400}))
     assert "NIfTI" in error.safe_message
     assert "RTSTRUCT" in error.hint
 
 
 def test_other_files_are_not_told(make_study):
-    error = refusal(MemorySource({**cts_of(make_study()), "Lindqvist.docx": b"PK\3\4" * 99, "notes.txt": b"x" * 400}))
+    error = refusal(MemoryStore({**cts_of(make_study()), "Lindqvist.docx": b"PK\3\4" * 99, "notes.txt": b"x" * 400}))
     assert error.safe_message.endswith("what is there: 9 x CT Image (CT)")
 
 
@@ -90,14 +91,14 @@ def test_a_dicomdir_alone_is_told():
     directory.file_meta.MediaStorageSOPClassUID = MediaStorageDirectoryStorage
     directory.file_meta.MediaStorageSOPInstanceUID = generate_uid()
     directory.FileSetID, directory.DirectoryRecordSequence = "EXPORT", Sequence([])
-    error = refusal(MemorySource({"DICOMDIR": file_bytes(directory)}))
+    error = refusal(MemoryStore({"DICOMDIR": file_bytes(directory)}))
     assert error.safe_message.endswith("what is there: DICOMDIR")
     assert "only lists files" in error.hint
 
 
 def test_damage_comes_before_what_else_is_there(make_study):
     files = {**cts_of(make_study()), "RS.dcm": b"\0" * 128 + b"DICM" + b"\xff" * 400, "x.zip": b"x" * 400}
-    assert refusal(MemorySource(files)).code == "DICOM_DAMAGED"
+    assert refusal(MemoryStore(files)).code == "DICOM_DAMAGED"
 
 
 def test_links_to_files_are_read_and_links_to_folders_are_told(make_study, tmp_path):
@@ -105,10 +106,10 @@ def test_links_to_files_are_read_and_links_to_folders_are_told(make_study, tmp_p
     (tmp_path / "files").mkdir()
     for number, path in enumerate(sorted((tmp_path / "real").rglob("*.dcm"))):
         (tmp_path / "files" / str(number)).symlink_to(path)
-    assert find_gtvs(FolderSource(tmp_path / "files"), "", PreprocessSettings())[0].status == "ok"
+    assert find_gtvs(FolderStore(tmp_path / "files"), "", PreprocessSettings())[0].status == "ok"
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "P1").symlink_to(tmp_path / "real")
-    error = refusal(FolderSource(tmp_path / "folder"))
+    error = refusal(FolderStore(tmp_path / "folder"))
     assert error.code == "DICOM_MISSING"
     assert "links to folders" in error.hint
 
@@ -124,14 +125,14 @@ def test_no_text_of_a_file_is_told(kinds):
         dataset = new_dataset(sop_class or SEG, f"Q{modality}")
         dataset.SpecificCharacterSet = "ISO_IR 192"
         files[f"Lindqvist{number}"] = file_bytes(dataset)
-    error = refusal(MemorySource(files))
+    error = refusal(MemoryStore(files))
     assert error.code == "NO_RTSTRUCT"
     for part in ("Q", "Lindqvist", "^", "1.2.3"):
         assert part not in str(error)
 
 
 def test_files_of_which_none_is_dicom_are_counted():
-    error = refusal(MemorySource({"a.jpg": b"x", "Lindqvist": b"y"}))
+    error = refusal(MemoryStore({"a.jpg": b"x", "Lindqvist": b"y"}))
     assert error.code == "NO_RTSTRUCT"
     assert "none of the 2 files there is DICOM" in error.safe_message
     assert "Lindqvist" not in str(error)

@@ -25,8 +25,8 @@ from pydicom.uid import (
 
 from components.common.errors import TumourError
 from components.common.limits import MAX_FRAGMENTS, MAX_JPEG_SEGMENTS, MAX_SLICE_COPIES, MAX_TILES
-from components.common.objects import MemorySource
 from components.common.settings import PreprocessSettings
+from components.common.store.memory import MemoryStore
 from components.imaging.codecs import stored_pixels
 from components.imaging.codestreams import describe
 from components.imaging.gtv import find_gtvs
@@ -300,6 +300,6 @@ def test_so_many_copies_of_a_slice_are_compared_and_no_more(make_study):
     files = study.files()
     (drawn_on,) = (data for data in files.values() if b"\\3.0" in data[:2000] and b"RTSTRUCT" not in data[:2000])
     files |= {f"copy {number}": drawn_on for number in range(MAX_SLICE_COPIES)}
-    assert find_gtvs(MemorySource(files), "", PreprocessSettings())[0].status == "ok"
-    (one,) = find_gtvs(MemorySource({**files, "one more": drawn_on}), "", PreprocessSettings())
+    assert find_gtvs(MemoryStore(files), "", PreprocessSettings())[0].status == "ok"
+    (one,) = find_gtvs(MemoryStore({**files, "one more": drawn_on}), "", PreprocessSettings())
     assert (one.code, f"more than {MAX_SLICE_COPIES}" in one.message) == ("DICOM_TOO_LARGE", True)

@@ -7,8 +7,8 @@ from pydicom.sequence import Sequence
 from pydicom.uid import generate_uid
 
 from components.common.errors import TumourError
-from components.common.objects import MemorySource
 from components.common.settings import PreprocessSettings
+from components.common.store.memory import MemoryStore
 from components.imaging.gtv import find_gtvs
 from tests.components.studies import circle, file_bytes
 
@@ -140,12 +140,12 @@ def test_copies_count_once_and_other_pixels_under_one_uid_and_position_are_refus
     study = make_study()
     files = study.files()
     files["again/003.dcm"] = files["CT/003.dcm"]
-    (candidate,) = find_gtvs(MemorySource(files), "", SETTINGS)
+    (candidate,) = find_gtvs(MemoryStore(files), "", SETTINGS)
     assert (candidate.status, candidate.match_level) == ("ok", "uid")
     other = copy.deepcopy(study.cts[3])
     other.PixelData = (np.frombuffer(other.PixelData, "<u2") + 1).astype("<u2").tobytes()
     files["again/003.dcm"] = file_bytes(other)
-    (candidate,) = find_gtvs(MemorySource(files), "", SETTINGS)
+    (candidate,) = find_gtvs(MemoryStore(files), "", SETTINGS)
     assert candidate.code == "SLICES_DIFFER"
 
 

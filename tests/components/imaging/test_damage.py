@@ -7,8 +7,8 @@ import pydicom
 import pytest
 
 from components.common.errors import SrsError
-from components.common.objects import MemorySource
 from components.common.settings import PreprocessSettings
+from components.common.store.memory import MemoryStore
 from components.imaging.gtv import find_gtvs
 
 
@@ -55,7 +55,7 @@ MUTATIONS = [flip_bits, truncate, drop_tags, wrong_vr, wrong_value]
 def look(files):
     """What became of the study; a hang is for pytest's own time limit to find."""
     try:
-        (candidate,) = find_gtvs(MemorySource(files), "", PreprocessSettings())
+        (candidate,) = find_gtvs(MemoryStore(files), "", PreprocessSettings())
         return candidate.code or "ok"
     except SrsError as error:
         return error.code

@@ -7,8 +7,8 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from components.common.errors import TumourError
-from components.common.objects import MemorySource
 from components.common.settings import PreprocessSettings
+from components.common.store.memory import MemoryStore
 from components.imaging.dicom_io import damage_in_words
 from components.imaging.gtv import find_gtvs
 
@@ -34,7 +34,7 @@ def test_files_that_begin_with_any_element_of_the_file_meta_are_read(make_study,
         pydicom.dcmwrite(buffer, dataset, enforce_file_format=False)
         files[str(number)] = buffer.getvalue()
         assert files[str(number)][:4] not in (b"\x02\0\0\0", bytes(4))
-    (candidate,) = find_gtvs(MemorySource(files), "", SETTINGS)
+    (candidate,) = find_gtvs(MemoryStore(files), "", SETTINGS)
     assert (candidate.status, candidate.hu_mean) == ("ok", pytest.approx(60))
 
 
@@ -52,7 +52,7 @@ def test_files_without_file_meta_that_begin_with_any_element_are_read(make_study
         pydicom.dcmwrite(buffer, dataset, enforce_file_format=False, implicit_vr=False, little_endian=is_little_endian)
         files[str(number)] = buffer.getvalue()
         assert files[str(number)][:4] == (b"\x08\0\x12\0" if is_little_endian else b"\0\x08\0\x12")
-    (candidate,) = find_gtvs(MemorySource(files), "", SETTINGS)
+    (candidate,) = find_gtvs(MemoryStore(files), "", SETTINGS)
     assert (candidate.status, candidate.hu_mean) == ("ok", pytest.approx(60))
 
 

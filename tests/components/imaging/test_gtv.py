@@ -25,8 +25,8 @@ from pydicom.uid import (
 )
 
 from components.common.errors import TumourError
-from components.common.objects import MemorySource
 from components.common.settings import PreprocessSettings
+from components.common.store.memory import MemoryStore
 from components.imaging.crop import ImageDefinition
 from components.imaging.dicom_io import HEAD_BYTES
 from components.imaging.gtv import check_size, find_gtvs
@@ -123,7 +123,7 @@ def test_several_gtvs_are_several_tumours_and_roi_picks_one(make_study):
 def test_sources_prefix_keeps_patients_apart(make_study):
     first, second = make_study({"GTV": {3.0: [circle_of(7)]}}), make_study({"GTV_Mass": {3.0: [circle_of(7)]}})
     both = {f"p1/{n}": d for n, d in first.files().items()} | {f"p10/{n}": d for n, d in second.files().items()}
-    (found,) = find_gtvs(MemorySource(both), "p1", SETTINGS)
+    (found,) = find_gtvs(MemoryStore(both), "p1", SETTINGS)
     assert found.roi_name == "GTV"
 
 
@@ -285,7 +285,7 @@ def test_localizers_and_other_files_are_passed_over(make_study):
     study.cts[0].ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
     study.cts[0].ImageOrientationPatient = [1, 0, 0, 0, 0, -1]
     files = study.files() | {"DICOMDIR": b"x" * 300, "notes.txt": b"", "plan.dcm": b"\0" * 128 + b"DICM"}
-    (candidate,) = find_gtvs(MemorySource(files), "", SETTINGS)
+    (candidate,) = find_gtvs(MemoryStore(files), "", SETTINGS)
     assert candidate.status == "ok"
 
 
@@ -293,7 +293,7 @@ def test_a_copied_slice_counts_once(make_study):
     files = make_study().files()
     files["CT/copy.dcm"] = files["CT/003.dcm"]
     files["RS-copy.dcm"] = files["RS0.dcm"]
-    assert find_gtvs(MemorySource(files), "", SETTINGS)[0].status == "ok"
+    assert find_gtvs(MemoryStore(files), "", SETTINGS)[0].status == "ok"
 
 
 def test_folder_without_rtstruct_ct_or_files(make_study):
@@ -421,8 +421,8 @@ def test_deflated_files_are_read_by_their_heads(make_study, monkeypatch):
             noise = rng.integers(0, 2, 256 * 256)
             dataset.PixelData = (np.frombuffer(dataset.PixelData, "<u2") + noise).astype("<u2").tobytes()
     sizes = []
-    original = MemorySource.read_head
-    monkeypatch.setattr(MemorySource, "read_head", lambda self, n, size: sizes.append(size) or original(self, n, size))
+    original = MemoryStore.read_head
+    monkeypatch.setattr(MemoryStore, "read_head", lambda self, n, size: sizes.append(size) or original(self, n, size))
     candidate = one(study)
     assert (candidate.status, round(candidate.hu_mean)) in (("ok", 60), ("ok", 61))
     assert set(sizes) == {HEAD_BYTES}
@@ -437,7 +437,7 @@ def test_old_exports_without_preamble_are_read(make_study, implicit):
         del dataset.file_meta
         pydicom.dcmwrite(buffer, dataset, enforce_file_format=False, implicit_vr=implicit, little_endian=True)
         files[str(number)] = buffer.getvalue()
-    (candidate,) = find_gtvs(MemorySource(files), "", SETTINGS)
+    (candidate,) = find_gtvs(MemoryStore(files), "", SETTINGS)
     assert (candidate.status, candidate.hu_mean) == ("ok", pytest.approx(60))
 
 
@@ -452,7 +452,7 @@ def test_big_endian_studies_are_read(make_study):
         buffer = io.BytesIO()
         dataset.save_as(buffer, enforce_file_format=True, implicit_vr=False, little_endian=False)
         files[str(number)] = buffer.getvalue()
-    (candidate,) = find_gtvs(MemorySource(files), "", SETTINGS)
+    (candidate,) = find_gtvs(MemoryStore(files), "", SETTINGS)
     assert (candidate.status, candidate.hu_mean) == ("ok", pytest.approx(60))
 
 
@@ -484,7 +484,7 @@ def test_what_an_export_puts_beside_a_study_is_passed_over(make_study):
     files |= {
         "all.zip": packed.getvalue(), "report.pdf": b"%PDF-1.7 " * 99, "empty.dcm": b"", "._CT": b"\0\5\x16\7" * 9
     }  # fmt: skip
-    (candidate,) = find_gtvs(MemorySource(files), "", SETTINGS)
+    (candidate,) = find_gtvs(MemoryStore(files), "", SETTINGS)
     assert (candidate.status, candidate.code) == ("ok", "")
 
 
@@ -493,9 +493,9 @@ def test_one_slice_that_does_not_say_its_kind_is_damage_alone(make_study):
     files = study.files()
     place = files["CT/011.dcm"].index(b"\x08\0\x08\0CS")
     files["CT/011.dcm"] = files["CT/011.dcm"][: place + 4] + b"CR" + files["CT/011.dcm"][place + 6 :]
-    (candidate,) = find_gtvs(MemorySource(files), "", SETTINGS)
+    (candidate,) = find_gtvs(MemoryStore(files), "", SETTINGS)
     assert candidate.status == "ok"
-    assert read_folder(MemorySource(files), "").damaged == 1
+    assert read_folder(MemoryStore(files), "").damaged == 1
 
 
 @pytest.mark.parametrize("kind", ["LOCALIZER", "AXIAL"])
@@ -504,7 +504,7 @@ def test_identity_of_a_multi_frame_object_that_is_cut_off_is_known(make_study, k
     cut.ImageType, cut.PatientID = ["ORIGINAL", "PRIMARY", kind, "NONE"], "MRN-99999"
     cut.PerFrameFunctionalGroupsSequence = Sequence([Dataset()])
     cut["PerFrameFunctionalGroupsSequence"].is_undefined_length = True
-    folder = read_folder(MemorySource({**make_study().files(), "cut": file_bytes(cut)[:-6]}), "")
+    folder = read_folder(MemoryStore({**make_study().files(), "cut": file_bytes(cut)[:-6]}), "")
     assert "MRN-99999" in identities_of_headers(folder.headers)
 
 
@@ -585,7 +585,7 @@ def test_damaged_header_is_named_where_something_is_absent(make_study):
     files = {n: d for n, d in make_study().files().items() if n.startswith("CT")}
     files["RS0.dcm"] = b"\0" * 128 + b"DICM" + b"\xff" * 400
     with pytest.raises(TumourError) as caught:
-        find_gtvs(MemorySource(files), "", SETTINGS)
+        find_gtvs(MemoryStore(files), "", SETTINGS)
     assert caught.value.code == "DICOM_DAMAGED"
 
 

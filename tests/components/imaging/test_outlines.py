@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.common.objects import MemorySource
 from components.common.settings import PreprocessSettings
+from components.common.store.memory import MemoryStore
 from components.imaging.contour_planes import ResolvedPlane
 from components.imaging.ct import CtPlane
 from components.imaging.geometry import SliceGeometry, even_odd_mask, measure_shape
@@ -148,7 +148,7 @@ def test_like_outlines_are_bound_for_the_whole_gtv(make_study):
     study = make_study({"GTV": dense})
     with pytest.warns(UserWarning, match="exceeds the size of 64 kByte"):
         files = study.files()
-    (candidate,) = find_gtvs(MemorySource(files), "", SETTINGS)
+    (candidate,) = find_gtvs(MemoryStore(files), "", SETTINGS)
     assert candidate.code == "CONTOURS_TOO_MANY"
 
 

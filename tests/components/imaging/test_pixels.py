@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from components.common.objects import MemorySource
 from components.common.settings import PreprocessSettings
+from components.common.store.memory import MemoryStore
 from components.imaging.crop import ImageDefinition
 from components.imaging.gtv import find_gtvs
 from components.imaging.pixels import PADDING_HU
@@ -195,5 +195,5 @@ def test_a_slope_that_is_no_number_is_damage(make_study):
     files = make_study().files()
     for name, data in files.items():
         files[name] = data.replace(b"\x28\0\x53\x10DS\4\x001.0 ", b"\x28\0\x53\x10DS\4\0x.0 ")
-    (candidate,) = find_gtvs(MemorySource(files), "", SETTINGS)
+    (candidate,) = find_gtvs(MemoryStore(files), "", SETTINGS)
     assert candidate.code == "DICOM_DAMAGED"

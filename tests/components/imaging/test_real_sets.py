@@ -5,8 +5,8 @@ import csv
 import pytest
 
 from components.common.errors import TumourError
-from components.common.objects import FolderSource
 from components.common.settings import PreprocessSettings
+from components.common.store.folder import FolderStore
 from components.imaging.gtv import find_gtvs
 
 LARGEST = PreprocessSettings(slice_rule="largest")
@@ -24,7 +24,7 @@ def expected(real_sets, name, roi):
 def test_golden_numbers(real_sets, name, roi, code):
     golden = expected(real_sets, name, roi)
     default_rule = "GTV" in roi
-    (found,) = find_gtvs(FolderSource(real_sets), name, LARGEST, roi="" if default_rule else roi)
+    (found,) = find_gtvs(FolderStore(real_sets), name, LARGEST, roi="" if default_rule else roi)
     pixel = max(found.pixel_spacing_mm)
     assert (found.code, found.roi_name) == (code, roi)
     assert found.slice_sop_instance_uid == golden["SOPInstanceUID_of_slice"]
@@ -43,17 +43,17 @@ def test_golden_numbers(real_sets, name, roi, code):
 
 def test_default_rule_finds_no_gtv_in_the_head_phantom(real_sets):
     with pytest.raises(TumourError) as caught:
-        find_gtvs(FolderSource(real_sets), "dcpt_headphantom", PreprocessSettings())
+        find_gtvs(FolderStore(real_sets), "dcpt_headphantom", PreprocessSettings())
     assert caught.value.code == "NO_GTV"
 
 
 @pytest.mark.parametrize(("name", "roi"), [("cheese_raystation", "max"), ("dcpt_headphantom", "BrainStem")])
 def test_contours_on_absent_slices_are_refused(real_sets, name, roi):
-    (found,) = find_gtvs(FolderSource(real_sets), name, PreprocessSettings(), roi=roi)
+    (found,) = find_gtvs(FolderStore(real_sets), name, PreprocessSettings(), roi=roi)
     assert (found.status, found.code) == ("refused", "CONTOUR_WITHOUT_SLICE")
     assert found.crop is None
 
 
 def test_a_study_that_asks_for_uids_refuses_them(real_sets):
-    (found,) = find_gtvs(FolderSource(real_sets), "sts_019", PreprocessSettings(lowest_rung="uid"))
+    (found,) = find_gtvs(FolderStore(real_sets), "sts_019", PreprocessSettings(lowest_rung="uid"))
     assert found.code == "MATCH_LEVEL_TOO_LOW"

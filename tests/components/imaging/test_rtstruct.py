@@ -13,15 +13,15 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 
 from components.common.errors import TumourError
-from components.common.objects import MemorySource
 from components.common.settings import PreprocessSettings
-from components.common.sources import Place
+from components.common.store.memory import MemoryStore
 from components.imaging.contours import read_contour
 from components.imaging.elements import Header
 from components.imaging.gtv import find_gtvs, inspect_gtvs
 from components.imaging.listing import list_rtstructs
 from components.imaging.plan import read_folder
 from components.preprocess.identity import identities_of_headers
+from components.preprocess.locating import Place
 from components.preprocess.patients import Patient, part_of_folder
 from tests.components.studies import circle, make_contour
 
@@ -363,7 +363,7 @@ def written(dataset):
 def test_copies_of_an_rtstruct_are_one_however_they_are_encoded(make_study, syntax):
     study = make_study()
     files = study.files() | {"copy.dcm": encoded(study.rtstruct, syntax)}
-    (candidate,) = find_gtvs(MemorySource(files), "", SETTINGS)
+    (candidate,) = find_gtvs(MemoryStore(files), "", SETTINGS)
     assert candidate.status == "ok"
 
 
@@ -385,7 +385,7 @@ def test_different_rtstructs_under_one_uid_are_refused(make_study, first, change
         other.StructureSetROISequence[0].ReferencedFrameOfReferenceUID = generate_uid()
     else:
         other.StructureSetROISequence[0].ROINumber = other.ROIContourSequence[0].ReferencedROINumber = 5
-    source = MemorySource(study.files() | {first: written(other)})
+    source = MemoryStore(study.files() | {first: written(other)})
     with pytest.raises(TumourError) as caught:
         find_gtvs(source, "", SETTINGS)
     assert caught.value.code == "RTSTRUCT_CONFLICT"

@@ -20,8 +20,8 @@ from pydicom.uid import (
 
 from components.common import limits
 from components.common.errors import TumourError
-from components.common.objects import MemorySource
 from components.common.settings import PreprocessSettings
+from components.common.store.memory import MemoryStore
 from components.imaging import dicom_io, elements
 from components.imaging.dicom_io import read_all, read_headers, read_whole, text
 from components.imaging.elements import Header, read_header
@@ -36,7 +36,7 @@ SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
 
 def code(files, **options):
     try:
-        return next(candidate.code or "ok" for candidate in find_gtvs(MemorySource(files), "", SETTINGS, **options))
+        return next(candidate.code or "ok" for candidate in find_gtvs(MemoryStore(files), "", SETTINGS, **options))
     except TumourError as error:
         return error.code
 
@@ -110,7 +110,7 @@ def test_as_many_elements_as_the_limit_are_read_and_one_more_is_not(monkeypatch)
 
 @pytest.mark.parametrize("limit", ["MAX_HEADER_ELEMENTS", "MAX_IMAGE_ELEMENTS"])
 def test_headers_and_images_have_bounds_of_their_own(monkeypatch, limit):
-    source = MemorySource({"a": file_bytes(make_ct(0.0, "1.2", "1.3", (1.0, 1.0), (8, 8)))})
+    source = MemoryStore({"a": file_bytes(make_ct(0.0, "1.2", "1.3", (1.0, 1.0), (8, 8)))})
     last_group = 0x2FFF if limit == "MAX_HEADER_ELEMENTS" else 0xFFFF
     header, _ = read_header(source.read("a"), last_group)
 
@@ -212,7 +212,7 @@ def test_bytes_before_pixels_and_of_an_rtstruct_are_bound(monkeypatch, kind, syn
     dataset = new_dataset("1.2.840.10008.5.1.4.1.1.481.3", "RTSTRUCT", syntax)
     dataset.add_new(0x00091001, "UN", bytes(40_000))
     dataset.add_new(0x40010010, "UN", bytes(8))
-    source = MemorySource({"a": file_bytes(dataset)})
+    source = MemoryStore({"a": file_bytes(dataset)})
     plain = dicom_io.inflate(source.read("a"))
     begins = plain.index(b"\x01\x40\x10\0")
     name, last, end = {
@@ -242,7 +242,7 @@ def test_a_header_that_never_ends_is_not_read_to_its_end(monkeypatch):
         dataset.add_new(0x00091001 + number, "UN", bytes(2_000))
     sizes = []
 
-    class Watched(MemorySource):
+    class Watched(MemoryStore):
         def read_head(self, name, size):
             sizes.append(size)
             return super().read_head(name, size)
@@ -259,7 +259,7 @@ def test_too_large_an_rtstruct_says_so_and_not_that_there_is_none(make_study, mo
     files["RS0.dcm"] = files["RS0.dcm"][:place] + b"\x08\0\x05\0CS\0\0" * 500 + files["RS0.dcm"][place:]
     monkeypatch.setattr("components.imaging.structure.MAX_DICOM_ELEMENTS", 400)
     with pytest.raises(TumourError, match=r"more than 400 elements and items .DICOM_TOO_LARGE"):
-        find_gtvs(MemorySource(files), "", SETTINGS)
+        find_gtvs(MemoryStore(files), "", SETTINGS)
 
 
 @pytest.mark.parametrize(("frames", "expected"), [(0, "DICOM_DAMAGED"), (3, "ROI_EMPTY"), (4, "DICOM_TOO_LARGE")])
@@ -287,7 +287,7 @@ def a_frame(z):
 def test_sequences_beside_the_pixels_are_counted_before_pydicom_reads_the_file(monkeypatch):
     dataset = make_ct(0.0, "1.2", "1.3", (1.0, 1.0), (8, 8))
     dataset.ReferencedImageSequence = Sequence([Dataset() for _ in range(300)])
-    source = MemorySource({"a": file_bytes(dataset)})
+    source = MemoryStore({"a": file_bytes(dataset)})
     assert read_whole(source, "a").Rows == 8
     monkeypatch.setattr("components.imaging.structure.MAX_DICOM_ELEMENTS", 2_000)
     monkeypatch.setattr("components.imaging.dicom_io.pydicom.dcmread", lambda *_, **__: pytest.fail("it is read"))

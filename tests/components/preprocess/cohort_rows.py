@@ -3,7 +3,7 @@
 import pytest
 
 from components.common.errors import InputError
-from components.common.objects import MemorySource
+from components.common.store.memory import MemoryStore
 from components.preprocess.table import read_table
 
 GOOD = {
@@ -36,7 +36,7 @@ def lines_of(*rows):
 
 
 def read_bytes(data):
-    return read_table(MemorySource({"cohort.csv": data}), "cohort.csv")
+    return read_table(MemoryStore({"cohort.csv": data}), "cohort.csv")
 
 
 def refusal_of(data):

@@ -10,8 +10,8 @@ import pytest
 
 from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset
 from components.common.errors import InputError, StorageError, TumourError
-from components.common.objects import FolderSource
 from components.common.settings import PreprocessSettings
+from components.common.store.folder import FolderStore
 from components.imaging import gtv
 from components.imaging.listing import list_rtstructs
 from components.imaging.reasons import WARNINGS
@@ -215,9 +215,9 @@ def test_a_response_may_be_empty_only_where_a_rule_excludes(cohort):
 def test_table_exclusions_read_no_dicom(cohort, monkeypatch):
     uri = cohort({"dicom": "a"}, {"dicom": "b", "skull_infiltration": "yes"})
     seen = []
-    original = FolderSource.read_head
+    original = FolderStore.read_head
     monkeypatch.setattr(
-        FolderSource, "read_head", lambda self, name, size: seen.append(name) or original(self, name, size)
+        FolderStore, "read_head", lambda self, name, size: seen.append(name) or original(self, name, size)
     )
     run(uri)
     assert any(name.startswith("a/") for name in seen)
@@ -227,8 +227,8 @@ def test_table_exclusions_read_no_dicom(cohort, monkeypatch):
 def test_one_slice_of_pixels_is_read_per_tumour_and_a_few_per_series(cohort, monkeypatch):
     uri = cohort({"dicom": "a"})
     seen = []
-    original = FolderSource.read
-    monkeypatch.setattr(FolderSource, "read", lambda self, name: seen.append(name) or original(self, name))
+    original = FolderStore.read
+    monkeypatch.setattr(FolderStore, "read", lambda self, name: seen.append(name) or original(self, name))
     run(uri)
     assert 1 < sum(name.startswith("a/CT/") for name in seen) <= 1 + 1 + KEPT_SLICES
 
@@ -241,8 +241,8 @@ def test_storage_that_fails_stops_the_run_in_words(cohort, monkeypatch):
             raise StorageError("S3_UNREACHABLE", "the S3 server does not answer")
         return original(self, name, size)
 
-    original = FolderSource.read_head
-    monkeypatch.setattr(FolderSource, "read_head", fail)
+    original = FolderStore.read_head
+    monkeypatch.setattr(FolderStore, "read_head", fail)
     with pytest.raises(StorageError):
         run(uri)
 
@@ -320,7 +320,7 @@ def test_a_poisoned_patient_costs_its_own_tumour_alone(cohort, tmp_path, make_st
     left = np.isin(before.tumours.tumour, after.tumours.tumour)
     assert left.sum() == 2
     assert (after.crops == before.crops[left]).all()
-    source = FolderSource(tmp_path)
+    source = FolderStore(tmp_path)
     if code == "DICOM_TOO_LARGE":
         with pytest.raises(TumourError, match="DICOM_TOO_LARGE"):
             gtv.inspect_gtvs(source, "b", SETTINGS, roi="GTV")

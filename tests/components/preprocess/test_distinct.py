@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from pydicom.uid import generate_uid
 
 from components.common.errors import InputError
-from components.common.object_store import FolderObjects
 from components.common.settings import IDENTIFYING, PreprocessSettings
+from components.common.store.folder import FolderStore
+from components.common.store.sealed import SealedStore
 from components.preprocess.cohort import preprocess_cohort
 from components.preprocess.distinct import TOLD_APART_BY, Sighting, check_distinct
 from components.preprocess.parts import PartStore
@@ -239,7 +240,7 @@ def test_two_hospitals_may_count_alike(preprocess, tmp_path, make_study):
 
 def test_a_resumed_run_refuses_the_same(patients, preprocess, tmp_path):
     shutil.copytree(tmp_path / "P1", tmp_path / "P9")
-    store = PartStore(FolderObjects(tmp_path / "parts"))
+    store = PartStore(SealedStore(FolderStore(tmp_path / "parts")))
     first = refusal(preprocess, ("a", "P1"), ("b", "P2"), ("c", "P9"), store=store)
     assert list((tmp_path / "parts").rglob("*.zip"))
     again = refusal(preprocess, ("a", "P1"), ("b", "P2"), ("c", "P9"), store=store)

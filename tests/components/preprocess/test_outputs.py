@@ -13,7 +13,6 @@ import pytest
 from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset, Exclusion, Flow
 from components.common.errors import InputError
 from components.common.settings import PreprocessSettings, StudySettings
-from components.common.sources import fingerprint
 from components.common.steps import progress_line
 from components.imaging.crop import ImageDefinition
 from components.preprocess import step
@@ -21,6 +20,7 @@ from components.preprocess.deidentify import Audit, Pseudonymiser
 from components.preprocess.exclusions import REASONS
 from components.preprocess.flow_diagram import flow_svg
 from components.preprocess.kinds import COLUMN_KINDS, JSON_KINDS, is_log_line
+from components.preprocess.locating import fingerprint
 from components.preprocess.parts import MEASURES, Outcome, Part
 from components.preprocess.summary import facts_of, page_of
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from components.common.errors import StorageError
-from components.common.object_store import FolderObjects
-from components.common.objects import FolderSource
 from components.common.settings import PreprocessSettings
+from components.common.store.folder import FolderStore
+from components.common.store.sealed import SealedStore
 from components.phantom.phantom import write_cohort
 from components.preprocess import patients
 from components.preprocess.cohort import preprocess_cohort
@@ -29,18 +29,18 @@ def reads(monkeypatch):
     """Names of all DICOM files that were opened."""
     names = []
     for method in ("read", "read_head"):
-        original = getattr(FolderSource, method)
+        original = getattr(FolderStore, method)
 
         def counted(self, name, *args, original=original):
-            names.extend([name] if not name.endswith(".csv") else [])
+            names.extend([name] if not name.endswith((".csv", ".zip")) else [])
             return original(self, name, *args)
 
-        monkeypatch.setattr(FolderSource, method, counted)
+        monkeypatch.setattr(FolderStore, method, counted)
     return names
 
 
 def run(folder, place, key=b"key", settings=SETTINGS, **options):
-    return preprocess_cohort(str(folder), settings, key, store=PartStore(FolderObjects(place)), **options)
+    return preprocess_cohort(str(folder), settings, key, store=PartStore(SealedStore(FolderStore(place))), **options)
 
 
 def same(one, other):
@@ -70,7 +70,7 @@ def test_a_second_run_reads_nothing_and_gives_the_same(folder, tmp_path, reads):
 
 
 def test_a_stopped_run_goes_on_where_it_stopped(folder, tmp_path, reads, monkeypatch):
-    original, left = FolderSource.read, [1 + 1 + 1 + KEPT_SLICES]  # enough for one patient, not for two
+    original, left = FolderStore.read, [1 + 1 + 1 + KEPT_SLICES]  # enough for one patient, not for two
 
     def failing(self, name):
         if not name.endswith(".csv"):
@@ -80,7 +80,7 @@ def test_a_stopped_run_goes_on_where_it_stopped(folder, tmp_path, reads, monkeyp
         return original(self, name)
 
     with monkeypatch.context() as patch:
-        patch.setattr(FolderSource, "read", failing)
+        patch.setattr(FolderStore, "read", failing)
         with pytest.raises(StorageError):
             run(folder, tmp_path, workers=1)
     kept = len(list(tmp_path.rglob("*.zip")))

@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-from components.common import s3
 from components.common.errors import InputError, StorageError
-from components.common.object_store import FolderObjects
-from components.common.s3 import S3Source, upload_folder
 from components.common.settings import PreprocessSettings
-from components.common.sources import fingerprint
+from components.common.store import timeouts
+from components.common.store.bucket import BucketStore, upload_folder
+from components.common.store.folder import FolderStore
+from components.common.store.sealed import SealedStore
 from components.phantom.phantom import write_cohort
 from components.preprocess.cohort import preprocess_cohort
+from components.preprocess.locating import fingerprint
 from components.preprocess.parts import PartStore
 from tests.conftest import S3Server
 
@@ -69,16 +70,16 @@ def test_server_that_went_away_is_told(uploaded, s3):
 def test_killed_server_is_told_and_a_second_run_reads_the_rest_only(folder, tmp_path, monkeypatch):
     (tmp_path / "server").mkdir()
     server = S3Server(tmp_path / "server")
-    monkeypatch.setattr(s3, "S3_TRIES", 1)
+    monkeypatch.setattr(timeouts, "TRIES", 1)
     read = []
-    original = S3Source.map_heads
+    original = BucketStore.map_heads
 
     def counted(self, make, names, size):
         read.extend(name.rpartition("/")[0] for name in names)
         return original(self, make, names, size)
 
-    monkeypatch.setattr(S3Source, "map_heads", counted)
-    options = {"workers": 1, "store": PartStore(FolderObjects(tmp_path / "kept"))}
+    monkeypatch.setattr(BucketStore, "map_heads", counted)
+    options = {"workers": 1, "store": PartStore(SealedStore(FolderStore(tmp_path / "kept")))}
 
     def kill(done, total, note):
         if done == 2:

@@ -4,7 +4,7 @@ import io
 import pytest
 
 from components.common.errors import InputError
-from components.common.objects import MemorySource
+from components.common.store.memory import MemoryStore
 from components.preprocess.columns import COLUMNS
 from components.preprocess.table import read_table
 from tests.components.preprocess.cohort_rows import GOOD
@@ -15,7 +15,7 @@ def table(*rows, columns=None, delimiter=",", encoding="utf-8"):
     writer = csv.DictWriter(buffer, columns or list(rows[0]), delimiter=delimiter, extrasaction="ignore")
     writer.writeheader()
     writer.writerows(rows)
-    return MemorySource({"cohort.csv": buffer.getvalue().encode(encoding)})
+    return MemoryStore({"cohort.csv": buffer.getvalue().encode(encoding)})
 
 
 def read(*rows, **options):
@@ -151,7 +151,7 @@ def test_rows_are_counted_as_in_the_file():
     lines = data.splitlines()
     spaced = "\n".join([lines[0], lines[1], "", lines[2], ""])
     with pytest.raises(InputError) as caught:
-        read_table(MemorySource({"cohort.csv": spaced.encode()}), "cohort.csv")
+        read_table(MemoryStore({"cohort.csv": spaced.encode()}), "cohort.csv")
     assert "row 4, age" in caught.value.safe_message
 
 
@@ -162,7 +162,7 @@ def test_spreadsheets_write_semicolons_and_a_byte_order_mark():
 def test_tables_that_are_none():
     for data, code in ((b"", "COLUMNS_MISSING"), (b"\xff\xfe\x00\xd8", "COHORT_UNREADABLE")):
         with pytest.raises(InputError) as caught:
-            read_table(MemorySource({"cohort.csv": data}), "cohort.csv")
+            read_table(MemoryStore({"cohort.csv": data}), "cohort.csv")
         assert caught.value.code == code
     assert refusal(columns=list(GOOD)).code == "COHORT_EMPTY"
     assert refusal(GOOD, columns=[*GOOD, "age"]).code == "COLUMNS_DOUBLED"

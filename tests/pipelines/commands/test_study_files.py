@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.common.errors import InputError, SrsError
-from components.common.objects import MemorySource, ZipSource
 from components.common.settings import PreprocessSettings
+from components.common.store.memory import MemoryStore
+from components.common.store.zip import ZipSource
 from components.imaging.gtv import find_gtvs
 from pipelines.commands.study_files import Wanted, pack_study
 from tests.serving.studies import study_files
@@ -60,7 +61,7 @@ def long_study():
 def test_a_long_study_is_sent_in_part_and_answered_as_a_whole(tmp_path, long_study):
     packed = pack_study(written(tmp_path / "Doe^Jane", long_study), WANTED)
     assert 1 + 9 < len(names(packed)) < 35
-    assert told(ZipSource(packed)) == told(MemorySource(long_study))
+    assert told(ZipSource(packed)) == told(MemoryStore(long_study))
 
 
 def test_a_zip_is_treated_as_its_folder(tmp_path, long_study):
@@ -83,7 +84,7 @@ def test_the_predictor_s_own_rule_for_names_decides(tmp_path):
     of = dataclasses.replace(SETTINGS, roi_pattern="Lesion.*")
     packed = pack_study(written(tmp_path, files), Wanted(settings=of))
     assert len(names(packed)) < 35
-    assert told(ZipSource(packed), of) == told(MemorySource(files), of)
+    assert told(ZipSource(packed), of) == told(MemoryStore(files), of)
     assert told(ZipSource(packed), of)[0][0]["roi_name"] == "Lesion 1"
 
 
@@ -115,7 +116,7 @@ def test_what_is_sent_is_answered_as_all_would_be(tmp_path, odd, radius, rois, r
     files = ODDITIES[odd](whole, np.random.default_rng(seed))
     shutil.rmtree(tmp_path / "study", ignore_errors=True)
     packed = pack_study(written(tmp_path / "study", files), dataclasses.replace(WANTED, roi=roi))
-    assert told(ZipSource(packed), roi=roi) == told(MemorySource(files), roi=roi)
+    assert told(ZipSource(packed), roi=roi) == told(MemoryStore(files), roi=roi)
 
 
 def test_the_rtstruct_named_decides(tmp_path, long_study):
@@ -126,7 +127,7 @@ def test_the_rtstruct_named_decides(tmp_path, long_study):
     files = {**long_study, "RS2.dcm": other}
     packed = pack_study(written(tmp_path, files), dataclasses.replace(WANTED, rtstruct_uid=uid))
     assert len(names(packed)) < 35
-    assert told(ZipSource(packed), rtstruct_uid=uid) == told(MemorySource(files), rtstruct_uid=uid)
+    assert told(ZipSource(packed), rtstruct_uid=uid) == told(MemoryStore(files), rtstruct_uid=uid)
 
 
 def refusal(path: Path, **limits) -> InputError:
@@ -166,5 +167,5 @@ def test_nothing_to_send_is_said(tmp_path):
 def test_what_a_folder_holds_instead_of_a_study_is_told_without_its_name(tmp_path, long_study, name):
     folder = written(tmp_path, {name: zipped(long_study), "note of Anna.txt": b"x"})
     packed = pack_study(folder, WANTED)
-    assert told(ZipSource(packed)) == told(MemorySource({name: zipped(long_study), "note of Anna.txt": b"x"}))
+    assert told(ZipSource(packed)) == told(MemoryStore({name: zipped(long_study), "note of Anna.txt": b"x"}))
     assert not any("nna" in one or "2024" in one for one in names(packed))

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.common import zip_reading
 from components.common.errors import InputError
 from components.common.limits import (
     MIB,
@@ -23,7 +22,8 @@ from components.common.limits import (
     ZIP_MAX_NAME_BYTES,
     ZIP_MAX_READS,
 )
-from components.common.objects import ZipSource
+from components.common.store import zip_reading
+from components.common.store.zip import ZipSource
 from tests.components.common.zips import Packed, deflated, stored, zip_of
 
 DOCUMENTED = {"ZIP_DAMAGED", "ZIP_ENCRYPTED", "ZIP_METHOD", "ZIP_TOO_LARGE", "ZIP_DUPLICATE", "PATH_OUTSIDE"}

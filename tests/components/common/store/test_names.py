@@ -12,8 +12,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from components.common.errors import InputError
-from components.common.names import clean_name, slashed
-from components.common.objects import FolderSource, MemorySource, ZipSource
+from components.common.store.folder import FolderStore
+from components.common.store.memory import MemoryStore
+from components.common.store.names import clean_name, slashed
+from components.common.store.zip import ZipSource
 
 NFD = unicodedata.normalize("NFD", "Müller")
 ODD = [
@@ -81,7 +83,7 @@ def test_odd_names_are_read_from_every_source(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(str(number).encode())
     expected = {name: str(number).encode() for number, name in enumerate(ODD)}
-    for source in (ZipSource(zip_bytes(ODD)), MemorySource(expected), FolderSource(tmp_path)):
+    for source in (ZipSource(zip_bytes(ODD)), MemoryStore(expected), FolderStore(tmp_path)):
         assert listed(source) == expected
 
 
@@ -89,7 +91,7 @@ def test_odd_names_are_read_from_every_source(tmp_path):
 def test_a_backslash_or_colon_in_a_files_own_name_is_read(tmp_path):
     for name in ("a\\b.dcm", "x:y.dcm"):
         (tmp_path / name).write_bytes(b"1")
-    assert listed(FolderSource(tmp_path)) == {"a\\b.dcm": b"1", "x:y.dcm": b"1"}
+    assert listed(FolderStore(tmp_path)) == {"a\\b.dcm": b"1", "x:y.dcm": b"1"}
     assert slashed("a\\b.dcm") == "a/b.dcm"
 
 

@@ -1,4 +1,4 @@
-"""Where a cohort lies: a folder, a zip, a mapping in memory, or a bucket; read by name, never changed.
+"""Where a cohort's table and the DICOM of its rows lie, and the digest of both; read by name, never changed.
 
 Messages never hold a name of an object, since folders are often called by patients.
 """
@@ -14,9 +14,13 @@ from pathlib import Path
 from components.common.csv_table import read_csv_table
 from components.common.errors import InputError
 from components.common.files import digest_of
-from components.common.names import clean_name, slashed
-from components.common.objects import FolderSource, Source, ZipSource, disk_in_words
-from components.common.s3 import S3Source, bucket_and_prefix
+from components.common.store.base import Source
+from components.common.store.bucket import BucketStore, bucket_and_prefix
+from components.common.store.errors import disk_errors
+from components.common.store.folder import FolderStore
+from components.common.store.names import clean_name, slashed
+from components.common.store.opening import open_source
+from components.common.store.zip import ZipSource
 
 TABLE_NAME = "cohort.csv"
 #: Endings by which a table is known where the storage cannot be asked whether it is a file.
@@ -25,28 +29,6 @@ TABLE_ENDINGS = (".csv", ".tsv", ".tab", ".txt")
 WORKBOOK_ENDINGS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods", ".numbers")
 #: Columns that tell a table's separator: every table has them.
 KEY_COLUMNS = ("tumour_id", "patient_id", "dicom")
-
-
-def open_source(uri: str) -> Source:
-    """The source at a folder, a ``.zip`` file, or ``s3://bucket/prefix``.
-
-    Raises
-    ------
-    InputError
-        ``SOURCE_MISSING`` or ``SOURCE_UNKNOWN``.
-    """
-    if uri.startswith("s3://"):
-        return S3Source(*bucket_and_prefix(uri))
-    path = Path(uri.removeprefix("file://"))
-    if "://" in uri and not uri.startswith("file://"):
-        raise InputError("SOURCE_UNKNOWN", "only folders, .zip files and s3:// can be read")
-    if path.is_dir():
-        return FolderSource(path)
-    if path.is_file():
-        if path.suffix.lower() == ".zip":
-            return ZipSource(path)
-        raise InputError("SOURCE_UNKNOWN", "this is a file, but not a .zip", "Give the folder that holds it.")
-    raise InputError("SOURCE_MISSING", "there is no such folder or .zip file")
 
 
 def open_cohort(cohort_uri: str) -> tuple[Source, str]:
@@ -116,7 +98,7 @@ def _names(root: str, source: Source) -> list[str]:
     folder = Path(root.removeprefix("file://"))
     if not folder.is_dir():
         return [entry.name for entry in source.list("")]
-    with disk_in_words():
+    with disk_errors():
         return [item.name for item in folder.iterdir()]
 
 
@@ -131,7 +113,7 @@ class Place:
     def open(self) -> tuple[Source, str]:
         """The source and prefix below which the objects are; raises what is wrong with a zip."""
         if self.prefix.lower().endswith(".zip") and _is_there(self.source, self.prefix):
-            return self.source.open_zip(self.prefix), ""
+            return ZipSource(self.source.path_or_content(self.prefix)), ""
         return self.source, self.prefix
 
 
@@ -148,12 +130,12 @@ def locate(source: Source, dicom: str) -> Place:
     name = slashed(dicom.removeprefix("file://"))
     if name.startswith("s3://"):
         bucket, name = bucket_and_prefix(name)
-        source = S3Source(bucket)
+        source = BucketStore(bucket)
     elif "://" in name or re.match("//|[A-Za-z]:", name):
         hint = "Name a folder beside the table, an absolute path, or an s3:// prefix."
         raise InputError("SOURCE_UNKNOWN", "a Windows drive, a server or a web address cannot be read", hint)
     elif name.startswith("/"):
-        source, name = FolderSource("/"), os.path.normpath(name).strip("/")
+        source, name = FolderStore("/"), os.path.normpath(name).strip("/")
     prefix = source.resolve(clean_name(name))
     return Place(source, prefix, source.identity(prefix))
 

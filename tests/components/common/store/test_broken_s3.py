@@ -10,15 +10,16 @@ import boto3
 import numpy as np
 import pandas as pd
 import pytest
-import yarl
 
-from components.common import artifact_store, s3, tracking_store
+from components.common import artifact_store, tracking_store
 from components.common.artifacts.members import Member
 from components.common.artifacts.splits import MemberSplit
 from components.common.errors import InputError, RegistryError, StorageError
-from components.common.s3 import upload_folder
-from components.common.sources import fingerprint, open_source
+from components.common.store import timeouts
+from components.common.store.bucket import upload_folder
+from components.common.store.opening import open_source
 from components.model.manifest import Manifest
+from components.preprocess.locating import fingerprint
 from components.promote import registry
 from components.train.member_store import open_store
 from tests.components.model.bundles import make_bundle
@@ -32,9 +33,8 @@ PATIENCE_S = 120.0
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     """Limits of a third of a second, so that a stalled server is given up in this test's time."""
-    monkeypatch.setattr(s3, "S3_READ_SECONDS", 0.3)
-    monkeypatch.setattr(s3, "S3_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(artifact_store, "READ_SECONDS", 0.3)
+    monkeypatch.setattr(timeouts, "READ_SECONDS", 0.3)
+    monkeypatch.setattr(timeouts, "PAUSE_SECONDS", 0.01)
     artifact_store.bound_artifact_store.cache_clear()
     yield
     artifact_store.bound_artifact_store.cache_clear()
@@ -113,7 +113,7 @@ def test_a_slow_server_is_waited_for(cohort, proxy):
     proxy.fault = "slow"
     started = time.monotonic()
     assert read_cohort() == (cohort / "p" / "image").read_bytes()
-    assert time.monotonic() - started > s3.S3_READ_SECONDS  # each piece came in time, the whole did not
+    assert time.monotonic() - started > timeouts.READ_SECONDS  # each piece came in time, the whole did not
 
 
 @pytest.mark.parametrize("fault", ["reset", "cut", "stall"])
@@ -156,33 +156,11 @@ def test_heads_behind_a_broken_server_are_told_in_time(cohort, proxy, fault):
     assert time.monotonic() - started < PATIENCE_S
 
 
-def test_one_broken_connection_leaves_the_other_requests_alone(cohort, proxy, monkeypatch):
-    again = []
-    original = s3.S3Source.read_head
-    monkeypatch.setattr(s3.S3Source, "read_head", lambda *given: again.append(given[1]) or original(*given))
-    proxy.fault, proxy.times = "cut", 1
-    assert read_heads() == [bytes([number]) * 3000 for number in range(40)]
-    assert len(again) <= 1
-
-
 def test_heads_are_read_where_an_event_loop_runs(cohort):
     async def in_a_notebook():
         return read_heads()
 
     assert len(asyncio.run(in_a_notebook())) == 40
-
-
-def test_certificates_are_not_asked_for_without_tls(cohort, monkeypatch):
-    monkeypatch.setattr(s3, "_trusted", lambda: pytest.fail("http has no certificates"))
-    assert len(read_heads()) == 40
-
-
-def test_addresses_of_objects_hold_for_minutes_only(cohort, monkeypatch):
-    asked, original = [], yarl.URL
-    monkeypatch.setattr(yarl, "URL", lambda url, **options: asked.append(url) or original(url, **options))
-    read_heads()
-    assert len(asked) == 40
-    assert all("X-Amz-Expires=600" in url for url in asked)
 
 
 def test_what_goes_wrong_with_a_head_is_not_taken_for_the_servers(cohort):
