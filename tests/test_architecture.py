@@ -169,6 +169,25 @@ def test_a_planted_violation_is_found(module, name):
     assert not may_import(module, name)
 
 
+#: What the predictor's image does not hold.
+NOT_SERVED = {"boto3", "kfp", "kubernetes", "minio", "mlflow", "tensorflow"}
+
+
+def test_the_predictor_reaches_no_library_that_its_image_lacks():
+    """Whatever serving/ imports, and what that imports, at the top of a module: none reads a bucket or MLflow."""
+    by_name = {".".join(Path(name_of(path)).with_suffix("").parts): path for path in MODULES}
+    waiting, seen = [name for name in by_name if name.startswith("serving.")], set()
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            reached = imports(by_name[name], top_level_only=True)
+            assert not {one.split(".")[0] for one in reached} & NOT_SERVED, name
+            waiting += reached & set(by_name)
+    assert {"components.common.store.zip", "components.imaging.gtv"} <= seen
+    assert "components.common.store.bucket" not in seen
+
+
 @pytest.mark.parametrize("parts", [2, 9], ids=["rooms", "modules"])
 def test_there_is_no_import_cycle(parts):
     """Among rooms, and among modules; imports within functions count too."""
