@@ -106,7 +106,8 @@ def _kept_errors() -> Iterator[None]:
         if error.code == "SOURCE_UNKNOWN":
             raise InputError("STATE_URI_UNKNOWN", "S3 has no such bucket names", "Use s3://bucket/prefix.") from None
         hint = "Look at the folder's rights and space, or at the S3 server, its bucket and the credentials."
-        raise StorageError("STORE_UNREACHABLE", f"the store failed with {_reason(error)}", hint) from None
+        reason = _reason(error)
+        raise StorageError("STORE_UNREACHABLE", f"the store failed with {reason}", hint) from None
 
 
 def _reason(error: SrsError) -> str:
