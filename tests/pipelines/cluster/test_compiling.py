@@ -295,10 +295,11 @@ def pods(spec: Spec, component: dict[str, Any], packs: int, *, deploys: bool) ->
     return count
 
 
-def test_readme_tells_the_pods_of_a_run(main):
-    readme = (ROOT / "README.md").read_text()
+def test_page_gives_the_pods_of_a_run(main):
+    page = (ROOT / "docs" / "platform-engineer.md").read_text()
     for members, packs in ((50, 2), (5000, 200)):
-        assert f"{members:,} members, {packs} packs: {pods(main, main.ir['root'], packs, deploys=False)} pods" in readme
+        count = pods(main, main.ir["root"], packs, deploys=False)
+        assert f"| {members:,} members, {packs} packs | {count} |" in page
     assert pods(main, main.ir["root"], 2, deploys=True) == pods(main, main.ir["root"], 2, deploys=False) + 2
 
 

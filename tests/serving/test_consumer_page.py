@@ -1,4 +1,4 @@
-"""README's own examples for model consumers, run as they stand: only the ports are others."""
+"""The examples of the page for model consumers, run as they stand: only the ports are others."""
 
 import os
 import re
@@ -19,8 +19,7 @@ from tests.components.model.bundles import make_bundle
 from tests.serving.conftest import ROOT, free_port
 from tests.serving.studies import study_files
 
-README = (ROOT / "README.md").read_text()
-CONSUMER = README[README.index("## A model consumer") : README.index("## A platform engineer")]
+CONSUMER = (ROOT / "docs" / "model-consumer.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", CONSUMER, re.DOTALL)
 (SHELL,) = re.findall(r"```bash\n(.*?)```", CONSUMER, re.DOTALL)
 (SERVE,) = re.findall(r"\.venv/bin/srs (serve [^\n]+)", CONSUMER)
