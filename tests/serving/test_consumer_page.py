@@ -14,7 +14,7 @@ import pytest
 from components.common import tracking_store
 from components.promote import registry
 from components.promote.gate import Verdict
-from serving.errors import _STATUS
+from serving.errors import _STATUS, CODES
 from tests.components.model.bundles import make_bundle
 from tests.serving.conftest import ROOT, free_port
 from tests.serving.studies import study_files
@@ -48,7 +48,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def ports(folder):
-    """Ports of the predictor that README's own line starts, instead of README's."""
+    """Ports of the predictor that the page's own line starts, instead of the page's."""
     found = {"8080": str(free_port()), "8081": str(free_port())}
     line = [sys.executable, "-m", "pipelines.commands.cli", *put(SERVE, found).split()]
     with (folder / "serve.log").open("w") as log:
@@ -118,5 +118,7 @@ def test_srs_predict(folder, ports):
 
 def test_the_table_of_errors_is_the_code_s():
     rows = re.findall(r"^\| ([\d, ]+) \| [^|]+ \| ([^|]+) \|", CONSUMER, re.MULTILINE)
-    reply = {code: statuses for statuses, codes in rows for code in re.findall(r"`(\w+)`", codes)}
-    assert all(code in reply and str(status) in reply[code] for code, status in _STATUS.items())
+    documented = {code: statuses for statuses, codes in rows for code in re.findall(r"`(\w+)`", codes)}
+    assert all(code in documented and str(status) in documented[code] for code, status in _STATUS.items())
+    statuses = {code: str(status) for status, codes in CODES.items() for code in codes} | {"INTERNAL": "500"}
+    assert all(statuses.get(code, "unknown") in documented[code] for code in documented)
