@@ -129,18 +129,18 @@ def _log_member(tracking: Mapping[str, Any], member: Member, dataset: Dataset) -
     facts, split = member.facts, member.split
     key = {"srs.parent": tracking["parent"], "srs.role": "member", "srs.member": member.id}
     nested = {"mlflow.parentRunId": tracking["groups"][split.group], "srs.group": split.group}
-    start_ms = store.now_ms() - (0 if facts["reused"] else int(1000 * facts["seconds"]))
+    start_ms = store.now_ms() - (0 if facts.reused else int(1000 * facts.seconds))
     run = store.find_or_create(tracking["experiment_id"], f"member {member.id}", key, nested, start_ms)
-    if run.data.tags.get("srs.logged") != facts["key"]:
-        params = {"srs.seed": facts["seed"], "srs.index": split.index, "srs.split_digest": split.digest}
+    if run.data.tags.get("srs.logged") != facts.key:
+        params = {"srs.seed": facts.seed, "srs.index": split.index, "srs.split_digest": split.digest}
         params |= {
             f"srs.{role}_tumours": len(getattr(split, role)) for role in ("training", "validation", "evaluation")
         }
-        tags = {f"srs.{name}": str(facts[name]).lower() for name in ("restarts", "flagged", "determinism")}
-        tags |= {"srs.dataset_digest": dataset.digest, "srs.logged": facts["key"]}
-        tags |= {"reused_from": facts["key"]} if facts["reused"] else {}
-        figures = {name: facts[name] for name in ("restarts", "accepted_step", "seconds")}
-        figures["accepted_validation_accuracy"] = facts["validation_accuracy"]
+        tags = {f"srs.{name}": str(getattr(facts, name)).lower() for name in ("restarts", "flagged", "determinism")}
+        tags |= {"srs.dataset_digest": dataset.digest, "srs.logged": facts.key}
+        tags |= {"reused_from": facts.key} if facts.reused else {}
+        figures = {name: getattr(facts, name) for name in ("restarts", "accepted_step", "seconds")}
+        figures["accepted_validation_accuracy"] = facts.validation_accuracy
         store.log(run, [*_history(member.history, run), *store.points(figures, run)], params, tags)
     if run.info.status == "RUNNING":
         client().set_terminated(run.info.run_id, "FINISHED")
@@ -148,7 +148,7 @@ def _log_member(tracking: Mapping[str, Any], member: Member, dataset: Dataset) -
 
 
 def _history(history: pd.DataFrame, run: Run) -> list[Metric]:
-    """A member's looks at its validation set; the steps count on where a restart begins anew."""
+    """A member's validation checks; the steps count on where a restart begins anew."""
     ends = history.groupby("attempt", sort=False).step.max()
     begins = dict(zip(ends.index, ends.cumsum() - ends, strict=True))
     rows = history.assign(step=history.step + history.attempt.map(begins)).to_dict("records")
@@ -163,13 +163,13 @@ def log_evaluation(tracking: Mapping[str, Any], evaluation: Evaluation, folder: 
     tracking
         From ``open_tree``.
     evaluation
-        What lies in ``metrics`` under ``groups`` goes to the ensemble's run, the rest to the parent. A row of
+        The figures of a group go to its ensemble's run, the others to the parent. A row of
         ``table_iii`` goes to the member that it names, or to its ensemble.
     folder
         The evaluation's folder: its pages and tables become artifacts under ``evaluation/``.
     """
-    metrics = dict(evaluation.metrics)
-    for group, figures in metrics.pop("groups", {}).items():
+    metrics = evaluation.metrics.to_dict()
+    for group, figures in metrics.pop("groups").items():
         _log_figures(tracking["groups"][group], figures)
     runs = member_runs(tracking)
     for row in evaluation.table_iii.to_dict("records"):
@@ -215,7 +215,7 @@ def close_tree(tracking: Mapping[str, Any], status: Literal["FINISHED", "FAILED"
 
 
 def note_failure(tracking: Mapping[str, Any], reason: str) -> None:
-    """Tags the parent with the reason of a failed step; the run stays open, since a retry may mend it."""
+    """Tags the parent with the reason of a failed step; the run stays open, since a retry may succeed."""
     _note_failure(client().get_run(tracking["parent"]), reason)
 
 

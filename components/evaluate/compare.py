@@ -11,9 +11,8 @@ import pandas as pd
 from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.splits import Splits
 from components.common.errors import InputError
-from components.evaluate.evaluation import plain
 from components.evaluate.tables import SYNTHETIC, flat_facts, number, p_value
-from components.stats.paired import paired_test
+from components.stats.paired import detectable_difference, paired_test
 
 COLUMNS = ("group", "tumours", "auc_a", "auc_b", "difference", "se", "p_value", "detectable")
 
@@ -56,8 +55,8 @@ def differing_settings(a: Splits, b: Splits) -> list[tuple[str, Any, Any]]:
 
 def records(a: Evaluation, b: Evaluation) -> list[dict[str, Any]]:
     """The comparison as plain values, None where a figure is not known."""
-    found: list[dict[str, Any]] = plain(compare(a, b).to_dict("records"))
-    return found
+    rows = compare(a, b).to_dict("records")
+    return [{str(name): None if pd.isna(value) else value for name, value in row.items()} for row in rows]
 
 
 def comparison_text(a: Evaluation, b: Evaluation) -> str:
@@ -69,11 +68,11 @@ def comparison_text(a: Evaluation, b: Evaluation) -> str:
             f"{row['group']:<7}{row['tumours']:>8}{cells[0]:>9}{cells[1]:>9}{cells[2]:>9}"
             f"{number(row['se']):>8}{p_value(row['p_value']):>9}{number(row['detectable']):>12}"
         )
-    means = " and ".join(f"{number(run.metrics['mean_auc'])} ({_groups(run)})" for run in (a, b))
+    means = " and ".join(f"{number(run.metrics.mean_auc)} ({_groups(run)})" for run in (a, b))
     lines += textwrap.wrap(
         f"Mean AUC over all groups: {means}. Detectable: true difference found with 80 % power.", 100
     )
-    synthetic = a.metrics["synthetic"] or b.metrics["synthetic"]
+    synthetic = a.metrics.synthetic or b.metrics.synthetic
     return "\n".join([*([SYNTHETIC] if synthetic else []), *lines])
 
 
@@ -84,13 +83,13 @@ def _groups(run: Evaluation) -> str:
 
 def _answers(run: Evaluation) -> pd.DataFrame:
     rows = run.scores[run.scores["role"] == "evaluation"]
-    return rows[["group", "tumour", "patient", "label"]].assign(score=rows[run.metrics["primary_score"]])
+    return rows[["group", "tumour", "patient", "label"]].assign(score=rows[run.metrics.primary_score])
 
 
 def _row(group: str, rows: pd.DataFrame) -> tuple[object, ...]:
     if rows["label_a"].nunique() < 2:
         return (group, len(rows), *[float("nan")] * 6)
     test = paired_test(rows["label_a"], rows["score_a"], rows["score_b"], patients=rows["patient_a"])
-    detectable = test.detectable() or float("nan")  # scores that do not differ at all tell nothing of their spread
+    detectable = detectable_difference(test) or float("nan")  # scores that do not differ say nothing of their spread
     figures = (test.auc_a, test.auc_b, test.difference, test.se, test.p_value, detectable)
     return (group, len(rows), *figures)

@@ -7,7 +7,6 @@ scaling and coding are learnt on development tumours too. The penalty is fixed, 
 noisier, and the ensemble's weight in ``both`` comes out somewhat too small.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from components.common.artifacts.metrics import CovariateMetrics
 from components.evaluate.cohort_tables import YES
 from components.stats.calibration import logit
 from components.stats.roc import paired_test, roc_summary
@@ -41,7 +41,7 @@ MODELS: dict[str, tuple[str, ...]] = {
 
 def beyond_the_image(
     tumours: pd.DataFrame, out_of_bag: pd.DataFrame, evaluation: pd.DataFrame, score: str
-) -> dict[str, Any] | None:
+) -> CovariateMetrics | None:
     """AUC on evaluation tumours of the three regressions of one group, and what the covariates add.
 
     Parameters
@@ -55,9 +55,8 @@ def beyond_the_image(
 
     Returns
     -------
-    dict or None
-        For each of ``clinical``, ``ensemble`` and ``both`` the fields of ``roc_summary``; ``gain_of_both``, the paired
-        test of both against the ensemble's score itself. None where the development answers lack a class.
+    CovariateMetrics or None
+        None where the development answers lack a class.
     """
     if out_of_bag["label"].nunique() < 2:
         return None
@@ -67,9 +66,9 @@ def beyond_the_image(
     for name, columns in MODELS.items():
         model = regression(columns).fit(learnt[list(columns)], out_of_bag["label"].to_numpy())
         answers[name] = model.predict_proba(judged[list(columns)])[:, 1]
-    found: dict[str, Any] = {name: dataclasses.asdict(roc_summary(labels, answer)) for name, answer in answers.items()}
+    summaries = {name: roc_summary(labels, answer) for name, answer in answers.items()}
     gain = paired_test(labels, answers["both"], evaluation[score], patients=patients)
-    return {**found, "gain_of_both": dataclasses.asdict(gain), "n_development": len(out_of_bag)}
+    return CovariateMetrics(**summaries, gain_of_both=gain, n_development=len(out_of_bag))
 
 
 def covariate_table(tumours: pd.DataFrame, rows: pd.DataFrame, score: str) -> pd.DataFrame:

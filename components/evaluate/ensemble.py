@@ -2,8 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.members import Member, Members
+from components.common.artifacts.metrics import SizeMetrics, SpreadOfErrors
 from components.common.artifacts.splits import Splits
 from components.common.errors import InputError
 from components.model.scores import Score, calls, combine, spread, votes
@@ -98,36 +98,27 @@ def agreement(probabilities: NDArray[np.float64]) -> float:
     return float((same / (count * (count - 1))).mean())
 
 
-def spread_of_errors(
-    y_true: ArrayLike, score: ArrayLike, spreads: ArrayLike, cut_off: float
-) -> dict[str, float | None]:
-    """Whether the members' spread warns of wrong calls.
-
-    Returns
-    -------
-    dict
-        Mean spread of ``right`` and of ``wrong`` calls at the cut-off (None where there are none), and ``auc``, the
-        chance that a wrong call has the larger spread of the two, ties one half.
-    """
+def spread_of_errors(y_true: ArrayLike, score: ArrayLike, spreads: ArrayLike, cut_off: float) -> SpreadOfErrors:
+    """Whether the members' spread warns of wrong calls at the cut-off."""
     spreads = np.asarray(spreads, dtype=np.float64)
     wrong = calls(score, cut_off) != (np.asarray(y_true) == 1)
-    means = [float(spreads[group].mean()) if group.any() else None for group in (~wrong, wrong)]
-    told = placements(wrong, spreads).auc if None not in means else None
-    return {"right": means[0], "wrong": means[1], "auc": told}
+    of_right, of_wrong = (float(spreads[group].mean()) if group.any() else None for group in (~wrong, wrong))
+    auc = placements(wrong, spreads).auc if None not in (of_right, of_wrong) else None
+    return SpreadOfErrors(of_right, of_wrong, auc)
 
 
-def fewest_members(sizes: Sequence[Sequence[Mapping[str, Any]]]) -> int:
+def fewest_members(sizes: Sequence[Sequence[SizeMetrics]]) -> int:
     """The smallest ensemble whose AUC, averaged over groups, comes within ``ENOUGH`` of the whole one's.
 
-    ``sizes`` holds the rows of ``auc_by_size`` of every group, as plain values.
+    ``sizes`` holds ``auc_by_size`` of every group.
     """
-    mean = pd.concat([pd.DataFrame(rows) for rows in sizes]).groupby("members")["mean_auc"].mean()
+    mean = pd.concat([pd.DataFrame(list(rows)) for rows in sizes]).groupby("members")["mean_auc"].mean()
     return int(mean.index[mean >= mean.iloc[-1] - ENOUGH].min())
 
 
 def auc_by_size(
     y_true: ArrayLike, probabilities: NDArray[np.float64], score: Score, rng: np.random.Generator
-) -> pd.DataFrame:
+) -> tuple[SizeMetrics, ...]:
     """AUC of smaller ensembles, which answers whether fewer members would do.
 
     For each size all subsets of members are scored (a random ``MOST_SUBSETS`` of them where there are more).
@@ -142,18 +133,13 @@ def auc_by_size(
         ``mean`` or ``vote``.
     rng
         Draws subsets where there are too many for all.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns ``members, subsets, mean_auc, min_auc, max_auc``.
     """
     rows, positive = [], checked_labels(y_true)
     for size in range(1, len(probabilities) + 1):
         subsets = _subsets(len(probabilities), size, rng)
         aucs = [placements(positive, combine(probabilities[list(subset)], score)).auc for subset in subsets]
-        rows.append((size, len(subsets), float(np.mean(aucs)), min(aucs), max(aucs)))
-    return pd.DataFrame(rows, columns=["members", "subsets", "mean_auc", "min_auc", "max_auc"])
+        rows.append(SizeMetrics(size, len(subsets), float(np.mean(aucs)), min(aucs), max(aucs)))
+    return tuple(rows)
 
 
 def _subsets(count: int, size: int, rng: np.random.Generator) -> list[tuple[int, ...]]:

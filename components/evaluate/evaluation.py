@@ -14,6 +14,7 @@ import pandas as pd
 from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.members import Members
+from components.common.artifacts.metrics import AucByScore, Counts, GroupMetrics, MembersAuc, Metrics
 from components.common.artifacts.splits import Splits
 from components.common.errors import InputError
 from components.common.settings import EvaluateSettings
@@ -72,13 +73,22 @@ def evaluate(
     table = pd.DataFrame(
         [row for group in groups.values() for row in group.table_rows()], columns=list(TABLE_III_COLUMNS)
     )
-    metrics = {
-        **_run_figures(dataset, splits, table, settings),
-        **_mean_figures(groups, settings, seed),
-        "groups": {name: group.figures() for name, group in groups.items()},
-    }
-    metrics["best_out_of_bag_group"] = _best_out_of_bag(metrics["groups"])
-    return Evaluation(scores=scores, table_iii=table, metrics=plain(metrics))
+    means, of_groups = _mean_aucs(groups), {name: group.metrics() for name, group in groups.items()}
+    metrics = Metrics(
+        synthetic=dataset.synthetic,
+        split_unit=splits.unit,
+        shared_patients=splits.shared_patients,
+        primary_score=settings.ensemble_score,
+        cut_off=settings.cut_off,
+        counts=_counts(dataset, splits),
+        members_auc=_members_auc(table),
+        mean_auc=getattr(means, settings.ensemble_score),
+        mean_auc_by_score=means,
+        mean_auc_lower_bound=_mean_bound(groups, settings, seed),
+        groups=of_groups,
+        best_out_of_bag_group=_best_out_of_bag(of_groups),
+    )
+    return Evaluation(scores=scores, table_iii=table, metrics=metrics)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -102,28 +112,17 @@ class GroupCurves:
 
 def group_curves(evaluation: Evaluation) -> list[GroupCurves]:
     """ROC points and confusion matrix of every group's primary score, in the groups' order."""
-    score, found = evaluation.metrics["primary_score"], []
-    for name, figures in evaluation.metrics["groups"].items():
+    score, found = evaluation.metrics.primary_score, []
+    for name, group in evaluation.metrics.groups.items():
         rows = evaluation.scores[(evaluation.scores["group"] == name) & (evaluation.scores["role"] == "evaluation")]
-        points, judged = roc_curve(rows["label"], rows[score]), figures["evaluation"]
+        points, judged = roc_curve(rows["label"], rows[score]), group.evaluation
         confusion = [
-            [judged["true_negative"], judged["false_positive"]],
-            [judged["false_negative"], judged["true_positive"]],
+            [judged.true_negative, judged.false_positive],
+            [judged.false_negative, judged.true_positive],
         ]
         fpr, tpr, threshold = points.false_positive_rate, points.true_positive_rate, points.threshold
         found.append(GroupCurves(fpr.tolist(), tpr.tolist(), threshold.tolist(), confusion))
     return found
-
-
-def plain(value: Any) -> Any:
-    """``value`` as JSON keeps it: numpy's numbers made Python's, NaN and infinity made None."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
-        return [plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def _refuse_one_class(scores: pd.DataFrame) -> None:
@@ -134,39 +133,37 @@ def _refuse_one_class(scores: pd.DataFrame) -> None:
         raise InputError("EVALUATION_ONE_CLASS", problem, "More tumours, or smaller evaluation sets, are needed.")
 
 
-def _run_figures(dataset: Dataset, splits: Splits, table: pd.DataFrame, settings: EvaluateSettings) -> dict[str, Any]:
-    single = table.loc[table["member"] != "ensemble", "auc"]
+def _counts(dataset: Dataset, splits: Splits) -> Counts:
     positives = int(dataset.tumours["label"].sum())
-    return {
-        "synthetic": dataset.synthetic,
-        "split_unit": splits.unit,
-        "shared_patients": splits.shared_patients,
-        "primary_score": settings.ensemble_score,
-        "cut_off": settings.cut_off,
-        "counts": {
-            "tumours": len(dataset.tumours),
-            "patients": int(dataset.tumours["patient"].nunique()),
-            "responders": len(dataset.tumours) - positives,
-            "non_responders": positives,
-            "groups": len(splits.groups),
-            "members": len(splits.members),
-        },
-        "members_auc": {"median": float(single.median()), "min": float(single.min()), "max": float(single.max())},
-    }
+    return Counts(
+        tumours=len(dataset.tumours),
+        patients=int(dataset.tumours["patient"].nunique()),
+        responders=len(dataset.tumours) - positives,
+        non_responders=positives,
+        groups=len(splits.groups),
+        members=len(splits.members),
+    )
 
 
-def _mean_figures(groups: Mapping[str, GroupAnswers], settings: EvaluateSettings, seed: int) -> dict[str, Any]:
-    """Mean AUC over the groups, and its patient-clustered bound for the primary score."""
-    by_score = {name: mean_auc([group.scored(name) for group in groups.values()]) for name in ("mean", "vote")}
+def _members_auc(table: pd.DataFrame) -> MembersAuc:
+    single = table.loc[table["member"] != "ensemble", "auc"]
+    return MembersAuc(median=float(single.median()), min=float(single.min()), max=float(single.max()))
+
+
+def _mean_aucs(groups: Mapping[str, GroupAnswers]) -> AucByScore:
+    mean, vote = (mean_auc([group.scored(name) for group in groups.values()]) for name in ("mean", "vote"))
+    return AucByScore(mean, vote)
+
+
+def _mean_bound(groups: Mapping[str, GroupAnswers], settings: EvaluateSettings, seed: int) -> float | None:
+    """Patient-clustered lower bound of the mean AUC; None for too few patients to resample: then no gate is passed."""
     primary = [group.scored(settings.ensemble_score) for group in groups.values()]
-    figures: dict[str, Any] = {"mean_auc": by_score[settings.ensemble_score], "mean_auc_by_score": by_score}
     try:
-        bound: float | None = mean_auc_lower_bound(primary, rng=seed, samples=settings.bootstrap)
+        return mean_auc_lower_bound(primary, rng=seed, samples=settings.bootstrap)
     except InputError:
-        bound = None  # too few patients to resample: the gate then has no bound to pass
-    return {**figures, "mean_auc_lower_bound": bound}
+        return None
 
 
-def _best_out_of_bag(groups: Mapping[str, Mapping[str, Any]]) -> str:
+def _best_out_of_bag(groups: Mapping[str, GroupMetrics]) -> str:
     """The group of best out-of-bag AUC, the first of equals; groups without such an AUC stand last."""
-    return max(groups, key=lambda name: groups[name]["out_of_bag"].get("auc") or -1.0)
+    return max(groups, key=lambda name: groups[name].out_of_bag.auc or -1.0)

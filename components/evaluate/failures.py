@@ -44,7 +44,7 @@ def failures(dataset: Dataset, evaluation: Evaluation, window: TrainSettings, mo
         ``tumour, response, called, groups`` (group, score, vote, spread of each wrong call), ``asked`` (groups
         that evaluated it), ``covariates, crop``.
     """
-    primary, cut_off = evaluation.metrics["primary_score"], evaluation.metrics["cut_off"]
+    primary, cut_off = evaluation.metrics.primary_score, evaluation.metrics.cut_off
     judged = evaluation.scores[evaluation.scores["role"] == "evaluation"]
     wrong = judged[(judged[primary] > cut_off) != (judged["label"] == 1)]
     asked = judged.groupby("tumour").size()

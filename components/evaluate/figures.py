@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 from matplotlib import image as mpl_image
 from numpy.typing import ArrayLike, NDArray
 
+from components.common.artifacts.metrics import SizeMetrics
 from components.figures.drawing import BLUE, GREY, ORANGE, SQUARE, VERMILION, line_style, new_axes, style, to_svg
 from components.model.scores import VOTE_CUT_OFF
 from components.stats.roc import rates_at, roc_curve
@@ -42,13 +44,13 @@ def roc(group: str, labels: ArrayLike, mean: ArrayLike, vote: ArrayLike, members
         return to_svg(figure, f"ROC curves of group {group}")
 
 
-def auc_by_size(sizes: dict[str, list[dict[str, float]]]) -> str:
+def auc_by_size(sizes: Mapping[str, Sequence[SizeMetrics]]) -> str:
     """AUC against the number of members, one line a group."""
     with style():
         figure, axes = new_axes((4.6, 3.0))
         for place, (group, rows) in enumerate(sizes.items()):
-            table = pd.DataFrame(rows)
-            axes.plot(table["members"], table["mean_auc"], **line_style(place), ms=4, lw=1.4, label=f"group {group}")
+            counts, aucs = [row.members for row in rows], [row.mean_auc for row in rows]
+            axes.plot(counts, aucs, **line_style(place), ms=4, lw=1.4, label=f"group {group}")
         axes.set(xlabel="members in the ensemble", ylabel="AUC, mean over subsets")
         axes.xaxis.get_major_locator().set_params(integer=True)
         figure.legend(loc="outside right upper")

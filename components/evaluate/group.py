@@ -8,7 +8,24 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from components.common.artifacts.dataset import Dataset
-from components.common.artifacts.members import Members
+from components.common.artifacts.members import MemberFacts, Members
+from components.common.artifacts.metrics import (
+    Calls,
+    CallsByResponse,
+    EvaluationMetrics,
+    GroupMetrics,
+    OneClassMetrics,
+    OutOfBagMetrics,
+)
+from components.common.artifacts.score_metrics import (
+    Limits,
+    OtherIntervals,
+    PairedTest,
+    PlattMetrics,
+    Rates,
+    ScoreMetrics,
+    SetMetrics,
+)
 from components.common.artifacts.splits import Splits
 from components.common.errors import InputError
 from components.common.settings import EvaluateSettings
@@ -17,9 +34,6 @@ from components.evaluate.covariates import beyond_the_image
 from components.model.scores import VOTE_CUT_OFF, Score, calls, votes
 from components.stats import calibration
 from components.stats.roc import Interval, Scored, choose_cut_off, paired_test, rates_at, roc_summary
-
-#: Intervals reported beside the paper's; DeLong's and the bootstrap are clustered by patient.
-OTHER_INTERVALS: tuple[Interval, ...] = ("delong", "newcombe", "bootstrap")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -34,7 +48,7 @@ class GroupAnswers:
     tumours: pd.DataFrame
     responses: NDArray[np.object_]
     probabilities: NDArray[np.float64]
-    facts: list[dict[str, Any]]
+    facts: list[MemberFacts]
     development: int
 
     @classmethod
@@ -91,11 +105,11 @@ class GroupAnswers:
         """Rows of Table III: members by their hard votes, then the ensemble by its primary score."""
         hard = votes(self.probabilities)
         rows = [
-            (self.name, str(number), *self._row(vote, VOTE_CUT_OFF), fact["flagged"], fact["restarts"])
+            (self.name, str(number), *self._row(vote, VOTE_CUT_OFF), fact.flagged, fact.restarts)
             for number, (vote, fact) in enumerate(zip(hard, self.facts, strict=True), start=1)
         ]
         whole = self._row(self.evaluation[self.primary], self.settings.cut_off)
-        flagged, restarts = any(f["flagged"] for f in self.facts), sum(int(f["restarts"]) for f in self.facts)
+        flagged, restarts = any(f.flagged for f in self.facts), sum(f.restarts for f in self.facts)
         return [*rows, (self.name, "ensemble", *whole, flagged, restarts)]
 
     def _row(self, score: ArrayLike, cut_off: float) -> tuple[float, ...]:
@@ -109,85 +123,85 @@ class GroupAnswers:
             rates.specificity,
         )
 
-    def figures(self) -> dict[str, Any]:
-        """Everything about the group as nested plain values."""
+    def metrics(self) -> GroupMetrics:
+        """Every figure of the group."""
+        # Before the bootstrap, which uses the same generator: the order decides the digits.
         sizes = ensemble.auc_by_size(self.labels, self.probabilities, self.primary, self.rng)
         own = self.evaluation[self.primary]
-        return {
-            "evaluation": {**self._judged(self.evaluation), **self._intervals(), **self._by_out_of_bag()},
-            "out_of_bag": {**self._judged(self.out_of_bag), **self._coverage()},
-            "agreement": ensemble.agreement(self.probabilities),
-            "gain_over_votes": self._gain(own, votes(self.probabilities)),
-            "gain_over_probabilities": self._gain(own, self.probabilities),
-            "spread": ensemble.spread_of_errors(self.labels, own, self.evaluation["spread"], self.settings.cut_off),
-            "auc_by_size": sizes.to_dict("records"),
-            "confusion_by_response": self._confusion(),
-            "covariates": beyond_the_image(self.tumours, self.out_of_bag, self.evaluation, self.primary),
-            "restarts": sum(int(fact["restarts"]) for fact in self.facts),
-            "flagged": sum(bool(fact["flagged"]) for fact in self.facts),
+        return GroupMetrics(
+            evaluation=self._evaluation_metrics(),
+            out_of_bag=self._out_of_bag_metrics(),
+            agreement=ensemble.agreement(self.probabilities),
+            gain_over_votes=self._gain(own, votes(self.probabilities)),
+            gain_over_probabilities=self._gain(own, self.probabilities),
+            spread=ensemble.spread_of_errors(self.labels, own, self.evaluation["spread"], self.settings.cut_off),
+            auc_by_size=sizes,
+            confusion_by_response=self._confusion(),
+            covariates=beyond_the_image(self.tumours, self.out_of_bag, self.evaluation, self.primary),
+            restarts=sum(fact.restarts for fact in self.facts),
+            flagged=sum(fact.flagged for fact in self.facts),
+        )
+
+    def _evaluation_metrics(self) -> EvaluationMetrics:
+        rates, platt = self._by_out_of_bag()
+        intervals = OtherIntervals(self._limits("delong"), self._limits("newcombe"), self._limits("bootstrap"))
+        judged = self._judged(self.evaluation)
+        return EvaluationMetrics(**_fields(judged), intervals=intervals, out_of_bag_cut_off=rates, platt=platt)
+
+    def _out_of_bag_metrics(self) -> OutOfBagMetrics | OneClassMetrics:
+        count = len(self.out_of_bag)
+        coverage: dict[str, Any] = {
+            "development_tumours": self.development,
+            "never_validated": self.development - count,
+            "mean_members": float(self.out_of_bag["members"].mean()) if count else 0.0,
         }
+        if self.out_of_bag["label"].nunique() < 2:
+            return OneClassMetrics(n=count, **coverage)
+        return OutOfBagMetrics(**_fields(self._judged(self.out_of_bag)), **coverage)
 
-    def _judged(self, rows: pd.DataFrame) -> dict[str, Any]:
-        """AUC and rates of both scores on ``rows``, the primary one's on top; no AUC where a class is missing."""
-        if rows["label"].nunique() < 2:
-            return {"n": len(rows), "auc": None, "mean": {"auc": None}, "vote": {"auc": None}}
-        both = {}
-        for score in ("mean", "vote"):
-            summary = dataclasses.asdict(roc_summary(rows["label"], rows[score]))
-            rates = dataclasses.asdict(rates_at(rows["label"], rows[score], self.settings.cut_off))
-            scale = calibration.calibrate(rows["label"], rows[score]).to_dict()
-            both[score] = {**summary, **rates, "calibration": scale}
-        return {"n": len(rows), **both[self.primary], **both}
+    def _judged(self, rows: pd.DataFrame) -> SetMetrics:
+        """AUC, rates and calibration of both scores on ``rows``, which hold both classes."""
+        mean, vote = (self._score_metrics(rows["label"], rows[score]) for score in ("mean", "vote"))
+        return SetMetrics(n=len(rows), **_fields(mean if self.primary == "mean" else vote), mean=mean, vote=vote)
 
-    def _intervals(self) -> dict[str, Any]:
-        """Limits of the primary score's AUC by the other methods, patients kept whole where the method can."""
-        found: dict[str, Any] = {}
-        for ci in OTHER_INTERVALS:
-            try:
-                summary = roc_summary(
-                    self.labels,
-                    self.evaluation[self.primary],
-                    ci,
-                    patients=self.patients,
-                    rng=self.rng,
-                    samples=self.settings.bootstrap,
-                )
-            except InputError:
-                found[ci] = None  # too few patients to resample
-            else:
-                found[ci] = {"se": summary.se, "ci_low": summary.ci_low, "ci_high": summary.ci_high}
-        return {"intervals": found}
+    def _score_metrics(self, labels: ArrayLike, score: ArrayLike) -> ScoreMetrics:
+        summary, rates = roc_summary(labels, score), rates_at(labels, score, self.settings.cut_off)
+        return ScoreMetrics(**_fields(summary), **_fields(rates), calibration=calibration.calibrate(labels, score))
 
-    def _by_out_of_bag(self) -> dict[str, Any]:
+    def _limits(self, ci: Interval) -> Limits | None:
+        """Limits of the primary score's AUC, by patients where the method can; None for too few to resample."""
+        own, samples = self.evaluation[self.primary], self.settings.bootstrap
+        try:
+            summary = roc_summary(self.labels, own, ci, patients=self.patients, rng=self.rng, samples=samples)
+        except InputError:
+            return None
+        return Limits(summary.se, summary.ci_low, summary.ci_high)
+
+    def _by_out_of_bag(self) -> tuple[Rates | None, PlattMetrics | None]:
         """What was chosen on out-of-bag answers, applied to the evaluation set: cut-off and Platt scaling."""
         if self.out_of_bag["label"].nunique() < 2:
-            return {"out_of_bag_cut_off": None, "platt": None}
+            return None, None
         learnt = self.out_of_bag["label"].to_numpy(), self.out_of_bag[self.primary].to_numpy()
         own = self.evaluation[self.primary].to_numpy()
-        rates = dataclasses.asdict(rates_at(self.labels, own, choose_cut_off(*learnt)))
+        rates = rates_at(self.labels, own, choose_cut_off(*learnt))
         platt = calibration.fit_platt(*learnt)
         if platt is None:
-            return {"out_of_bag_cut_off": rates, "platt": None}
-        after = calibration.calibrate(self.labels, platt.apply(own)).to_dict()
-        return {"out_of_bag_cut_off": rates, "platt": {**dataclasses.asdict(platt), "evaluation": after}}
+            return rates, None
+        after = calibration.calibrate(self.labels, platt.apply(own))
+        return rates, PlattMetrics(platt.slope, platt.intercept, platt.n, after)
 
-    def _coverage(self) -> dict[str, Any]:
-        return {
-            "development_tumours": self.development,
-            "never_validated": self.development - len(self.out_of_bag),
-            "mean_members": float(self.out_of_bag["members"].mean()) if len(self.out_of_bag) else 0.0,
-        }
-
-    def _gain(self, own: ArrayLike, others: NDArray[np.float64]) -> dict[str, Any]:
+    def _gain(self, own: ArrayLike, others: NDArray[np.float64]) -> PairedTest:
         """The ensemble's AUC against the mean AUC of its members, tested with patients kept whole."""
-        return dataclasses.asdict(paired_test(self.labels, own, others, patients=self.patients))
+        return paired_test(self.labels, own, others, patients=self.patients)
 
-    def _confusion(self) -> dict[str, dict[str, int]]:
+    def _confusion(self) -> CallsByResponse:
         called = calls(self.evaluation[self.primary], self.settings.cut_off)
-        return {
-            response: {
-                "called_responder": int((~called & (self.responses == response)).sum()),
-                "called_non_responder": int((called & (self.responses == response)).sum()),
-            }
-            for response in ("CR", "PR", "SD", "PD")
-        }
+        of = {response: self.responses == response for response in ("CR", "PR", "SD", "PD")}
+        return CallsByResponse(
+            **{name: Calls(int((~called & rows).sum()), int((called & rows).sum())) for name, rows in of.items()}
+        )
+
+
+def _fields(values: Any) -> dict[str, Any]:
+    """A dataclass's fields by name, not copied: what a dataclass derived from it is made of."""
+    return {field.name: getattr(values, field.name) for field in dataclasses.fields(values)}

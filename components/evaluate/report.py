@@ -82,7 +82,7 @@ def render(run: EvaluatedRun, *, most_crops: int = MOST_CROPS, curves: bool = Tr
         looked_at=_looked_at(run),
         figures=_figures(run, curves=curves),
         enough=ENOUGH,
-        fewest=fewest_members([group["auc_by_size"] for group in evaluation.metrics["groups"].values()]),
+        fewest=fewest_members([group.auc_by_size for group in evaluation.metrics.groups.values()]),
         crop_settings=splits.settings.train,
         missing=[item for item in items if item["status"] == MISSING],
         statuses=pd.Series([item["status"] for item in items]).value_counts().to_dict(),
@@ -100,10 +100,10 @@ def _figures(run: EvaluatedRun, *, curves: bool) -> dict[str, Any]:
         "split_matrix": split_matrix(splits, dataset.tumours),
         "training": {group: training_curves(group, _of(members, group)) for group in splits.groups if curves},
         "roc": {group: _roc(dataset, members, scores, group) for group in splits.groups},
-        "sizes": figures.auc_by_size({name: group["auc_by_size"] for name, group in metrics["groups"].items()}),
+        "sizes": figures.auc_by_size({name: group.auc_by_size for name, group in metrics.groups.items()}),
         "reliability": figures.reliability(
             {
-                name: reliability(rows["label"], rows[metrics["primary_score"]])
+                name: reliability(rows["label"], rows[metrics.primary_score])
                 for name, role in (("out-of-bag", "out_of_bag"), ("evaluation", "evaluation"))
                 if (rows := scores[scores["role"] == role])["label"].nunique() == 2
             }
@@ -114,10 +114,10 @@ def _figures(run: EvaluatedRun, *, curves: bool) -> dict[str, Any]:
 def _looked_at(run: EvaluatedRun) -> list[dict[str, Any]]:
     """Attention of the group looked at first, on its most telling evaluation tumours; [] without weights."""
     dataset, metrics, train = run.dataset, run.evaluation.metrics, run.splits.settings.train
-    own = [member for member in _of(run.members, metrics["best_out_of_bag_group"]) if member.weights]
-    scores, score = run.evaluation.scores, metrics["primary_score"]
-    of_group = (scores["group"] == metrics["best_out_of_bag_group"]) & (scores["role"] == "evaluation")
-    cases = telling_cases(scores[of_group], score, metrics["cut_off"])
+    own = [member for member in _of(run.members, metrics.best_out_of_bag_group) if member.weights]
+    scores, score = run.evaluation.scores, metrics.primary_score
+    of_group = (scores["group"] == metrics.best_out_of_bag_group) & (scores["role"] == "evaluation")
+    cases = telling_cases(scores[of_group], score, metrics.cut_off)
     if not own or cases.empty:
         return []
     crops = dataset.crops[pd.Index(dataset.tumours["tumour"]).get_indexer(cases["tumour"])]
@@ -151,9 +151,7 @@ def _training_rows(members: Members) -> list[dict[str, Any]]:
         {
             "member": member.id,
             "sizes": f"{len(member.split.training)} / {len(member.split.validation)} / {len(member.split.evaluation)}",
-            **{key: member.facts.get(key) for key in ("validation_accuracy", "accepted_step", "restarts", "flagged")},
-            "seconds": member.facts.get("seconds"),
-            "reused": member.facts.get("reused"),
+            "facts": member.facts,
         }
         for member in members.members
     ]

@@ -39,8 +39,8 @@ def run(dataset: str, splits: str, packs: Sequence[str], evaluation: str, report
     write_model_card(folder, evaluated)
     result.write(folder)
     tracking.log_evaluation(drawn.tracking, result, folder)
-    figures = {name: result.metrics[name] for name in ("mean_auc", "mean_auc_lower_bound")}
-    return Shown({n: float(value) for n, value in figures.items() if value is not None}, group_curves(result))
+    figures = {name: getattr(result.metrics, name) for name in ("mean_auc", "mean_auc_lower_bound")}
+    return Shown({name: value for name, value in figures.items() if value is not None}, group_curves(result))
 
 
 def facts_of(dataset: Dataset, splits: Splits, members: Members) -> dict[str, Any]:
@@ -53,10 +53,10 @@ def facts_of(dataset: Dataset, splits: Splits, members: Members) -> dict[str, An
         "settings": splits.settings,
         "seed": splits.settings.seed,
         "MLflow run": splits.tracking.get("parent", ""),
-        "training seconds": round(sum(float(fact["seconds"]) for fact in facts), 1),
-        "restarts": sum(int(fact["restarts"]) for fact in facts),
-        "flagged members": [member.id for member in members.members if member.facts["flagged"]],
-        "members reused": sum(bool(fact["reused"]) for fact in facts),
-        "determinism": sorted({str(fact["determinism"]) for fact in facts}),
+        "training seconds": round(sum(fact.seconds for fact in facts), 1),
+        "restarts": sum(fact.restarts for fact in facts),
+        "flagged members": [member.id for member in members.members if member.facts.flagged],
+        "members reused": sum(fact.reused for fact in facts),
+        "determinism": sorted({fact.determinism for fact in facts}),
         "versions": {"python": platform.python_version(), **{n: importlib.metadata.version(n) for n in VERSIONS}},
     }

@@ -9,6 +9,7 @@ import pandas as pd
 
 from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.evaluation import Evaluation
+from components.common.artifacts.metrics import Metrics
 from components.evaluate.cohort_tables import table_i, table_ii
 
 #: Widest line of the terminal tables.
@@ -95,7 +96,7 @@ def terminal_tables(evaluation: Evaluation, dataset: Dataset) -> str:
     parts = [*label]
     for title, table in (("Table I. Patients and tumours", table_i), ("Table II. Treatment", table_ii)):
         parts += [f"{title} ({arms})", *_cohort_text(cohort_lines(table(dataset.tumours))), ""]
-    score = evaluation.metrics["primary_score"]
+    score = evaluation.metrics.primary_score
     parts.append(f"Table III. Members by their votes, ensembles by their {score} (* best seen, validation stayed low)")
     for group in sorted(evaluation.table_iii["group"].unique()):
         parts += [f"Group {group}", *_table_iii_text(*table_iii_block(evaluation, group)), ""]
@@ -125,11 +126,9 @@ def _table_iii_text(head: list[str], rows: list[list[str]], across: int = 11) ->
     return text
 
 
-def _mean_text(metrics: dict[str, Any]) -> list[str]:
-    groups = metrics["counts"]["groups"]
-    bound = number(metrics["mean_auc_lower_bound"])
-    single = metrics["members_auc"]
+def _mean_text(metrics: Metrics) -> list[str]:
+    bound, single = number(metrics.mean_auc_lower_bound), metrics.members_auc
     return [
-        f"Mean AUC of the {groups} ensembles {number(metrics['mean_auc'])} (one-sided 95 % bound {bound}); "
-        f"members {number(single['min'])} to {number(single['max'])}, median {number(single['median'])}",
+        f"Mean AUC of the {metrics.counts.groups} ensembles {number(metrics.mean_auc)} (one-sided 95 % bound {bound}); "
+        f"members {number(single.min)} to {number(single.max)}, median {number(single.median)}",
     ]

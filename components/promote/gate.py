@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from numpy.typing import ArrayLike
 
+from components.common.artifacts.metrics import Metrics
 from components.common.settings import GateSettings
 from components.stats.roc import paired_test
 
@@ -120,14 +121,14 @@ class Load:
     text: str
 
 
-def choose_group(metrics: Mapping[str, Any], champion_group: str | None) -> str:
+def choose_group(metrics: Metrics, champion_group: str | None) -> str:
     """The group that challenges: the champion's where the run has it, else the best by out-of-bag AUC.
 
     Never the best by evaluation AUC, which would choose on the figures that are then reported.
     """
-    if champion_group in metrics["groups"]:
+    if champion_group in metrics.groups:
         return str(champion_group)
-    return str(metrics["best_out_of_bag_group"])
+    return metrics.best_out_of_bag_group
 
 
 def compare(challenger: Contender, champion: Contender, trial: Trial, settings: GateSettings) -> Change:
@@ -170,9 +171,7 @@ def _seen(challenger: Contender, champion: Contender, trial: Trial) -> list[str]
     ]
 
 
-def decide(
-    metrics: Mapping[str, Any], group: str, change: Change | None, load: Load, settings: GateSettings
-) -> Verdict:
+def decide(metrics: Metrics, group: str, change: Change | None, load: Load, settings: GateSettings) -> Verdict:
     """The verdict. Every rule is looked at and told, whatever the others say; a refusal outweighs ``not_comparable``.
 
     Parameters
@@ -195,11 +194,11 @@ def decide(
     return Verdict(verdict, tuple(reason for _, reason in looked), group, _numbers(metrics, change, settings))
 
 
-def _value(metrics: Mapping[str, Any], settings: GateSettings) -> tuple[Decision, str]:
-    mean, bound = _number(metrics, "mean_auc"), _number(metrics, "mean_auc_lower_bound")
+def _value(metrics: Metrics, settings: GateSettings) -> tuple[Decision, str]:
+    mean, bound = metrics.mean_auc, _bound(metrics)
     passed = mean >= settings.min_mean_auc and bound > CHANCE_AUC
     text = (
-        f"Value: the mean ensemble AUC over {len(metrics['groups'])} groups is {mean:.3f} "
+        f"Value: the mean ensemble AUC over {len(metrics.groups)} groups is {mean:.3f} "
         f"(needed: {settings.min_mean_auc:.2f}) and its one-sided 95 % bound {bound:.3f} (needed: above {CHANCE_AUC})."
     )
     return ("promoted" if passed else "refused"), text
@@ -226,14 +225,13 @@ def _change(change: Change | None, settings: GateSettings) -> tuple[Decision, st
     return ("promoted" if passed else "refused"), text
 
 
-def _number(metrics: Mapping[str, Any], name: str) -> float:
-    """A figure, or NaN, which passes no threshold, where it is missing or null."""
-    value = metrics.get(name)
-    return float(value) if isinstance(value, int | float) else math.nan
+def _bound(metrics: Metrics) -> float:
+    """The bound of the mean AUC, or NaN, which passes no threshold, where there is none."""
+    return math.nan if metrics.mean_auc_lower_bound is None else metrics.mean_auc_lower_bound
 
 
-def _numbers(metrics: Mapping[str, Any], change: Change | None, settings: GateSettings) -> dict[str, float]:
-    numbers = {name: _number(metrics, name) for name in ("mean_auc", "mean_auc_lower_bound")}
+def _numbers(metrics: Metrics, change: Change | None, settings: GateSettings) -> dict[str, float]:
+    numbers = {"mean_auc": metrics.mean_auc, "mean_auc_lower_bound": _bound(metrics)}
     numbers |= {name: getattr(settings, name) for name in ("min_mean_auc", "max_loss_auc", "min_class_size")}
     if change is not None:
         numbers |= {"responders": change.responders, "non_responders": change.non_responders, "se": change.se}

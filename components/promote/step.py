@@ -97,7 +97,7 @@ def _register(
 ) -> str:
     """Writes, logs and registers a group's ensemble; returns its version."""
     ours = [member for member in members if member.split.group == group]
-    manifest = bundles.write(group, ours, {"mean_auc_of_groups": judged.metrics["mean_auc"]})
+    manifest = bundles.write(group, ours, {"mean_auc_of_groups": judged.metrics.mean_auc})
     run_id = bundles.drawn.tracking["groups"][group]
     uri = registry.log_bundle(run_id, bundles.folder(group), f"ensemble-{group}")
     tags = {
@@ -179,7 +179,7 @@ def _summarise(result: Promotion, judged: Evaluation, path: str, *, synthetic: b
         "group": result.group,
         "version": result.version,
         "champion before": result.previous_champion or "none",
-        "mean AUC of all groups": judged.metrics["mean_auc"],
+        "mean AUC of all groups": judged.metrics.mean_auc,
         **{f"reason {number}": reason for number, reason in enumerate(result.reasons, start=1)},
     }
     table = [{"ensemble": group, "registry version": version} for group, version in result.versions.items()]

@@ -4,14 +4,14 @@ Platt scaling is fitted on out-of-bag answers only and applied to evaluation ans
 optimistic, since out-of-bag answers come from fewer members that were accepted on these very tumours.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import optimize, special, stats
 
+from components.common.artifacts.score_metrics import Calibration
 from components.stats.auc import Bools, Floats, checked
 
 #: Scores are moved this far inside (0, 1) before their logit is taken: vote fractions reach 0 and 1.
@@ -19,33 +19,6 @@ LOGIT_EDGE = 0.01
 
 #: A logistic fit beyond this ran away and is reported as absent.
 STEEPEST = 50.0
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """How far a score is a probability of non-response.
-
-    Parameters
-    ----------
-    brier
-        Mean squared difference of score and outcome; 0 is perfect, 0.25 a constant one half.
-    slope
-        Of the outcome's logistic regression on the score's logit: 1 is right, below 1 over-confident. None where
-        the score separates the classes.
-    intercept
-        Calibration in the large: the fitted intercept with the slope held at 1; 0 is right.
-    n
-        Tumours.
-    """
-
-    brier: float
-    slope: float | None
-    intercept: float | None
-    n: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,50 +1,15 @@
 """Paired comparison of two scores on the same cases: DeLong et al. (1988), clustered Obuchowski (1997)."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from components.common.artifacts.score_metrics import PairedTest
 from components.common.errors import InputError
 from components.stats.auc import Bools, Placements, checked, patient_numbers, placement_variance, placements
 
 #: A standard error or difference below this is zero but for rounding.
 ROUNDING = 1e-12
-
-
-@dataclass(frozen=True, slots=True)
-class PairedTest:
-    """Difference of two AUCs on the same cases.
-
-    Parameters
-    ----------
-    auc_a, auc_b
-        The two areas; for a stack of scores the mean of their areas.
-    difference
-        ``auc_a - auc_b``.
-    se
-        Its standard error.
-    p_value
-        Two-sided, of no difference; 1 where the scores order all cases alike.
-    """
-
-    auc_a: float
-    auc_b: float
-    difference: float
-    se: float
-    p_value: float
-
-    def bound(self, level: float, side: str) -> float:
-        """One-sided ``lower`` or ``upper`` bound of the difference at ``level``."""
-        if side not in ("lower", "upper"):
-            raise ValueError("side is lower or upper")
-        reach = float(stats.norm.ppf(level)) * self.se
-        return self.difference + (reach if side == "upper" else -reach)
-
-    def detectable(self, power: float = 0.8, level: float = 0.95) -> float:
-        """Smallest true difference that a two-sided test at ``level`` finds with ``power``, given ``se``."""
-        return float(stats.norm.isf((1 - level) / 2) + stats.norm.ppf(power)) * self.se
 
 
 def paired_test(
@@ -75,6 +40,11 @@ def paired_test(
     if se < ROUNDING:
         return PairedTest(a.auc, b.auc, delta, 0.0, 1.0 if abs(delta) < ROUNDING else 0.0)
     return PairedTest(a.auc, b.auc, delta, se, 2 * float(stats.norm.sf(abs(delta) / se)))
+
+
+def detectable_difference(test: PairedTest, power: float = 0.8, level: float = 0.95) -> float:
+    """Smallest true difference that a two-sided test at ``level`` finds with ``power``, given the test's ``se``."""
+    return float(stats.norm.isf((1 - level) / 2) + stats.norm.ppf(power)) * test.se
 
 
 def _stacked(y_true: ArrayLike, score: ArrayLike) -> tuple[Bools, Placements]:

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import optimize, stats
 
+from components.common.artifacts.score_metrics import PairedTest, Rates, RocSummary
 from components.common.errors import InputError
 from components.stats import auc as _auc
 from components.stats.auc import Floats, auc_score
 from components.stats.bootstrap import Scored, mean_auc, mean_auc_lower_bound, resampled_auc
-from components.stats.paired import PairedTest, paired_test
+from components.stats.paired import paired_test
 
 __all__ = [
     "CurvePoints",
@@ -42,38 +43,6 @@ Interval = Literal["spss", "delong", "newcombe", "bootstrap"]
 
 #: The KFP UI draws at most 200 points of a ROC curve.
 MOST_POINTS = 200
-
-
-@dataclass(frozen=True, slots=True)
-class RocSummary:
-    """AUC of one score with its uncertainty.
-
-    Parameters
-    ----------
-    auc
-        Area under the ROC curve; ties one half.
-    se
-        Its standard error by the interval's method (for ``newcombe`` at the estimate itself).
-    ci_low, ci_high
-        Limits in [0, 1]: together two-sided at ``level``, or each one-sided at ``level``.
-    p_value
-        Two-sided, of the hypothesis AUC = 0.5, with the null standard error, whatever the interval (STUDY 5).
-    n_positive, n_negative
-        Non-responders and responders.
-    ci, level, one_sided
-        How the limits were made.
-    """
-
-    auc: float
-    se: float
-    ci_low: float
-    ci_high: float
-    p_value: float
-    n_positive: int
-    n_negative: int
-    ci: str
-    level: float
-    one_sided: bool
 
 
 def roc_summary(
@@ -169,23 +138,6 @@ def newcombe_limits(area: float, n_pos: int, n_neg: int, z: float) -> tuple[floa
     low = optimize.brentq(excess, 0.0, min(area, 1 - edge)) if area > 0 else 0.0
     high = optimize.brentq(excess, max(area, edge), 1.0) if area < 1 else 1.0
     return float(low), float(high)
-
-
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """Sensitivity and specificity for non-responders with exact 95 % limits, and the counts behind them."""
-
-    cut_off: float
-    sensitivity: float
-    sensitivity_low: float
-    sensitivity_high: float
-    specificity: float
-    specificity_low: float
-    specificity_high: float
-    true_positive: int
-    false_negative: int
-    true_negative: int
-    false_positive: int
 
 
 def rates_at(y_true: ArrayLike, score: ArrayLike, cut_off: float, level: float = 0.95) -> Rates:

@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from components.common.artifacts.members import Member
+from components.common.artifacts.members import Member, MemberFacts
 from components.common.artifacts.splits import MemberSplit
 from components.common.errors import InputError
 from components.common.files import digest_of
@@ -156,24 +156,32 @@ def _train_member(training: MemberTraining, key: str, store: MemberStore | None,
         if stopping:
             raise _Stopped
     tally.checked(training.course.checks[-1], verdict)
-    member = _finished(training, {"key": key, "seconds": round(time.monotonic() - started, 3)})
+    member = _finished(training, key, round(time.monotonic() - started, 3))
     if store:
         store.put(key, member)
     return member
 
 
-def _finished(training: MemberTraining, facts: dict[str, Any]) -> Member:
+def _finished(training: MemberTraining, key: str, seconds: float) -> Member:
     course, (weights, probabilities) = training.course, training.accepted()
     assert course.best is not None
-    facts |= {"seed": training.seed, "determinism": training.determinism}
-    facts |= {"restarts": course.restarts, "flagged": course.flagged, "reused": False}
-    facts |= {"accepted_step": course.best.step, "validation_accuracy": course.best.validation_accuracy}
+    facts = MemberFacts(
+        seed=training.seed,
+        restarts=course.restarts,
+        flagged=course.flagged,
+        accepted_step=course.best.step,
+        validation_accuracy=course.best.validation_accuracy,
+        seconds=seconds,
+        key=key,
+        reused=False,
+        determinism=training.determinism,
+    )
     history = pd.DataFrame([dataclasses.asdict(check) for check in course.checks])
     return Member(training.split, weights, history, probabilities, facts)
 
 
 def _reused(member: Member) -> Member:
-    return dataclasses.replace(member, facts={**member.facts, "reused": True})
+    return dataclasses.replace(member, facts=dataclasses.replace(member.facts, reused=True))
 
 
 def _side_by_side(

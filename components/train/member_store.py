@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.common.artifacts.members import Member, read_member, write_member
+from components.common.errors import InputError
 from components.common.files import load_array
 from components.common.store.sealed import SealedStore, open_sealed
 
@@ -69,13 +70,16 @@ def open_store(state_uri: str) -> MemberStore:
     return MemberStore(open_sealed(state_uri))
 
 
-def _member(files: Mapping[str, bytes]) -> Member:
+def _member(files: Mapping[str, bytes]) -> Member | None:
     with tempfile.TemporaryDirectory() as folder:
         for name, content in files.items():
             path = Path(folder) / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        return read_member(Path(folder))
+        try:
+            return read_member(Path(folder))
+        except InputError:  # of another version of this platform: it is trained again
+            return None
 
 
 def _bytes(array: NDArray[Any]) -> bytes:

@@ -48,15 +48,15 @@ def run(
 
 
 def _summarise(trained: tuple[Member, ...], pack: str, path: str, *, synthetic: bool) -> None:
-    reused = sum(bool(member.facts["reused"]) for member in trained)
+    reused = sum(member.facts.reused for member in trained)
     facts = {"members": len(trained), "positions": pack, "taken from the member store": reused}
     table = [
         {
             "member": member.id,
-            "validation accuracy": member.facts["validation_accuracy"],
-            "accepted at step": member.facts["accepted_step"],
-            "restarts": member.facts["restarts"],
-            "flagged": "best seen after all restarts" if member.facts["flagged"] else "",
+            "validation accuracy": member.facts.validation_accuracy,
+            "accepted at step": member.facts.accepted_step,
+            "restarts": member.facts.restarts,
+            "flagged": "best seen after all restarts" if member.facts.flagged else "",
         }
         for member in trained
     ]

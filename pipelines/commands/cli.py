@@ -165,7 +165,7 @@ def compare(
     changed = sides.differing_settings(*(Splits.read(run.path("splits")) for run in runs))
     if as_json:
         settings = {name: values for name, *values in changed}
-        synthetic = bool(a.metrics["synthetic"] or b.metrics["synthetic"])
+        synthetic = a.metrics.synthetic or b.metrics.synthetic
         found = {"settings": settings, "groups": sides.records(a, b), "synthetic": synthetic}
         typer.echo(json.dumps(found, indent=1))
         return

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.evaluation import Evaluation
-from components.common.artifacts.members import Members
+from components.common.artifacts.members import Members, read_member_file
 from components.common.artifacts.promotion import Promotion
 from components.common.artifacts.splits import Splits
 from components.common.files import read_json
@@ -183,7 +183,7 @@ def outcome_of(run: Run) -> Outcome:
     promotion = Promotion.read(run.path("promotion"))
     facts = [read_json(path / "pack.json") for path in run.paths("members")]
     reused = sum(
-        bool(read_json(path / name / "member.json")["facts"]["reused"])
+        read_member_file(path / name).facts.reused
         for path, pack in zip(run.paths("members"), facts, strict=True)
         for name in pack["members"]
     )
@@ -194,7 +194,7 @@ def outcome_of(run: Run) -> Outcome:
         reasons=promotion.reasons,
         version=promotion.version,
         group=promotion.group,
-        mean_auc=Evaluation.read(run.path("evaluation")).metrics["mean_auc"],
+        mean_auc=Evaluation.read(run.path("evaluation")).metrics.mean_auc,
         seconds=run.seconds,
         reused=reused,
         members=sum(len(pack["members"]) for pack in facts),

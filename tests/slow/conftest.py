@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from components.common.artifacts.members import Members
+from components.common.artifacts.metrics import Metrics
 from components.common.artifacts.splits import Splits
 from components.common.settings import StudySettings
 from components.evaluate.evaluation import evaluate
@@ -18,7 +19,7 @@ from components.train.engine import train_pack
 def run_study(tmp_path):
     """``run_study(seed, signal, settings)`` gives the metrics of a run on the default phantom of that seed."""
 
-    def run(seed: int, signal: float, study: StudySettings) -> dict:
+    def run(seed: int, signal: float, study: StudySettings) -> Metrics:
         table = write_cohort(Path(tmp_path / "cohort"), seed=seed, signal=signal)
         data = preprocess_cohort(str(table), study.preprocess, b"key")
         drawn = make_splits(data.tumours, study.split, study=study.study, seed=study.seed)

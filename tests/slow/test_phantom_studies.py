@@ -27,7 +27,7 @@ def test_without_signal_nothing_is_learned(run_study):
     found = {}
     for seed in range(201, 213):
         study = resolve("fast", {"seed": seed, "study": f"null-{seed}", "split": wide, "train": small})
-        found[seed] = run_study(seed, 0.0, study)["mean_auc"]
+        found[seed] = run_study(seed, 0.0, study).mean_auc
         print(f"seed {seed}: mean AUC {found[seed]:.3f}", flush=True)
     mean = float(np.mean(list(found.values())))
     record("null", {"mean": mean, "seeds": found})
@@ -41,7 +41,7 @@ def test_default_phantom_passes_the_gate(run_study):
         study = resolve("default", {"seed": seed})
         metrics = run_study(seed, 1.0, study)
         verdict = decide(metrics, "A", None, Load(ok=True, text="not looked at here"), study.gate)
-        found[seed] = {name: metrics[name] for name in ("mean_auc", "mean_auc_lower_bound")}
+        found[seed] = {name: getattr(metrics, name) for name in ("mean_auc", "mean_auc_lower_bound")}
         passed.append(verdict.verdict == "promoted")
         print(f"seed {seed}: {verdict.verdict} {found[seed]}", flush=True)
     record("gate-seeds", {"passed": sum(passed), "seeds": found})

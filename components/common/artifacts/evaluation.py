@@ -2,12 +2,14 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import pandas as pd
 
 from components.common.artifacts.layout import Layout
-from components.common.files import read_json, write_json
+from components.common.artifacts.metrics import METRICS_FILE, Metrics
+from components.common.artifacts.typed_json import read_as
+from components.common.files import write_json
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -22,13 +24,13 @@ class Evaluation(Layout):
     table_iii
         One row per member and ensemble, as Table III of the paper.
     metrics
-        All figures of the run as nested plain values; ``metrics["groups"]["A"]["evaluation"]["auc"]`` and so on.
+        All figures of the run: ``metrics.groups["A"].evaluation.auc`` and so on.
     """
 
     layout: ClassVar[tuple[str, int]] = ("evaluation", 1)
     scores: pd.DataFrame
     table_iii: pd.DataFrame
-    metrics: dict[str, Any]
+    metrics: Metrics
     digest: str = ""
 
     def write(self, folder: Path) -> str:
@@ -36,13 +38,14 @@ class Evaluation(Layout):
         folder.mkdir(parents=True, exist_ok=True)
         self.scores.to_csv(folder / "scores.csv", index=False)
         self.table_iii.to_csv(folder / "table_iii.csv", index=False)
-        write_json(folder / "metrics.json", self.metrics)
+        write_json(folder / "metrics.json", self.metrics.to_dict())
         return self._seal(folder)
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Reads and checks a folder."""
+        """Reads and checks a folder; ``ARTIFACT_DAMAGED`` too where a figure is missing, unknown or of another type."""
         digest = cls._open(folder)
         scores = pd.read_csv(folder / "scores.csv", dtype={"tumour": str, "patient": str, "group": str})
         table = pd.read_csv(folder / "table_iii.csv", dtype={"group": str})
-        return cls(scores=scores, table_iii=table, metrics=read_json(folder / "metrics.json"), digest=digest)
+        metrics = read_as(METRICS_FILE, folder / "metrics.json", cls.layout[0])
+        return cls(scores=scores, table_iii=table, metrics=metrics, digest=digest)

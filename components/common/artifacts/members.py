@@ -3,16 +3,54 @@
 import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, with_config
 
 from components.common.artifacts.layout import Layout
 from components.common.artifacts.splits import MemberSplit, Splits
+from components.common.artifacts.typed_json import STRICT, read_as
 from components.common.errors import InputError
 from components.common.files import load_array, read_json, write_json
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MemberFacts:
+    """How a member was trained.
+
+    Parameters
+    ----------
+    seed
+        The run's seed; with group, index and attempt it decides all that is random in the member's training.
+    restarts
+        New initialisations.
+    flagged
+        True where all restarts were used up and none reached ``restart_accuracy``: the best seen was accepted.
+    accepted_step, validation_accuracy
+        The validation check whose weights were accepted: its step, counted from the start of its attempt, and the
+        share of the validation set that it called rightly.
+    seconds
+        Wall time of the training; of one that was resumed, only since then.
+    key
+        Digest of all that the weights depend on: the member's name in a member store.
+    reused
+        True where this run took the member from a member store.
+    determinism
+        ``bitwise-cpu`` where another run on a CPU gives the same bits, ``device`` where it need not.
+    """
+
+    seed: int
+    restarts: int
+    flagged: bool
+    accepted_step: int
+    validation_accuracy: float
+    seconds: float
+    key: str
+    reused: bool
+    determinism: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -30,20 +68,32 @@ class Member:
     probabilities
         [n] float32: probability of non-response of every tumour of the dataset, in its order.
     facts
-        Plain values: ``seed, restarts, flagged, accepted_step, validation_accuracy, seconds, key, reused,
-        determinism``.
+        How it was trained.
     """
 
     split: MemberSplit
     weights: dict[str, NDArray[np.float32]]
     history: pd.DataFrame
     probabilities: NDArray[np.float32]
-    facts: dict[str, Any]
+    facts: MemberFacts
 
     @property
     def id(self) -> str:
         """The member's name, e.g. ``A-01``."""
         return self.split.id
+
+
+@with_config(STRICT)
+@dataclasses.dataclass(frozen=True, slots=True)
+class MemberFile:
+    """What ``member.json`` holds: a member without its arrays; ``weights`` names them in order."""
+
+    split: MemberSplit
+    weights: tuple[str, ...]
+    facts: MemberFacts
+
+
+_MEMBER_FILE = TypeAdapter(MemberFile)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -94,18 +144,22 @@ def write_member(folder: Path, member: Member) -> None:
         np.save(folder / "weights" / f"{name}.npy", array, allow_pickle=False)
     member.history.to_csv(folder / "history.csv", index=False)
     np.save(folder / "probabilities.npy", member.probabilities, allow_pickle=False)
-    fields = {"split": dataclasses.asdict(member.split), "weights": list(member.weights), "facts": member.facts}
-    write_json(folder / "member.json", fields)
+    fields = MemberFile(member.split, tuple(member.weights), member.facts)
+    write_json(folder / "member.json", dataclasses.asdict(fields))
 
 
 def read_member(folder: Path) -> Member:
-    """Reads what ``write_member`` wrote."""
-    fields = read_json(folder / "member.json")
-    sets: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields["split"].items()}
+    """Reads what ``write_member`` wrote; raises as ``read_member_file``."""
+    fields = read_member_file(folder)
     return Member(
-        split=MemberSplit(**sets),
-        weights={name: load_array(folder / "weights" / f"{name}.npy") for name in fields["weights"]},
+        split=fields.split,
+        weights={name: load_array(folder / "weights" / f"{name}.npy") for name in fields.weights},
         history=pd.read_csv(folder / "history.csv", float_precision="round_trip"),
         probabilities=load_array(folder / "probabilities.npy"),
-        facts=fields["facts"],
+        facts=fields.facts,
     )
+
+
+def read_member_file(folder: Path) -> MemberFile:
+    """Split, names of weights and facts of the member in ``folder``; ``ARTIFACT_DAMAGED`` where a key is wrong."""
+    return read_as(_MEMBER_FILE, folder / "member.json", Members.layout[0])

@@ -1,18 +1,23 @@
 """Artifacts: what is written is read back, and damage is noticed."""
 
 import dataclasses
+import json
+import math
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset, Exclusion, Flow
-from components.common.artifacts.members import Member, Members
+from components.common.artifacts.evaluation import Evaluation
+from components.common.artifacts.members import Member, Members, read_member, write_member
 from components.common.artifacts.promotion import Promotion
 from components.common.artifacts.splits import MemberSplit, Splits
 from components.common.errors import InputError
 from components.common.files import read_json, write_json
 from components.common.settings import resolve
+from tests.components.common.member_facts import made_facts
+from tests.components.evaluate.golden_metrics import golden_metrics
 
 SPLITS = (
     MemberSplit("A", 1, ("T-1", "T-2"), ("T-3",), ("T-4",)),
@@ -32,7 +37,7 @@ def dataset() -> Dataset:
 def member(split: MemberSplit) -> Member:
     history = pd.DataFrame({"attempt": [1], "step": [10], "training_loss": [0.5], "validation_loss": [0.6]})
     weights = {"conv_1_kernel": np.ones((5, 5, 1, 2), np.float32)}
-    return Member(split, weights, history, np.full(4, 0.25, np.float32), {"restarts": 0, "flagged": False})
+    return Member(split, weights, history, np.full(4, 0.25, np.float32), made_facts())
 
 
 def test_dataset_round_trip(tmp_path):
@@ -124,6 +129,113 @@ def test_nine_of_ten_members_are_never_enough(tmp_path):
     Members((member(SPLITS[0]),), "d").write(tmp_path)
     with pytest.raises(InputError, match="A-02: missing"):
         Members.gather([tmp_path], Splits(SPLITS, "patient", 0, {}))
+
+
+#: As runs and member stores hold it since the first layout.
+MEMBER_JSON = """{
+ "facts": {
+  "accepted_step": 20,
+  "determinism": "bitwise-cpu",
+  "flagged": false,
+  "key": "0123abcd",
+  "restarts": 1,
+  "reused": false,
+  "seconds": 2.5,
+  "seed": 1,
+  "validation_accuracy": 0.75
+ },
+ "split": {
+  "evaluation": [
+   "T-4"
+  ],
+  "group": "A",
+  "index": 1,
+  "training": [
+   "T-1",
+   "T-2"
+  ],
+  "validation": [
+   "T-3"
+  ]
+ },
+ "weights": [
+  "conv_1_kernel"
+ ]
+}
+"""
+
+
+def test_a_member_of_an_earlier_run_is_read_and_written_alike(tmp_path):
+    written = dataclasses.replace(member(SPLITS[0]), facts=made_facts(key="0123abcd"))
+    write_member(tmp_path, written)
+    assert (tmp_path / "member.json").read_text() == MEMBER_JSON
+    (tmp_path / "member.json").write_text(MEMBER_JSON)
+    read = read_member(tmp_path)
+    assert (read.split, list(read.weights), read.facts) == (SPLITS[0], ["conv_1_kernel"], written.facts)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ('"seed": 1,', "", "facts.seed: Field required"),
+        ('"seed": 1,', '"seed": "1",', "facts.seed: Input should be a valid integer"),
+        ('"seed": 1,', '"seed": 1.5,', "facts.seed: "),
+        ('"seed": 1,', '"seed": 1, "age": 70,', "facts.age: Unexpected keyword argument"),
+        ('"seconds": 2.5', '"seconds": NaN', "facts.seconds: Input should be a finite number"),
+        ('"flagged": false', '"flagged": 0', "facts.flagged: Input should be a valid boolean"),
+        ('"T-3"', "3", "split.validation.0: Input should be a valid string"),
+        ('"weights"', '"names"', "weights: Field required"),
+        ("{", "", "member.json: Invalid JSON"),
+        ("{", "[" * 100_000, "member.json: Invalid JSON"),
+    ],
+)
+def test_a_damaged_member_is_refused_with_the_key_that_is_wrong(tmp_path, old, new, problem):
+    Members((member(SPLITS[0]),), "d").write(tmp_path)
+    path = tmp_path / "A-01" / "member.json"
+    path.write_text(MEMBER_JSON.replace(old, new, 1))
+    with pytest.raises(InputError) as caught:
+        read_member(path.parent)
+    assert caught.value.code == "ARTIFACT_DAMAGED"
+    assert "members: member.json does not hold what was expected:" in str(caught.value)
+    assert problem in str(caught.value)
+    assert not {"70", "1.5"} & set(str(caught.value).split())
+
+
+def sealed(folder, change):
+    """An evaluation's folder whose ``metrics.json`` says what ``change`` makes of it, under a layout that fits."""
+    written = Evaluation(pd.DataFrame({"tumour": ["T-1"]}), pd.DataFrame({"group": ["A"]}), golden_metrics())
+    written.write(folder)
+    metrics = read_json(folder / "metrics.json")
+    change(metrics)
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    Evaluation._seal(folder)
+    return folder
+
+
+def test_evaluation_round_trip(tmp_path):
+    assert Evaluation.read(sealed(tmp_path, dict)).metrics == golden_metrics()
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda m: m.pop("mean_auc"), "mean_auc: Field required"),
+        (lambda m: m.update(mean_auc=None), "mean_auc: Input should be a valid number"),
+        (lambda m: m.update(mean_auc=math.nan), "mean_auc: Input should be a finite number"),
+        (lambda m: m.update(primary_score="median"), "primary_score: Input should be 'mean' or 'vote'"),
+        (lambda m: m.update(comment="P-7"), "comment: Unexpected keyword argument"),
+        (lambda m: m["groups"]["A"].pop("spread"), "groups.A.spread: Field required"),
+        (lambda m: m["groups"]["B"]["evaluation"]["vote"].update(auc="0.8"), "groups.B.evaluation.vote.auc: Input"),
+        (lambda m: m["groups"]["B"]["confusion_by_response"].update(XX={}), "groups.B.confusion_by_response.XX: "),
+    ],
+)
+def test_figures_that_are_missing_unknown_or_of_another_type_are_refused(tmp_path, change, problem):
+    with pytest.raises(InputError) as caught:
+        Evaluation.read(sealed(tmp_path, change))
+    assert caught.value.code == "ARTIFACT_DAMAGED"
+    assert "evaluation: metrics.json does not hold what was expected:" in str(caught.value)
+    assert problem in str(caught.value)
+    assert "P-7" not in str(caught.value)
 
 
 def test_promotion_round_trip(tmp_path):

@@ -27,6 +27,8 @@ from components.common.mlflow_errors import from_exception
 from components.common.settings import StudySettings
 from components.promote import registry
 from components.promote.gate import Verdict
+from tests.components.common.member_facts import made_facts
+from tests.components.evaluate.golden_metrics import golden_metrics
 from tests.mlflow_api import EXPERIMENTS, PAGE, MlflowApi, serving
 
 MODEL = "srs-response"
@@ -202,15 +204,13 @@ def arguments(tmp_path: Path) -> dict[str, Any]:
     """A value for every name of an argument of the public functions."""
     table = pd.DataFrame({name: [f"{name}-{i}" for i in range(6)] for name in TUMOUR_COLUMNS})
     dataset = Dataset(np.zeros((6, 151, 151), np.float32), table, Flow(6, 6, (), 6, 6), {"version": 1}, True, "d" * 64)
-    facts = {"seed": 1, "restarts": 1, "flagged": False, "accepted_step": 20, "validation_accuracy": 0.75}
-    facts |= {"seconds": 2.5, "key": "k", "reused": False, "determinism": "bitwise"}
     history = pd.DataFrame({"attempt": [0], "step": [1], "training_loss": [0.5]})
-    figures = {"groups": {"A": {"auc": 0.8}}, "mean_auc": 0.8}
+    metrics = golden_metrics("one_class_out_of_bag")
     return {
         "experiment": "srs", "settings": StudySettings(), "dataset": dataset, "attempt": "a", "name": "n",
         "splits": Splits((MEMBER_SPLIT,), "patient", 0, {"asked": [1, 1]}, digest="s" * 64),
-        "tracking": TREE, "members": [Member(MEMBER_SPLIT, {}, history, np.zeros(6, np.float32), facts)],
-        "evaluation": Evaluation(pd.DataFrame(), pd.DataFrame({"group": ["A"], "index": [1]}), figures, "e" * 64),
+        "tracking": TREE, "members": [Member(MEMBER_SPLIT, {}, history, np.zeros(6, np.float32), made_facts())],
+        "evaluation": Evaluation(pd.DataFrame(), pd.DataFrame({"group": ["A"], "index": [1]}), metrics, "e" * 64),
         "folder": tmp_path, "status": "FINISHED", "reason": "seen by the board", "model_name": MODEL, "version": "1",
         "model_uri": "models:/m-1", "run_id": "0" * 32, "bundle_digest": "d", "tags": {}, "description": "card",
         "verdict": Verdict("promoted", ("enough",), "A", {}), "expected_previous": "", "alias_or_version": "1",

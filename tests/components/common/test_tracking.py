@@ -11,13 +11,15 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from components.common import tracking
+from components.common import tracking, tracking_store
 from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset, Flow
 from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.members import Member
 from components.common.artifacts.splits import MemberSplit, Splits
 from components.common.errors import InputError, RegistryError
 from components.common.settings import StudySettings, TrainSettings
+from tests.components.common.member_facts import made_facts
+from tests.components.evaluate.golden_metrics import golden_dict, golden_metrics
 
 ATTEMPT = "attempt-1"
 
@@ -71,9 +73,8 @@ def member_of(split: MemberSplit, looks: int = 4, **facts: Any) -> Member:
             "validation_accuracy": 0.75,
         }
     )
-    known = {"seed": 1, "restarts": 1, "flagged": False, "accepted_step": 20, "validation_accuracy": 0.75}
-    known |= {"seconds": 2.5, "key": f"key-{split.id}", "reused": False, "determinism": "bitwise"}
-    return Member(split, {}, history, np.zeros(6, np.float32), known | facts)
+    known = made_facts(key=f"key-{split.id}", **facts)
+    return Member(split, {}, history, np.zeros(6, np.float32), known)
 
 
 def open_(dataset: Dataset, splits: Splits) -> dict[str, Any]:
@@ -89,10 +90,8 @@ def run_of(run_id: str) -> Any:
 
 
 def evaluation_of() -> Evaluation:
-    figures = {"evaluation": {"auc": 0.8, "p": float("nan")}, "out_of_bag": {"auc": 0.7}}
-    rows = [{"group": g, "member": m, "auc": 0.61, "p": 0.04} for g in "AB" for m in ("1", "2", "ensemble")]
-    metrics = {"groups": {"A": figures, "B": figures}, "mean_auc": 0.8, "best_out_of_bag_group": "A"}
-    return Evaluation(pd.DataFrame({"tumour": ["t0"]}), pd.DataFrame(rows), metrics, "e" * 64)
+    rows = [{"group": g, "member": m, "auc": 0.61, "p": float("nan")} for g in "AB" for m in ("1", "2", "ensemble")]
+    return Evaluation(pd.DataFrame({"tumour": ["t0"]}), pd.DataFrame(rows), golden_metrics(), "e" * 64)
 
 
 TYPED = [
@@ -195,11 +194,15 @@ def test_evaluation_reaches_members_ensembles_and_parent(store: Path, dataset: D
     (store / "report.html").write_text("<p>report</p>")
     (store / "model_card.md").write_text("card")
     tracking.log_evaluation(tree, evaluation_of(), store)
-    assert run_of(logged["B-02"]).data.metrics["evaluation/auc"] == 0.61
-    group = run_of(tree["groups"]["B"]).data.metrics
-    assert (group["evaluation/auc"], group["out_of_bag/auc"]) == (0.8, 0.7)
-    assert "evaluation/p" not in group
-    assert run_of(tree["parent"]).data.metrics["mean_auc"] == 0.8
+    member = run_of(logged["B-02"]).data.metrics
+    assert member["evaluation/auc"] == 0.61
+    assert "evaluation/p" not in member
+    # Names and values are the paths and the finite numbers of metrics.json.
+    figures = golden_dict()
+    groups = figures.pop("groups")
+    assert run_of(tree["groups"]["B"]).data.metrics == tracking_store.finite(tracking.flatten(groups["B"], "/"))
+    assert run_of(tree["parent"]).data.metrics == tracking_store.finite(tracking.flatten(figures, "/"))
+    assert {"evaluation/vote/auc", "out_of_bag/auc"} <= set(run_of(tree["groups"]["A"]).data.metrics)
     artifacts = MlflowClient(tracking.tracking_uri()).list_artifacts(tree["parent"], "evaluation")
     assert {item.path for item in artifacts} == {"evaluation/report.html", "evaluation/model_card.md"}
 

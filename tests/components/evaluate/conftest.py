@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset, Exclusion, Flow
-from components.common.artifacts.members import Member, Members
+from components.common.artifacts.members import Member, MemberFacts, Members
 from components.common.artifacts.splits import MemberSplit, Splits
 
 
@@ -107,17 +107,17 @@ def make_members(dataset, splits, latent, noise: float = 1.0, seed: int = 1):
                 "validation_accuracy": climb,
             }
         )
-        facts = {
-            "seed": split.index,
-            "restarts": int(split.index == 3),
-            "flagged": split.index == 7,
-            "accepted_step": 180,
-            "validation_accuracy": float(climb.max()),
-            "seconds": 2.5,
-            "key": "k" * 64,
-            "reused": False,
-            "determinism": "bitwise",
-        }
+        facts = MemberFacts(
+            seed=split.index,
+            restarts=int(split.index == 3),
+            flagged=split.index == 7,
+            accepted_step=180,
+            validation_accuracy=float(climb.max()),
+            seconds=2.5,
+            key="k" * 64,
+            reused=False,
+            determinism="bitwise",
+        )
         probabilities = (1 / (1 + np.exp(-logit))).astype(np.float32)
         made.append(Member(split, {}, history, probabilities, facts))
     return Members(tuple(made), dataset.digest)

@@ -48,7 +48,7 @@ def test_text_keeps_to_the_terminal_and_says_synthetic(runs):
     text = comparison_text(*runs)
     assert max(map(len, text.splitlines())) <= 100
     assert text.startswith("SYNTHETIC")
-    assert f"{runs[0].metrics['mean_auc']:.3f} (5 groups)" in text
+    assert f"{runs[0].metrics.mean_auc:.3f} (5 groups)" in text
 
 
 def test_shared_tumours_of_one_class_give_no_test(runs):

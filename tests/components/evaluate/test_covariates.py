@@ -17,8 +17,8 @@ def rows_of(study, group="A"):
 def test_regression_on_the_ensemble_alone_keeps_its_order(study):
     tumours, out_of_bag, evaluation = rows_of(study)
     found = beyond_the_image(tumours, out_of_bag, evaluation, "mean")
-    assert found["ensemble"]["auc"] == pytest.approx(auc_score(evaluation["label"], evaluation["mean"]))
-    assert set(found) == {*MODELS, "gain_of_both", "n_development"}
+    assert found.ensemble.auc == pytest.approx(auc_score(evaluation["label"], evaluation["mean"]))
+    assert found.n_development == len(out_of_bag)
 
 
 def test_finds_a_covariate_that_decides_and_nothing_in_noise(make):
@@ -28,13 +28,13 @@ def test_finds_a_covariate_that_decides_and_nothing_in_noise(make):
         dataset, latent = make_dataset(seed=seed, signal=0.0)
         splits = make_splits(dataset, 1, 10, seed=seed)
         tumours, out_of_bag, evaluation = rows_of((dataset, splits, make_members(dataset, splits, latent, seed=seed)))
-        noise.append(beyond_the_image(tumours, out_of_bag, evaluation, "mean")["clinical"]["auc"])
+        noise.append(beyond_the_image(tumours, out_of_bag, evaluation, "mean").clinical.auc)
         flip = np.random.default_rng(seed).random(len(tumours)) < 0.15
         told = tumours.assign(extracranial_metastases=np.where((tumours["label"] == 1) ^ flip, "yes", "no"))
         informed.append(beyond_the_image(told, out_of_bag, evaluation, "mean"))
     assert abs(np.mean(noise) - 0.5) < 0.12
-    assert np.mean([found["clinical"]["auc"] for found in informed]) > 0.75
-    assert np.mean([found["gain_of_both"]["difference"] for found in informed]) > 0.15
+    assert np.mean([found.clinical.auc for found in informed]) > 0.75
+    assert np.mean([found.gain_of_both.difference for found in informed]) > 0.15
 
 
 def test_nothing_is_learnt_from_evaluation_tumours(study):
@@ -54,7 +54,7 @@ def test_unknown_values_and_unseen_categories_are_borne(study):
     holes.loc[rare, "primary_site"] = "thymus"
     holes.loc[rare, "location"] = np.nan
     found = beyond_the_image(holes, out_of_bag, evaluation, "mean")
-    assert np.isfinite(found["both"]["auc"])
+    assert np.isfinite(found.both.auc)
 
 
 def test_flags_are_read_in_every_spelling(study):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from components.common.artifacts.members import Members
+from components.common.artifacts.metrics import SizeMetrics
 from components.common.errors import InputError
 from components.evaluate import ensemble
 from components.stats.roc import auc_score
@@ -73,30 +74,30 @@ def test_auc_by_size_looks_at_every_subset():
     rng = np.random.default_rng(0)
     labels = np.array([0, 1] * 8)
     answers = rng.random((4, 16)) * 0.5 + 0.3 * labels
-    table = ensemble.auc_by_size(labels, answers, "mean", rng)
-    assert table["subsets"].tolist() == [4, 6, 4, 1]
+    sizes = ensemble.auc_by_size(labels, answers, "mean", rng)
+    assert [(size.members, size.subsets) for size in sizes] == [(1, 4), (2, 6), (3, 4), (4, 1)]
     pairs = [auc_score(labels, answers[list(s)].mean(axis=0)) for s in itertools.combinations(range(4), 2)]
-    assert table["mean_auc"][1] == pytest.approx(np.mean(pairs))
-    assert table["min_auc"][3] == table["max_auc"][3] == table["mean_auc"][3]
+    assert sizes[1].mean_auc == pytest.approx(np.mean(pairs))
+    assert sizes[3].min_auc == sizes[3].max_auc == sizes[3].mean_auc
 
 
 def test_auc_by_size_draws_subsets_of_large_ensembles():
     labels = np.array([0, 1] * 6)
-    table = ensemble.auc_by_size(labels, np.random.default_rng(0).random((30, 12)), "vote", np.random.default_rng(1))
-    assert table["subsets"].max() == ensemble.MOST_SUBSETS
+    sizes = ensemble.auc_by_size(labels, np.random.default_rng(0).random((30, 12)), "vote", np.random.default_rng(1))
+    assert max(size.subsets for size in sizes) == ensemble.MOST_SUBSETS
 
 
 def test_spread_of_errors_counts_pairs_of_a_wrong_and_a_right_call():
     labels, score, spread = [0, 0, 1, 1], [0.2, 0.7, 0.9, 0.4], [0.1, 0.3, 0.2, 0.2]
     # Wrong are the second (0.3) and the fourth (0.2), right the first (0.1) and the third (0.2): 3.5 of 4 pairs.
     found = ensemble.spread_of_errors(labels, score, spread, 0.5)
-    assert found == {"right": pytest.approx(0.15), "wrong": pytest.approx(0.25), "auc": pytest.approx(3.5 / 4)}
-    assert ensemble.spread_of_errors(labels, labels, spread, 0.5)["auc"] is None
+    assert dataclasses.astuple(found) == pytest.approx((0.15, 0.25, 3.5 / 4))
+    assert ensemble.spread_of_errors(labels, labels, spread, 0.5).auc is None
 
 
 def test_fewest_members_are_those_within_reach_of_all():
-    rising = [{"members": n, "mean_auc": auc} for n, auc in ((1, 0.70), (2, 0.785), (3, 0.80))]
-    flat = [{"members": n, "mean_auc": 0.60} for n in (1, 2, 3)]
+    rising = [SizeMetrics(n, 1, auc, auc, auc) for n, auc in ((1, 0.70), (2, 0.785), (3, 0.80))]
+    flat = [SizeMetrics(n, 1, 0.60, 0.60, 0.60) for n in (1, 2, 3)]
     assert ensemble.fewest_members([rising, flat]) == 2
     assert ensemble.fewest_members([flat]) == 1
     assert ensemble.fewest_members([rising]) == 3

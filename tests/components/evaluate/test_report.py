@@ -10,6 +10,7 @@ import pytest
 from matplotlib import image
 
 from components.common.artifacts.members import Members
+from components.common.artifacts.metrics import OneClassMetrics
 from components.common.settings import EvaluateSettings, StudySettings, resolve
 from components.evaluate import report
 from components.evaluate.architecture import stages
@@ -93,7 +94,7 @@ def test_report_prints_table_iii_digit_for_digit(reported):
     _, result, text = reported
     for row in result.table_iii.to_dict("records"):
         assert f">{row['auc']:.3f}<" in text
-    assert f"{result.metrics['mean_auc']:.3f}" in text
+    assert f"{result.metrics.mean_auc:.3f}" in text
     for group in "ABCDE":
         assert f"Group {group}" in text
 
@@ -101,8 +102,8 @@ def test_report_prints_table_iii_digit_for_digit(reported):
 def test_report_answers_whether_fewer_members_do_and_whether_the_spread_warns(reported):
     _, result, text = reported
     assert re.search(r"ensembles of \d+ members? already come within 0.01 of the AUC of all 10", text)
-    for group in result.metrics["groups"].values():
-        assert f">{group['spread']['auc']:.3f}<" in text
+    for group in result.metrics.groups.values():
+        assert f">{group.spread.auc:.3f}<" in text
 
 
 def test_drawing_names_the_layer_that_drop_out_follows():
@@ -185,10 +186,17 @@ def test_report_stands_where_a_group_has_no_out_of_bag_auc(make, tmp_path):
     splits = make_splits(dataset, 2, 1)
     members = make_members(dataset, splits, latent)
     result = evaluate(dataset, splits, members, SETTINGS, seed=1)
-    for figures in result.metrics["groups"].values():
-        figures["out_of_bag"] |= {"auc": None}
-        figures["evaluation"] |= {"platt": None, "out_of_bag_cut_off": None}
-    result.metrics["mean_auc_lower_bound"] = None
+    groups = {
+        name: dataclasses.replace(
+            group,
+            evaluation=dataclasses.replace(group.evaluation, platt=None, out_of_bag_cut_off=None),
+            out_of_bag=OneClassMetrics(n=1, development_tumours=12, never_validated=11, mean_members=1.0),
+            covariates=None,
+        )
+        for name, group in result.metrics.groups.items()
+    }
+    metrics = dataclasses.replace(result.metrics, groups=groups, mean_auc_lower_bound=None)
+    result = dataclasses.replace(result, metrics=metrics)
     parsed(write_report(tmp_path, EvaluatedRun(dataset, splits, members, result, {})).read_text())
     write_model_card(tmp_path, EvaluatedRun(dataset, splits, members, result, {}))
     terminal_tables(result, dataset)
@@ -225,8 +233,8 @@ def test_drawing_follows_the_settings(make, tmp_path):
 def test_card_prints_the_mean_beside_the_first_and_what_is_missing(study, tmp_path):
     result = evaluate(*study, SETTINGS, seed=1)
     card = write_model_card(tmp_path, EvaluatedRun(*study, result, FACTS)).read_text()
-    best = result.metrics["best_out_of_bag_group"]
-    assert f"{result.metrics['mean_auc']:.3f}" in card
+    best = result.metrics.best_out_of_bag_group
+    assert f"{result.metrics.mean_auc:.3f}" in card
     assert f"| {best} (first) |" in card
     for heading in ("Intended use", "Limits", "Data", "Performance", "missing"):
         assert heading in card

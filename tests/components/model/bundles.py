@@ -15,6 +15,7 @@ from components.model.bundle import write_bundle
 from components.model.golden import GoldenInput
 from components.model.manifest import Manifest
 from components.model.network import initial_weights
+from tests.components.common.member_facts import made_facts
 
 MEMBERS = 3
 SETTINGS = resolve("default", {"train": {"filters_1": 4, "filters_2": 6, "dense_1": 8, "dense_2": 5}})
@@ -79,7 +80,7 @@ def make_members(dataset: Dataset, settings: StudySettings, rng: np.random.Gener
         weights = draw_weights(settings.train, rng)
         split = MemberSplit("A", index, names[:-5], names[-5:-2], names[-2:])
         answers = reference(weights, dataset.crops, settings.train)
-        members.append(Member(split, weights, pd.DataFrame(), answers, {}))
+        members.append(Member(split, weights, pd.DataFrame(), answers, made_facts()))
     return members
 
 

@@ -10,14 +10,16 @@ import pytest
 from components.common.settings import GateSettings
 from components.promote.gate import Change, Contender, Load, Trial, choose_group, compare, decide
 from components.promote.step import _load
+from tests.components.evaluate.golden_metrics import golden_metrics
 from tests.components.model.bundles import make_bundle
 
-METRICS: dict[str, Any] = {
-    "mean_auc": 0.78,
-    "mean_auc_lower_bound": 0.70,
-    "best_out_of_bag_group": "B",
-    "groups": {group: {} for group in "ABC"},
-}
+METRICS = dataclasses.replace(
+    golden_metrics(),
+    mean_auc=0.78,
+    mean_auc_lower_bound=0.70,
+    best_out_of_bag_group="B",
+    groups=dict.fromkeys("ABC", golden_metrics().groups["A"]),
+)
 LOADED = Load(True, "the golden case was answered within 1e-4.")
 NOT_LOADED = Load(False, "the golden answers differ by 0.2.")
 SIDE = Contender("A", "image-1", "srs-response", False, frozenset({"patient-90", "patient-91"}))
@@ -45,8 +47,8 @@ def trial(responders: int = 12, non_responders: int = 11, worse: float = 0.0) ->
         ({"mean_auc": 0.59}, None, LOADED, "refused", "over 3 groups is 0.590 (needed: 0.60)"),
         ({"mean_auc": 0.60}, None, LOADED, "promoted", "is 0.600"),
         ({"mean_auc_lower_bound": 0.5}, None, LOADED, "refused", "bound 0.500 (needed: above 0.5)"),
-        ({"mean_auc": None}, None, LOADED, "refused", "is nan"),
-        ({"mean_auc_lower_bound": math.nan}, None, LOADED, "refused", "bound nan"),
+        ({"mean_auc": math.nan}, None, LOADED, "refused", "is nan"),
+        ({"mean_auc_lower_bound": None}, None, LOADED, "refused", "bound nan"),
         ({}, change(-0.06, 0.2), LOADED, "refused", "AUC -0.060"),
         ({}, change(-0.04, 0.02), LOADED, "refused", "bounds -0.066 and -0.014"),
         ({}, None, NOT_LOADED, "refused", "the golden answers differ by 0.2"),
@@ -55,7 +57,7 @@ def trial(responders: int = 12, non_responders: int = 11, worse: float = 0.0) ->
     ],
 )
 def test_verdict(metrics: dict[str, Any], compared: Change | None, load: Load, verdict: str, reason: str) -> None:
-    decided = decide({**METRICS, **metrics}, "A", compared, load, GateSettings())
+    decided = decide(dataclasses.replace(METRICS, **metrics), "A", compared, load, GateSettings())
     assert decided.verdict == verdict
     assert reason in " ".join(decided.reasons)
     assert len(decided.reasons) == 3

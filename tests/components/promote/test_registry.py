@@ -32,6 +32,7 @@ from components.model.manifest import Manifest
 from components.model.signing import SigningKey
 from components.promote import registry
 from components.promote.gate import Verdict
+from tests.components.common.member_facts import made_facts
 
 MODEL = "srs-response"
 TRAIN = {"filters_1": 2, "filters_2": 2, "kernel_1": 5, "pool_1": 4, "pool_2": 4, "dense_1": 4, "dense_2": 3}
@@ -56,7 +57,7 @@ def bundle(folder: Path, seed: int, members: int = 3) -> Path:
     graph = ensemble_graph(weights, SETTINGS.train).SerializeToString()
     answers = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"]).run(None, {"crop_hu": crops})[0]
     pairs = zip(split, weights, answers.T, strict=True)
-    trained = [Member(of, drawn, pd.DataFrame(), answer, {}) for of, drawn, answer in pairs]
+    trained = [Member(of, drawn, pd.DataFrame(), answer, made_facts()) for of, drawn, answer in pairs]
     rows, columns = np.mgrid[:96, :96]
     disc = (30 + 40 * ((rows - 48) ** 2 + (columns - 48) ** 2 < 200)).astype(np.float32)
     contour = np.array([[40.0, 40.0], [56.0, 40.0], [56.0, 56.0], [40.0, 56.0]])

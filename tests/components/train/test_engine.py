@@ -35,9 +35,9 @@ def test_members_are_complete(trained, cohort, splits, tiny):
         assert member.probabilities.shape == cohort[1].shape
         assert member.probabilities.dtype == np.float32
         assert list(member.history) == ["attempt", "step", "training_loss", "validation_loss", "validation_accuracy"]
-        assert member.facts["determinism"] == "bitwise-cpu"
-        assert member.facts["reused"] is False
-        assert member.facts["restarts"] == member.history.attempt.max() - 1
+        assert member.facts.determinism == "bitwise-cpu"
+        assert member.facts.reused is False
+        assert member.facts.restarts == member.history.attempt.max() - 1
 
 
 def test_probabilities_are_those_of_the_reference_network(trained, cohort, tiny):
@@ -52,8 +52,8 @@ def test_accepted_member_is_the_best_look(trained, cohort):
         best = member.history.sort_values(["validation_accuracy", "validation_loss"], ascending=[False, True]).iloc[0]
         validation = [row[tumour] for tumour in member.split.validation]
         accuracy = np.mean((member.probabilities[validation] > 0.5) == cohort[1][validation])
-        assert accuracy == pytest.approx(best.validation_accuracy) == member.facts["validation_accuracy"]
-        assert member.facts["accepted_step"] == best.step
+        assert accuracy == pytest.approx(best.validation_accuracy) == member.facts.validation_accuracy
+        assert member.facts.accepted_step == best.step
 
 
 @pytest.mark.parametrize(("order", "workers"), [([2], 1), ([2, 0, 1], 2), ([1, 0], 3)])
@@ -92,7 +92,7 @@ def test_a_pack_on_gpus_gives_the_same_answers(trained, cohort, splits, tiny):
     """Where there is no GPU, TensorFlow computes its graph on the CPU: placement is soft."""
     pack = train_pack(*cohort, splits, tiny, seed=1, dataset_digest="d", workers=2, gpus=2)
     for member, other in zip(pack, trained, strict=True):
-        assert member.facts["determinism"] == "device"
+        assert member.facts.determinism == "device"
         assert list(member.history.step) == list(other.history.step)
         np.testing.assert_allclose(member.probabilities, other.probabilities, atol=1e-3)
 
@@ -116,8 +116,8 @@ def test_finished_members_come_from_the_store(trained, cohort, splits, tiny, tmp
         progress=lambda *line: told.append(line),
         accepted=lambda member: accepted.append(member.id),
     )
-    assert [member.facts["reused"] for member in again] == [True, True, False]
-    assert again[0].facts["seconds"] == first[0].facts["seconds"]
+    assert [member.facts.reused for member in again] == [True, True, False]
+    assert again[0].facts.seconds == first[0].facts.seconds
     assert all(same(member, trained[i]) for i, member in enumerate(again))
     assert told[0][:2] == (2, 3)
     assert accepted == [split.id for split in splits]
@@ -137,7 +137,7 @@ def test_a_half_trained_member_goes_on_to_the_same_bits(trained, cohort, splits,
                 train_pack(*cohort, splits[:1], tiny, seed=1, dataset_digest="d", store=store, workers=1)
     (member,) = train_pack(*cohort, splits[:1], tiny, seed=1, dataset_digest="d", store=store, workers=1)
     assert same(member, trained[0])
-    assert store.get_state(member.facts["key"]) is None
+    assert store.get_state(member.facts.key) is None
 
 
 def dies_after(checks, to_next_check):

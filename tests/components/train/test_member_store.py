@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import os
 import zipfile
 
@@ -10,7 +11,9 @@ from components.common.artifacts.members import Member
 from components.common.artifacts.splits import MemberSplit
 from components.common.errors import InputError, StorageError
 from components.common.store.bucket import s3_client
+from components.common.store.sealed import seal, unseal
 from components.train.member_store import State, open_store
+from tests.components.common.member_facts import made_facts
 
 
 @pytest.fixture
@@ -21,7 +24,7 @@ def member():
         "conv_1_bias": np.zeros(3, np.float32),
     }
     split = MemberSplit("A", 1, ("T1", "T2"), ("T3",), ("T4",))
-    return Member(split, weights, history, np.array([0.25, 0.5], np.float32), {"seed": 1, "reused": False})
+    return Member(split, weights, history, np.array([0.25, 0.5], np.float32), made_facts())
 
 
 def test_gives_back_what_was_put(tmp_path, member):
@@ -54,6 +57,17 @@ def test_a_changed_byte_makes_the_member_absent(tmp_path, member, place):
     assert found is None or all(np.array_equal(found.weights[name], a) for name, a in member.weights.items())
 
 
+def test_a_member_of_a_version_that_says_more_is_absent_and_so_trained_again(tmp_path, member):
+    store = open_store(str(tmp_path))
+    store.put("k", member)
+    (path,) = tmp_path.rglob("*.zip")
+    files = unseal(path.read_bytes())
+    fields = json.loads(files["member.json"])
+    fields["facts"]["new"] = 1
+    path.write_bytes(seal({**files, "member.json": json.dumps(fields).encode()}))
+    assert store.get("k") is None
+
+
 @pytest.mark.parametrize("part", [0.0, 0.3, 0.9])
 def test_a_cut_object_is_absent(tmp_path, member, part):
     store = open_store(str(tmp_path))
@@ -73,7 +87,7 @@ def test_a_write_that_fails_leaves_the_former_object_and_nothing_else(tmp_path, 
 
     monkeypatch.setattr(os, "fsync", full_disk)
     with pytest.raises(StorageError, match="STORAGE_FULL"):
-        store.put("k", dataclasses.replace(member, facts={"seed": 2}))
+        store.put("k", dataclasses.replace(member, facts=made_facts(seed=2)))
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 

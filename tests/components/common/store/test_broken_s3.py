@@ -22,6 +22,7 @@ from components.model.manifest import Manifest
 from components.preprocess.locating import fingerprint
 from components.promote import registry
 from components.train.member_store import open_store
+from tests.components.common.member_facts import made_facts
 from tests.components.model.bundles import make_bundle
 from tests.tcp_proxy import Proxy
 
@@ -70,7 +71,7 @@ def cohort(tmp_path, proxy):
 def member():
     history = pd.DataFrame({"attempt": [0], "step": [1], "validation_accuracy": [0.5], "validation_loss": [0.7]})
     split = MemberSplit("A", 1, ("t0",), ("t1",), ("t2",))
-    return Member(split, {"w": np.zeros(50_000, np.float32)}, history, np.zeros(3, np.float32), {"key": "k"})
+    return Member(split, {"w": np.zeros(50_000, np.float32)}, history, np.zeros(3, np.float32), made_facts())
 
 
 @pytest.fixture(scope="module")

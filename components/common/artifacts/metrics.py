@@ -1,0 +1,239 @@
+"""The figures of a run: an attribute's path is its key's path in ``metrics.json`` and its name in MLflow.
+
+Classes that others are derived from have no slots, which Python cannot join.
+"""
+
+import dataclasses
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, with_config
+
+from components.common.artifacts.score_metrics import (
+    OtherIntervals,
+    PairedTest,
+    PlattMetrics,
+    Rates,
+    RocSummary,
+    SetMetrics,
+)
+from components.common.artifacts.typed_json import STRICT
+
+Score = Literal["mean", "vote"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluationMetrics(SetMetrics):
+    """A group's evaluation tumours.
+
+    Parameters
+    ----------
+    intervals
+        Limits of the primary score's AUC by other methods; those by DeLong and by bootstrap are clustered by patient.
+    out_of_bag_cut_off, platt
+        The primary score at the cut-off, and after the scaling, that were chosen on out-of-bag answers; None where
+        these lack a class, and for the scaling where its fit ran away.
+    """
+
+    intervals: OtherIntervals
+    out_of_bag_cut_off: Rates | None
+    platt: PlattMetrics | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Coverage:
+    """How many of a group's development tumours have an out-of-bag answer, and of how many members on average."""
+
+    development_tumours: int
+    never_validated: int
+    mean_members: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OutOfBagMetrics(SetMetrics, Coverage):
+    """A group's development tumours, each answered by the members that had it in validation."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NoAuc:
+    """In place of a score's figures where a class is missing."""
+
+    auc: None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OneClassMetrics(Coverage):
+    """In place of ``OutOfBagMetrics`` where the ``n`` out-of-bag answers lack a class."""
+
+    n: int
+    auc: None = None
+    mean: NoAuc = NoAuc()
+    vote: NoAuc = NoAuc()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SpreadOfErrors:
+    """Whether the members' spread warns of wrong calls.
+
+    Parameters
+    ----------
+    right, wrong
+        Mean spread (standard deviation of the members' probabilities) of right and of wrong calls; None where there
+        are none.
+    auc
+        The chance that a wrong call has the larger spread of the two, ties one half; None where one kind is missing.
+    """
+
+    right: float | None
+    wrong: float | None
+    auc: float | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SizeMetrics:
+    """AUC of an ensemble of only ``members`` members, over ``subsets`` choices of them."""
+
+    members: int
+    subsets: int
+    mean_auc: float
+    min_auc: float
+    max_auc: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Calls:
+    """How the evaluation tumours of one response were called."""
+
+    called_responder: int
+    called_non_responder: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CallsByResponse:
+    """Calls by RECIST response; CR and PR are responders."""
+
+    CR: Calls
+    PR: Calls
+    SD: Calls
+    PD: Calls
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CovariateMetrics:
+    """Regressions on clinical covariates, on the ensemble's score, and on both, on evaluation tumours.
+
+    Parameters
+    ----------
+    gain_of_both
+        Both against the ensemble's score itself.
+    n_development
+        Out-of-bag answers that the regressions were fitted on.
+    """
+
+    clinical: RocSummary
+    ensemble: RocSummary
+    both: RocSummary
+    gain_of_both: PairedTest
+    n_development: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GroupMetrics:
+    """One group's ensemble.
+
+    Parameters
+    ----------
+    agreement
+        Mean over tumours of the share of member pairs that cast the same vote.
+    gain_over_votes, gain_over_probabilities
+        The ensemble's AUC against the mean AUC of its members' votes, and of their probabilities.
+    auc_by_size
+        One for each number of members from 1 to all.
+    covariates
+        None where the out-of-bag answers lack a class.
+    restarts, flagged
+        New initialisations of all members, and how many members were flagged in training.
+    """
+
+    evaluation: EvaluationMetrics
+    out_of_bag: OutOfBagMetrics | OneClassMetrics
+    agreement: float
+    gain_over_votes: PairedTest
+    gain_over_probabilities: PairedTest
+    spread: SpreadOfErrors
+    auc_by_size: tuple[SizeMetrics, ...]
+    confusion_by_response: CallsByResponse
+    covariates: CovariateMetrics | None
+    restarts: int
+    flagged: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Counts:
+    """What the run had."""
+
+    tumours: int
+    patients: int
+    responders: int
+    non_responders: int
+    groups: int
+    members: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MembersAuc:
+    """AUC of the single members by their votes, over all groups."""
+
+    median: float
+    min: float
+    max: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AucByScore:
+    """Mean AUC over the groups, for either score."""
+
+    mean: float
+    vote: float
+
+
+@with_config(STRICT)
+@dataclasses.dataclass(frozen=True, slots=True)
+class Metrics:
+    """All figures of a run.
+
+    Parameters
+    ----------
+    synthetic
+        True where any part of the cohort is a phantom.
+    split_unit, shared_patients
+        As in ``Splits``.
+    primary_score, cut_off
+        The score that ensembles are judged by, and the value above which it calls a non-responder.
+    mean_auc, mean_auc_lower_bound
+        Mean over the groups of the primary score's AUC, and its one-sided 95 % bound, patients resampled whole; None
+        where there are too few patients to resample.
+    groups
+        By name.
+    best_out_of_bag_group
+        The group of best out-of-bag AUC: the first that the gate considers.
+    """
+
+    synthetic: bool
+    split_unit: str
+    shared_patients: int
+    primary_score: Score
+    cut_off: float
+    counts: Counts
+    members_auc: MembersAuc
+    mean_auc: float
+    mean_auc_by_score: AucByScore
+    mean_auc_lower_bound: float | None
+    groups: dict[str, GroupMetrics]
+    best_out_of_bag_group: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as ``metrics.json`` and MLflow take them."""
+        return dataclasses.asdict(self)
+
+
+METRICS_FILE = TypeAdapter(Metrics)
