@@ -17,7 +17,7 @@ from components.common import tracking_store as store
 from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.members import Member
-from components.common.artifacts.splits import Splits, member_id
+from components.common.artifacts.splits import Splits, TrackedRuns, member_id
 from components.common.experiments import joined_experiment, require_experiment
 from components.common.mlflow_door import client, require_server, tracking_uri
 from components.common.settings import StudySettings
@@ -62,7 +62,7 @@ def open_tree(
     attempt: str,
     run_name: str = "",
     tags: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
+) -> TrackedRuns:
     """Finds or makes the parent run and one run per group; returns what ``Splits.tracking`` holds.
 
     Where KFP's MLflow plugin gives tasks its run (``MLFLOW_RUN_ID``), the parent becomes that run's child, in its
@@ -94,7 +94,7 @@ def open_tree(
         parent = store.find_or_create(experiment_id, name, _parent_key(attempt), joined)
         _describe(parent, settings, dataset, splits, tags or {})
         groups = {group: _open_group(parent, group, splits) for group in splits.groups}
-    return {"experiment_id": experiment_id, "parent": parent.info.run_id, "groups": groups}
+    return TrackedRuns(experiment_id, parent.info.run_id, groups)
 
 
 def _describe(parent: Run, settings: StudySettings, dataset: Dataset, splits: Splits, tags: Mapping[str, str]) -> None:
@@ -120,17 +120,17 @@ def _open_group(parent: Run, group: str, splits: Splits) -> str:
     return str(run.info.run_id)
 
 
-def log_members(tracking: Mapping[str, Any], members: Sequence[Member], dataset: Dataset) -> dict[str, str]:
+def log_members(tracking: TrackedRuns, members: Sequence[Member], dataset: Dataset) -> dict[str, str]:
     """Finds or makes each member's run, logs its whole history in one batch and ends it; member's name to run id."""
     return {member.id: _log_member(tracking, member, dataset) for member in members}
 
 
-def _log_member(tracking: Mapping[str, Any], member: Member, dataset: Dataset) -> str:
+def _log_member(tracking: TrackedRuns, member: Member, dataset: Dataset) -> str:
     facts, split = member.facts, member.split
-    key = {"srs.parent": tracking["parent"], "srs.role": "member", "srs.member": member.id}
-    nested = {"mlflow.parentRunId": tracking["groups"][split.group], "srs.group": split.group}
+    key = {"srs.parent": tracking.parent, "srs.role": "member", "srs.member": member.id}
+    nested = {"mlflow.parentRunId": tracking.groups[split.group], "srs.group": split.group}
     start_ms = store.now_ms() - (0 if facts.reused else int(1000 * facts.seconds))
-    run = store.find_or_create(tracking["experiment_id"], f"member {member.id}", key, nested, start_ms)
+    run = store.find_or_create(tracking.experiment_id, f"member {member.id}", key, nested, start_ms)
     if run.data.tags.get("srs.logged") != facts.key:
         params = {"srs.seed": facts.seed, "srs.index": split.index, "srs.split_digest": split.digest}
         params |= {
@@ -155,7 +155,7 @@ def _history(history: pd.DataFrame, run: Run) -> list[Metric]:
     return [point for row in rows for point in store.points(row, run, int(row.pop("step")))]
 
 
-def log_evaluation(tracking: Mapping[str, Any], evaluation: Evaluation, folder: Path) -> None:
+def log_evaluation(tracking: TrackedRuns, evaluation: Evaluation, folder: Path) -> None:
     """Logs the figures of parent, ensembles and members, and the report's files to the parent.
 
     Parameters
@@ -170,16 +170,16 @@ def log_evaluation(tracking: Mapping[str, Any], evaluation: Evaluation, folder: 
     """
     metrics = evaluation.metrics.to_dict()
     for group, figures in metrics.pop("groups").items():
-        _log_figures(tracking["groups"][group], figures)
+        _log_figures(tracking.groups[group], figures)
     runs = member_runs(tracking)
     for row in evaluation.table_iii.to_dict("records"):
         run_id = runs.get(_member_of(row))
         if run_id is not None:
             _log_figures(run_id, {"evaluation": {k: v for k, v in row.items() if k not in MEMBER_COLUMNS}})
-    _log_figures(tracking["parent"], metrics, {"srs.evaluation_digest": evaluation.digest})
+    _log_figures(tracking.parent, metrics, {"srs.evaluation_digest": evaluation.digest})
     for path in sorted(folder.iterdir()):
         if path.suffix in SHOWN_SUFFIXES and path.name != "layout.json":
-            client().log_artifact(tracking["parent"], str(path), "evaluation")
+            client().log_artifact(tracking.parent, str(path), "evaluation")
 
 
 def _member_of(row: Mapping[Any, Any]) -> str:
@@ -196,27 +196,27 @@ def _log_figures(run_id: str, figures: Mapping[Any, Any], tags: Mapping[str, str
     store.log(run, store.points(flatten(figures, "/"), run), {}, tags or {})
 
 
-def member_runs(tracking: Mapping[str, Any]) -> dict[str, str]:
+def member_runs(tracking: TrackedRuns) -> dict[str, str]:
     """Run id of every member that was logged, by the member's name."""
     tagged = {run.info.run_id: run.data.tags.get("srs.member") for run in _children(tracking)}
     return {member: run_id for run_id, member in tagged.items() if member}
 
 
-def close_tree(tracking: Mapping[str, Any], status: Literal["FINISHED", "FAILED"], reason: str = "") -> None:
+def close_tree(tracking: TrackedRuns, status: Literal["FINISHED", "FAILED"], reason: str = "") -> None:
     """Ends every run of the tree that is still open; where ``status`` is FAILED each is tagged with the reason.
 
     A reason that a step noted itself stays: it knows better than the pipeline.
     """
-    for run in [*_children(tracking), client().get_run(tracking["parent"])]:
+    for run in [*_children(tracking), client().get_run(tracking.parent)]:
         if run.info.status == "RUNNING":
             if status == "FAILED":
                 _note_failure(run, reason)
             client().set_terminated(run.info.run_id, status)
 
 
-def note_failure(tracking: Mapping[str, Any], reason: str) -> None:
+def note_failure(tracking: TrackedRuns, reason: str) -> None:
     """Tags the parent with the reason of a failed step; the run stays open, since a retry may succeed."""
-    _note_failure(client().get_run(tracking["parent"]), reason)
+    _note_failure(client().get_run(tracking.parent), reason)
 
 
 def _note_failure(run: Run, reason: str) -> None:
@@ -224,23 +224,23 @@ def _note_failure(run: Run, reason: str) -> None:
         client().set_tag(run.info.run_id, FAILURE, reason[:LONGEST_REASON])
 
 
-def find_tree(experiment: str, attempt: str) -> dict[str, Any] | None:
+def find_tree(experiment: str, attempt: str) -> TrackedRuns | None:
     """The tree of an attempt, for the exit handler, which has no artifact of the run; None where none was opened."""
     outer = os.environ.get("MLFLOW_RUN_ID")
     home = client().get_run(outer).info if outer else client().get_experiment_by_name(experiment)
     run = store.find([home.experiment_id], _parent_key(attempt)) if home else None
     if run is None:
         return None
-    tracking = {"experiment_id": run.info.experiment_id, "parent": run.info.run_id}
+    tracking = TrackedRuns(run.info.experiment_id, run.info.run_id)
     ensembles = [child for child in _children(tracking) if child.data.tags["srs.role"] == "ensemble"]
     groups = {child.data.tags["srs.group"]: child.info.run_id for child in ensembles}
-    return {**tracking, "groups": dict(sorted(groups.items()))}
+    return dataclasses.replace(tracking, groups=dict(sorted(groups.items())))
 
 
 def _parent_key(attempt: str) -> dict[str, str]:
     return {ATTEMPT: attempt, "srs.role": "parent"}
 
 
-def _children(tracking: Mapping[str, Any]) -> list[Run]:
+def _children(tracking: TrackedRuns) -> list[Run]:
     """Ensembles' and members' runs, newest first."""
-    return store.find_all(tracking["experiment_id"], {"srs.parent": tracking["parent"]})
+    return store.find_all(tracking.experiment_id, {"srs.parent": tracking.parent})

@@ -17,6 +17,7 @@ from mlflow.entities import Dataset as LoggedDataset
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run, RunTag, ViewType
 
 from components.common.artifacts.dataset import Dataset
+from components.common.artifacts.splits import TrackedRuns
 from components.common.errors import RegistryError
 from components.common.experiments import experiment_id as experiment_id
 from components.common.files import safe_name
@@ -174,8 +175,8 @@ class PackProgress:
     A store that does not answer just now must not end a training that runs: such a point is left out.
     """
 
-    def __init__(self, tracking: Mapping[str, Any], pack: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._run_id = str(tracking["parent"])
+    def __init__(self, tracking: TrackedRuns, pack: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._run_id = tracking.parent
         self._name, self._clock, self._next = f"pack/{safe_name(pack)}", clock, -math.inf
 
     def __call__(self, done: int, total: int, note: str = "") -> None:

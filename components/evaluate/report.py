@@ -7,7 +7,7 @@ import jinja2
 import pandas as pd
 
 from components.common.artifacts.dataset import Dataset
-from components.common.artifacts.members import Members
+from components.common.artifacts.members import Member, Members
 from components.common.pages import POLICY_TAG
 from components.evaluate import architecture, figures
 from components.evaluate.checklist import MISSING, checklist
@@ -142,7 +142,7 @@ def _roc(dataset: Dataset, members: Members, scores: pd.DataFrame, group: str) -
     return figures.roc(group, rows["label"], rows["mean"], rows["vote"], answers)
 
 
-def _of(members: Members, group: str) -> list[Any]:
+def _of(members: Members, group: str) -> list[Member]:
     return [member for member in members.members if member.split.group == group]
 
 

@@ -52,7 +52,7 @@ def facts_of(dataset: Dataset, splits: Splits, members: Members) -> dict[str, An
         "image definition": dataset.image_definition,
         "settings": splits.settings,
         "seed": splits.settings.seed,
-        "MLflow run": splits.tracking.get("parent", ""),
+        "MLflow run": splits.tracking.parent,
         "training seconds": round(sum(fact.seconds for fact in facts), 1),
         "restarts": sum(fact.restarts for fact in facts),
         "flagged members": [member.id for member in members.members if member.facts.flagged],

@@ -98,7 +98,7 @@ def _register(
     """Writes, logs and registers a group's ensemble; returns its version."""
     ours = [member for member in members if member.split.group == group]
     manifest = bundles.write(group, ours, {"mean_auc_of_groups": judged.metrics.mean_auc})
-    run_id = bundles.drawn.tracking["groups"][group]
+    run_id = bundles.drawn.tracking.groups[group]
     uri = registry.log_bundle(run_id, bundles.folder(group), f"ensemble-{group}")
     tags = {
         "srs.group": group,

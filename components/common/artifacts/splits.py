@@ -2,11 +2,13 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import pandas as pd
+from pydantic import TypeAdapter, with_config
 
 from components.common.artifacts.layout import Layout
+from components.common.artifacts.typed_json import STRICT, read_as
 from components.common.files import digest_of, read_json, write_json
 from components.common.settings import StudySettings
 
@@ -38,6 +40,30 @@ class MemberSplit:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class TrackedRuns:
+    """Ids of the MLflow runs opened for a run: its experiment, the parent, and by group the ensembles; "" for none."""
+
+    experiment_id: str = ""
+    parent: str = ""
+    groups: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+@with_config(STRICT)
+@dataclasses.dataclass(frozen=True, slots=True)
+class SplitsFile:
+    """What ``splits.json`` holds; the sets themselves are in ``splits.csv``."""
+
+    unit: str
+    shared_patients: int
+    quotas: dict[str, list[int]]
+    digest: str
+    tracking: TrackedRuns
+
+
+_SPLITS_FILE = TypeAdapter(SplitsFile)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Splits(Layout):
     """The splits of all members of a run.
 
@@ -54,7 +80,7 @@ class Splits(Layout):
     settings
         The run's settings: later steps read them here.
     tracking
-        Ids of the MLflow runs opened for the run: ``{"experiment_id", "parent", "groups": {...}}``.
+        The MLflow runs opened for the run.
     """
 
     layout: ClassVar[tuple[str, int]] = ("splits", 1)
@@ -63,7 +89,7 @@ class Splits(Layout):
     shared_patients: int
     quotas: dict[str, list[int]]
     settings: StudySettings = dataclasses.field(default_factory=StudySettings)
-    tracking: dict[str, Any] = dataclasses.field(default_factory=dict)
+    tracking: TrackedRuns = TrackedRuns()
     digest: str = ""
 
     @property
@@ -91,8 +117,8 @@ class Splits(Layout):
         ]
         pd.DataFrame(rows, columns=["group", "index", "role", "tumour"]).to_csv(folder / "splits.csv", index=False)
         digest = digest_of([split.digest for split in self.members])
-        facts = {"unit": self.unit, "shared_patients": self.shared_patients, "quotas": self.quotas}
-        write_json(folder / "splits.json", {**facts, "digest": digest, "tracking": self.tracking})
+        facts = SplitsFile(self.unit, self.shared_patients, self.quotas, digest, self.tracking)
+        write_json(folder / "splits.json", dataclasses.asdict(facts))
         write_json(folder / "settings.json", dataclasses.asdict(self.settings))
         self._seal(folder)
         return digest
@@ -101,11 +127,19 @@ class Splits(Layout):
     def read(cls, folder: Path) -> Self:
         """Reads and checks a folder."""
         cls._open(folder)
-        facts = read_json(folder / "splits.json")
+        facts = read_as(_SPLITS_FILE, folder / "splits.json", cls.layout[0])
         table = pd.read_csv(folder / "splits.csv", dtype={"tumour": str, "group": str})
         members = []
         for (group, index), rows in table.groupby(["group", "index"], sort=True):
             sets = {role: tuple(rows.tumour[rows.role == role]) for role in ("training", "validation", "evaluation")}
             members.append(MemberSplit(str(group), int(str(index)), **sets))
         settings = StudySettings.from_dict(read_json(folder / "settings.json"))
-        return cls(members=tuple(members), settings=settings, **facts)
+        return cls(
+            members=tuple(members),
+            unit=facts.unit,
+            shared_patients=facts.shared_patients,
+            quotas=facts.quotas,
+            settings=settings,
+            tracking=facts.tracking,
+            digest=facts.digest,
+        )

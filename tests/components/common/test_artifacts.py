@@ -12,7 +12,7 @@ from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset, Exclusi
 from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.members import Member, Members, read_member, write_member
 from components.common.artifacts.promotion import Promotion
-from components.common.artifacts.splits import MemberSplit, Splits
+from components.common.artifacts.splits import MemberSplit, Splits, TrackedRuns
 from components.common.errors import InputError
 from components.common.files import read_json, write_json
 from components.common.settings import resolve
@@ -105,14 +105,51 @@ def test_flow_must_add_up():
 
 def test_splits_round_trip_with_settings_and_tracking(tmp_path):
     settings = resolve("fast", {"seed": 7})
-    written = Splits(SPLITS, "patient", 0, {"asked": [1, 1], "A": [1, 0]}, settings, {"parent": "abc"})
+    written = Splits(
+        SPLITS, "patient", 0, {"asked": [1, 1], "A": [1, 0]}, settings, TrackedRuns("1", "abc", {"A": "d"})
+    )
     digest = written.write(tmp_path)
     assert Splits.read(tmp_path) == dataclasses.replace(written, digest=digest)
 
 
+#: As runs hold it since the first layout.
+SPLITS_JSON = """{
+ "digest": "DIGEST",
+ "quotas": {
+  "A": [
+   1,
+   0
+  ],
+  "asked": [
+   1,
+   1
+  ]
+ },
+ "shared_patients": 0,
+ "tracking": {
+  "experiment_id": "1",
+  "groups": {
+   "A": "d"
+  },
+  "parent": "abc"
+ },
+ "unit": "patient"
+}
+"""
+
+
+def test_splits_of_an_earlier_run_are_read_and_written_alike(tmp_path):
+    runs = TrackedRuns("1", "abc", {"A": "d"})
+    digest = Splits(SPLITS, "patient", 0, {"asked": [1, 1], "A": [1, 0]}, tracking=runs).write(tmp_path)
+    assert (tmp_path / "splits.json").read_text() == SPLITS_JSON.replace("DIGEST", digest)
+    (tmp_path / "splits.json").write_text(SPLITS_JSON)
+    Splits._seal(tmp_path)
+    assert Splits.read(tmp_path).tracking == runs
+
+
 def test_digest_of_splits_does_not_depend_on_mlflow(tmp_path):
-    one = Splits(SPLITS, "patient", 0, {}, tracking={"parent": "a"}).write(tmp_path / "a")
-    two = Splits(SPLITS, "patient", 0, {}, tracking={"parent": "b"}).write(tmp_path / "b")
+    one = Splits(SPLITS, "patient", 0, {}, tracking=TrackedRuns(parent="a")).write(tmp_path / "a")
+    two = Splits(SPLITS, "patient", 0, {}, tracking=TrackedRuns(parent="b")).write(tmp_path / "b")
     assert one == two
 
 

@@ -21,7 +21,7 @@ from components.common import mlflow_door, tracking, tracking_store
 from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset, Flow
 from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.members import Member
-from components.common.artifacts.splits import MemberSplit, Splits
+from components.common.artifacts.splits import MemberSplit, Splits, TrackedRuns
 from components.common.errors import RegistryError, SrsError
 from components.common.mlflow_errors import from_exception
 from components.common.settings import StudySettings
@@ -197,7 +197,7 @@ class Failing:
 
 
 MEMBER_SPLIT = MemberSplit("A", 1, ("t0", "t1"), ("t2", "t3"), ("t4", "t5"))
-TREE = {"experiment_id": "1", "parent": "0" * 32, "groups": {"A": "1" * 32}}
+TREE = TrackedRuns("1", "0" * 32, {"A": "1" * 32})
 
 
 def arguments(tmp_path: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Tracking against a real SQLite store."""
 
+import dataclasses
 import multiprocessing
 import os
 import shutil
@@ -15,7 +16,7 @@ from components.common import tracking, tracking_store
 from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset, Flow
 from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.members import Member
-from components.common.artifacts.splits import MemberSplit, Splits
+from components.common.artifacts.splits import MemberSplit, Splits, TrackedRuns
 from components.common.errors import InputError, RegistryError
 from components.common.settings import StudySettings, TrainSettings
 from tests.components.common.member_facts import made_facts
@@ -77,12 +78,12 @@ def member_of(split: MemberSplit, looks: int = 4, **facts: Any) -> Member:
     return Member(split, {}, history, np.zeros(6, np.float32), known)
 
 
-def open_(dataset: Dataset, splits: Splits) -> dict[str, Any]:
+def open_(dataset: Dataset, splits: Splits) -> TrackedRuns:
     return tracking.open_tree("srs", StudySettings(), dataset, splits, attempt=ATTEMPT, run_name="run 1")
 
 
-def runs_of(tree: dict[str, Any]) -> list[Any]:
-    return list(MlflowClient(tracking.tracking_uri()).search_runs([tree["experiment_id"]], max_results=1000))
+def runs_of(tree: TrackedRuns) -> list[Any]:
+    return list(MlflowClient(tracking.tracking_uri()).search_runs([tree.experiment_id], max_results=1000))
 
 
 def run_of(run_id: str) -> Any:
@@ -123,14 +124,14 @@ def test_a_run_is_one_parent_its_groups_and_its_members(store: Path, dataset: Da
     runs = runs_of(tree)
     assert len(runs) == 1 + 2 + 4
     assert {run.info.status for run in runs} == {"FINISHED"}
-    assert run_of(logged["A-01"]).data.tags["mlflow.parentRunId"] == tree["groups"]["A"]
-    assert run_of(tree["groups"]["A"]).data.tags["mlflow.parentRunId"] == tree["parent"]
+    assert run_of(logged["A-01"]).data.tags["mlflow.parentRunId"] == tree.groups["A"]
+    assert run_of(tree.groups["A"]).data.tags["mlflow.parentRunId"] == tree.parent
     assert tracking.member_runs(tree) == logged
     assert {path.name for path in store.iterdir()} == {"mlflow"}  # nothing beside the store, whatever the directory
 
 
 def test_the_parent_holds_settings_digests_and_the_cohort(dataset: Dataset, splits: Splits) -> None:
-    parent = run_of(open_(dataset, splits)["parent"])
+    parent = run_of(open_(dataset, splits).parent)
     assert parent.data.params["srs.train.learning_rate"] == str(TrainSettings().learning_rate)
     assert all(name.startswith("srs.") for name in parent.data.params)
     assert parent.data.tags["srs.split_digest"] == splits.digest
@@ -144,10 +145,10 @@ def test_a_retry_doubles_nothing(store: Path, dataset: Dataset, splits: Splits) 
         logged = tracking.log_members(tree, [member_of(splits.members[0])], dataset)
         tracking.log_evaluation(tree, evaluation_of(), store / "mlflow")
     assert len(runs_of(tree)) == 1 + 2 + 1
-    assert len(run_of(tree["parent"]).inputs.dataset_inputs) == 1
+    assert len(run_of(tree.parent).inputs.dataset_inputs) == 1
     client = MlflowClient(tracking.tracking_uri())
     assert len(client.get_metric_history(logged["A-01"], "validation_accuracy")) == 4
-    assert len(client.get_metric_history(tree["groups"]["A"], "evaluation/auc")) == 1
+    assert len(client.get_metric_history(tree.groups["A"], "evaluation/auc")) == 1
 
 
 def test_a_task_killed_while_it_logged_ends_with_the_same_points(
@@ -200,10 +201,10 @@ def test_evaluation_reaches_members_ensembles_and_parent(store: Path, dataset: D
     # Names and values are the paths and the finite numbers of metrics.json.
     figures = golden_dict()
     groups = figures.pop("groups")
-    assert run_of(tree["groups"]["B"]).data.metrics == tracking_store.finite(tracking.flatten(groups["B"], "/"))
-    assert run_of(tree["parent"]).data.metrics == tracking_store.finite(tracking.flatten(figures, "/"))
-    assert {"evaluation/vote/auc", "out_of_bag/auc"} <= set(run_of(tree["groups"]["A"]).data.metrics)
-    artifacts = MlflowClient(tracking.tracking_uri()).list_artifacts(tree["parent"], "evaluation")
+    assert run_of(tree.groups["B"]).data.metrics == tracking_store.finite(tracking.flatten(groups["B"], "/"))
+    assert run_of(tree.parent).data.metrics == tracking_store.finite(tracking.flatten(figures, "/"))
+    assert {"evaluation/vote/auc", "out_of_bag/auc"} <= set(run_of(tree.groups["A"]).data.metrics)
+    artifacts = MlflowClient(tracking.tracking_uri()).list_artifacts(tree.parent, "evaluation")
     assert {item.path for item in artifacts} == {"evaluation/report.html", "evaluation/model_card.md"}
 
 
@@ -217,7 +218,7 @@ def test_a_failed_run_is_found_and_closed_with_its_reason(dataset: Dataset, spli
     tracking.close_tree(found, "FAILED", "members A-02 diverged")
     status = {run.info.run_name: run.info.status for run in runs_of(tree)}
     assert status == {"run 1": "FAILED", "ensemble A": "FAILED", "ensemble B": "FAILED", "member A-01": "FINISHED"}
-    assert run_of(tree["parent"]).data.tags["srs.failure"] == "members A-02 diverged"
+    assert run_of(tree.parent).data.tags["srs.failure"] == "members A-02 diverged"
 
 
 def test_joins_the_run_of_kfps_plugin(
@@ -229,8 +230,8 @@ def test_joins_the_run_of_kfps_plugin(
     outer = client.create_run(experiment).info.run_id
     monkeypatch.setenv("MLFLOW_RUN_ID", outer)
     tree = open_(dataset, splits)
-    assert tree["experiment_id"] == experiment
-    assert run_of(tree["parent"]).data.tags["mlflow.parentRunId"] == outer
+    assert tree.experiment_id == experiment
+    assert run_of(tree.parent).data.tags["mlflow.parentRunId"] == outer
     tracking.close_tree(tree, "FINISHED")
     assert run_of(outer).info.status == "RUNNING"
     assert run_of(outer).data.params == {}
@@ -242,46 +243,46 @@ def test_progress_is_told_at_most_every_ten_seconds_and_at_the_end(dataset: Data
     for done, now[0] in enumerate((0.0, 5.0, 10.0, 15.0, 16.0)):
         progress(done, 4, "restarts 1")
     client = MlflowClient(tracking.tracking_uri())
-    assert [m.step for m in client.get_metric_history(tree["parent"], "pack/0-4/members_done")] == [0, 2, 4]
-    assert run_of(tree["parent"]).data.tags["srs.pack/0-4"] == "4 of 4 members. restarts 1"
+    assert [m.step for m in client.get_metric_history(tree.parent, "pack/0-4/members_done")] == [0, 2, 4]
+    assert run_of(tree.parent).data.tags["srs.pack/0-4"] == "4 of 4 members. restarts 1"
 
 
 def test_progress_outlives_its_store(dataset: Dataset, splits: Splits) -> None:
-    tracking.PackProgress({**open_(dataset, splits), "parent": "0" * 32}, "0")(1, 2)
+    tracking.PackProgress(dataclasses.replace(open_(dataset, splits), parent="0" * 32), "0")(1, 2)
 
 
 def test_the_reason_that_a_step_noted_stays(dataset: Dataset, splits: Splits) -> None:
     tree = open_(dataset, splits)
     tracking.note_failure(tree, "member A-02 diverged")
-    assert run_of(tree["parent"]).info.status == "RUNNING"
+    assert run_of(tree.parent).info.status == "RUNNING"
     tracking.close_tree(tree, "FAILED", "train failed")
-    assert run_of(tree["parent"]).data.tags["srs.failure"] == "member A-02 diverged"
-    assert run_of(tree["groups"]["A"]).data.tags["srs.failure"] == "train failed"
+    assert run_of(tree.parent).data.tags["srs.failure"] == "member A-02 diverged"
+    assert run_of(tree.groups["A"]).data.tags["srs.failure"] == "train failed"
 
 
 def test_says_what_mlflow_does_not_have_without_its_text() -> None:
     with pytest.raises(RegistryError) as caught:
-        tracking.close_tree({"experiment_id": "77", "parent": "0" * 32, "groups": {}}, "FINISHED")
+        tracking.close_tree(TrackedRuns("77", "0" * 32), "FINISHED")
     assert (caught.value.code, caught.value.safe_message) == ("MLFLOW_NOT_FOUND", f"run {'0' * 32} does not exist")
 
 
 def test_a_deleted_experiment_is_told_with_ways_out(dataset: Dataset, splits: Splits) -> None:
     tree = open_(dataset, splits)
-    MlflowClient(tracking.tracking_uri()).delete_experiment(tree["experiment_id"])
+    MlflowClient(tracking.tracking_uri()).delete_experiment(tree.experiment_id)
     for asked in (lambda: tracking.require_experiment("srs"), lambda: open_(dataset, splits)):
         with pytest.raises(InputError, match="the MLflow experiment srs was deleted") as caught:
             asked()
         assert caught.value.code == "EXPERIMENT_DELETED"
-        assert f"mlflow experiments restore --experiment-id {tree['experiment_id']}" in caught.value.hint
+        assert f"mlflow experiments restore --experiment-id {tree.experiment_id}" in caught.value.hint
         assert "--experiment" in caught.value.hint
     tracking.require_experiment("another")
-    MlflowClient(tracking.tracking_uri()).restore_experiment(tree["experiment_id"])
+    MlflowClient(tracking.tracking_uri()).restore_experiment(tree.experiment_id)
     tracking.require_experiment("srs")
 
 
 def test_an_experiment_deleted_while_a_run_writes_is_told(dataset: Dataset, splits: Splits) -> None:
     tree = open_(dataset, splits)
-    MlflowClient(tracking.tracking_uri()).delete_experiment(tree["experiment_id"])
+    MlflowClient(tracking.tracking_uri()).delete_experiment(tree.experiment_id)
     with pytest.raises(RegistryError) as caught:
         tracking.log_members(tree, [member_of(splits.members[0])], dataset)
     assert caught.value.code == "MLFLOW_DELETED"

@@ -57,7 +57,7 @@ def killed(cohort, tiny, tmp_path_factory):
         assert done.returncode == 0, done.stderr[-2000:]
         ended = json.loads(done.stdout.splitlines()[-1])
         whole, resumed = (Members.read(folder / name).members for name in ("whole", "resumed"))
-        runs = MlflowClient().search_runs([tree["experiment_id"]])
+        runs = MlflowClient().search_runs([tree.experiment_id])
         yield SimpleNamespace(folder=folder, ended=ended, whole=whole, resumed=resumed, runs=runs, stderr=done.stderr)
 
 

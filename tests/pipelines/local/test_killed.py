@@ -143,8 +143,8 @@ def test_runs_of_a_killed_process_are_closed_at_the_next_start_and_a_living_ones
     os.close(killed.claim._lock)  # as the system does when a process ends
     Session.open(copied_home, Console(), 1)
     for home, status in ((killed, "FAILED"), (living, "RUNNING")):
-        runs = [tracking.client().get_run(run) for run in (trees[home]["parent"], *trees[home]["groups"].values())]
+        runs = [tracking.client().get_run(run) for run in (trees[home].parent, *trees[home].groups.values())]
         assert {run.info.status for run in runs} == {status}
     assert (killed.claim.folder.exists(), living.claim.folder.exists()) == (False, True)
-    assert "killed" in tracking.client().get_run(trees[killed]["parent"]).data.tags[tracking.FAILURE]
+    assert "killed" in tracking.client().get_run(trees[killed].parent).data.tags[tracking.FAILURE]
     living.claim.forget()
