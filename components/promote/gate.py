@@ -23,7 +23,7 @@ Decision = Literal["promoted", "refused", "not_comparable"]
 CHANCE_AUC = 0.5
 #: Level of the one-sided bound of the paired difference below which a challenger counts as worse.
 CHANGE_LEVEL = 0.90
-#: Power for which the detectable difference is told.
+#: Power for which the detectable difference is reported.
 POWER = 0.80
 
 
@@ -172,7 +172,7 @@ def _seen(challenger: Contender, champion: Contender, trial: Trial) -> list[str]
 
 
 def decide(metrics: Metrics, group: str, change: Change | None, load: Load, settings: GateSettings) -> Verdict:
-    """The verdict. Every rule is looked at and told, whatever the others say; a refusal outweighs ``not_comparable``.
+    """The verdict. Every rule is checked and gives its reason; a refusal outweighs ``not_comparable``.
 
     Parameters
     ----------
@@ -188,10 +188,10 @@ def decide(metrics: Metrics, group: str, change: Change | None, load: Load, sett
         Thresholds.
     """
     loaded: Decision = "promoted" if load.ok else "refused"
-    looked = [_value(metrics, settings), _change(change, settings), (loaded, f"Load: {load.text}")]
+    checked = [_value(metrics, settings), _change(change, settings), (loaded, f"Load: {load.text}")]
     order: tuple[Decision, ...] = ("refused", "not_comparable", "promoted")
-    verdict = min((decision for decision, _ in looked), key=order.index)
-    return Verdict(verdict, tuple(reason for _, reason in looked), group, _numbers(metrics, change, settings))
+    verdict = min((decision for decision, _ in checked), key=order.index)
+    return Verdict(verdict, tuple(reason for _, reason in checked), group, _numbers(metrics, change, settings))
 
 
 def _value(metrics: Metrics, settings: GateSettings) -> tuple[Decision, str]:

@@ -42,7 +42,7 @@ def run(
 
     What the gate promotes is signed first where ``SRS_SIGNING_KEY`` or ``SRS_SIGNING_KEY_FILE`` gives a key.
     """
-    key = SigningKey.from_environment()  # one that cannot be read is told before any work
+    key = SigningKey.from_environment()  # one that cannot be read is reported before any work
     data, drawn = Dataset.read(Path(dataset)), Splits.read(Path(splits))
     members = Members.gather([Path(pack) for pack in packs], drawn).members
     judged = Evaluation.read(Path(evaluation))
