@@ -1,79 +1,226 @@
-"""Frozen dataclasses that check every field against its type and range, all problems at once.
+"""Values that a user sets, as frozen pydantic dataclasses; one error names all that is wrong with them.
 
-Numbers may come as text (flags) or floats (KFP); nothing else is bent.
+The settings of a study, the parameters of a run, the compile options and the InferenceService's template are declared
+this way. Every field has a type, a default, a help text and, for a number, a range; the help pages, the pipelines'
+descriptions and the error messages are made from that declaration.
 """
 
 import dataclasses
-import types
+import difflib
+import functools
+import re
 import typing
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+import pydantic
+import pydantic.dataclasses
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from components.common.errors import InputError
 
+CONFIG = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
+#: What pydantic calls a name that was not declared: as a keyword, in a mapping, and where it is no text.
+UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden", "invalid_key")
+MISSING = ("missing", "missing_argument")
+#: What pydantic calls a value of another type than declared.
+NOT_OF_TYPE = {
+    "string_type": "text",
+    "int_type": "an integer",
+    "bool_type": "true or false",
+    "finite_number": "a finite number",
+    "dataclass_type": "a mapping of names to values",
+    "dict_type": "a mapping of names to values",
+    "mapping_type": "a mapping of names to values",
+}
+#: Characters of a refused value that a message shows.
+SHOWN = 80
+Kind = TypeVar("Kind")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Refusal:
+    """How the error reads that collects all problems of one kind of values.
+
+    Parameters
+    ----------
+    heading
+        First line of the message, before one line for each problem.
+    invalid, unknown
+        Codes: of values that are not allowed, and, where there is any, of a name that was not declared.
+    hint
+        What the user can do about it.
+    """
+
+    heading: str
+    invalid: str
+    unknown: str
+    hint: str
+
+
+class Conflicts(ValueError):
+    """Raised by a class's own validator: problems between fields that are allowed by themselves."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
 
 def setting(default: Any, text: str, low: float | None = None, high: float | None = None) -> Any:
-    """A dataclass field with its help text and, for numbers, the closed range allowed."""
-    return dataclasses.field(default=default, metadata={"help": text, "low": low, "high": high})
+    """A field with its help text and, for a number, the closed range allowed.
+
+    A number has both limits or the lower one; a field with the default ``...`` must be given.
+    """
+    return pydantic.Field(default, description=text, ge=low, le=high)
 
 
-class Checked:
-    """Checks every field of a frozen dataclass against its type and range, all problems at once."""
+@typing.dataclass_transform(frozen_default=True)
+def checked(refusal: Refusal) -> Callable[[type[Kind]], type[Kind]]:
+    """Makes a class a frozen dataclass whose construction raises one ``InputError`` for all problems.
 
-    def __post_init__(self) -> None:
-        problems = []
-        hints = typing.get_type_hints(type(self))
-        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+    ``dataclasses.replace``, ``fields`` and ``asdict`` work as with any dataclass, and ``replace`` checks again.
+    """
+
+    def decorate(plain: type[Kind]) -> type[Kind]:
+        kind = pydantic.dataclasses.dataclass(frozen=True, slots=True, config=CONFIG)(plain)
+        validate = kind.__init__
+
+        @functools.wraps(validate)
+        def refuse_or_make(self: Any, *args: Any, **values: Any) -> None:
             try:
-                value = cast(hints[field.name], getattr(self, field.name))
-                check_range(value, field.metadata.get("low"), field.metadata.get("high"))
-            except ValueError as error:
-                problems.append(f"{field.name}: {error}")
-            else:
-                object.__setattr__(self, field.name, value)
-        problems += self._conflicts() if not problems else []
-        if problems:
-            step = type(self).__name__.removesuffix("Settings").lower()
-            raise InputError.collected("SETTING_INVALID", f"settings of {step}:", problems)
+                validate(self, *args, **values)
+            except pydantic.ValidationError as error:
+                raise refused(error, kind, refusal) from None
 
-    def _conflicts(self) -> list[str]:
-        """Problems between fields; subclasses say theirs."""
-        return []
+        kind.__init__ = refuse_or_make  # type: ignore[method-assign]
+        return kind
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON keeps them."""
-        return dataclasses.asdict(self)  # type: ignore[call-overload, no-any-return]
+    return decorate
 
 
-def cast(kind: Any, value: Any) -> Any:
-    """``value`` as ``kind``; numbers may come as text (flags) or floats (KFP), nothing else is bent."""
-    if typing.get_origin(kind) is Literal:
-        if value not in typing.get_args(kind):
-            raise ValueError(f"{value!r} is not one of {', '.join(map(str, typing.get_args(kind)))}")
-        return value
-    if isinstance(kind, types.UnionType) or not isinstance(kind, type):
-        raise TypeError(f"settings have no rule for type {kind}")
-    if kind is bool:
-        if isinstance(value, str) and value.lower() in ("true", "false"):
-            return value.lower() == "true"
-        if not isinstance(value, bool):
-            raise ValueError(f"{value!r} is not true or false")
-        return value
-    if kind is str:
-        if not isinstance(value, str):
-            raise ValueError(f"{value!r} is not text")
-        return value
-    if isinstance(value, bool):
-        raise ValueError(f"{value!r} is not a number")
+def validated(kind: type[Kind], values: Mapping[Any, Any], refusal: Refusal) -> Kind:
+    """A value of ``kind`` from parsed JSON or YAML; mappings in it become values of their fields' classes.
+
+    Raises
+    ------
+    InputError
+        As ``refusal`` says.
+    """
     try:
-        number = kind(value)
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{value!r} is not a{'n integer' if kind is int else ' number'}") from None
-    if not isinstance(value, str) and number != value:
-        raise ValueError(f"{value!r} is not an integer")
-    return number
+        return pydantic.TypeAdapter(kind).validate_python(dict(values))
+    except pydantic.ValidationError as error:
+        raise refused(error, kind, refusal) from None
 
 
-def check_range(value: Any, low: float | None, high: float | None) -> None:
-    """Refuses a value outside the closed range; None leaves a side open."""
-    if (low is not None and not value >= low) or (high is not None and not value <= high):
-        raise ValueError(f"{value!r} is outside {low:g} to {high:g}")
+def refused(error: pydantic.ValidationError, kind: type[Any], refusal: Refusal) -> InputError:
+    """The one error for all problems that pydantic found: each with the field's name, value, range and help."""
+    found = error.errors(include_url=False)
+    code = refusal.unknown if any(one["type"] in UNKNOWN for one in found) else refusal.invalid
+    lines = [line for one in found for line in _lines(one, kind)]
+    return InputError.collected(code, refusal.heading, lines, refusal.hint)
+
+
+def fields(kind: type[Any], *path: Any) -> dict[str, FieldInfo]:
+    """The declared fields of a class, or of the class of its field at ``path``; none where that is no such class."""
+    found: dict[str, FieldInfo] = getattr(kind, "__pydantic_fields__", {})
+    for name in path:
+        inner = found.get(name)
+        found = getattr(inner.annotation, "__pydantic_fields__", {}) if inner else {}
+    return found
+
+
+def help_of(kind: type[Any], name: str) -> str:
+    """The help text of a field."""
+    return fields(kind)[name].description or ""
+
+
+def range_of(field: FieldInfo) -> str:
+    """The values that a field takes, such as ``one of mean, vote`` or ``1 to 512``; "" where there is no such limit."""
+    if typing.get_origin(field.annotation) is Literal:
+        return "one of " + ", ".join(map(str, typing.get_args(field.annotation)))
+    limits = [getattr(rule, side) for side in ("ge", "le") for rule in field.metadata if hasattr(rule, side)]
+    words = [f"{limit:,}" if isinstance(limit, int) else f"{limit:g}" for limit in limits]
+    return " to ".join(words) if len(words) != 1 else f"{words[0]} or more"
+
+
+def _lines(problem: ErrorDetails, kind: type[Any]) -> Iterator[str]:
+    """One line for a problem, or several where a class's own validator found several."""
+    path = [part for part in problem["loc"] if part != "[key]"]
+    name = ".".join(map(str, path))
+    cause = problem.get("ctx", {}).get("error")
+    if isinstance(cause, Conflicts):
+        yield from (f"{name}: {text}" if name else text for text in cause.problems)
+        return
+    siblings = fields(kind, *path[:-1])
+    if problem["type"] in UNKNOWN:
+        yield f"{name}: unknown name; {_known(path[-1], siblings)}"
+        return
+    field = siblings.get(str(path[-1])) if path else None
+    what = f"{name}: {cause or _wrong(problem, field)}"
+    yield f"{what}. {field.description[0].upper()}{field.description[1:]}." if field and field.description else what
+
+
+def _wrong(problem: ErrorDetails, field: FieldInfo | None) -> str:
+    """What is wrong with one value, beside what the readers below say themselves."""
+    if problem["type"] in MISSING:
+        return "must be given"
+    if problem["type"] in NOT_OF_TYPE:
+        return f"{shown(problem['input'])} is not {NOT_OF_TYPE[problem['type']]}"
+    allowed = range_of(field) if field else ""
+    verb = "is not" if allowed.startswith("one of") else "is outside"
+    return f"{shown(problem['input'])} {verb} {allowed}" if allowed else problem["msg"]
+
+
+def _known(name: Any, siblings: Mapping[str, Any]) -> str:
+    """The declared name that was probably meant, or all."""
+    snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(name)).lower()
+    close = difflib.get_close_matches(snake, siblings, 1)
+    return f"did you mean {close[0]}?" if close else f"known are {', '.join(siblings)}"
+
+
+def shown(value: Any) -> str:
+    """A refused value as a message shows it."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+
+
+def _numeric(kind: type[int] | type[float], what: str) -> Callable[[Any], int | float]:
+    def read(value: Any) -> int | float:
+        if isinstance(value, bool):
+            raise ValueError(f"{value!r} is not a number")
+        try:
+            number = kind(value)
+        except (TypeError, ValueError, OverflowError):
+            raise ValueError(f"{shown(value)} is not {what}") from None
+        if not isinstance(value, str) and number != value:
+            raise ValueError(f"{shown(value)} is not {what}")
+        return number
+
+    return read
+
+
+def _truth(value: Any) -> bool:
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if not isinstance(value, bool):
+        raise ValueError(f"{shown(value)} is not true or false")
+    return value
+
+
+#: Numbers may come as text (flags) or as floats (KFP), true and false as text; nothing else is converted.
+Integer = Annotated[int, pydantic.BeforeValidator(_numeric(int, "an integer"))]
+Number = Annotated[float, pydantic.BeforeValidator(_numeric(float, "a number"))]
+Truth = Annotated[bool, pydantic.BeforeValidator(_truth)]
+Text = pydantic.StrictStr
+
+
+def matching(pattern: str, what: str) -> pydantic.AfterValidator:
+    """A rule for texts: ``pattern`` matches the whole text, or the message says that it is not ``what``."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"{shown(text)} is not {what}")
+        return text
+
+    return pydantic.AfterValidator(check)

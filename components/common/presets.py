@@ -1,7 +1,18 @@
-"""Named sets of settings: what a preset changes in the defaults of ``settings``."""
+"""Named sets of settings, and the settings of a run: a preset's values, then the user's.
 
+A study file, the flags of ``srs run`` and the pipeline parameter ``settings`` all come through here, so a bad value is
+refused before any work.
+"""
+
+import json
+from collections.abc import Mapping
 from typing import Any
 
+from components.common.checked import validated
+from components.common.errors import InputError
+from components.common.settings import SETTINGS, StudySettings
+
+#: What each preset changes in the defaults of ``settings``.
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "default": {},
     # All that the paper states, also where it is the default today; the image's 151 px and 40 mm are constants.
@@ -37,3 +48,52 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "train": {"max_steps": 200, "restart_step": 100, "patience_steps": 60, "max_restarts": 1},
     },
 }
+
+
+def resolve(preset: str, *overrides: Mapping[str, Any]) -> StudySettings:
+    """The settings of a preset, changed by ``overrides`` in their order.
+
+    Parameters
+    ----------
+    preset
+        ``default``, ``paper`` (everything the paper states) or ``fast`` (2 x 3 members).
+    overrides
+        Mappings such as ``{"seed": 2, "train": {"learning_rate": 0.05}}``.
+
+    Raises
+    ------
+    InputError
+        ``PRESET_UNKNOWN``, ``SETTING_UNKNOWN`` or ``SETTING_INVALID``, naming all problems at once.
+    """
+    if preset not in PRESETS:
+        raise InputError("PRESET_UNKNOWN", f"there is no preset {preset!r}", f"Presets: {', '.join(PRESETS)}.")
+    return validated(StudySettings, merged(PRESETS[preset], *overrides), SETTINGS)
+
+
+def merged(*parts: Mapping[str, Any]) -> dict[str, Any]:
+    """One mapping of settings; later parts win, section by section."""
+    result: dict[str, Any] = {}
+    for part in parts:
+        for key, value in part.items():
+            both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+            result[key] = {**result[key], **value} if both else value
+    return result
+
+
+def resolve_parameters(preset: str, seed: int, groups: int, members: int, settings: str) -> StudySettings:
+    """The settings of a pipeline run from its parameters; 0 groups or members leaves the preset's number.
+
+    Raises
+    ------
+    InputError
+        ``SETTINGS_NOT_JSON``, or what ``resolve`` raises.
+    """
+    try:
+        overrides = json.loads(settings or "{}")
+    except ValueError:
+        overrides = None
+    if not isinstance(overrides, dict):
+        hint = 'Give, for example, {"train": {"learning_rate": 0.01}}.'
+        raise InputError("SETTINGS_NOT_JSON", "the parameter settings is not a JSON object", hint)
+    sizes = {name: count for name, count in (("groups", groups), ("members", members)) if count}
+    return resolve(preset, {"seed": seed, "split": sizes}, overrides)

@@ -1,131 +1,190 @@
-"""Every setting of a study, one frozen dataclass per step, validated once when it is made.
-
-``resolve(preset, overrides)`` gives the whole ``StudySettings``: the preset's values, then the user's. A
-study file, the flags of ``srs run`` and the pipeline parameter ``settings`` all come through here, so a bad
-value is refused in words before any work.
-"""
+"""Every setting of a study, one frozen class for each step, checked whenever a value is made."""
 
 import dataclasses
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from components.common.checked import Checked, cast, check_range, setting
-from components.common.errors import InputError
-from components.common.presets import PRESETS
+import pydantic
+
+from components.common.checked import Conflicts, Integer, Number, Refusal, Text, Truth, checked, setting, validated
 
 #: DICOM attributes whose equal value says that two exports are of one patient, and what of their images says it.
 IDENTIFYING = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPInstanceUID")
 PIXELS, CROPS = "pixels", "crops"
+SHAREABLE = (*IDENTIFYING, PIXELS, CROPS)
 IMAGE_SIZE_PX = 151
 IMAGE_SIZE_MM = 40.0
+SETTINGS = Refusal(
+    "the study's settings cannot be used:",
+    invalid="SETTING_INVALID",
+    unknown="SETTING_UNKNOWN",
+    hint="`srs run --settings-help` lists all settings and their ranges.",
+)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class PreprocessSettings(Checked):
+class Settings:
+    """What the settings of all steps have in common."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON holds them."""
+        return dataclasses.asdict(self)  # type: ignore[call-overload, no-any-return]
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _are_shareable(text: str) -> str:
+    if unknown := set(_names(text)) - set(SHAREABLE):
+        count = f"{len(unknown)} {'name is' if len(unknown) == 1 else 'names are'} none"
+        raise ValueError(f"{count} of {', '.join(SHAREABLE)}, with commas")  # the names may be a patient's
+    return text
+
+
+@checked(SETTINGS)
+class PreprocessSettings(Settings):
     """From planning CT to crops in HU (STUDY 1 and 2)."""
 
     slice_rule: Literal["centre", "largest"] = setting(
-        "centre", "axial slice: nearest the GTV's volume centroid, or of largest area"
+        "centre",
+        "axial slice that is cut out: the one nearest to the centroid of the GTV's volume (centre), or the one with "
+        "the largest area of GTV (largest)",
     )
-    roi_pattern: str = setting(
-        "", "regular expression for GTV names; empty: names by TG-263 (GTV, GTVp1, GTV_02), and structures typed GTV"
-    )
-    follow_up_window_days: int = setting(92, "days after SRS in which follow-up imaging must lie", 1, 3650)
-    min_diameter_mm: float = setting(10.0, "shortest longest diameter included", 0, IMAGE_SIZE_MM)
-    max_diameter_mm: float = setting(35.0, "longest longest diameter included", 1, IMAGE_SIZE_MM)
-    max_metastases: int = setting(5, "most brain metastases a patient may have", 1, 1000)
-    lowest_rung: Literal["uid", "plane"] = setting(
-        "plane", "weakest accepted tie of a contour to its slice: its SOPInstanceUID, or its plane position"
-    )
-    strict: bool = setting(False, "stop at the first tumour that cannot be read, instead of excluding it")
-    one_patient: Literal["refuse", "merge"] = setting(
-        "refuse", "patient_ids whose DICOM or image is one patient's: refuse the cohort, or take them as one patient"
-    )
-    shared_attributes: str = setting(
+    roi_pattern: Text = setting(
         "",
-        "what different patients of this cohort share, with commas, such as the PatientID of an anonymised export or "
-        f"the pixels of a phantom; of {', '.join((*IDENTIFYING, PIXELS, CROPS))}",
+        "regular expression for the names of the structures that are GTVs; empty: names by TG-263 (GTV, GTVp1, GTV_02) "
+        "and structures whose type is GTV",
+    )
+    follow_up_window_days: Integer = setting(
+        92, "longest time from SRS to the follow-up imaging that decides the response, days", 1, 3650
+    )
+    min_diameter_mm: Number = setting(10.0, "smallest lesion included (longest diameter, mm)", 0, IMAGE_SIZE_MM)
+    max_diameter_mm: Number = setting(35.0, "largest lesion included (longest diameter, mm)", 1, IMAGE_SIZE_MM)
+    max_metastases: Integer = setting(5, "largest number of brain metastases that an included patient has", 1, 1000)
+    lowest_rung: Literal["uid", "plane"] = setting(
+        "plane",
+        "weakest accepted match of a contour to its CT slice: the slice's SOPInstanceUID (uid), or else the position "
+        "of its plane (plane)",
+    )
+    strict: Truth = setting(
+        False, "whether the run stops at the first tumour that cannot be read; otherwise that tumour is excluded"
+    )
+    one_patient: Literal["refuse", "merge"] = setting(
+        "refuse",
+        "what happens where different patient_ids have the DICOM identifiers or images of one patient: the cohort is "
+        "refused (refuse), or they are treated as one patient (merge)",
+    )
+    shared_attributes: Annotated[Text, pydantic.AfterValidator(_are_shareable)] = setting(
+        "",
+        "what different patients of this cohort have in common and so does not identify one, separated by commas: the "
+        f"PatientID of an anonymised export, or the pixels of a phantom; any of {', '.join(SHAREABLE)}",
     )
 
-    def _conflicts(self) -> list[str]:
-        problems = []
+    @pydantic.model_validator(mode="after")
+    def _agree(self) -> Self:
         if self.min_diameter_mm > self.max_diameter_mm:
-            problems.append("min_diameter_mm is above max_diameter_mm")
-        if unknown := set(self.shared) - {*IDENTIFYING, PIXELS, CROPS}:
-            count = f"{len(unknown)} {'name is' if len(unknown) == 1 else 'names are'} none"
-            problems.append(f"shared_attributes: {count} of {', '.join((*IDENTIFYING, PIXELS, CROPS))}, with commas")
-        return problems
+            raise Conflicts("min_diameter_mm is above max_diameter_mm")
+        return self
 
     @property
     def shared(self) -> tuple[str, ...]:
-        """What tells no patients apart in this cohort."""
-        return tuple(name.strip() for name in self.shared_attributes.split(",") if name.strip())
+        """What does not tell patients of this cohort apart."""
+        return _names(self.shared_attributes)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class SplitSettings(Checked):
+@checked(SETTINGS)
+class SplitSettings(Settings):
     """Groups of members and their training, validation and evaluation sets (STUDY 3)."""
 
-    groups: int = setting(5, "ensembles, each with an evaluation set of its own", 1, 26)
-    members: int = setting(10, "CNNs of an ensemble", 1, 999)
-    evaluation_responders: int = setting(12, "responders in an evaluation set", 1, 10**6)
-    evaluation_non_responders: int = setting(11, "non-responders in an evaluation set", 1, 10**6)
-    validation_fraction: float = setting(0.25, "part of the other tumours that validates a member", 0.05, 0.5)
+    groups: Integer = setting(5, "number of ensembles, each with an evaluation set of its own", 1, 26)
+    members: Integer = setting(10, "number of CNNs in each ensemble", 1, 999)
+    evaluation_responders: Integer = setting(12, "number of responding tumours in each evaluation set", 1, 10**6)
+    evaluation_non_responders: Integer = setting(
+        11, "number of non-responding tumours in each evaluation set", 1, 10**6
+    )
+    validation_fraction: Number = setting(
+        0.25, "fraction of the tumours outside the evaluation set that validates a CNN; the rest trains it", 0.05, 0.5
+    )
     split_unit: Literal["patient", "tumour"] = setting(
         "patient",
-        "what stays on one side of a split; 'tumour' is the paper's way and leaks between lesions of a patient",
+        "what is never divided between training, validation and evaluation: all tumours of a patient (patient), or "
+        "only each tumour (tumour), as in the paper, which leaks information between lesions of one patient",
     )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class TrainSettings(Checked):
+@checked(SETTINGS)
+class TrainSettings(Settings):
     """The network and its training protocol (STUDY 4)."""
 
-    filters_1: int = setting(8, "filters of the first convolution", 1, 512)
-    filters_2: int = setting(16, "filters of the second convolution", 1, 512)
-    kernel_1: int = setting(7, "side of the first kernel, px", 1, 31)
-    kernel_2: int = setting(5, "side of the second kernel, px", 1, 31)
-    pool_1: int = setting(8, "side and stride of the first max-pool, px", 1, 16)
-    pool_2: int = setting(3, "side and stride of the second max-pool, px", 1, 16)
-    dense_1: int = setting(32, "units of the first fully connected layer", 1, 4096)
-    dense_2: int = setting(16, "units of the second fully connected layer", 1, 4096)
-    dropout: float = setting(0.25, "drop-out rate in training", 0.0, 0.9)
+    filters_1: Integer = setting(8, "number of filters of the first convolution", 1, 512)
+    filters_2: Integer = setting(16, "number of filters of the second convolution", 1, 512)
+    kernel_1: Integer = setting(7, "kernel size of the first convolution, pixels", 1, 31)
+    kernel_2: Integer = setting(5, "kernel size of the second convolution, pixels", 1, 31)
+    pool_1: Integer = setting(8, "size and stride of the first max-pooling, pixels", 1, 16)
+    pool_2: Integer = setting(3, "size and stride of the second max-pooling, pixels", 1, 16)
+    dense_1: Integer = setting(32, "number of units of the first fully connected layer", 1, 4096)
+    dense_2: Integer = setting(16, "number of units of the second fully connected layer", 1, 4096)
+    dropout: Number = setting(0.25, "fraction of activations that dropout sets to zero in training", 0.0, 0.9)
     dropout_after: Literal["conv_1", "conv_2", "dense_1", "dense_2"] = setting(
-        "conv_2", "layer whose output drop-out sees; of a convolution, after its max-pool"
+        "conv_2", "layer whose output dropout acts on; for a convolution, after its max-pooling"
     )
-    window_level_hu: float = setting(40.0, "centre of the CT window", -1000, 3000)
-    window_width_hu: float = setting(80.0, "width of the CT window", 1, 6000)
-    learning_rate: float = setting(0.01, "step of SGD", 1e-8, 10)
-    momentum: float = setting(0.9, "momentum of SGD", 0.0, 0.999)
-    batch_size: int = setting(8, "tumours in a step", 1, 4096)
+    window_level_hu: Number = setting(40.0, "centre of the CT window, HU", -1000, 3000)
+    window_width_hu: Number = setting(80.0, "width of the CT window, HU", 1, 6000)
+    learning_rate: Number = setting(0.01, "learning rate of stochastic gradient descent", 1e-8, 10)
+    momentum: Number = setting(0.9, "momentum of stochastic gradient descent", 0.0, 0.999)
+    batch_size: Integer = setting(8, "number of tumours in the mini-batch of one training step", 1, 4096)
     class_weights: Literal["none", "balanced"] = setting(
-        "none", "'balanced' weighs each class's losses by the inverse of its part in the training set"
+        "none",
+        "weights of the two classes in the loss: equal (none), or the inverse of each class's frequency in the "
+        "training set (balanced)",
     )
-    weight_decay: float = setting(0.0, "part of every kernel lost in a step of length 1; not in the paper", 0.0, 10)
+    weight_decay: Number = setting(
+        0.0,
+        "decoupled weight decay of all kernels: a step takes this fraction times the learning rate from each; "
+        "not in the paper",
+        0.0,
+        10,
+    )
     augmentation: Literal["none", "flips", "rotations", "both"] = setting(
-        "none", "orientations in which training shows a crop: mirrored, quarter turns; not in the paper"
+        "none",
+        "random orientation in which training sees a crop: mirrored (flips), turned by multiples of 90 degrees "
+        "(rotations), or both; not in the paper",
     )
-    weight_average: float = setting(
-        0.0, "early ensembling: looks and accepts a moving average of weights, this the past's part; not in the paper",
-        0.0, 0.9999,
-    )  # fmt: skip
-    max_steps: int = setting(600, "most steps of one attempt", 1, 10**7)
-    validate_every: int = setting(10, "steps between two looks at the validation set", 1, 10**6)
-    restart_step: int = setting(150, "step by which restart_accuracy must have been reached", 1, 10**7)
-    restart_accuracy: float = setting(0.60, "validation accuracy below which weights are drawn anew", 0.0, 1.0)
-    max_restarts: int = setting(4, "new initialisations before the best seen is accepted and flagged", 0, 100)
-    good_accuracy: float = setting(0.95, "validation accuracy that ends the training", 0.0, 1.0)
-    patience_steps: int = setting(100, "steps without improvement that end the training", 1, 10**7)
+    weight_average: Number = setting(
+        0.0,
+        "decay of an exponential moving average of the weights, which is then validated and kept instead of the "
+        "weights themselves; 0: no average; not in the paper",
+        0.0,
+        0.9999,
+    )
+    max_steps: Integer = setting(600, "largest number of training steps of one attempt", 1, 10**7)
+    validate_every: Integer = setting(10, "number of training steps between two validation checks", 1, 10**6)
+    restart_step: Integer = setting(
+        150, "training step by which a validation check must have reached restart_accuracy", 1, 10**7
+    )
+    restart_accuracy: Number = setting(
+        0.60,
+        "validation accuracy that an attempt must reach by restart_step; otherwise it restarts from new random weights",
+        0.0,
+        1.0,
+    )
+    max_restarts: Integer = setting(
+        4, "largest number of restarts; after that the best weights so far are used, and the CNN is flagged", 0, 100
+    )
+    good_accuracy: Number = setting(0.95, "validation accuracy at which training ends", 0.0, 1.0)
+    patience_steps: Integer = setting(
+        100, "number of training steps without a better validation check after which training ends", 1, 10**7
+    )
 
-    def _conflicts(self) -> list[str]:
-        side = IMAGE_SIZE_PX
-        for _, kernel, pool in self.convolutions:
-            side = max(0, side - kernel + 1) // pool
-        problems = [] if side else ["the convolutions and pools leave nothing of the image"]
+    @pydantic.model_validator(mode="after")
+    def _agree(self) -> Self:
+        problems = network_problems(self)
         if self.restart_step > self.max_steps:
             problems.append("restart_step is beyond max_steps")
-        return problems
+        if problems:
+            raise Conflicts(*problems)
+        return self
 
     @property
     def convolutions(self) -> tuple[tuple[int, int, int], ...]:
@@ -138,33 +197,55 @@ class TrainSettings(Checked):
         return self.dense_1, self.dense_2
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class EvaluateSettings(Checked):
+def network_problems(settings: TrainSettings) -> list[str]:
+    """Why no network can be built with the kernels and pools of ``settings``; empty where one can."""
+    side = IMAGE_SIZE_PX
+    for _, kernel, pool in settings.convolutions:
+        side = max(0, side - kernel + 1) // pool
+    return [] if side else ["the convolutions and max-poolings leave nothing of the image"]
+
+
+@checked(SETTINGS)
+class EvaluateSettings(Settings):
     """Scores of an ensemble and their statistics (STUDY 5)."""
 
-    ensemble_score: Literal["mean", "vote"] = setting("mean", "primary score: mean probability, or fraction of votes")
-    cut_off: float = setting(0.5, "score above which a tumour is called a non-responder", 0.0, 1.0)
-    bootstrap: int = setting(2000, "patient-clustered bootstrap samples", 100, 10**6)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class GateSettings(Checked):
-    """Rules of promotion."""
-
-    min_mean_auc: float = setting(0.60, "mean ensemble AUC over the groups that a procedure must reach", 0.0, 1.0)
-    change: Literal["not_worse", "better", "off"] = setting(
-        "not_worse", "what a challenger must show against the champion"
+    ensemble_score: Literal["mean", "vote"] = setting(
+        "mean",
+        "primary score of an ensemble: the mean of its CNNs' probabilities of non-response (mean), or the fraction of "
+        "its CNNs that call a non-responder (vote)",
     )
-    min_class_size: int = setting(8, "tumours of each class needed to compare with the champion", 1, 10**6)
-    max_loss_auc: float = setting(0.05, "paired AUC difference below minus this is refused", 0.0, 1.0)
+    cut_off: Number = setting(0.5, "score above which a tumour is called a non-responder", 0.0, 1.0)
+    bootstrap: Integer = setting(
+        2000, "number of bootstrap samples, drawn by patient, behind each confidence interval", 100, 10**6
+    )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@checked(SETTINGS)
+class GateSettings(Settings):
+    """Rules of promotion: which evaluation makes a new model the champion."""
+
+    min_mean_auc: Number = setting(
+        0.60, "smallest mean over the groups of the ensembles' AUC with which a model is promoted", 0.0, 1.0
+    )
+    change: Literal["not_worse", "better", "off"] = setting(
+        "not_worse",
+        "what the new model must show against the champion on the same tumours: that it is not worse (not_worse), that "
+        "it is better (better), or nothing (off)",
+    )
+    min_class_size: Integer = setting(
+        8, "smallest number of tumours of each class with which the two models are compared", 1, 10**6
+    )
+    max_loss_auc: Number = setting(
+        0.05, "largest loss of AUC against the champion on the same tumours that is still not worse", 0.0, 1.0
+    )
+
+
+@checked(SETTINGS)
 class StudySettings:
     """All settings of a run."""
 
-    study: str = "srs-response"
-    seed: int = 1
+    study: Text = setting("srs-response", "name of the study; it decides which tumours each evaluation set holds")
+    seed: Integer = setting(1, "seed of the training and validation sets and of the initial weights", 0, 2**31 - 1)
     preprocess: PreprocessSettings = dataclasses.field(default_factory=PreprocessSettings)
     split: SplitSettings = dataclasses.field(default_factory=SplitSettings)
     train: TrainSettings = dataclasses.field(default_factory=TrainSettings)
@@ -177,8 +258,14 @@ class StudySettings:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "StudySettings":
-        """Settings from ``dataclasses.asdict`` or parsed JSON."""
-        return resolve("default", values)
+        """Settings from ``dataclasses.asdict`` or parsed JSON, with the defaults of what is not in it.
+
+        Raises
+        ------
+        InputError
+            ``SETTING_UNKNOWN`` or ``SETTING_INVALID``, naming all problems at once.
+        """
+        return validated(StudySettings, values, SETTINGS)
 
     @classmethod
     def from_json(cls, text: str) -> "StudySettings":
@@ -186,88 +273,10 @@ class StudySettings:
         return cls.from_dict(json.loads(text))
 
 
-SECTIONS: dict[str, type[Checked]] = {
+SECTIONS: dict[str, type[Settings]] = {
     "preprocess": PreprocessSettings,
     "split": SplitSettings,
     "train": TrainSettings,
     "evaluate": EvaluateSettings,
     "gate": GateSettings,
 }
-
-
-def resolve(preset: str, *overrides: Mapping[str, Any]) -> StudySettings:
-    """The settings of a preset, changed by ``overrides`` in their order.
-
-    Parameters
-    ----------
-    preset
-        ``default``, ``paper`` (everything the paper states) or ``fast`` (2 x 3 members).
-    overrides
-        Mappings such as ``{"seed": 2, "train": {"learning_rate": 0.05}}``.
-
-    Raises
-    ------
-    InputError
-        ``PRESET_UNKNOWN``, ``SETTING_UNKNOWN`` or ``SETTING_INVALID``, naming all problems at once.
-    """
-    if preset not in PRESETS:
-        raise InputError("PRESET_UNKNOWN", f"there is no preset {preset!r}", f"Presets: {', '.join(PRESETS)}.")
-    top: dict[str, Any] = {}
-    sections: dict[str, dict[str, Any]] = {name: dict(PRESETS[preset].get(name, {})) for name in SECTIONS}
-    problems: list[str] = []
-    for override in overrides:
-        for key, value in override.items():
-            if key in SECTIONS and isinstance(value, Mapping):
-                sections[key] |= value
-            elif key in ("study", "seed"):
-                top[key] = value
-            else:
-                problems.append(f"{key}: not a setting")
-    for name, values in sections.items():
-        known = {field.name for field in dataclasses.fields(SECTIONS[name])}  # type: ignore[arg-type]
-        problems += [f"{name}.{key}: not a setting" for key in values if key not in known]
-    if problems:
-        raise InputError.collected(
-            "SETTING_UNKNOWN", "the study's settings:", problems, "`srs run --settings-help` lists all."
-        )
-    return _build(top, sections)
-
-
-def _build(top: dict[str, Any], sections: dict[str, dict[str, Any]]) -> StudySettings:
-    built: dict[str, Any] = {}
-    problems: list[str] = []
-    for name, values in sections.items():
-        try:
-            built[name] = SECTIONS[name](**values)
-        except InputError as error:
-            problems.append(error.safe_message)
-    try:
-        built["seed"] = cast(int, top.get("seed", 1))
-        check_range(built["seed"], 0, 2**31 - 1)
-        built["study"] = cast(str, top.get("study", "srs-response"))
-    except ValueError as error:
-        problems.append(f"seed or study: {error}")
-    if problems:
-        raise InputError(
-            "SETTING_INVALID", "\n".join(problems), "`srs run --settings-help` lists all settings and ranges."
-        )
-    return StudySettings(**built)
-
-
-def resolve_parameters(preset: str, seed: int, groups: int, members: int, settings: str) -> StudySettings:
-    """The settings of a pipeline run from its parameters; 0 groups or members leaves the preset's number.
-
-    Raises
-    ------
-    InputError
-        ``SETTINGS_NOT_JSON``, or what ``resolve`` raises.
-    """
-    try:
-        overrides = json.loads(settings or "{}")
-    except ValueError:
-        overrides = None
-    if not isinstance(overrides, dict):
-        hint = 'Give, for example, {"train": {"learning_rate": 0.01}}.'
-        raise InputError("SETTINGS_NOT_JSON", "the parameter settings is not a JSON object", hint)
-    sizes = {name: count for name, count in (("groups", groups), ("members", members)) if count}
-    return resolve(preset, {"seed": seed, "split": sizes}, overrides)

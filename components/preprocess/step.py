@@ -16,7 +16,8 @@ from typing import TextIO
 from components.common.disk import write_whole
 from components.common.errors import InputError
 from components.common.files import digest_of, digest_of_file
-from components.common.settings import StudySettings, resolve_parameters
+from components.common.presets import resolve_parameters
+from components.common.settings import StudySettings
 from components.common.steps import Progress, at_most_every
 from components.common.store.sealed import open_sealed
 from components.preprocess.code import code_digest

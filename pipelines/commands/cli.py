@@ -119,9 +119,10 @@ def run(
         return
     if not cohort:
         raise InputError("COHORT_MISSING", "no cohort was named", "srs run --cohort cohort.csv")
+    from components.common.presets import merged
     from pipelines.local.session import Session, StudyOptions
 
-    overrides = study.merged(study.read_study(study_file), study.read_flags(settings or []))
+    overrides = merged(study.read_study(study_file), study.read_flags(settings or []))
     options = StudyOptions("fast" if fast else preset, seed, groups, members, overrides)
     session = Session.open(home, errors if as_json else screen, parallelism)
     outcome = session.run_study(cohort, options, experiment, model_name, members_per_task)

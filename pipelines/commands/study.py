@@ -1,16 +1,15 @@
 """Settings of a run as a user gives them: a study file, then ``--set`` flags."""
 
-import dataclasses
-import typing
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from components.common.checked import fields, range_of
 from components.common.errors import InputError
 from components.common.presets import PRESETS
-from components.common.settings import SECTIONS, StudySettings
+from components.common.settings import SECTIONS
 
 
 def read_study(path: Path | None) -> dict[str, Any]:
@@ -55,34 +54,13 @@ def read_flags(flags: Iterable[str]) -> dict[str, Any]:
     return values
 
 
-def merged(*parts: dict[str, Any]) -> dict[str, Any]:
-    """One mapping of settings; later parts win, section by section."""
-    result: dict[str, Any] = {}
-    for part in parts:
-        for key, value in part.items():
-            both = isinstance(value, dict) and isinstance(result.get(key), dict)
-            result[key] = {**result[key], **value} if both else value
-    return result
-
-
 def settings_help() -> str:
     """Every setting with its default, its range and what it means."""
     lines = [f"Presets: {', '.join(PRESETS)}. Give settings by --set SECTION.NAME=VALUE or in a study file.", ""]
-    default = StudySettings()
     for section, kind in SECTIONS.items():
         lines += [f"{section}: {(kind.__doc__ or '').strip()}"]
-        hints = typing.get_type_hints(kind)
-        for field in dataclasses.fields(kind):  # type: ignore[arg-type]
-            value = getattr(getattr(default, section), field.name)
-            lines.append(f"  {section}.{field.name} = {value!r:<10} {_allowed(hints[field.name], field.metadata)}")
-            lines.append(f"      {field.metadata['help']}")
+        for name, field in fields(kind).items():
+            lines.append(f"  {section}.{name} = {field.default!r:<10} {range_of(field)}".rstrip())
+            lines.append(f"      {field.description}")
         lines.append("")
     return "\n".join(lines)
-
-
-def _allowed(kind: Any, metadata: Any) -> str:
-    if typing.get_origin(kind) is typing.Literal:
-        return "one of " + ", ".join(map(str, typing.get_args(kind)))
-    if metadata["low"] is not None:
-        return f"{metadata['low']:g} to {metadata['high']:g}"
-    return ""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from components.common.errors import InputError
-from components.common.settings import resolve_parameters
+from components.common.presets import resolve_parameters
 from pipelines.definitions.pods import QUANTITY
 
 #: Parameters that Kubernetes reads as quantities.

@@ -18,8 +18,8 @@ from components.common.artifacts.members import Members, read_member_file
 from components.common.artifacts.promotion import Promotion
 from components.common.artifacts.splits import Splits
 from components.common.files import read_json
+from components.common.presets import resolve_parameters
 from components.common.processors import processors
-from components.common.settings import resolve_parameters
 from components.preprocess.cohort import read_cohort
 from pipelines.definitions import phantom, srs_response
 from pipelines.definitions.pods import Compiled

@@ -1,11 +1,10 @@
 """Networks of other layers than the study's."""
 
-import dataclasses
+from components.common.checked import checked
+from components.common.settings import SETTINGS, TrainSettings
 
-from components.common.settings import TrainSettings
 
-
-@dataclasses.dataclass(frozen=True, slots=True)
+@checked(SETTINGS)
 class Other(TrainSettings):
     """Settings that declare layers of a test's own."""
 

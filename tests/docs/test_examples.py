@@ -7,7 +7,7 @@ import pytest
 import yaml
 from typer.main import get_command
 
-from components.common.settings import resolve
+from components.common.presets import resolve
 from pipelines.commands.cli import app
 from pipelines.definitions import phantom, srs_response
 from tests.docs.pages import PAGES, ROOT

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.common.settings import resolve
+from components.common.presets import resolve
 from components.promote.gate import Load, decide
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(4 * 3600)]

@@ -15,7 +15,7 @@ from components.common.artifacts.promotion import Promotion
 from components.common.artifacts.splits import MemberSplit, Splits, TrackedRuns
 from components.common.errors import InputError
 from components.common.files import read_json, write_json
-from components.common.settings import resolve
+from components.common.presets import resolve
 from tests.components.common.member_facts import made_facts
 from tests.components.evaluate.golden_metrics import golden_metrics
 

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from components.common.errors import InputError
-from components.common.presets import PRESETS
-from components.common.settings import PreprocessSettings, StudySettings, TrainSettings, resolve, resolve_parameters
+from components.common.presets import PRESETS, resolve, resolve_parameters
+from components.common.settings import PreprocessSettings, StudySettings, TrainSettings
 
 
 @pytest.mark.parametrize("preset", PRESETS)

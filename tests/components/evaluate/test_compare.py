@@ -4,7 +4,8 @@ import json
 import pytest
 
 from components.common.errors import InputError
-from components.common.settings import EvaluateSettings, resolve
+from components.common.presets import resolve
+from components.common.settings import EvaluateSettings
 from components.evaluate.compare import COLUMNS, compare, comparison_text, differing_settings, records
 from components.evaluate.evaluation import evaluate
 from components.stats.roc import paired_test

@@ -11,7 +11,8 @@ from matplotlib import image
 
 from components.common.artifacts.members import Members
 from components.common.artifacts.metrics import OneClassMetrics
-from components.common.settings import EvaluateSettings, StudySettings, resolve
+from components.common.presets import resolve
+from components.common.settings import EvaluateSettings, StudySettings
 from components.evaluate import report
 from components.evaluate.architecture import stages
 from components.evaluate.checklist import DECLARED, FILLED, ITEMS, MISSING

@@ -9,7 +9,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset, Flow
 from components.common.artifacts.members import Member
 from components.common.artifacts.splits import MemberSplit
-from components.common.settings import IMAGE_SIZE_PX, StudySettings, TrainSettings, resolve
+from components.common.presets import resolve
+from components.common.settings import IMAGE_SIZE_PX, StudySettings, TrainSettings
 from components.imaging.crop import ImageDefinition
 from components.model.bundle import write_bundle
 from components.model.golden import GoldenInput

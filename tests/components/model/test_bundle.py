@@ -8,7 +8,7 @@ import pytest
 
 from components.common.errors import BundleError
 from components.common.files import digest_of
-from components.common.settings import resolve
+from components.common.presets import resolve
 from components.model.bundle import pip_requirements, signature, write_bundle
 from components.model.golden import GoldenInput
 from components.model.manifest import Manifest, patient_digest

@@ -22,7 +22,7 @@ from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset, Flow
 from components.common.artifacts.members import Member
 from components.common.artifacts.splits import MemberSplit
 from components.common.errors import BundleError, RegistryError
-from components.common.settings import resolve
+from components.common.presets import resolve
 from components.imaging.crop import ImageDefinition
 from components.model.bundle import write_bundle
 from components.model.bundle_files import Bundle

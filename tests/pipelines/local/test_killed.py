@@ -14,7 +14,7 @@ from rich.console import Console
 
 from components.common import tracking
 from components.common.artifacts.splits import Splits
-from components.common.settings import resolve
+from components.common.presets import resolve
 from pipelines.local.home import Home
 from pipelines.local.leash import LEASH, lifeline
 from pipelines.local.moving import fix
