@@ -10,13 +10,12 @@ import difflib
 import functools
 import re
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
 import pydantic.dataclasses
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
 
 from components.common.errors import InputError
 
@@ -135,6 +134,12 @@ def help_of(kind: type[Any], name: str) -> str:
     return fields(kind)[name].description or ""
 
 
+def sentence(field: FieldInfo) -> str:
+    """A field's help text as a sentence."""
+    text = field.description or ""
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def range_of(field: FieldInfo) -> str:
     """The values that a field takes, such as ``one of mean, vote`` or ``1 to 512``; "" where there is no such limit."""
     if typing.get_origin(field.annotation) is Literal:
@@ -144,32 +149,37 @@ def range_of(field: FieldInfo) -> str:
     return " to ".join(words) if len(words) != 1 else f"{words[0]} or more"
 
 
-def _lines(problem: ErrorDetails, kind: type[Any]) -> Iterator[str]:
+def _lines(problem: Mapping[str, Any], kind: type[Any]) -> Iterator[str]:
     """One line for a problem, or several where a class's own validator found several."""
     path = [part for part in problem["loc"] if part != "[key]"]
     name = ".".join(map(str, path))
     cause = problem.get("ctx", {}).get("error")
     if isinstance(cause, Conflicts):
         yield from (f"{name}: {text}" if name else text for text in cause.problems)
-        return
-    siblings = fields(kind, *path[:-1])
-    if problem["type"] in UNKNOWN:
-        yield f"{name}: unknown name; {_known(path[-1], siblings)}"
-        return
-    field = siblings.get(str(path[-1])) if path else None
-    what = f"{name}: {cause or _wrong(problem, field)}"
-    yield f"{what}. {field.description[0].upper()}{field.description[1:]}." if field and field.description else what
+    elif problem["type"] in UNKNOWN:
+        yield f"{name}: unknown name; {_known(path[-1], fields(kind, *path[:-1]))}"
+    else:
+        field = _declared(kind, path)
+        text = f". {sentence(field)}" if field and field.description else ""
+        yield f"{name}: {cause or _wrong(problem, field)}{text}"
 
 
-def _wrong(problem: ErrorDetails, field: FieldInfo | None) -> str:
+def _declared(kind: type[Any], path: Sequence[Any]) -> FieldInfo | None:
+    """The innermost declared field on the way to a value: for an entry of a mapping, the field of the mapping."""
+    found = (fields(kind, *path[: depth - 1]).get(path[depth - 1]) for depth in range(len(path), 0, -1))
+    return next(filter(None, found), None)
+
+
+def _wrong(problem: Mapping[str, Any], field: FieldInfo | None) -> str:
     """What is wrong with one value, beside what the readers below say themselves."""
     if problem["type"] in MISSING:
         return "must be given"
+    value, allowed = shown(problem["input"]), range_of(field) if field else ""
     if problem["type"] in NOT_OF_TYPE:
-        return f"{shown(problem['input'])} is not {NOT_OF_TYPE[problem['type']]}"
-    allowed = range_of(field) if field else ""
-    verb = "is not" if allowed.startswith("one of") else "is outside"
-    return f"{shown(problem['input'])} {verb} {allowed}" if allowed else problem["msg"]
+        return f"{value} is not {NOT_OF_TYPE[problem['type']]}"
+    if problem["type"] in ("greater_than_equal", "less_than_equal"):
+        return f"{value} is outside {allowed}" if " to " in allowed else f"{value} is not {allowed}"
+    return f"{value} is not {allowed}" if problem["type"] == "literal_error" else str(problem["msg"])
 
 
 def _known(name: Any, siblings: Mapping[str, Any]) -> str:

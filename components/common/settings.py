@@ -245,7 +245,13 @@ class StudySettings:
     """All settings of a run."""
 
     study: Text = setting("srs-response", "name of the study; it decides which tumours each evaluation set holds")
-    seed: Integer = setting(1, "seed of the training and validation sets and of the initial weights", 0, 2**31 - 1)
+    seed: Integer = setting(
+        1,
+        "seed of the training and validation sets and of the initial weights; the evaluation sets depend on the study's "
+        "name alone",
+        0,
+        2**31 - 1,
+    )
     preprocess: PreprocessSettings = dataclasses.field(default_factory=PreprocessSettings)
     split: SplitSettings = dataclasses.field(default_factory=SplitSettings)
     train: TrainSettings = dataclasses.field(default_factory=TrainSettings)

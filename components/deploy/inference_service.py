@@ -13,7 +13,7 @@ from kubernetes import client
 from components.common.errors import InputError
 from components.common.kserve_door import kserve
 from components.deploy.cluster import API_VERSION, GROUP
-from components.deploy.template import Template
+from components.deploy.template import Resources, Template
 
 #: Our annotations: facts of the pinned version, the object as it was applied, and as it was before.
 PREFIX, APPLIED, FORMER = "srs-response/", "srs-response/applied", "srs-response/former"
@@ -53,7 +53,7 @@ def build(template: Template, pin: Pin, namespace: str) -> dict[str, Any]:
         runtime=template.runtime,
         storage_uri=storage_uri(pin.uri),
         args=[f"--model-name={pin.model_name}", f"--model-version={pin.version}"],
-        resources=client.V1ResourceRequirements(**template.resources) if template.resources else None,
+        resources=_resources(template.resources),
     )
     predictor = kserve.V1beta1PredictorSpec(
         model=model,
@@ -72,6 +72,11 @@ def build(template: Template, pin: Pin, namespace: str) -> dict[str, Any]:
     body: dict[str, Any] = client.ApiClient().sanitize_for_serialization(service)
     body["metadata"]["annotations"][APPLIED] = json.dumps(body, sort_keys=True)
     return body
+
+
+def _resources(given: Resources) -> client.V1ResourceRequirements | None:
+    amounts = {name: dict(of_one) for name, of_one in dataclasses.asdict(given).items() if of_one}
+    return client.V1ResourceRequirements(**amounts) if amounts else None
 
 
 def problem_of(service: Mapping[str, Any], generation: int) -> str:

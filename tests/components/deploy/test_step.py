@@ -145,8 +145,8 @@ def test_a_typo_in_the_template_is_told_and_the_alias_goes_back(kserve: KServe, 
     kserve.objects[TEMPLATE] = {"data": {"inferenceservice.yaml": TYPO}}
     with pytest.raises(InputError, match="TEMPLATE_UNKNOWN") as caught:
         run("2", NAME, NAMESPACE, str(tmp_path / "summary.html"))
-    assert "unknown keys: replicas" in caught.value.safe_message
-    assert "unknown keys of resources: limit (meant: limits?)" in caught.value.safe_message
+    assert "replicas: unknown name" in caught.value.safe_message
+    assert "resources.limit: unknown name; did you mean limits?" in caught.value.safe_message
     assert champion() == "1"
     assert kserve.applied == []
 

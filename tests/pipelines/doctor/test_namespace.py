@@ -146,7 +146,7 @@ def test_all_is_well(kubernetes, pages, kfp, s3):
         (f"{RUNS}/secrets/srs-response-pseudonym", secret(key="x"), "pseudonym secret", "lacks SRS_PSEUDONYM_KEY"),
         (f"{SERVING}/v1beta1/namespaces/hospital/inferenceservices", None, "KServe", "install KServe"),
         (TEMPLATE, None, "template", "Apply infra/ first"),
-        (TEMPLATE, {"data": {"inferenceservice.yaml": "maxReplicas: 3"}}, "template", "unknown keys: maxReplicas"),
+        (TEMPLATE, {"data": {"inferenceservice.yaml": "maxReplicas: 3"}}, "template", "maxReplicas: unknown name"),
         (TEMPLATE, {"data": {"inferenceservice.yaml": "runtime: other"}}, "serving runtime", "no ServingRuntime other"),
         (TEMPLATE, {"data": {"inferenceservice.yaml": "model_format: onnx"}}, "serving runtime", "serve the format"),
         (TEMPLATE, {"data": {"inferenceservice.yaml": "canary_percent: 5"}}, "serving mode", "gateway_api: true"),

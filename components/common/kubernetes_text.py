@@ -1,0 +1,39 @@
+"""Texts that Kubernetes and KFP read, as types of fields."""
+
+from typing import Annotated, Any
+
+import pydantic
+
+from components.common.checked import Text, matching, shown
+
+#: A name that becomes a host name.
+HostName = Annotated[
+    Text, matching(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", "a name of at most 63 lower-case letters, digits and hyphens")
+]
+_OBJECT = r"(?=.{1,253}$)[a-z0-9]([-.a-z0-9]*[a-z0-9])?"
+_OBJECT_RULE = "a Kubernetes name of lower-case letters, digits, hyphens and dots"
+#: The name of any object, and such a name or an empty text.
+ObjectName = Annotated[Text, matching(_OBJECT, _OBJECT_RULE)]
+ObjectNameOrNone = Annotated[Text, matching(f"({_OBJECT})?", _OBJECT_RULE)]
+#: The amounts that KFP takes as limits of a task: fewer forms than Kubernetes', and never an exponent.
+_LIMIT = r"[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?"
+Limit = Annotated[Text, matching(_LIMIT, "a quantity such as 2 or 8G")]
+LimitOrNone = Annotated[Text, matching(f"({_LIMIT})?", "a quantity such as 2Gi")]
+
+
+def _as_text(amount: Any) -> Any:
+    """YAML reads ``cpu: 2`` as a number; the object holds texts."""
+    if isinstance(amount, bool) or not isinstance(amount, str | int | float):
+        raise ValueError(f"{shown(amount)} is not an amount such as 500m, 2 or 2Gi")
+    return str(amount)
+
+
+#: The amounts that Kubernetes takes.
+Amount = Annotated[
+    Text,
+    matching(
+        r"\+?(\d+\.?\d*|\.\d+)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?\d+)?",
+        "an amount such as 500m, 2 or 2Gi",
+    ),
+    pydantic.BeforeValidator(_as_text),
+]
