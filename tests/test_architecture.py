@@ -28,7 +28,8 @@ DOORS = {
     "numba": r"components/train/convolution\.py",
     "onnxruntime": r"components/model/\w+\.py",
     "onnx": r"components/model/\w+\.py",
-    "pydantic": r"components/(common/(checked|settings|kubernetes_\w+)|deploy/template)\.py|pipelines/definitions/\w+\.py",
+    "pydantic": r"components/common/(checked|settings|kubernetes_text)\.py|components/deploy/template\.py"
+    r"|pipelines/definitions/(options|parameters)\.py",
     "cryptography": r"components/model/signing\.py",
     "matplotlib": r"components/(figures|evaluate)/\w+\.py|pipelines/commands/picture\.py",
     "jinja2": r"components/evaluate/\w+\.py",

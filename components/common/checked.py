@@ -33,6 +33,8 @@ NOT_OF_TYPE = {
     "dict_type": "a mapping of names to values",
     "mapping_type": "a mapping of names to values",
 }
+#: How alike two names are of which one was probably meant, from 0 to 1.
+ALIKE = 0.7
 #: Characters of a refused value that a message shows.
 SHOWN = 80
 Kind = TypeVar("Kind")
@@ -82,7 +84,7 @@ def checked(refusal: Refusal) -> Callable[[type[Kind]], type[Kind]]:
     """
 
     def decorate(plain: type[Kind]) -> type[Kind]:
-        kind = pydantic.dataclasses.dataclass(frozen=True, slots=True, config=CONFIG)(plain)
+        kind: Any = pydantic.dataclasses.dataclass(frozen=True, slots=True, config=CONFIG)(plain)
         validate = kind.__init__
 
         @functools.wraps(validate)
@@ -92,8 +94,8 @@ def checked(refusal: Refusal) -> Callable[[type[Kind]], type[Kind]]:
             except pydantic.ValidationError as error:
                 raise refused(error, kind, refusal) from None
 
-        kind.__init__ = refuse_or_make  # type: ignore[method-assign]
-        return kind
+        kind.__init__ = refuse_or_make
+        return kind  # type: ignore[no-any-return]
 
     return decorate
 
@@ -185,7 +187,7 @@ def _wrong(problem: Mapping[str, Any], field: FieldInfo | None) -> str:
 def _known(name: Any, siblings: Mapping[str, Any]) -> str:
     """The declared name that was probably meant, or all."""
     snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(name)).lower()
-    close = difflib.get_close_matches(snake, siblings, 1)
+    close = difflib.get_close_matches(snake, siblings, 1, ALIKE)
     return f"did you mean {close[0]}?" if close else f"known are {', '.join(siblings)}"
 
 

@@ -9,7 +9,7 @@ from kfp import compiler
 from components.common.errors import InputError
 from components.common.files import digest_of_file
 from pipelines.definitions import phantom, srs_response
-from pipelines.definitions.pods import Compiled
+from pipelines.definitions.options import Compiled
 
 #: The pipelines by name; each builds itself for the options that KFP fixes when it compiles.
 PIPELINES = {srs_response.NAME: srs_response.build, phantom.NAME: phantom.build}

@@ -14,10 +14,17 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from components.common.checked import fields, sentence
 from components.common.disk import disk_error, forbidden
 from components.common.errors import GateRefused, InputError, SrsError
 from pipelines.commands import study
 from pipelines.commands.terminal import HOME, MODEL, HomeOption, JsonOption, ModelOption, app, errors, screen, tell
+from pipelines.definitions.parameters import PhantomParameters, StudyParameters
+
+#: Help of the options that are parameters of the pipelines.
+STUDY, PHANTOM = (
+    {name: sentence(field) for name, field in fields(kind).items()} for kind in (StudyParameters, PhantomParameters)
+)
 
 
 def main() -> None:
@@ -41,10 +48,10 @@ def main() -> None:
 @app.command()
 def phantom(
     out: Annotated[Path, typer.Option(help="Folder to write; a phantom that is there already is replaced.")],
-    seed: Annotated[int, typer.Option(min=0, help="The same seed writes the same bytes.")] = 1,
-    tumours: Annotated[int, typer.Option(help="Eligible tumours; excluded ones come on top.")] = 110,
-    patients: Annotated[int, typer.Option(help="Patients of the eligible tumours.")] = 89,
-    signal: Annotated[float, typer.Option(help="Tie between image and response; 0 is none.")] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help=PHANTOM["seed"])] = 1,
+    tumours: Annotated[int, typer.Option(help=PHANTOM["tumours"])] = 110,
+    patients: Annotated[int, typer.Option(help=PHANTOM["patients"])] = 89,
+    signal: Annotated[float, typer.Option(help=PHANTOM["signal"])] = 1.0,
 ) -> None:
     """Write a SYNTHETIC cohort: planning CT, RTSTRUCT and cohort.csv."""
     from components.phantom.phantom import write_cohort
@@ -96,21 +103,19 @@ def inspect(
 @app.command()
 def run(
     cohort: Annotated[str, typer.Option(help="cohort.csv, or the folder or s3:// prefix that holds it.")] = "",
-    preset: Annotated[
-        str, typer.Option(help="default, paper (as the paper states) or fast (2 x 3 members).")
-    ] = "default",
+    preset: Annotated[str, typer.Option(help=STUDY["preset"])] = "default",
     fast: Annotated[bool, typer.Option("--fast", help="The same as --preset fast.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Moves training, validation and weights.")] = 1,
-    groups: Annotated[int, typer.Option(min=0, help="Ensembles; 0 takes the preset's number.")] = 0,
-    members: Annotated[int, typer.Option(min=0, help="CNNs of an ensemble; 0 takes the preset's number.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help=STUDY["seed"])] = 1,
+    groups: Annotated[int, typer.Option(min=0, help=STUDY["groups"])] = 0,
+    members: Annotated[int, typer.Option(min=0, help=STUDY["members"])] = 0,
     study_file: Annotated[Path | None, typer.Option("--study", help="YAML file of settings.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="SECTION.NAME=VALUE; may be repeated.")] = None,
     settings_help: Annotated[bool, typer.Option("--settings-help", help="List every setting and leave.")] = False,
     home: HomeOption = HOME,
-    experiment: Annotated[str, typer.Option(help="MLflow experiment.")] = "srs-response",
+    experiment: Annotated[str, typer.Option(help=STUDY["experiment"])] = "srs-response",
     model_name: ModelOption = MODEL,
-    parallelism: Annotated[int, typer.Option(min=1, help="Training tasks at a time.")] = 2,
-    members_per_task: Annotated[int, typer.Option(min=1, help="Members of one training task.")] = 25,
+    parallelism: Annotated[int, typer.Option(min=1, help="Training tasks that run at the same time.")] = 2,
+    members_per_task: Annotated[int, typer.Option(min=1, help=STUDY["members_per_task"])] = 25,
     as_json: JsonOption = False,
 ) -> None:
     """Run the whole study on a cohort, on this machine."""

@@ -8,24 +8,34 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from components.common.checked import fields, sentence
 from components.common.errors import InputError, SrsError
 from pipelines.commands.terminal import app, screen
+from pipelines.definitions.options import Compiled
 
 if TYPE_CHECKING:
     from pipelines.cluster.server import Server
 
+DEFAULTS = Compiled()
+
 PipelineOption = Annotated[str, typer.Option("--pipeline", help="srs-response or phantom.")]
-ImageOption = Annotated[str, typer.Option("--image", help="Image of the pipeline's steps.")]
-ParallelismOption = Annotated[int, typer.Option("--parallelism", min=0, help="Training pods at a time; 0: no limit.")]
-RetriesOption = Annotated[int, typer.Option("--retries", min=0, help="Retries of a failed training pod.")]
-TimeoutOption = Annotated[int, typer.Option("--timeout", min=0, help="Seconds of a training pod; 0: no limit.")]
-ShmOption = Annotated[str, typer.Option("--shm", help="Shared memory of a training pod, e.g. 2Gi.")]
-ClaimOption = Annotated[str, typer.Option("--state-claim", help="PersistentVolumeClaim mounted at /state.")]
-ConfigMapOption = Annotated[str, typer.Option("--config-map", help="ConfigMap with addresses of MLflow and S3.")]
-S3SecretOption = Annotated[str, typer.Option("--s3-secret", help="Secret with the object store's credentials.")]
-KeySecretOption = Annotated[str, typer.Option("--pseudonym-secret", help="Secret with SRS_PSEUDONYM_KEY.")]
-SignSecretOption = Annotated[str, typer.Option("--signing-secret", help="Secret with SRS_SIGNING_KEY; empty: none.")]
-UserOption = Annotated[int, typer.Option("--run-as-user", help="Numeric user of all pods.")]
+
+
+def _compiled(flag: str, name: str, **limits: Any) -> Any:
+    return typer.Option(flag, help=sentence(fields(Compiled)[name]), **limits)
+
+
+ImageOption = Annotated[str, _compiled("--image", "image")]
+ParallelismOption = Annotated[int, _compiled("--parallelism", "parallelism", min=0)]
+RetriesOption = Annotated[int, _compiled("--retries", "retries", min=0)]
+TimeoutOption = Annotated[int, _compiled("--timeout", "timeout_seconds", min=0)]
+ShmOption = Annotated[str, _compiled("--shm", "shared_memory")]
+ClaimOption = Annotated[str, _compiled("--state-claim", "state_claim")]
+ConfigMapOption = Annotated[str, _compiled("--config-map", "config_map")]
+S3SecretOption = Annotated[str, _compiled("--s3-secret", "s3_secret")]
+KeySecretOption = Annotated[str, _compiled("--pseudonym-secret", "pseudonym_secret")]
+SignSecretOption = Annotated[str, _compiled("--signing-secret", "signing_secret")]
+UserOption = Annotated[int, _compiled("--run-as-user", "run_as_user")]
 
 HostOption = Annotated[str, typer.Option("--host", envvar="KF_PIPELINES_ENDPOINT", help="Address of KFP's API or UI.")]
 NamespaceOption = Annotated[
@@ -48,24 +58,23 @@ AccountOption = Annotated[str, typer.Option("--service-account", help="Kubernete
 def compile_(
     output: Annotated[Path, typer.Option("-o", "--output", help="YAML file to write.")],
     pipeline: PipelineOption = "srs-response",
-    image: ImageOption = "",
-    parallelism: ParallelismOption = 0,
-    retries: RetriesOption = 2,
-    timeout: TimeoutOption = 0,
-    shm: ShmOption = "",
-    state_claim: ClaimOption = "",
-    config_map: ConfigMapOption = "srs-response",
-    s3_secret: S3SecretOption = "srs-response-s3",  # noqa: S107 a name
-    pseudonym_secret: KeySecretOption = "srs-response-pseudonym",  # noqa: S107 a name
-    signing_secret: SignSecretOption = "",
-    run_as_user: UserOption = 10001,
+    image: ImageOption = DEFAULTS.image,
+    parallelism: ParallelismOption = DEFAULTS.parallelism,
+    retries: RetriesOption = DEFAULTS.retries,
+    timeout: TimeoutOption = DEFAULTS.timeout_seconds,
+    shm: ShmOption = DEFAULTS.shared_memory,
+    state_claim: ClaimOption = DEFAULTS.state_claim,
+    config_map: ConfigMapOption = DEFAULTS.config_map,
+    s3_secret: S3SecretOption = DEFAULTS.s3_secret,
+    pseudonym_secret: KeySecretOption = DEFAULTS.pseudonym_secret,
+    signing_secret: SignSecretOption = DEFAULTS.signing_secret,
+    run_as_user: UserOption = DEFAULTS.run_as_user,
 ) -> None:
     """Compile a pipeline to YAML for a KFP cluster, the same bytes each time; prints their SHA-256."""
     from pipelines.cluster.compiling import compile_pipeline
-    from pipelines.definitions.pods import Compiled
 
     options = Compiled(
-        **({"image": image} if image else {}),
+        image=image or DEFAULTS.image,
         parallelism=parallelism,
         retries=retries,
         timeout_seconds=timeout,

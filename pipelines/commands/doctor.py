@@ -8,6 +8,7 @@ import typer
 from rich.text import Text
 
 from pipelines.commands.cluster import (
+    DEFAULTS,
     AccountOption,
     CaOption,
     ConfigMapOption,
@@ -39,14 +40,14 @@ def doctor(
     ] = "",
     bucket: Annotated[list[str] | None, typer.Option(help="Bucket that the pods use; may be repeated.")] = None,
     gpu_type: Annotated[str, typer.Option(help="Resource name of the GPUs.")] = "nvidia.com/gpu",
-    config_map: ConfigMapOption = "srs-response",
-    s3_secret: S3SecretOption = "srs-response-s3",  # noqa: S107 a name
-    pseudonym_secret: KeySecretOption = "srs-response-pseudonym",  # noqa: S107 a name
+    config_map: ConfigMapOption = DEFAULTS.config_map,
+    s3_secret: S3SecretOption = DEFAULTS.s3_secret,
+    pseudonym_secret: KeySecretOption = DEFAULTS.pseudonym_secret,
 ) -> None:
     """Check this machine, or with --cluster a cluster; each line is ok or says what to do."""
     if cluster:
         from pipelines.cluster.connection import Address
-        from pipelines.definitions.pods import Compiled
+        from pipelines.definitions.options import Compiled
         from pipelines.doctor.namespace import Look, examine_cluster, in_cluster_mlflow
         from pipelines.doctor.services import examine_services
 

@@ -1,19 +1,116 @@
-"""Parameters of a run on a cluster: text from a command line, typed and checked before anything is sent."""
+"""Parameters of the pipelines' runs: declared here once, and checked before anything is sent to a cluster."""
 
+import dataclasses
 import json
-import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
 
+import pydantic
+
+from components.common.checked import (
+    Integer,
+    Number,
+    Refusal,
+    Text,
+    Truth,
+    checked,
+    fields,
+    help_of,
+    matching,
+    sentence,
+    setting,
+    shown,
+    validated,
+)
 from components.common.errors import InputError
+from components.common.kubernetes_text import Limit
 from components.common.presets import resolve_parameters
-from pipelines.definitions.pods import QUANTITY
+from components.common.settings import StudySettings
 
-#: Parameters that Kubernetes reads as quantities.
-QUANTITIES = ("cpu", "memory", "gather_memory")
-#: Parameters that name a place; a pod sees no folder of the machine that submits.
-PLACES = ("cohort_uri", "state_uri")
-DEPLOYMENTS = ("none", "kserve")
+PARAMETERS = Refusal(
+    "the parameters of the run cannot be used:", invalid="PARAMETER_INVALID", unknown="PARAMETER_INVALID", hint=""
+)
+#: A pod sees no folder of the machine that submits.
+Place = Annotated[
+    Text, matching(r"(?s)(s3://[^/]+.*|/.*)?", "s3://bucket/prefix or an absolute path that the pods mount")
+]
+Count = Annotated[Text, matching(r"\d+", "a number of GPUs")]
+
+
+def _json(kind: type, what: str) -> pydantic.BeforeValidator:
+    def read(value: Any) -> Any:
+        try:
+            found = json.loads(value) if isinstance(value, str) else value
+        except ValueError:
+            found = None
+        if not isinstance(found, kind):
+            raise ValueError(f"{shown(value)} is not {what}")
+        return found
+
+    return pydantic.BeforeValidator(read)
+
+
+JsonList = Annotated[list[Any], _json(list, "a JSON list")]
+JsonObject = Annotated[dict[str, Any], _json(dict, "a JSON object")]
+
+
+@checked(PARAMETERS)
+class StudyParameters:
+    """Parameters of the pipeline ``srs-response``, in its order."""
+
+    cohort_uri: Place = setting(..., "cohort table (CSV), or the folder or s3:// prefix that holds cohort.csv")
+    preset: Text = setting(
+        "default", "named set of settings: default, paper (everything the paper states) or fast (2 ensembles of 3 CNNs)"
+    )
+    seed: Integer = setting(1, help_of(StudySettings, "seed"), 0, 2**31 - 1)
+    groups: Integer = setting(0, "number of ensembles, each with its own evaluation set; 0: the preset's number", 0)
+    members: Integer = setting(0, "number of members (CNNs) of each ensemble; 0: the preset's number", 0)
+    settings: Text = setting("{}", 'all other settings, a JSON object such as {"split": {"split_unit": "tumour"}}')
+    members_per_task: Integer = setting(
+        25, "number of members that one training task, on one GPU or the CPU, trains", 1
+    )
+    state_uri: Place = setting(
+        "",
+        "folder that the pods mount, or s3:// prefix, where crops and trained members are stored for later runs; "
+        "empty: they are not stored",
+    )
+    experiment: Text = setting("srs-response", "name of the MLflow experiment")
+    model_name: Text = setting("srs-response", "name of the registered model in MLflow")
+    deploy_to: Literal["none", "kserve"] = setting(
+        "none", "where the champion is deployed: nowhere (none), or as an InferenceService (kserve)"
+    )
+    namespace: Text = setting("srs-response", "Kubernetes namespace of the InferenceService")
+    gpu_type: Text = setting("nvidia.com/gpu", "Kubernetes resource name of the GPUs")
+    gpu_count: Count = setting("0", "number of GPUs of one training task; 0: it trains on the CPU")
+    cpu: Limit = setting("2", "CPU limit of one training task, a Kubernetes quantity such as 2 or 500m")
+    memory: Limit = setting("4G", "memory limit of one training task, a Kubernetes quantity such as 4G")
+    node_selector: JsonObject = setting(
+        {}, 'labels of the nodes on which members are trained, such as {"gpu": "a100"}; empty: any node'
+    )
+    tolerations: JsonList = setting(
+        [], 'taints that training pods tolerate, such as [{"key": "gpu", "operator": "Exists"}]; empty: none'
+    )
+    gather_memory: Limit = setting(
+        "4G", "memory limit of evaluate and promote, which hold all members at once, a Kubernetes quantity such as 4G"
+    )
+
+
+@checked(PARAMETERS)
+class PhantomParameters:
+    """Parameters of the pipeline ``phantom``, in its order."""
+
+    cohort_uri: Place = setting(..., "folder or s3:// prefix to which the synthetic cohort is written")
+    seed: Integer = setting(1, "seed of the whole cohort: the same seed writes the same bytes", 0)
+    tumours: Integer = setting(110, "number of eligible tumours; those that the study excludes come on top")
+    patients: Integer = setting(89, "number of patients that have the eligible tumours")
+    signal: Number = setting(1.0, "strength of the relation between a tumour's image and its response; 0: none")
+
+
+def docstring(summary: str, parameters: type[Any]) -> str:
+    """The docstring from which KFP takes the parameters' descriptions."""
+    lines = [f"    {name}: {sentence(field)}" for name, field in fields(parameters).items()]
+    return "\n".join([summary, "", "Args:", *lines])
 
 
 def read_parameters(flags: Iterable[str]) -> dict[str, str]:
@@ -26,7 +123,7 @@ def read_parameters(flags: Iterable[str]) -> dict[str, str]:
 
 
 def typed(declared: Mapping[str, Mapping[str, Any]], given: Mapping[str, str]) -> dict[str, Any]:
-    """The values of ``given`` in the types that a pipeline declares.
+    """The values of ``given`` in the types that a published pipeline declares, which may be another release's.
 
     Parameters
     ----------
@@ -38,22 +135,12 @@ def typed(declared: Mapping[str, Mapping[str, Any]], given: Mapping[str, str]) -
     Raises
     ------
     InputError
-        ``PARAMETER_INVALID`` naming all that is unknown, missing or of the wrong type, or, where that is well, what is
-        no place, quantity or deployment; then what the settings' own check raises.
+        ``PARAMETER_INVALID`` naming all that is unknown, missing or not allowed; then what the settings' own check
+        raises.
     """
-    problems = [f"{name}: the pipeline has no such parameter" for name in sorted(set(given) - set(declared))]
-    needed = {name for name, parameter in declared.items() if not parameter.get("isOptional")}
-    problems += [f"{name}: must be given" for name in sorted(needed - set(given))]
-    values: dict[str, Any] = {}
-    for name in sorted(set(given) & set(declared)):
-        try:
-            values[name] = _KINDS[declared[name]["parameterType"]](given[name])
-        except ValueError as error:
-            problems.append(f"{name}: {error}")
-    problems = problems or _unusable({name: value for name, value in values.items() if isinstance(value, str)})
-    if problems:
-        known = f"Parameters: {', '.join(sorted(declared))}."
-        raise InputError.collected("PARAMETER_INVALID", "parameters of the run:", problems, known)
+    refusal = dataclasses.replace(PARAMETERS, hint=f"Parameters: {', '.join(sorted(declared))}.")
+    read = validated(_class_of(declared), given, refusal)
+    values = {name: getattr(read, name) for name in sorted(given)}
     if {"preset", "settings"} <= set(declared):
         study: dict[str, Any] = {name: parameter.get("defaultValue") for name, parameter in declared.items()} | values
         seed, groups, members = (int(study[name]) for name in ("seed", "groups", "members"))
@@ -61,62 +148,27 @@ def typed(declared: Mapping[str, Mapping[str, Any]], given: Mapping[str, str]) -
     return values
 
 
-def _unusable(values: Mapping[str, str]) -> list[str]:
-    problems = [
-        f"{name}: {value!r} is no quantity such as 2 or 8G"
-        for name, value in values.items()
-        if name in QUANTITIES and not QUANTITY.fullmatch(value)
-    ]
-    problems += [
-        f"{name}: {value!r} is neither s3://bucket/prefix nor an absolute path that the pods mount"
-        for name, value in values.items()
-        if name in PLACES and value and not re.match(r"s3://[^/]+|/", value)
-    ]
-    if values.get("deploy_to", "none") not in DEPLOYMENTS:
-        problems.append(f"deploy_to: {values['deploy_to']!r} is not one of {', '.join(DEPLOYMENTS)}")
-    if not re.fullmatch(r"\d+", values.get("gpu_count", "0")):
-        problems.append(f"gpu_count: {values['gpu_count']!r} is no number of GPUs")
-    return problems
-
-
-def _integer(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is no integer") from None
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is no number") from None
-
-
-def _truth(text: str) -> bool:
-    if text.lower() not in ("true", "false"):
-        raise ValueError(f"{text!r} is not true or false")
-    return text.lower() == "true"
-
-
-def _json(kind: type, word: str) -> Callable[[str], Any]:
-    def read(text: str) -> Any:
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = None
-        if not isinstance(value, kind):
-            raise ValueError(f"{text!r} is no JSON {word}")
-        return value
-
-    return read
-
-
-_KINDS: dict[str, Callable[[str], Any]] = {
-    "STRING": str,
-    "NUMBER_INTEGER": _integer,
-    "NUMBER_DOUBLE": _number,
-    "BOOLEAN": _truth,
-    "LIST": _json(list, "list"),
-    "STRUCT": _json(dict, "object"),
+#: KFP's types of parameters, and what a text is read as.
+_KINDS: dict[str, Any] = {
+    "STRING": Text,
+    "NUMBER_INTEGER": Integer,
+    "NUMBER_DOUBLE": Number,
+    "BOOLEAN": Truth,
+    "LIST": JsonList,
+    "STRUCT": JsonObject,
 }
+_KFP_NAMES = {str: "STRING", Literal: "STRING", int: "NUMBER_INTEGER", float: "NUMBER_DOUBLE", bool: "BOOLEAN"}
+_KFP_NAMES |= {list: "LIST", dict: "STRUCT"}
+
+
+def _class_of(declared: Mapping[str, Mapping[str, Any]]) -> type[Any]:
+    """A class with the declared parameters; those of this release's names and types have its rules and help."""
+    ours = {**fields(PhantomParameters), **fields(StudyParameters)}
+    hints: dict[str, Any] = {}
+    defaults: dict[str, Any] = {}
+    for name, parameter in sorted(declared.items()):
+        rule, kind, text = ours.get(name), _KINDS[parameter["parameterType"]], ""
+        if rule and _KFP_NAMES[typing.get_origin(rule.annotation) or rule.annotation] == parameter["parameterType"]:
+            kind, text = Annotated[(rule.annotation, pydantic.Field(), *rule.metadata)], rule.description or ""
+        hints[name], defaults[name] = kind, setting(None if parameter.get("isOptional") else ..., text)
+    return checked(PARAMETERS)(type("Parameters", (), {"__annotations__": hints, **defaults}))

@@ -4,14 +4,11 @@ Everything that names something of the cluster stands here. Secrets and addresse
 pipeline holds names only. KFP takes the service account with each run, and cannot make a root file system read-only.
 """
 
-import dataclasses
-import re
 from typing import Any
 
 from kfp import dsl, kubernetes
 
-from components.common.errors import InputError
-from components.common.image import PIPELINE_IMAGE
+from pipelines.definitions.options import BACKOFF, BACKOFF_FACTOR, STATE_FOLDER, Compiled
 
 #: ConfigMap key, and name of the environment variable, of each address.
 ADDRESSES = ("MLFLOW_TRACKING_URI", "MLFLOW_S3_ENDPOINT_URL", "S3_ENDPOINT", "AWS_REGION")
@@ -20,82 +17,6 @@ S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 PSEUDONYM_KEY = "SRS_PSEUDONYM_KEY"
 #: Secret key, and name of the environment variable, of the PEM text that bundles are signed with.
 SIGNING_KEY = "SRS_SIGNING_KEY"
-#: First pause before a failed training pod is started again; the next is twice as long, to an hour at most.
-BACKOFF, BACKOFF_FACTOR = "30s", 2.0
-#: Where a claim with the member store is mounted: ``state_uri`` is then this folder or one below it.
-STATE_FOLDER = "/state"
-
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
-QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Compiled:
-    """The options that KFP fixes when it compiles; ``str`` tells them, for the pipeline's description.
-
-    Parameters
-    ----------
-    image
-        Image of every step.
-    parallelism
-        Most packs that train at a time; 0 is no limit.
-    retries
-        How often a failed training pod is started again. KFP starts a deleted one never again.
-    timeout_seconds
-        Limit of one training pod; 0 is none.
-    shared_memory
-        Size of a training pod's /dev/shm, e.g. ``2Gi``; "" leaves the node's default of 64 MiB.
-    state_claim
-        PersistentVolumeClaim (ReadWriteMany) mounted at ``/state`` of preprocess and training pods; "" mounts none.
-    config_map
-        ConfigMap with the addresses of ``ADDRESSES``; a key that is not there is left out.
-    s3_secret, pseudonym_secret
-        Secrets with ``S3_KEYS``, and with ``SRS_PSEUDONYM_KEY``.
-    signing_secret
-        Secret with ``SRS_SIGNING_KEY``, by which promoted bundles are signed; "" leaves them unsigned.
-    run_as_user
-        Numeric user of every pod; never 0.
-    """
-
-    image: str = PIPELINE_IMAGE
-    parallelism: int = 0
-    retries: int = 0
-    timeout_seconds: int = 0
-    shared_memory: str = ""
-    state_claim: str = ""
-    config_map: str = "srs-response"
-    s3_secret: str = "srs-response-s3"  # noqa: S105 a name
-    pseudonym_secret: str = "srs-response-pseudonym"  # noqa: S105 a name
-    signing_secret: str = ""
-    run_as_user: int = 10001
-
-    def __post_init__(self) -> None:
-        names = {name: getattr(self, name) for name in ("config_map", "s3_secret", "pseudonym_secret")}
-        names |= {name: value for name in ("state_claim", "signing_secret") if (value := getattr(self, name))}
-        problems = [f"{name} {value!r} is no Kubernetes name" for name, value in names.items() if not _is(_NAME, value)]
-        problems += [] if self.run_as_user > 0 else ["run_as_user 0 is root"]
-        problems += [] if self.image and not re.search(r"\s", self.image) else ["image is not one"]
-        if self.shared_memory and not _is(QUANTITY, self.shared_memory):
-            problems += [f"shared_memory {self.shared_memory!r} is no quantity such as 2Gi"]
-        if problems:
-            raise InputError.collected(
-                "COMPILE_OPTION_INVALID", "the compile options:", problems, "`srs compile --help`."
-            )
-
-    def __str__(self) -> str:
-        training = (
-            f"{self.parallelism or 'any number of'} training pods at a time, {self.retries} retries"
-            f" (first after {BACKOFF}, then each after twice as long), time limit {self.timeout_seconds or 'none'}"
-            f"{' s' if self.timeout_seconds else ''}, /dev/shm {self.shared_memory or 'of the node'}"
-        )
-        names = f"ConfigMap {self.config_map}, Secrets {self.s3_secret} and {self.pseudonym_secret}"
-        claim = f", claim {self.state_claim} at {STATE_FOLDER}" if self.state_claim else ""
-        signed = f", signed by Secret {self.signing_secret}" if self.signing_secret else ""
-        return f"{training}; {names}{claim}{signed}; image {self.image}, user {self.run_as_user}"
-
-
-def _is(pattern: re.Pattern[str], value: str) -> bool:
-    return pattern.fullmatch(value) is not None
 
 
 def place(

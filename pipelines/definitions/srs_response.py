@@ -10,63 +10,39 @@ from components.preprocess.component import fingerprint, preprocess
 from components.promote.component import promote
 from components.split.component import close_run, split
 from components.train.component import train
-from pipelines.definitions.pods import Compiled, mount_state, place, place_training, sign_with
+from pipelines.definitions.options import Compiled
+from pipelines.definitions.parameters import StudyParameters, docstring
+from pipelines.definitions.pods import mount_state, place, place_training, sign_with
 
 NAME = "srs-response"
+DEFAULTS = StudyParameters(cohort_uri="")
 
 
 def build(options: Compiled | None = None) -> dsl.base_component.BaseComponent:
     """The pipeline with the options that KFP fixes when it compiles."""
     options = options or Compiled()
 
-    @dsl.pipeline(
-        name=NAME,
-        description=f"Early response of brain metastases to SRS by ensembles of CNNs. Compiled with {options}.",
-    )
     def srs_response(
         cohort_uri: str,
-        preset: str = "default",
-        seed: int = 1,
-        groups: int = 0,
-        members: int = 0,
-        settings: str = "{}",
-        members_per_task: int = 25,
-        state_uri: str = "",
-        experiment: str = "srs-response",
-        model_name: str = "srs-response",
-        deploy_to: str = "none",
-        namespace: str = "srs-response",
-        gpu_type: str = "nvidia.com/gpu",
-        gpu_count: str = "0",
-        cpu: str = "2",
-        memory: str = "4G",
-        node_selector: Dict[str, str] = {},  # noqa: B006 KFP keeps it as the parameter's default
-        tolerations: List[Dict[str, str]] = [],  # noqa: B006
-        gather_memory: str = "4G",
+        preset: str = DEFAULTS.preset,
+        seed: int = DEFAULTS.seed,
+        groups: int = DEFAULTS.groups,
+        members: int = DEFAULTS.members,
+        settings: str = DEFAULTS.settings,
+        members_per_task: int = DEFAULTS.members_per_task,
+        state_uri: str = DEFAULTS.state_uri,
+        experiment: str = DEFAULTS.experiment,
+        model_name: str = DEFAULTS.model_name,
+        deploy_to: str = DEFAULTS.deploy_to,
+        namespace: str = DEFAULTS.namespace,
+        gpu_type: str = DEFAULTS.gpu_type,
+        gpu_count: str = DEFAULTS.gpu_count,
+        cpu: str = DEFAULTS.cpu,
+        memory: str = DEFAULTS.memory,
+        node_selector: Dict[str, str] = DEFAULTS.node_selector,
+        tolerations: List[Dict[str, str]] = DEFAULTS.tolerations,
+        gather_memory: str = DEFAULTS.gather_memory,
     ) -> None:
-        """Learns, evaluates, registers and serves an ensemble of CNNs.
-
-        Args:
-            cohort_uri: Cohort table, or the folder or s3:// prefix that holds cohort.csv.
-            preset: default, paper (everything the paper states) or fast (2 x 3 members).
-            seed: Moves training, validation and weights; evaluation draws stay with the study.
-            groups: Ensembles, each with its evaluation set; 0 takes the preset's number.
-            members: CNNs of an ensemble; 0 takes the preset's number.
-            settings: JSON object for all other settings, e.g. {"split": {"split_unit": "tumour"}}.
-            members_per_task: Members that one training task, and one GPU, trains.
-            state_uri: Folder, PVC path or s3:// prefix that keeps crops and members between runs; empty keeps none.
-            experiment: MLflow experiment.
-            model_name: Registered model in MLflow.
-            deploy_to: none, or kserve to put the champion behind an InferenceService.
-            namespace: Kubernetes namespace of the InferenceService.
-            gpu_type: Resource name of the GPUs.
-            gpu_count: GPUs of one training task, as text; 0 trains on CPU.
-            cpu: CPU limit of one training task, as text.
-            memory: Memory limit of one training task, as text.
-            node_selector: Labels of the nodes that train, e.g. {"gpu": "a100"}; empty lets any node train.
-            tolerations: Taints that training tolerates, e.g. [{"key": "gpu", "operator": "Exists"}]; empty is none.
-            gather_memory: Memory limit of evaluate and promote, which hold all members at once, as text.
-        """
         attempt = dsl.PIPELINE_JOB_ID_PLACEHOLDER
         closing = place(close_run(attempt=attempt, experiment=experiment), options, cpu="500m", memory="1G")
         with dsl.ExitHandler(closing):
@@ -123,4 +99,6 @@ def build(options: Compiled | None = None) -> dsl.base_component.BaseComponent:
                 deployed = deploy(version=promoted.outputs["Output"], model_name=model_name, namespace=namespace)
                 place(deployed, options, cpu="1", memory="2G")
 
-    return srs_response
+    srs_response.__doc__ = docstring("Trains, evaluates, registers and serves an ensemble of CNNs.", StudyParameters)
+    description = f"Early response of brain metastases to SRS by ensembles of CNNs. Compiled with {options}."
+    return dsl.pipeline(srs_response, name=NAME, description=description)

@@ -21,7 +21,8 @@ from components.deploy.cluster import (
     read_template,
 )
 from components.deploy.template import Template
-from pipelines.definitions.pods import ADDRESSES, PSEUDONYM_KEY, S3_KEYS, Compiled
+from pipelines.definitions.options import Compiled
+from pipelines.definitions.pods import ADDRESSES, PSEUDONYM_KEY, S3_KEYS
 from pipelines.doctor.findings import Finding, Mend, finding
 
 OLDEST_MINOR = 30

@@ -22,7 +22,7 @@ from components.common.presets import resolve_parameters
 from components.common.processors import processors
 from components.preprocess.cohort import read_cohort
 from pipelines.definitions import phantom, srs_response
-from pipelines.definitions.pods import Compiled
+from pipelines.definitions.options import Compiled
 from pipelines.local.claims import sweep
 from pipelines.local.display import ConsoleDisplay
 from pipelines.local.home import Home
@@ -102,7 +102,7 @@ class Session:
         places = {"state_uri": str(self.home.members), "experiment": experiment, "model_name": model_name}
         arguments = {"cohort_uri": cohort_uri, "members_per_task": members_per_task, **parameters, **places}
         pipeline, workers = (
-            srs_response.build(Compiled(parallelism=self.parallelism)),
+            srs_response.build(Compiled(parallelism=self.parallelism, retries=0)),
             max(1, processors() // self.parallelism),
         )
         try:

@@ -19,7 +19,7 @@ from components.phantom.phantom import write_unseen_patient
 from components.promote import registry
 from pipelines.commands import predictor_client
 from pipelines.definitions import phantom, srs_response
-from pipelines.definitions.pods import Compiled
+from pipelines.definitions.options import Compiled
 from pipelines.local import predictor_process
 from tests.e2e import containers
 

@@ -14,7 +14,7 @@ from components.model.manifest import Manifest
 from components.model.runtime import Ensemble
 from components.promote import registry
 from pipelines.cluster.compiling import compile_pipeline
-from pipelines.definitions.pods import Compiled
+from pipelines.definitions.options import Compiled
 from pipelines.local.display import ConsoleDisplay
 from pipelines.local.home import Home
 from pipelines.local.runs import Run, run_pipeline

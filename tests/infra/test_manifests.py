@@ -13,7 +13,8 @@ from kubernetes import client
 from components.common.kserve_door import kserve
 from components.deploy.inference_service import Pin, Template, build
 from components.model.signing import KEY_VARIABLE
-from pipelines.definitions.pods import ADDRESSES, PSEUDONYM_KEY, S3_KEYS, SIGNING_KEY, Compiled
+from pipelines.definitions.options import Compiled
+from pipelines.definitions.pods import ADDRESSES, PSEUDONYM_KEY, S3_KEYS, SIGNING_KEY
 from serving.__main__ import MOUNTED_KEY
 from tests.infra import policies
 from tests.infra.manifests import (

@@ -1,12 +1,15 @@
 """Settings: one gate for presets, files, flags and pipeline parameters."""
 
+import dataclasses
 import json
 
 import pytest
 
+from components.common.checked import fields
 from components.common.errors import InputError
+from components.common.files import digest_of
 from components.common.presets import PRESETS, resolve, resolve_parameters
-from components.common.settings import PreprocessSettings, StudySettings, TrainSettings
+from components.common.settings import SECTIONS, PreprocessSettings, StudySettings, TrainSettings
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -46,6 +49,60 @@ def test_unknown_settings_are_named():
     with pytest.raises(InputError, match=r"train\.lerning_rate") as caught:
         resolve("default", {"train": {"lerning_rate": 1}})
     assert caught.value.code == "SETTING_UNKNOWN"
+
+
+def test_unknown_names_and_bad_values_of_all_sections_are_named_at_once():
+    with pytest.raises(InputError) as caught:
+        resolve("default", {"train": {"lerning_rate": 1, "batch_size": 0}, "split": [1], "seed": -1, "tain": {}, 1: 2})
+    assert caught.value.code == "SETTING_UNKNOWN"
+    for line in (
+        "train.lerning_rate: unknown name; did you mean learning_rate?",
+        "train.batch_size: 0 is outside 1 to 4,096. Number of tumours in",
+        "split: [1] is not a mapping",
+        "seed: -1 is outside 0 to 2,147,483,647",
+        "tain: unknown name; did you mean train?",
+        "1: unknown name; known are study, seed, preprocess",
+    ):
+        assert line in caught.value.safe_message
+
+
+def test_conflicts_of_all_sections_are_named_at_once():
+    with pytest.raises(InputError) as caught:
+        resolve(
+            "default", {"train": {"pool_1": 16, "pool_2": 16, "max_steps": 9}, "preprocess": {"min_diameter_mm": 40}}
+        )
+    for line in ("preprocess: min_diameter_mm is above", "train: the convolutions", "train: restart_step is beyond"):
+        assert line in caught.value.safe_message
+
+
+def test_replacing_a_value_checks_it():
+    with pytest.raises(InputError, match="batch_size: 0 is outside"):
+        dataclasses.replace(TrainSettings(), batch_size=0)
+
+
+#: Digests under which members and crops of earlier releases are stored: settings of a preset as canonical JSON.
+DIGESTS = {
+    "default": "935543647a940ed3d0c494d8232b575b8b5d5dca972a9b926834ff2cd5dc7d2e",
+    "paper": "e96959182aa27836a71fe73d29c2de74ebf5e4e87d508427355776ce9989b7d4",
+    "fast": "9f400a661b9e7791019475ca15d7a57aa0a2f9f8620759cebdfaa7662874ef89",
+}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_digests_of_presets_stay(preset):
+    """A default or a name that changes trains every stored member again: change these on purpose only."""
+    assert digest_of(dataclasses.asdict(resolve(preset))) == DIGESTS[preset]
+
+
+UNITS = {"_mm": ", mm", "_px": ", pixels", "_hu": ", HU", "_days": ", days", "_steps": "steps", "kernel_1": ", pixels"}
+
+
+def test_every_setting_has_help_with_its_unit():
+    for section, kind in SECTIONS.items():
+        for name, field in fields(kind).items():
+            text = field.description or ""
+            assert len(text) > 20, f"{section}.{name}"
+            assert all(unit in text for ending, unit in UNITS.items() if name.endswith(ending)), f"{section}.{name}"
 
 
 def test_unknown_preset_lists_the_known():

@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 
 from components.common.errors import InputError
 from pipelines.cluster.compiling import PIPELINES, compile_pipeline
-from pipelines.definitions.pods import ADDRESSES, PSEUDONYM_KEY, S3_KEYS, SIGNING_KEY, Compiled
+from pipelines.definitions.options import Compiled
+from pipelines.definitions.pods import ADDRESSES, PSEUDONYM_KEY, S3_KEYS, SIGNING_KEY
 
 ROOT = Path(__file__).parents[3]
 EVERY_OPTION = Compiled(
@@ -99,10 +100,14 @@ def values_of(value: Any, key: str) -> Iterator[Any]:
             yield from values_of(inner, key)
 
 
-CASES = [(name, options) for name in PIPELINES for options in (Compiled(), EVERY_OPTION)]
+CASES = {
+    f"{name}-{which}": (name, options)
+    for name in PIPELINES
+    for which, options in (("default", Compiled()), ("all", EVERY_OPTION))
+}
 
 
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0]}-{'all' if case[1].retries else 'default'}")
+@pytest.fixture(scope="module", params=CASES.values(), ids=CASES)
 def spec(request, tmp_path_factory) -> Spec:
     name, options = request.param
     path = tmp_path_factory.mktemp("compiled") / "pipeline.yaml"
@@ -309,7 +314,7 @@ def test_the_same_bytes_in_another_process_folder_and_hash_seed(name, tmp_path):
     script = f"""
 from pathlib import Path
 from pipelines.cluster.compiling import compile_pipeline
-from pipelines.definitions.pods import Compiled
+from pipelines.definitions.options import Compiled
 print(compile_pipeline({name!r}, Path("there.yaml"), {EVERY_OPTION!r}))
 """
     for seed in ("1", "2"):
@@ -324,7 +329,7 @@ def test_options_change_the_digest_and_the_command_prints_it(tmp_path):
     out = tmp_path / "p.yaml"
     line = [sys.executable, "-m", "pipelines.commands.cli", "compile", "-o", str(out), "--retries", "0"]
     done = subprocess.run(line, check=True, cwd=ROOT, capture_output=True, text=True)
-    plain = compile_pipeline("srs-response", tmp_path / "q.yaml", Compiled())
+    plain = compile_pipeline("srs-response", tmp_path / "q.yaml", Compiled(retries=0))
     assert plain in done.stdout
     assert plain != compile_pipeline("srs-response", tmp_path / "r.yaml", Compiled(retries=1))
 

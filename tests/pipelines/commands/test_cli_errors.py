@@ -128,6 +128,8 @@ def test_settings_help_lists_every_setting_with_its_default():
     assert "train.learning_rate" in out
     assert "gate.min_mean_auc = 0.6" in out
     assert "patient, tumour" in out
+    assert "      smallest lesion included (longest diameter, mm)" in out
+    assert "0 to 0.9" in out
 
 
 @pytest.mark.parametrize("command", get_command(app).commands)

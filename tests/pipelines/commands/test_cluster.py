@@ -19,7 +19,7 @@ from pipelines.cluster.compiling import compile_pipeline
 from pipelines.cluster.connection import Address, connect
 from pipelines.commands.cli import app
 from pipelines.commands.cluster import trigger_of
-from pipelines.definitions.pods import Compiled
+from pipelines.definitions.options import Compiled
 from tests.pipelines.kfp_api import KfpApi
 
 COHORT = ["--param", "cohort_uri=s3://dicom/cohort"]
@@ -117,11 +117,11 @@ def test_submits_the_newest_version_with_typed_parameters(api, package):
         ([], ["cohort_uri: must be given"]),
         (
             ["seed=one", "gpus=1"],
-            ["seed: 'one' is no integer", "gpus: the pipeline has no such parameter", "cohort_uri"],
+            ["seed: 'one' is not an integer", "gpus: unknown name; known are", "cohort_uri: must be given"],
         ),
-        (["cohort_uri=cohort.csv"], ["cohort_uri: 'cohort.csv' is neither s3://"]),
+        (["cohort_uri=cohort.csv"], ["cohort_uri: 'cohort.csv' is not s3://"]),
         (["cohort_uri=s3://d/c", "memory=8 GB", "gpu_count=one"], ["memory: '8 GB'", "gpu_count: 'one'"]),
-        (["cohort_uri=s3://d/c", "tolerations={}"], ["tolerations: '{}' is no JSON list"]),
+        (["cohort_uri=s3://d/c", "tolerations={}"], ["tolerations: '{}' is not a JSON list"]),
         (["cohort_uri=s3://d/c", "deploy_to=prod"], ["deploy_to: 'prod' is not one of none, kserve"]),
         (["cohort_uri=s3://d/c", "preset=papers"], ["there is no preset 'papers'"]),
         (["cohort_uri=s3://d/c", 'settings={"train": {"learning_rate": -1}}'], ["learning_rate"]),

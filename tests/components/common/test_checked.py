@@ -1,0 +1,145 @@
+"""Checked values: types, ranges and unknown names, all problems in one error that says what is allowed."""
+
+import dataclasses
+import pickle
+from collections.abc import Mapping
+from typing import Literal, Self
+
+import pydantic
+import pytest
+
+from components.common.checked import (
+    Conflicts,
+    Integer,
+    Number,
+    Refusal,
+    Text,
+    Truth,
+    checked,
+    fields,
+    range_of,
+    sentence,
+    setting,
+    validated,
+)
+from components.common.errors import InputError
+
+OVEN = Refusal("the oven:", invalid="OVEN_INVALID", unknown="OVEN_UNKNOWN", hint="See the manual.")
+
+
+@checked(OVEN)
+class Tray:
+    height: Integer = setting(2, "rail from below", 1, 5)
+    rack: Truth = setting(False, "whether it is a rack")
+
+
+@checked(OVEN)
+class Oven:
+    heat: Number = setting(180.0, "temperature, degrees Celsius", 50, 250)
+    mode: Literal["fan", "grill"] = setting("fan", "what heats")
+    dish: Text = setting("", "what is in it")
+    doors: Integer = setting(1, "number of doors", 1)
+    tray: Tray = dataclasses.field(default_factory=Tray)
+    notes: Mapping[Text, Text] = setting({}, "anything")
+
+    @pydantic.model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.mode == "grill" and self.heat < 200:
+            raise Conflicts("a grill is hotter", "and browner")
+        return self
+
+
+def refused(**values) -> InputError:
+    with pytest.raises(InputError) as caught:
+        validated(Oven, values, OVEN)
+    return caught.value
+
+
+def test_names_every_problem_at_once_with_value_range_and_help():
+    error = refused(heat=300.0, mode="steam", dish=4, doors=0, tray={"height": "x", "rack": 1}, notes={"a": 1})
+    assert (error.code, error.exit_code, error.hint) == ("OVEN_INVALID", 2, "See the manual.")
+    assert error.safe_message.splitlines() == [
+        "the oven:",
+        "  - heat: 300.0 is outside 50 to 250. Temperature, degrees Celsius.",
+        "  - mode: 'steam' is not one of fan, grill. What heats.",
+        "  - dish: 4 is not text. What is in it.",
+        "  - doors: 0 is not 1 or more. Number of doors.",
+        "  - tray.height: 'x' is not an integer. Rail from below.",
+        "  - tray.rack: 1 is not true or false. Whether it is a rack.",
+        "  - notes.a: 1 is not text. Anything.",
+    ]
+
+
+def test_names_unknown_keys_beside_wrong_values_and_what_was_meant():
+    error = refused(heet=1, tray={"hight": 1, "x": 2}, dish=4)
+    assert error.code == "OVEN_UNKNOWN"
+    for line in ("heet: unknown name; did you mean heat?", "tray.hight: unknown name; did you mean height?", "dish: 4"):
+        assert line in error.safe_message
+    assert "tray.x: unknown name; known are height, rack" in error.safe_message
+
+
+def test_names_that_are_no_text_are_unknown():
+    with pytest.raises(InputError, match="1: unknown name") as caught:
+        validated(Oven, {1: 2}, OVEN)
+    assert caught.value.code == "OVEN_UNKNOWN"
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"heat": "hot"}, "heat: 'hot' is not a number"),
+        ({"heat": True}, "heat: True is not a number"),
+        ({"heat": None}, "heat: None is not a number"),
+        ({"heat": float("nan")}, "heat: nan is not a number"),
+        ({"heat": "nan"}, "heat: nan is not a finite number"),
+        ({"heat": float("inf")}, "heat: inf is not a finite number"),
+        ({"heat": 10**400}, "is not a number"),
+        ({"doors": 1.5}, "doors: 1.5 is not an integer"),
+        ({"doors": "1.0"}, "doors: '1.0' is not an integer"),
+        ({"doors": True}, "doors: True is not a number"),
+        ({"dish": b"pie"}, "dish: b'pie' is not text"),
+        ({"tray": {"rack": "yes"}}, "tray.rack: 'yes' is not true or false"),
+        ({"tray": [1]}, "tray: [1] is not a mapping of names to values"),
+        ({"dish": ["x" * 1000]}, "x..."),
+    ],
+)
+def test_converts_nothing_but_numbers(values, says):
+    error = refused(**values)
+    assert says in error.safe_message
+    assert len(error.safe_message) < 250
+
+
+def test_numbers_come_as_text_or_float_and_truth_as_text():
+    read = validated(Oven, {"heat": "200", "doors": 2.0, "tray": {"height": "3", "rack": "True"}}, OVEN)
+    assert (read.heat, read.doors, read.tray.height, read.tray.rack) == (200.0, 2, 3, True)
+    assert [type(value) for value in (read.heat, read.doors, Oven(heat=60).heat)] == [float, int, float]
+
+
+def test_problems_between_fields_are_named_where_all_fields_are_allowed():
+    assert "- a grill is hotter\n  - and browner" in refused(mode="grill").safe_message
+    assert "hotter" not in refused(mode="grill", heat=0).safe_message
+
+
+def test_values_are_frozen_hashable_plain_dataclasses_that_replace_checks():
+    tray = Tray(height=3)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        tray.height = 1
+    assert {tray, Tray(3)} == {pickle.loads(pickle.dumps(tray))}
+    assert list(dataclasses.asdict(tray).items()) == [("height", 3), ("rack", False)]
+    assert dataclasses.replace(tray, rack=True) == Tray(3, True)
+    with pytest.raises(InputError, match="height: 9 is outside 1 to 5"):
+        dataclasses.replace(tray, height=9)
+    with pytest.raises(InputError, match="hight: unknown name"):
+        Tray(hight=1)
+
+
+def test_help_and_ranges_come_from_the_declaration():
+    declared = fields(Oven)
+    assert [range_of(declared[name]) for name in ("heat", "mode", "dish", "doors")] == [
+        "50 to 250",
+        "one of fan, grill",
+        "",
+        "1 or more",
+    ]
+    assert sentence(declared["heat"]) == "Temperature, degrees Celsius."
+    assert list(fields(Oven, "tray")) == ["height", "rack"]
