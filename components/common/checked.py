@@ -26,6 +26,7 @@ MISSING = ("missing", "missing_argument")
 #: What pydantic calls a value of another type than declared.
 NOT_OF_TYPE = {
     "string_type": "text",
+    "string_unicode": "text",
     "int_type": "an integer",
     "bool_type": "true or false",
     "finite_number": "a finite number",
@@ -155,15 +156,16 @@ def _lines(problem: Mapping[str, Any], kind: type[Any]) -> Iterator[str]:
     """One line for a problem, or several where a class's own validator found several."""
     path = [part for part in problem["loc"] if part != "[key]"]
     name = ".".join(map(str, path))
+    start = f"{name}: " if name else ""
     cause = problem.get("ctx", {}).get("error")
     if isinstance(cause, Conflicts):
-        yield from (f"{name}: {text}" if name else text for text in cause.problems)
+        yield from (start + text for text in cause.problems)
     elif problem["type"] in UNKNOWN:
-        yield f"{name}: unknown name; {_known(path[-1], fields(kind, *path[:-1]))}"
+        yield f"{start}unknown name; {_known(path[-1], fields(kind, *path[:-1]))}"
     else:
         field = _declared(kind, path)
         text = f". {sentence(field)}" if field and field.description else ""
-        yield f"{name}: {cause or _wrong(problem, field)}{text}"
+        yield f"{start}{cause or _wrong(problem, field)}{text}"
 
 
 def _declared(kind: type[Any], path: Sequence[Any]) -> FieldInfo | None:
@@ -193,7 +195,10 @@ def _known(name: Any, siblings: Mapping[str, Any]) -> str:
 
 def shown(value: Any) -> str:
     """A refused value as a message shows it."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no integer of more than 4,300 digits
+        return "a number of too many digits"
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 
 

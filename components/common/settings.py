@@ -247,8 +247,7 @@ class StudySettings:
     study: Text = setting("srs-response", "name of the study; it decides which tumours each evaluation set holds")
     seed: Integer = setting(
         1,
-        "seed of the training and validation sets and of the initial weights; the evaluation sets depend on the "
-        "study's name alone",
+        "seed of the training and validation sets and of the initial weights; the evaluation sets do not depend on it",
         0,
         2**31 - 1,
     )

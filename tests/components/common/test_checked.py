@@ -101,6 +101,9 @@ def test_names_that_are_no_text_are_unknown():
         ({"tray": {"rack": "yes"}}, "tray.rack: 'yes' is not true or false"),
         ({"tray": [1]}, "tray: [1] is not a mapping of names to values"),
         ({"dish": ["x" * 1000]}, "x..."),
+        ({"doors": 10**5000, "heat": 1.0}, "heat: 1.0 is outside"),
+        ({"tray": {"height": 10**5000}}, "tray.height: a number of too many digits is outside 1 to 5"),
+        ({"mode": "\ud800"}, "mode: '\\ud800' is not text"),
     ],
 )
 def test_converts_nothing_but_numbers(values, says):
