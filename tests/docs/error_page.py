@@ -31,8 +31,6 @@ CHOSEN = {
     "METHOD_NOT_ALLOWED": "there is nothing at this address for this method",
     "MLFLOW_EXISTS": "MLflow already has what was to be made",
     "MLFLOW_NOT_FOUND": "MLflow does not have what was asked for",
-    "TEMPLATE_INVALID": "the template of the InferenceService: ‹problems›",
-    "TEMPLATE_UNKNOWN": "the template of the InferenceService has fields that are not known: ‹fields›",
 }
 PREDICTOR_WARNINGS = {
     "INPUT_8_BIT": "the crop looks like a picture of 0 to 255, not like HU",
@@ -69,6 +67,10 @@ def _of_file(path: Path) -> Iterator[Made]:
             name = ast.unparse(call.func)
             if name in _SHORTHANDS and call.args and _name(path).startswith(_ROOM_OF_SHORTHANDS):
                 yield Made(_SHORTHANDS[name], "BundleError", _text(call.args[0], known), "", _name(path))
+            elif name == "Refusal":
+                said = {one.arg: _text(one.value, known) for one in call.keywords} | {"": _text(call.args[0], known)}
+                for code in {said["invalid"], said["unknown"]}:
+                    yield Made(code, "InputError", f"{said['']} ‹problems›", said["hint"], _name(path))
             elif _MAKERS.fullmatch(name) and call.args and isinstance(call.args[0], ast.Constant):
                 code = str(call.args[0].value)
                 if _CODE.fullmatch(code):
@@ -143,7 +145,7 @@ def page() -> str:
     for made in made_errors():
         by_code[made.code].append(made)
     for code, message in CHOSEN.items():
-        room = "serving/" if code.startswith("METHOD") else {"T": "components/deploy/", "K": "pipelines/"}.get(
+        room = "serving/" if code.startswith("METHOD") else {"K": "pipelines/"}.get(
             code[0], "components/common/"
         )  # fmt: skip
         by_code[code].append(Made(code, "SrsError", message, "", room))

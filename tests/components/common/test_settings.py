@@ -94,6 +94,11 @@ def test_digests_of_presets_stay(preset):
     assert digest_of(dataclasses.asdict(resolve(preset))) == DIGESTS[preset]
 
 
+def test_every_default_is_within_its_range():
+    """A default itself is not checked when a value is made."""
+    assert StudySettings.from_dict(dataclasses.asdict(StudySettings())) == StudySettings()
+
+
 UNITS = {"_mm": ", mm", "_px": ", pixels", "_hu": ", HU", "_days": ", days", "_steps": "steps", "kernel_1": ", pixels"}
 
 

@@ -1,5 +1,6 @@
 """The template of the InferenceService: any mapping gives a template or says all that is wrong with it."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,11 @@ def test_numbers_are_amounts_and_empty_keys_keep_their_defaults() -> None:
     template = Template.from_mapping({"resources": {"limits": {"cpu": 2, "memory": "1.5Gi"}}, "labels": None})
     assert template.resources == Resources(limits={"cpu": "2", "memory": "1.5Gi"})
     assert template.labels == {}
+
+
+def test_every_default_is_allowed() -> None:
+    """A default itself is not checked when a value is made."""
+    assert Template.from_mapping(dataclasses.asdict(Template())) == Template()
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.parent.name)

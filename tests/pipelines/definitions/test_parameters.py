@@ -127,6 +127,12 @@ def test_compile_options_are_frozen():
         Compiled().retries = 1
 
 
+def test_every_default_is_allowed():
+    """A default itself is not checked when a value is made."""
+    for value in (Compiled(), StudyParameters(cohort_uri="/data"), PhantomParameters(cohort_uri="/data")):
+        assert type(value)(**dataclasses.asdict(value)) == value
+
+
 @pytest.mark.parametrize("kind", [StudyParameters, PhantomParameters, Compiled])
 def test_everything_has_help(kind):
     assert all(len(field.description or "") > 15 for field in fields(kind).values())
