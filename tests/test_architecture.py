@@ -28,7 +28,7 @@ DOORS = {
     "numba": r"components/train/convolution\.py",
     "onnxruntime": r"components/model/\w+\.py",
     "onnx": r"components/model/\w+\.py",
-    "pydantic": r"components/common/(checked|settings|kubernetes_text)\.py|components/deploy/template\.py"
+    "pydantic": r"components/common/(checked|settings|kubernetes_text|artifacts/\w+)\.py|components/deploy/template\.py"
     r"|pipelines/definitions/(options|parameters)\.py",
     "cryptography": r"components/model/signing\.py",
     "matplotlib": r"components/(figures|evaluate)/\w+\.py|pipelines/commands/picture\.py",
