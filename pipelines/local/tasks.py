@@ -5,7 +5,6 @@ task's output goes to a file, its progress lines to a ``Display``, and a failure
 """
 
 import contextlib
-import json
 import logging
 import os
 import signal
@@ -17,12 +16,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
-from kfp.local import logging_utils, subprocess_task_handler
-from kfp.local.orchestrator import enhanced_dag_orchestrator
-
 from components.common.disk import disk_error
 from components.common.errors import SrsError
 from components.common.steps import parse_progress
+from pipelines.local import kfp_patches
 from pipelines.local.leash import LEASH, lifeline
 
 #: Parameters that name a run's tree in MLflow.
@@ -80,8 +77,8 @@ class Tasks:
 
     def run(self, full_command: list[str], env_vars: dict[str, str] | None = None) -> int:
         """Takes the place of ``kfp.local``'s ``run_local_subprocess``; returns the exit code."""
-        step = _option(full_command, "--function_to_execute").replace("_", "-")
-        executor_input = json.loads(_option(full_command, "--executor_input"))
+        function, executor_input = kfp_patches.task_of(full_command)
+        step = function.replace("_", "-")
         with self._lock:
             if self._stopping:
                 return 1
@@ -168,23 +165,15 @@ class Tasks:
 def quiet_kfp(tasks: Tasks, parallelism: int) -> Iterator[None]:
     """Hands tasks' processes to ``tasks`` and kfp's own chatter to ``kfp.log``.
 
-    kfp offers no hook for either. It also runs two tasks of a loop at a time whatever it is asked, and wraps
-    ``print`` once more for each task; all is put back at the end.
+    At the end kfp and the root logger, whose handlers kfp exchanges once a task, are as they were.
     """
-    before = (subprocess_task_handler.run_local_subprocess, logging_utils.indented_print)
-    make_executor = enhanced_dag_orchestrator.ParallelExecutor.__init__
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-
-    def executor(self: Any, max_workers: int | None = None) -> None:
-        make_executor(self, max_workers)
-        self.conservative_max = self.max_workers = max(1, parallelism)
-
-    subprocess_task_handler.run_local_subprocess = tasks.run
-    logging_utils.indented_print = contextlib.nullcontext
-    enhanced_dag_orchestrator.ParallelExecutor.__init__ = executor
     try:
         with (
+            kfp_patches.tasks_run_by(tasks.run),
+            kfp_patches.print_left_alone(),
+            kfp_patches.loops_of(parallelism),
             (tasks.logs / "kfp.log").open("w") as file,
             contextlib.redirect_stdout(file),
             warnings.catch_warnings(),
@@ -192,8 +181,6 @@ def quiet_kfp(tasks: Tasks, parallelism: int) -> Iterator[None]:
             warnings.simplefilter("ignore")  # that limits of pods have no effect here, once a task
             yield
     finally:
-        subprocess_task_handler.run_local_subprocess, logging_utils.indented_print = before
-        enhanced_dag_orchestrator.ParallelExecutor.__init__ = make_executor
         root.handlers[:], root.level = handlers, level
 
 
@@ -214,10 +201,6 @@ def stopping(tasks: Tasks) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _option(command: list[str], name: str) -> str:
-    return command[command.index(name) + 1]
 
 
 def _unexplained(log: Path) -> SrsError:
