@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from components.common.artifacts.metrics import Metrics
 from components.common.settings import GateSettings
-from components.stats.roc import paired_test
+from components.stats.paired import paired_test
 
 Decision = Literal["promoted", "refused", "not_comparable"]
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import optimize, stats
+from sklearn import metrics
 
 from components.common.artifacts.score_metrics import PairedTest, Rates, RocSummary
 from components.common.errors import InputError
@@ -30,7 +31,6 @@ __all__ = [
     "Scored",
     "auc_score",
     "choose_cut_off",
-    "clopper_pearson",
     "mean_auc",
     "mean_auc_lower_bound",
     "paired_test",
@@ -146,17 +146,15 @@ def rates_at(y_true: ArrayLike, score: ArrayLike, cut_off: float, level: float =
     called = scores > cut_off
     tp, fn = int((called & positive).sum()), int((~called & positive).sum())
     tn, fp = int((~called & ~positive).sum()), int((called & ~positive).sum())
-    sensitivity = tp / (tp + fn), *clopper_pearson(tp, tp + fn, level)
-    specificity = tn / (tn + fp), *clopper_pearson(tn, tn + fp, level)
+    sensitivity = tp / (tp + fn), *_exact_limits(tp, tp + fn, level)
+    specificity = tn / (tn + fp), *_exact_limits(tn, tn + fp, level)
     return Rates(float(cut_off), *sensitivity, *specificity, tp, fn, tn, fp)
 
 
-def clopper_pearson(hits: int, trials: int, level: float = 0.95) -> tuple[float, float]:
-    """Exact confidence limits of a proportion (Clopper & Pearson 1934)."""
-    tail = (1 - level) / 2
-    low = float(stats.beta.ppf(tail, hits, trials - hits + 1)) if hits > 0 else 0.0
-    high = float(stats.beta.isf(tail, hits + 1, trials - hits)) if hits < trials else 1.0
-    return low, high
+def _exact_limits(hits: int, trials: int, level: float) -> tuple[float, float]:
+    """Confidence limits of a proportion (Clopper & Pearson 1934)."""
+    limits = stats.binomtest(hits, trials).proportion_ci(level, method="exact")
+    return float(limits.low), float(limits.high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,25 +172,24 @@ class CurvePoints:
 
 def roc_curve(y_true: ArrayLike, score: ArrayLike, most_points: int = MOST_POINTS) -> CurvePoints:
     """The empirical ROC curve without any infinity: the first threshold lies just above the highest score."""
+    alarms, hits, threshold = _every_point(y_true, score)
+    threshold[0] = np.nextafter(threshold[1], np.inf)
+    values = len(threshold) - 1
+    drawn = np.append(0, 1 + np.linspace(0, values - 1, min(values, most_points - 1)).round().astype(int))
+    return CurvePoints(alarms[drawn], hits[drawn], threshold[drawn])
+
+
+def _every_point(y_true: ArrayLike, score: ArrayLike) -> tuple[Floats, Floats, Floats]:
+    """Rates of false and of true positives at each threshold, the highest first: infinity, then every score."""
     positive, scores = _auc.checked(y_true, score)
-    values, level = np.unique(-scores, return_inverse=True)
-    hits = np.cumsum(np.bincount(level, positive, len(values))) / positive.sum()
-    alarms = np.cumsum(np.bincount(level, ~positive, len(values))) / (~positive).sum()
-    keep = np.unique(np.linspace(0, len(values) - 1, min(len(values), most_points - 1)).round().astype(int))
-    first = np.nextafter(-values[0], np.inf)
-    return CurvePoints(
-        false_positive_rate=np.concatenate([[0.0], alarms[keep]]),
-        true_positive_rate=np.concatenate([[0.0], hits[keep]]),
-        threshold=np.concatenate([[first], -values[keep]]),
-    )
+    return metrics.roc_curve(positive, scores, drop_intermediate=False)  # type: ignore[no-any-return]
 
 
 def choose_cut_off(y_true: ArrayLike, score: ArrayLike) -> float:
     """The cut-off of largest Youden index (of several, the middle one): give it out-of-bag answers only."""
-    positive, scores = _auc.checked(y_true, score)
-    values, level = np.unique(scores, return_inverse=True)
-    below = np.cumsum(np.bincount(level, ~positive, len(values))) / (~positive).sum()
-    missed = np.cumsum(np.bincount(level, positive, len(values))) / positive.sum()
-    best = np.flatnonzero(np.isclose(below - missed, (below - missed).max()))
+    alarms, hits, threshold = _every_point(y_true, score)
+    values = threshold[:0:-1]
+    youden = (hits - alarms)[-2::-1]  # where a score above each of the values is called, not one at or above it
+    best = np.flatnonzero(np.isclose(youden, youden.max()))
     at = int(best[len(best) // 2])
     return float((values[at] + values[min(at + 1, len(values) - 1)]) / 2)

@@ -19,7 +19,6 @@ from components.stats.bootstrap import resampled_aucs
 from components.stats.roc import (
     Scored,
     choose_cut_off,
-    clopper_pearson,
     mean_auc,
     mean_auc_lower_bound,
     rates_at,
@@ -346,13 +345,13 @@ def test_takes_lists_arrays_and_booleans_alike():
 
 @given(cohorts)
 @settings(max_examples=60, deadline=None)
-def test_curve_agrees_with_scikit_learn_and_holds_no_infinity(cohort):
-    labels, score = cohort
+def test_curve_has_a_point_for_every_score_by_counting_and_holds_no_infinity(cohort):
+    labels, score = np.array(cohort[0], dtype=bool), np.array(cohort[1], dtype=float)
     points = roc_curve(labels, score)
-    fpr, tpr, _ = sklearn_metrics.roc_curve(labels, score, drop_intermediate=False)
-    assert np.allclose(points.false_positive_rate, fpr)
-    assert np.allclose(points.true_positive_rate, tpr)
-    assert np.isfinite(points.threshold).all()
+    assert points.threshold[1:].tolist() == sorted(set(score), reverse=True)
+    assert points.threshold[0] == np.nextafter(max(score), np.inf)
+    assert points.false_positive_rate.tolist() == [np.mean(score[~labels] >= t) for t in points.threshold]
+    assert points.true_positive_rate.tolist() == [np.mean(score[labels] >= t) for t in points.threshold]
     assert (np.diff(points.threshold) < 0).all()
     assert np.trapezoid(points.true_positive_rate, points.false_positive_rate) == pytest.approx(
         roc_summary(labels, score).auc
@@ -371,15 +370,27 @@ def test_rates_reproduce_the_printed_percentages_with_exact_limits():
     rates = rates_at(labels, votes, 0.5)
     assert (round(100 * rates.sensitivity), round(100 * rates.specificity)) == (82, 83)
     assert (rates.true_positive, rates.false_negative, rates.true_negative, rates.false_positive) == (9, 2, 10, 2)
-    exact = stats.binomtest(9, 11).proportion_ci(method="exact")
-    assert (rates.sensitivity_low, rates.sensitivity_high) == pytest.approx((exact.low, exact.high))
+
+
+@pytest.mark.parametrize(
+    ("hits", "trials", "printed"),
+    [(81, 263, "0.2527 0.3676"), (15, 148, "0.0578 0.1617"), (0, 20, "0.0000 0.1684"), (1, 29, "0.0009 0.1776")],
+)
+def test_limits_are_those_that_newcombe_prints_for_the_exact_method(hits, trials, printed):
+    """Newcombe, Stat Med 1998;17:857, Table I, method 5."""
+    rates = rates_at(*hard_votes(hits, 1, trials, 1), 0.5)
+    assert f"{rates.sensitivity_low:.4f} {rates.sensitivity_high:.4f}" == printed
 
 
 @given(st.integers(1, 40).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 @settings(deadline=None)
-def test_clopper_pearson_equals_scipys(case):
-    exact = stats.binomtest(*case).proportion_ci(method="exact")
-    assert clopper_pearson(*case) == pytest.approx((exact.low, exact.high), abs=1e-9)
+def test_limits_are_quantiles_of_the_beta_distribution(case):
+    """Another way to the exact interval than scipy's ``binomtest``, which searches the binomial's own tails."""
+    hits, trials = case
+    low = stats.beta.ppf(0.05, hits, trials - hits + 1) if hits else 0
+    high = stats.beta.isf(0.05, hits + 1, trials - hits) if hits < trials else 1
+    rates = rates_at(*hard_votes(hits, 1, trials, 1), 0.5, level=0.9)
+    assert (rates.sensitivity_low, rates.sensitivity_high) == pytest.approx((low, high), abs=1e-12)
 
 
 def test_score_at_the_cut_off_is_no_call():
