@@ -22,7 +22,7 @@ MOST_SUBSETS = 252
 #: A smaller ensemble does as well where its AUC lies at most this far below the whole one's.
 ENOUGH = 0.01
 
-SCORE_COLUMNS = ("group", "tumour", "patient", "label", "role", "mean", "vote", "spread", "members")
+
 
 
 def scores(dataset: Dataset, splits: Splits, members: Members) -> pd.DataFrame:
@@ -34,7 +34,8 @@ def scores(dataset: Dataset, splits: Splits, members: Members) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns ``SCORE_COLUMNS``. ``mean`` is the mean probability, ``vote`` the fraction of votes, ``spread`` the
+        Columns ``group``, ``tumour``, ``patient``, ``label``, ``role``, ``mean``, ``vote``, ``spread`` and ``members``:
+        those of ``Evaluation.scores``. ``mean`` is the mean probability, ``vote`` the fraction of votes, ``spread`` the
         standard deviation (divisor: members) of the probabilities, ``members`` how many answered.
 
     Raises

@@ -43,19 +43,10 @@ class SliceGeometry:
     column_step_xy_mm: tuple[float, float]
     row_step_xy_mm: tuple[float, float]
 
-    @property
-    def pixel_spacing_mm(self) -> tuple[float, float]:
-        """Distance of neighbouring rows, and of neighbouring columns."""
-        return float(np.hypot(*self.row_step_xy_mm)), float(np.hypot(*self.column_step_xy_mm))
-
     def to_pixel(self, points_xy_mm: Points) -> Points:
         """[k, 2] LPS x, y in mm -> [k, 2] row, column; whole numbers are pixel centres."""
         offset = np.asarray(points_xy_mm, dtype=np.float64) - np.asarray(self.origin_xy_mm)
         return np.asarray(np.linalg.solve(self._matrix(), offset.T).T)
-
-    def to_mm(self, points_px: Points) -> Points:
-        """[k, 2] row, column -> [k, 2] LPS x, y in mm."""
-        return np.asarray(np.asarray(points_px, dtype=np.float64) @ self._matrix().T + np.asarray(self.origin_xy_mm))
 
     def _matrix(self) -> Points:
         """Columns: the LPS steps of row and column index."""

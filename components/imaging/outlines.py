@@ -86,7 +86,7 @@ def tidy(planes: Sequence[ResolvedPlane], step_mm: float) -> tuple[list[Resolved
     left = _Comparisons()
     rounds = [tuple(_once_round(contour, left) for contour in plane.contours_xy_mm) for plane in planes]
     single = [
-        dataclasses.replace(plane, contours_xy_mm=_once(found, left))
+        dataclasses.replace(plane, contours_xy_mm=once(found, left))
         for plane, found in zip(planes, rounds, strict=True)
     ]
     twice = sum(_written_again(*found) for found in zip(planes, rounds, single, strict=True))
@@ -120,16 +120,13 @@ def _notes(left_out: Sequence[_Mark]) -> list[Note]:
     return notes
 
 
-def once(contours: Sequence[Points]) -> tuple[Points, ...]:
+def once(contours: Sequence[Points], left: _Comparisons | None = None) -> tuple[Points, ...]:
     """The contours of a plane, each outline once: by its course, not by where its points lie or begin.
 
     Nobody draws a hole as large as its outline, and the even-odd rule would let the two cancel. A hole that is written
     twice is one hole for the same reason.
     """
-    return _once(contours, _Comparisons())
-
-
-def _once(contours: Sequence[Points], left: _Comparisons) -> tuple[Points, ...]:
+    left = left or _Comparisons()
     kept: list[Points] = []
     boxes = np.empty((len(contours), 4))
     for contour in contours:

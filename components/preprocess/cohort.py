@@ -47,7 +47,7 @@ class Cohort:
 
 
 def read_cohort(cohort_uri: str) -> Cohort:
-    """The table at a place that ``open_cohort`` knows; raises as it and ``read_table`` do."""
+    """The table at a place that ``open_cohort`` knows; raises as it and ``parse_table`` do."""
     source, name = open_cohort(cohort_uri)
     data = source.read(name)
     return Cohort(source, parse_table(data, source), table_digest(data))

@@ -59,11 +59,6 @@ class Row:
         return self.response
 
 
-def read_table(source: Source, name: str) -> list[Row]:
-    """The rows of the cohort table of a name in its source; raises as ``parse_table``."""
-    return parse_table(source.read(name), source)
-
-
 def parse_table(data: bytes, source: Source) -> list[Row]:
     """The rows of a cohort table; unknown columns are dropped.
 

@@ -45,7 +45,7 @@ from components.preprocess.cohort import preprocess_cohort
 from components.preprocess.columns import COLUMNS
 from components.preprocess.deidentify import Pseudonymiser
 from components.preprocess.locating import open_cohort
-from components.preprocess.table import read_table
+from components.preprocess.table import parse_table
 
 SLICES, SIDE, PIXEL_MM, STEP_MM = 150, 512, 0.7, 1.25
 CT, RTSTRUCT = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.481.3"
@@ -150,7 +150,7 @@ def plainly(uri: str) -> np.ndarray:
     """Every file in full, one after the other, every slice to HU; then the same choice, measures and cut."""
     source, name = open_cohort(uri)
     crops = {}
-    for row in read_table(source, name):
+    for row in parse_table(source.read(name), source):
         cts, rtstructs, volume, files = [], [], [], {}
         for entry in source.list(row.dicom):
             files[entry.name] = source.read(entry.name)

@@ -7,6 +7,7 @@ from scipy.interpolate import RegularGridInterpolator
 from components.common.errors import BundleError
 from components.imaging.crop import KNOWN_VERSIONS, ImageDefinition, bounding_box_centre_mm, cut_crop
 from components.imaging.geometry import SliceGeometry
+from tests.components.imaging.slices import in_mm
 
 DEFINITION = ImageDefinition()
 PITCH = 40 / 151
@@ -15,7 +16,7 @@ PITCH = 40 / 151
 def plane(geometry, shape, value_at):
     """A slice whose HU is a function of LPS x, y."""
     rows, cols = np.indices(shape)
-    xy = geometry.to_mm(np.column_stack([rows.ravel(), cols.ravel()]))
+    xy = in_mm(geometry, np.column_stack([rows.ravel(), cols.ravel()]))
     return value_at(xy[:, 0], xy[:, 1]).reshape(shape).astype(np.float32)
 
 

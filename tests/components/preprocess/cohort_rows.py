@@ -4,7 +4,7 @@ import pytest
 
 from components.common.errors import InputError
 from components.common.store.memory import MemoryStore
-from components.preprocess.table import read_table
+from components.preprocess.table import parse_table
 
 GOOD = {
     "tumour_id": "t1", "patient_id": "p1", "dicom": "p1", "roi": "GTV", "response": "PR", "follow_up_days": "60",
@@ -36,7 +36,7 @@ def lines_of(*rows):
 
 
 def read_bytes(data):
-    return read_table(MemoryStore({"cohort.csv": data}), "cohort.csv")
+    return parse_table(data, MemoryStore({"cohort.csv": data}))
 
 
 def refusal_of(data):

@@ -6,8 +6,8 @@ import pytest
 from components.common.errors import InputError
 from components.common.store.memory import MemoryStore
 from components.preprocess.columns import COLUMNS
-from components.preprocess.table import read_table
-from tests.components.preprocess.cohort_rows import GOOD
+from components.preprocess.table import parse_table
+from tests.components.preprocess.cohort_rows import GOOD, read_bytes
 
 
 def table(*rows, columns=None, delimiter=",", encoding="utf-8"):
@@ -19,7 +19,8 @@ def table(*rows, columns=None, delimiter=",", encoding="utf-8"):
 
 
 def read(*rows, **options):
-    return read_table(table(*rows, **options), "cohort.csv")
+    source = table(*rows, **options)
+    return parse_table(source.read("cohort.csv"), source)
 
 
 def refusal(*rows, **options):
@@ -151,7 +152,7 @@ def test_rows_are_counted_as_in_the_file():
     lines = data.splitlines()
     spaced = "\n".join([lines[0], lines[1], "", lines[2], ""])
     with pytest.raises(InputError) as caught:
-        read_table(MemoryStore({"cohort.csv": spaced.encode()}), "cohort.csv")
+        read_bytes(spaced.encode())
     assert "row 4, age" in caught.value.safe_message
 
 
@@ -162,7 +163,7 @@ def test_spreadsheets_write_semicolons_and_a_byte_order_mark():
 def test_tables_that_are_none():
     for data, code in ((b"", "COLUMNS_MISSING"), (b"\xff\xfe\x00\xd8", "COHORT_UNREADABLE")):
         with pytest.raises(InputError) as caught:
-            read_table(MemoryStore({"cohort.csv": data}), "cohort.csv")
+            read_bytes(data)
         assert caught.value.code == code
     assert refusal(columns=list(GOOD)).code == "COHORT_EMPTY"
     assert refusal(GOOD, columns=[*GOOD, "age"]).code == "COLUMNS_DOUBLED"
