@@ -1,5 +1,7 @@
 """The report of a run: one self-contained HTML page below 1 MB, for the KFP UI, MLflow and print."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ from components.figures.training_curves import training_curves
 from components.model.scores import votes
 from components.stats.calibration import reliability
 
-__all__ = ["render", "terminal_tables", "write_report"]
+__all__ = ["terminal_tables", "write_report"]
 
 #: The KFP UI reads a page whole and wants it below 1 MB.
 MOST_BYTES = 1_000_000
@@ -42,20 +44,28 @@ MOST_CROPS, MOST_FAILURES = 40, 200
 
 
 def write_report(folder: Path, run: EvaluatedRun) -> Path:
-    """Writes ``report.html`` into ``folder``, which is made if absent; returns the page's path."""
+    """Writes ``report.html`` into ``folder``, which is made if absent; returns the page's path.
+
+    Where the page would be too large, crops of failures are left out first, then the members' training curves. All that
+    takes time to compute is computed once.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "report.html"
+    render, figures = _template(run), _figures(run)
+    wrong = failures(run.dataset, run.evaluation, run.splits.settings.train, MOST_CROPS)
     page = ""
     for crops, curves in ((MOST_CROPS, True), (MOST_CROPS // 4, True), (0, True), (0, False)):
-        page = render(run, most_crops=crops, curves=curves)
+        shown = [row if rank < crops else {**row, "crop": ""} for rank, row in enumerate(wrong[:MOST_FAILURES])]
+        drawn = figures if curves else {**figures, "training": {}}
+        page = render(failures=shown, failures_in_all=len(wrong), figures=drawn)
         if len(page.encode()) < MOST_BYTES:
             break
     path.write_text(page, encoding="utf-8")
     return path
 
 
-def render(run: EvaluatedRun, *, most_crops: int = MOST_CROPS, curves: bool = True) -> str:
-    """The page as text, with at most ``most_crops`` crops, and the members' training curves where ``curves``."""
+def _template(run: EvaluatedRun) -> Callable[..., str]:
+    """Renders the page from what is left to be given: ``failures``, ``failures_in_all`` and ``figures``."""
     dataset, splits, evaluation = run.dataset, run.splits, run.evaluation
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("components.evaluate", "."),
@@ -66,7 +76,8 @@ def render(run: EvaluatedRun, *, most_crops: int = MOST_CROPS, curves: bool = Tr
     )
     environment.filters |= {"number": number, "p": p_value, "percent": percent}
     items = checklist(run)
-    page: str = environment.get_template("report.html.j2").render(
+    return functools.partial(
+        environment.get_template("report.html.j2").render,
         policy=POLICY_TAG,
         dataset=dataset,
         splits=splits,
@@ -77,10 +88,7 @@ def render(run: EvaluatedRun, *, most_crops: int = MOST_CROPS, curves: bool = Tr
         table_ii=cohort_lines(table_ii(dataset.tumours)),
         table_iii={group: table_iii_block(evaluation, group) for group in splits.groups},
         training=_training_rows(run.members),
-        failures=failures(dataset, evaluation, splits.settings.train, most_crops)[:MOST_FAILURES],
-        failures_in_all=len(failures(dataset, evaluation, splits.settings.train, 0)),
         looked_at=_looked_at(run),
-        figures=_figures(run, curves=curves),
         enough=ENOUGH,
         fewest=fewest_members([group.auc_by_size for group in evaluation.metrics.groups.values()]),
         crop_settings=splits.settings.train,
@@ -88,17 +96,16 @@ def render(run: EvaluatedRun, *, most_crops: int = MOST_CROPS, curves: bool = Tr
         statuses=pd.Series([item["status"] for item in items]).value_counts().to_dict(),
         facts=flat_facts(run.facts),
     )
-    return page
 
 
-def _figures(run: EvaluatedRun, *, curves: bool) -> dict[str, Any]:
+def _figures(run: EvaluatedRun) -> dict[str, Any]:
     """All figures as SVG text: ``roc`` and ``training`` by group, the others alone."""
     dataset, splits, members = run.dataset, run.splits, run.members
     scores, metrics = run.evaluation.scores, run.evaluation.metrics
     return {
         "architecture": architecture.drawing(splits.settings.train),
         "split_matrix": split_matrix(splits, dataset.tumours),
-        "training": {group: training_curves(group, _of(members, group)) for group in splits.groups if curves},
+        "training": {group: training_curves(group, _of(members, group)) for group in splits.groups},
         "roc": {group: _roc(dataset, members, scores, group) for group in splits.groups},
         "sizes": figures.auc_by_size({name: group.auc_by_size for name, group in metrics.groups.items()}),
         "reliability": figures.reliability(

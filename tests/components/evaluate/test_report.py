@@ -1,4 +1,5 @@
 import base64
+import collections
 import dataclasses
 import html.parser
 import io
@@ -287,13 +288,27 @@ def test_crop_is_windowed():
     assert shown[70, 130, 0] > 245
 
 
-def test_curves_give_way_where_the_page_would_grow_too_large(study, monkeypatch, tmp_path):
-    result = evaluate(*study, SETTINGS, seed=1)
-    monkeypatch.setattr(report, "MOST_BYTES", 200_000)
-    text = write_report(tmp_path, EvaluatedRun(*study, result, {})).read_text()
-    assert "data:image/jpeg" not in text
-    assert "MLflow shows them" in text
-    parsed(text)
+def test_crops_and_then_curves_give_way_where_the_page_would_grow_too_large(study, monkeypatch, tmp_path):
+    """And nothing is computed again for it."""
+    run = EvaluatedRun(*study, evaluate(*study, SETTINGS, seed=1), {})
+    calls, known = collections.Counter(), report._figures(run)
+    monkeypatch.setattr(report, "_figures", lambda _: calls.update(["_figures"]) or known)
+    for name in ("failures", "telling_cases", "table_i"):
+        computed = getattr(report, name)
+        monkeypatch.setattr(report, name, lambda *a, n=name, f=computed: calls.update([n]) or f(*a))
+    sizes, shown = [10**9], []
+    for _ in range(4):
+        monkeypatch.setattr(report, "MOST_BYTES", sizes[-1])  # the page must be smaller than the last one
+        calls.clear()
+        text = write_report(tmp_path, run).read_text()
+        parsed(text)
+        assert calls == {"failures": 1, "_figures": 1, "telling_cases": 1, "table_i": 1}
+        sizes.append(len(text.encode()))
+        shown.append((text.count("data:image/jpeg"), "MLflow shows them" in text))
+    assert [curves for _, curves in shown] == [False, False, False, True]
+    crops = [count for count, _ in shown]
+    assert crops[0] > report.MOST_CROPS // 4 == crops[1]
+    assert crops[2:] == [0, 0]
 
 
 def test_attention_is_shown_where_members_have_weights(make, reported, tmp_path):
