@@ -10,7 +10,6 @@ import contextlib
 import http.client
 import http.server
 import json
-import os
 import socket
 import statistics
 import subprocess
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from components.common.processors import processors
 from components.common.settings import StudySettings
 from components.model.network import initial_weights, keras_model, set_weights
 
@@ -219,7 +219,7 @@ def measure(seconds: float) -> dict:
         keras["clients"] = {clients: load(port, clients, seconds, crop) for clients in CLIENTS}
     return {
         "members": MEMBERS,
-        "processors": os.cpu_count(),
+        "processors": processors(),
         "bare_call_ms": bare,
         "ten_keras_predicts_ms": ten,
         "served": served,

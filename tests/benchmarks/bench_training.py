@@ -20,6 +20,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from components.common.processors import processors
+
 ROOT = Path(__file__).parents[2]
 TUMOURS, TRAINING, VALIDATION = 110, 65, 22
 
@@ -186,7 +188,7 @@ def weights_mb(settings):
 
 def measure(options):
     """All parts and their ratios."""
-    cores = len(os.sched_getaffinity(0))
+    cores = processors()
     members = options.members
     processes = 2 * cores
     with ThreadPoolExecutor(cores) as threads:
