@@ -1,7 +1,6 @@
 """The phantom cohort: planning CT, RTSTRUCT and table of people who never were (STUDY 7), always labelled SYNTHETIC."""
 
 import csv
-import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -9,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from components.common.files import digest_of_sources
+from components.model.golden import GoldenInput
 from components.phantom.dicom_writer import Uids, write_study
 from components.phantom.folder import new_folder
 from components.phantom.identity import draw_identity
 from components.phantom.plan import Patient, check_numbers, plan_cohort, plan_unseen
 from components.phantom.study import make_study
 
-__all__ = ["COLUMNS", "GoldenCase", "golden_case", "write_cohort", "write_unseen_patient"]
+__all__ = ["COLUMNS", "golden_case", "write_cohort", "write_unseen_patient"]
 
 Progress = Callable[[int, int, str], None]
 WORKERS = 2  # NumPy, SciPy and zlib let threads run side by side
@@ -99,30 +98,7 @@ def write_unseen_patient(out: Path, *, seed: int = 1, signal: float = 1.0) -> Pa
     return out / "dicom" / patient.folder
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class GoldenCase:
-    """One synthetic axial slice with one GTV contour, LPS mm: what a bundle proves itself on.
-
-    Parameters
-    ----------
-    slice_hu
-        [rows, columns] float32, HU.
-    origin_xy_mm
-        Centre of the pixel in the first row and column.
-    column_step_xy_mm, row_step_xy_mm
-        From one column to the next, and from one row to the next.
-    contour_xy_mm
-        [k, 2] float64.
-    """
-
-    slice_hu: NDArray[np.float32]
-    origin_xy_mm: tuple[float, float]
-    column_step_xy_mm: tuple[float, float]
-    row_step_xy_mm: tuple[float, float]
-    contour_xy_mm: NDArray[np.float64]
-
-
-def golden_case(seed: int = 0) -> GoldenCase:
+def golden_case(seed: int = 0) -> GoldenInput:
     """The golden case of a seed: a section through the first lesion of an unseen patient, coarsely sampled."""
     study = make_study(plan_unseen(seed, 0.0))
     lesion, pixels, spacing = study.lesions[0], 256, 0.9375
@@ -130,7 +106,7 @@ def golden_case(seed: int = 0) -> GoldenCase:
     hu = study.head.slice_hu(line, line, lesion.centre_mm[2], study.lesions)
     contour = lesion.outline_mm(lesion.centre_mm[2])
     assert contour is not None
-    return GoldenCase(
+    return GoldenInput(
         slice_hu=study.scan.expose(hu, np.random.default_rng([seed, 4])).astype(np.float32),
         origin_xy_mm=(float(line[0]), float(line[0])),
         column_step_xy_mm=(spacing, 0.0),

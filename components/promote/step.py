@@ -16,7 +16,6 @@ from components.common.artifacts.splits import Splits
 from components.common.errors import BundleError, RegistryError
 from components.common.steps import Progress, write_summary
 from components.model.bundle import write_bundle
-from components.model.golden import GoldenInput
 from components.model.manifest import Manifest, patient_digest
 from components.model.runtime import Ensemble
 from components.model.signing import SigningKey
@@ -64,10 +63,7 @@ class _Bundles:
         self.scratch = scratch
         self.data = data
         self.drawn = drawn
-        case = golden_case()
-        self.golden = GoldenInput(
-            case.slice_hu, case.origin_xy_mm, case.column_step_xy_mm, case.row_step_xy_mm, case.contour_xy_mm
-        )
+        self.golden = golden_case()
 
     def folder(self, name: str) -> Path:
         return self.scratch / name

@@ -86,3 +86,15 @@ def settings_at_random():
         )  # fmt: skip
 
     return draw
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's data base without runs, to be copied: making its tables takes MLflow seconds."""
+    from components.common import tracking_store
+
+    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
+        tracking_store.prepare_store()
+    return path

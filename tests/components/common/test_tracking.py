@@ -25,16 +25,6 @@ from tests.components.evaluate.golden_metrics import golden_dict, golden_metrics
 ATTEMPT = "attempt-1"
 
 
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store without runs; making its tables takes MLflow seconds."""
-    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
-        tracking.prepare_store()
-    return path
-
-
 @pytest.fixture(autouse=True)
 def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)

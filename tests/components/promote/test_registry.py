@@ -72,16 +72,6 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [bundle(root / str(seed) / "bundle", seed) for seed in (1, 2, 3)]
 
 
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store without runs; making its tables takes MLflow seconds."""
-    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
-        tracking_store.prepare_store()
-    return path
-
-
 @pytest.fixture(autouse=True)
 def run_id(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A run in a store of its own."""

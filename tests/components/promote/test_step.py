@@ -1,6 +1,5 @@
 """The promote step where the registry was changed by hand: a real store, and a gate that promotes whatever comes."""
 
-import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,23 +12,12 @@ from components.model.bundle_files import Bundle
 from components.model.signing import SigningKey
 from components.promote import registry, step
 from components.promote.gate import Change, Verdict
-from tests.registry_store import MODEL, PROMOTED, delete, lose_files, make_versions
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("store")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        make_versions(folder)
-    return folder
+from tests.registry_store import MODEL, PROMOTED, delete, lose_files
 
 
 @pytest.fixture
-def database(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    shutil.copyfile(made / "mlflow.db", tmp_path / "mlflow.db")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    return tmp_path / "mlflow.db"
+def database(store: Path) -> Path:
+    return store / "mlflow.db"
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """A user's slips at the registry, against a real SQLite store: versions that are not there, aliases left behind."""
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -9,25 +8,7 @@ from mlflow import MlflowClient
 
 from components.common.errors import BundleError, InputError, RegistryError, SrsError
 from components.promote import downloads, registry
-from tests.registry_store import MODEL, PROMOTED, delete, lose_files, make_versions
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with three versions that were champion one after the other, and their files."""
-    folder = tmp_path_factory.mktemp("store")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        make_versions(folder)
-    return folder
-
-
-@pytest.fixture
-def store(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A registry of this test's own; its artifacts are the module's."""
-    shutil.copyfile(made / "mlflow.db", tmp_path / "mlflow.db")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    return tmp_path
+from tests.registry_store import MODEL, PROMOTED, delete, lose_files
 
 
 def champion() -> str:

@@ -74,16 +74,6 @@ def member():
     return Member(split, {"w": np.zeros(50_000, np.float32)}, history, np.zeros(3, np.float32), made_facts())
 
 
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory):
-    """A store without runs; making its tables takes MLflow seconds."""
-    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
-        tracking_store.prepare_store()
-    return path
-
-
 @pytest.fixture
 def run_id(proxy, empty_store, tmp_path, monkeypatch):
     """A run whose artifacts lie in the bucket."""
