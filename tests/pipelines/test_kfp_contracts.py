@@ -27,7 +27,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::Warning")  # kfp's own, once a 
 def moved(ours: str, breaks: str, theirs: str) -> str:
     """The message of a contract that kfp no longer keeps."""
     version = importlib.metadata.version("kfp")
-    return f"kfp {version} has moved {theirs}: {breaks}. Adapt {ours}; kfp's side is {theirs}."
+    return f"kfp {version} has moved {theirs}: {breaks}. Adapt {ours}."
 
 
 PATCHES = "pipelines/local/kfp_patches.py"
