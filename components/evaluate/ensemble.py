@@ -23,8 +23,6 @@ MOST_SUBSETS = 252
 ENOUGH = 0.01
 
 
-
-
 def scores(dataset: Dataset, splits: Splits, members: Members) -> pd.DataFrame:
     """Every group's score of every tumour it may be judged on, one row each (layout of ``Evaluation.scores``).
 

@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
-from bench_ingest import slow_link, write_patient
 
 from components.common.store.base import Source
 from components.common.store.bucket import BucketStore, upload_folder
@@ -27,6 +26,7 @@ from components.common.store.folder import FolderStore
 from components.imaging.ct import gather_series, is_ct
 from components.imaging.dicom_io import HEAD_BYTES, read_headers
 from components.imaging.elements import Header
+from tests.benchmarks.bench_ingest import slow_link, write_patient
 
 Way = Callable[[Source, Sequence[str]], list[Header]]
 
