@@ -14,10 +14,4 @@ The modules in the order in which a request passes them:
     reply  errors             answers and refusals -> bytes
     telemetry                 metrics and logs
     server  __main__          start and shutdown; the command line
-
-ONNX Runtime would report its use over the network, unless it is switched off before it loads.
 """
-
-import os
-
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -69,12 +69,16 @@ class Conflicts(ValueError):
         self.problems = problems
 
 
-def setting(default: Any, text: str, low: float | None = None, high: float | None = None) -> Any:
+def setting(
+    default: Any, text: str, low: float | None = None, high: float | None = None, *, names: Sequence[str] = ()
+) -> Any:
     """A field with its help text and, for a number, the closed range allowed.
 
-    A number has both limits or the lower one; a field with the default ``...`` must be given.
+    A number has both limits or the lower one; a field with the default ``...`` must be given. ``names`` are the
+    field's name and then those of former releases, by which it may be given too.
     """
-    return pydantic.Field(default, description=text, ge=low, le=high)
+    alias = pydantic.AliasChoices(*names) if names else None
+    return pydantic.Field(default, description=text, ge=low, le=high, validation_alias=alias)
 
 
 @typing.dataclass_transform(frozen_default=True)
@@ -170,8 +174,14 @@ def _lines(problem: Mapping[str, Any], kind: type[Any]) -> Iterator[str]:
 
 def _declared(kind: type[Any], path: Sequence[Any]) -> FieldInfo | None:
     """The innermost declared field on the way to a value: for an entry of a mapping, the field of the mapping."""
-    found = (fields(kind, *path[: depth - 1]).get(path[depth - 1]) for depth in range(len(path), 0, -1))
+    found = (_called(fields(kind, *path[: depth - 1]), path[depth - 1]) for depth in range(len(path), 0, -1))
     return next(filter(None, found), None)
+
+
+def _called(siblings: Mapping[str, FieldInfo], name: Any) -> FieldInfo | None:
+    """The field of a name, be it that of a former release."""
+    former = (field for field in siblings.values() if name in getattr(field.validation_alias, "choices", ()))
+    return siblings.get(name) or next(former, None)
 
 
 def _wrong(problem: Mapping[str, Any], field: FieldInfo | None) -> str:

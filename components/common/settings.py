@@ -13,6 +13,8 @@ from components.common.checked import Conflicts, Integer, Number, Refusal, Text,
 IDENTIFYING = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPInstanceUID")
 PIXELS, CROPS = "pixels", "crops"
 SHAREABLE = (*IDENTIFYING, PIXELS, CROPS)
+#: Names of an ensemble's scores: the mean probability, and the fraction of votes.
+Score = Literal["mean", "vote"]
 IMAGE_SIZE_PX = 151
 IMAGE_SIZE_MM = 40.0
 SETTINGS = Refusal(
@@ -62,10 +64,11 @@ class PreprocessSettings(Settings):
     min_diameter_mm: Number = setting(10.0, "smallest lesion included (longest diameter, mm)", 0, IMAGE_SIZE_MM)
     max_diameter_mm: Number = setting(35.0, "largest lesion included (longest diameter, mm)", 1, IMAGE_SIZE_MM)
     max_metastases: Integer = setting(5, "largest number of brain metastases that an included patient has", 1, 1000)
-    lowest_rung: Literal["uid", "plane"] = setting(
+    lowest_match_level: Literal["uid", "plane"] = setting(
         "plane",
         "weakest accepted match of a contour to its CT slice: the slice's SOPInstanceUID (uid), or else the position "
         "of its plane (plane)",
+        names=("lowest_match_level", "lowest_rung"),
     )
     strict: Truth = setting(
         False, "whether the run stops at the first tumour that cannot be read; otherwise that tumour is excluded"
@@ -209,7 +212,7 @@ def network_problems(settings: TrainSettings) -> list[str]:
 class EvaluateSettings(Settings):
     """Scores of an ensemble and their statistics (STUDY 5)."""
 
-    ensemble_score: Literal["mean", "vote"] = setting(
+    ensemble_score: Score = setting(
         "mean",
         "primary score of an ensemble: the mean of its CNNs' probabilities of non-response (mean), or the fraction of "
         "its CNNs that call a non-responder (vote)",

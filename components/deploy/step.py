@@ -50,8 +50,8 @@ def _deploy(version: str, model_name: str, namespace: str) -> tuple[dict[str, An
     configuration = cluster_configuration()
     template = Template.from_mapping(read_template(configuration, namespace))
     with tempfile.TemporaryDirectory() as scratch:
-        bundle = registry.download(model_name, version, Path(scratch))
-        manifest = Bundle.read(bundle).manifest
+        bundle = Bundle.read(registry.download(model_name, version, Path(scratch)))
+        manifest = bundle.manifest
         digests = {"bundle-digest": manifest.digest, "image-digest": manifest.image_digest}
         pin = Pin(model_name, version, registry.source_uri(model_name, version), digests)
         tolerance = manifest.golden_tolerance["probability"]
@@ -61,7 +61,7 @@ def _deploy(version: str, model_name: str, namespace: str) -> tuple[dict[str, An
             build(template, pin, namespace),
             template,
             is_champion=lambda: (now := registry.champion(model_name)) is not None and now.version == version,
-            smoke=lambda url: ask_golden(url, model_name, version, bundle, tolerance),
+            smoke=lambda url: ask_golden(url, model_name, version, bundle.golden, tolerance),
             tell=notes.append,
         )
     facts = {"outcome": outcome, "version": version, "InferenceService": template.name, **digests}

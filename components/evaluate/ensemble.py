@@ -13,7 +13,8 @@ from components.common.artifacts.members import Member, Members
 from components.common.artifacts.metrics import SizeMetrics, SpreadOfErrors
 from components.common.artifacts.splits import Splits
 from components.common.errors import InputError
-from components.model.scores import Score, calls, combine, spread, votes
+from components.common.settings import Score
+from components.model.scores import calls, combine, spread, votes
 from components.stats.auc import checked_labels, placements
 
 #: Subsets of members looked at for one ensemble size; all of them up to ten members.

@@ -28,10 +28,10 @@ from components.common.artifacts.score_metrics import (
 )
 from components.common.artifacts.splits import Splits
 from components.common.errors import InputError
-from components.common.settings import EvaluateSettings
+from components.common.settings import EvaluateSettings, Score
 from components.evaluate import ensemble
 from components.evaluate.covariates import beyond_the_image
-from components.model.scores import VOTE_CUT_OFF, Score, calls, votes
+from components.model.scores import VOTE_CUT_OFF, calls, votes
 from components.stats import calibration
 from components.stats.roc import Interval, Scored, choose_cut_off, paired_test, rates_at, roc_summary
 

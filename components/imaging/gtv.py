@@ -224,7 +224,7 @@ def _problems(
     """What refuses a GTV although its contours were resolved."""
     errors = []
     level = weakest_match([plane.match_level for plane in planes])
-    if MATCH_LEVELS.index(level) > MATCH_LEVELS.index(settings.lowest_rung):
+    if MATCH_LEVELS.index(level) > MATCH_LEVELS.index(settings.lowest_match_level):
         errors.append(
             TumourError("MATCH_LEVEL_TOO_LOW", "the contours do not name their CT slices, which the study asks for")
         )

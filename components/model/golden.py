@@ -1,12 +1,13 @@
 """The golden case: a phantom's slice and contour, the crop that must come of them, and the answers to it."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from components.common.errors import BundleError
 from components.common.files import float32_array, strict_json, write_json
@@ -108,3 +109,10 @@ class GoldenCase:
             hint = "Fetch or export the bundle again."
             raise BundleError("GOLDEN_CASE", "the golden case is not as a bundle holds it", hint) from None
         return cls(given, crop, answers)
+
+    def difference(self, answers: ArrayLike) -> float:
+        """Largest difference of ``answers`` [members] to those that must come; infinity for another count, or NaN."""
+        found = np.asarray(answers, np.float64)
+        if found.shape != self.probabilities.shape or np.isnan(found).any():
+            return math.inf
+        return float(np.abs(found - self.probabilities).max())

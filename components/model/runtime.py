@@ -148,7 +148,7 @@ class Ensemble:
             crop = golden.given.cut(self.definition)
             answered = self.probabilities(crop[np.newaxis])[0]  # refuses a crop that is none
             cut = float(np.abs(crop - golden.crop).max())
-            differs = float(np.abs(answered - golden.probabilities).max())
+            differs = golden.difference(answered)
         except (ValueError, SrsError):
             raise BundleError("GOLDEN_CASE", "the golden case cannot be run", _OTHER_RELEASE) from None
         if not cut <= tolerance["crop_hu"]:

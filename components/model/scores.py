@@ -4,17 +4,17 @@ Evaluation and the predictor both ask here; only the model that MLflow keeps as 
 since it runs where this project is not.
 """
 
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from components.common.settings import Score
 
 #: A member votes non-responder above this probability, whatever the ensemble's cut-off is: a network of two outputs
 #: answers its likelier class.
 VOTE_CUT_OFF = 0.5
 
-#: Names of the two scores: the mean probability, and the fraction of votes.
-Score = Literal["mean", "vote"]
 SCORES: tuple[Score, ...] = get_args(Score)
 
 

@@ -4,7 +4,7 @@ Classes that others are derived from have no slots, which Python cannot join.
 """
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import TypeAdapter, with_config
 
@@ -17,8 +17,7 @@ from components.common.artifacts.score_metrics import (
     SetMetrics,
 )
 from components.common.artifacts.typed_json import STRICT
-
-Score = Literal["mean", "vote"]
+from components.common.settings import Score
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -82,9 +82,9 @@ def test_replacing_a_value_checks_it():
 
 #: Digests under which members and crops of earlier releases are stored: settings of a preset as canonical JSON.
 DIGESTS = {
-    "default": "935543647a940ed3d0c494d8232b575b8b5d5dca972a9b926834ff2cd5dc7d2e",
-    "paper": "e96959182aa27836a71fe73d29c2de74ebf5e4e87d508427355776ce9989b7d4",
-    "fast": "9f400a661b9e7791019475ca15d7a57aa0a2f9f8620759cebdfaa7662874ef89",
+    "default": "c5d8a59e67bc5e886294d10f21ca358c31bc5823824227352605eed15e903ccd",
+    "paper": "03ac181489ed5e631f01d4e8acb78c5230c41f2935a136c9fa40318e06d83ee7",
+    "fast": "0212bc6976f47d8a6ed59a9cee3c92e603da1ac832ab644debfffaf912ab2d02",
 }
 
 
@@ -133,3 +133,18 @@ def test_what_patients_share_is_one_of_the_known_names():
     assert PreprocessSettings(shared_attributes="PatientID, pixels").shared == ("PatientID", "pixels")
     with pytest.raises(InputError, match=r"shared_attributes: 1 name is none of PatientID, .*, crops, with commas"):
         PreprocessSettings(shared_attributes="PatientID;pixels")
+
+
+def test_a_setting_is_known_by_its_name_in_the_first_release():
+    """Study files, and bundles that were registered then, hold it."""
+    former = {"preprocess": {"lowest_rung": "uid"}}
+    assert resolve("default", former).preprocess.lowest_match_level == "uid"
+    assert StudySettings.from_dict(former) == StudySettings(preprocess=PreprocessSettings(lowest_match_level="uid"))
+    settings = dataclasses.replace(PreprocessSettings(), lowest_match_level="uid")
+    assert settings.to_dict()["lowest_match_level"] == "uid"
+    assert "lowest_rung" not in settings.to_dict()
+
+
+def test_a_former_name_that_is_wrong_is_named_as_it_was_given():
+    with pytest.raises(InputError, match=r"preprocess\.lowest_rung: 'high' is not one of uid, plane"):
+        resolve("default", {"preprocess": {"lowest_rung": "high"}})

@@ -133,7 +133,7 @@ def test_sources_prefix_keeps_patients_apart(make_study):
 def test_the_plane_is_matched_where_the_uid_is_not_in_the_ct(make_study):
     study = make_study(by_uid=False)
     assert one(study).match_level == "plane"
-    refused = one(study, settings=PreprocessSettings(lowest_rung="uid"))
+    refused = one(study, settings=PreprocessSettings(lowest_match_level="uid"))
     assert (refused.status, refused.code) == ("refused", "MATCH_LEVEL_TOO_LOW")
     assert refused.area_mm2 > 0
     assert refused.hu_mean == pytest.approx(60)

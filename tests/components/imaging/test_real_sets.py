@@ -55,5 +55,5 @@ def test_contours_on_absent_slices_are_refused(real_sets, name, roi):
 
 
 def test_a_study_that_asks_for_uids_refuses_them(real_sets):
-    (found,) = find_gtvs(FolderStore(real_sets), "sts_019", PreprocessSettings(lowest_rung="uid"))
+    (found,) = find_gtvs(FolderStore(real_sets), "sts_019", PreprocessSettings(lowest_match_level="uid"))
     assert found.code == "MATCH_LEVEL_TOO_LOW"
