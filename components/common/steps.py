@@ -1,4 +1,4 @@
-"""What every step's process does around its work: progress lines, errors in words, a small HTML summary."""
+"""Shared by all steps' processes: progress lines, error reports and a small HTML summary page."""
 
 import contextlib
 import html
@@ -18,7 +18,7 @@ from components.common.pages import POLICY_TAG
 
 PROGRESS_PREFIX = "srs-progress "
 
-#: ``progress(done, total, note)``; the note is a few words such as ``restarts 2, best 0.82``.
+#: ``progress(done, total, note)``; the note is a short text such as ``restarts 2, best 0.82``.
 Progress = Callable[[int, int, str], None]
 
 
@@ -26,17 +26,17 @@ Progress = Callable[[int, int, str], None]
 def step(name: str, *, tracked_by: str = "") -> Iterator[Progress]:
     """Runs a step's body and gives it a ``progress`` function.
 
-    An ``SrsError`` leaves as one line on stdout and exit code 1, without a traceback; so does a full disk. Any other
-    exception is a bug of ours: its type and place are printed, not its text, which could hold a patient's data
-    (``SRS_DEBUG=1`` lets it through).
+    An ``SrsError`` or a full disk is printed as one line on stdout and ends the process with exit code 1, without a
+    traceback. Any other exception is a bug: its type and location are printed, but not its message, which could
+    contain a patient's data (``SRS_DEBUG=1`` raises it).
 
     Parameters
     ----------
     name
-        The step, as users know it.
+        The step's name, as users know it.
     tracked_by
-        Folder of the run's splits, which names its MLflow tree: the reason of a failure is noted there too, and a
-        server that does not answer is told at once, not after the work.
+        Folder of the run's splits, which names its MLflow tree: the reason for a failure is logged there too, and an
+        unreachable server is reported before the work and not after it.
     """
 
     def progress(done: int, total: int, note: str = "") -> None:
@@ -51,8 +51,8 @@ def step(name: str, *, tracked_by: str = "") -> Iterator[Progress]:
     except Exception as error:
         if os.environ.get("SRS_DEBUG") == "1":
             raise
-        if told := disk_error(error):
-            _fail(told, tracked_by)
+        if full_disk := disk_error(error):
+            _fail(full_disk, tracked_by)
         for frame in traceback.extract_tb(error.__traceback__):
             print(f"  {Path(frame.filename).name}:{frame.lineno} in {frame.name}")
         _fail(SrsError("UNEXPECTED", f"{name} stopped on a {type(error).__name__}", "The log shows where."), tracked_by)
@@ -60,9 +60,9 @@ def step(name: str, *, tracked_by: str = "") -> Iterator[Progress]:
 
 @contextlib.contextmanager
 def ends_on_sigterm() -> Iterator[None]:
-    """Lets SIGTERM (a pod's eviction) end the process by an exception, so that work is saved or undone on the way.
+    """Turns SIGTERM (a pod's eviction) into ``SystemExit``, so that the block can save or undo its work.
 
-    Another SIGTERM before the block ends is ignored: it would stop the saving or undoing.
+    Another SIGTERM before the block ends is ignored, as it would interrupt the saving or undoing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -86,12 +86,12 @@ def _require_mlflow() -> None:
 
 
 def progress_line(name: str, done: int, total: int, note: str = "") -> str:
-    """One log line that tells people and ``parse_progress`` how far a step is."""
+    """One log line of a step's progress, for people and for ``parse_progress``."""
     return f"{PROGRESS_PREFIX}{name} {done}/{total} {note}".rstrip()
 
 
 def parse_progress(line: str) -> tuple[int, int, str] | None:
-    """``(done, total, note)`` of a ``progress_line``, or None where the line is something else."""
+    """``(done, total, note)`` of a ``progress_line``, or None for any other line."""
     if not line.startswith(PROGRESS_PREFIX):
         return None
     with contextlib.suppress(ValueError):
@@ -102,7 +102,7 @@ def parse_progress(line: str) -> tuple[int, int, str] | None:
 
 
 def at_most_every(seconds: float, progress: Progress) -> Progress:
-    """``progress`` that drops calls closer than ``seconds``, but never the last one."""
+    """``progress`` that drops calls within ``seconds`` of the previous one, but never the last one."""
     last = float("-inf")
 
     def limited(done: int, total: int, note: str = "") -> None:
@@ -136,7 +136,7 @@ def summary_page(
     figures: Sequence[str] = (),
     synthetic: bool,
 ) -> str:
-    """A step's small page for the KFP UI: a title, facts, figures (inline SVG), and at most one table."""
+    """A step's summary page for the KFP UI: a title, facts, figures (inline SVG) and at most one table."""
     rows = "".join(f"<tr><th>{_text(key)}</th><td>{_text(value)}</td></tr>" for key, value in facts.items())
     body = f"<h1>{_text(title)}</h1><table>{rows}</table>"
     if figures:
@@ -165,8 +165,8 @@ def _text(value: Any) -> str:
 
 def _fail(error: SrsError, tracked_by: str) -> NoReturn:
     print(error.to_line(), flush=True)
-    if tracked_by and not error.code.startswith("MLFLOW_"):  # what just failed there would fail there again
-        with contextlib.suppress(Exception):  # the reason above matters more than where else it is noted
+    if tracked_by and not error.code.startswith("MLFLOW_"):  # MLflow would fail again
+        with contextlib.suppress(Exception):  # the error printed above matters more
             from components.common import tracking
             from components.common.artifacts.splits import Splits
 

@@ -1,7 +1,7 @@
-"""Tables I and II: the two arms of the cohort side by side, with the paper's tests (STUDY 1).
+"""Tables I and II: responders and non-responders side by side, with the paper's tests (STUDY 1).
 
 Medians are compared by the two-sided Mann-Whitney test (normal approximation with ties, as SPSS prints it),
-counts by Pearson's chi-squared **without** continuity correction: the printed p-values follow only so.
+counts by Pearson's chi-squared test **without** continuity correction, which alone reproduces the paper's p-values.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-#: Spellings of a yes in the cohort table; everything else that is not empty is a no.
+#: Spellings of yes in the cohort table; any other non-empty value means no.
 YES = {"yes", "true", "1", "1.0", "y"}
 
 TABLE_COLUMNS = ("characteristic", "category", "responder", "non_responder", "p_value", "test")
@@ -39,7 +39,7 @@ TABLE_I = (
     Row("Sex", "sex", "category"),
     Row("KPS, median (range)", "kps", "median"),
     Row("Primary controlled", "primary_controlled", "flag"),
-    Row("Extra-cranial metastases", "extracranial_metastases", "flag"),
+    Row("Extracranial metastases", "extracranial_metastases", "flag"),
     Row("Systemic therapy", "systemic_therapy", "flag"),
 )
 TABLE_II = (
@@ -61,7 +61,7 @@ def table_ii(tumours: pd.DataFrame) -> pd.DataFrame:
 
 
 def mann_whitney_p(first: ArrayLike, second: ArrayLike) -> float | None:
-    """Two-sided p of the Mann-Whitney test; None where an arm is empty or all values are equal."""
+    """Two-sided p-value of the Mann-Whitney test; None where an arm is empty or all values are equal."""
     a, b = (np.asarray(values, dtype=np.float64) for values in (first, second))
     a, b = a[np.isfinite(a)], b[np.isfinite(b)]
     if len(a) == 0 or len(b) == 0 or np.ptp(np.concatenate([a, b])) == 0:
@@ -70,7 +70,7 @@ def mann_whitney_p(first: ArrayLike, second: ArrayLike) -> float | None:
 
 
 def chi_squared_p(counts: Sequence[Sequence[int]]) -> float | None:
-    """The p-value of Pearson's chi-squared test without continuity correction; None where a test is impossible.
+    """The p-value of Pearson's chi-squared test without continuity correction; None where no test is possible.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def _median(row: Row, arms: tuple[pd.DataFrame, ...]) -> list[tuple[object, ...]
     scale = 0.1 if row.unit == "cm" else 1.0
     values = [pd.to_numeric(arm[row.column], errors="coerce").dropna().to_numpy(float) * scale for arm in arms]
     title = f"{row.title}, {row.unit}" if row.unit else row.title
-    shown = [_range(value, row.digits) + _fewer(value, arm) for value, arm in zip(values, arms, strict=True)]
+    shown = [_range(value, row.digits) + _known_count(value, arm) for value, arm in zip(values, arms, strict=True)]
     return [(title, "", *shown, mann_whitney_p(*values), "Mann-Whitney")]
 
 
@@ -110,7 +110,7 @@ def _range(values: np.ndarray, digits: int) -> str:
     return f"{median} ({low}-{high})"
 
 
-def _fewer(values: object, arm: pd.DataFrame) -> str:
+def _known_count(values: object, arm: pd.DataFrame) -> str:
     known = len(values)  # type: ignore[arg-type]
     return f", n={known}" if known < len(arm) else ""
 
@@ -126,20 +126,21 @@ def _counts(row: Row, arms: tuple[pd.DataFrame, ...]) -> list[tuple[object, ...]
     sizes = [len(column) for column in known]
     title = row.title if sizes == [len(arm) for arm in arms] else f"{row.title} (n={sizes[0]}/{sizes[1]})"
     head = [
-        (title, spelt(category), *map(str, row_counts)) for category, row_counts in zip(categories, counts, strict=True)
+        (title, display_name(category), *map(str, row_counts))
+        for category, row_counts in zip(categories, counts, strict=True)
     ]
     if not head:
         return [(title, "", "-", "-", None, "chi-squared")]
     return [(*line, p_value if i == 0 else None, "chi-squared" if i == 0 else "") for i, line in enumerate(head)]
 
 
-def spelt(category: str) -> str:
+def display_name(category: str) -> str:
     """A category as the paper spells it; the cohort table uses lower case and underscores."""
     return {"cyberknife": "CyberKnife"}.get(category, category.replace("_", " "))
 
 
 def _ordered(values: pd.Series, kind: str) -> list[str]:
-    """Categories by frequency, ``other`` last; a flag's yes before its no."""
+    """Categories by frequency with ``other`` last; for a flag, yes before no."""
     if kind == "flag":
         return [answer for answer in ("yes", "no") if (values == answer).any()]
     frequency = values.value_counts()

@@ -1,6 +1,7 @@
-"""Two runs side by side: the same groups' ensembles on the tumours that both evaluated.
+"""Comparison of two runs: ensembles of the same groups on the tumours that both runs evaluated.
 
-Evaluation draws stay with the study (DESIGN.md, Draws that stay), so runs of different seeds or settings share them.
+Evaluation sets are sampled by study key and pseudonyms, not by the seed, so runs with different seeds or settings share
+them.
 """
 
 import textwrap
@@ -18,26 +19,26 @@ COLUMNS = ("group", "tumours", "auc_a", "auc_b", "difference", "se", "p_value", 
 
 
 def compare(a: Evaluation, b: Evaluation) -> pd.DataFrame:
-    """Paired tests of run a against run b, one row per group that both have.
+    """Paired tests of run a against run b, one row per group present in both.
 
     Parameters
     ----------
     a, b
-        Evaluations; each run's ensembles are taken by its own primary score.
+        Evaluations; each run's ensembles are compared by the run's own primary score.
 
     Returns
     -------
     pandas.DataFrame
-        Columns ``COLUMNS``; ``difference`` is a minus b with the clustered variance of Obuchowski (1997),
-        ``detectable`` the true difference that such a test finds with 80 % power. Figures are NaN where the
-        shared tumours lack a class.
+        Columns ``COLUMNS``; ``difference`` is AUC a minus AUC b, ``se`` its standard error by Obuchowski (1997) with
+        patients as clusters, ``detectable`` the true difference that such a test detects with 80 % power. Values are
+        NaN where the shared tumours lack a class.
 
     Raises
     ------
     InputError
         ``RUNS_NOT_COMPARABLE`` where no group has a tumour evaluated in both runs, or labels differ.
     """
-    shared = _answers(a).merge(_answers(b), on=["group", "tumour"], suffixes=("_a", "_b"))
+    shared = _evaluation_scores(a).merge(_evaluation_scores(b), on=["group", "tumour"], suffixes=("_a", "_b"))
     if shared.empty or (shared["label_a"] != shared["label_b"]).any():
         raise InputError(
             "RUNS_NOT_COMPARABLE",
@@ -54,7 +55,7 @@ def differing_settings(a: Splits, b: Splits) -> list[tuple[str, Any, Any]]:
 
 
 def records(a: Evaluation, b: Evaluation) -> list[dict[str, Any]]:
-    """The comparison as plain values, None where a figure is not known."""
+    """The comparison as plain values, None where a value is missing."""
     rows = compare(a, b).to_dict("records")
     return [{str(name): None if pd.isna(value) else value for name, value in row.items()} for row in rows]
 
@@ -70,7 +71,7 @@ def comparison_text(a: Evaluation, b: Evaluation) -> str:
         )
     means = " and ".join(f"{number(run.metrics.mean_auc)} ({_groups(run)})" for run in (a, b))
     lines += textwrap.wrap(
-        f"Mean AUC over all groups: {means}. Detectable: true difference found with 80 % power.", 100
+        f"Mean AUC over all groups: {means}. Detectable: true difference detected with 80 % power.", 100
     )
     synthetic = a.metrics.synthetic or b.metrics.synthetic
     return "\n".join([*([SYNTHETIC] if synthetic else []), *lines])
@@ -81,7 +82,7 @@ def _groups(run: Evaluation) -> str:
     return f"{count} groups" if count > 1 else "1 group"
 
 
-def _answers(run: Evaluation) -> pd.DataFrame:
+def _evaluation_scores(run: Evaluation) -> pd.DataFrame:
     rows = run.scores[run.scores["role"] == "evaluation"]
     return rows[["group", "tumour", "patient", "label"]].assign(score=rows[run.metrics.primary_score])
 
@@ -90,6 +91,6 @@ def _row(group: str, rows: pd.DataFrame) -> tuple[object, ...]:
     if rows["label_a"].nunique() < 2:
         return (group, len(rows), *[float("nan")] * 6)
     test = paired_test(rows["label_a"], rows["score_a"], rows["score_b"], patients=rows["patient_a"])
-    detectable = detectable_difference(test) or float("nan")  # scores that do not differ say nothing of their spread
+    detectable = detectable_difference(test) or float("nan")  # identical scores give no standard error
     figures = (test.auc_a, test.auc_b, test.difference, test.se, test.p_value, detectable)
     return (group, len(rows), *figures)

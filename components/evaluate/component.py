@@ -1,4 +1,4 @@
-"""KFP component: statistics, tables and the report of a run."""
+"""KFP component that evaluates a run and writes its tables, report and model card."""
 
 from typing import List
 
@@ -21,14 +21,14 @@ def evaluate(
     group_d: dsl.Output[dsl.ClassificationMetrics],
     group_e: dsl.Output[dsl.ClassificationMetrics],
 ) -> None:
-    """Tables, ROC, calibration, report and model card; KFP's own ROC view of the first five groups."""
+    """Writes tables, ROC curves, calibration, report and model card; KFP's own ROC view shows the first five groups."""
     from components.common.steps import step
     from components.evaluate.step import run
 
     with step("evaluate", tracked_by=splits.path):
-        shown = run(dataset.path, splits.path, [pack.path for pack in members], evaluation.path, report.path)
-        for name, value in shown.figures.items():
+        result = run(dataset.path, splits.path, [pack.path for pack in members], evaluation.path, report.path)
+        for name, value in result.metrics.items():
             metrics.log_metric(name, value)
-        for curves, view in zip(shown.groups, (group_a, group_b, group_c, group_d, group_e), strict=False):
+        for curves, view in zip(result.groups, (group_a, group_b, group_c, group_d, group_e), strict=False):
             view.log_roc_curve(curves.fpr, curves.tpr, curves.threshold)
             view.log_confusion_matrix(curves.categories, curves.confusion)

@@ -1,10 +1,10 @@
-"""Beyond the image: what clinical covariates tell of response, alone and beside the ensemble (STUDY 6).
+"""Whether clinical covariates predict response, alone and together with the ensemble (STUDY 6).
 
 Three ridge logistic regressions per group, on the covariates alone, the ensemble's score alone, and both, are
-fitted on development tumours with their out-of-bag answers and judged on the group's evaluation tumours. Imputation,
-scaling and coding are learnt on development tumours too. The penalty is fixed, not tuned: there are some
-80 tumours to learn from. Out-of-bag answers come from fewer members than an evaluation tumour gets, so they are
-noisier, and the ensemble's weight in ``both`` comes out somewhat too small.
+fitted to development tumours with their out-of-bag predictions and evaluated on the group's evaluation tumours.
+Imputation, scaling and encoding are fitted to development tumours too. The penalty is fixed and not tuned, since there
+are only some 80 development tumours. Out-of-bag predictions combine fewer members than evaluation predictions, so they
+are noisier, and the ensemble's weight in ``both`` is somewhat too small.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ CATEGORIES = ("primary_site", "location", "sex", "device")
 FLAGS = ("primary_controlled", "extracranial_metastases", "systemic_therapy")
 ENSEMBLE = "ensemble_logit"
 
-#: Inverse penalty on standardised columns.
+#: Inverse of the ridge penalty, on standardised columns.
 RIDGE_C = 0.1
 
 MODELS: dict[str, tuple[str, ...]] = {
@@ -39,10 +39,10 @@ MODELS: dict[str, tuple[str, ...]] = {
 }
 
 
-def beyond_the_image(
+def covariate_metrics(
     tumours: pd.DataFrame, out_of_bag: pd.DataFrame, evaluation: pd.DataFrame, score: str
 ) -> CovariateMetrics | None:
-    """AUC on evaluation tumours of the three regressions of one group, and what the covariates add.
+    """AUC of one group's three regressions on its evaluation tumours, and the gain of both over the ensemble.
 
     Parameters
     ----------
@@ -56,23 +56,26 @@ def beyond_the_image(
     Returns
     -------
     CovariateMetrics or None
-        None where the development answers lack a class.
+        None where the out-of-bag predictions lack a class.
     """
     if out_of_bag["label"].nunique() < 2:
         return None
-    learnt, judged = (covariate_table(tumours, rows, score) for rows in (out_of_bag, evaluation))
+    development, evaluated = (covariate_table(tumours, rows, score) for rows in (out_of_bag, evaluation))
     labels, patients = evaluation["label"].to_numpy(), evaluation["patient"].to_numpy()
-    answers: dict[str, NDArray[np.float64]] = {}
+    predictions: dict[str, NDArray[np.float64]] = {}
     for name, columns in MODELS.items():
-        model = regression(columns).fit(learnt[list(columns)], out_of_bag["label"].to_numpy())
-        answers[name] = model.predict_proba(judged[list(columns)])[:, 1]
-    summaries = {name: roc_summary(labels, answer) for name, answer in answers.items()}
-    gain = paired_test(labels, answers["both"], evaluation[score], patients=patients)
+        model = regression(columns).fit(development[list(columns)], out_of_bag["label"].to_numpy())
+        predictions[name] = model.predict_proba(evaluated[list(columns)])[:, 1]
+    summaries = {name: roc_summary(labels, predicted) for name, predicted in predictions.items()}
+    gain = paired_test(labels, predictions["both"], evaluation[score], patients=patients)
     return CovariateMetrics(**summaries, gain_of_both=gain, n_development=len(out_of_bag))
 
 
 def covariate_table(tumours: pd.DataFrame, rows: pd.DataFrame, score: str) -> pd.DataFrame:
-    """Covariates of ``rows``' tumours in their order (numbers, texts, flags 0/1, unknown NaN) and the score's logit."""
+    """Covariates of the tumours of ``rows``, in their order, and the score's logit.
+
+    Categories are text, flags 0 or 1; unknown values are NaN.
+    """
     table = tumours.set_index("tumour").loc[rows["tumour"]].reset_index(drop=True)
     columns: dict[str, Any] = {name: pd.to_numeric(table[name], errors="coerce").astype(float) for name in NUMBERS}
     for name in CATEGORIES:
@@ -84,7 +87,7 @@ def covariate_table(tumours: pd.DataFrame, rows: pd.DataFrame, score: str) -> pd
 
 
 def regression(columns: Sequence[str]) -> Pipeline:
-    """Imputation, coding, scaling and ridge logistic regression over ``columns``, all learnt together."""
+    """Pipeline of imputation, encoding, scaling and ridge logistic regression on ``columns``."""
     numbers = [name for name in columns if name in (*NUMBERS, ENSEMBLE)]
     flags = [name for name in columns if name in FLAGS]
     texts = [name for name in columns if name in CATEGORIES]

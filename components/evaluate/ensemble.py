@@ -1,4 +1,4 @@
-"""The ensembles' scores of all tumours, how far their members agree, and how many members it takes."""
+"""Ensemble scores for all tumours, agreement and spread of the members, and AUC by ensemble size."""
 
 import itertools
 import math
@@ -17,15 +17,15 @@ from components.common.settings import Score
 from components.model.scores import calls, combine, spread, votes
 from components.stats.auc import checked_labels, placements
 
-#: Subsets of members looked at for one ensemble size; all of them up to ten members.
+#: Largest number of subsets of members evaluated per ensemble size; enough for all subsets of ten members.
 MOST_SUBSETS = 252
 
-#: A smaller ensemble does as well where its AUC lies at most this far below the whole one's.
+#: A smaller ensemble suffices if its AUC is at most this far below that of the full ensemble.
 ENOUGH = 0.01
 
 
 def scores(dataset: Dataset, splits: Splits, members: Members) -> pd.DataFrame:
-    """Every group's score of every tumour it may be judged on, one row each (layout of ``Evaluation.scores``).
+    """Every group's scores for its evaluation and out-of-bag tumours, one row each (layout of ``Evaluation.scores``).
 
     Evaluation tumours are scored by all the group's members; development tumours by only those members that
     had them in validation (``out_of_bag``). A tumour that no member validated on has no row.
@@ -33,14 +33,14 @@ def scores(dataset: Dataset, splits: Splits, members: Members) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns ``group``, ``tumour``, ``patient``, ``label``, ``role``, ``mean``, ``vote``, ``spread`` and ``members``:
-        those of ``Evaluation.scores``. ``mean`` is the mean probability, ``vote`` the fraction of votes, ``spread`` the
-        standard deviation (divisor: members) of the probabilities, ``members`` how many answered.
+        Columns ``group``, ``tumour``, ``patient``, ``label``, ``role``, ``mean``, ``vote``, ``spread`` and ``members``.
+        ``mean`` is the mean probability, ``vote`` the vote fraction, ``spread`` the standard deviation (divisor:
+        members) of the probabilities, ``members`` the number of members that scored the tumour.
 
     Raises
     ------
     InputError
-        ``MEMBERS_INCOMPLETE``, ``MEMBER_ANSWERS`` where a member did not answer every tumour with a probability.
+        ``MEMBERS_INCOMPLETE``; ``MEMBER_ANSWERS`` where a member lacks a valid probability for any tumour.
     """
     by_id = {member.id: member for member in members.members}
     missing = [f"{split.id}: missing" for split in splits.members if split.id not in by_id]
@@ -53,13 +53,13 @@ def scores(dataset: Dataset, splits: Splits, members: Members) -> pd.DataFrame:
 
 
 def _of_group(dataset: Dataset, group: str, members: list[Member]) -> pd.DataFrame:
-    answers = probabilities_of(members, len(dataset.tumours))
+    probabilities = probabilities_of(members, len(dataset.tumours))
     tumours = dataset.tumours["tumour"].to_numpy()
     evaluation = np.isin(tumours, members[0].split.evaluation)
-    asked = np.stack([np.isin(tumours, member.split.validation) for member in members])
-    asked[:, evaluation] = True
-    count = asked.sum(axis=0)
-    masked = np.where(asked, answers, np.nan)[:, count > 0]
+    scored = np.stack([np.isin(tumours, member.split.validation) for member in members])
+    scored[:, evaluation] = True
+    count = scored.sum(axis=0)
+    masked = np.where(scored, probabilities, np.nan)[:, count > 0]
     table = dataset.tumours.loc[count > 0, ["tumour", "patient", "label"]]
     return pd.DataFrame(
         {
@@ -77,29 +77,29 @@ def _of_group(dataset: Dataset, group: str, members: list[Member]) -> pd.DataFra
 
 
 def probabilities_of(members: list[Member], tumours: int) -> NDArray[np.float64]:
-    """[members, tumours] probabilities of non-response, checked."""
+    """[members, tumours] probabilities of non-response; raises ``MEMBER_ANSWERS`` where one is missing or invalid."""
     problems = [
-        f"{m.id}: not one probability a tumour"
+        f"{m.id}: not one probability per tumour"
         for m in members
         if m.probabilities.shape != (tumours,) or not bool(((m.probabilities >= 0) & (m.probabilities <= 1)).all())
     ]
     if problems:
-        raise InputError.collected("MEMBER_ANSWERS", "members' answers cannot be used:", problems)
+        raise InputError.collected("MEMBER_ANSWERS", "members' probabilities cannot be used:", problems)
     return np.stack([m.probabilities for m in members]).astype(np.float64)
 
 
 def agreement(probabilities: NDArray[np.float64]) -> float:
-    """Mean over tumours of the share of member pairs that cast the same vote; 1 for a lone member."""
+    """Proportion of member pairs that cast the same vote, averaged over tumours; 1 for a single member."""
     count = len(probabilities)
     if count < 2:
         return 1.0
-    yes = votes(probabilities).sum(axis=0)
-    same = yes * (yes - 1) + (count - yes) * (count - yes - 1)
+    positive = votes(probabilities).sum(axis=0)
+    same = positive * (positive - 1) + (count - positive) * (count - positive - 1)
     return float((same / (count * (count - 1))).mean())
 
 
 def spread_of_errors(y_true: ArrayLike, score: ArrayLike, spreads: ArrayLike, cut_off: float) -> SpreadOfErrors:
-    """Whether the members' spread warns of wrong calls at the cut-off."""
+    """Mean spread of correctly and of incorrectly classified tumours, and its AUC for misclassification."""
     spreads = np.asarray(spreads, dtype=np.float64)
     wrong = calls(score, cut_off) != (np.asarray(y_true) == 1)
     of_right, of_wrong = (float(spreads[group].mean()) if group.any() else None for group in (~wrong, wrong))
@@ -108,7 +108,7 @@ def spread_of_errors(y_true: ArrayLike, score: ArrayLike, spreads: ArrayLike, cu
 
 
 def fewest_members(sizes: Sequence[Sequence[SizeMetrics]]) -> int:
-    """The smallest ensemble whose AUC, averaged over groups, comes within ``ENOUGH`` of the whole one's.
+    """The smallest ensemble whose AUC, averaged over groups, is within ``ENOUGH`` of the full ensemble's.
 
     ``sizes`` holds ``auc_by_size`` of every group.
     """
@@ -119,20 +119,20 @@ def fewest_members(sizes: Sequence[Sequence[SizeMetrics]]) -> int:
 def auc_by_size(
     y_true: ArrayLike, probabilities: NDArray[np.float64], score: Score, rng: np.random.Generator
 ) -> tuple[SizeMetrics, ...]:
-    """AUC of smaller ensembles, which answers whether fewer members would do.
+    """AUC of smaller ensembles, to judge whether fewer members would suffice.
 
-    For each size all subsets of members are scored (a random ``MOST_SUBSETS`` of them where there are more).
+    For each size all subsets of members are scored, or ``MOST_SUBSETS`` random ones if there are more.
 
     Parameters
     ----------
     y_true
         [n] labels.
     probabilities
-        [members, n] answers.
+        [members, n] probabilities of non-response.
     score
         ``mean`` or ``vote``.
     rng
-        Draws subsets where there are too many for all.
+        Generator that samples subsets where there are more than ``MOST_SUBSETS``.
     """
     rows, positive = [], checked_labels(y_true)
     for size in range(1, len(probabilities) + 1):

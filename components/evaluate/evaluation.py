@@ -1,7 +1,7 @@
-"""The figures of a run: every member and ensemble judged on its group's evaluation tumours (STUDY 5).
+"""All metrics of a run: every member and ensemble is evaluated on its group's evaluation tumours (STUDY 5).
 
-What is chosen (cut-off, Platt scaling, the group that the gate looks at first) is chosen on out-of-bag answers;
-evaluation tumours are only ever scored.
+The cut-off, Platt scaling and the group for a first promotion are chosen on out-of-bag predictions; nothing is chosen
+on evaluation tumours.
 """
 
 import dataclasses
@@ -19,16 +19,15 @@ from components.common.artifacts.splits import Splits
 from components.common.errors import InputError
 from components.common.settings import EvaluateSettings
 from components.evaluate import ensemble
-from components.evaluate.group import GroupAnswers
+from components.evaluate.group import GroupPredictions
 from components.stats.roc import mean_auc, mean_auc_lower_bound, roc_curve
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class EvaluatedRun:
-    """The artifacts of one run that report and model card are made of.
+    """The artifacts of one run from which report and model card are written.
 
-    ``facts`` is what else is known of it (digests, versions, seeds, times, restarts): any nesting of plain values and
-    dataclasses.
+    ``facts`` are the run's details (digests, versions, seeds, times, restarts): plain values and dataclasses, nested.
     """
 
     dataset: Dataset
@@ -46,7 +45,7 @@ TABLE_III_COLUMNS = (
 def evaluate(
     dataset: Dataset, splits: Splits, members: Members, settings: EvaluateSettings, *, seed: int
 ) -> Evaluation:
-    """Scores, Table III and all figures of a run.
+    """Scores, Table III and all metrics of a run.
 
     Parameters
     ----------
@@ -55,7 +54,7 @@ def evaluate(
     settings
         Primary score, cut-off, bootstrap samples.
     seed
-        Of the bootstrap.
+        Seed of the bootstrap and of the subsets of members.
 
     Raises
     ------
@@ -67,7 +66,9 @@ def evaluate(
     scores = ensemble.scores(dataset, splits, members)
     _refuse_one_class(scores)
     groups = {
-        name: GroupAnswers.of(name, dataset, splits, members, scores, settings, np.random.default_rng([seed, index]))
+        name: GroupPredictions.of(
+            name, dataset, splits, members, scores, settings, np.random.default_rng([seed, index])
+        )
         for index, name in enumerate(splits.groups)
     }
     table = pd.DataFrame(
@@ -93,14 +94,14 @@ def evaluate(
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class GroupCurves:
-    """A group's primary score as the KFP UI draws it.
+    """ROC curve and confusion matrix of a group's primary score, in the form that the KFP UI draws.
 
     Parameters
     ----------
     fpr, tpr, threshold
         At most 200 finite points of the ROC curve.
     confusion
-        Counts at the cut-off, rows the truth and columns the call, both in the order of ``categories``.
+        Counts at the cut-off: rows are the true class, columns the predicted class, in the order of ``categories``.
     """
 
     fpr: list[float]
@@ -112,17 +113,17 @@ class GroupCurves:
 
 def group_curves(evaluation: Evaluation) -> list[GroupCurves]:
     """ROC points and confusion matrix of every group's primary score, in the groups' order."""
-    score, found = evaluation.metrics.primary_score, []
+    score, curves = evaluation.metrics.primary_score, []
     for name, group in evaluation.metrics.groups.items():
         rows = evaluation.scores[(evaluation.scores["group"] == name) & (evaluation.scores["role"] == "evaluation")]
-        points, judged = roc_curve(rows["label"], rows[score]), group.evaluation
+        points, rates = roc_curve(rows["label"], rows[score]), group.evaluation
         confusion = [
-            [judged.true_negative, judged.false_positive],
-            [judged.false_negative, judged.true_positive],
+            [rates.true_negative, rates.false_positive],
+            [rates.false_negative, rates.true_positive],
         ]
         fpr, tpr, threshold = points.false_positive_rate, points.true_positive_rate, points.threshold
-        found.append(GroupCurves(fpr.tolist(), tpr.tolist(), threshold.tolist(), confusion))
-    return found
+        curves.append(GroupCurves(fpr.tolist(), tpr.tolist(), threshold.tolist(), confusion))
+    return curves
 
 
 def _refuse_one_class(scores: pd.DataFrame) -> None:
@@ -150,13 +151,13 @@ def _members_auc(table: pd.DataFrame) -> MembersAuc:
     return MembersAuc(median=float(single.median()), min=float(single.min()), max=float(single.max()))
 
 
-def _mean_aucs(groups: Mapping[str, GroupAnswers]) -> AucByScore:
+def _mean_aucs(groups: Mapping[str, GroupPredictions]) -> AucByScore:
     mean, vote = (mean_auc([group.scored(name) for group in groups.values()]) for name in ("mean", "vote"))
     return AucByScore(mean, vote)
 
 
-def _mean_bound(groups: Mapping[str, GroupAnswers], settings: EvaluateSettings, seed: int) -> float | None:
-    """Patient-clustered lower bound of the mean AUC; None for too few patients to resample: then no gate is passed."""
+def _mean_bound(groups: Mapping[str, GroupPredictions], settings: EvaluateSettings, seed: int) -> float | None:
+    """Patient-clustered lower bound of the mean AUC; None for too few patients, which no gate passes."""
     primary = [group.scored(settings.ensemble_score) for group in groups.values()]
     try:
         return mean_auc_lower_bound(primary, rng=seed, samples=settings.bootstrap)
@@ -165,5 +166,5 @@ def _mean_bound(groups: Mapping[str, GroupAnswers], settings: EvaluateSettings, 
 
 
 def _best_out_of_bag(groups: Mapping[str, GroupMetrics]) -> str:
-    """The group of best out-of-bag AUC, the first of equals; groups without such an AUC stand last."""
+    """The group of highest out-of-bag AUC, the first of equals; groups without an out-of-bag AUC rank last."""
     return max(groups, key=lambda name: groups[name].out_of_bag.auc or -1.0)

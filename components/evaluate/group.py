@@ -1,4 +1,4 @@
-"""One group's answers and every figure drawn from them."""
+"""One group's predictions and all metrics computed from them."""
 
 import dataclasses
 from typing import Any
@@ -30,15 +30,15 @@ from components.common.artifacts.splits import Splits
 from components.common.errors import InputError
 from components.common.settings import EvaluateSettings, Score
 from components.evaluate import ensemble
-from components.evaluate.covariates import beyond_the_image
+from components.evaluate.covariates import covariate_metrics
 from components.model.scores import VOTE_CUT_OFF, calls, votes
 from components.stats import calibration
 from components.stats.roc import Interval, Scored, choose_cut_off, paired_test, rates_at, roc_summary
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class GroupAnswers:
-    """One group's answers. ``probabilities`` is [members, evaluation tumours]; the tables are rows of ``scores``."""
+class GroupPredictions:
+    """One group's predictions; ``probabilities`` is [members, evaluation tumours], tables are rows of ``scores``."""
 
     name: str
     settings: EvaluateSettings
@@ -61,14 +61,14 @@ class GroupAnswers:
         scores: pd.DataFrame,
         settings: EvaluateSettings,
         rng: np.random.Generator,
-    ) -> "GroupAnswers":
-        """The group's part of a run; ``rng`` serves its bootstrap and subsets."""
+    ) -> "GroupPredictions":
+        """The group's part of a run; ``rng`` is the generator of its bootstrap and subsets."""
         rows = scores[scores["group"] == name]
         evaluation = rows[rows["role"] == "evaluation"]
-        place = dataset.tumours["tumour"].isin(evaluation["tumour"]).to_numpy()
+        evaluated = dataset.tumours["tumour"].isin(evaluation["tumour"]).to_numpy()
         wanted = {split.id for split in splits.of_group(name)}
         own = [member for member in members.members if member.id in wanted]
-        answers = ensemble.probabilities_of(own, len(dataset.tumours))[:, place]
+        probabilities = ensemble.probabilities_of(own, len(dataset.tumours))[:, evaluated]
         return cls(
             name=name,
             settings=settings,
@@ -76,8 +76,8 @@ class GroupAnswers:
             evaluation=evaluation,
             out_of_bag=rows[rows["role"] == "out_of_bag"],
             tumours=dataset.tumours,
-            responses=dataset.tumours.loc[place, "response"].to_numpy(dtype=object),
-            probabilities=answers,
+            responses=dataset.tumours.loc[evaluated, "response"].to_numpy(dtype=object),
+            probabilities=probabilities,
             facts=[member.facts for member in own],
             development=len(dataset.tumours) - len(evaluation),
         )
@@ -108,9 +108,9 @@ class GroupAnswers:
             (self.name, str(number), *self._row(vote, VOTE_CUT_OFF), fact.flagged, fact.restarts)
             for number, (vote, fact) in enumerate(zip(hard, self.facts, strict=True), start=1)
         ]
-        whole = self._row(self.evaluation[self.primary], self.settings.cut_off)
+        combined = self._row(self.evaluation[self.primary], self.settings.cut_off)
         flagged, restarts = any(f.flagged for f in self.facts), sum(f.restarts for f in self.facts)
-        return [*rows, (self.name, "ensemble", *whole, flagged, restarts)]
+        return [*rows, (self.name, "ensemble", *combined, flagged, restarts)]
 
     def _row(self, score: ArrayLike, cut_off: float) -> tuple[float, ...]:
         summary, rates = roc_summary(self.labels, score), rates_at(self.labels, score, cut_off)
@@ -124,7 +124,7 @@ class GroupAnswers:
         )
 
     def metrics(self) -> GroupMetrics:
-        """Every figure of the group."""
+        """All metrics of the group."""
         # Before the bootstrap, which uses the same generator: the order decides the digits.
         sizes = ensemble.auc_by_size(self.labels, self.probabilities, self.primary, self.rng)
         own = self.evaluation[self.primary]
@@ -137,7 +137,7 @@ class GroupAnswers:
             spread=ensemble.spread_of_errors(self.labels, own, self.evaluation["spread"], self.settings.cut_off),
             auc_by_size=sizes,
             confusion_by_response=self._confusion(),
-            covariates=beyond_the_image(self.tumours, self.out_of_bag, self.evaluation, self.primary),
+            covariates=covariate_metrics(self.tumours, self.out_of_bag, self.evaluation, self.primary),
             restarts=sum(fact.restarts for fact in self.facts),
             flagged=sum(fact.flagged for fact in self.facts),
         )
@@ -145,8 +145,8 @@ class GroupAnswers:
     def _evaluation_metrics(self) -> EvaluationMetrics:
         rates, platt = self._by_out_of_bag()
         intervals = OtherIntervals(self._limits("delong"), self._limits("newcombe"), self._limits("bootstrap"))
-        judged = self._judged(self.evaluation)
-        return EvaluationMetrics(**_fields(judged), intervals=intervals, out_of_bag_cut_off=rates, platt=platt)
+        on_set = self._set_metrics(self.evaluation)
+        return EvaluationMetrics(**_fields(on_set), intervals=intervals, out_of_bag_cut_off=rates, platt=platt)
 
     def _out_of_bag_metrics(self) -> OutOfBagMetrics | OneClassMetrics:
         count = len(self.out_of_bag)
@@ -157,10 +157,10 @@ class GroupAnswers:
         }
         if self.out_of_bag["label"].nunique() < 2:
             return OneClassMetrics(n=count, **coverage)
-        return OutOfBagMetrics(**_fields(self._judged(self.out_of_bag)), **coverage)
+        return OutOfBagMetrics(**_fields(self._set_metrics(self.out_of_bag)), **coverage)
 
-    def _judged(self, rows: pd.DataFrame) -> SetMetrics:
-        """AUC, rates and calibration of both scores on ``rows``, which hold both classes."""
+    def _set_metrics(self, rows: pd.DataFrame) -> SetMetrics:
+        """AUC, rates and calibration of both scores on ``rows``, which must contain both classes."""
         mean, vote = (self._score_metrics(rows["label"], rows[score]) for score in ("mean", "vote"))
         return SetMetrics(n=len(rows), **_fields(mean if self.primary == "mean" else vote), mean=mean, vote=vote)
 
@@ -169,7 +169,7 @@ class GroupAnswers:
         return ScoreMetrics(**_fields(summary), **_fields(rates), calibration=calibration.calibrate(labels, score))
 
     def _limits(self, ci: Interval) -> Limits | None:
-        """Limits of the primary score's AUC, by patients where the method can; None for too few to resample."""
+        """Limits of the primary score's AUC, clustered by patient where the method can; None for too few patients."""
         own, samples = self.evaluation[self.primary], self.settings.bootstrap
         try:
             summary = roc_summary(self.labels, own, ci, patients=self.patients, rng=self.rng, samples=samples)
@@ -178,30 +178,33 @@ class GroupAnswers:
         return Limits(summary.se, summary.ci_low, summary.ci_high)
 
     def _by_out_of_bag(self) -> tuple[Rates | None, PlattMetrics | None]:
-        """What was chosen on out-of-bag answers, applied to the evaluation set: cut-off and Platt scaling."""
+        """Cut-off and Platt scaling chosen on out-of-bag predictions, applied to the evaluation set."""
         if self.out_of_bag["label"].nunique() < 2:
             return None, None
-        learnt = self.out_of_bag["label"].to_numpy(), self.out_of_bag[self.primary].to_numpy()
+        development = self.out_of_bag["label"].to_numpy(), self.out_of_bag[self.primary].to_numpy()
         own = self.evaluation[self.primary].to_numpy()
-        rates = rates_at(self.labels, own, choose_cut_off(*learnt))
-        platt = calibration.fit_platt(*learnt)
+        rates = rates_at(self.labels, own, choose_cut_off(*development))
+        platt = calibration.fit_platt(*development)
         if platt is None:
             return rates, None
         after = calibration.calibrate(self.labels, platt.apply(own))
         return rates, PlattMetrics(platt.slope, platt.intercept, platt.n, after)
 
     def _gain(self, own: ArrayLike, others: NDArray[np.float64]) -> PairedTest:
-        """The ensemble's AUC against the mean AUC of its members, tested with patients kept whole."""
+        """The ensemble's AUC against the mean AUC of its members, tested with patients as clusters."""
         return paired_test(self.labels, own, others, patients=self.patients)
 
     def _confusion(self) -> CallsByResponse:
-        called = calls(self.evaluation[self.primary], self.settings.cut_off)
-        of = {response: self.responses == response for response in ("CR", "PR", "SD", "PD")}
+        positive = calls(self.evaluation[self.primary], self.settings.cut_off)
+        by_response = {response: self.responses == response for response in ("CR", "PR", "SD", "PD")}
         return CallsByResponse(
-            **{name: Calls(int((~called & rows).sum()), int((called & rows).sum())) for name, rows in of.items()}
+            **{
+                name: Calls(int((~positive & rows).sum()), int((positive & rows).sum()))
+                for name, rows in by_response.items()
+            }
         )
 
 
 def _fields(values: Any) -> dict[str, Any]:
-    """A dataclass's fields by name, not copied: what a dataclass derived from it is made of."""
+    """A dataclass's fields by name, not copied, to build a derived dataclass from it."""
     return {field.name: getattr(values, field.name) for field in dataclasses.fields(values)}

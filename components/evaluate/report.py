@@ -14,11 +14,11 @@ from components.common.pages import POLICY_TAG
 from components.evaluate import architecture, figures
 from components.evaluate.checklist import MISSING, checklist
 from components.evaluate.cohort_tables import table_i, table_ii
-from components.evaluate.ensemble import ENOUGH, fewest_members, probabilities_of
+from components.evaluate.ensemble import ENOUGH, MOST_SUBSETS, fewest_members, probabilities_of
 from components.evaluate.evaluation import EvaluatedRun
 from components.evaluate.failures import failures
 from components.evaluate.figures import crop_image
-from components.evaluate.saliency import attention_maps, telling_cases
+from components.evaluate.saliency import most_confident, saliency_maps
 from components.evaluate.tables import (
     SYNTHETIC,
     cohort_lines,
@@ -36,28 +36,28 @@ from components.stats.calibration import reliability
 
 __all__ = ["terminal_tables", "write_report"]
 
-#: The KFP UI reads a page whole and wants it below 1 MB.
+#: The KFP UI loads a page in one piece and requires it to be below 1 MB.
 MOST_BYTES = 1_000_000
 
-#: Failures shown with their crop, and failures listed at all; ``scores.csv`` holds every answer.
+#: Misclassified tumours shown with their crop, and listed at all; ``scores.csv`` contains every prediction.
 MOST_CROPS, MOST_FAILURES = 40, 200
 
 
 def write_report(folder: Path, run: EvaluatedRun) -> Path:
     """Writes ``report.html`` into ``folder``, which is made if absent; returns the page's path.
 
-    Where the page would be too large, crops of failures are left out first, then the members' training curves. All that
-    takes time to compute is computed once.
+    If the page would be too large, crops of misclassified tumours are left out first, then the training curves. Figures
+    and tables are computed only once.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "report.html"
     render, figures = _template(run), _figures(run)
-    wrong = failures(run.dataset, run.evaluation, run.splits.settings.train, MOST_CROPS)
+    misclassified = failures(run.dataset, run.evaluation, run.splits.settings.train, MOST_CROPS)
     page = ""
     for crops, curves in ((MOST_CROPS, True), (MOST_CROPS // 4, True), (0, True), (0, False)):
-        shown = [row if rank < crops else {**row, "crop": ""} for rank, row in enumerate(wrong[:MOST_FAILURES])]
+        shown = [row if rank < crops else {**row, "crop": ""} for rank, row in enumerate(misclassified[:MOST_FAILURES])]
         drawn = figures if curves else {**figures, "training": {}}
-        page = render(failures=shown, failures_in_all=len(wrong), figures=drawn)
+        page = render(failures=shown, failures_in_all=len(misclassified), figures=drawn)
         if len(page.encode()) < MOST_BYTES:
             break
     path.write_text(page, encoding="utf-8")
@@ -65,7 +65,7 @@ def write_report(folder: Path, run: EvaluatedRun) -> Path:
 
 
 def _template(run: EvaluatedRun) -> Callable[..., str]:
-    """Renders the page from what is left to be given: ``failures``, ``failures_in_all`` and ``figures``."""
+    """Function that renders the page, given ``failures``, ``failures_in_all`` and ``figures``."""
     dataset, splits, evaluation = run.dataset, run.splits, run.evaluation
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("components.evaluate", "."),
@@ -88,8 +88,9 @@ def _template(run: EvaluatedRun) -> Callable[..., str]:
         table_ii=cohort_lines(table_ii(dataset.tumours)),
         table_iii={group: table_iii_block(evaluation, group) for group in splits.groups},
         training=_training_rows(run.members),
-        looked_at=_looked_at(run),
+        saliency=_saliency(run),
         enough=ENOUGH,
+        most_subsets=MOST_SUBSETS,
         fewest=fewest_members([group.auc_by_size for group in evaluation.metrics.groups.values()]),
         crop_settings=splits.settings.train,
         missing=[item for item in items if item["status"] == MISSING],
@@ -99,7 +100,7 @@ def _template(run: EvaluatedRun) -> Callable[..., str]:
 
 
 def _figures(run: EvaluatedRun) -> dict[str, Any]:
-    """All figures as SVG text: ``roc`` and ``training`` by group, the others alone."""
+    """All figures as SVG text: ``roc`` and ``training`` are mappings by group."""
     dataset, splits, members = run.dataset, run.splits, run.members
     scores, metrics = run.evaluation.scores, run.evaluation.metrics
     return {
@@ -118,35 +119,33 @@ def _figures(run: EvaluatedRun) -> dict[str, Any]:
     }
 
 
-def _looked_at(run: EvaluatedRun) -> list[dict[str, Any]]:
-    """Attention of the group looked at first, on its most telling evaluation tumours; [] without weights."""
+def _saliency(run: EvaluatedRun) -> list[dict[str, Any]]:
+    """Saliency maps for the most confident predictions of the best out-of-bag group; [] without weights."""
     dataset, metrics, train = run.dataset, run.evaluation.metrics, run.splits.settings.train
     own = [member for member in _of(run.members, metrics.best_out_of_bag_group) if member.weights]
     scores, score = run.evaluation.scores, metrics.primary_score
     of_group = (scores["group"] == metrics.best_out_of_bag_group) & (scores["role"] == "evaluation")
-    cases = telling_cases(scores[of_group], score, metrics.cut_off)
+    cases = most_confident(scores[of_group], score, metrics.cut_off)
     if not own or cases.empty:
         return []
     crops = dataset.crops[pd.Index(dataset.tumours["tumour"]).get_indexer(cases["tumour"])]
     window = train.window_level_hu, train.window_width_hu
     return [
         {
-            **{name: case[name] for name in ("tumour", "label", "right")},
+            **{name: case[name] for name in ("tumour", "label", "correct")},
             "score": case[score],
             "crop": crop_image(crop, *window),
-            "map": crop_image(crop, *window, attention),
+            "map": crop_image(crop, *window, saliency),
         }
-        for case, crop, attention in zip(
-            cases.to_dict("records"), crops, attention_maps(own, crops, train), strict=True
-        )
+        for case, crop, saliency in zip(cases.to_dict("records"), crops, saliency_maps(own, crops, train), strict=True)
     ]
 
 
 def _roc(dataset: Dataset, members: Members, scores: pd.DataFrame, group: str) -> str:
     rows = scores[(scores["group"] == group) & (scores["role"] == "evaluation")]
-    place = dataset.tumours["tumour"].isin(rows["tumour"]).to_numpy()
-    answers = votes(probabilities_of(_of(members, group), len(place))[:, place])
-    return figures.roc(group, rows["label"], rows["mean"], rows["vote"], answers)
+    evaluated = dataset.tumours["tumour"].isin(rows["tumour"]).to_numpy()
+    hard_votes = votes(probabilities_of(_of(members, group), len(evaluated))[:, evaluated])
+    return figures.roc(group, rows["label"], rows["mean"], rows["vote"], hard_votes)
 
 
 def _of(members: Members, group: str) -> list[Member]:

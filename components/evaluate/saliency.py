@@ -1,8 +1,8 @@
-"""What the ensemble looked at: how its answer would move with every pixel, for chosen tumours.
+"""Saliency maps: how sensitive the ensemble's prediction is to each pixel, for selected tumours.
 
-The gradient of the non-responder's logit margin with respect to the windowed image, absolute, averaged over a group's
-members and smoothed. It says where the answer is sensitive, not why, and nothing of anatomy. Plain numpy, since
-a handful of tumours is not worth loading TensorFlow.
+A map is the absolute gradient of the logit margin (non-responder minus responder) with respect to the windowed image,
+averaged over a group's members and smoothed. It shows where the prediction is sensitive to the image, not why. Plain
+numpy, since a handful of tumours is not worth loading TensorFlow.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,24 +21,24 @@ from components.model.scores import calls
 
 Array = NDArray[np.float64]
 
-#: Smoothing of a map, standard deviation in pixels of the crop: gradients through max-pools are speckled.
+#: Standard deviation, in pixels of the crop, of the Gaussian that smooths a map: max-pooling makes gradients speckled.
 SMOOTHING_PX = 2.5
 
 
-def telling_cases(rows: pd.DataFrame, score: str, cut_off: float, each: int = 3) -> pd.DataFrame:
-    """The surest right and the surest wrong calls among ``rows`` of ``Evaluation.scores``, ``each`` of both.
+def most_confident(rows: pd.DataFrame, score: str, cut_off: float, each: int = 3) -> pd.DataFrame:
+    """The ``each`` most confident correct and the ``each`` most confident incorrect rows of ``Evaluation.scores``.
 
-    A column ``right`` is added; right ones come first.
+    A column ``correct`` is added; correctly classified tumours come first.
     """
-    right = calls(rows[score], cut_off) == (rows["label"] == 1)
-    told = rows.assign(right=right, sure=(rows[score] - cut_off).abs()).sort_values(
-        "sure", ascending=False, kind="stable"
+    correct = calls(rows[score], cut_off) == (rows["label"] == 1)
+    ranked = rows.assign(correct=correct, confidence=(rows[score] - cut_off).abs()).sort_values(
+        "confidence", ascending=False, kind="stable"
     )
-    return pd.concat([told[told["right"]].head(each), told[~told["right"]].head(each)])
+    return pd.concat([ranked[ranked["correct"]].head(each), ranked[~ranked["correct"]].head(each)])
 
 
-def attention_maps(members: Sequence[Member], crops_hu: NDArray[np.float32], settings: TrainSettings) -> Array:
-    """Maps [n, rows, columns] in [0, 1] of where the members' mean answer to crops [n, rows, columns] is sensitive."""
+def saliency_maps(members: Sequence[Member], crops_hu: NDArray[np.float32], settings: TrainSettings) -> Array:
+    """Saliency maps [n, rows, columns] in [0, 1] of crops [n, rows, columns] in HU, averaged over ``members``."""
     images = windowed(np.asarray(crops_hu, np.float32), settings).astype(np.float64)
     total = sum(np.abs(margin_gradient(member.weights, images, settings)[1]) for member in members)
     maps = ndimage.gaussian_filter(np.asarray(total), sigma=(0, SMOOTHING_PX, SMOOTHING_PX))
@@ -54,21 +54,21 @@ def margin_gradient(
     Parameters
     ----------
     weights
-        As ``components.model.network`` names and shapes them.
+        A member's weights, with the names and shapes of ``components.model.network``.
     images
-        In [0, 1]; drop-out is off.
+        In [0, 1].
     settings
-        Sizes of kernels and pools.
+        Sizes of kernels and pools; dropout is not applied.
     """
     named = {name: np.asarray(array, np.float64) for name, array in weights.items()}
-    value, passed = images[..., None], []
+    activation, passed = images[..., None], []
     for layer in layers(settings):
         kernel = named[f"{layer.name}_kernel"]
-        seen = value if layer.is_convolution else value.reshape(len(value), -1)
-        sums = (_convolve(seen, kernel) if layer.is_convolution else seen @ kernel) + named[f"{layer.name}_bias"]
-        passed.append((layer, kernel, value.shape, sums))
-        value = np.maximum(sums, 0)
-        value = _pool(value, layer.pool) if layer.is_convolution else value
+        inputs = activation if layer.is_convolution else activation.reshape(len(activation), -1)
+        sums = (_convolve(inputs, kernel) if layer.is_convolution else inputs @ kernel) + named[f"{layer.name}_bias"]
+        passed.append((layer, kernel, activation.shape, sums))
+        activation = np.maximum(sums, 0)
+        activation = _pool(activation, layer.pool) if layer.is_convolution else activation
     margin = sums[:, 1] - sums[:, 0]
     gradient = np.broadcast_to([-1.0, 1.0], sums.shape)
     for layer, kernel, shape, sums in reversed(passed):
@@ -97,15 +97,15 @@ def _unconvolve(g: Array, kernel: Array) -> Array:
 
 
 def _pool(x: Array, side: int) -> Array:
-    """Maximum over blocks that do not overlap; what does not fill a block is left out."""
+    """Maximum over non-overlapping blocks; rows and columns that do not fill a block are dropped."""
     return np.asarray(_blocks(x, side).max(axis=(2, 4)))
 
 
 def _unpool(g: Array, sums: Array, side: int) -> Array:
-    """Gradient before ReLU and pool: to the largest of each block if it is positive, shared where several are equal."""
+    """Gradient before ReLU and pool: it goes to the maximum of each block if positive, divided equally among ties."""
     blocks = _blocks(sums, side)
-    winners = (blocks == blocks.max(axis=(2, 4), keepdims=True)) & (blocks > 0)
-    shares = winners / np.maximum(winners.sum(axis=(2, 4), keepdims=True), 1)
+    maxima = (blocks == blocks.max(axis=(2, 4), keepdims=True)) & (blocks > 0)
+    shares = maxima / np.maximum(maxima.sum(axis=(2, 4), keepdims=True), 1)
     back = np.zeros_like(sums)
     rows, columns = g.shape[1] * side, g.shape[2] * side
     spread = (shares * g[:, :, None, :, None]).reshape(len(g), rows, columns, g.shape[-1])

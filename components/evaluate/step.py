@@ -1,4 +1,4 @@
-"""The rim of the room: dataset, splits and members in; evaluation folder, report and MLflow figures out."""
+"""Runs the evaluate step: reads dataset, splits and members, writes the evaluation and report, logs to MLflow."""
 
 import dataclasses
 import importlib.metadata
@@ -20,15 +20,15 @@ VERSIONS = ("kfp", "mlflow", "tensorflow", "numpy", "scikit-learn", "pydicom")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Shown:
-    """What the KFP UI shows beside the report: figures of the run, and every group's curves."""
+class KfpView:
+    """Output that the KFP UI shows beside the report: the run's main metrics and every group's curves."""
 
-    figures: dict[str, float]
+    metrics: dict[str, float]
     groups: list[GroupCurves]
 
 
-def run(dataset: str, splits: str, packs: Sequence[str], evaluation: str, report: str) -> Shown:
-    """Evaluates a run: writes its folder, its report and card, and tells MLflow."""
+def run(dataset: str, splits: str, packs: Sequence[str], evaluation: str, report: str) -> KfpView:
+    """Evaluates a run, writes its evaluation folder, report and model card, and logs them to MLflow."""
     data, drawn = Dataset.read(Path(dataset)), Splits.read(Path(splits))
     members = Members.gather([Path(pack) for pack in packs], drawn)
     result = evaluate(data, drawn, members, drawn.settings.evaluate, seed=drawn.settings.seed)
@@ -39,12 +39,12 @@ def run(dataset: str, splits: str, packs: Sequence[str], evaluation: str, report
     write_model_card(folder, evaluated)
     result.write(folder)
     tracking.log_evaluation(drawn.tracking, result, folder)
-    figures = {name: getattr(result.metrics, name) for name in ("mean_auc", "mean_auc_lower_bound")}
-    return Shown({name: value for name, value in figures.items() if value is not None}, group_curves(result))
+    metrics = {name: getattr(result.metrics, name) for name in ("mean_auc", "mean_auc_lower_bound")}
+    return KfpView({name: value for name, value in metrics.items() if value is not None}, group_curves(result))
 
 
 def facts_of(dataset: Dataset, splits: Splits, members: Members) -> dict[str, Any]:
-    """What a run was made of: digests, seeds, versions, times and restarts."""
+    """Details of a run: digests, seeds, versions, times and restarts."""
     facts = [member.facts for member in members.members]
     return {
         "dataset digest": dataset.digest,
@@ -53,10 +53,10 @@ def facts_of(dataset: Dataset, splits: Splits, members: Members) -> dict[str, An
         "settings": splits.settings,
         "seed": splits.settings.seed,
         "MLflow run": splits.tracking.parent,
-        "training seconds": round(sum(fact.seconds for fact in facts), 1),
+        "training time, s": round(sum(fact.seconds for fact in facts), 1),
         "restarts": sum(fact.restarts for fact in facts),
-        "flagged members": [member.id for member in members.members if member.facts.flagged],
-        "members reused": sum(fact.reused for fact in facts),
+        "flagged networks": [member.id for member in members.members if member.facts.flagged],
+        "networks reused from the member store": sum(fact.reused for fact in facts),
         "determinism": sorted({fact.determinism for fact in facts}),
         "versions": {"python": platform.python_version(), **{n: importlib.metadata.version(n) for n in VERSIONS}},
     }

@@ -1,4 +1,4 @@
-"""Tables as rows of text, for the report, the card and the terminal alike."""
+"""Tables as rows of text, shared by the report, the model card and the terminal."""
 
 import dataclasses
 import textwrap
@@ -27,7 +27,7 @@ TABLE_III_ROWS = (
 
 
 def number(value: Any, digits: int = 3) -> str:
-    """A figure of fixed decimals; a dash where there is none."""
+    """A number with fixed decimals, or a dash where it is missing."""
     return "–" if value is None or pd.isna(value) else f"{float(value):.{digits}f}"
 
 
@@ -37,12 +37,12 @@ def p_value(value: Any) -> str:
 
 
 def percent(value: Any) -> str:
-    """A share as whole per cent."""
+    """A proportion as a whole percentage, or a dash where it is missing."""
     return "–" if value is None or pd.isna(value) else f"{100 * float(value):.0f}"
 
 
 def flat_facts(facts: Any, prefix: str = "") -> list[tuple[str, str]]:
-    """Nested facts as pairs of name and text."""
+    """Nested facts as (name, text) pairs."""
     if dataclasses.is_dataclass(facts) and not isinstance(facts, type):
         facts = dataclasses.asdict(facts)
     if isinstance(facts, Mapping):
@@ -57,15 +57,15 @@ def flat_facts(facts: Any, prefix: str = "") -> list[tuple[str, str]]:
 
 
 def cohort_lines(table: pd.DataFrame) -> list[dict[str, str]]:
-    """Printed lines of Table I or II: a category's characteristic is named once."""
-    lines, before = [], None
+    """Printed lines of Table I or II; each characteristic is named on its first line only."""
+    lines, previous = [], None
     for row in table.to_dict("records"):
-        first = row["characteristic"] != before
-        before = row["characteristic"]
+        first = row["characteristic"] != previous
+        previous = row["characteristic"]
         printed = p_value(row["p_value"]) if first else ""
         lines.append(
             {
-                "characteristic": before if first else "",
+                "characteristic": previous if first else "",
                 "category": row["category"],
                 "responder": row["responder"],
                 "non_responder": row["non_responder"],
@@ -77,27 +77,27 @@ def cohort_lines(table: pd.DataFrame) -> list[dict[str, str]]:
 
 
 def table_iii_block(evaluation: Evaluation, group: str) -> tuple[list[str], list[list[str]]]:
-    """Table III of one group as the paper lays it out: members across, statistics down."""
+    """Header and rows of Table III for one group: networks in columns, statistics in rows, as in the paper."""
     table = evaluation.table_iii[evaluation.table_iii["group"] == group]
     rows = []
     for title, column in TABLE_III_ROWS:
-        shown = percent if title.endswith("%") else p_value if column == "p_value" else number
-        rows.append([title, *(shown(value) for value in table[column])])
+        formatted = percent if title.endswith("%") else p_value if column == "p_value" else number
+        rows.append([title, *(formatted(value) for value in table[column])])
     flags = [" *" if flagged and member != "ensemble" else "" for member, flagged in
              zip(table["member"], table["flagged"], strict=True)]  # fmt: skip
     return [f"{name}{flag}" for name, flag in zip(table["member"].astype(str), flags, strict=True)], rows
 
 
 def terminal_tables(evaluation: Evaluation, dataset: Dataset) -> str:
-    """Tables I, II and III as plain text of at most 100 columns, labelled SYNTHETIC where due."""
+    """Tables I, II and III as plain text of at most 100 columns, labelled SYNTHETIC for phantom data."""
     label = [SYNTHETIC] if dataset.synthetic else []
     labels = dataset.tumours["label"]
     arms = f"responder n={int((labels == 0).sum())} / non-responder n={int((labels == 1).sum())}"
     parts = [*label]
     for title, table in (("Table I. Patients and tumours", table_i), ("Table II. Treatment", table_ii)):
         parts += [f"{title} ({arms})", *_cohort_text(cohort_lines(table(dataset.tumours))), ""]
-    score = evaluation.metrics.primary_score
-    parts.append(f"Table III. Members by their votes, ensembles by their {score} (* best seen, validation stayed low)")
+    score = {"mean": "mean probability", "vote": "vote fraction"}[evaluation.metrics.primary_score]
+    parts += [f"Table III. Networks by their hard votes, ensembles by their {score} (* flagged in training)"]
     for group in sorted(evaluation.table_iii["group"].unique()):
         parts += [f"Group {group}", *_table_iii_text(*table_iii_block(evaluation, group)), ""]
     parts += _mean_text(evaluation.metrics)
@@ -116,7 +116,7 @@ def _cohort_text(lines: list[dict[str, str]]) -> list[str]:
 
 
 def _table_iii_text(head: list[str], rows: list[list[str]], across: int = 11) -> list[str]:
-    """The block in pieces of ``across`` columns, so that long ensembles stay readable."""
+    """Table III in blocks of ``across`` columns, so that large ensembles stay readable."""
     text = []
     for start in range(0, len(head), across):
         names = [name.replace("ensemble", "ens.") for name in head[start : start + across]]
@@ -127,8 +127,10 @@ def _table_iii_text(head: list[str], rows: list[list[str]], across: int = 11) ->
 
 
 def _mean_text(metrics: Metrics) -> list[str]:
-    bound, single = number(metrics.mean_auc_lower_bound), metrics.members_auc
+    bound = number(metrics.mean_auc_lower_bound)
+    median, low, high = map(number, (metrics.members_auc.median, metrics.members_auc.min, metrics.members_auc.max))
     return [
-        f"Mean AUC of the {metrics.counts.groups} ensembles {number(metrics.mean_auc)} (one-sided 95 % bound {bound}); "
-        f"members {number(single.min)} to {number(single.max)}, median {number(single.median)}",
+        f"Mean AUC of the {metrics.counts.groups} ensembles: {number(metrics.mean_auc)} "
+        f"(one-sided 95 % lower bound {bound})",
+        f"Median AUC of the networks: {median} (range {low} to {high})",
     ]

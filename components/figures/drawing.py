@@ -1,7 +1,7 @@
-"""Figures as inline SVG: what all of them share. Axes, colours that colour-blind readers tell apart, the same bytes.
+"""Shared drawing of figures as inline SVG: axes, a colour-blind-safe palette and reproducible output.
 
-No pyplot and no global state: every figure is drawn on a canvas of its own. Text stays text, so that figures
-are searchable, small and sharp in print.
+There is no pyplot and no global state: every figure has its own canvas. Text stays text, so that figures are
+searchable, small and sharp in print.
 """
 
 import io
@@ -13,7 +13,7 @@ import matplotlib as mpl
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-#: Okabe & Ito's palette, distinguishable with any colour vision; lines also differ in dash or marker.
+#: Okabe & Ito's palette, distinguishable for colour-blind readers; lines also differ in dash or marker.
 BLUE, ORANGE, VERMILION, GREEN, PURPLE, SKY = "#0072B2", "#E69F00", "#D55E00", "#009E73", "#CC79A7", "#56B4E9"
 GREY = "#8a8f98"
 GROUP_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, "#000000", SKY, ORANGE)
@@ -40,16 +40,16 @@ WIDE = (3.5, 2.5)
 
 
 def style() -> AbstractContextManager[None]:
-    """The look of every figure, while it is drawn."""
+    """Context in which matplotlib uses the style of all figures."""
     return mpl.rc_context(_STYLE)
 
 
-def line_style(place: int) -> dict[str, Any]:
-    """Colour, marker and dash of the line at ``place`` of a legend."""
+def line_style(index: int) -> dict[str, Any]:
+    """Colour, marker and dash of the line number ``index``."""
     return {
-        "color": GROUP_COLOURS[place % len(GROUP_COLOURS)],
-        "marker": GROUP_MARKERS[place % len(GROUP_MARKERS)],
-        "ls": DASHES[place % len(DASHES)],
+        "color": GROUP_COLOURS[index % len(GROUP_COLOURS)],
+        "marker": GROUP_MARKERS[index % len(GROUP_MARKERS)],
+        "ls": DASHES[index % len(DASHES)],
     }
 
 
@@ -61,7 +61,7 @@ def new_axes(size: tuple[float, float]) -> tuple[Figure, Any]:
 
 
 def to_svg(figure: Figure, title: str) -> str:
-    """Inline SVG that scales to its place, named for screen readers, the same bytes each time."""
+    """Responsive inline SVG with ``title`` for screen readers; the same figure always gives the same bytes."""
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": title}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})

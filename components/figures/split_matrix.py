@@ -1,4 +1,4 @@
-"""The split matrix: which tumour serves which member for what."""
+"""Split matrix: the set (training, validation or evaluation) of each tumour for each member."""
 
 import numpy as np
 import pandas as pd
@@ -10,17 +10,17 @@ from components.figures.drawing import SKY, VERMILION, new_axes, style, to_svg
 
 
 def split_matrix(splits: Splits, table: pd.DataFrame) -> str:
-    """Which tumour of the dataset's table (column) serves which member (row) for what.
+    """The set of each tumour of the dataset's table (column) for each member (row), as inline SVG.
 
-    Responders stand left of the line, and the tumours of a patient side by side.
+    Responders are left of the line, and tumours of one patient are adjacent.
     """
     tumours = list(table.sort_values(["label", "patient"], kind="stable")["tumour"])
     responders = int((table["label"] == 0).sum())
-    place = {tumour: column for column, tumour in enumerate(tumours)}
+    column_of = {tumour: column for column, tumour in enumerate(tumours)}
     roles = np.zeros((len(splits.members), len(tumours)))
     for row, split in enumerate(splits.members):
         for value, names in enumerate((split.training, split.validation, split.evaluation)):
-            roles[row, [place[name] for name in names]] = value
+            roles[row, [column_of[name] for name in names]] = value
     colours = ("#e6e9ee", SKY, VERMILION)
     with style():
         figure, axes = new_axes((7.2, min(1.5 + 0.07 * len(roles), 7.0)))

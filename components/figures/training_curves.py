@@ -11,29 +11,29 @@ from components.figures.drawing import DASHES, GROUP_COLOURS, WIDE, new_axes, st
 
 
 def training_curves(group: str, members: Sequence[Member]) -> str:
-    """Validation accuracy of a group's members, one line a member and attempt; a cross ends an attempt."""
+    """Validation accuracy of a group's members, one line per member and attempt; a cross marks each restart."""
     with style():
         figure, axes = new_axes(WIDE)
         ends: list[tuple[float, float]] = []
-        for place, member in enumerate(members):
-            look = {"color": GROUP_COLOURS[place % len(GROUP_COLOURS)], "ls": DASHES[place % len(DASHES)]}
+        for index, member in enumerate(members):
+            line = {"color": GROUP_COLOURS[index % len(GROUP_COLOURS)], "ls": DASHES[index % len(DASHES)]}
             attempts = _attempts(member.history)
             for steps, accuracy in attempts:
-                axes.plot(steps, accuracy, **look, lw=0.9, alpha=0.75)
+                axes.plot(steps, accuracy, **line, lw=0.9, alpha=0.75)
             ends += [(steps[-1], accuracy[-1]) for steps, accuracy in attempts[:-1]]
         if ends:
             axes.scatter(*np.array(ends).T, marker="x", s=28, color="black", lw=1.3, zorder=3, label="restart")
             axes.legend(loc="lower right")
-        axes.set(xlabel="steps over all attempts", ylabel="validation accuracy", ylim=(0, 1.02))
+        axes.set(xlabel="training steps, all attempts", ylabel="validation accuracy", ylim=(0, 1.02))
         axes.set_title(f"Group {group}")
-        return to_svg(figure, f"Validation accuracy of the members of group {group}")
+        return to_svg(figure, f"Validation accuracy of the networks of group {group}")
 
 
 def _attempts(history: pd.DataFrame) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Steps, counted over all attempts, and validation accuracy of every attempt."""
-    found, before = [], 0.0
+    attempts, previous_steps = [], 0.0
     for _, rows in history.groupby("attempt", sort=True):
-        steps = rows["step"].to_numpy(float) + before
-        found.append((steps, rows["validation_accuracy"].to_numpy(float)))
-        before = steps.max()
-    return found
+        steps = rows["step"].to_numpy(float) + previous_steps
+        attempts.append((steps, rows["validation_accuracy"].to_numpy(float)))
+        previous_steps = steps.max()
+    return attempts

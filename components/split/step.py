@@ -48,11 +48,15 @@ def close(attempt: str, experiment: str, state: str, reason: str) -> None:
 
 
 def _summarise(data: Dataset, drawn: Splits, path: str) -> None:
-    told_apart = f"; patients were told apart by {', '.join(data.told_apart_by)}" if data.told_apart_by else ""
-    leak = f"no patient stands on two sides{told_apart}"
+    distinct = f"; no two patients have in common: {', '.join(data.told_apart_by)}" if data.told_apart_by else ""
+    leakage = f"none: no patient is in more than one set of a split{distinct}"
     if drawn.unit == "tumour":
-        leak = f"LEAKAGE: tumours are split, so up to {drawn.shared_patients} patients stand on two sides of a member"
-    facts = {"members": f"{len(drawn.groups)} groups x {len(drawn.of_group('A'))}", "unit": drawn.unit, "leakage": leak}
+        leakage = (
+            "LEAKAGE: tumours were split and not patients, so in the split of a network up to "
+            f"{drawn.shared_patients} patients are in more than one set"
+        )
+    members = f"{len(drawn.groups)} groups of {len(drawn.of_group('A'))}"
+    facts = {"members": members, "unit of splitting": drawn.unit, "leakage": leakage}
     table = [
         {
             "member": member.id,

@@ -1,9 +1,9 @@
-"""The area under the ROC curve and what its variances are made of; ``roc`` and ``paired`` build on it.
+"""The area under the ROC curve and its variances, on which ``roc``, ``paired`` and ``bootstrap`` build.
 
-Vocabulary: a positive case (y = 1, non-responder) should score higher than a negative one. The *placement* of
-a positive case is the share of negative cases that it outscores, ties counted one half, and the other
-way round; the AUC is the mean placement of either class (DeLong et al. 1988 call them structural
-components). All in O(n log n).
+A positive case (y = 1, non-responder) should score higher than a negative one. The *placement* of a positive case is
+the proportion of negative cases that score lower, ties counted one half; that of a negative case is the proportion of
+positive cases that score higher. The AUC is the mean placement of either class. DeLong et al. (1988) call placements
+structural components. All functions take O(n log n) time.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Bools = NDArray[np.bool_]
 
 
 def checked_labels(y_true: ArrayLike) -> Bools:
-    """Labels 0/1 as booleans; both classes must be there.
+    """Labels 0 and 1 as booleans; both classes must be present.
 
     Raises
     ------
@@ -27,15 +27,15 @@ def checked_labels(y_true: ArrayLike) -> Bools:
     """
     labels = _floats(y_true, "labels")
     if labels.ndim != 1 or not np.isin(labels, (0.0, 1.0)).all():
-        raise InputError("ROC_LABELS", "labels must be one row of 0 (responder) and 1 (non-responder)")
+        raise InputError("ROC_LABELS", "labels must be a one-dimensional array of 0 (responder) and 1 (non-responder)")
     positive: Bools = labels == 1.0
     if positive.all() or not positive.any():
-        raise InputError("ROC_ONE_CLASS", "all cases are of one class: no ROC curve exists")
+        raise InputError("ROC_ONE_CLASS", "all cases belong to one class, so there is no ROC curve")
     return positive
 
 
 def checked(y_true: ArrayLike, score: ArrayLike) -> tuple[Bools, Floats]:
-    """Labels as booleans [n] and scores as float64 [n], both refused in words where they cannot be used.
+    """Validated labels as booleans [n] and scores as float64 [n].
 
     Raises
     ------
@@ -58,7 +58,7 @@ def _floats(values: ArrayLike, what: str) -> Floats:
     if array.size == 0:
         raise InputError("ROC_EMPTY", f"there are no {what}")
     if not np.isfinite(array).all():
-        raise InputError("ROC_NOT_FINITE", f"{what} hold NaN or infinity")
+        raise InputError("ROC_NOT_FINITE", f"{what} contain NaN or infinity")
     return array
 
 
@@ -69,9 +69,9 @@ class Placements:
     Parameters
     ----------
     positive
-        [n_positive] share of negatives below each positive case.
+        [n_positive] proportion of negative cases that score below each positive case.
     negative
-        [n_negative] share of positives above each negative case.
+        [n_negative] proportion of positive cases that score above each negative case.
     """
 
     positive: Floats
@@ -79,36 +79,36 @@ class Placements:
 
     @property
     def auc(self) -> float:
-        """Area under the ROC curve, ties one half."""
+        """Area under the ROC curve; ties count one half."""
         return float(self.positive.mean())
 
 
 def placements(positive: Bools, score: Floats) -> Placements:
     """Placements of all cases from checked labels and scores."""
     above, below = score[positive], score[~positive]
-    return Placements(positive=_share_below(above, below), negative=1.0 - _share_below(below, above))
+    return Placements(positive=_proportion_below(above, below), negative=1.0 - _proportion_below(below, above))
 
 
-def _share_below(of: Floats, among: Floats) -> Floats:
-    ordered = np.sort(among)
-    twice = np.searchsorted(ordered, of, "left") + np.searchsorted(ordered, of, "right")
-    return np.asarray(twice / (2 * len(among)))
+def _proportion_below(scores: Floats, others: Floats) -> Floats:
+    ordered = np.sort(others)
+    twice = np.searchsorted(ordered, scores, "left") + np.searchsorted(ordered, scores, "right")
+    return np.asarray(twice / (2 * len(others)))
 
 
 def auc_score(y_true: ArrayLike, score: ArrayLike) -> float:
-    """Area under the ROC curve, ties one half; raises as ``checked``."""
+    """Area under the ROC curve; ties count one half. Raises as ``checked``."""
     return placements(*checked(y_true, score)).auc
 
 
 def null_standard_error(n_positive: int, n_negative: int) -> float:
-    """Standard error of the AUC where scores carry no information (STUDY 5)."""
+    """Standard error of the AUC under the null hypothesis AUC = 0.5 (STUDY 5)."""
     return float(np.sqrt((n_positive + n_negative + 1) / (12 * n_positive * n_negative)))
 
 
 def spss_variance(positive: Bools, score: Floats) -> float:
-    """Variance of the AUC as SPSS estimates it without a distribution.
+    """Non-parametric variance of the AUC as SPSS estimates it.
 
-    Q1 and Q2 of Hanley & McNeil (1982) come from the counts at each distinct score; a tie with one other case
+    Q1 and Q2 of Hanley & McNeil (1982) are estimated from the counts at each distinct score; a tie of two cases
     counts 1/2, a tie of three 1/3 (STUDY 5).
     """
     values, level = np.unique(score, return_inverse=True)
@@ -119,27 +119,27 @@ def spss_variance(positive: Bools, score: Floats) -> float:
     auc = (n @ (p_above + p / 2)) / (n_pos * n_neg)
     q1 = (n @ (p_above**2 + p_above * p + p**2 / 3)) / (n_neg * n_pos**2)
     q2 = (p @ (n_below**2 + n_below * n + n**2 / 3)) / (n_pos * n_neg**2)
-    spread = auc * (1 - auc) + (n_pos - 1) * (q1 - auc**2) + (n_neg - 1) * (q2 - auc**2)
-    return float(max(spread / (n_pos * n_neg), 0.0))
+    numerator = auc * (1 - auc) + (n_pos - 1) * (q1 - auc**2) + (n_neg - 1) * (q2 - auc**2)
+    return float(max(numerator / (n_pos * n_neg), 0.0))
 
 
 def placement_variance(parts: Placements, patients: tuple[NDArray[np.intp], NDArray[np.intp]] | None = None) -> float:
-    """Variance of a mean placement, or of a difference of two: DeLong et al. (1988), clustered Obuchowski (1997).
+    """Variance of an AUC or of a difference of two: DeLong et al. (1988), or clustered by Obuchowski (1997).
 
     Parameters
     ----------
     parts
         Placements, or the difference of two scores' placements.
     patients
-        Patient numbers of the positive and of the negative cases; None: every case its own patient. With
-        one case a patient both formulas agree.
+        Patient numbers of the positive and of the negative cases; None: every case is its own patient.
+        With one case per patient both formulas agree.
     """
     n_pos, n_neg = len(parts.positive), len(parts.negative)
     of_pos, of_neg = patients if patients is not None else (np.arange(n_pos), n_pos + np.arange(n_neg))
     size = 1 + max(int(of_pos.max()), int(of_neg.max()))
-    centre = parts.auc
-    sums_pos = np.bincount(of_pos, parts.positive - centre, size)
-    sums_neg = np.bincount(of_neg, parts.negative - centre, size)
+    mean = parts.auc
+    sums_pos = np.bincount(of_pos, parts.positive - mean, size)
+    sums_neg = np.bincount(of_neg, parts.negative - mean, size)
     with_pos, with_neg = len(np.unique(of_pos)), len(np.unique(of_neg))
     total = len(np.unique(np.concatenate([of_pos, of_neg])))
     variance = (
@@ -151,17 +151,17 @@ def placement_variance(parts: Placements, patients: tuple[NDArray[np.intp], NDAr
 
 
 def _inflation(clusters: int) -> float:
-    """I / (I - 1): a sample variance's divisor; a lone cluster tells nothing of the spread."""
+    """I / (I - 1), the small-sample factor of I clusters; 0 for a single cluster, which has no variance."""
     return clusters / (clusters - 1) if clusters > 1 else 0.0
 
 
 def patient_numbers(patients: ArrayLike | None, positive: Bools) -> NDArray[np.intp]:
-    """Patients numbered from 0, one number a case; None: every case its own.
+    """Patients numbered from 0, one number per case; None: every case is its own patient.
 
     Raises
     ------
     InputError
-        ``ROC_MISMATCHED`` where there is not one patient a case.
+        ``ROC_MISMATCHED`` where there is not one patient per case.
     """
     if patients is None:
         return np.arange(len(positive))

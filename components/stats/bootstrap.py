@@ -1,4 +1,4 @@
-"""Patient-clustered bootstrap: whole patients are drawn with replacement, their tumours come along."""
+"""Patient-clustered bootstrap: patients are sampled with replacement, each with all of their tumours."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from numpy.typing import ArrayLike, NDArray
 from components.common.errors import InputError
 from components.stats.auc import Floats, auc_score, checked, patient_numbers, placements
 
-#: Numbers held at once while resampling (4 MB of float64, near the cores' caches).
+#: Numbers in memory at once while resampling: 4 MB of float64, about the size of a processor cache.
 CHUNK = 500_000
 
 #: From this many patients on, a resample's AUC differs from its linear part by far less than its standard error.
 LINEAR_FROM = 3000
 
-#: Classes of patients of nearly equal influence that the linear part is drawn from.
+#: Number of classes of patients of nearly equal influence that the linear part is sampled from.
 INFLUENCE_CLASSES = 1000
 
 
@@ -29,56 +29,56 @@ class Scored:
 
 
 def resampled_aucs(groups: Sequence[Scored], rng: np.random.Generator | int, samples: int) -> Floats:
-    """AUC of every group in every resample of patients, [samples kept, groups].
+    """AUC of every group in every resample of patients, [samples, groups].
 
-    One draw of patients serves all groups, so what the groups share stays shared. A resample in which any
-    group lacks a class is drawn again, at most nine times over.
+    The same resample of patients is used for all groups, so that patients shared by groups stay shared. A resample in
+    which any group lacks a class is discarded; at most ten times ``samples`` are made.
 
     Raises
     ------
     InputError
-        As ``auc.checked``; ``BOOTSTRAP_IMPOSSIBLE`` where hardly any resample holds both classes.
+        As ``auc.checked``; ``BOOTSTRAP_IMPOSSIBLE`` where most resamples lack a class.
     """
     rng = np.random.default_rng(rng)
     tables = [_Sorted.of(group) for group in groups]
     names = [np.asarray(group.patient) for group in groups]
-    everyone, codes = np.unique(np.concatenate(names), return_inverse=True)
-    members = np.split(codes, np.cumsum([len(name) for name in names])[:-1])
-    kept: list[Floats] = []
-    for counts in _draws(rng, len(everyone), samples, max(len(codes), len(everyone))):
-        aucs = np.stack([table.auc(counts[:, who]) for table, who in zip(tables, members, strict=True)], axis=1)
-        kept.append(aucs[np.isfinite(aucs).all(axis=1)])
-        if sum(map(len, kept)) >= samples:
-            return np.concatenate(kept)[:samples]
+    all_patients, codes = np.unique(np.concatenate(names), return_inverse=True)
+    patients = np.split(codes, np.cumsum([len(name) for name in names])[:-1])
+    valid: list[Floats] = []
+    for counts in _resamples(rng, len(all_patients), samples, max(len(codes), len(all_patients))):
+        aucs = np.stack([table.auc(counts[:, cases]) for table, cases in zip(tables, patients, strict=True)], axis=1)
+        valid.append(aucs[np.isfinite(aucs).all(axis=1)])
+        if sum(map(len, valid)) >= samples:
+            return np.concatenate(valid)[:samples]
     raise InputError(
         "BOOTSTRAP_IMPOSSIBLE",
-        "too few patients: most resamples lack one of the classes",
+        "too few patients: most bootstrap resamples lack one of the classes",
         "Enlarge the evaluation sets, or use an analytic interval.",
     )
 
 
 def resampled_auc(group: Scored, rng: np.random.Generator | int, samples: int) -> Floats:
-    """AUC of one group in resamples of its patients, [samples]; of very many patients by its linear part."""
+    """AUC of one group in resamples of its patients, [samples]; from ``LINEAR_FROM`` patients on by its linear part."""
     many = len(np.unique(np.asarray(group.patient))) >= LINEAR_FROM
     return _linear_aucs(group, rng, samples) if many else resampled_aucs([group], rng, samples)[:, 0]
 
 
 def _linear_aucs(group: Scored, rng: np.random.Generator | int, samples: int) -> Floats:
-    """AUC plus the drawn patients' influences (DeLong's components), patients of near influence drawn as one class."""
+    """AUC plus the influences (DeLong's components) of sampled patients, in classes of nearly equal influence."""
     positive, score = checked(group.y_true, group.score)
     numbers, parts = patient_numbers(group.patient, positive), placements(positive, score)
-    shift = np.empty(len(score))
-    shift[positive] = (parts.positive - parts.auc) / len(parts.positive)
-    shift[~positive] = (parts.negative - parts.auc) / len(parts.negative)
-    influence = np.sort(np.bincount(numbers, shift))
+    contributions = np.empty(len(score))
+    contributions[positive] = (parts.positive - parts.auc) / len(parts.positive)
+    contributions[~positive] = (parts.negative - parts.auc) / len(parts.negative)
+    influence = np.sort(np.bincount(numbers, contributions))
     classes = np.array_split(influence, INFLUENCE_CLASSES)
     sizes, means = np.array([len(c) for c in classes]), np.array([c.mean() for c in classes])
     counts = np.random.default_rng(rng).multinomial(len(influence), sizes / len(influence), size=samples)
     return np.asarray(np.clip(parts.auc + counts @ means, 0.0, 1.0))
 
 
-def _draws(rng: np.random.Generator, patients: int, samples: int, width: int) -> Iterator[NDArray[np.float64]]:
-    """How often each patient is drawn, [chunk, patients], until ten times ``samples``."""
+def _resamples(rng: np.random.Generator, patients: int, samples: int, width: int) -> Iterator[NDArray[np.float64]]:
+    """Chunks [chunk, patients] of how often each patient is sampled, at most ten times ``samples`` rows in all."""
     chunk = max(1, min(samples, CHUNK // width))
     for _ in range(-(-10 * samples // chunk)):
         drawn = rng.integers(0, patients, (chunk, patients)) + patients * np.arange(chunk)[:, None]
@@ -87,9 +87,9 @@ def _draws(rng: np.random.Generator, patients: int, samples: int, width: int) ->
 
 @dataclass(frozen=True, slots=True)
 class _Sorted:
-    """Rows of a group's positive and negative cases by rising score, and how many negatives lie below each positive.
+    """Indices of a group's positive and negative cases by rising score, and negatives below each positive.
 
-    Of these negatives, ``lower`` score less than the positive, ``upper`` at most as much: half of a tie counts.
+    ``lower`` negatives score less than the positive case, ``upper`` at most as much, so that a tie counts one half.
     """
 
     positive: NDArray[np.intp]
@@ -107,35 +107,35 @@ class _Sorted:
         return cls(positive, negative, lower, upper)
 
     def auc(self, weights: Floats) -> Floats:
-        """Weighted AUC of every row of ``weights`` [samples, n]; NaN where a class weighs nothing."""
+        """Weighted AUC of every row of ``weights`` [samples, n]; NaN where the weights of a class are all 0."""
         positive = weights[:, self.positive]
         below = np.cumsum(np.pad(weights[:, self.negative], ((0, 0), (1, 0))), axis=1)
         pairs = positive.sum(axis=1) * below[:, -1]
-        won = np.einsum("ij,ij->i", positive, below[:, self.lower] + below[:, self.upper]) / 2
+        concordant = np.einsum("ij,ij->i", positive, below[:, self.lower] + below[:, self.upper]) / 2
         with np.errstate(invalid="ignore"):
-            return np.asarray(won / pairs)
+            return np.asarray(concordant / pairs)
 
 
 def mean_auc(groups: Sequence[Scored]) -> float:
-    """Mean over the groups of their AUC."""
+    """Mean of the groups' AUCs."""
     return float(np.mean([auc_score(group.y_true, group.score) for group in groups]))
 
 
 def mean_auc_lower_bound(
     groups: Sequence[Scored], *, rng: np.random.Generator | int, samples: int = 2000, level: float = 0.95
 ) -> float:
-    """One-sided lower percentile bound of the mean AUC over groups: the gate reads it (DESIGN.md, Decisions).
+    """One-sided lower percentile bound of the mean AUC over groups, which the promotion gate uses.
 
     Parameters
     ----------
     groups
-        Labels, scores and patients of every group's evaluation set; a patient may stand in several groups.
+        Labels, scores and patients of every group's evaluation set; a patient may be in several groups.
     rng
         Generator, or a seed for one.
     samples
         Patient-clustered bootstrap resamples, the same for all groups.
     level
-        Confidence of the bound.
+        Confidence level of the bound.
     """
     means = resampled_aucs(groups, rng, samples).mean(axis=1)
     return float(np.quantile(means, 1 - level))

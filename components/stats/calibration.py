@@ -1,7 +1,7 @@
-"""Are the scores probabilities? Brier score, slope and intercept, reliability curve, Platt scaling.
+"""Calibration of scores as probabilities: Brier score, slope and intercept, reliability curve, Platt scaling.
 
-Platt scaling is fitted on out-of-bag answers only and applied to evaluation answers; it is still a little
-optimistic, since out-of-bag answers come from fewer members that were accepted on these very tumours.
+Platt scaling is fitted to out-of-bag predictions only and applied to evaluation predictions. It is slightly optimistic,
+since the members that make the out-of-bag predictions were accepted by their accuracy on these same tumours.
 """
 
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from scipy import optimize, special, stats
 from components.common.artifacts.score_metrics import Calibration
 from components.stats.auc import Bools, Floats, checked
 
-#: Scores are moved this far inside (0, 1) before their logit is taken: vote fractions reach 0 and 1.
+#: Scores are clipped to this distance from 0 and 1 before the logit, since vote fractions reach 0 and 1.
 LOGIT_EDGE = 0.01
 
-#: A logistic fit beyond this ran away and is reported as absent.
+#: A logistic fit with a larger slope or intercept has diverged and is reported as missing.
 STEEPEST = 50.0
 
 
 @dataclass(frozen=True, slots=True)
 class Platt:
-    """A logistic map of a score's logit, fitted on ``n`` out-of-bag answers."""
+    """Platt scaling: a logistic function of a score's logit, fitted to ``n`` out-of-bag predictions."""
 
     slope: float
     intercept: float
@@ -48,7 +48,7 @@ def calibrate(y_true: ArrayLike, score: ArrayLike) -> Calibration:
 
 
 def fit_platt(y_true: ArrayLike, out_of_bag_score: ArrayLike) -> Platt | None:
-    """Platt scaling from out-of-bag answers, with Platt's smoothed targets; None where they separate the classes."""
+    """Platt scaling of out-of-bag predictions, with Platt's smoothed targets; None where the fit diverges."""
     positive, scores = checked(y_true, out_of_bag_score)
     n_pos, n_neg = int(positive.sum()), int((~positive).sum())
     targets = np.where(positive, (n_pos + 1) / (n_pos + 2), 1 / (n_neg + 2))
@@ -57,16 +57,16 @@ def fit_platt(y_true: ArrayLike, out_of_bag_score: ArrayLike) -> Platt | None:
 
 
 def reliability(y_true: ArrayLike, score: ArrayLike, bins: int = 5) -> pd.DataFrame:
-    """Reliability curve in bins of equal count; tied scores stay in one bin.
+    """Reliability curve in bins of equal size; tied scores are in the same bin.
 
     Returns
     -------
     pandas.DataFrame
-        Columns ``score`` (mean in the bin), ``observed`` (share of non-responders), ``n``.
+        Columns ``score`` (mean in the bin), ``observed`` (proportion of non-responders), ``n``.
     """
     positive, scores = checked(y_true, score)
-    place = (stats.rankdata(scores) - 0.5) / len(scores)
-    table = pd.DataFrame({"bin": (place * bins).astype(int), "score": scores, "observed": positive})
+    quantile = (stats.rankdata(scores) - 0.5) / len(scores)
+    table = pd.DataFrame({"bin": (quantile * bins).astype(int), "score": scores, "observed": positive})
     by_bin = table.groupby("bin", sort=True)
     return pd.DataFrame(
         {"score": by_bin["score"].mean(), "observed": by_bin["observed"].mean(), "n": by_bin["score"].size()}
@@ -74,12 +74,12 @@ def reliability(y_true: ArrayLike, score: ArrayLike, bins: int = 5) -> pd.DataFr
 
 
 def logit(score: ArrayLike) -> Floats:
-    """Logit of scores kept ``LOGIT_EDGE`` inside (0, 1)."""
+    """Logit of scores clipped to [``LOGIT_EDGE``, 1 - ``LOGIT_EDGE``]."""
     return np.asarray(special.logit(np.clip(np.asarray(score, dtype=np.float64), LOGIT_EDGE, 1 - LOGIT_EDGE)))
 
 
 def _fit(targets: Floats | Bools, scores: Floats) -> tuple[float, float] | None:
-    """Intercept and slope of a logistic regression by maximum likelihood, or None where it runs away."""
+    """Intercept and slope of a logistic regression by maximum likelihood, or None where it diverges."""
     x, y = logit(scores), targets.astype(np.float64)
     if np.ptp(x) == 0:
         return None
@@ -89,8 +89,8 @@ def _fit(targets: Floats | Bools, scores: Floats) -> tuple[float, float] | None:
         error = special.expit(eta) - y
         return float(np.sum(np.logaddexp(0, eta) - y * eta)), np.array([error.sum(), error @ x])
 
-    found = optimize.minimize(loss, np.array([0.0, 1.0]), jac=True, method="BFGS", options={"gtol": 1e-6})
-    intercept, slope = map(float, found.x)
+    optimum = optimize.minimize(loss, np.array([0.0, 1.0]), jac=True, method="BFGS", options={"gtol": 1e-6})
+    intercept, slope = map(float, optimum.x)
     return None if max(abs(slope), abs(intercept)) > STEEPEST else (intercept, slope)
 
 

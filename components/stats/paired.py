@@ -1,4 +1,4 @@
-"""Paired comparison of two scores on the same cases: DeLong et al. (1988), clustered Obuchowski (1997)."""
+"""Paired comparison of two scores on the same cases: DeLong et al. (1988), or clustered by Obuchowski (1997)."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -8,7 +8,7 @@ from components.common.artifacts.score_metrics import PairedTest
 from components.common.errors import InputError
 from components.stats.auc import Bools, Placements, checked, patient_numbers, placement_variance, placements
 
-#: A standard error or difference below this is zero but for rounding.
+#: A standard error or difference below this is zero up to rounding.
 ROUNDING = 1e-12
 
 
@@ -43,7 +43,7 @@ def paired_test(
 
 
 def detectable_difference(test: PairedTest, power: float = 0.8, level: float = 0.95) -> float:
-    """Smallest true difference that a two-sided test at ``level`` finds with ``power``, given the test's ``se``."""
+    """Smallest true difference that a two-sided test at ``level`` detects with ``power``, given the test's ``se``."""
     return float(stats.norm.isf((1 - level) / 2) + stats.norm.ppf(power)) * test.se
 
 

@@ -1,7 +1,7 @@
-"""ROC statistics: AUC with its intervals, rates at a cut-off, the curve itself (STUDY 5).
+"""ROC statistics: the AUC with its confidence intervals, rates at a cut-off, and the ROC curve (STUDY 5).
 
-``paired_test``, ``mean_auc_lower_bound`` and their types are offered here too, so that a reader finds all AUC
-statistics in one place.
+``paired_test``, ``mean_auc_lower_bound`` and their types are exported here too, so that all AUC statistics can be
+imported from one module.
 
 References: Hanley & McNeil, Radiology 1982;143:29. DeLong et al., Biometrics 1988;44:837. Newcombe,
 Stat Med 2006;25:559 (method 5). Obuchowski, Biometrics 1997;53:567. Clopper & Pearson, Biometrika 1934;26:404.
@@ -66,14 +66,14 @@ def roc_summary(
         [n] finite scores, higher for non-responders.
     ci
         ``spss`` (the paper's), ``delong`` (clustered by patient where ``patients`` are given), ``newcombe``
-        (method 5) or ``bootstrap`` (percentile, patients drawn whole; the AUC's linear part
-        where they are very many).
+        (method 5) or ``bootstrap`` (percentile, patients resampled; by the AUC's linear part for very many
+        patients).
     level
-        Confidence of the interval, or of each bound where ``one_sided``.
+        Confidence level of the interval, or of each bound if ``one_sided``.
     one_sided
-        Make ``ci_low`` and ``ci_high`` two one-sided bounds.
+        Whether ``ci_low`` and ``ci_high`` are one-sided bounds.
     patients
-        [n] patient of each case; None: every case its own.
+        [n] patient of each case; None: every case is its own patient.
     rng
         Generator or seed of the bootstrap.
     samples
@@ -98,8 +98,8 @@ def roc_summary(
     tail = 1 - level if one_sided else (1 - level) / 2
     if ci == "bootstrap":
         numbers = _auc.patient_numbers(patients, positive)
-        drawn = resampled_auc(Scored(positive, scores, numbers), rng, samples)
-        se, low, high = float(drawn.std(ddof=1)), *map(float, np.quantile(drawn, [tail, 1 - tail]))
+        resampled = resampled_auc(Scored(positive, scores, numbers), rng, samples)
+        se, low, high = float(resampled.std(ddof=1)), *map(float, np.quantile(resampled, [tail, 1 - tail]))
     else:
         z = float(stats.norm.isf(tail))
         se = _standard_error(ci, area, positive, scores, patients)
@@ -128,12 +128,12 @@ def _newcombe_variance(area: float, n_pos: int, n_neg: int) -> float:
 
 
 def newcombe_limits(area: float, n_pos: int, n_neg: int, z: float) -> tuple[float, float]:
-    """Newcombe's method 5: the AUCs whose own standard error, times ``z``, just reaches the estimate."""
+    """Newcombe's method 5: the AUCs that lie exactly ``z`` of their own standard errors from the estimate."""
 
     def excess(theta: float) -> float:
         return float((theta - area) ** 2 - z**2 * _newcombe_variance(theta, n_pos, n_neg))
 
-    # At an estimate of exactly 0 or 1 the model's variance vanishes there, and the root lies strictly inside.
+    # At an estimate of exactly 0 or 1 the model's variance is zero; the other root lies strictly inside (0, 1).
     edge = 1e-9
     low = optimize.brentq(excess, 0.0, min(area, 1 - edge)) if area > 0 else 0.0
     high = optimize.brentq(excess, max(area, edge), 1.0) if area < 1 else 1.0
@@ -141,11 +141,11 @@ def newcombe_limits(area: float, n_pos: int, n_neg: int, z: float) -> tuple[floa
 
 
 def rates_at(y_true: ArrayLike, score: ArrayLike, cut_off: float, level: float = 0.95) -> Rates:
-    """Rates where a score *above* ``cut_off`` calls a tumour a non-responder; raises as ``roc_summary``."""
+    """Sensitivity and specificity; a score *above* ``cut_off`` predicts a non-responder. Raises as ``roc_summary``."""
     positive, scores = _auc.checked(y_true, score)
-    called = scores > cut_off
-    tp, fn = int((called & positive).sum()), int((~called & positive).sum())
-    tn, fp = int((~called & ~positive).sum()), int((called & ~positive).sum())
+    predicted = scores > cut_off
+    tp, fn = int((predicted & positive).sum()), int((~predicted & positive).sum())
+    tn, fp = int((~predicted & ~positive).sum()), int((predicted & ~positive).sum())
     sensitivity = tp / (tp + fn), *_exact_limits(tp, tp + fn, level)
     specificity = tn / (tn + fp), *_exact_limits(tn, tn + fp, level)
     return Rates(float(cut_off), *sensitivity, *specificity, tp, fn, tn, fp)
@@ -159,7 +159,7 @@ def _exact_limits(hits: int, trials: int, level: float) -> tuple[float, float]:
 
 @dataclass(frozen=True, slots=True)
 class CurvePoints:
-    """Points of a ROC curve from (0, 0) to (1, 1); a case at or above ``threshold`` is called positive."""
+    """Points of a ROC curve from (0, 0) to (1, 1); a case at or above ``threshold`` is predicted positive."""
 
     false_positive_rate: Floats
     true_positive_rate: Floats
@@ -171,25 +171,25 @@ class CurvePoints:
 
 
 def roc_curve(y_true: ArrayLike, score: ArrayLike, most_points: int = MOST_POINTS) -> CurvePoints:
-    """The empirical ROC curve without any infinity: the first threshold lies just above the highest score."""
-    alarms, hits, threshold = _every_point(y_true, score)
+    """The empirical ROC curve with finite thresholds: the first lies just above the highest score."""
+    false_positives, true_positives, threshold = _every_point(y_true, score)
     threshold[0] = np.nextafter(threshold[1], np.inf)
     values = len(threshold) - 1
-    drawn = np.append(0, 1 + np.linspace(0, values - 1, min(values, most_points - 1)).round().astype(int))
-    return CurvePoints(alarms[drawn], hits[drawn], threshold[drawn])
+    selected = np.append(0, 1 + np.linspace(0, values - 1, min(values, most_points - 1)).round().astype(int))
+    return CurvePoints(false_positives[selected], true_positives[selected], threshold[selected])
 
 
 def _every_point(y_true: ArrayLike, score: ArrayLike) -> tuple[Floats, Floats, Floats]:
-    """Rates of false and of true positives at each threshold, the highest first: infinity, then every score."""
+    """False and true positive rates at each threshold in falling order: infinity, then every distinct score."""
     positive, scores = _auc.checked(y_true, score)
     return metrics.roc_curve(positive, scores, drop_intermediate=False)  # type: ignore[no-any-return]
 
 
 def choose_cut_off(y_true: ArrayLike, score: ArrayLike) -> float:
-    """The cut-off of largest Youden index (of several, the middle one): give it out-of-bag answers only."""
-    alarms, hits, threshold = _every_point(y_true, score)
+    """The cut-off that maximises the Youden index (the middle one of several); for out-of-bag predictions only."""
+    false_positives, true_positives, threshold = _every_point(y_true, score)
     values = threshold[:0:-1]
-    youden = (hits - alarms)[-2::-1]  # where a score above each of the values is called, not one at or above it
+    youden = (true_positives - false_positives)[-2::-1]  # positive is a score above a value, not one equal to it
     best = np.flatnonzero(np.isclose(youden, youden.max()))
     at = int(best[len(best) // 2])
     return float((values[at] + values[min(at + 1, len(values) - 1)]) / 2)

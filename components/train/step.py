@@ -56,7 +56,7 @@ def _summarise(trained: tuple[Member, ...], pack: str, path: str, *, synthetic: 
             "validation accuracy": member.facts.validation_accuracy,
             "accepted at step": member.facts.accepted_step,
             "restarts": member.facts.restarts,
-            "flagged": "best seen after all restarts" if member.facts.flagged else "",
+            "flagged": "accuracy too low after all restarts" if member.facts.flagged else "",
         }
         for member in trained
     ]

@@ -1,4 +1,4 @@
-"""What a step's process tells: progress, errors in words, a summary page."""
+"""The frame of a step's process: progress lines, error reports and the summary page."""
 
 import signal
 from pathlib import Path
@@ -26,17 +26,17 @@ def test_progress_lines_are_read_back():
 
 
 @pytest.mark.parametrize("error", [InputError("A_CODE", "what\nhappened", "do this"), StorageError("B", "c")])
-def test_errors_cross_a_process_border_whole(error):
+def test_errors_are_passed_between_processes_unchanged(error):
     read = SrsError.from_line(error.to_line())
     assert (type(read), read.code, read.safe_message, read.hint) == (type(error), *error.args)
 
 
-def test_lines_of_others_are_no_errors():
+def test_other_lines_are_not_read_as_errors():
     assert SrsError.from_line("srs-error {broken") is None
     assert SrsError.from_line("something else") is None
 
 
-def test_step_ends_in_words_without_a_traceback(capsys):
+def test_step_reports_an_error_without_a_traceback(capsys):
     with pytest.raises(SystemExit) as caught, step("split"):
         raise InputError("TOO_FEW_TUMOURS", "seven are left")
     assert caught.value.code == 1
@@ -52,7 +52,7 @@ def test_unexpected_error_does_not_show_its_text(capsys):
     assert "test_steps.py" in out
 
 
-def test_a_full_disk_is_told_as_such(capsys):
+def test_a_full_disk_is_reported_as_storage_full(capsys):
     with pytest.raises(SystemExit), step("preprocess"), Path("/dev/full").open("w") as file:
         file.write("a crop")
     error = SrsError.from_line(capsys.readouterr().out)
@@ -76,7 +76,7 @@ def test_summary_escapes_and_labels(tmp_path):
     assert "<b>title" not in text
 
 
-def test_summary_shows_figures_and_keeps_a_wide_table_in_a_box_of_its_own(tmp_path):
+def test_summary_shows_figures_and_scrolls_a_wide_table_in_its_own_box(tmp_path):
     page = tmp_path / "summary.html"
     write_summary(str(page), "Title", {}, [{"code": "X"}], figures=["<svg></svg>"], synthetic=False)
     text = page.read_text()
@@ -85,8 +85,8 @@ def test_summary_shows_figures_and_keeps_a_wide_table_in_a_box_of_its_own(tmp_pa
     assert 'name="viewport"' in text
 
 
-def test_a_step_that_is_tracked_asks_for_mlflow_before_its_work(monkeypatch, capsys):
-    """And does not note the reason there, where it would wait once more."""
+def test_a_tracked_step_requires_mlflow_before_its_work(monkeypatch, capsys):
+    """And does not log the failure there, where it would wait again."""
     monkeypatch.setattr(mlflow_door, "_answered", set())
     with serving() as api:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", api.address)
@@ -97,10 +97,10 @@ def test_a_step_that_is_tracked_asks_for_mlflow_before_its_work(monkeypatch, cap
     assert caught.value.code == 1
     assert "MLFLOW_UNAVAILABLE" in capsys.readouterr().out
     with pytest.raises(SystemExit), step("preprocess"):
-        raise InputError("A_CODE", "no MLflow is asked for")
+        raise InputError("A_CODE", "MLflow is not required")
 
 
-def test_sigterm_ends_the_process_by_an_exception_and_is_put_back():
+def test_sigterm_raises_system_exit_and_the_former_handler_is_restored():
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as caught, ends_on_sigterm():
         signal.raise_signal(signal.SIGTERM)
@@ -117,7 +117,7 @@ def stopped_twice(done: list[str]) -> None:
             done.append("undone")
 
 
-def test_a_second_sigterm_does_not_stop_what_is_undone_for_the_first():
+def test_a_second_sigterm_does_not_interrupt_the_cleanup_of_the_first():
     before, done = signal.getsignal(signal.SIGTERM), []
     with pytest.raises(SystemExit) as caught:
         stopped_twice(done)

@@ -1,4 +1,4 @@
-"""What the tests of the evaluation share: small made-up studies."""
+"""Fixtures of the evaluation's tests: small simulated studies."""
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from components.common.artifacts.splits import MemberSplit, Splits
 
 
 def make_dataset(tumours: int = 110, patients: int = 89, *, signal: float = 1.0, seed: int = 1, synthetic: bool = True):
-    """A made-up dataset: random crops with a bright rim where ``signal`` says so, random covariates, some unknown."""
+    """A simulated dataset: random crops whose lesion is brighter by ``signal``, random covariates, some unknown."""
     rng = np.random.default_rng(seed)
     label = rng.permutation(np.arange(tumours) < round(tumours * 53 / 110)).astype(int)
     who = np.concatenate([np.arange(patients), rng.integers(0, patients, tumours - patients)])
@@ -63,7 +63,7 @@ def make_dataset(tumours: int = 110, patients: int = 89, *, signal: float = 1.0,
 
 
 def make_splits(dataset, groups: int = 5, members: int = 10, unit: str = "patient", seed: int = 1):
-    """Random splits; by patient no patient stands on two sides of a member."""
+    """Random splits; with unit patient no patient is in two sets of a member."""
     rng = np.random.default_rng(seed)
     table = dataset.tumours
     units = (table["patient"] if unit == "patient" else table["tumour"]).to_numpy()
@@ -91,7 +91,7 @@ def _some_of_each(units, label, share, rng):
 
 
 def make_members(dataset, splits, latent, noise: float = 1.0, seed: int = 1):
-    """Members whose answers are the latent signal with noise of their own, and made-up histories."""
+    """Members whose predictions are the latent signal with independent noise, and simulated histories."""
     rng = np.random.default_rng(seed)
     made = []
     for split in splits.members:
@@ -133,5 +133,5 @@ def study():
 
 @pytest.fixture(scope="session")
 def make():
-    """The makers, for studies of other shapes."""
+    """The functions that make studies, for studies of other sizes."""
     return make_dataset, make_splits, make_members

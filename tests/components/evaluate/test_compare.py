@@ -38,14 +38,14 @@ def test_compares_each_group_on_the_tumours_of_both(runs):
     assert row["tumours"] == len(first)
 
 
-def test_a_run_equals_itself(runs):
+def test_a_run_does_not_differ_from_itself(runs):
     table = compare(runs[0], runs[0])
     assert (table["difference"] == 0).all()
     assert (table["p_value"] == 1).all()
     assert table["detectable"].isna().all()
 
 
-def test_text_keeps_to_the_terminal_and_says_synthetic(runs):
+def test_text_fits_the_terminal_and_is_labelled_synthetic(runs):
     text = comparison_text(*runs)
     assert max(map(len, text.splitlines())) <= 100
     assert text.startswith("SYNTHETIC")
@@ -62,12 +62,12 @@ def test_shared_tumours_of_one_class_give_no_test(runs):
 
 def test_refuses_runs_that_share_nothing(runs):
     first, second = runs
-    moved = second.scores.assign(tumour=second.scores["tumour"] + "x")
+    renamed = second.scores.assign(tumour=second.scores["tumour"] + "x")
     with pytest.raises(InputError, match="RUNS_NOT_COMPARABLE"):
-        compare(first, dataclasses.replace(second, scores=moved))
-    turned = second.scores.assign(label=1 - second.scores["label"])
+        compare(first, dataclasses.replace(second, scores=renamed))
+    relabelled = second.scores.assign(label=1 - second.scores["label"])
     with pytest.raises(InputError, match="RUNS_NOT_COMPARABLE"):
-        compare(first, dataclasses.replace(second, scores=turned))
+        compare(first, dataclasses.replace(second, scores=relabelled))
 
 
 def test_names_the_settings_that_differ(study):

@@ -34,7 +34,7 @@ def test_table_iii_has_a_row_for_every_member_and_ensemble(result):
     assert not bool(table["flagged"][0])
 
 
-def test_figures_agree_with_scikit_learn(result):
+def test_metrics_agree_with_scikit_learn(result):
     rows = result.scores[(result.scores["group"] == "B") & (result.scores["role"] == "evaluation")]
     figures = result.metrics.groups["B"].evaluation
     for score in ("mean", "vote"):
@@ -59,7 +59,7 @@ def test_votes_can_be_the_primary_score(study):
     assert result.metrics.mean_auc == result.metrics.mean_auc_by_score.vote
 
 
-def test_figures_are_plain_finite_json_and_survive_the_folder(result, tmp_path):
+def test_metrics_are_finite_json_and_are_read_back_unchanged(result, tmp_path):
     json.dumps(result.metrics.to_dict(), allow_nan=False)
     result.write(tmp_path / "evaluation")
     again = Evaluation.read(tmp_path / "evaluation")
@@ -96,11 +96,15 @@ def golden_study(make, case):
 def test_metrics_json_keeps_its_keys_types_and_values(make, tmp_path, case, score):
     settings = EvaluateSettings(bootstrap=100, ensemble_score=score)
     evaluate(*golden_study(make, case), settings, seed=1).write(tmp_path)
-    found = flat(json.loads((tmp_path / "metrics.json").read_text()))
+    written = flat(json.loads((tmp_path / "metrics.json").read_text()))
     golden = flat(golden_dict(case))
-    assert {path: type(value) for path, value in found.items()} == {path: type(value) for path, value in golden.items()}
-    # The fits end where their gradient is small, not at one bit: other processors may end them elsewhere.
-    assert found == {p: pytest.approx(v, rel=1e-6, abs=1e-9) if isinstance(v, float) else v for p, v in golden.items()}
+    assert {path: type(value) for path, value in written.items()} == {
+        path: type(value) for path, value in golden.items()
+    }
+    # The fits stop at a small gradient, not at an exact value: other processors may stop at slightly different values.
+    assert written == {
+        p: pytest.approx(v, rel=1e-6, abs=1e-9) if isinstance(v, float) else v for p, v in golden.items()
+    }
 
 
 @pytest.mark.parametrize("case", ["usual", "one_class_out_of_bag"])
@@ -108,11 +112,11 @@ def test_metrics_of_an_earlier_run_are_read_and_written_again_unchanged(case):
     assert flat(golden_metrics(case).to_dict()) == flat(golden_dict(case))
 
 
-def test_same_seed_gives_the_same_figures(study, result):
+def test_same_seed_gives_the_same_metrics(study, result):
     assert evaluate(*study, SETTINGS, seed=1).metrics == result.metrics
 
 
-def test_says_what_the_cohort_is_and_how_it_was_split(make, result):
+def test_metrics_name_synthetic_data_split_unit_and_shared_patients(make, result):
     assert result.metrics.synthetic is True
     assert (result.metrics.split_unit, result.metrics.shared_patients) == ("patient", 0)
     make_dataset, make_splits, make_members = make
@@ -124,7 +128,7 @@ def test_says_what_the_cohort_is_and_how_it_was_split(make, result):
     assert other.metrics.shared_patients > 0
 
 
-def test_ensemble_gains_over_its_members_where_their_errors_are_their_own(result):
+def test_ensemble_gains_over_its_members_where_their_errors_are_independent(result):
     gains = [figures.gain_over_votes.difference for figures in result.metrics.groups.values()]
     assert np.mean(gains) > 0.03
     for figures in result.metrics.groups.values():
@@ -157,7 +161,7 @@ def test_null_members_give_no_small_p_values(make):
     assert passed <= 2
 
 
-def test_tiny_cohort_gets_figures_without_a_bound_rather_than_an_error(make):
+def test_tiny_cohort_gets_metrics_without_a_bound_rather_than_an_error(make):
     make_dataset, make_splits, make_members = make
     dataset, latent = make_dataset(8, 8)
     splits = make_splits(dataset, 2, 2)

@@ -81,7 +81,7 @@ def parsed(text):
     return page
 
 
-def test_report_is_one_small_well_formed_page_of_its_own(reported):
+def test_report_is_one_small_well_formed_self_contained_page(reported):
     *_, text = reported
     page = parsed(text)
     assert len(text.encode()) < 1_000_000
@@ -101,34 +101,35 @@ def test_report_prints_table_iii_digit_for_digit(reported):
         assert f"Group {group}" in text
 
 
-def test_report_answers_whether_fewer_members_do_and_whether_the_spread_warns(reported):
+def test_report_says_whether_fewer_networks_suffice_and_whether_the_spread_indicates_errors(reported):
     _, result, text = reported
-    assert re.search(r"ensembles of \d+ members? already come within 0.01 of the AUC of all 10", text)
+    assert re.search(r"ensembles of \d+ networks? already come within 0.01 of the AUC of all 10", text)
     for group in result.metrics.groups.values():
         assert f">{group.spread.auc:.3f}<" in text
 
 
-def test_drawing_names_the_layer_that_drop_out_follows():
+def test_drawing_names_the_layer_that_dropout_follows():
     for layer, shape in (("conv_2", "4 × 4 × 16"), ("dense_1", "32")):
         drawn = stages(resolve("default", {"train": {"dropout_after": layer}}).train)
-        assert [stage.shape for stage in drawn if "drop-out" in stage.shape] == [f"{shape}: drop-out 0.25"]
+        assert [stage.shape for stage in drawn if "dropout" in stage.shape] == [f"{shape}: dropout 0.25"]
 
 
-def test_synthetic_is_said_where_due_and_only_there(reported, leaking):
+def test_only_phantom_runs_are_labelled_synthetic(reported, leaking):
     (dataset, *_), result, text = reported
     assert text.count(SYNTHETIC) >= 2
     assert "SYNTHETIC" in re.search(r"<title>(.*?)</title>", text).group(1)
     assert terminal_tables(result, dataset).count(SYNTHETIC) == 2
     real_dataset, _, real_result, real_text, real_card = leaking
-    for told in (real_text, real_card, terminal_tables(real_result, real_dataset)):
-        assert "SYNTHETIC" not in told
+    for output in (real_text, real_card, terminal_tables(real_result, real_dataset)):
+        assert "SYNTHETIC" not in output
 
 
-def test_shared_patients_are_said_in_words_for_a_split_over_tumours(reported, leaking):
+def test_report_and_card_warn_of_shared_patients_where_tumours_are_split(reported, leaking):
     _, splits, _, text, card = leaking
     assert "patients are shared" in text
     assert f"up to {splits.shared_patients} patients" in text
-    assert "stand on two sides" in card
+    assert "patients are shared" in card
+    assert f"up to {splits.shared_patients} patients" in card
     *_, patientwise = reported
     assert "No patient is shared" in patientwise
     assert "patients are shared" not in patientwise
@@ -182,7 +183,7 @@ def test_report_stays_small_for_a_large_cohort(make, tmp_path):
     assert "worst are shown" in path.read_text()
 
 
-def test_report_stands_where_a_group_has_no_out_of_bag_auc(make, tmp_path):
+def test_report_is_written_where_a_group_has_no_out_of_bag_auc(make, tmp_path):
     make_dataset, make_splits, make_members = make
     dataset, latent = make_dataset(8, 8)
     splits = make_splits(dataset, 2, 1)
@@ -232,12 +233,12 @@ def test_drawing_follows_the_settings(make, tmp_path):
     assert "level 35 HU" in text
 
 
-def test_card_prints_the_mean_beside_the_first_and_what_is_missing(study, tmp_path):
+def test_card_prints_the_mean_the_best_out_of_bag_group_and_missing_items(study, tmp_path):
     result = evaluate(*study, SETTINGS, seed=1)
     card = write_model_card(tmp_path, EvaluatedRun(*study, result, FACTS)).read_text()
     best = result.metrics.best_out_of_bag_group
     assert f"{result.metrics.mean_auc:.3f}" in card
-    assert f"| {best} (first) |" in card
+    assert f"| {best} (highest out-of-bag AUC) |" in card
     for heading in ("Intended use", "Limits", "Data", "Performance", "missing"):
         assert heading in card
     items = json.loads((tmp_path / "checklist.json").read_text())["items"]
@@ -288,12 +289,12 @@ def test_crop_is_windowed():
     assert shown[70, 130, 0] > 245
 
 
-def test_crops_and_then_curves_give_way_where_the_page_would_grow_too_large(study, monkeypatch, tmp_path):
-    """And nothing is computed again for it."""
+def test_crops_and_then_curves_are_left_out_where_the_page_would_be_too_large(study, monkeypatch, tmp_path):
+    """Figures and tables are computed only once."""
     run = EvaluatedRun(*study, evaluate(*study, SETTINGS, seed=1), {})
     calls, known = collections.Counter(), report._figures(run)
     monkeypatch.setattr(report, "_figures", lambda _: calls.update(["_figures"]) or known)
-    for name in ("failures", "telling_cases", "table_i"):
+    for name in ("failures", "most_confident", "table_i"):
         computed = getattr(report, name)
         monkeypatch.setattr(report, name, lambda *a, n=name, f=computed: calls.update([n]) or f(*a))
     sizes, shown = [10**9], []
@@ -302,26 +303,26 @@ def test_crops_and_then_curves_give_way_where_the_page_would_grow_too_large(stud
         calls.clear()
         text = write_report(tmp_path, run).read_text()
         parsed(text)
-        assert calls == {"failures": 1, "_figures": 1, "telling_cases": 1, "table_i": 1}
+        assert calls == {"failures": 1, "_figures": 1, "most_confident": 1, "table_i": 1}
         sizes.append(len(text.encode()))
-        shown.append((text.count("data:image/jpeg"), "MLflow shows them" in text))
+        shown.append((text.count("data:image/jpeg"), "see MLflow for them" in text))
     assert [curves for _, curves in shown] == [False, False, False, True]
     crops = [count for count, _ in shown]
     assert crops[0] > report.MOST_CROPS // 4 == crops[1]
     assert crops[2:] == [0, 0]
 
 
-def test_attention_is_shown_where_members_have_weights(make, reported, tmp_path):
+def test_saliency_maps_are_shown_where_members_have_weights(make, reported, tmp_path):
     make_dataset, make_splits, make_members = make
     dataset, latent = make_dataset(60, 50)
     splits = make_splits(dataset, 1, 2)
     members = make_members(dataset, splits, latent)
     rng = np.random.default_rng(0)
-    drawn = [dataclasses.replace(m, weights=initial_weights(splits.settings.train, rng)) for m in members.members]
-    members = Members(tuple(drawn), members.dataset_digest)
+    weighted = [dataclasses.replace(m, weights=initial_weights(splits.settings.train, rng)) for m in members.members]
+    members = Members(tuple(weighted), members.dataset_digest)
     result = evaluate(dataset, splits, members, SETTINGS, seed=1)
     text = write_report(tmp_path, EvaluatedRun(dataset, splits, members, result, {})).read_text()
     parsed(text)
-    assert text.count('alt="Attention on tumour') == 6
+    assert text.count('alt="Saliency map of tumour') == 6
     *_, without = reported
-    assert "What the ensemble looked at" not in without
+    assert "Saliency maps</h2>" not in without

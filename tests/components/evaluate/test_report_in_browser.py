@@ -1,4 +1,4 @@
-"""Written pages in a real browser: they fit the window of a phone and of a desktop, and their policy stops no part."""
+"""Pages in a real browser: they fit a phone's and a desktop's window, and their policy blocks no part of them."""
 
 import html
 import re
@@ -19,7 +19,7 @@ from components.preprocess.flow_diagram import flow_svg
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt-get install chromium)")
 
-#: Reports the page's width to the frame around it, with the widest element that no box of its own scrolls.
+#: Reports the page's width to the frame around it, with elements that overflow it outside a scrolling box.
 MEASURE = """<script>
 addEventListener("load", () => {
   const page = document.documentElement;
@@ -31,19 +31,19 @@ addEventListener("load", () => {
 FRAME = """<!doctype html><body>
 <iframe style="width:{width}px;height:900px;border:0" srcdoc="{page}"></iframe><p id=width></p>
 <script>
-addEventListener("message", said => {{ document.getElementById("width").textContent = said.data; }});
+addEventListener("message", event => {{ document.getElementById("width").textContent = event.data; }});
 </script>"""
 
 
 def measured(page, width, folder):
-    """What the page says of its width in a frame of ``width`` px."""
+    """The page's own measure of its width, its window's width and what overflows, in a frame of ``width`` px."""
     path = folder / f"frame-{width}.html"
     measuring = page.replace(POLICY_TAG, "").replace("</body>", MEASURE + "</body>")  # no script runs under the policy
     path.write_text(FRAME.format(width=width, page=html.escape(measuring)))
     done = opened(path, folder, "--hide-scrollbars", "--dump-dom")
-    found = re.search(r"<p id=\"width\">(\d+) of (\d+) (.*?)</p>", done.stdout)
-    assert found, done.stdout[-500:]
-    return int(found[1]), int(found[2]), found[3]
+    match = re.search(r"<p id=\"width\">(\d+) of (\d+) (.*?)</p>", done.stdout)
+    assert match, done.stdout[-500:]
+    return int(match[1]), int(match[2]), match[3]
 
 
 def opened(path, folder, *options):
@@ -53,12 +53,12 @@ def opened(path, folder, *options):
     return subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
 
 
-def complaints(pages, folder):
-    """What the browser's console says of pages shown in frames, as the KFP UI shows them."""
+def console_errors(pages, folder):
+    """Messages of the browser's console about pages shown in frames, as the KFP UI shows them."""
     path = folder / "frames.html"
     path.write_text("".join(f'<iframe srcdoc="{html.escape(page)}"></iframe>' for page in pages))
-    told = opened(path, folder, "--enable-logging=stderr", f"--screenshot={folder}/shot.png").stderr
-    return re.findall(r"CONSOLE[^\"]*\"(.*?)\", source", told)
+    log = opened(path, folder, "--enable-logging=stderr", f"--screenshot={folder}/shot.png").stderr
+    return re.findall(r"CONSOLE[^\"]*\"(.*?)\", source", log)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_report_fits_the_window(page, width, tmp_path):
     assert measured(page, width, tmp_path) == (width, width, "")
 
 
-def test_a_page_that_is_too_wide_is_noticed(page, tmp_path):
+def test_measure_detects_a_page_that_is_too_wide(page, tmp_path):
     wide = page.replace("</body>", '<div class="wide" style="width:900px">x</div></body>')
     assert measured(wide, 390, tmp_path) == (900, 390, "DIV.wide")
 
@@ -87,18 +87,18 @@ def step_page(study):
     return summary_page("Step", {"fact": "f" * 90}, table, figures=figures, synthetic=True)
 
 
-def test_a_steps_own_page_fits_a_phone(step_page, tmp_path):
+def test_a_steps_summary_page_fits_a_phone(step_page, tmp_path):
     assert measured(step_page.replace("</html>", "</body></html>"), 390, tmp_path) == (390, 390, "")
 
 
-def test_no_page_asks_for_what_its_policy_forbids(page, step_page, tmp_path):
+def test_pages_violate_no_part_of_their_policy(page, step_page, tmp_path):
     assert all("data:image" in one or "<svg" in one for one in (page, step_page))
-    assert complaints([page, step_page], tmp_path) == []
+    assert console_errors([page, step_page], tmp_path) == []
 
 
-def test_text_that_slipped_into_a_page_runs_and_loads_nothing(page, step_page, tmp_path):
+def test_injected_markup_runs_and_loads_nothing(page, step_page, tmp_path):
     slipped = '<script>console.log(\'ran\')</script><img src="file:///x.png"><form action="file:///x"></form>'
-    told = complaints([one.replace("</title>", "</title>" + slipped) for one in (page, step_page)], tmp_path)
-    assert sum("script" in line and "Content Security Policy" in line for line in told) == 2
-    assert sum("image" in line and "Content Security Policy" in line for line in told) == 2
-    assert "ran" not in told
+    errors = console_errors([one.replace("</title>", "</title>" + slipped) for one in (page, step_page)], tmp_path)
+    assert sum("script" in line and "Content Security Policy" in line for line in errors) == 2
+    assert sum("image" in line and "Content Security Policy" in line for line in errors) == 2
+    assert "ran" not in errors

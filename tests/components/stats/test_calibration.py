@@ -18,16 +18,16 @@ def overconfident():
 
 def test_slope_and_brier_equal_scikit_learns(overconfident):
     labels, score = overconfident
-    found = calibrate(labels, score)
+    calibration = calibrate(labels, score)
     reference = LogisticRegression(C=np.inf, tol=1e-8).fit(logit(score)[:, None], labels)
-    assert found.slope == pytest.approx(reference.coef_[0, 0], abs=1e-4)
-    assert found.brier == pytest.approx(sklearn_metrics.brier_score_loss(labels, score))
+    assert calibration.slope == pytest.approx(reference.coef_[0, 0], abs=1e-4)
+    assert calibration.brier == pytest.approx(sklearn_metrics.brier_score_loss(labels, score))
     # Logits were doubled, so the slope that undoes it is one half.
-    assert found.slope == pytest.approx(0.5, abs=0.08)
-    assert found.n == 2000
+    assert calibration.slope == pytest.approx(0.5, abs=0.08)
+    assert calibration.n == 2000
 
 
-def test_intercept_measures_the_shift_in_the_large():
+def test_intercept_measures_calibration_in_the_large():
     rng = np.random.default_rng(2)
     truth = rng.normal(size=4000)
     labels = rng.random(4000) < 1 / (1 + np.exp(-truth))
@@ -35,7 +35,7 @@ def test_intercept_measures_the_shift_in_the_large():
     assert calibrate(labels, shifted).intercept == pytest.approx(0.7, abs=0.12)
 
 
-def test_platt_mends_what_it_was_fitted_for(overconfident):
+def test_platt_scaling_corrects_overconfident_scores(overconfident):
     labels, score = overconfident
     platt = fit_platt(labels[:1000], score[:1000])
     after = calibrate(labels[1000:], platt.apply(score[1000:]))
@@ -50,12 +50,12 @@ def test_separated_and_constant_scores_have_no_slope():
     assert fit_platt([0, 1, 0, 1], [0.5] * 4) is None
 
 
-def test_vote_fractions_of_zero_and_one_are_kept_finite():
-    found = calibrate([0, 1, 0, 1, 1, 0], [0.0, 1.0, 1.0, 0.6, 0.0, 0.3])
-    assert np.isfinite([found.brier, found.slope, found.intercept]).all()
+def test_vote_fractions_of_zero_and_one_give_finite_results():
+    calibration = calibrate([0, 1, 0, 1, 1, 0], [0.0, 1.0, 1.0, 0.6, 0.0, 0.3])
+    assert np.isfinite([calibration.brier, calibration.slope, calibration.intercept]).all()
 
 
-def test_reliability_bins_hold_equal_counts_and_all_cases(overconfident):
+def test_reliability_bins_have_equal_counts_and_contain_all_cases(overconfident):
     labels, score = overconfident
     curve = reliability(labels, score, bins=5)
     assert curve["n"].tolist() == [400] * 5

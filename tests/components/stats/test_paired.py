@@ -85,7 +85,7 @@ def test_copies_of_a_case_in_its_patient_add_no_information():
     assert tripled.difference == pytest.approx(single.difference)
 
 
-def test_order_of_scores_alone_matters():
+def test_only_the_order_of_scores_matters():
     labels, a, _, _ = correlated_cohort(2)
     same = paired_test(labels, a, np.exp(a))
     assert (same.difference, same.se, same.p_value) == (0.0, 0.0, 1.0)

@@ -51,8 +51,8 @@ def test_reproduces_table_iii_from_hard_votes(row):
     sensitivity, specificity, *printed = row
     labels, votes = hard_votes(round(0.11 * sensitivity), round(0.12 * specificity))
     summary = roc_summary(labels, votes)
-    found = (summary.auc, summary.p_value, summary.ci_low, summary.ci_high)
-    assert [f"{value:.3f}" for value in found] == [f"{value:.3f}" for value in printed]
+    computed = (summary.auc, summary.p_value, summary.ci_low, summary.ci_high)
+    assert [f"{value:.3f}" for value in computed] == [f"{value:.3f}" for value in printed]
     assert (summary.n_positive, summary.n_negative) == (11, 12)
 
 
@@ -68,15 +68,15 @@ def test_p_of_the_papers_ensembles_follows_from_their_auc(auc, p):
 
 
 def _score_with(auc: float) -> list[float]:
-    """Eleven positives at distinct places among twelve negatives 1..12, so that the AUC is ``auc``."""
+    """Eleven positives placed among twelve negatives 1..12 so that the AUC is ``auc``."""
     wins = round(auc * 264) / 2
-    places = []
+    positives = []
     for _ in range(11):
-        place = min(wins, 12.0)
-        wins -= place
-        places.append(place + 0.5)
+        below = min(wins, 12.0)
+        wins -= below
+        positives.append(below + 0.5)
     assert wins == 0
-    return places + list(range(1, 13))
+    return positives + list(range(1, 13))
 
 
 def brute_q(labels, score):
@@ -225,12 +225,12 @@ def test_clusters_widen_the_interval_where_lesions_of_a_patient_agree():
         assert clustered.se / alone.se == pytest.approx(math.sqrt(3), rel=0.08)
 
 
-def test_bootstrap_draws_patients_of_all_groups_together():
+def test_bootstrap_resamples_patients_of_all_groups_together():
     labels, score = hanley_mcneil()
     who = np.arange(len(labels))
     one, twice = [Scored(labels, score, who)], [Scored(labels, score, who)] * 5
     assert mean_auc_lower_bound(one, rng=1) == pytest.approx(mean_auc_lower_bound(twice, rng=1), abs=1e-12)
-    # Five groups of different patients tell more than five looks at the same ones.
+    # Five groups of different patients carry more information than the same patients five times.
     apart = [Scored(labels, score, who + 1000 * group) for group in range(5)]
     assert mean_auc_lower_bound(apart, rng=1) > mean_auc_lower_bound(one, rng=1) + 0.01
     assert mean_auc(apart) == pytest.approx(roc_summary(labels, score).auc)
@@ -283,27 +283,27 @@ def test_null_bound_of_the_mean_auc_seldom_passes_one_half():
     assert passed / 200 < 0.11
 
 
-def test_hundred_thousand_cases_stay_quick():
+def test_a_hundred_thousand_cases_take_seconds():
     rng = np.random.default_rng(1)
     labels, score, who = rng.random(100_000) < 0.5, rng.random(100_000), rng.integers(0, 80_000, 100_000)
     assert roc_summary(labels, score).auc == pytest.approx(sklearn_metrics.roc_auc_score(labels, score), abs=1e-12)
     started = time.process_time()
     for ci in ("spss", "delong", "newcombe", "bootstrap"):
         roc_summary(labels, score, ci, patients=who)
-    # Half a second is usual; the bound only tells the order: an n^2 method needs minutes (and 80 GB) here.
+    # Half a second is usual; the bound only checks the order: an n^2 method needs minutes (and 80 GB) here.
     assert time.process_time() - started < 20
 
 
 @pytest.mark.parametrize("lesions", [1, 3])
-def test_bootstrap_of_very_many_patients_agrees_with_drawing_every_case(lesions):
+def test_linear_bootstrap_of_very_many_patients_agrees_with_the_full_bootstrap(lesions):
     rng = np.random.default_rng(4)
     who = np.repeat(np.arange(3000), lesions)
     labels = rng.random(len(who)) < 0.4
     score = np.round(0.7 * labels + rng.normal(size=3000)[who] + rng.normal(size=len(who)), 1)
     linear = roc_summary(labels, score, "bootstrap", patients=who, samples=4000)
-    drawn = resampled_aucs([Scored(labels, score, who)], 1, 4000)[:, 0]
-    assert linear.se == pytest.approx(drawn.std(), rel=0.07)
-    assert (linear.ci_low, linear.ci_high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.25 * linear.se)
+    full = resampled_aucs([Scored(labels, score, who)], 1, 4000)[:, 0]
+    assert linear.se == pytest.approx(full.std(), rel=0.07)
+    assert (linear.ci_low, linear.ci_high) == pytest.approx(np.quantile(full, [0.025, 0.975]), abs=0.25 * linear.se)
 
 
 @pytest.mark.parametrize(
@@ -322,7 +322,7 @@ def test_bootstrap_of_very_many_patients_agrees_with_drawing_every_case(lesions)
         ([1, 0], [0.1, None], "ROC_NOT_FINITE"),
     ],
 )
-def test_refuses_what_no_curve_can_be_drawn_of(labels, score, code):
+def test_refuses_labels_and_scores_without_a_roc_curve(labels, score, code):
     for function in (roc_summary, roc_curve, choose_cut_off, lambda y, s: rates_at(y, s, 0.5)):
         with pytest.raises(InputError) as refused:
             function(labels, score)
@@ -358,7 +358,7 @@ def test_curve_has_a_point_for_every_score_by_counting_and_holds_no_infinity(coh
     )
 
 
-def test_curve_keeps_to_the_points_that_the_ui_draws():
+def test_curve_has_at_most_the_points_that_the_ui_draws():
     rng = np.random.default_rng(0)
     points = roc_curve(rng.random(5000) < 0.5, rng.random(5000))
     assert len(points.threshold) == 200
@@ -393,7 +393,7 @@ def test_limits_are_quantiles_of_the_beta_distribution(case):
     assert (rates.sensitivity_low, rates.sensitivity_high) == pytest.approx((low, high), abs=1e-12)
 
 
-def test_score_at_the_cut_off_is_no_call():
+def test_score_equal_to_the_cut_off_predicts_a_responder():
     assert rates_at([0, 1], [0.5, 0.5], 0.5).true_positive == 0
 
 
@@ -408,6 +408,6 @@ def test_chosen_cut_off_has_the_largest_youden_index(cohort):
 
 @pytest.mark.parametrize("module", [roc, cohort_tables])
 def test_examples_in_docstrings_hold(module):
-    found = doctest.testmod(module)
-    assert found.attempted > 0
-    assert found.failed == 0
+    result = doctest.testmod(module)
+    assert result.attempted > 0
+    assert result.failed == 0
