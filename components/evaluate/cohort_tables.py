@@ -142,6 +142,6 @@ def display_name(category: str) -> str:
 def _ordered(values: pd.Series, kind: str) -> list[str]:
     """Categories by frequency with ``other`` last; for a flag, yes before no."""
     if kind == "flag":
-        return [answer for answer in ("yes", "no") if (values == answer).any()]
+        return [flag for flag in ("yes", "no") if (values == flag).any()]
     frequency = values.value_counts()
     return sorted(frequency.index, key=lambda name: (name.lower() == "other", -int(frequency[name]), name))

@@ -56,8 +56,8 @@ def write_report(folder: Path, run: EvaluatedRun) -> Path:
     page = ""
     for crops, curves in ((MOST_CROPS, True), (MOST_CROPS // 4, True), (0, True), (0, False)):
         shown = [row if rank < crops else {**row, "crop": ""} for rank, row in enumerate(misclassified[:MOST_FAILURES])]
-        drawn = figures if curves else {**figures, "training": {}}
-        page = render(failures=shown, failures_in_all=len(misclassified), figures=drawn)
+        included = figures if curves else {**figures, "training": {}}
+        page = render(failures=shown, failures_in_all=len(misclassified), figures=included)
         if len(page.encode()) < MOST_BYTES:
             break
     path.write_text(page, encoding="utf-8")

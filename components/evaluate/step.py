@@ -29,16 +29,16 @@ class KfpView:
 
 def run(dataset: str, splits: str, packs: Sequence[str], evaluation: str, report: str) -> KfpView:
     """Evaluates a run, writes its evaluation folder, report and model card, and logs them to MLflow."""
-    data, drawn = Dataset.read(Path(dataset)), Splits.read(Path(splits))
-    members = Members.gather([Path(pack) for pack in packs], drawn)
-    result = evaluate(data, drawn, members, drawn.settings.evaluate, seed=drawn.settings.seed)
+    data, run_splits = Dataset.read(Path(dataset)), Splits.read(Path(splits))
+    members = Members.gather([Path(pack) for pack in packs], run_splits)
+    result = evaluate(data, run_splits, members, run_splits.settings.evaluate, seed=run_splits.settings.seed)
     folder = Path(evaluation)
     folder.mkdir(parents=True, exist_ok=True)
-    evaluated = EvaluatedRun(data, drawn, members, result, facts_of(data, drawn, members))
+    evaluated = EvaluatedRun(data, run_splits, members, result, facts_of(data, run_splits, members))
     shutil.copyfile(write_report(folder, evaluated), report)
     write_model_card(folder, evaluated)
     result.write(folder)
-    tracking.log_evaluation(drawn.tracking, result, folder)
+    tracking.log_evaluation(run_splits.tracking, result, folder)
     metrics = {name: getattr(result.metrics, name) for name in ("mean_auc", "mean_auc_lower_bound")}
     return KfpView({name: value for name, value in metrics.items() if value is not None}, group_curves(result))
 

@@ -52,7 +52,7 @@ def _summarise(data: Dataset, drawn: Splits, path: str) -> None:
     leakage = f"none: no patient is in more than one set of a split{distinct}"
     if drawn.unit == "tumour":
         leakage = (
-            "LEAKAGE: tumours were split and not patients, so in the split of a network up to "
+            "LEAKAGE: splits are by tumour, not by patient, so in the split of a network up to "
             f"{drawn.shared_patients} patients are in more than one set"
         )
     members = f"{len(drawn.groups)} groups of {len(drawn.of_group('A'))}"

@@ -81,8 +81,8 @@ def _resamples(rng: np.random.Generator, patients: int, samples: int, width: int
     """Chunks [chunk, patients] of how often each patient is sampled, at most ten times ``samples`` rows in all."""
     chunk = max(1, min(samples, CHUNK // width))
     for _ in range(-(-10 * samples // chunk)):
-        drawn = rng.integers(0, patients, (chunk, patients)) + patients * np.arange(chunk)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=chunk * patients).reshape(chunk, patients).astype(np.float64)
+        sampled = rng.integers(0, patients, (chunk, patients)) + patients * np.arange(chunk)[:, None]
+        yield np.bincount(sampled.ravel(), minlength=chunk * patients).reshape(chunk, patients).astype(np.float64)
 
 
 @dataclass(frozen=True, slots=True)

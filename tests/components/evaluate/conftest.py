@@ -68,7 +68,7 @@ def make_splits(dataset, groups: int = 5, members: int = 10, unit: str = "patien
     table = dataset.tumours
     units = (table["patient"] if unit == "patient" else table["tumour"]).to_numpy()
     label = dict(zip(units, table["label"], strict=True))
-    drawn, shared = [], 0
+    member_splits, shared = [], 0
     for group in "ABCDEFGH"[:groups]:
         evaluation = _some_of_each(units, label, 0.21, rng)
         rest = np.array([u for u in units if u not in evaluation])
@@ -76,10 +76,10 @@ def make_splits(dataset, groups: int = 5, members: int = 10, unit: str = "patien
             validation = _some_of_each(rest, label, 0.25, rng)
             side = np.where(np.isin(units, list(evaluation)), 2, np.where(np.isin(units, list(validation)), 1, 0))
             sets = [tuple(sorted(table["tumour"][side == s])) for s in (0, 1, 2)]
-            drawn.append(MemberSplit(group, index, *sets))
+            member_splits.append(MemberSplit(group, index, *sets))
             sides = table.assign(side=side).groupby("patient")["side"].nunique()
             shared = max(shared, int((sides > 1).sum()))
-    return Splits(tuple(drawn), unit, shared, {"asked": [12, 11]}, digest="e" * 64)
+    return Splits(tuple(member_splits), unit, shared, {"asked": [12, 11]}, digest="e" * 64)
 
 
 def _some_of_each(units, label, share, rng):

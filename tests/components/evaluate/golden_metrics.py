@@ -1,4 +1,4 @@
-"""The figures of two small studies, ``usual`` and ``one_class_out_of_bag``, as earlier runs wrote ``metrics.json``."""
+"""The metrics of two small studies, ``usual`` and ``one_class_out_of_bag``, as earlier runs wrote ``metrics.json``."""
 
 import json
 from pathlib import Path
@@ -10,9 +10,9 @@ FILE = Path(__file__).with_name("metrics.json")
 
 
 def golden_dict(case: str = "usual") -> dict[str, Any]:
-    """Plain values, as the file holds them."""
-    found: dict[str, Any] = json.loads(FILE.read_text())[case]
-    return found
+    """Plain values, as stored in the file."""
+    values: dict[str, Any] = json.loads(FILE.read_text())[case]
+    return values
 
 
 def golden_metrics(case: str = "usual") -> Metrics:

@@ -55,28 +55,28 @@ def test_refuses_missing_members_and_invalid_probabilities(study):
     dataset, splits, members = study
     with pytest.raises(InputError, match="A-01: missing"):
         ensemble.scores(dataset, splits, Members(members.members[1:], members.dataset_digest))
-    for answers in (np.full(110, np.nan, np.float32), np.zeros(3, np.float32), np.full(110, 1.5, np.float32)):
-        first = dataclasses.replace(members.members[0], probabilities=answers)
+    for probabilities in (np.full(110, np.nan, np.float32), np.zeros(3, np.float32), np.full(110, 1.5, np.float32)):
+        first = dataclasses.replace(members.members[0], probabilities=probabilities)
         with pytest.raises(InputError, match="MEMBER_ANSWERS"):
             ensemble.scores(dataset, splits, Members((first, *members.members[1:]), members.dataset_digest))
 
 
 def test_agreement_counts_pairs():
     rng = np.random.default_rng(0)
-    answers = rng.random((5, 12))
-    votes = answers > 0.5
+    probabilities = rng.random((5, 12))
+    votes = probabilities > 0.5
     pairs = [np.mean(votes[a] == votes[b]) for a, b in itertools.combinations(range(5), 2)]
-    assert ensemble.agreement(answers) == pytest.approx(np.mean(pairs))
-    assert ensemble.agreement(answers[:1]) == 1.0
+    assert ensemble.agreement(probabilities) == pytest.approx(np.mean(pairs))
+    assert ensemble.agreement(probabilities[:1]) == 1.0
 
 
 def test_auc_by_size_evaluates_every_subset():
     rng = np.random.default_rng(0)
     labels = np.array([0, 1] * 8)
-    answers = rng.random((4, 16)) * 0.5 + 0.3 * labels
-    sizes = ensemble.auc_by_size(labels, answers, "mean", rng)
+    probabilities = rng.random((4, 16)) * 0.5 + 0.3 * labels
+    sizes = ensemble.auc_by_size(labels, probabilities, "mean", rng)
     assert [(size.members, size.subsets) for size in sizes] == [(1, 4), (2, 6), (3, 4), (4, 1)]
-    pairs = [auc_score(labels, answers[list(s)].mean(axis=0)) for s in itertools.combinations(range(4), 2)]
+    pairs = [auc_score(labels, probabilities[list(s)].mean(axis=0)) for s in itertools.combinations(range(4), 2)]
     assert sizes[1].mean_auc == pytest.approx(np.mean(pairs))
     assert sizes[3].min_auc == sizes[3].max_auc == sizes[3].mean_auc
 

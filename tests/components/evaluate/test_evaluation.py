@@ -85,9 +85,9 @@ def golden_study(make, case):
         dataset, latent = make_dataset(20, 18)
         (member,) = make_splits(dataset, 1, 1).members
         positive = set(dataset.tumours["tumour"][dataset.tumours["label"] == 1])
-        kept = tuple(tumour for tumour in member.validation if tumour in positive)
+        only_positive = tuple(tumour for tumour in member.validation if tumour in positive)
         splits = dataclasses.replace(
-            make_splits(dataset, 1, 1), members=(dataclasses.replace(member, validation=kept),)
+            make_splits(dataset, 1, 1), members=(dataclasses.replace(member, validation=only_positive),)
         )
     return dataset, splits, make_members(dataset, splits, latent)
 

@@ -110,8 +110,8 @@ def test_report_says_whether_fewer_networks_suffice_and_whether_the_spread_indic
 
 def test_drawing_names_the_layer_that_dropout_follows():
     for layer, shape in (("conv_2", "4 × 4 × 16"), ("dense_1", "32")):
-        drawn = stages(resolve("default", {"train": {"dropout_after": layer}}).train)
-        assert [stage.shape for stage in drawn if "dropout" in stage.shape] == [f"{shape}: dropout 0.25"]
+        blocks = stages(resolve("default", {"train": {"dropout_after": layer}}).train)
+        assert [stage.shape for stage in blocks if "dropout" in stage.shape] == [f"{shape}: dropout 0.25"]
 
 
 def test_only_phantom_runs_are_labelled_synthetic(reported, leaking):
@@ -137,8 +137,8 @@ def test_report_and_card_warn_of_shared_patients_where_tumours_are_split(reporte
 
 def test_every_failure_is_listed_with_its_crop_and_score(reported):
     _, result, text = reported
-    judged = result.scores[result.scores["role"] == "evaluation"]
-    wrong = judged[(judged["mean"] > 0.5) != (judged["label"] == 1)]
+    evaluated = result.scores[result.scores["role"] == "evaluation"]
+    wrong = evaluated[(evaluated["mean"] > 0.5) != (evaluated["label"] == 1)]
     listed = text[text.index('id="failures"') :]
     for row in wrong.to_dict("records"):
         assert f"<b>{row['tumour']}</b>" in listed

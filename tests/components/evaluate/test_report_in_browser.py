@@ -80,10 +80,10 @@ def test_measure_detects_a_page_that_is_too_wide(page, tmp_path):
 
 @pytest.fixture(scope="module")
 def step_page(study):
-    data, drawn, members = study
+    data, splits, members = study
     table = [{f"a long name of column {n}": "x" for n in range(9)}]
     curves = training_curves("A", members.members[:10])
-    figures = [flow_svg(data.flow), split_matrix(drawn, data.tumours), curves]
+    figures = [flow_svg(data.flow), split_matrix(splits, data.tumours), curves]
     return summary_page("Step", {"fact": "f" * 90}, table, figures=figures, synthetic=True)
 
 
