@@ -15,8 +15,8 @@ FILLED, DECLARED, MISSING = "filled", "declared", "missing"
 #: Item, topic, status, and where the item is reported or what the authors must supply.
 TRIPOD_AI = (
     ("1", "Title identifies a prediction model, its population and outcome", DECLARED, "model card, introduction"),
-    ("2", "Abstract (TRIPOD+AI for Abstracts)", MISSING, "by the authors"),
-    ("3a", "Healthcare context, rationale, existing models", MISSING, "rationale and existing models"),
+    ("2", "Abstract (TRIPOD+AI for Abstracts)", MISSING, "an abstract by the authors"),
+    ("3a", "Healthcare context, rationale, existing models", MISSING, "a description by the authors"),
     ("3b", "Target population, purpose in the care pathway, intended users", DECLARED, "model card, intended use"),
     ("3c", "Known health inequalities between groups of patients", MISSING, "a description by the authors"),
     ("4", "Objectives: development, evaluation or both", DECLARED, "model card, intended use (both, on one cohort)"),
@@ -66,7 +66,7 @@ TRIPOD_AI = (
         "report, results by group (of one cohort)",
     ),
     ("24", "Results of model updating", DECLARED, "the model is not updated"),
-    ("25", "Interpretation, including fairness", MISSING, "by the authors"),
+    ("25", "Interpretation, including fairness", MISSING, "an interpretation by the authors"),
     ("26", "Limitations", DECLARED, "model card, limits"),
     ("27a", "Handling of poor or missing input in use", DECLARED, "model card, limits"),
     ("27b", "User interaction and expertise required", DECLARED, "model card, intended use"),
@@ -75,7 +75,7 @@ TRIPOD_AI = (
 
 CLAIM = (
     ("1", "Title or abstract identifies the AI method", DECLARED, "model card, introduction"),
-    ("2", "Summary of design, methods, results, conclusions", MISSING, "by the authors"),
+    ("2", "Summary of design, methods, results, conclusions", MISSING, "a summary by the authors"),
     ("3", "Background, intended use and role", DECLARED, "model card, intended use"),
     ("4", "Aims and hypotheses", DECLARED, "model card, intended use"),
     ("5", "Prospective or retrospective", DECLARED, "model card, intended use: no prospective validation"),
@@ -88,7 +88,7 @@ CLAIM = (
     ("12", "Handling of missing data", FILLED, "report, Tables I and II, clinical covariates"),
     ("13", "Image acquisition protocol", MISSING, "scanners, slice thickness, contrast agent"),
     ("14", "Reference standard and how it was obtained", DECLARED, "model card, data (RECIST 1.1)"),
-    ("15", "Rationale for the reference standard", MISSING, "by the authors"),
+    ("15", "Rationale for the reference standard", MISSING, "a rationale by the authors"),
     ("16", "Source of the reference annotations", MISSING, "who measured the response, with what experience"),
     ("17", "Annotation of the test set", MISSING, "who contoured and measured the evaluation tumours"),
     ("18", "Inter- and intra-rater variability", MISSING, "not known from this cohort"),
