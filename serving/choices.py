@@ -6,7 +6,7 @@ from typing import Any
 from components.common.errors import SrsError
 from components.common.limits import MAX_OFFERED, MAX_OFFERED_STRUCTURES, MAX_OFFERED_TEXT
 from components.common.store.base import Source
-from components.imaging.dicom_io import damage_in_words, text
+from components.imaging.dicom_io import dicom_errors, text
 from components.imaging.elements import Header
 from components.imaging.plan import read_folder
 
@@ -31,7 +31,7 @@ def _described(found: Any, budget: Iterator[int]) -> Mapping[str, Any]:
     if not isinstance(found, Header):
         return {"structures": []}
     try:
-        with damage_in_words():
+        with dicom_errors():
             listed = [one for one, _ in zip(found.items("StructureSetROISequence"), budget, strict=False)]
             names = [{"roi": _short(one, "ROIName"), "number": _short(one, "ROINumber")} for one in listed]
             return {name: _short(found, keyword) for name, keyword in _DESCRIPTION.items()} | {"structures": names}

@@ -16,7 +16,7 @@ from components.common.store.base import Entry, Source
 from components.common.store.memory import MemoryStore
 from components.common.store.zip import ZipSource
 from components.imaging.crop import ImageDefinition
-from components.imaging.dicom_io import damage_in_words, inflate
+from components.imaging.dicom_io import dicom_errors, inflate
 from components.imaging.gtv import Candidate, find_gtvs
 from serving.choices import CHOICE_HELPS, choices_of
 from serving.content import PACK, is_zip, unreadable
@@ -88,7 +88,7 @@ def cut_study(study: Study, settings: PreprocessSettings, definition: ImageDefin
     source = _source(study)
     chosen = {"roi": study.roi, "rtstruct_uid": study.rtstruct_uid}
     try:
-        cuts = [_cut(one) for one in find_gtvs(source, "", settings, definition, **chosen, most=MAX_TUMOURS)]
+        cuts = [_cut(one) for one in find_gtvs(source, "", settings, definition, **chosen, max_gtvs=MAX_TUMOURS)]
     except TumourError as error:
         raise StudyRefused(error, offer=choices_of(source) if error.code in CHOICE_HELPS else ()) from None
     if all(cut.crop is None for cut in cuts):
@@ -125,7 +125,7 @@ class _Inflated(Source):
         return self._inflate(self._packed.read(name), MAX_UNPACKED_BYTES, cut=False)
 
     def _inflate(self, data: bytes, most: int, *, cut: bool) -> bytes:
-        with self._lock, damage_in_words():
+        with self._lock, dicom_errors():
             plain = inflate(data, min(most, self._left), cut=cut)
             self._left -= len(plain) if plain is not data else 0
         return plain

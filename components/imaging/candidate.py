@@ -1,4 +1,4 @@
-"""A tumour candidate: what was measured of a GTV, and whether it can be used."""
+"""A tumour candidate: the measurements of a GTV, and whether it can be used."""
 
 import dataclasses
 from typing import Any, Literal
@@ -12,12 +12,12 @@ from components.imaging.geometry import Points
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """A GTV: what was measured on its chosen slice, and whether it can be used.
+    """A GTV: the measurements on its chosen slice, and whether it can be used.
 
-    Measured fields are None only where the contours could not be tied to CT planes (HU: where the slice could not
-    be read). ``longest_diameter_mm`` is the largest distance of two contour points in any one axial plane.
-    ``crop`` is [151, 151] float32 HU, also of a refused candidate where one could be cut. ``warnings`` are codes of
-    what was odd about a GTV that may be used all the same; ``message`` says in words why it is refused, then those.
+    Measured fields are None only where the contours could not be matched to CT planes (HU: where the slice could not
+    be read). ``longest_diameter_mm`` is the largest distance between two contour points in any one axial plane.
+    ``crop`` is [151, 151] float32 HU; a refused candidate has one too where it could be cut. ``warnings`` are the codes
+    of irregularities that do not exclude the GTV; ``message`` gives the reason for a refusal, then the warnings.
     """
 
     roi_name: str
@@ -43,13 +43,13 @@ class Candidate:
     contours_xy_mm: tuple[Points, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """The candidate as JSON keeps it, without arrays."""
+        """The candidate as values that JSON can hold, without its arrays."""
         names = [f.name for f in dataclasses.fields(self) if f.name not in ("crop", "contours_xy_mm")]
         values = ((name, getattr(self, name)) for name in names)
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values}
 
     def refused(self, error: TumourError) -> "Candidate":
-        """The same candidate, refused; an earlier reason stays."""
+        """The same candidate, refused; an earlier refusal is not overwritten."""
         if self.status == "refused":
             return self
         message = "; ".join(filter(None, (error.safe_message, self.message)))

@@ -1,4 +1,4 @@
-"""Stored pixel values of one frame, whatever its transfer syntax; what is compressed is decoded in another process."""
+"""Reads the stored pixels of one frame in any transfer syntax; compressed frames are decoded in a child process."""
 
 from typing import Any
 
@@ -30,14 +30,14 @@ from components.common.limits import (
 )
 from components.imaging.codestreams import describe
 from components.imaging.decoding import ATTRIBUTES, decode_frame, has_decoder
-from components.imaging.dicom_io import damage_in_words
+from components.imaging.dicom_io import dicom_errors
 
-#: Most bits of a sample of lossy JPEG that Pillow reads.
+#: Largest number of bits per sample of lossy JPEG that Pillow reads.
 JPEG_BITS = 8
-#: How an item begins, a fragment of a frame among them (PS3.5 7.5), in either order of bytes.
+#: Start of an item, such as a fragment of a frame (PS3.5 7.5), little endian: encapsulated pixels always are.
 ITEM_TAG = b"\xfe\xff\x00\xe0"
-#: A compressed frame may be larger than its pixels, by tables and by what does not compress, but not by more.
-MOST_PACKED, TABLES_BYTES = 2, 2**16
+#: A compressed frame may be larger than its pixels, by its tables and where noise does not compress, up to this ratio.
+MAX_COMPRESSED_RATIO, TABLES_BYTES = 2, 2**16
 UNCOMPRESSED = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
 
 CODEC_PACKAGES = {
@@ -56,30 +56,30 @@ CODEC_PACKAGES = {
 
 
 def stored_pixels(dataset: Dataset, frame: int, shape: tuple[int, int], *, is_multi_frame: bool) -> NDArray[np.integer]:
-    """[rows, columns] values of one frame before any LUT, signed as PixelRepresentation says.
+    """[rows, columns] stored values of one frame, before any LUT, signed according to PixelRepresentation.
 
     Parameters
     ----------
     dataset
-        With its pixels.
+        The whole object, pixels included.
     frame
-        Which frame, from 0 on.
+        Index of the frame, from 0.
     shape
-        Rows and columns that the header says.
+        Rows and columns according to the header.
     is_multi_frame
-        Whether the SOP class may have more than one frame.
+        Whether the SOP class allows more than one frame.
 
     Raises
     ------
     TumourError
-        ``CODEC_MISSING`` (says which package reads it, where one does), ``PIXELS_TOO_COSTLY`` (more time or memory
-        than a slice takes) or ``DICOM_DAMAGED``.
+        ``CODEC_MISSING`` (names the package that reads it, if there is one), ``PIXELS_TOO_COSTLY`` (decoding takes
+        more time or memory than any intact slice does) or ``DICOM_DAMAGED``.
     """
-    with damage_in_words():
+    with dicom_errors():
         count = int(dataset.get("NumberOfFrames") or 1)
         if count != 1 and not is_multi_frame:
-            raise _damaged("a CT Image of one frame says that it has another number of them")
-        dataset.NumberOfFrames = count  # 0 is written where there is no thought of frames
+            raise _damaged("a single-frame CT image declares another number of frames")
+        dataset.NumberOfFrames = count  # some writers of single-frame objects put 0
         syntax = UID(dataset.file_meta.TransferSyntaxUID)
         if syntax in UNCOMPRESSED:
             pixels: NDArray[np.integer] = pixel_array(dataset, index=frame if is_multi_frame else None)
@@ -93,9 +93,9 @@ def stored_pixels(dataset: Dataset, frame: int, shape: tuple[int, int], *, is_mu
 
 
 def _one_frame(dataset: Dataset, frame: int, count: int) -> Any:
-    """The bytes of one frame; no other is looked at."""
+    """The bytes of one frame; the other frames are not read."""
     if dataset.PixelData.count(ITEM_TAG) > MAX_FRAGMENTS:
-        raise _damaged(f"a CT's compressed pixels lie in more than {MAX_FRAGMENTS} fragments")
+        raise _damaged(f"a CT's compressed pixels are split into more than {MAX_FRAGMENTS} fragments")
     offsets = dataset.get("ExtendedOffsetTable"), dataset.get("ExtendedOffsetTableLengths")
     return get_frame(
         dataset.PixelData, frame, number_of_frames=count, extended_offsets=offsets if all(offsets) else None
@@ -103,22 +103,22 @@ def _one_frame(dataset: Dataset, frame: int, count: int) -> Any:
 
 
 def _check_frame(data: bytes, dataset: Dataset, syntax: UID, shape: tuple[int, int]) -> None:
-    """``DICOM_DAMAGED`` where a frame is not what the slice's header says of it; no decoder has seen it yet."""
+    """``DICOM_DAMAGED`` where a frame contradicts the slice's header; checked before any decoder runs."""
     allocated = int(dataset.BitsAllocated)
     if allocated not in (8, 16, 32) or not 1 <= int(dataset.BitsStored) <= int(dataset.HighBit) + 1 <= allocated:
-        raise _damaged("BitsAllocated, BitsStored and HighBit of a CT do not fit each other")
-    if len(data) > MOST_PACKED * shape[0] * shape[1] * allocated // 8 + TABLES_BYTES:
-        raise _damaged("a CT's compressed pixels are larger than they are without compression")
+        raise _damaged("BitsAllocated, BitsStored and HighBit of a CT contradict each other")
+    if len(data) > MAX_COMPRESSED_RATIO * shape[0] * shape[1] * allocated // 8 + TABLES_BYTES:
+        raise _damaged("a CT's compressed pixels are larger than they would be uncompressed")
     if syntax == RLELossless:
         segments = int.from_bytes(data[:4], "little")
         if segments != allocated // 8:
-            raise _damaged("a CT's RLE segments are not the bytes of its samples")
+            raise _damaged("the number of a CT's RLE segments is not the number of bytes of a sample")
         return
-    found = describe(data)
-    if found.shape != shape or found.components != 1 or not 1 <= found.bits <= allocated:
-        raise _damaged("a CT's compressed pixels say another size, number of components or of bits than its header")
-    if found.tiles > MAX_TILES:
-        raise _damaged(f"a CT's JPEG 2000 frame has {found.tiles} tiles, and at most {MAX_TILES} are read")
+    stream = describe(data)
+    if stream.shape != shape or stream.components != 1 or not 1 <= stream.bits <= allocated:
+        raise _damaged("a CT's compressed pixels have another size, number of components or bit depth than its header")
+    if stream.tiles > MAX_TILES:
+        raise _damaged(f"a CT's JPEG 2000 frame has {stream.tiles} tiles, and at most {MAX_TILES} are read")
 
 
 def _decoded(data: bytes, dataset: Dataset, syntax: UID, shape: tuple[int, int]) -> NDArray[np.integer]:
@@ -127,32 +127,32 @@ def _decoded(data: bytes, dataset: Dataset, syntax: UID, shape: tuple[int, int])
     seconds = DECODING_SECONDS + pixels / DECODING_PIXELS_PER_SECOND
     memory = DECODING_BYTES + DECODING_BYTES_PER_PIXEL * pixels
     try:
-        told, (samples,) = call(decode_frame, head, [data], Budget(seconds, memory))
+        description, (samples,) = call(decode_frame, head, [data], Budget(seconds, memory))
     except Stopped as error:
         if error.reason == "crash":
-            raise _damaged("a CT's compressed pixels end their decoder") from None
-        bound = f"{seconds:.2g} s of a processor" if error.reason == "time" else f"{memory / MIB:.0f} MiB of memory"
-        hint = "No CT slice of its size takes that: export it again, or uncompressed."
-        raise TumourError("PIXELS_TOO_COSTLY", f"decoding a CT slice took more than {bound}", hint) from None
+            raise _damaged("a CT's compressed pixels crash their decoder") from None
+        limit = f"{seconds:.2g} s of processor time" if error.reason == "time" else f"{memory / MIB:.0f} MiB of memory"
+        hint = "An intact CT slice of this size takes less: export it again, or uncompressed."
+        raise TumourError("PIXELS_TOO_COSTLY", f"decoding a CT slice took more than {limit}", hint) from None
     except Failed:
         raise _damaged("a CT's compressed pixels cannot be decoded") from None
-    with damage_in_words():
-        return np.frombuffer(samples, np.dtype(str(told["dtype"]))).reshape(shape)
+    with dicom_errors():
+        return np.frombuffer(samples, np.dtype(str(description["dtype"]))).reshape(shape)
 
 
 def _check_codec(dataset: Dataset, syntax: UID) -> None:
     if has_decoder(syntax) and not (syntax == JPEGExtended12Bit and dataset.BitsStored > JPEG_BITS):
         return
     package = CODEC_PACKAGES.get(str(syntax), "")
-    needs = f"reading them needs {package}" if package else "no decoder of this platform reads them"
-    hint = "Export the CT uncompressed, or decompress it, with `dcmdjpeg` of DCMTK for instance."
-    raise TumourError("CODEC_MISSING", f"the CT's pixels are compressed ({_spoken(syntax)}), and {needs}", hint)
+    needs = f"reading them needs {package}" if package else "no decoder on this platform reads them"
+    hint = "Export the CT uncompressed, or decompress it, for instance with `dcmdjpeg` of DCMTK."
+    raise TumourError("CODEC_MISSING", f"the CT's pixels are compressed ({_syntax_name(syntax)}), and {needs}", hint)
 
 
 def _damaged(message: str) -> TumourError:
     return TumourError("DICOM_DAMAGED", message, "Export it again.")
 
 
-def _spoken(syntax: UID) -> str:
-    """The standard's name of a transfer syntax; a private one stays unnamed."""
+def _syntax_name(syntax: UID) -> str:
+    """The standard's name of a transfer syntax; a private one is not named, since its UID may identify a site."""
     return "private syntax" if syntax.is_private or syntax.name == syntax else str(syntax.name)

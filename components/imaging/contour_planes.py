@@ -1,4 +1,4 @@
-"""Each contour of a structure tied to its CT plane, or refused."""
+"""Matches each contour of a structure to its CT plane, or refuses the structure."""
 
 import dataclasses
 from collections import defaultdict
@@ -12,9 +12,9 @@ from components.imaging.ct import CtPlane, CtSeries
 from components.imaging.geometry import Points
 from components.imaging.rtstruct import Roi
 
-#: Distance of a contour from a CT plane up to which it lies in it, mm: above rounding, below half a thin slice.
+#: Largest distance between a contour and the CT plane that it lies in, mm: above rounding, below half a thin slice.
 PLANE_TOLERANCE_MM = 0.3
-#: Usual steps of the CT up to which two neighbouring slices have none missing between them.
+#: Largest step between two neighbouring slices without one missing between them, in median steps of the CT.
 BETWEEN_STEPS = 1.5
 #: Match levels between contour and CT plane, best first.
 MATCH_LEVELS = ("uid", "plane")
@@ -22,7 +22,7 @@ MATCH_LEVELS = ("uid", "plane")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ResolvedPlane:
-    """A CT plane with the contours that lie in it ([k, 2] LPS x, y in mm) and their weakest match level."""
+    """A CT plane with the contours that lie in it ([k, 2] LPS x, y in mm) and their lowest match level."""
 
     plane: CtPlane
     contours_xy_mm: tuple[Points, ...]
@@ -30,21 +30,22 @@ class ResolvedPlane:
 
 
 def count_planes(roi: Roi) -> int:
-    """Distinct heights of a structure's contours."""
+    """Number of distinct z positions of a structure's contours."""
     heights = np.sort([contour.z_mm for contour in roi.contours])
     return int(np.sum(np.diff(heights) > SAME_PLANE_MM)) + 1 if len(heights) else 0
 
 
 def resolve_contours(roi: Roi, series: CtSeries) -> list[ResolvedPlane]:
-    """Every contour of a structure tied to its CT plane, from low to high z.
+    """The CT planes of a structure, each with its contours, from low to high z.
 
-    Match levels: (a) ``uid``, its SOPInstanceUID is in the series; (b) ``plane``, the same FrameOfReferenceUID and
-    the nearest CT plane, within ``PLANE_TOLERANCE_MM``; (c) refused, never clipped.
+    Match levels: ``uid``, where the series has the SOPInstanceUID that the contour references; ``plane``, where the
+    FrameOfReferenceUID is that of the CT and a plane lies within ``PLANE_TOLERANCE_MM``. A structure with any other
+    contour is refused as a whole.
 
     Raises
     ------
     TumourError
-        ``CONTOUR_NOT_PLANAR``, ``CONTOUR_OFF_PLANE`` (the slice it names is elsewhere), ``FRAME_OF_REFERENCE``,
+        ``CONTOUR_NOT_PLANAR``, ``CONTOUR_OFF_PLANE`` (the referenced slice is elsewhere), ``FRAME_OF_REFERENCE``,
         ``CONTOUR_WITHOUT_SLICE``, ``DUPLICATE_SLICE``.
     """
     by_uid = series.planes_by_reference()
@@ -57,28 +58,28 @@ def resolve_contours(roi: Roi, series: CtSeries) -> list[ResolvedPlane]:
         if plane is None:
             plane, level = _plane_at(contour.z_mm, series, z, roi), "plane"
         elif abs(plane.z_mm - contour.z_mm) > PLANE_TOLERANCE_MM:
-            raise TumourError("CONTOUR_OFF_PLANE", "a contour lies elsewhere than the CT slice that it names")
+            raise TumourError("CONTOUR_OFF_PLANE", "a contour does not lie on the CT slice that it references")
         groups[plane].append((contour, level))
-    return [_resolved(plane, found) for plane, found in sorted(groups.items(), key=lambda item: item[0].z_mm)]
+    return [_resolved(plane, matched) for plane, matched in sorted(groups.items(), key=lambda item: item[0].z_mm)]
 
 
-def _resolved(plane: CtPlane, found: Sequence[tuple[Contour, str]]) -> ResolvedPlane:
-    """Contours of two heights are no one shape: by the even-odd rule, all but the rim between them would vanish."""
-    if np.ptp([contour.z_mm for contour, _ in found]) > SAME_PLANE_MM:
-        words = "contours of two heights lie on one CT slice: the GTV was drawn on thinner slices than the CT has"
-        raise TumourError("CONTOUR_WITHOUT_SLICE", words, "Give the CT series that the RTSTRUCT was drawn on.")
-    outlines = tuple(contour.points_mm[:, :2] for contour, _ in found)
-    return ResolvedPlane(plane, outlines, weakest_match([level for _, level in found]))
+def _resolved(plane: CtPlane, matched: Sequence[tuple[Contour, str]]) -> ResolvedPlane:
+    """Contours at two z positions are not one shape: the even-odd rule would leave only the rim between them."""
+    if np.ptp([contour.z_mm for contour, _ in matched]) > SAME_PLANE_MM:
+        message = "contours at two z positions lie on one CT slice: the GTV was drawn on thinner slices than the CT has"
+        raise TumourError("CONTOUR_WITHOUT_SLICE", message, "Give the CT series that the RTSTRUCT was drawn on.")
+    outlines = tuple(contour.points_mm[:, :2] for contour, _ in matched)
+    return ResolvedPlane(plane, outlines, weakest_match([level for _, level in matched]))
 
 
 def _plane_at(height: float, series: CtSeries, z: Points, roi: Roi) -> CtPlane:
-    """The nearest plane, where no other stands at its place."""
+    """The nearest plane, provided that no other has the same position."""
     if roi.frame_of_reference_uid and roi.frame_of_reference_uid != series.frame_of_reference_uid:
+        message = "the GTV was drawn in another frame of reference than the CT's"
         hint = (
-            "It seems drawn on another image, such as an MR. Give a structure set that was copied to the planning CT."
+            "It may be drawn on another image, such as an MR. Give a structure set that was copied to the planning CT."
         )
-        words = "the GTV was drawn in another frame of reference than the CT's"
-        raise TumourError("FRAME_OF_REFERENCE", words, hint)
+        raise TumourError("FRAME_OF_REFERENCE", message, hint)
     nearest = int(np.argmin(np.abs(z - height)))
     if abs(z[nearest] - height) > PLANE_TOLERANCE_MM:
         raise _without_slice(height, z)
@@ -88,7 +89,7 @@ def _plane_at(height: float, series: CtSeries, z: Points, roi: Roi) -> CtPlane:
 
 
 def _without_slice(height: float, z: Points) -> TumourError:
-    """Says whether the contour lies between neighbouring slices, or where slices are missing."""
+    """The error for a contour without a slice: between two neighbouring slices, or where slices are missing."""
     above = int(np.searchsorted(z, height))
     steps = np.diff(z)
     if 0 < above < len(z) and steps[above - 1] <= BETWEEN_STEPS * float(np.median(steps)):
@@ -96,7 +97,7 @@ def _without_slice(height: float, z: Points) -> TumourError:
         return TumourError(
             "CONTOUR_WITHOUT_SLICE",
             f"a contour of the GTV lies between two CT slices, {off:.2g} mm from the nearer one",
-            "It seems drawn on another series, such as an MR. Give the RTSTRUCT that was drawn on the planning CT.",
+            "It may be drawn on another series, such as an MR. Give the RTSTRUCT that was drawn on the planning CT.",
         )
     hint = "Give the whole CT series that the RTSTRUCT was drawn on."
     return TumourError("CONTOUR_WITHOUT_SLICE", "a contour of the GTV lies where the CT has no slice", hint)

@@ -1,4 +1,4 @@
-"""The contours of a structure as an RTSTRUCT has them: read whole or refused, never clipped or repaired in silence."""
+"""Reads the contours of a structure from an RTSTRUCT: whole or not at all, never clipped or silently repaired."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -20,18 +20,18 @@ from components.imaging.elements import Header
 from components.imaging.geometry import Points
 from components.imaging.structure import CONTOUR_DATA
 
-#: Contour types that enclose an area, without blanks and underscores (PS3.3 C.8.8.6.3).
+#: Contour types that enclose an area (PS3.3 C.8.8.6.3), written without blanks and underscores.
 CLOSED = ("CLOSEDPLANAR", "CLOSEDPLANARXOR")
-#: Types that are not in the standard and are closed outlines all the same: between drawn slices; not written.
+#: Types outside the standard that are read as closed outlines: interpolated between drawn slices, or not given.
 TAKEN_AS_CLOSED = ("INTERPOLATEDPLANAR", "CLOSED", "")
 #: Points and open lines (PS3.3 C.8.8.6.3).
 OPEN = ("POINT", "OPENPLANAR", "OPENNONPLANAR")
-#: Contour heights nearer than this are one plane, mm: above rounding, below the thinnest slices (0.2 mm).
+#: Contours whose z positions differ by less than this lie in one plane, mm: above rounding, below the thinnest slices.
 SAME_PLANE_MM = 0.1
 
 
 class Note(NamedTuple):
-    """What a user should know of a GTV that is used all the same: a stable code, and a sentence without identity."""
+    """A warning about a GTV that can still be used: a stable code, and a sentence without identity."""
 
     code: str
     message: str
@@ -39,7 +39,7 @@ class Note(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Contour:
-    """A closed polygon: [k, 3] LPS mm, and the SOPInstanceUID it says it lies on ("" where it says none)."""
+    """A closed polygon: [k, 3] LPS mm, and the SOPInstanceUID and frame that it references ("", NO_FRAME: none)."""
 
     points_mm: Points
     sop_instance_uid: str
@@ -47,12 +47,12 @@ class Contour:
 
     @property
     def z_mm(self) -> float:
-        """Its height: the median of its points'."""
+        """Median z of its points, LPS mm."""
         return float(np.median(self.points_mm[:, 2]))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Drawn:
+class ClosedContours:
     """The closed contours of a structure, or ``problem``: why it cannot be used."""
 
     contours: tuple[Contour, ...] = ()
@@ -60,14 +60,14 @@ class Drawn:
     notes: tuple[Note, ...] = ()
 
 
-class Room:
-    """What the structures of one RTSTRUCT may still have together; each has a bound of its own beside it."""
+class ContourBudget:
+    """Contours and points that the structures of one RTSTRUCT may still have together, beside a limit for each one."""
 
     def __init__(self) -> None:
         self.contours, self.points = MAX_CONTOURS_IN_ALL, MAX_POINTS_IN_ALL
 
     def check(self, items: Sequence[Header]) -> None:
-        """Before a number is decoded, since text takes ten times its size; ``CONTOURS_TOO_MANY``."""
+        """Counts a structure before its numbers are decoded to ten times their size; raises ``CONTOURS_TOO_MANY``."""
         numbers = sum(_count(_data(item)) for item in items)
         if len(items) > MAX_CONTOURS or numbers > 3 * MAX_POINTS:
             raise _too_many(f"the GTV has more than {MAX_CONTOURS} contours or {MAX_POINTS} points")
@@ -77,60 +77,66 @@ class Room:
             raise _too_many(f"the GTVs of the RTSTRUCT have more than {most} together")
 
 
-def read_contours(items: Sequence[Header], room: Room | None = None) -> Drawn:
+def read_contours(items: Sequence[Header], budget: ContourBudget | None = None) -> ClosedContours:
     """The closed contours among the items of a ContourSequence.
 
     Parameters
     ----------
     items
-        Of one structure.
-    room
-        What it and those before it may have together.
+        Items of one structure.
+    budget
+        Contours and points left for this structure and those after it; None allows one structure's limit.
 
     Returns
     -------
-    The contours, or why they cannot be used.
-
-
-    The problem is one of ``ROI_EMPTY``, ``CONTOURS_TOO_MANY``, ``CONTOUR_DAMAGED``, ``CONTOUR_TYPE`` (neither closed
-    nor open by the standard) and ``ROI_NOT_CLOSED`` (open lines where no closed contour lies).
+    The contours, or the problem for which they cannot be used: one of ``ROI_EMPTY``, ``CONTOURS_TOO_MANY``,
+    ``CONTOUR_DAMAGED``, ``CONTOUR_TYPE`` (a type outside the standard) and ``ROI_NOT_CLOSED`` (open lines on planes
+    without a closed contour).
     """
     if not items:
-        return Drawn(problem=_no_outline(has_points=False))
+        return ClosedContours(problem=_no_outline(has_points=False))
     try:
-        (room or Room()).check(items)
+        (budget or ContourBudget()).check(items)
         return _sorted_by_kind([(_kind(item), read_contour(item)) for item in items])
     except TumourError as error:
-        return Drawn(problem=error)
+        return ClosedContours(problem=error)
 
 
-def _too_many(words: str) -> TumourError:
+def _too_many(message: str) -> TumourError:
     hint = "Thin out the outlines in the planning system and export them again."
-    return TumourError("CONTOURS_TOO_MANY", words, hint)
+    return TumourError("CONTOURS_TOO_MANY", message, hint)
 
 
-def _sorted_by_kind(found: Sequence[tuple[str, Contour]]) -> Drawn:
+def _sorted_by_kind(found: Sequence[tuple[str, Contour]]) -> ClosedContours:
     drawn = [(kind, contour) for kind, contour in found if len(contour.points_mm)]
     lines = [contour for kind, contour in drawn if kind in OPEN]
     unknown = [kind for kind, _ in drawn if kind not in (*OPEN, *CLOSED, *TAKEN_AS_CLOSED)]
     closed = [contour for kind, contour in drawn if kind not in OPEN and len(contour.points_mm) >= 3]
     taken = [kind for kind, contour in drawn if kind in TAKEN_AS_CLOSED and len(contour.points_mm) >= 3]
     if unknown:
-        words = f"{len(unknown)} of the GTV's {len(drawn)} contours are of a type that DICOM does not have"
-        return Drawn(problem=TumourError("CONTOUR_TYPE", words, "Export the GTV as closed planar contours."))
+        return ClosedContours(problem=_unknown_type(len(unknown), len(drawn)))
     if not closed:
-        return Drawn(problem=_no_outline(has_points=bool(drawn)))
+        return ClosedContours(problem=_no_outline(has_points=bool(drawn)))
     if alone := [line for line in lines if len(line.points_mm) >= 3 and not _beside(line, closed)]:
-        words = f"{len(alone)} of the GTV's {len(drawn)} contours are open lines on planes without a closed contour"
-        return Drawn(problem=TumourError("ROI_NOT_CLOSED", words, "Close them in the planning system."))
+        return ClosedContours(problem=_not_closed(len(alone), len(drawn)))
     notes = []
     if taken:
-        words = f"{len(taken)} of {len(drawn)} contours have no type that DICOM knows, and are taken as closed"
-        notes.append(Note("CONTOUR_TYPE", words))
+        message = f"{len(taken)} of {len(drawn)} contours have no type that DICOM defines, and are taken as closed"
+        notes.append(Note("CONTOUR_TYPE", message))
     if lines:
-        words = f"{len(lines)} of {len(drawn)} contours are points or open lines, and are left out"
-        notes.append(Note("CONTOURS_NOT_CLOSED", words))
-    return Drawn(tuple(closed), notes=tuple(notes))
+        message = f"{len(lines)} of {len(drawn)} contours are points or open lines, and are left out"
+        notes.append(Note("CONTOURS_NOT_CLOSED", message))
+    return ClosedContours(tuple(closed), notes=tuple(notes))
+
+
+def _unknown_type(count: int, total: int) -> TumourError:
+    message = f"{count} of the GTV's {total} contours have a type that DICOM does not define"
+    return TumourError("CONTOUR_TYPE", message, "Export the GTV as closed planar contours.")
+
+
+def _not_closed(count: int, total: int) -> TumourError:
+    message = f"{count} of the GTV's {total} contours are open lines on planes without a closed contour"
+    return TumourError("ROI_NOT_CLOSED", message, "Close them in the planning system.")
 
 
 def _no_outline(*, has_points: bool) -> TumourError:
@@ -148,39 +154,39 @@ def _kind(item: Header) -> str:
 
 
 def read_contour(item: Header) -> Contour:
-    """One item of a ContourSequence, whatever its type; ``CONTOUR_DAMAGED`` says what is wrong with it."""
+    """One item of a ContourSequence, of any type; raises ``CONTOUR_DAMAGED``."""
     numbers = contour_numbers(item)
     if len(numbers) % 3:
-        raise _damaged(f"holds {len(numbers)} numbers, which are no triples of x, y, z")
-    if _stated(item) not in (None, len(numbers) // 3):
-        raise _damaged(f"holds {len(numbers) // 3} points, but says that it has another number of them")
+        raise _damaged(f"holds {len(numbers)} numbers, which is not a multiple of three (x, y, z)")
+    if _declared_points(item) not in (None, len(numbers) // 3):
+        raise _damaged(f"holds {len(numbers) // 3} points, but declares another NumberOfContourPoints")
     if not np.isfinite(numbers).all() or np.abs(numbers).max(initial=0) > MAX_COORDINATE_MM:
-        raise _damaged(f"has coordinates beyond {MAX_COORDINATE_MM:g} mm, which are no place in a patient")
+        raise _damaged(f"has coordinates beyond {MAX_COORDINATE_MM:g} mm, which is outside any patient")
     return Contour(numbers.reshape(-1, 3), *_image(item))
 
 
 def contour_numbers(item: Header) -> Points:
-    """All coordinates of a contour, as they stand; ``CONTOUR_DAMAGED`` where one is no number."""
+    """All coordinates of a contour in their order; ``CONTOUR_DAMAGED`` where one is not a number."""
     data = _data(item)
-    if _count(data) > 3 * MAX_POINTS:  # before a number is made: text takes ten times its size
+    if _count(data) > 3 * MAX_POINTS:  # before decoding, which takes ten times the size of the text
         raise _too_many(f"a contour has more than {MAX_POINTS} points")
     try:
         if isinstance(data, bytes) and b"_" in data:  # Python reads 1_0 as 10, DICOM does not
             raise ValueError
-        # text as stored, since a DSfloat object for every number takes a second for a usual structure set
+        # from the stored text, since pydicom's DSfloat objects take a second for a typical structure set
         parts = data.decode("ascii").strip(" \0\r\n").rstrip("\\").split("\\") if isinstance(data, bytes) else data
         return np.array([] if len(data) == 0 or parts == [""] else [float(v) for v in parts], dtype=np.float64)
     except (ValueError, TypeError):
         raise _damaged("has a coordinate that is not a number") from None
 
 
-def _stated(item: Header) -> float | None:
+def _declared_points(item: Header) -> float | None:
     """NumberOfContourPoints; None where it is absent."""
     try:
-        stated = text(item, "NumberOfContourPoints")
-        return float(stated) if stated else None
+        number = text(item, "NumberOfContourPoints")
+        return float(number) if number else None
     except (ValueError, TumourError):
-        raise _damaged("does not say in a number how many points it has") from None
+        raise _damaged("has a NumberOfContourPoints that is not a number") from None
 
 
 def _damaged(what: str) -> TumourError:
@@ -200,7 +206,7 @@ def _count(data: bytes | Sequence[float]) -> int:
 
 
 def _image(item: Header) -> tuple[str, int]:
-    """SOPInstanceUID and frame that a contour names, ("", NO_FRAME) where they cannot be read: it then names none."""
+    """SOPInstanceUID and frame that a contour references; ("", NO_FRAME) where these are missing or unreadable."""
     try:
         image = (item.items("ContourImageSequence") or [Header({})])[0]
         frame = int(text(image, "ReferencedFrameNumber") or NO_FRAME + 1) - 1

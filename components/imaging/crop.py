@@ -1,6 +1,6 @@
-"""The network's image: a square of an axial CT slice about a tumour, in HU, cut by a versioned definition.
+"""Cuts the network's image: a square of an axial CT slice around a tumour, in HU, by a versioned definition.
 
-Preprocessing and the predictor both cut here, so the served image is the trained one.
+Preprocessing and the predictor share this code, so the served image is cut exactly like those in training.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from components.common.errors import BundleError
 from components.common.files import digest_of
 from components.imaging.geometry import Points, SliceGeometry, bounding_box_mm
 
-#: Versions of the definition that this code cuts exactly as they were cut when they were new.
+#: Versions of the definition that this code reproduces exactly.
 KNOWN_VERSIONS = (1,)
 
 
@@ -26,17 +26,17 @@ class ImageDefinition:
     Parameters
     ----------
     version
-        Grows when the meaning of a field changes.
+        Increased when the meaning of a field changes.
     size_px, size_mm
         Side of the square: pixel centres are ``size_mm / size_px`` apart, the middle one on the centre.
     interpolation
-        Between pixel centres, in HU.
+        Method between pixel centres, in HU.
     outside_hu
         Value beyond the scan.
     slice_rule
         ``centre``: the plane nearest the GTV's volume centroid; ``largest``: the plane of largest area.
     centre, axes
-        What lies in the middle, and which way rows and columns run.
+        Point at the centre of the square, and the directions of rows and columns.
     """
 
     version: int = 1
@@ -49,7 +49,7 @@ class ImageDefinition:
     axes: str = "rows +y, columns +x, LPS"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON keeps them."""
+        """The fields as plain values for JSON."""
         return dataclasses.asdict(self)
 
     @classmethod
@@ -63,11 +63,11 @@ class ImageDefinition:
         """
         version = fields.get("version")
         if isinstance(version, bool) or version not in KNOWN_VERSIONS:
-            raise _unknown(f"this code does not know the image definition's version; it knows {KNOWN_VERSIONS}")
+            raise _unknown(f"the image definition has another version than those supported {KNOWN_VERSIONS}")
         default = cls()
         names = {field.name for field in dataclasses.fields(cls)}
         if set(fields) != names:
-            raise _unknown("the image definition has other fields than its version says")
+            raise _unknown("the image definition has other fields than its version defines")
         wrong = [name for name in ("interpolation", "centre", "axes") if fields[name] != getattr(default, name)] + (
             [] if fields["slice_rule"] in ("centre", "largest") else ["slice_rule"]
         )
@@ -77,7 +77,7 @@ class ImageDefinition:
         elif not (fields["size_px"] == int(fields["size_px"]) >= 1 and fields["size_mm"] > 0):
             wrong.append("size_px or size_mm")
         if wrong:
-            raise _unknown(f"the image definition asks for what this code cannot cut: {', '.join(wrong)}")
+            raise _unknown(f"the image definition has unsupported values: {', '.join(wrong)}")
         return cls(**fields)
 
     @property
@@ -92,18 +92,18 @@ def cut_crop(
     centre_xy_mm: tuple[float, float],
     definition: ImageDefinition,
 ) -> NDArray[np.float32]:
-    """The square about ``centre_xy_mm``, by linear interpolation in HU.
+    """The square around ``centre_xy_mm``, by linear interpolation in HU.
 
     Parameters
     ----------
     slice_hu
         [rows, cols] HU.
     geometry
-        Where its pixels lie; any spacing, any sign or rotation of the axes in the plane.
+        Positions of its pixels; any spacing, and any sign or rotation of the axes in the plane.
     centre_xy_mm
-        LPS x, y of the middle of the crop.
+        LPS x, y of the centre of the crop.
     definition
-        How to cut.
+        Size, spacing and value outside the scan.
 
     Returns
     -------
@@ -119,7 +119,7 @@ def cut_crop(
 
 
 def bounding_box_centre_mm(contours: Sequence[Points]) -> tuple[float, float]:
-    """LPS x, y of the middle of the contours' bounding box; each contour is [k, 2] mm."""
+    """LPS x, y of the centre of the contours' bounding box; each contour is [k, 2] mm."""
     low, high = bounding_box_mm(contours)
     return float(low[0] + high[0]) / 2, float(low[1] + high[1]) / 2
 

@@ -1,12 +1,12 @@
-"""One compressed frame -> its samples: what a contained process does, since decoders are other people's C.
+"""Decodes one compressed frame; runs in a contained child process, because decoders are third-party C code.
 
-Each transfer syntax has one decoder, so that a crop is the same wherever it is cut.
+Each transfer syntax has exactly one decoder, so that a crop is the same wherever it is cut.
 """
 
 from typing import Any
 
 import numpy as np
-from PIL import Image, Jpeg2KImagePlugin  # noqa: F401 - registers itself: a child would import it anew for each frame
+from PIL import Image, Jpeg2KImagePlugin  # noqa: F401 - registers itself; otherwise each child would import it again
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels import get_decoder, pixel_array
@@ -23,8 +23,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
-#: The decoder of each compressed transfer syntax that is read, as pydicom names it. Lossless JPEG comes as a rule from
-#: GDCM, which dies on one damaged frame in forty; here that costs its process only.
+#: The decoder of each supported compressed transfer syntax, as pydicom names it. GDCM, for lossless JPEG, crashes on
+#: about one damaged frame in forty, which ends only the child process.
 DECODERS = {
     JPEGBaseline8Bit: "pillow",
     JPEGExtended12Bit: "pillow",
@@ -38,12 +38,12 @@ DECODERS = {
 }
 Image.preinit()
 
-#: Of a slice's description, what a decoder asks for.
+#: The attributes of a slice that a decoder needs.
 ATTRIBUTES = ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation")
 
 
 def decode_frame(head: dict[str, Any], parts: list[bytes]) -> tuple[dict[str, Any], list[bytes]]:
-    """A contained function: the frame in ``parts`` -> its samples, little endian, and their ``dtype``.
+    """Contained function: decodes the frame in ``parts`` to little-endian samples and their ``dtype``.
 
     ``head`` holds ``syntax`` and ``ATTRIBUTES`` of the slice, which is monochrome.
     """
@@ -63,7 +63,7 @@ def decode_frame(head: dict[str, Any], parts: list[bytes]) -> tuple[dict[str, An
 
 
 def _signed(samples: Any, head: dict[str, Any]) -> Any:
-    """Encoders differ in whether they write the bits above BitsStored: these are dropped, and the sign is spread."""
+    """Drops the bits above BitsStored, which encoders write differently, and extends the sign bit."""
     bits, high = head["BitsStored"], head["HighBit"]
     plain = samples.astype(np.int32) >> (high + 1 - bits) & (1 << bits) - 1
     is_negative = (plain >> (bits - 1) == 1) & bool(head["PixelRepresentation"])

@@ -1,6 +1,6 @@
-"""DICOM files read from a source: headers by their first bytes, whole files only when asked for.
+"""Reads DICOM files from a source: headers from their first bytes, whole files only where they are needed.
 
-pydicom's own warnings and errors quote values, which may be identity: they are turned off or put into other words here.
+pydicom's warnings and errors quote values, which may be identity: warnings are turned off, errors are replaced by ours.
 """
 
 import functools
@@ -42,21 +42,21 @@ pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
 
-#: First bytes asked for; the header of a planning CT slice takes 2 to 8 kB.
+#: Bytes of the first read; the header of a planning CT slice takes 2 to 8 kB.
 HEAD_BYTES = 12 * 1024
-#: Last group of a header: those of RT objects (3006 has the contours), of frames (5200) and of pixels come later.
+#: Last group of a header: the groups of RT objects (3006 has the contours), frames (5200) and pixels come later.
 LAST_HEADER_GROUP = 0x2FFF
-#: First group of pixel data, its float kinds included.
+#: Group of pixel data, float pixel data included.
 PIXEL_GROUP = 0x7FE0
-#: Deflated explicit little endian, and what it becomes (PS3.5 A.2 and A.5).
+#: Transfer syntaxes: deflated explicit little endian, and the one that a file has once inflated (PS3.5 A.2 and A.5).
 DEFLATED, EXPLICIT = b"1.2.840.10008.1.2.1.99", b"1.2.840.10008.1.2.1"
-#: VRs whose bytes are their text where they are ASCII.
+#: VRs whose values can be decoded as ASCII without pydicom.
 PLAIN_TEXT = frozenset(("CS", "LO", "SH", "UI"))
-#: Changes the character set amid a text (ISO 2022), in bytes that are ASCII too.
+#: Switches the character set inside a text (ISO 2022); the sequence itself is ASCII.
 ESCAPE = b"\x1b"
 DICOMDIR = "1.2.840.10008.1.3.10"
-#: How files begin that do not say it, old exports and what toolkits write by default: with the first element of a file
-#: meta or of an object, which are of these groups.
+#: Start of files without preamble, such as old exports and the default output of some toolkits: the tag of the first
+#: element of a file meta or of an object, which lies in one of these groups.
 FIRST_TAGS = frozenset(
     struct.pack(order, tag >> 16, tag & 0xFFFF)
     for tag in (0x00080000, *DicomDictionary)
@@ -66,10 +66,11 @@ FIRST_TAGS = frozenset(
 
 
 @contextmanager
-def damage_in_words() -> Iterator[None]:
-    """Whatever pydicom raises on broken bytes as ``DICOM_DAMAGED``; it has no exception type of its own for that.
+def dicom_errors() -> Iterator[None]:
+    """Raises any exception of pydicom as ``DICOM_DAMAGED``: pydicom has no exception type of its own for broken bytes.
 
-    Memory that runs out is no damage: ``DICOM_TOO_LARGE``, and in a contained call its end, which names the bound.
+    A lack of memory is not damage: it is raised as ``DICOM_TOO_LARGE``; in a contained call it passes through and ends
+    the call, whose error gives the limit.
     """
     try:
         yield
@@ -78,34 +79,32 @@ def damage_in_words() -> Iterator[None]:
     except MemoryError:
         if is_contained():
             raise
-        raise too_large("more to read than there is memory for") from None
+        raise too_large("more data than fits in memory") from None
     except Exception:
-        raise TumourError(
-            "DICOM_DAMAGED", "a DICOM file is damaged: it cannot be read as what it says it is", "Export it again."
-        ) from None
+        raise damaged("it cannot be decoded") from None
 
 
 def read_headers(
     source: Source, names: Sequence[str], last_group: int = LAST_HEADER_GROUP
 ) -> list[Header | TumourError | None]:
-    """The elements of each file up to a group, or its error, which may not matter; None: no DICOM file."""
-    found: dict[str, Header | TumourError | None] = {}
+    """The header of each file up to a group, or the error of reading it; None for a file that is not DICOM."""
+    results: dict[str, Header | TumourError | None] = {}
     most = MAX_HEADER_BYTES if last_group <= LAST_HEADER_GROUP else MAX_FRAMES_BYTES
-    size, left = HEAD_BYTES, list(names)
-    while left:
+    size, remaining = HEAD_BYTES, list(names)
+    while remaining:
         make = partial(_header, last_group=last_group, size=size, most=most)
-        made: dict[str, Header | TumourError | None] = dict(zip(left, source.map_heads(make, left, size), strict=True))
-        left = [name for name, header in made.items() if header is _CUT_OFF]
-        found |= made
+        heads = source.map_heads(make, remaining, size)
+        results |= dict(zip(remaining, heads, strict=True))
+        remaining = [name for name in remaining if results[name] is _CUT_OFF]
         size = min(8 * size, most + 1)
-    return [found[name] for name in names]
+    return [results[name] for name in names]
 
 
 _CUT_OFF = TumourError("DICOM_DAMAGED", "a header ends beyond what was read")
 
 
 def _header(head: bytes, last_group: int, size: int, most: int) -> Header | TumourError | None:
-    """What ``size`` bytes of a file, or all of it, say; ``_CUT_OFF`` where it takes more of them."""
+    """The header in the first ``size`` bytes of a file; ``_CUT_OFF`` where it needs more bytes than that."""
     if head[MAGIC] != b"DICM" and head[:4] not in FIRST_TAGS:
         return None
     try:
@@ -113,24 +112,24 @@ def _header(head: bytes, last_group: int, size: int, most: int) -> Header | Tumo
         if header is None:
             return _CUT_OFF
         if not text(header, "SOPClassUID") and text(header, "MediaStorageSOPClassUID") != DICOMDIR:
-            # every object says its class, but for a DICOMDIR, which says it in the file meta only
-            raise TumourError("DICOM_DAMAGED", "a DICOM file does not say what it is", "Export it again.")
+            # every object has one, except a DICOMDIR, which has it in the file meta only
+            raise damaged("it has no SOPClassUID")
     except TumourError as error:
         return error
     return header
 
 
-def read_all(source: Source, name: str) -> Header:
+def read_rtstruct(source: Source, name: str) -> Header:
     """All attributes of an RTSTRUCT; ``DICOM_DAMAGED`` or ``DICOM_TOO_LARGE`` where that fails."""
     header = _parse(source.read(name), PIXEL_GROUP - 1, MAX_RTSTRUCT_BYTES, whole=True)
     assert header is not None
     return header
 
 
-def read_whole(source: Source, name: str) -> Dataset:
+def read_dataset(source: Source, name: str) -> Dataset:
     """The whole file; ``DICOM_DAMAGED`` or ``DICOM_TOO_LARGE`` where that fails."""
     data = source.read(name)
-    with damage_in_words():
+    with dicom_errors():
         plain = inflate(data)
         check_size(plain, PIXEL_GROUP - 1, MAX_IMAGE_ELEMENTS)
         dataset = pydicom.dcmread(BytesIO(plain), force=True)
@@ -143,7 +142,7 @@ def read_whole(source: Source, name: str) -> Dataset:
 
 def text(header: Header | Dataset, keyword: str) -> str:
     """An attribute as text, "" where it is absent or empty; ``DICOM_DAMAGED`` where it cannot be read."""
-    with damage_in_words():
+    with dicom_errors():
         stored = _stored_text(header, keyword)
         if stored is not None:
             return stored
@@ -154,7 +153,7 @@ def text(header: Header | Dataset, keyword: str) -> str:
 
 
 def _stored_text(header: Header | Dataset, keyword: str) -> str | None:
-    """Text that is its own bytes; None: ask pydicom."""
+    """A text that can be read without pydicom; None where pydicom must decode it."""
     vr, value = _stored(header, keyword)
     if value is None or value in ("", b""):
         return ""
@@ -166,7 +165,7 @@ def _stored_text(header: Header | Dataset, keyword: str) -> str | None:
 
 
 def _stored(header: Header | Dataset, keyword: str) -> tuple[str | None, Any]:
-    """VR and value as they are stored; ``DICOM_DAMAGED`` where no such attribute is so long."""
+    """VR and undecoded value; ``DICOM_DAMAGED`` where the value is implausibly long."""
     if isinstance(header, Header):
         vr, value = header.elements.get(_tag(keyword), (None, None))
     else:
@@ -184,34 +183,34 @@ def _value(header: Header | Dataset, keyword: str) -> Any:
 
 
 def damaged(what: str) -> TumourError:
-    """``DICOM_DAMAGED``: what is wrong, without a value of the file's own."""
+    """``DICOM_DAMAGED`` with a description of the damage, which must not quote a value of the file."""
     return TumourError("DICOM_DAMAGED", f"a DICOM file is damaged: {what}", "Export it again.")
 
 
 def numbers(
     header: Header | Dataset, keyword: str, count: int, within: tuple[float, float] = (-1e9, 1e9)
 ) -> tuple[float, ...]:
-    """``count`` numbers of a range; ``DICOM_DAMAGED`` says which attribute has none, or others."""
+    """``count`` numbers within a range; ``DICOM_DAMAGED`` names the attribute that is missing or has other values."""
     _, value = _stored(header, keyword)
     if value is None or value in ("", b""):
         raise damaged(f"it has no {keyword}")
     try:
-        with damage_in_words():
-            found = _stored_numbers(header, keyword) if isinstance(header, Header) else None
-            if found is None:
+        with dicom_errors():
+            values = _stored_numbers(header, keyword) if isinstance(header, Header) else None
+            if values is None:
                 value = _value(header, keyword)
-                found = tuple(float(v) for v in (value if count > 1 else [value]))
+                values = tuple(float(v) for v in (value if count > 1 else [value]))
     except TumourError:
         raise damaged(f"{keyword} is not a number") from None
-    if len(found) != count:
-        raise damaged(f"{keyword} has {len(found)} values instead of {count}")
-    if not all(within[0] <= number <= within[1] for number in found):  # which NaN never is
+    if len(values) != count:
+        raise damaged(f"{keyword} has {len(values)} values instead of {count}")
+    if not all(within[0] <= number <= within[1] for number in values):  # False for NaN
         raise damaged(f"{keyword} is not between {within[0]:g} and {within[1]:g}")
-    return found
+    return values
 
 
 def _stored_numbers(header: Header, keyword: str) -> tuple[float, ...] | None:
-    """Numbers as they are stored, since pydicom's objects for them are most of the time of a series; None: ask it."""
+    """Numbers parsed without pydicom, whose objects for them take most of the time of a series; None: use pydicom."""
     stored_vr, value = header.elements.get(_tag(keyword), (None, None))
     vr = stored_vr or _vr(keyword)
     if not value or not isinstance(value, bytes) or vr != _vr(keyword):
@@ -239,30 +238,30 @@ def _vr(keyword: str) -> str:
 
 
 def inflate(data: bytes, most: int | None = None, *, cut: bool = False) -> bytes:
-    """A deflated file as explicit little endian, as far as ``data`` goes; any other as it is.
+    """A deflated file as explicit little endian, as far as ``data`` reaches; any other file unchanged.
 
-    pydicom inflates too, but neither the start of a file nor with a bound. Above ``most`` bytes (by default
-    MAX_INFLATED_BYTES) it ends there where ``cut``, else it raises ``ValueError``.
+    pydicom can neither inflate only the start of a file nor limit the size. The result is cut off at ``most`` bytes (by
+    default MAX_INFLATED_BYTES) where ``cut``; otherwise more bytes raise ``ValueError``.
     """
     most = MAX_INFLATED_BYTES if most is None else most
     if DEFLATED not in data[:1024]:
         return data
     start = end_of_meta(data, MAGIC.stop if data[MAGIC] == b"DICM" else 0)
     stream = zlib.decompressobj(-zlib.MAX_WBITS)
-    body = stream.decompress(data[start:], max(most, 1))  # zlib takes 0 for no bound
+    body = stream.decompress(data[start:], max(most, 1))  # zlib takes 0 for no limit
     if len(body) >= most and not cut:
         raise ValueError
     return data[:start].replace(DEFLATED, EXPLICIT.ljust(len(DEFLATED), b"\0")) + body
 
 
 def _parse(data: bytes, last_group: int, most: int, *, whole: bool) -> Header | None:
-    """The elements up to ``last_group``; None where ``data`` ends before that and there is more to read.
+    """The elements up to ``last_group``; None where ``data`` ends before them and the file goes on.
 
     ``DICOM_TOO_LARGE`` where they take more than ``most`` bytes.
     """
     plain = b""
     try:
-        with damage_in_words():
+        with dicom_errors():
             plain = inflate(data, most + 1, cut=True)
             elements = MAX_HEADER_ELEMENTS if last_group <= LAST_HEADER_GROUP else None
             header, end = read_header(plain[: most + 1], last_group, elements)

@@ -1,6 +1,6 @@
-"""Axial planes and contours: LPS millimetres (x to the patient's left, y to the back) and (row, column) pixels.
+"""Measures contours in axial planes, in LPS millimetres (x to the left, y to the posterior) and (row, column) pixels.
 
-Several contours of one plane are one shape by the even-odd rule: a contour inside another is a hole.
+The contours of one plane form one shape by the even-odd rule: a contour inside another is a hole.
 """
 
 import dataclasses
@@ -11,23 +11,23 @@ from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import cdist
 
+from components.imaging.scan_lines import Indices, count_crossings, crossings, edges_of
 from components.imaging.scan_lines import Points as Points
-from components.imaging.scan_lines import Whole, count_crossings, crossings, edges_of
 
-#: Scan lines across a shape, beside those through its vertices: only where contours cross does their number matter.
+#: Scan lines across a shape besides those through its vertices. Their number only matters where contours cross.
 SCAN_LINES = 64
-#: Crossings of scan lines per edge, beyond which lines are left out: up to 16 islands side by side are exact, and what
-#: folds thousands of times is measured less exactly, but in bounded time.
+#: Crossings of scan lines per edge above which lines are left out: up to 16 islands side by side are measured exactly,
+#: and a shape that folds thousands of times less exactly but in bounded time.
 CROSSINGS_PER_EDGE = 32
-#: Points up to which all distances are held at once.
+#: Largest number of points for which all pairwise distances are computed at once.
 FEW_POINTS = 256
-#: Part of the area by which crossing contours must change it to be called overlapping.
-OVERLAP_PART = 0.01
+#: Fraction of the area by which crossings must change it for contours to count as overlapping.
+OVERLAP_FRACTION = 0.01
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SliceGeometry:
-    """Where the pixels of an axial slice lie (DICOM PS3.3 C.7.6.2.1.1, x and y parts).
+    """Positions of the pixels of an axial slice (x and y components of DICOM PS3.3 C.7.6.2.1.1).
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def measure_shape(contours: Sequence[Points]) -> ShapeMeasures:
 
 
 def bounding_box_mm(contours: Sequence[Points]) -> tuple[Points, Points]:
-    """Smallest and largest x, y of all contours."""
+    """Smallest and largest x, y of all contours, each [2] mm."""
     points = np.concatenate([np.asarray(c, dtype=np.float64) for c in contours])
     return points.min(axis=0), points.max(axis=0)
 
@@ -85,8 +85,8 @@ def bounding_box_mm(contours: Sequence[Points]) -> tuple[Points, Points]:
 def even_odd_moments(contours: Sequence[Points]) -> tuple[float, tuple[float, float]]:
     """Area in mm2 and centroid in mm of an even-odd shape; the mean of the points where the area is 0.
 
-    Between two scan lines through vertices the shape is made of trapezoids (where contours do not cross), so two
-    Gauss points integrate area and first moments exactly.
+    Between two scan lines through vertices the shape consists of trapezoids (where contours do not cross), so two Gauss
+    points integrate area and first moments exactly.
     """
     points = np.concatenate([np.asarray(c, dtype=np.float64) for c in contours])
     shift = points.mean(axis=0)
@@ -104,11 +104,11 @@ def even_odd_moments(contours: Sequence[Points]) -> tuple[float, tuple[float, fl
 
 
 def _bands(starts: Points, ends: Points) -> Points:
-    """Heights between which an outline is integrated: its vertices' and even ones, as many as may be worked on."""
+    """The y values between which a shape is integrated: vertices and evenly spaced ones, within the work limit."""
     low, high = float(starts[:, 1].min()), float(starts[:, 1].max())
     bands = np.unique(np.concatenate([starts[:, 1], np.linspace(low, high, SCAN_LINES)]))
-    part = CROSSINGS_PER_EDGE * (len(starts) + SCAN_LINES) / max(1, count_crossings(starts, ends, bands))
-    return bands if part >= 1 else np.linspace(low, high, max(SCAN_LINES, int(len(bands) * part)))
+    fraction = CROSSINGS_PER_EDGE * (len(starts) + SCAN_LINES) / max(1, count_crossings(starts, ends, bands))
+    return bands if fraction >= 1 else np.linspace(low, high, max(SCAN_LINES, int(len(bands) * fraction)))
 
 
 def even_odd_mask(contours: Sequence[Points], geometry: SliceGeometry, shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -119,7 +119,7 @@ def even_odd_mask(contours: Sequence[Points], geometry: SliceGeometry, shape: tu
     contours
         [k, 2] LPS x, y in mm.
     geometry, shape
-        The slice.
+        Pixel positions, and rows and columns, of the slice.
     """
     starts, ends = edges_of([geometry.to_pixel(contour)[:, ::-1] for contour in contours])
     turns = np.zeros((shape[0], shape[1] + 1), dtype=np.int64)
@@ -143,69 +143,69 @@ def longest_diameter_mm(contours: Sequence[Points]) -> float:
 def _hull_diameter(hull: Points) -> float:
     """Largest distance of two corners of a convex polygon ([k, 2], counter-clockwise).
 
-    The corners farthest apart lie on parallel supporting lines; turned until one runs along an edge, the other still
-    touches the corner opposite, whose own edges turn past the first one's direction there.
+    Rotating calipers: the two corners lie on parallel supporting lines. When one line is rotated onto an edge, the
+    other touches the corner at which the direction of the edges passes the opposite direction.
     """
     following = np.roll(hull, -1, axis=0)
     edges = following - hull
     turned = np.unwrap(np.arctan2(edges[:, 1], edges[:, 0]))
     opposite = np.searchsorted(np.concatenate([turned, turned + 2 * np.pi]), turned + np.pi)
-    found = [
+    distances = [
         np.hypot(*(ends - hull[(opposite + step) % len(hull)]).T).max()
         for ends in (hull, following)
-        for step in (-1, 0, 1)  # the neighbours too: parallel edges, and rounding
+        for step in (-1, 0, 1)  # the neighbours as well, for parallel edges and rounding
     ]
-    return float(max(found))
+    return float(max(distances))
 
 
 def overlaps(contours: Sequence[Points], area_mm2: float | None = None) -> bool:
-    """Whether a contour crosses itself or another (lying inside another whole is no crossing).
+    """Whether a contour crosses itself or another one; a contour wholly inside another one does not cross it.
 
     Parameters
     ----------
     contours
-        Of one plane, as ``measure_shape`` takes them.
+        Contours of one plane, as for ``measure_shape``.
     area_mm2
         Their even-odd area where it is known.
     """
     inside = _inside_others(contours)
     signed = sum((-1.0) ** int(n) * abs(shoelace_mm2(contour)) for n, contour in zip(inside, contours, strict=True))
     area = even_odd_moments(contours)[0] if area_mm2 is None else area_mm2
-    return abs(signed - area) > OVERLAP_PART * max(area, 1e-9)
+    return abs(signed - area) > OVERLAP_FRACTION * max(area, 1e-9)
 
 
-def _inside_others(contours: Sequence[Points]) -> Whole:
-    """Per contour, how often the edges of the others lie to the right of its first point: even is outside them."""
+def _inside_others(contours: Sequence[Points]) -> Indices:
+    """Per contour, the number of edges of the other ones to the right of its first point: even means outside them."""
     points = np.array([np.asarray(contour)[0] for contour in contours])
     order = np.argsort(points[:, 1])
-    found = np.zeros(len(points), dtype=np.intp)
+    crossed = np.zeros(len(points), dtype=np.intp)
     for line, x in crossings(*edges_of(contours), points[order, 1]):
-        found[order] += np.bincount(line[x > points[order[line], 0]], minlength=len(points))
+        crossed[order] += np.bincount(line[x > points[order[line], 0]], minlength=len(points))
     own = [np.sum(_right_of(*edges_of([contour]), point)) for contour, point in zip(contours, points, strict=True)]
-    return found - np.array(own, dtype=np.intp)
+    return crossed - np.array(own, dtype=np.intp)
 
 
 def shoelace_mm2(contour: Points) -> float:
-    """Signed area of one contour; even-odd where it does not cross itself."""
+    """Signed area of one contour, mm2; equals the even-odd area where it does not cross itself."""
     x, y = (np.asarray(contour) - np.mean(contour, axis=0)).T
     return float(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1)) / 2)
 
 
 def _right_of(starts: Points, ends: Points, point: Points) -> NDArray[np.bool_]:
-    """Which of the edges that cross the point's horizontal do so at its right: evenly many, and it is outside."""
+    """Which of the edges that cross the point's horizontal do so to its right; an even number means it is outside."""
     hit = (starts[:, 1] <= point[1]) != (ends[:, 1] <= point[1])
     (x0, y0), (x1, y1) = starts[hit].T, ends[hit].T
     return np.asarray(x0 + (point[1] - y0) * (x1 - x0) / (y1 - y0) > point[0])
 
 
 def _line_integrals(starts: Points, ends: Points, lines: Points) -> tuple[Points, Points]:
-    """Per scan line: inside length, and integral of x over it."""
+    """Per scan line: the length inside the shape, and the integral of x over it."""
     lengths, moments = np.zeros(len(lines)), np.zeros(len(lines))
-    width = 2 * float(np.abs(starts[:, 0]).max()) + 1  # so that sorting by x + line * width sorts each line's x
+    width = 2 * float(np.abs(starts[:, 0]).max()) + 1  # sorting by x + line * width then sorts the x of each line
     for line, x in crossings(starts, ends, lines):
         order = np.argsort(x + line * width)
         line, x = line[order], x[order]
-        sign = np.where(np.arange(len(x)) % 2 == 1, 1.0, -1.0)  # evenly many on each line, so it starts anew
+        sign = np.where(np.arange(len(x)) % 2 == 1, 1.0, -1.0)  # an even number per line, so each line starts with -1
         lengths += np.bincount(line, sign * x, len(lines))
         moments += np.bincount(line, sign * x**2 / 2, len(lines))
     return lengths, moments

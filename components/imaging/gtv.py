@@ -1,6 +1,6 @@
-"""From a patient's DICOM folder to tumour candidates: measured, cut, or refused with a code.
+"""Turns a patient's DICOM folder into tumour candidates, each measured and cut, or refused with a code.
 
-Preprocessing, ``srs inspect`` and the predictor all come through ``find_gtvs``.
+Preprocessing, ``srs inspect`` and the predictor share this code.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from components.imaging.geometry import (
     measure_shape,
     overlaps,
 )
-from components.imaging.outlines import NOTHING_MM2, tidy
+from components.imaging.outlines import MIN_AREA_MM2, tidy
 from components.imaging.pixels import check_air, check_tissue, read_hu
 from components.imaging.plan import Plan, open_plan, read_folder
 from components.imaging.roi import choose_roi, gtvs_of, left_out_gtvs, roi_rule, rois_meant
@@ -43,9 +43,9 @@ __all__ = [
     "size_refusal",
 ]
 
-#: Planes whose distance from the centroid, or whose area, differ by less than this are tied, mm or mm2.
+#: Planes count as tied where their distances from the centroid, or areas, differ by less than this, mm or mm2.
 TIE_TOLERANCE = 1e-6
-#: Pixels by which a contour may lie outside its slice: half a pixel is the slice's own border.
+#: Pixels by which a contour may lie outside its slice; the outer half of the border pixels takes up half a pixel.
 OUTSIDE_TOLERANCE_PX = 1.0
 
 
@@ -57,45 +57,45 @@ def find_gtvs(
     *,
     roi: str = "",
     rtstruct_uid: str = "",
-    most: int | None = None,
+    max_gtvs: int | None = None,
 ) -> list[Candidate]:
-    """Every GTV of the patient below ``prefix``, measured and cut, in the RTSTRUCT's order.
+    """Every GTV of the patient below ``prefix``, measured and cut, in the order of the RTSTRUCT.
 
     Parameters
     ----------
     source, prefix
-        One patient's planning CT and RTSTRUCT.
+        Location of one patient's planning CT and RTSTRUCT.
     settings
         GTV rule, slice rule, size limits and lowest match level.
     definition
-        How to cut; None takes the newest, with the settings' slice rule.
+        How crops are cut; None takes the newest definition with the settings' slice rule.
     roi
-        ROIName wanted, or ROINumber (``7`` or ``#7``) where no structure has that name; "" takes all that the GTV rule
-        finds.
+        ROIName, or ROINumber (``7`` or ``#7``) where no structure has that name; "" takes all structures that the GTV
+        rule selects.
     rtstruct_uid
-        SOPInstanceUID that decides among several RTSTRUCTs.
-    most
-        GTVs beyond which nothing is measured; None is no limit.
+        SOPInstanceUID of the RTSTRUCT to use where there are several.
+    max_gtvs
+        Largest number of GTVs; None is no limit. With more, nothing is measured.
 
     Raises
     ------
     TumourError
-        For the folder as a whole: those of ``open_plan``, ``NO_GTV``, ``ROI_MISSING``, ``ROI_AMBIGUOUS``,
-        ``BATCH_TOO_LARGE``. What is wrong with one GTV is said in its candidate.
+        For the folder as a whole: the codes of ``open_plan``, ``NO_GTV``, ``ROI_MISSING``, ``ROI_AMBIGUOUS``,
+        ``BATCH_TOO_LARGE``. A problem of one GTV is reported in its candidate.
     """
     wanted = roi_rule(settings, [roi] if roi else [])
     plan = open_plan(read_folder(source, prefix), wanted, rtstruct_uid)
     rois = [choose_roi(plan, settings, roi)] if roi else gtvs_of(plan, settings)
-    if most is not None and len(rois) > most:
-        raise TumourError("BATCH_TOO_LARGE", f"a study may have at most {most} GTVs", "Name one by roi.")
-    found = _cut_all(plan, rois, settings, definition or ImageDefinition(slice_rule=settings.slice_rule))
-    return found if roi else _warned_of_left_out(found, plan, settings)
+    if max_gtvs is not None and len(rois) > max_gtvs:
+        raise TumourError("BATCH_TOO_LARGE", f"a study may have at most {max_gtvs} GTVs", "Name one by roi.")
+    candidates = _cut_all(plan, rois, settings, definition or ImageDefinition(slice_rule=settings.slice_rule))
+    return candidates if roi else _warned_of_left_out(candidates, plan, settings)
 
 
 def inspect_gtvs(
     source: Source, prefix: str, settings: PreprocessSettings, *, roi: str, rtstruct_uid: str = ""
 ) -> list[Candidate]:
-    """As ``find_gtvs``, with all structures that ``roi`` may mean: it may be a regular expression, too."""
+    """As ``find_gtvs``, for all structures that ``roi`` may mean; here it may also be a regular expression."""
     plan = open_plan(read_folder(source, prefix), roi_rule(settings, [roi], patterns=True), rtstruct_uid)
     return _cut_all(plan, rois_meant(plan, roi), settings, ImageDefinition(slice_rule=settings.slice_rule))
 
@@ -107,14 +107,14 @@ def _cut_all(
         return [check_size(measure(plan, one, settings, definition), settings, definition) for one in rois]
 
 
-def _warned_of_left_out(found: list[Candidate], plan: Plan, settings: PreprocessSettings) -> list[Candidate]:
+def _warned_of_left_out(candidates: list[Candidate], plan: Plan, settings: PreprocessSettings) -> list[Candidate]:
     left_out = left_out_gtvs(plan, settings)
-    words = f"structures that may be GTVs too, and are left out unless named by roi: {len(left_out)}"
-    return [one.warned("GTV_LEFT_OUT", words) for one in found] if left_out else found
+    message = f"other structures that may be GTVs, left out because roi does not name them: {len(left_out)}"
+    return [one.warned("GTV_LEFT_OUT", message) for one in candidates] if left_out else candidates
 
 
 def measure(plan: Plan, roi: Roi, settings: PreprocessSettings, definition: ImageDefinition) -> Candidate:
-    """A structure's measures and crop; all refusals but those of size."""
+    """A structure's measurements and crop, and every refusal except by size."""
     try:
         with bounded_work():
             return _measure(plan, roi, settings, definition)
@@ -135,12 +135,12 @@ def _measure(plan: Plan, roi: Roi, settings: PreprocessSettings, definition: Ima
     for note in notes:
         candidate = candidate.warned(*note)
     shapes = [measure_shape(plane.contours_xy_mm) for plane in planes]
-    if not any(shape.area_mm2 >= NOTHING_MM2 for shape in shapes):  # a line has an area by rounding
-        return candidate.refused(TumourError("ROI_EMPTY", "the GTV's contours enclose nothing"))
+    if not any(shape.area_mm2 >= MIN_AREA_MM2 for shape in shapes):  # a line can have a tiny area by rounding
+        return candidate.refused(TumourError("ROI_EMPTY", "the GTV's contours enclose no area"))
     crossed = sum(overlaps(p.contours_xy_mm, s.area_mm2) for p, s in zip(planes, shapes, strict=True))
     if crossed:
-        words = f"contours cross on {crossed} of {len(planes)} planes; the area is even-odd"
-        candidate = candidate.warned("CONTOURS_CROSS", words)
+        message = f"contours cross on {crossed} of {len(planes)} planes; the area follows the even-odd rule"
+        candidate = candidate.warned("CONTOURS_CROSS", message)
     chosen = choose_plane(planes, shapes, definition.slice_rule)
     candidate = _measured(candidate, planes, planes[chosen], shapes[chosen])
     for problem in _problems(plan, planes, planes[chosen], settings):
@@ -154,7 +154,7 @@ def _usual_step_mm(series: CtSeries) -> float:
 
 
 def choose_plane(planes: Sequence[ResolvedPlane], shapes: Sequence[ShapeMeasures], rule: str) -> int:
-    """Index of the slice: nearest the volume centroid, or of largest area; ties go to the other, then to low z."""
+    """Index of the plane nearest the volume centroid, or of largest area; ties go by the other rule, then to low z."""
     z = np.array([plane.plane.z_mm for plane in planes])
     areas = np.array([shape.area_mm2 for shape in shapes])
     half = np.diff(z) / 2
@@ -172,14 +172,14 @@ def check_size(
     definition: ImageDefinition,
     diameter_mm: float | None = None,
 ) -> Candidate:
-    """Refuses by the size rule (STUDY 1), then what is wider than its crop.
+    """Refuses a GTV by the size rule (STUDY 1), then one that is wider than its crop.
 
     Parameters
     ----------
     candidate, settings, definition
-        What was measured, the limits, and how the crop is cut.
+        The measurements, the limits, and the size of the crop.
     diameter_mm
-        Longest diameter from the table; None takes the measured one.
+        Longest diameter from the cohort table; None takes the measured one.
     """
     diameter = candidate.longest_diameter_mm if diameter_mm is None else diameter_mm
     if diameter is None or candidate.width_mm is None or candidate.height_mm is None:
@@ -191,7 +191,7 @@ def check_size(
 
 
 def size_refusal(diameter_mm: float, settings: PreprocessSettings) -> TumourError | None:
-    """``TOO_LARGE`` or ``TOO_SMALL`` where the longest diameter is outside the settings."""
+    """``TOO_LARGE`` or ``TOO_SMALL`` where the longest diameter is outside the limits of the settings."""
     if diameter_mm > settings.max_diameter_mm:
         return TumourError("TOO_LARGE", f"longest diameter above {settings.max_diameter_mm:g} mm")
     if diameter_mm < settings.min_diameter_mm:
@@ -221,13 +221,12 @@ def _measured(
 def _problems(
     plan: Plan, planes: Sequence[ResolvedPlane], chosen: ResolvedPlane, settings: PreprocessSettings
 ) -> list[TumourError]:
-    """What refuses a GTV although its contours were resolved."""
+    """Reasons to refuse a GTV although its contours were matched to CT planes."""
     errors = []
     level = weakest_match([plane.match_level for plane in planes])
     if MATCH_LEVELS.index(level) > MATCH_LEVELS.index(settings.lowest_match_level):
-        errors.append(
-            TumourError("MATCH_LEVEL_TOO_LOW", "the contours do not name their CT slices, which the study asks for")
-        )
+        message = "the contours do not reference their CT slices, which the study requires"
+        errors.append(TumourError("MATCH_LEVEL_TOO_LOW", message))
     try:
         check_lesion(plan.series, planes[0].plane.z_mm, planes[-1].plane.z_mm)
     except TumourError as error:
@@ -240,14 +239,14 @@ def _problems(
 
 
 def _cut(candidate: Candidate, plan: Plan, plane: CtPlane, definition: ImageDefinition) -> Candidate:
-    """HU inside the contours, and the crop."""
+    """The candidate with the HU inside its contours and its crop."""
     try:
-        found = read_hu(plan.source, plane)
+        ct_slice = read_hu(plan.source, plane)
     except TumourError as error:
         return candidate.refused(error)
-    inside = found.hu[even_odd_mask(candidate.contours_xy_mm, plane.geometry, plane.shape)].astype(np.float64)
+    inside = ct_slice.hu[even_odd_mask(candidate.contours_xy_mm, plane.geometry, plane.shape)].astype(np.float64)
     try:
-        check_air(found)
+        check_air(ct_slice)
         check_tissue(inside)
     except TumourError as error:
         candidate = candidate.refused(error)
@@ -256,5 +255,5 @@ def _cut(candidate: Candidate, plan: Plan, plane: CtPlane, definition: ImageDefi
         candidate,
         hu_mean=float(inside.mean()) if inside.size else None,
         hu_sd=float(inside.std()) if inside.size else None,
-        crop=cut_crop(found.hu, plane.geometry, centre, definition),
+        crop=cut_crop(ct_slice.hu, plane.geometry, centre, definition),
     )

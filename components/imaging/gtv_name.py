@@ -1,4 +1,4 @@
-"""Which structures are GTVs: by their names (TG-263 and what clinics write), and by their interpreted type."""
+"""Decides which structures are GTVs, by name (TG-263 and common clinical usage) and by interpreted type."""
 
 import re
 
@@ -12,23 +12,24 @@ _NUMBER = r"\d{1,3}[A-Z]?"
 _SERIES = r"(?:(?:CT|PET|PT|MRI?|SP|US)\d{0,2})+"
 #: Dose of a target (TG-263): 2000, 24Gy, 20.00Gy, 9Gyx3, High.
 _DOSE = r"\d{1,4}(?:\.\d{1,2})?(?:C?GY)?(?:X\d{1,2})?|HIGH|MID|LOW"
-#: Where a brain metastasis lies.
-_PLACE = (
+#: Location of a brain metastasis.
+_LOCATION = (
     "LEFT|RIGHT|LT|RT|LI|RE|LINKS|RECHTS|BRAIN|LOBE|FRONTAL|PARIETAL|TEMPORAL|OCCIPITAL|INSULA|THALAMUS|PONS|BRAINSTEM"
     "|CEREBELLUM|CEREBELLAR|VERMIS|CORTEX|SUP|INF|ANT|POST|MED|LAT"
 )
 _WORD = r"MASS|TUMOU?R|(?:LESION|METS?|BM)\d{0,3}"
-#: One part of a name, whole: atomic, so that a hostile name is not tried in ever more ways.
-_PART = rf"(?>(?:{_DOSE}|{_NUMBER}|{_SERIES}|{_WORD}|{_PLACE}|[A-Z]\d{{0,3}})(?![A-Z0-9]))"
+#: One part of a name. The group is atomic, so that a hostile name cannot cause exponential backtracking.
+_PART = rf"(?>(?:{_DOSE}|{_NUMBER}|{_SERIES}|{_WORD}|{_LOCATION}|[A-Z]\d{{0,3}})(?![A-Z0-9]))"
 #: GTV, then parts that number or describe it: GTV, GTV1, GTVp2, GTV_01, GTV a, GTVp1_CT1PT1, GTV (li), GTV^own words.
 GTV_NAME = rf"GTV(?:MASS|MET\d{{0,3}}|{_CLASSIFIER}?(?:{_NUMBER})?)(?:[ _.#(-]++{_PART}\)?)*+(?:\^[\w .-]{{1,60}})?"
-#: What a planner makes of a GTV: grown, cut, joined or helping structures are no tumours, also where typed GTV.
+#: Structures that a planner derives from a GTV: expanded, cropped, combined and helper structures are not tumours, even
+#: where their type is GTV.
 DERIVED = (
     r"\+ ?\w|[!&]|\d ?MM|(?:^|[^A-Z]|GTV)[A-Z]?(?:PTV|CTV|ITV)|^Z_?GTV|^Z_|GTV.*GTV|GTVS(?![A-Z])"
     r"|(?:^|[^A-Z]|GTV)(?:RING|SHELL|WALL|MARGIN|EXP(?:AND|ANSION)?|MINUS|SUB|CROP|WITHOUT|EVAL|OPT|AVOID|HELP(?:ER)?|DUMMY"
     r"|SUM|TOTAL|ALL|UNION|COMB(?:INED)?)(?![A-Z])"
 )
-#: Organs, and what is left after an operation: real files type them GTV too.
+#: Organs and surgical cavities: real files give some of them the type GTV.
 ORGAN = (
     r"(?:(?:LEFT|RIGHT|LT|RT|[LR])[ _.-]*)?(?:WHOLE[ _.-]*)?"
     r"(?:BODY|EXTERNAL|SKIN|BONES?|SKULL|BRAIN(?:[ _.-]*STEM)?|EYES?|LENS(?:ES)?|COCHLEA|CHIASMA?"
@@ -39,35 +40,39 @@ ORGAN = (
 
 
 def is_gtv_name(name: str, pattern: str = "") -> bool:
-    """Whether a structure's name is a GTV's, whatever its case.
+    """Whether a structure's name is that of a GTV, in upper or lower case.
 
     Parameters
     ----------
     name
         ROIName.
     pattern
-        Regular expression for the whole name, which alone decides; "" is ``GTV_NAME`` without ``DERIVED``.
-        ``ROI_PATTERN`` where it is none.
+        Regular expression that the whole name must match; "" stands for ``GTV_NAME`` without ``DERIVED``.
+
+    Raises
+    ------
+    InputError
+        ``ROI_PATTERN`` where ``pattern`` is not a regular expression.
     """
     if not pattern:
         return _matches(GTV_NAME, name) and not is_derived(name)
     try:
         return _matches(pattern, name)
     except re.error:
-        hint = "It may also be the very name of a structure, or its number."
+        hint = "The exact name of a structure or its number can be given instead."
         raise InputError("ROI_PATTERN", "the pattern for GTV names is not a regular expression", hint) from None
 
 
 def is_derived(name: str) -> bool:
-    """Whether a name says that the structure was made of others, or helps to plan: GTV+3mm, GTV-PTV, zGTV_eval."""
+    """Whether a name marks a structure derived from others or a helper for planning: GTV+3mm, GTV-PTV, zGTV_eval."""
     return re.search(DERIVED, name.strip(), re.IGNORECASE) is not None
 
 
 def is_gtv(name: str, interpreted_type: str, pattern: str = "") -> bool:
-    """Whether a structure is a GTV: by its name, or by RTROIInterpretedType where the name does not speak against it.
+    """Whether a structure is a GTV by its name, or by RTROIInterpretedType where the name does not contradict it.
 
-    A pattern alone decides, since its owner chose the names. Real files also type as GTV what was derived from one (a
-    margin, a ring) and whole organs, so such names are no tumours whatever their type.
+    With a pattern only the name counts, since the user knows the names. Real files give the type GTV to derived
+    structures (a margin, a ring) and whole organs as well, so their names are excluded whatever the type.
     """
     if pattern or is_gtv_name(name):
         return is_gtv_name(name, pattern)
@@ -75,9 +80,9 @@ def is_gtv(name: str, interpreted_type: str, pattern: str = "") -> bool:
 
 
 def may_be_gtv(name: str, interpreted_type: str) -> bool:
-    """Whether a structure that is no GTV by ``is_gtv`` may yet be one, so that leaving it out must be said."""
-    like = interpreted_type.upper() == "GTV" or ("GTV" in name.upper() and not is_derived(name))
-    return like and not is_gtv(name, interpreted_type)
+    """Whether a structure that fails ``is_gtv`` may still be a GTV, so that the user must be warned."""
+    resembles = interpreted_type.upper() == "GTV" or ("GTV" in name.upper() and not is_derived(name))
+    return resembles and not is_gtv(name, interpreted_type)
 
 
 def _matches(pattern: str, name: str) -> bool:

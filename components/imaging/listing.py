@@ -1,4 +1,4 @@
-"""What a study offers to choose from, for its owner's eyes: RTSTRUCTs and their structures, by name and number."""
+"""Lists a study's RTSTRUCTs and their structures by name and number, for the user to choose from."""
 
 import dataclasses
 
@@ -12,9 +12,9 @@ from components.imaging.rtstruct import RoiLabel, structure_labels
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RtstructListing:
-    """An RTSTRUCT in its owner's words; ``problem`` says why it cannot be read, or "".
+    """The labels of one RTSTRUCT; ``problem`` is the reason why it cannot be read, or "".
 
-    It holds identity (UIDs, dates, free text), so it goes to a screen, never into an error or a log.
+    It holds identity (UIDs, dates, free text), so it may be shown on screen but never put into an error or a log.
     """
 
     sop_instance_uid: str
@@ -25,16 +25,16 @@ class RtstructListing:
 
 
 def list_rtstructs(source: Source, prefix: str, rtstruct_uid: str = "") -> list[RtstructListing]:
-    """All RTSTRUCTs below ``prefix``, or the named one where it is there; raises as ``read_folder``."""
-    found = [_listing(uid, one) for uid, one in read_folder(source, prefix).rtstructs]
-    return [one for one in found if one.sop_instance_uid == rtstruct_uid] or found
+    """All RTSTRUCTs below ``prefix``, or only the one named by its UID if present; raises as ``read_folder``."""
+    listings = [_listing(uid, rtstruct) for uid, rtstruct in read_folder(source, prefix).rtstructs]
+    return [one for one in listings if one.sop_instance_uid == rtstruct_uid] or listings
 
 
-def _listing(uid: str, found: Header | TumourError) -> RtstructListing:
+def _listing(uid: str, rtstruct: Header | TumourError) -> RtstructListing:
     try:
-        if isinstance(found, TumourError):
-            raise found
-        date = text(found, "StructureSetDate") or text(found, "SeriesDate") or text(found, "StudyDate")
-        return RtstructListing(uid, date, text(found, "StructureSetLabel"), tuple(structure_labels(found)))
+        if isinstance(rtstruct, TumourError):
+            raise rtstruct
+        date = text(rtstruct, "StructureSetDate") or text(rtstruct, "SeriesDate") or text(rtstruct, "StudyDate")
+        return RtstructListing(uid, date, text(rtstruct, "StructureSetLabel"), tuple(structure_labels(rtstruct)))
     except TumourError as error:
         return RtstructListing(uid, problem=error.safe_message)

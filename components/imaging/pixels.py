@@ -1,4 +1,4 @@
-"""HU of the one CT slice that is wanted, by its modality LUT; refused where the values are something else."""
+"""Reads one CT slice in HU through its modality LUT, and refuses a slice whose values are not HU."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -14,31 +14,31 @@ from components.common.limits import MAX_SLICE_COPIES
 from components.common.store.base import Source
 from components.imaging.codecs import stored_pixels
 from components.imaging.ct import CtPlane, check_image, is_multi_frame
-from components.imaging.dicom_io import damage_in_words, numbers, read_whole, text
+from components.imaging.dicom_io import dicom_errors, numbers, read_dataset, text
 from components.imaging.structure import too_large
 
-#: A slice of HU holds air near -1000; without a pixel below this its values are something else.
+#: A slice in HU contains air near -1000; without any pixel below this value it is not in HU.
 AIR_HU = -800.0
-#: Below this is neither tissue nor air with its noise, but what scanners write where they measured nothing (-2000).
+#: Values below this are neither tissue nor noisy air, but the filler of scanners outside the scanned area (-2000).
 LOWEST_HU = -1200.0
-#: What takes the place of padding: air, as beyond the slice (``ImageDefinition.outside_hu``).
+#: Value that replaces padding: air, as outside the slice (``ImageDefinition.outside_hu``).
 PADDING_HU = -1000.0
-#: RescaleType and ModalityLUTType of HU; a CT Image may leave RescaleType out then (PS3.3 C.8.2.1). HU_MOD is not HU.
+#: RescaleType and ModalityLUTType of HU, for which a CT image may leave RescaleType out (PS3.3 C.8.2.1). Not HU_MOD.
 HU_TYPES = ("", "HU")
-#: RescaleType "unspecified": GDCM, and with it ITK and some archives, writes it into each CT that has no RescaleType.
+#: RescaleType "unspecified", which GDCM (and so ITK and some archives) adds to every CT without a RescaleType.
 UNSPECIFIED = "US"
-#: Where the middle of a slice's air must lie for values of an unspecified unit to be HU: noise and clipping at -1024.
+#: Range of the median of a slice's air for which an unspecified unit is taken as HU: noise, and clipping at -1024.
 AIR_RANGE_HU = (-1050.0, -950.0)
-#: RescaleIntercepts of values that count HU from air on: proof enough for a round image that lies within the head, so
-#: that all of its air is padding.
+#: Range of RescaleIntercept where stored values count from air. This alone shows that values are HU where a round image
+#: lies within the head, so that all of its air is padding.
 CT_INTERCEPTS = (-1100.0, -900.0)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SliceHu:
-    """[rows, cols] HU of a slice; where they are padding, which holds ``PADDING_HU``; what its modality LUT says.
+    """A slice: [rows, cols] HU, and the mask of its padding, which is set to ``PADDING_HU``.
 
-    ``is_unspecified``: it names no unit. ``counts_from_air``: its slope is 1 and 0 is stored for air.
+    ``is_unspecified``: the modality LUT gives no unit. ``counts_from_air``: its slope is 1 and air is stored as ~0.
     """
 
     hu: NDArray[np.float32]
@@ -48,50 +48,50 @@ class SliceHu:
 
 
 def read_hu(source: Source, plane: CtPlane) -> SliceHu:
-    """HU of one plane, by its modality LUT (DICOM PS3.3 C.11.1), with air in place of padding.
+    """HU of one plane through its modality LUT (DICOM PS3.3 C.11.1), with padding replaced by air.
 
-    That needs no new version of the image definition: a crop differs only where the slice has no tissue, and there the
-    windows used clip -3024 and -1000 alike.
+    The replacement needs no new version of the image definition: it changes a crop only outside the tissue, where the
+    grey-value window clips -3024 and -1000 to the same value.
 
     Raises
     ------
     TumourError
-        ``DICOM_DAMAGED``, ``DICOM_TOO_LARGE`` (copies without end), ``CODEC_MISSING`` (says which package), ``NOT_HU``
-        or ``SLICES_DIFFER``.
+        ``DICOM_DAMAGED``, ``DICOM_TOO_LARGE`` (too many copies), ``CODEC_MISSING`` (names the package), ``NOT_HU`` or
+        ``SLICES_DIFFER``.
     """
-    found = _read(source, plane.name, plane)
+    ct_slice = _read(source, plane.name, plane)
     if len(plane.copies) > MAX_SLICE_COPIES:
         raise too_large(f"more than {MAX_SLICE_COPIES} copies of one slice beside it")
     for copy in plane.copies:
-        if not np.array_equal(found.hu, _read(source, copy, plane).hu):
-            message = "two CT slices with other pixels share one SOPInstanceUID and one position"
-            raise TumourError("SLICES_DIFFER", message, "Keep the one that the RTSTRUCT was drawn on.")
-    return found
+        if not np.array_equal(ct_slice.hu, _read(source, copy, plane).hu):
+            message = "two CT slices with different pixels share one SOPInstanceUID and one position"
+            raise TumourError("SLICES_DIFFER", message, "Keep only the one that the RTSTRUCT was drawn on.")
+    return ct_slice
 
 
-def check_air(found: SliceHu) -> None:
-    """``NOT_HU`` where a slice's values, by its modality LUT, are no HU after all: there is no air in it."""
-    air = found.hu[~found.is_padding & (found.hu <= AIR_HU)]
-    if not air.size and found.counts_from_air and found.is_padding.any():
+def check_air(ct_slice: SliceHu) -> None:
+    """``NOT_HU`` where a slice contains no air, or air at the wrong value, so that it cannot be in HU."""
+    air = ct_slice.hu[~ct_slice.is_padding & (ct_slice.hu <= AIR_HU)]
+    if not air.size and ct_slice.counts_from_air and ct_slice.is_padding.any():
         return
     if not air.size:
         raise _not_hu(f"a CT slice has no air (nothing below {AIR_HU:g} HU)")
-    if found.is_unspecified and not AIR_RANGE_HU[0] <= np.median(air) <= AIR_RANGE_HU[1]:
-        raise _not_hu("the CT names no unit of its values (RescaleType US), and its air does not lie at -1000")
+    if ct_slice.is_unspecified and not AIR_RANGE_HU[0] <= np.median(air) <= AIR_RANGE_HU[1]:
+        raise _not_hu("the CT gives no unit for its values (RescaleType US), and its air is not near -1000")
 
 
 def check_tissue(hu_inside: NDArray[np.float64]) -> None:
-    """``NOT_HU`` where a tumour's pixels are air: an intercept that was applied twice shifts all values by -1024."""
+    """``NOT_HU`` where a tumour's pixels are air, as when the intercept was applied twice (a shift by -1024)."""
     if hu_inside.size and hu_inside.mean() <= AIR_HU:
         raise _not_hu(f"the GTV's pixels are air (mean at or below {AIR_HU:g} HU)")
 
 
 def _read(source: Source, name: str, plane: CtPlane) -> SliceHu:
-    dataset = read_whole(source, name)
+    dataset = read_dataset(source, name)
     check_image(dataset)
     raw = stored_pixels(dataset, plane.frame, plane.shape, is_multi_frame=is_multi_frame(dataset))
     lut, unit = _modality_lut(dataset, plane.frame)
-    with damage_in_words():
+    with dicom_errors():
         hu = np.asarray(apply_modality_lut(raw, lut), dtype=np.float32)
         if not np.isfinite(hu).all():
             raise ValueError
@@ -108,10 +108,10 @@ def _counts_from_air(lut: Dataset) -> bool:
 
 
 def _padded_rim(raw: NDArray[np.integer], hu: NDArray[np.float32], dataset: Dataset) -> NDArray[np.bool_]:
-    """Pixels that are padding (PixelPaddingValue, PixelPaddingRangeLimit, PS3.3 C.7.5.1.1.2), but look like tissue.
+    """Mask of padding (PixelPaddingValue, PixelPaddingRangeLimit, PS3.3 C.7.5.1.1.2) with values of tissue.
 
-    Some pad with 0 HU, which the brain has too: padding makes a round image a square, so that it begins at the border.
-    Padding that lies in the range of air is air.
+    Some scanners pad with 0 HU, which also occurs in the brain. Padding extends a round image to a square, so only
+    regions that touch the border count. Padding with values of air needs no mask: it is air already.
     """
     if not text(dataset, "PixelPaddingValue"):
         return np.zeros(raw.shape, dtype=np.bool_)
@@ -123,37 +123,37 @@ def _padded_rim(raw: NDArray[np.integer], hu: NDArray[np.float32], dataset: Data
 
 
 def _stored(dataset: Dataset, keyword: str) -> int:
-    """A padding attribute as the pixels are stored: writers confuse US and SS, which share their 16 bits."""
+    """A padding attribute with the sign of the stored pixels: some writers confuse the 16-bit VRs US and SS."""
     value = int(numbers(dataset, keyword, 1)[0]) % 2**16
     return value - 2**16 if dataset.PixelRepresentation and value >= 2**15 else value
 
 
 def _modality_lut(dataset: Dataset, frame: int) -> tuple[Dataset, str]:
-    """The dataset with the modality LUT of a frame, and its unit; ``NOT_HU`` where it is incomplete or of another."""
-    lut = _groups(dataset, frame) if is_multi_frame(dataset) else dataset
-    with damage_in_words():
+    """The data set with a frame's modality LUT, and its unit; ``NOT_HU`` where it is incomplete or has another unit."""
+    lut = _value_transformation(dataset, frame) if is_multi_frame(dataset) else dataset
+    with dicom_errors():
         tables = lut.get("ModalityLUTSequence")
         slope, intercept = (text(lut, keyword) for keyword in ("RescaleSlope", "RescaleIntercept"))
         unit = (text(tables[0], "ModalityLUTType") if tables else text(lut, "RescaleType")).upper()
     if unit not in (*HU_TYPES, UNSPECIFIED):
-        raise _not_hu("the CT says of its own values that they are no HU (RescaleType or ModalityLUTType)")
+        raise _not_hu("the CT declares that its values are not HU (RescaleType or ModalityLUTType)")
     if tables:
         return lut, unit
     if not slope or not intercept:
-        lost = [name for name, found in (("RescaleSlope", slope), ("RescaleIntercept", intercept)) if not found]
-        raise _not_hu(f"the CT has no modality LUT: {' and '.join(lost)} missing")
+        missing = [name for name, value in (("RescaleSlope", slope), ("RescaleIntercept", intercept)) if not value]
+        raise _not_hu(f"the CT has no modality LUT: {' and '.join(missing)} missing")
     if numbers(lut, "RescaleSlope", 1)[0] <= 0:
         raise _not_hu("the CT's RescaleSlope is not above 0")
     return lut, unit
 
 
-def _groups(dataset: Dataset, frame: int) -> Dataset:
-    """The item of PixelValueTransformationSequence of a frame; some converters leave its content at the top."""
-    with damage_in_words():
+def _value_transformation(dataset: Dataset, frame: int) -> Dataset:
+    """A frame's item of PixelValueTransformationSequence, or the object itself, where some converters put it."""
+    with dicom_errors():
         shared: Sequence[Dataset] = dataset.get("SharedFunctionalGroupsSequence") or ()
         for group in (dataset.PerFrameFunctionalGroupsSequence[frame], *shared):
-            if found := group.get("PixelValueTransformationSequence"):
-                return found[0]
+            if items := group.get("PixelValueTransformationSequence"):
+                return items[0]
     return dataset
 
 

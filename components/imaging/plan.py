@@ -1,4 +1,4 @@
-"""A patient's folder: which CT series and which RTSTRUCT belong together, decided once, refused when unclear."""
+"""Selects the CT series and the RTSTRUCT of a patient's folder that belong together, and refuses ambiguous folders."""
 
 import dataclasses
 from collections import defaultdict
@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from components.common.errors import TumourError
 from components.common.store.base import Entry, Source
-from components.imaging.beside import absent
 from components.imaging.ct import CtSeries, gather_series, is_ct, is_localizer, is_multi_frame
-from components.imaging.dicom_io import PIXEL_GROUP, read_all, read_headers, text
+from components.imaging.dicom_io import PIXEL_GROUP, read_headers, read_rtstruct, text
 from components.imaging.elements import Header
+from components.imaging.missing_object import missing_object_error
 from components.imaging.rtstruct import RoiLabel, Rtstruct, fingerprint, is_rtstruct, parse_rtstruct
 from components.imaging.stack import check_series
 
@@ -21,19 +21,19 @@ class Folder:
     Parameters
     ----------
     source
-        Where they lie.
+        Source that holds them.
     cts
         Name and header of each CT object.
     rtstructs
-        SOPInstanceUID of each RTSTRUCT, and all of it or why it cannot be read.
+        SOPInstanceUID of each RTSTRUCT with its content, or the error of reading it.
     others
-        Headers of what is neither, and of each RTSTRUCT file: read, so that its identity is known, and passed over.
+        Headers of all other objects and of each RTSTRUCT file, which are read only for the identity audit.
     damaged
-        DICOM files whose header cannot be read.
+        Number of DICOM files whose header cannot be read.
     files
-        Names of what is no DICOM file.
+        Names of files that are not DICOM.
     too_large
-        Why, where one is too large to be read: it may be the one that is missing.
+        The error for a file that is too large to be read; reported where an object is missing, as it may be that one.
     """
 
     source: Source
@@ -46,9 +46,9 @@ class Folder:
 
     @property
     def headers(self) -> Iterator[Header]:
-        """All that was read."""
+        """All headers that were read."""
         yield from (header for _, header in self.cts)
-        yield from (found for _, found in self.rtstructs if isinstance(found, Header))
+        yield from (rtstruct for _, rtstruct in self.rtstructs if isinstance(rtstruct, Header))
         yield from self.others
 
 
@@ -62,7 +62,7 @@ class Plan:
 
 
 def read_folder(source: Source, prefix: str) -> Folder:
-    """The headers of all DICOM files below ``prefix`` and its RTSTRUCTs; other files are passed over."""
+    """The headers of all DICOM files below ``prefix`` and its RTSTRUCTs; other files are ignored."""
     return read_entries(source, list_folder(source, prefix))
 
 
@@ -76,9 +76,9 @@ def list_folder(source: Source, prefix: str) -> list[Entry]:
 
 
 def read_entries(source: Source, entries: Sequence[Entry]) -> Folder:
-    """The headers of DICOM files and the RTSTRUCTs among them."""
+    """The headers of the DICOM files among ``entries``, and the RTSTRUCTs."""
     names = [entry.name for entry in entries if entry.size]
-    headers = {name: _placed(header) for name, header in zip(names, read_headers(source, names), strict=True)}
+    headers = {name: _identified(header) for name, header in zip(names, read_headers(source, names), strict=True)}
     known = {name: header for name, header in headers.items() if isinstance(header, Header)}
     others = [header for header in known.values() if not is_ct(header) and not is_rtstruct(header)]
     frames = [name for name, header in known.items() if is_ct(header) and is_multi_frame(header)]
@@ -86,13 +86,13 @@ def read_entries(source: Source, entries: Sequence[Entry]) -> Folder:
         headers[name] = whole
         if isinstance(whole, Header):
             known[name] = whole
-        else:  # no slice of it can be placed, but its identity is known
+        else:  # its slices are unusable, but its header is still needed for the identity audit
             others.append(known.pop(name))
     rtstructs: dict[str, list[str]] = defaultdict(list)
     for name, header in known.items():
         if is_rtstruct(header):
             rtstructs[text(header, "SOPInstanceUID")].append(name)
-            others.append(header)  # of each copy, since its identity is read
+            others.append(header)  # of every copy, for the identity audit
     return Folder(
         source,
         cts=tuple((name, header) for name, header in known.items() if is_ct(header)),
@@ -109,8 +109,8 @@ def _too_large(headers: Iterable[Header | TumourError | None]) -> TumourError | 
     return next((error for error in errors if error.code == "DICOM_TOO_LARGE"), None)
 
 
-def _placed(header: Header | TumourError | None) -> Header | TumourError | None:
-    """A header, or the damage that keeps it from saying what it is of: the file may be none that is needed."""
+def _identified(header: Header | TumourError | None) -> Header | TumourError | None:
+    """A header, or the error where its kind or UIDs cannot be decoded."""
     try:
         if isinstance(header, Header):
             is_ct(header)
@@ -122,14 +122,14 @@ def _placed(header: Header | TumourError | None) -> Header | TumourError | None:
 
 
 def _one_of_copies(source: Source, names: Sequence[str]) -> Header | TumourError:
-    """The RTSTRUCT in files of one SOPInstanceUID: copies are one, however they are encoded; other contents are not."""
-    found = [_rtstruct(source, name) for name in names]
-    read = [one for one in found if isinstance(one, Header)]
-    if len(read) > 1 and len({_content(header) for header in read}) > 1:
-        hint = "Leave the one that is meant in the folder, or export it again under its own SOPInstanceUID."
-        words = f"{len(read)} RTSTRUCT files have one SOPInstanceUID, but not the same content"
-        return TumourError("RTSTRUCT_CONFLICT", words, hint)
-    return read[0] if read else found[0]
+    """The RTSTRUCT in files with one SOPInstanceUID: copies in any encoding are one, different content is an error."""
+    results = [_rtstruct(source, name) for name in names]
+    readable = [one for one in results if isinstance(one, Header)]
+    if len(readable) > 1 and len({_content(header) for header in readable}) > 1:
+        hint = "Keep only the intended file in the folder, or export it again under its own SOPInstanceUID."
+        message = f"{len(readable)} RTSTRUCT files have one SOPInstanceUID, but not the same content"
+        return TumourError("RTSTRUCT_CONFLICT", message, hint)
+    return readable[0] if readable else results[0]
 
 
 def _content(header: Header) -> str:
@@ -141,7 +141,7 @@ def _content(header: Header) -> str:
 
 def _rtstruct(source: Source, name: str) -> Header | TumourError:
     try:
-        return read_all(source, name)
+        return read_rtstruct(source, name)
     except TumourError as error:
         return error
 
@@ -152,18 +152,17 @@ def open_plan(folder: Folder, wanted: Callable[[RoiLabel], bool], rtstruct_uid: 
     Parameters
     ----------
     folder
-        Headers of a patient.
+        A patient's folder.
     wanted
-        Which structures to read.
+        Whether to read a structure with the given label.
     rtstruct_uid
-        SOPInstanceUID that decides among several RTSTRUCTs; "" where there is one.
+        SOPInstanceUID of the RTSTRUCT to use where there are several; "" where there is one.
 
     Raises
     ------
     TumourError
         ``NO_RTSTRUCT``, ``RTSTRUCT_AMBIGUOUS``, ``RTSTRUCT_CONFLICT``, ``NO_CT``, ``LOCALIZERS_ONLY``,
-        ``CT_AMBIGUOUS``, ``CT_MISMATCH``,
-        ``DICOM_DAMAGED`` and those of ``check_series``.
+        ``CT_AMBIGUOUS``, ``CT_MISMATCH``, ``DICOM_DAMAGED`` and the codes of ``check_series``.
     """
     rtstruct = parse_rtstruct(_choose_rtstruct(folder, rtstruct_uid), wanted)
     if not folder.cts and any(is_localizer(header) for header in folder.others):
@@ -171,53 +170,54 @@ def open_plan(folder: Folder, wanted: Callable[[RoiLabel], bool], rtstruct_uid: 
             "LOCALIZERS_ONLY", "all CT images in the DICOM folder are localizers", "Give the planning CT."
         )
     if not folder.cts:
-        raise _absent(folder, "NO_CT", "there is no CT in the DICOM folder")
+        raise _missing(folder, "NO_CT", "there is no CT in the DICOM folder")
     series = _choose_series(gather_series(folder.cts), rtstruct)
     check_series(series)
     return Plan(folder.source, series, rtstruct)
 
 
 def _choose_rtstruct(folder: Folder, rtstruct_uid: str) -> Header:
-    hint = "Give rtstruct_uid the SOPInstanceUID of one; `srs inspect` lists them."
-    found = [found for uid, found in folder.rtstructs if rtstruct_uid.strip() in ("", uid)]
-    if not found and folder.rtstructs:
-        words = f"rtstruct_uid names none of the {len(folder.rtstructs)} RTSTRUCTs in the DICOM folder"
-        raise TumourError("NO_RTSTRUCT", words, hint)
-    if not found:
-        raise _absent(folder, "NO_RTSTRUCT", "an RTSTRUCT is not in the DICOM folder")
-    if len(found) > 1:
-        raise TumourError("RTSTRUCT_AMBIGUOUS", f"there are {len(found)} RTSTRUCTs in the DICOM folder", hint)
-    if isinstance(found[0], TumourError):
-        raise found[0]
-    return found[0]
+    hint = "Set rtstruct_uid to the SOPInstanceUID of one of them; `srs inspect` lists them."
+    chosen = [rtstruct for uid, rtstruct in folder.rtstructs if rtstruct_uid.strip() in ("", uid)]
+    if not chosen and folder.rtstructs:
+        message = f"rtstruct_uid names none of the {len(folder.rtstructs)} RTSTRUCTs in the DICOM folder"
+        raise TumourError("NO_RTSTRUCT", message, hint)
+    if not chosen:
+        raise _missing(folder, "NO_RTSTRUCT", "there is no RTSTRUCT in the DICOM folder")
+    if len(chosen) > 1:
+        raise TumourError("RTSTRUCT_AMBIGUOUS", f"there are {len(chosen)} RTSTRUCTs in the DICOM folder", hint)
+    if isinstance(chosen[0], TumourError):
+        raise chosen[0]
+    return chosen[0]
 
 
-def _absent(folder: Folder, code: str, message: str) -> TumourError:
-    return folder.too_large or absent(code, message, list(folder.headers), folder.files, folder.damaged)
+def _missing(folder: Folder, code: str, message: str) -> TumourError:
+    return folder.too_large or missing_object_error(code, message, list(folder.headers), folder.files, folder.damaged)
 
 
 def _choose_series(series: Sequence[CtSeries], rtstruct: Rtstruct) -> CtSeries:
-    """By the RTSTRUCT's own reference, then by the slices its contours name, then by its frame of reference.
+    """The series that the RTSTRUCT references, else that its contours reference, else of its frame of reference.
 
-    A rule that fits several series leaves the choice among them to the next.
+    Where a rule matches several series, the next one decides among them.
     """
     drawn_on = {contour.sop_instance_uid for roi in rtstruct.rois for contour in roi.contours}
     named = [one for one in series if any(plane.sop_instance_uid in drawn_on for plane in one.planes)]
     referenced = [one for one in series if one.series_instance_uid in rtstruct.series_instance_uids]
     if named and referenced and not any(one in named for one in referenced):
-        words = "the RTSTRUCT refers to one CT series, but its contours name slices of another"
-        raise TumourError("CT_AMBIGUOUS", words, "Leave the series it was drawn on.")
+        message = "the RTSTRUCT references one CT series, but its contours reference slices of another"
+        raise TumourError("CT_AMBIGUOUS", message, "Keep only the series that it was drawn on in the folder.")
     converted = [one for one in series if any(uid in drawn_on for plane in one.planes for uid, _ in plane.references)]
     framed = [one for one in series if one.frame_of_reference_uid in rtstruct.frame_of_reference_uids]
-    left: Sequence[CtSeries] = ()
-    for found in (referenced, named, converted, framed):
-        left = [one for one in found if not left or one in left] or left
-        if len(left) == 1:
-            return left[0]
-    if left:
-        raise TumourError("CT_AMBIGUOUS", f"the RTSTRUCT fits {len(left)} CT series", "Leave the one it was drawn on.")
+    candidates: Sequence[CtSeries] = ()
+    for matching in (referenced, named, converted, framed):
+        candidates = [one for one in matching if not candidates or one in candidates] or candidates
+        if len(candidates) == 1:
+            return candidates[0]
+    if candidates:
+        hint = "Keep only the series that it was drawn on in the folder."
+        raise TumourError("CT_AMBIGUOUS", f"the RTSTRUCT matches {len(candidates)} CT series", hint)
     for one in series:
         check_series(one)
     raise TumourError(
-        "CT_MISMATCH", "the RTSTRUCT was drawn on none of the CT series", "Give the series it was drawn on."
+        "CT_MISMATCH", "the RTSTRUCT was drawn on none of the CT series", "Give the series that it was drawn on."
     )

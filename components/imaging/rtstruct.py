@@ -1,4 +1,4 @@
-"""RTSTRUCT: its structures, each with its own contours or its own problem, and what it was drawn on."""
+"""Reads an RTSTRUCT: its structures, each with its contours or a problem, and the images that it references."""
 
 import dataclasses
 import hashlib
@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 from components.common.errors import TumourError
-from components.imaging.contours import Contour, Drawn, Note, Room, contour_numbers, read_contours
-from components.imaging.dicom_io import damage_in_words, text
+from components.imaging.contours import ClosedContours, Contour, ContourBudget, Note, contour_numbers, read_contours
+from components.imaging.dicom_io import dicom_errors, text
 from components.imaging.elements import Header
 from components.imaging.structure import CONTOUR_DATA
 
@@ -16,7 +16,7 @@ RTSTRUCT_STORAGE = "1.2.840.10008.5.1.4.1.1.481.3"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RoiLabel:
-    """What a structure is called: ROINumber ("" where it has none), ROIName, RTROIInterpretedType, and its contours."""
+    """ROINumber ("" where it has none), ROIName, RTROIInterpretedType and number of contours of a structure."""
 
     number: str
     name: str
@@ -26,11 +26,11 @@ class RoiLabel:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Roi:
-    """A structure with its closed contours, or ``problem``: why it cannot be used."""
+    """A structure with its closed contours, or with the ``problem`` for which it cannot be used."""
 
     label: RoiLabel
     frame_of_reference_uid: str
-    drawn: Drawn
+    closed: ClosedContours
 
     @property
     def number(self) -> str:
@@ -44,28 +44,28 @@ class Roi:
 
     @property
     def contours(self) -> tuple[Contour, ...]:
-        """The closed ones."""
-        return self.drawn.contours
+        """The closed contours."""
+        return self.closed.contours
 
     @property
     def notes(self) -> tuple[Note, ...]:
-        """What was odd about the contours."""
-        return self.drawn.notes
+        """Warnings about the contours."""
+        return self.closed.notes
 
     @property
     def problem(self) -> TumourError | None:
-        """Why it cannot be used."""
-        return self.drawn.problem
+        """The reason why the structure cannot be used, if any."""
+        return self.closed.problem
 
     @property
     def is_empty(self) -> bool:
-        """Whether it has no outline at all, so that it can be no tumour; a damaged one can."""
+        """Whether it has no outline, so that it cannot be a tumour. A damaged structure is not empty."""
         return self.problem is not None and self.problem.code in ("ROI_EMPTY", "ROI_NOT_CLOSED")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Rtstruct:
-    """One RT structure set: what it refers to, the structures wanted, and what all are called."""
+    """One RT structure set: its references, the requested structures, and the labels of all structures."""
 
     sop_instance_uid: str
     frame_of_reference_uids: tuple[str, ...]
@@ -75,13 +75,13 @@ class Rtstruct:
 
 
 def is_rtstruct(header: Header) -> bool:
-    """Whether a header is of an RT structure set."""
+    """Whether a header belongs to an RT structure set."""
     return text(header, "SOPClassUID") == RTSTRUCT_STORAGE
 
 
 def parse_rtstruct(header: Header, wanted: Callable[[RoiLabel], bool]) -> Rtstruct:
-    """The structures of an RTSTRUCT that are ``wanted``; ``DICOM_DAMAGED`` where it has no readable list of them."""
-    with damage_in_words():
+    """The structures of an RTSTRUCT that are ``wanted``; ``DICOM_DAMAGED`` where the list of them is unreadable."""
+    with dicom_errors():
         listed = header.items("StructureSetROISequence")
         contours = _contours_by_number(header)
         references = header.items("ReferencedFrameOfReferenceSequence")
@@ -93,9 +93,11 @@ def parse_rtstruct(header: Header, wanted: Callable[[RoiLabel], bool]) -> Rtstru
         ]
     labels = _labels(listed, contours, _interpreted_types(header))
     numbers = Counter(label.number for label in labels)
-    room = Room()
+    budget = ContourBudget()
     rois = [
-        Roi(label, _said(item, "ReferencedFrameOfReferenceUID"), _drawn(label, numbers, contours, room))
+        Roi(
+            label, _text_or_empty(item, "ReferencedFrameOfReferenceUID"), _contours_of(label, numbers, contours, budget)
+        )
         for item, label in zip(listed, labels, strict=True)
         if wanted(label)
     ]
@@ -108,19 +110,21 @@ def parse_rtstruct(header: Header, wanted: Callable[[RoiLabel], bool]) -> Rtstru
 
 
 def structure_labels(header: Header) -> list[RoiLabel]:
-    """What all structures of an RTSTRUCT are called, without reading a contour; raises as ``parse_rtstruct``."""
+    """The labels of all structures of an RTSTRUCT, without reading contours; raises as ``parse_rtstruct``."""
     return list(parse_rtstruct(header, lambda _: False).labels)
 
 
 def fingerprint(header: Header) -> str:
-    """SHA-256 of structures, contours and what they were drawn on, however encoded; raises as ``parse_rtstruct``."""
+    """SHA-256 of structures, contours and references, independent of the encoding; raises as ``parse_rtstruct``."""
     digest = hashlib.sha256()
-    with damage_in_words():
+    with dicom_errors():
         contours = _contours_by_number(header)
         whole = parse_rtstruct(header, lambda _: False)
         digest.update(repr((whole.series_instance_uids, whole.frame_of_reference_uids)).encode())
         listed = zip(whole.labels, header.items("StructureSetROISequence"), strict=True)
-        for structure in sorted(repr((label, _said(item, "ReferencedFrameOfReferenceUID"))) for label, item in listed):
+        for structure in sorted(
+            repr((label, _text_or_empty(item, "ReferencedFrameOfReferenceUID"))) for label, item in listed
+        ):
             digest.update(structure.encode())
         for number, items in sorted(contours.items()):
             digest.update(repr((number, len(items))).encode())
@@ -135,43 +139,49 @@ def _contour_content(item: Header) -> bytes:
         numbers = contour_numbers(item).tobytes()
     except TumourError:
         numbers = bytes(item.elements[CONTOUR_DATA][1])
-    return repr((_said(item, "ContourGeometricType"), images)).encode() + numbers
+    return repr((_text_or_empty(item, "ContourGeometricType"), images)).encode() + numbers
 
 
-def _drawn(label: RoiLabel, numbers: Mapping[str, int], contours: Mapping[str, Sequence[Header]], room: Room) -> Drawn:
-    """The contours of a structure, found by its number, which must be its own."""
+def _contours_of(
+    label: RoiLabel, numbers: Mapping[str, int], contours: Mapping[str, Sequence[Header]], budget: ContourBudget
+) -> ClosedContours:
+    """The contours of a structure, which are found by its number; no other structure may have the same."""
     if not label.number or numbers[label.number] > 1:
-        words = "the GTV has no ROINumber of its own, which ties contours to their structure"
-        return Drawn(problem=TumourError("ROI_NUMBER", words, "Export the RTSTRUCT again."))
+        return ClosedContours(problem=_unassigned("the GTV has no ROINumber, or shares it with another structure"))
     if not label.contours and any(contours.get("", ())):
-        words = "the GTV has no contour, but the RTSTRUCT has contours that do not say whose they are"
-        return Drawn(problem=TumourError("ROI_NUMBER", words, "Export the RTSTRUCT again."))
-    return read_contours(contours.get(label.number, ()), room)
+        message = "the GTV has no contour, but the RTSTRUCT has contours without a ReferencedROINumber"
+        return ClosedContours(problem=_unassigned(message))
+    return read_contours(contours.get(label.number, ()), budget)
+
+
+def _unassigned(problem: str) -> TumourError:
+    message = f"contours cannot be assigned to their structure: {problem}"
+    return TumourError("ROI_NUMBER", message, "Export the RTSTRUCT again.")
 
 
 def _contours_by_number(header: Header) -> dict[str, list[Header]]:
-    """The contours of each ReferencedROINumber; under "" those of items that name none."""
-    found: dict[str, list[Header]] = defaultdict(list)
+    """The contours for each ReferencedROINumber; under "" those of items without a number."""
+    contours: dict[str, list[Header]] = defaultdict(list)
     for item in header.items("ROIContourSequence"):
-        found[_number(item, "ReferencedROINumber")] += item.items("ContourSequence")
-    return dict(found)
+        contours[_number(item, "ReferencedROINumber")] += item.items("ContourSequence")
+    return dict(contours)
 
 
 def _interpreted_types(header: Header) -> dict[str, str]:
     """RTROIInterpretedType by ROINumber; GTV where several observations of a structure differ."""
-    found: dict[str, str] = {}
+    types: dict[str, str] = {}
     try:
-        with damage_in_words():
+        with dicom_errors():
             observations = header.items("RTROIObservationsSequence")
     except TumourError as error:
         if error.code == "DICOM_TOO_LARGE":
             raise
-        return found  # the types are no more than a help
+        return types  # structures can be used without a type
     for item in observations:
-        number, kind = _number(item, "ReferencedROINumber"), _said(item, "RTROIInterpretedType")
-        if found.get(number) != "GTV":
-            found[number] = kind.upper()
-    return found
+        number, kind = _number(item, "ReferencedROINumber"), _text_or_empty(item, "RTROIInterpretedType")
+        if types.get(number) != "GTV":
+            types[number] = kind.upper()
+    return types
 
 
 def _labels(
@@ -179,21 +189,26 @@ def _labels(
 ) -> list[RoiLabel]:
     numbers = [_number(item, "ROINumber") for item in listed]
     return [
-        RoiLabel(number, _said(item, "ROIName"), types.get(number, "") if number else "", len(contours.get(number, ())))
+        RoiLabel(
+            number,
+            _text_or_empty(item, "ROIName"),
+            types.get(number, "") if number else "",
+            len(contours.get(number, ())),
+        )
         for item, number in zip(listed, numbers, strict=True)
     ]
 
 
 def _number(item: Header, keyword: str) -> str:
-    """A structure's number, "" where it is absent or none: one bad item does not lose the others."""
+    """A structure's number, "" where it is missing or unreadable, so that one bad item does not affect the others."""
     try:
-        return str(int(_said(item, keyword)))
+        return str(int(_text_or_empty(item, keyword)))
     except ValueError:
         return ""
 
 
-def _said(item: Header, keyword: str) -> str:
-    """An attribute as text, "" where it is absent or cannot be read."""
+def _text_or_empty(item: Header, keyword: str) -> str:
+    """An attribute as text, "" where it is absent or unreadable."""
     try:
         return text(item, keyword)
     except TumourError:

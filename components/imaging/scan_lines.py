@@ -1,4 +1,4 @@
-"""Where the edges of outlines cross horizontal lines: the work of every even-odd measure, near linear in the points."""
+"""Finds where the edges of outlines cross horizontal lines, the basis of all even-odd measures; near linear in time."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,14 +11,14 @@ from components.common.errors import TumourError
 from components.common.limits import MAX_CROSSINGS
 
 Points = NDArray[np.float64]
-Whole = NDArray[np.intp]
+Indices = NDArray[np.intp]
 
-#: Crossings worked on at once: bounds the memory, about 100 bytes each.
+#: Crossings that are computed at once; limits the memory, about 100 bytes for each.
 BLOCK = 1_000_000
 
 
 class _Work:
-    """Crossings that may still be worked on."""
+    """Number of crossings that may still be computed."""
 
     def __init__(self) -> None:
         self.left = MAX_CROSSINGS
@@ -29,9 +29,9 @@ _WORK: ContextVar[_Work | None] = ContextVar("work on outlines", default=None)
 
 @contextmanager
 def bounded_work() -> Iterator[None]:
-    """``CONTOURS_TOO_MANY`` where the outlines that are worked on within it are folded more than ``MAX_CROSSINGS`` say.
+    """Limits the work on outlines inside the block: more than ``MAX_CROSSINGS`` raise ``CONTOURS_TOO_MANY``.
 
-    One bound holds for all that is inside: within another one it begins none of its own.
+    A nested block shares the limit of the outer one.
     """
     if _WORK.get():
         yield
@@ -44,13 +44,13 @@ def bounded_work() -> Iterator[None]:
 
 
 def spend(crossings: int) -> None:
-    """Counts work that takes as long as so many crossings."""
+    """Counts work that takes as long as ``crossings`` crossings; raises as ``bounded_work`` says."""
     if work := _WORK.get():
         work.left -= crossings
         if work.left < 0:
             hint = "Thin out the outlines in the planning system and export them again, or name one GTV by roi."
-            words = f"the GTV's outlines are folded too often to be measured: more than {MAX_CROSSINGS} crossings"
-            raise TumourError("CONTOURS_TOO_MANY", words, hint)
+            message = f"the GTV's outlines are folded too often to be measured: more than {MAX_CROSSINGS} crossings"
+            raise TumourError("CONTOURS_TOO_MANY", message, hint)
 
 
 def edges_of(contours: Sequence[Points]) -> tuple[Points, Points]:
@@ -60,18 +60,19 @@ def edges_of(contours: Sequence[Points]) -> tuple[Points, Points]:
 
 
 def count_crossings(starts: Points, ends: Points, lines: Points) -> int:
-    """How many crossings ``crossings`` would give."""
+    """Number of crossings that ``crossings`` would yield."""
     first, last = _lines_of_edges(starts, ends, lines)
     return int((last - first).sum())
 
 
-def crossings(starts: Points, ends: Points, lines: Points) -> Iterator[tuple[Whole, Points]]:
-    """Index of the line and x of every crossing, block by block; a line's crossings are all in one block.
+def crossings(starts: Points, ends: Points, lines: Points) -> Iterator[tuple[Indices, Points]]:
+    """Line index and x of every crossing, in blocks; all crossings of a line are in one block.
 
     Parameters
     ----------
     starts, ends
-        [n, 2] x, y. An edge owns its lower end, not its upper one, so closed outlines cross each line evenly often.
+        [n, 2] x, y. An edge includes its lower end but not its upper one, so that closed outlines cross each line an
+        even number of times.
     lines
         [m] y, ascending.
 
@@ -92,13 +93,13 @@ def crossings(starts: Points, ends: Points, lines: Points) -> Iterator[tuple[Who
         yield line, starts[edge, 0] + (lines[line] - starts[edge, 1]) * slope[edge]
 
 
-def _lines_of_edges(starts: Points, ends: Points, lines: Points) -> tuple[Whole, Whole]:
-    """Each edge crosses the lines from the first index up to, not including, the second."""
+def _lines_of_edges(starts: Points, ends: Points, lines: Points) -> tuple[Indices, Indices]:
+    """For each edge the first line that it crosses, and the line after the last one."""
     low, high = np.minimum(starts[:, 1], ends[:, 1]), np.maximum(starts[:, 1], ends[:, 1])
     return np.searchsorted(lines, low), np.searchsorted(lines, high)
 
 
-def _blocks(first: Whole, last: Whole, lines: int) -> Iterator[tuple[int, int]]:
+def _blocks(first: Indices, last: Indices, lines: int) -> Iterator[tuple[int, int]]:
     """Ranges of lines with about ``BLOCK`` crossings each."""
     change = np.bincount(first, minlength=lines + 1) - np.bincount(last, minlength=lines + 1)
     before = np.concatenate([[0], np.cumsum(np.cumsum(change[:lines]))])

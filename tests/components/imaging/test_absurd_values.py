@@ -80,7 +80,7 @@ def changed(data, kind, keyword, value):
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom's own
 @pytest.mark.parametrize("kind", ["series", "slice", "rtstruct", "structure", "contour"])
-def test_any_value_gives_a_result_or_an_error_in_words(study, kind):
+def test_any_value_gives_a_result_or_an_srs_error(study, kind):
     good = study.files()
     names = {"series": [name for name in good if name.startswith("CT")], "slice": ["CT/001.dcm"]}.get(kind, ["RS0.dcm"])
     keywords = {"rtstruct": OF_RTSTRUCT, "structure": OF_STRUCTURE, "contour": OF_CONTOUR}.get(kind, OF_CT)
@@ -97,7 +97,7 @@ def test_any_value_gives_a_result_or_an_error_in_words(study, kind):
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("value", [b"utf-7     ", b"ISO_IR 999", b"\\\\\\\\\\\\\\\\\\\\", b"\xff" * 10, b"ISO 2022  "])
-def test_odd_character_sets_give_a_result_or_an_error_in_words(study, value):
+def test_odd_character_sets_give_a_result_or_an_srs_error(study, value):
     study.rtstruct.SpecificCharacterSet = "ISO_IR 100"
     files = study.files()
     files["RS0.dcm"] = files["RS0.dcm"].replace(b"ISO_IR 100", value)
@@ -163,7 +163,7 @@ def test_rows_beyond_their_range_are_refused(study, side, is_read):
         ("NumberOfFrames", 10**9, "DICOM_DAMAGED", "NumberOfFrames"),
     ],
 )
-def test_what_is_no_slice_of_grey_values_is_refused_before_a_pixel_is_read(
+def test_an_image_without_grey_values_is_refused_before_a_pixel_is_decoded(
     study, monkeypatch, keyword, value, code, words
 ):
     monkeypatch.setattr("components.imaging.pixels.stored_pixels", lambda *_, **__: pytest.fail("it is read"))
@@ -174,7 +174,7 @@ def test_what_is_no_slice_of_grey_values_is_refused_before_a_pixel_is_read(
     assert words in candidate.message
 
 
-def test_slices_at_almost_one_place_are_doubled(study):
+def test_slices_at_almost_one_position_are_duplicates(study):
     for index, ct in enumerate(study.cts):
         ct.ImagePositionPatient = [-15.5, -15.5, 4.5 + index * 1e-9]
     assert outcome(study.files()) <= {"DUPLICATE_SLICE", "CONTOUR_WITHOUT_SLICE", "CONTOUR_OFF_PLANE"}

@@ -106,7 +106,9 @@ def test_reads_what_gdcm_wrote():
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(2, 16), st.integers(1, 7), st.integers(0, 3), st.integers(2, 9), st.integers(2, 9))
-def test_jpeg_lossless_comes_back_whatever_its_predictor_and_restarts(precision, predictor, restart_rows, rows, cols):
+def test_jpeg_lossless_is_decoded_with_any_predictor_and_restart_interval(
+    precision, predictor, restart_rows, rows, cols
+):
     samples = some_samples((rows, cols), precision).astype(np.uint16)
     frame = encode(samples, precision, predictor, restart_rows)
     assert (read(slice_of(frame, JPEGLossless, (rows, cols), max(precision, 9))) == samples).all()
@@ -187,12 +189,12 @@ def test_segments_before_the_scan_are_counted():
 @pytest.mark.parametrize(
     "late", [segment(0xF8, b"\4\2\0\0\0\0"), segment(0xDC, b"\x10\0"), segment(0xC1, b"\x08\0\1\0\1\1")]
 )
-def test_a_size_that_is_given_apart_is_refused(late):
+def test_a_size_declared_outside_the_frame_header_is_refused(late):
     frame = encode(some_samples())
     assert refused(slice_of(frame.replace(b"\xff\xda", late + b"\xff\xda", 1), JPEGLossless)).code == "DICOM_DAMAGED"
 
 
-def test_rle_segments_are_the_bytes_of_a_sample():
+def test_rle_segments_must_match_the_bytes_of_a_sample():
     frame = frames(some_samples())[RLELossless]
     for count in (0, 1, 3, 15, 2**31):
         assert "segments" in refused(slice_of(count.to_bytes(4, "little") + frame[4:], RLELossless)).safe_message
@@ -205,7 +207,7 @@ def test_a_frame_larger_than_its_pixels_is_refused():
     assert "larger" in refused(slice_of(frame + bytes(room - len(frame) + 2), JPEGLSLossless)).safe_message
 
 
-def test_fragments_are_counted():
+def test_more_fragments_than_the_limit_are_refused():
     frame = frames(some_samples())[JPEGLSLossless]
     parts = [frame[at : at + 2] for at in range(0, len(frame), 2)]
     many = slice_of(parts, JPEGLSLossless)
@@ -216,7 +218,7 @@ def test_fragments_are_counted():
 
 @pytest.mark.parametrize("frames_said", ["0", "2", "120"])
 @pytest.mark.parametrize("syntax", [JPEGLSLossless, None])
-def test_a_class_of_one_frame_has_one(frames_said, syntax):
+def test_a_single_frame_class_must_have_one_frame(frames_said, syntax):
     ct = slice_of(frames(some_samples())[JPEGLSLossless], JPEGLSLossless)
     if syntax is None:
         ct = make_ct(0, "1.2", "1.3", (1, 1), (SIDE, SIDE))
@@ -228,7 +230,7 @@ def test_a_class_of_one_frame_has_one(frames_said, syntax):
 
 
 @pytest.mark.parametrize("bits", [(16, 17, 16), (16, 12, 20), (64, 16, 15), (16, 0, 15), (1, 1, 0)])
-def test_bits_that_do_not_fit_are_refused(bits):
+def test_contradicting_bit_depths_are_refused(bits):
     ct = slice_of(frames(some_samples())[JPEGLSLossless], JPEGLSLossless)
     ct.BitsAllocated, ct.BitsStored, ct.HighBit = bits
     assert refused(ct).code == "DICOM_DAMAGED"
@@ -238,7 +240,7 @@ def test_bits_that_do_not_fit_are_refused(bits):
 
 
 @pytest.mark.parametrize("uid", [HTJ2K, JPEGExtended12Bit])
-def test_a_codec_that_is_not_installed_names_its_package(uid):
+def test_the_error_for_a_codec_that_is_not_installed_names_its_package(uid):
     error = refused(slice_of(b"abcd", uid))
     assert (error.code, "pylibjpeg-" in error.safe_message) == ("CODEC_MISSING", True)
 
@@ -256,7 +258,7 @@ def test_a_syntax_that_is_not_listed_is_refused_by_its_public_name(uid):
 @pytest.mark.parametrize("syntax", LOSSLESS)
 @settings(max_examples=10, deadline=None)
 @given(data=st.data())
-def test_a_damaged_frame_is_damage_or_a_slice_and_costs_nobody_else(syntax, data):
+def test_a_damaged_frame_is_refused_or_decoded_and_affects_no_other(syntax, data):
     frame = bytearray(frames(some_samples((16, 16)))[syntax])
     for _ in range(data.draw(st.integers(1, 4))):
         frame[data.draw(st.integers(0, len(frame) - 1))] = data.draw(st.integers(0, 255))
@@ -281,7 +283,7 @@ def test_a_frame_that_takes_too_much_memory_is_ended_and_the_limit_named(monkeyp
     assert (error.code, "1 MiB" in error.safe_message) == ("PIXELS_TOO_COSTLY", True)
 
 
-def test_a_poisoned_slice_costs_its_tumour_and_not_the_run(make_study):
+def test_a_malicious_slice_excludes_its_tumour_and_does_not_end_the_run(make_study):
     """Preprocessing goes on with the other tumours, of the same patient too."""
     study = make_study({"GTV1": {3.0: [SQUARE]}, "GTV2": {9.0: [SQUARE]}})
     good = {one.roi_name: one for one in find_gtvs(study.source(), "", PreprocessSettings())}
@@ -294,7 +296,7 @@ def test_a_poisoned_slice_costs_its_tumour_and_not_the_run(make_study):
     assert (found["GTV2"].crop == good["GTV2"].crop).all()
 
 
-def test_so_many_copies_of_a_slice_are_compared_and_no_more(make_study):
+def test_copies_of_a_slice_are_compared_up_to_the_limit(make_study):
     """Each is decoded: a file of a few kilobytes, two thousand times, would take seconds."""
     study = make_study({"GTV": {3.0: [SQUARE]}})
     files = study.files()

@@ -81,7 +81,7 @@ def test_agrees_with_another_implementation(drawn, seed):
     assert np.abs(cut_crop(image, geometry, tuple(centre), DEFINITION) - expected).max() < 0.1
 
 
-def test_rows_run_along_y_and_columns_along_x_whatever_the_scan_does():
+def test_rows_run_along_y_and_columns_along_x_for_any_scan_orientation():
     geometry = SliceGeometry((60.0, 60.0), (-1.0, 0.0), (0.0, -1.0))
     crop = cut_crop(plane(geometry, (121, 121), lambda x, y: 10 * x + y), geometry, (0.0, 0.0), DEFINITION)
     assert crop[75, 100] > crop[75, 50]
@@ -107,7 +107,7 @@ def test_centre_is_that_of_the_bounding_box_of_all_contours():
     assert bounding_box_centre_mm(contours) == (6, -0.5)
 
 
-def test_definition_comes_back_from_its_data_and_keeps_its_digest():
+def test_a_definition_survives_the_round_trip_through_json_with_its_digest():
     definition = ImageDefinition(slice_rule="largest")
     assert ImageDefinition.from_dict(definition.to_dict()) == definition
     assert definition.version in KNOWN_VERSIONS

@@ -64,7 +64,7 @@ def multi_frame(cts, sop_class, *, names_sources=False, per_frame=False):
 
 @pytest.mark.parametrize("sop_class", [ENHANCED, LEGACY])
 @pytest.mark.parametrize("per_frame", [False, True])
-def test_an_object_of_many_frames_is_read(make_study, sop_class, per_frame):
+def test_a_multi_frame_object_is_read(make_study, sop_class, per_frame):
     study = make_study(by_uid=False)
     study.cts = [multi_frame(study.cts, sop_class, per_frame=per_frame)]
     candidate = one(study)
@@ -72,7 +72,7 @@ def test_an_object_of_many_frames_is_read(make_study, sop_class, per_frame):
     assert candidate.hu_mean == pytest.approx(60)
 
 
-def test_a_modality_lut_that_a_converter_left_at_the_top_counts(make_study):
+def test_a_modality_lut_outside_the_functional_groups_is_used(make_study):
     study = make_study(by_uid=False)
     study.cts = [multi_frame(study.cts, LEGACY)]
     del study.cts[0].SharedFunctionalGroupsSequence[0].PixelValueTransformationSequence
@@ -82,7 +82,7 @@ def test_a_modality_lut_that_a_converter_left_at_the_top_counts(make_study):
 
 
 @pytest.mark.parametrize(("numbered", "level"), [(True, "uid"), (False, "plane")])
-def test_contours_name_frames_by_number_and_without_one_lie_by_their_plane(make_study, numbered, level):
+def test_contours_reference_frames_by_number_and_are_matched_by_plane_without_one(make_study, numbered, level):
     study = make_study()
     frame_of = {ct.SOPInstanceUID: number for number, ct in enumerate(study.cts, start=1)}
     study.cts = [multi_frame(study.cts, LEGACY)]
@@ -95,7 +95,7 @@ def test_contours_name_frames_by_number_and_without_one_lie_by_their_plane(make_
     assert (candidate.status, candidate.z_mm, candidate.match_level) == ("ok", 4.5, level)
 
 
-def test_contours_that_name_the_slices_before_their_conversion_are_tied_to_the_frames(make_study):
+def test_contours_that_reference_the_slices_before_conversion_are_matched_to_the_frames(make_study):
     study = make_study()
     del study.rtstruct.ReferencedFrameOfReferenceSequence
     study.cts = [multi_frame(study.cts, LEGACY, names_sources=True)]
@@ -104,7 +104,7 @@ def test_contours_that_name_the_slices_before_their_conversion_are_tied_to_the_f
     assert (candidate.status, candidate.z_mm, candidate.match_level) == ("ok", 4.5, "uid")
 
 
-def test_slices_come_before_the_object_that_an_archive_made_of_them(make_study):
+def test_original_slices_are_preferred_to_the_object_converted_from_them(make_study):
     study = make_study()
     del study.rtstruct.ReferencedFrameOfReferenceSequence
     study.cts.append(multi_frame(study.cts, LEGACY, names_sources=True))
@@ -129,7 +129,7 @@ def test_slices_that_share_a_uid_lie_by_their_positions(make_study, uid):
     assert candidate.match_level == "plane"
 
 
-def test_a_uid_of_two_slices_names_neither_and_the_others_still_count(make_study):
+def test_a_uid_shared_by_two_slices_is_no_reference_to_either(make_study):
     study = make_study()
     study.cts[8].SOPInstanceUID = study.cts[2].SOPInstanceUID
     candidate = one(study)
@@ -149,7 +149,7 @@ def test_copies_count_once_and_other_pixels_under_one_uid_and_position_are_refus
     assert candidate.code == "SLICES_DIFFER"
 
 
-def test_one_uid_at_one_position_with_another_spacing_is_no_copy(make_study):
+def test_a_slice_with_the_same_uid_and_position_but_another_spacing_is_not_a_copy(make_study):
     study = make_study()
     other = copy.deepcopy(study.cts[3])
     other.PixelSpacing = [2.0, 2.0]
@@ -158,7 +158,7 @@ def test_one_uid_at_one_position_with_another_spacing_is_no_copy(make_study):
     assert candidate.code == "DUPLICATE_SLICE"
 
 
-def test_a_slice_lost_among_slices_of_one_uid_is_still_missed(make_study):
+def test_a_slice_missing_among_slices_of_one_uid_is_still_detected(make_study):
     study = make_study({"GTV": {z: [circle(7)] for z in (3.0, 4.5, 6.0)}})
     for ct in study.cts:
         ct.SOPInstanceUID = study.cts[0].SOPInstanceUID
@@ -168,7 +168,7 @@ def test_a_slice_lost_among_slices_of_one_uid_is_still_missed(make_study):
 
 
 @pytest.mark.parametrize("keyword", ["ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows"])
-def test_a_slice_without_its_place_is_damage_and_what_it_lacks_is_named(make_study, keyword):
+def test_a_slice_without_a_position_is_damage_and_the_missing_attribute_is_named(make_study, keyword):
     study = make_study()
     study.cts[3].ImagerPixelSpacing = study.cts[3].PixelSpacing  # measured at the detector: no substitute
     delattr(study.cts[3], keyword)

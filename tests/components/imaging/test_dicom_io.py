@@ -9,7 +9,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, 
 from components.common.errors import TumourError
 from components.common.settings import PreprocessSettings
 from components.common.store.memory import MemoryStore
-from components.imaging.dicom_io import damage_in_words
+from components.imaging.dicom_io import dicom_errors
 from components.imaging.gtv import find_gtvs
 
 SETTINGS = PreprocessSettings()
@@ -56,7 +56,7 @@ def test_files_without_file_meta_that_begin_with_any_element_are_read(make_study
     assert (candidate.status, candidate.hu_mean) == ("ok", pytest.approx(60))
 
 
-def test_memory_that_runs_out_is_no_damage():
-    with pytest.raises(TumourError) as error, damage_in_words():
+def test_running_out_of_memory_is_not_reported_as_damage():
+    with pytest.raises(TumourError) as error, dicom_errors():
         raise MemoryError
     assert error.value.code == "DICOM_TOO_LARGE"

@@ -50,7 +50,7 @@ def with_sequences(dataset, *, undefined):
 
 @pytest.mark.parametrize("undefined", [True, False])
 @pytest.mark.parametrize("implicit", [True, False])
-def test_says_what_pydicom_says(make_study, implicit, undefined):
+def test_reads_the_same_elements_as_pydicom(make_study, implicit, undefined):
     dataset = with_sequences(make_study().cts[0], undefined=undefined)
     dataset.private_block(0x0009, "ACME", create=True).add_new(1, "LO", "x")
     if implicit:
@@ -69,7 +69,7 @@ def test_says_what_pydicom_says(make_study, implicit, undefined):
 
 
 @pytest.mark.parametrize("implicit", [True, False])
-def test_text_and_numbers_are_those_of_pydicom(make_study, implicit):
+def test_text_and_numbers_equal_those_of_pydicom(make_study, implicit):
     dataset = make_study().cts[0]
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
     dataset.StudyDescription = ""
@@ -94,7 +94,7 @@ def test_text_that_changes_its_character_set_is_decoded(make_study):
     assert text(quick_header(encoded(dataset)), "SeriesDescription") == "計画"
 
 
-def test_big_endian_numbers_are_pydicoms_to_read(make_study):
+def test_big_endian_numbers_are_left_to_pydicom(make_study):
     dataset = make_study().cts[0]
     buffer = io.BytesIO()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
@@ -104,7 +104,7 @@ def test_big_endian_numbers_are_pydicoms_to_read(make_study):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_what_does_not_say_how_it_is_encoded_is_read_as_pydicom_reads_it(make_study):
+def test_a_file_without_transfer_syntax_is_read_as_pydicom_reads_it(make_study):
     dataset = make_study().cts[0]
     data = encoded(dataset)
     big = io.BytesIO()
@@ -128,7 +128,7 @@ def test_what_does_not_say_how_it_is_encoded_is_read_as_pydicom_reads_it(make_st
         assert (quick.Rows, quick.SOPInstanceUID) == (dataset.Rows, dataset.SOPInstanceUID)
 
 
-def test_says_where_the_elements_beyond_begin(make_study):
+def test_returns_the_offset_of_the_first_element_after_the_group(make_study):
     data = encoded(make_study().cts[0])
     pixels = data.index(b"\xe0\x7f\x10\0")
     assert read_header(data, 0x7FDF)[1] == pixels

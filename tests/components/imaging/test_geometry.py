@@ -68,7 +68,7 @@ def test_longest_diameter_spans_islands():
     assert longest_diameter_mm([SQUARE, moved(20, 0)]) == pytest.approx(np.hypot(30, 10))
 
 
-def test_far_from_the_origin_nothing_is_lost():
+def test_measures_far_from_the_origin_stay_precise():
     shape = measure_shape([moved(9e4, -9e4)])
     assert shape.area_mm2 == pytest.approx(100, rel=1e-9)
     assert shape.centroid_xy_mm == pytest.approx((90005, -89995))
@@ -171,7 +171,7 @@ def test_area_of_several_outlines_agrees_with_another_implementation(seed, count
     assert measure_shape(outlines).area_mm2 == pytest.approx(mask.sum() / 100, rel=0.02, abs=0.5)
 
 
-def test_an_outline_that_folds_without_end_costs_no_more_than_its_points_allow():
+def test_the_work_on_a_folded_outline_is_bounded_by_its_number_of_points():
     rng = np.random.default_rng(0)
     folded = rng.uniform(0, 30, (3_000, 2))
     starts, ends = edges_of([folded])

@@ -100,7 +100,7 @@ def test_slice_rules(make_study):
     assert one(make_study(rois), settings=PreprocessSettings(slice_rule="largest")).z_mm == 1.5
 
 
-def test_ties_are_fixed(make_study):
+def test_ties_are_broken_deterministically(make_study):
     rois = {"GTV": {3.0: [circle_of(6)], 4.5: [circle_of(6)]}}
     assert one(make_study(rois)).z_mm == 3.0
     assert one(make_study(rois), settings=PreprocessSettings(slice_rule="largest")).z_mm == 3.0
@@ -120,7 +120,7 @@ def test_several_gtvs_are_several_tumours_and_roi_picks_one(make_study):
     assert one(study, settings=PreprocessSettings(roi_pattern="P.V")).roi_name == "PTV"
 
 
-def test_sources_prefix_keeps_patients_apart(make_study):
+def test_a_prefix_selects_one_patient_of_a_source(make_study):
     first, second = make_study({"GTV": {3.0: [circle_of(7)]}}), make_study({"GTV_Mass": {3.0: [circle_of(7)]}})
     both = {f"p1/{n}": d for n, d in first.files().items()} | {f"p10/{n}": d for n, d in second.files().items()}
     (found,) = find_gtvs(MemoryStore(both), "p1", SETTINGS)
@@ -139,7 +139,7 @@ def test_the_plane_is_matched_where_the_uid_is_not_in_the_ct(make_study):
     assert refused.hu_mean == pytest.approx(60)
 
 
-def test_weakest_rung_counts(make_study):
+def test_the_lowest_match_level_counts(make_study):
     study = make_study()
     del study.rtstruct.ROIContourSequence[0].ContourSequence[0].ContourImageSequence
     assert one(study).match_level == "plane"
@@ -221,7 +221,7 @@ def test_points_and_empty_structures_are_refused_with_their_reason(make_study):
     assert codes == {"GTV1": "", "GTV2": "ROI_EMPTY", "GTV3": "ROI_EMPTY", "GTV4": "ROI_NOT_CLOSED"}
 
 
-def test_contours_that_enclose_nothing(make_study):
+def test_contours_that_enclose_no_area_are_refused(make_study):
     line = np.array([[0.0, 0], [5, 0], [10, 0]])
     assert one(make_study({"GTV": {3.0: [line]}})).code == "ROI_EMPTY"
 
@@ -280,7 +280,7 @@ def test_refuses_localizers_alone(make_study):
     assert folder_code(study) == "LOCALIZERS_ONLY"
 
 
-def test_localizers_and_other_files_are_passed_over(make_study):
+def test_localizers_and_other_files_are_ignored(make_study):
     study = make_study()
     study.cts[0].ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
     study.cts[0].ImageOrientationPatient = [1, 0, 0, 0, 0, -1]
@@ -377,7 +377,7 @@ def test_refuses_mixed_orientation_and_oblique_planes(make_study):
 
 
 @pytest.mark.parametrize("shear_mm", [0.0, 0.4])
-def test_planes_decide_on_a_tilt_and_not_the_tag(make_study, shear_mm):
+def test_the_planes_decide_on_a_tilt_rather_than_the_attribute(make_study, shear_mm):
     """A series resampled upright keeps GantryDetectorTilt; positions may shear, since pixels lie by them."""
     study = make_study(by_uid=False)
     for number, ct in enumerate(study.cts):
@@ -467,7 +467,7 @@ def test_text_of_any_character_set_is_read(make_study, character_set):
     assert one(study).status == "ok"
 
 
-def test_what_an_export_puts_beside_a_study_is_passed_over(make_study):
+def test_files_that_exports_add_to_a_study_are_ignored(make_study):
     """A DICOMDIR, an archive, a report, an empty file, and system files; with no byte taken for a slice."""
     study = make_study()
     files = study.files()
@@ -488,7 +488,7 @@ def test_what_an_export_puts_beside_a_study_is_passed_over(make_study):
     assert (candidate.status, candidate.code) == ("ok", "")
 
 
-def test_one_slice_that_does_not_say_its_kind_is_damage_alone(make_study):
+def test_one_slice_without_a_sop_class_is_damage_only_where_an_object_is_missing(make_study):
     study = make_study(zs=np.arange(12) * 1.5)
     files = study.files()
     place = files["CT/011.dcm"].index(b"\x08\0\x08\0CS")
@@ -499,7 +499,7 @@ def test_one_slice_that_does_not_say_its_kind_is_damage_alone(make_study):
 
 
 @pytest.mark.parametrize("kind", ["LOCALIZER", "AXIAL"])
-def test_identity_of_a_multi_frame_object_that_is_cut_off_is_known(make_study, kind):
+def test_identity_of_a_truncated_multi_frame_object_is_still_read(make_study, kind):
     cut = new_dataset("1.2.840.10008.5.1.4.1.1.2.1", "CT")
     cut.ImageType, cut.PatientID = ["ORIGINAL", "PRIMARY", kind, "NONE"], "MRN-99999"
     cut.PerFrameFunctionalGroupsSequence = Sequence([Dataset()])
@@ -540,7 +540,7 @@ def test_jpeg_ls_is_read(make_study):
 
 
 @pytest.mark.parametrize("uid", [HTJ2KLossless, JPEGExtended12Bit])
-def test_a_missing_codec_names_its_package(make_study, uid):
+def test_the_error_for_a_missing_codec_names_its_package(make_study, uid):
     study = make_study()
     for ct in study.cts:
         ct.file_meta.TransferSyntaxUID = uid
@@ -589,7 +589,7 @@ def test_damaged_header_is_named_where_something_is_absent(make_study):
     assert caught.value.code == "DICOM_DAMAGED"
 
 
-def test_headers_longer_than_the_first_read_are_read_on(make_study):
+def test_headers_longer_than_the_first_read_are_read_further(make_study):
     study = make_study()
     for ct in study.cts:
         ct.add_new(0x00090010, "LO", "PRIVATE")

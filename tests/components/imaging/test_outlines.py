@@ -11,7 +11,7 @@ from components.imaging.contour_planes import ResolvedPlane
 from components.imaging.ct import CtPlane
 from components.imaging.geometry import SliceGeometry, even_odd_mask, measure_shape
 from components.imaging.gtv import find_gtvs
-from components.imaging.outlines import once, tidy
+from components.imaging.outlines import tidy, without_copies
 from tests.components.studies import circle
 
 SETTINGS = PreprocessSettings()
@@ -42,11 +42,11 @@ KINDS = ("exact", "from another point", "the other way", "rounded", "with more p
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 2**31), st.sampled_from(KINDS), st.integers(1, 3))
-def test_writing_an_outline_again_changes_no_measure(seed, kind, times):
+def test_a_copy_of_an_outline_changes_no_measure(seed, kind, times):
     rng = np.random.default_rng(seed)
     shapes = [circle(9, *rng.uniform(-5, 5, 2), points=40), circle(3, *rng.uniform(-3, 3, 2)), circle(2, x=20)]
     again = [written_again(shapes[int(rng.integers(3))], kind, rng) for _ in range(times)]
-    kept = once([*shapes, *again])
+    kept = without_copies([*shapes, *again])
     assert len(kept) == 3
     before, after = measure_shape(shapes), measure_shape(kept)
     assert after.area_mm2 == pytest.approx(before.area_mm2)
@@ -104,7 +104,7 @@ def test_a_line_that_goes_there_and_back_encloses_nothing(make_study):
         assert one(make_study({"GTV": {3.0: [there_and_back]}})).code == "ROI_EMPTY"
 
 
-def test_rings_keyholes_and_thin_walls_stay_as_they_are(make_study):
+def test_rings_keyholes_and_thin_walls_are_not_changed(make_study):
     ring = one(make_study({"GTV": {3.0: list(RING)}}))
     assert ring.area_mm2 == pytest.approx((81 - 16) * np.pi, rel=0.01)
     doubled_hole = one(make_study({"GTV": {3.0: [*RING, RING[1]]}}))
@@ -112,12 +112,12 @@ def test_rings_keyholes_and_thin_walls_stay_as_they_are(make_study):
     outer, inner = circle(9), circle(4)[::-1]
     keyhole = np.vstack([outer, outer[:1], inner, inner[:1]])
     assert one(make_study({"GTV": {3.0: [keyhole]}})).area_mm2 == pytest.approx((81 - 16) * np.pi, rel=0.01)
-    assert len(once([circle(9), circle(8.5)])) == 2
+    assert len(without_copies([circle(9), circle(8.5)])) == 2
     assert ring.warnings == ()
 
 
 @pytest.mark.parametrize("again", [circle(9) + 0.2, circle(8.7), circle(9, y=0.3), circle(9.2)])
-def test_an_outline_that_was_moved_or_smoothed_before_it_was_written_again_counts_once(make_study, again):
+def test_a_shifted_or_smoothed_copy_of_an_outline_counts_once(make_study, again):
     """Half a pixel beside each other they would leave a thread of the slice, and another slice would be cut."""
     planes = {z: [circle(9)] for z in (1.5, 3.0, 4.5)}
     plain = one(make_study({"GTV": planes}))
@@ -126,7 +126,7 @@ def test_an_outline_that_was_moved_or_smoothed_before_it_was_written_again_count
     assert candidate.warnings == ("CONTOUR_TWICE",)
 
 
-def test_like_outlines_beyond_what_can_be_compared_are_refused(make_study):
+def test_more_similar_outlines_than_can_be_compared_are_refused(make_study):
     rng = np.random.default_rng(1)
     outlines = []
     for _ in range(60):  # of one box, but none the same
@@ -136,7 +136,7 @@ def test_like_outlines_beyond_what_can_be_compared_are_refused(make_study):
     assert one(make_study({"GTV": {3.0: outlines}})).code == "CONTOURS_TOO_MANY"
 
 
-def test_like_outlines_are_bound_for_the_whole_gtv(make_study):
+def test_the_limit_of_similar_outlines_holds_for_the_whole_gtv(make_study):
     """A bound for each plane would let the planes of one file take minutes together."""
     rng = np.random.default_rng(1)
     corners = np.array([[-5, -5], [5, -5], [5, 5], [-5, 5]])
@@ -166,7 +166,7 @@ LESION = {z: [circle(8)] for z in (1.5, 3.0, 4.5, 6.0)}
         (12.0, circle(0.3, x=15)),
     ],
 )
-def test_a_stray_mark_moves_nothing_and_is_said(make_study, z, mark):
+def test_a_stray_mark_changes_nothing_and_is_reported(make_study, z, mark):
     plain = one(make_study({"GTV": LESION}))
     candidate = one(make_study({"GTV": LESION | {z: [*LESION.get(z, []), mark]}}))
     same = ("planes", "z_mm", "area_mm2", "width_mm", "height_mm", "longest_diameter_mm", "centroid_lps_mm")
@@ -191,7 +191,7 @@ def test_a_small_part_of_the_gtv_is_kept(make_study, z, part):
     assert candidate.planes == (5 if z == 7.5 else 4)
 
 
-def test_outlines_that_enclose_nothing_stretch_nothing(make_study):
+def test_outlines_without_area_do_not_extend_the_gtv(make_study):
     thread = np.array([[0.0, 0], [25, 0], [12, 0]])
     candidate = one(make_study({"GTV": LESION | {3.0: [circle(8), thread]}}))
     assert candidate.width_mm == pytest.approx(16, abs=0.01)
@@ -200,7 +200,7 @@ def test_outlines_that_enclose_nothing_stretch_nothing(make_study):
 
 @settings(deadline=None, max_examples=25)
 @given(st.floats(0, 2 * np.pi), st.floats(15, 28), st.floats(0.05, 0.5))
-def test_wherever_the_stray_mark_lies(angle, distance, radius):
+def test_stray_marks_are_left_out_at_any_position(angle, distance, radius):
     plane = CtPlane("", 0, "", (-32.0, -32.0, 0.0), (1, 0, 0, 0, 1, 0), (1.0, 1.0), (64, 64), 0.0)
     mark = circle(radius, distance * np.cos(angle), distance * np.sin(angle))
     (kept,), notes = tidy([ResolvedPlane(plane, (circle(8), mark), "uid")], 1.0)

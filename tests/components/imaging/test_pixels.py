@@ -36,7 +36,7 @@ def pad(study, value, *, signed, intercept, radius=28, tag=True, limit=None, air
                 ct.add_new(keyword, "SS" if signed else "US", number)
 
 
-def test_padding_is_air_as_what_lies_beyond_the_slice():
+def test_padding_is_air_as_outside_the_slice():
     assert ImageDefinition().outside_hu == PADDING_HU
 
 
@@ -51,14 +51,14 @@ def test_padding_below_all_hu_is_air_with_the_tag_and_without(make_study, tag, v
 
 
 @pytest.mark.parametrize("tag", [True, False])
-def test_padding_is_no_air_that_shows_that_values_are_hu(make_study, tag):
+def test_padding_does_not_count_as_the_air_of_a_slice_in_hu(make_study, tag):
     study = make_study(BESIDE_THE_RIM, centre=(20, 0))
     pad(study, -2000, signed=True, intercept=0, tag=tag, air=False)
     assert one(study).code == "NOT_HU"
 
 
 @pytest.mark.parametrize("tag", [True, False])
-def test_a_round_image_within_the_head_needs_no_air_where_its_values_count_from_air(make_study, tag):
+def test_a_round_image_inside_the_head_needs_no_air_where_stored_values_count_from_air(make_study, tag):
     study = make_study(BESIDE_THE_RIM, centre=(20, 0))
     pad(study, -2000, signed=True, intercept=-1024, tag=tag, air=False)
     assert one(study).status == "ok"
@@ -84,7 +84,7 @@ def test_padding_within_or_above_hu_is_air_where_it_begins_at_the_border(make_st
 
 
 @pytest.mark.parametrize("vr", ["US", "SS"])
-def test_a_padding_value_of_the_other_sign_is_the_same_bits(make_study, vr):
+def test_a_padding_value_is_read_with_the_sign_of_the_pixels(make_study, vr):
     study = make_study(BESIDE_THE_RIM, centre=(20, 0))
     pad(study, 64000, signed=False, intercept=-1024)
     for ct in study.cts:
@@ -104,7 +104,7 @@ def test_padding_that_is_clipped_air_stays_as_it_is(make_study):
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(-32768, -1201), st.floats(20, 31), st.booleans())
-def test_whatever_lies_below_all_hu_no_crop_holds_it(make_study, value, radius, tag):
+def test_no_crop_holds_values_below_all_hu(make_study, value, radius, tag):
     study = make_study(BESIDE_THE_RIM, centre=(20, 0))
     pad(study, value, signed=True, intercept=0, radius=radius, tag=tag)
     crop = one(study).crop
@@ -118,7 +118,7 @@ def test_whatever_lies_below_all_hu_no_crop_holds_it(make_study, value, radius, 
 @pytest.mark.parametrize(
     ("intercept", "code"), [(-1024, ""), (-1048, ""), (-1124, "NOT_HU"), (-900, "NOT_HU"), (0, "NOT_HU")]
 )
-def test_an_unspecified_unit_is_hu_where_air_lies_where_it_must(make_study, intercept, code):
+def test_an_unspecified_unit_is_taken_as_hu_where_air_is_near_minus_1000(make_study, intercept, code):
     """GDCM writes RescaleType US into every CT that has none."""
     study = make_study()
     for ct in study.cts:
@@ -141,12 +141,12 @@ def lut_of(study, spoil):
         ("RescaleSlope", "", "RescaleSlope"),
         ("RescaleSlope", 0, "not above 0"),
         ("RescaleSlope", -1, "not above 0"),
-        ("RescaleType", "ED", "no HU"),
-        ("RescaleType", "HU_MOD", "no HU"),
-        ("RescaleType", "Z_EFF", "no HU"),
+        ("RescaleType", "ED", "not HU"),
+        ("RescaleType", "HU_MOD", "not HU"),
+        ("RescaleType", "Z_EFF", "not HU"),
     ],
 )
-def test_refuses_a_modality_lut_that_gives_no_hu(make_study, keyword, value, word):
+def test_refuses_a_modality_lut_that_does_not_give_hu(make_study, keyword, value, word):
     def spoil(ct):
         if value is None:
             delattr(ct, keyword)
@@ -159,7 +159,7 @@ def test_refuses_a_modality_lut_that_gives_no_hu(make_study, keyword, value, wor
     assert candidate.hu_mean is None
 
 
-def test_values_that_make_the_tumour_air_are_no_hu(make_study):
+def test_values_that_make_the_tumour_air_are_not_hu(make_study):
     """The intercept was applied to the stored values already, and is applied once more."""
 
     def shift(ct):
@@ -191,7 +191,7 @@ def test_a_table_in_place_of_slope_and_intercept_is_used_where_it_gives_hu(make_
     assert (candidate.code, candidate.hu_mean) == ("NOT_HU", hu)
 
 
-def test_a_slope_that_is_no_number_is_damage(make_study):
+def test_a_slope_that_is_not_a_number_is_damage(make_study):
     files = make_study().files()
     for name, data in files.items():
         files[name] = data.replace(b"\x28\0\x53\x10DS\4\x001.0 ", b"\x28\0\x53\x10DS\4\0x.0 ")

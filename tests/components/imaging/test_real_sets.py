@@ -54,6 +54,6 @@ def test_contours_on_absent_slices_are_refused(real_sets, name, roi):
     assert found.crop is None
 
 
-def test_a_study_that_asks_for_uids_refuses_them(real_sets):
+def test_a_study_that_requires_uids_refuses_contours_matched_by_plane(real_sets):
     (found,) = find_gtvs(FolderStore(real_sets), "sts_019", PreprocessSettings(lowest_match_level="uid"))
     assert found.code == "MATCH_LEVEL_TOO_LOW"

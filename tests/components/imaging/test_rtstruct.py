@@ -89,7 +89,7 @@ def test_unknown_types_refuse_the_gtv_instead_of_cutting_it_from_the_rest(make_s
     assert (candidate.code, "3 of the GTV's 5" in candidate.message) == ("CONTOUR_TYPE", True)
 
 
-def test_open_lines_beside_closed_contours_are_left_out_and_said(make_study):
+def test_open_lines_beside_closed_contours_are_left_out_with_a_warning(make_study):
     study = make_study({"GTV": FIVE})
     contours(study).append(make_contour(circle(3, x=20), 3.0, kind="OPEN_PLANAR"))
     contours(study).append(make_contour(np.zeros((1, 2)), 9.0, kind="POINT"))
@@ -143,7 +143,7 @@ def test_a_damaged_contour_refuses_its_own_structure_only(make_study, spoil):
     assert one(study, roi="GTV_1").status == "ok"
 
 
-def test_a_damaged_gtv_is_no_empty_one(make_study):
+def test_a_damaged_gtv_does_not_count_as_empty(make_study):
     study = make_study({"GTV": FIVE, "GTV*": FIVE})
     spoil_odd(contours(study, 1)[2])
     assert folder_error(study, roi="GTV").code == "ROI_AMBIGUOUS"
@@ -220,7 +220,7 @@ def test_a_name_that_holds_a_backslash_is_one_name(make_study):
     assert (candidate.status, candidate.roi_name) == ("ok", "GTV\\li")
 
 
-def test_contours_between_slices_are_said_to_be_there(make_study):
+def test_contours_between_slices_are_reported_as_such(make_study):
     rois = {"GTV": {z + 0.75: [circle(8)] for z in (3.0, 4.5)}}
     candidate = one(make_study(rois, by_uid=False))
     assert candidate.code == "CONTOUR_WITHOUT_SLICE"
@@ -252,14 +252,14 @@ def test_a_name_comes_before_a_number(make_study):
     assert [one(study, roi=roi).z_mm for roi in ("1", "#1", "2", "#3")] == [6.0, 3.0, 6.0, 4.5]
 
 
-def test_an_empty_structure_of_the_same_name_is_passed_over(make_study):
+def test_an_empty_structure_of_the_same_name_is_ignored(make_study):
     for rois in ({"GTV": None, "GTV*": FIVE}, {"GTV": FIVE, "GTV*": {}}):
         assert one(make_study(rois), roi="GTV").status == "ok"
     assert one(make_study({"GTV": None, "GTV*": {}}), roi="GTV").code == "ROI_EMPTY"
 
 
 @pytest.mark.parametrize("name", ["GTV (li)", "GTV+", "GTV*1", "GTV[2]", "^GTV", "Größe"])
-def test_inspect_takes_the_very_name_before_a_pattern(make_study, name):
+def test_inspect_prefers_the_exact_name_to_a_pattern(make_study, name):
     study = make_study({"GTV": FIVE, "x": FIVE})
     study.rtstruct.SpecificCharacterSet = "ISO_IR 192"
     study.rtstruct.StructureSetROISequence[1].ROIName = name
@@ -284,17 +284,17 @@ def test_structures_typed_gtv_are_found_whatever_their_name(make_study):
     assert one(study, roi="GTV+3mm").warnings == ()
 
 
-def test_an_organ_that_is_typed_gtv_is_no_tumour_and_is_said(make_study):
+def test_an_organ_with_the_type_gtv_is_not_a_tumour_but_is_reported(make_study):
     """As in the example data of dicompyler-core: Breast and Tumor Bed Block are typed GTV."""
     study = make_study({"Breast": FIVE, "Tumor Bed Block": FIVE, "Lung_L": FIVE, "Heart": FIVE})
     for number in (1, 2, 3):
         type_structure(study, number, "GTV")
     error = folder_error(study)
-    assert (error.code, "3 that may be GTVs" in error.safe_message) == ("NO_GTV", True)
+    assert (error.code, "may still be GTVs: 3" in error.safe_message) == ("NO_GTV", True)
     assert one(study, roi="Breast").status == "ok"
 
 
-def test_what_may_be_a_gtv_is_not_left_out_in_silence(make_study):
+def test_leaving_out_a_possible_gtv_is_reported(make_study):
     candidate = one(make_study({"GTV_1": FIVE, "GTV frontal op. 2": FIVE, "GTV_old": None, "zGTVeval": FIVE}))
     assert (candidate.status, candidate.warnings) == ("ok", ("GTV_LEFT_OUT",))
     assert candidate.message.endswith(": 1")
@@ -330,7 +330,7 @@ def test_rows_of_a_table_name_structures_by_number_where_names_are_not_enough(ma
     assert (by_name.code, "ROINumber 1, 2" in by_name.message) == ("ROI_AMBIGUOUS", True)
 
 
-def test_a_row_without_a_name_counts_what_may_be_a_gtv_beside_its_own(make_study):
+def test_a_row_without_a_name_counts_possible_gtvs_besides_its_own(make_study):
     study = make_study({"GTV": FIVE, "GTV frontal op. 2": FIVE, "PTV": FIVE})
     assert part(study, "").unlisted == 1
     assert part(study, "GTV").unlisted == 0

@@ -78,7 +78,7 @@ def test_names_by_tg_263_and_of_clinics(name):
         "GTV*1",
     ],
 )
-def test_what_is_made_of_gtvs_is_none(name):
+def test_structures_derived_from_gtvs_are_not_gtvs(name):
     assert not is_gtv_name(name)
 
 
@@ -102,7 +102,7 @@ def test_interpreted_type_and_name_together(name, kind, taken, said):
     assert (is_gtv(name, kind), may_be_gtv(name, kind)) == (taken, said)
 
 
-def test_a_pattern_of_ones_own_takes_the_place_of_the_rule():
+def test_a_pattern_replaces_the_rule():
     assert is_gtv_name("Met 4", r"met \d+")
     assert not is_gtv_name("GTV", r"met \d+")
     with pytest.raises(InputError) as caught:

@@ -75,7 +75,7 @@ def test_every_second_slice_lost_for_a_while_is_missed_by_numbers():
     assert code(zs, range(10)) == ""
 
 
-def test_a_skipped_number_alone_is_no_missing_slice():
+def test_a_skipped_number_alone_is_not_a_missing_slice():
     """A report or another image took the number, or numbers are in no order: the planes are even."""
     zs = np.arange(8) * 2.0
     assert code(zs, [1, 2, 3, 5, 6, 7, 8, 9]) == ""
@@ -94,7 +94,7 @@ def test_few_or_rounded_positions_are_whole(zs):
     assert code(zs) == ""
 
 
-def test_what_is_missing_away_from_the_lesion_does_not_matter():
+def test_slices_missing_outside_the_lesion_do_not_matter():
     zs = [0, 2, 4, 6, 8, 12, 14, 16]
     assert code(zs, low=2, high=8) == ""
     assert code(zs, low=2, high=12) == "MISSING_SLICE"
@@ -108,7 +108,7 @@ def test_spacing_that_changes_within_the_lesion_is_accepted(make_study, z_change
     assert (candidate.status, candidate.code) == ("ok", "")
 
 
-def test_the_slice_nearest_the_centroid_heeds_spacing_that_changes(make_study):
+def test_the_slice_nearest_the_centroid_takes_changing_spacing_into_account(make_study):
     """Equal areas from z 0 to 12: each stands for half the way to its neighbours, so the centroid is 6.4, not 5.2."""
     zs = [-4, -2, 0, 2, 4, 8, 12, 16]
     drawn = {float(z): [8 * np.array([(1, 0), (0, 1), (-1, 0), (0, -1)])] for z in zs if 0 <= z <= 12}

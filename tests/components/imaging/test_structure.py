@@ -23,10 +23,10 @@ from components.common.errors import TumourError
 from components.common.settings import PreprocessSettings
 from components.common.store.memory import MemoryStore
 from components.imaging import dicom_io, elements
-from components.imaging.dicom_io import read_all, read_headers, read_whole, text
+from components.imaging.dicom_io import read_dataset, read_headers, read_rtstruct, text
 from components.imaging.elements import Header, read_header
 from components.imaging.gtv import find_gtvs
-from components.imaging.structure import OPENED, Count, Encoding, read_items
+from components.imaging.structure import OPENED, ElementBudget, Encoding, read_items
 from tests.components.studies import circle, file_bytes, make_ct, new_dataset
 
 SETTINGS = PreprocessSettings()
@@ -102,7 +102,7 @@ def test_as_many_elements_as_the_limit_are_read_and_one_more_is_not(monkeypatch)
     data = file_bytes(make_ct(0.0, "1.2", "1.3", (1.0, 1.0), (8, 8)))
     count = len(read_header(data)[0].elements)
     monkeypatch.setattr("components.imaging.structure.MAX_DICOM_ELEMENTS", count)
-    assert read_header(data)[0].count.left == 0
+    assert read_header(data)[0].budget.left == 0
     monkeypatch.setattr("components.imaging.structure.MAX_DICOM_ELEMENTS", count - 1)
     with pytest.raises(TumourError, match=rf"more than {count - 1} elements and items .DICOM_TOO_LARGE"):
         read_header(data)
@@ -115,7 +115,7 @@ def test_headers_and_images_have_bounds_of_their_own(monkeypatch, limit):
     header, _ = read_header(source.read("a"), last_group)
 
     def read():
-        return read_headers(source, ["a"])[0] if limit == "MAX_HEADER_ELEMENTS" else read_whole(source, "a")
+        return read_headers(source, ["a"])[0] if limit == "MAX_HEADER_ELEMENTS" else read_dataset(source, "a")
 
     monkeypatch.setattr(dicom_io, limit, len(header.elements))
     assert read().dataset.Rows == 8 if limit == "MAX_HEADER_ELEMENTS" else read().Rows == 8
@@ -126,10 +126,10 @@ def test_headers_and_images_have_bounds_of_their_own(monkeypatch, limit):
 
 def test_an_item_that_is_opened_counts_ten_times(monkeypatch):
     monkeypatch.setattr("components.imaging.structure.MAX_DICOM_ELEMENTS", 3 * OPENED)
-    assert len(read_items(EMPTY_ITEM * 3, Encoding(implicit=True), Count(), 1)) == 3
+    assert len(read_items(EMPTY_ITEM * 3, Encoding(implicit=True), ElementBudget(), 1)) == 3
     for four in (EMPTY_ITEM * 4, ENDLESS_ITEM * 4, bytes(8) * 4):
         with pytest.raises(TumourError, match="DICOM_TOO_LARGE"):
-            read_items(four, Encoding(implicit=True), Count(), 1)
+            read_items(four, Encoding(implicit=True), ElementBudget(), 1)
 
 
 def test_the_limit_is_far_above_a_hundred_structures_of_three_hundred_contours():
@@ -141,7 +141,7 @@ def test_the_limit_is_far_above_a_hundred_structures_of_three_hundred_contours()
 @pytest.mark.parametrize(
     ("depth", "expected"), [(limits.MAX_DICOM_DEPTH, "ok"), (limits.MAX_DICOM_DEPTH + 1, "DICOM_TOO_LARGE")]
 )
-def test_sequences_inside_each_other_are_bound(make_study, depth, expected):
+def test_the_depth_of_nested_sequences_is_limited(make_study, depth, expected):
     study, inner = make_study(), Dataset()
     for _ in range(depth - 1):
         outer = Dataset()
@@ -153,7 +153,7 @@ def test_sequences_inside_each_other_are_bound(make_study, depth, expected):
     assert code(study.files()) == expected
 
 
-def test_nested_sequences_of_told_length_are_bound_where_they_are_opened():
+def test_the_depth_of_nested_sequences_with_explicit_length_is_limited_when_they_are_opened():
     def opened(depth):
         items = b""
         for _ in range(depth):
@@ -180,7 +180,7 @@ def test_nested_sequences_of_told_length_are_bound_where_they_are_opened():
         ("FD", lambda n: bytes(8 * n)),
     ],
 )
-def test_values_of_one_element_are_bound(vr, values):
+def test_the_number_of_values_of_one_element_is_limited(vr, values):
     def data(count):
         item = values(count)
         return struct.pack("<HH2sHL", 0x0009, 0x1001, vr.encode() if vr != "LO" else b"UC", 0, len(item)) + item
@@ -208,7 +208,7 @@ def test_a_text_of_the_longest_length_is_read_and_one_byte_more_is_damage():
 
 @pytest.mark.parametrize("kind", ["header", "frames", "rtstruct"])
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
-def test_bytes_before_pixels_and_of_an_rtstruct_are_bound(monkeypatch, kind, syntax):
+def test_the_bytes_before_pixels_and_of_an_rtstruct_are_limited(monkeypatch, kind, syntax):
     dataset = new_dataset("1.2.840.10008.5.1.4.1.1.481.3", "RTSTRUCT", syntax)
     dataset.add_new(0x00091001, "UN", bytes(40_000))
     dataset.add_new(0x40010010, "UN", bytes(8))
@@ -223,7 +223,7 @@ def test_bytes_before_pixels_and_of_an_rtstruct_are_bound(monkeypatch, kind, syn
 
     def read():
         if kind == "rtstruct":
-            return read_all(source, "a")
+            return read_rtstruct(source, "a")
         (found,) = read_headers(source, ["a"], last)
         if isinstance(found, TumourError):
             raise found
@@ -253,7 +253,7 @@ def test_a_header_that_never_ends_is_not_read_to_its_end(monkeypatch):
     assert max(sizes) == 200_001
 
 
-def test_too_large_an_rtstruct_says_so_and_not_that_there_is_none(make_study, monkeypatch):
+def test_an_rtstruct_that_is_too_large_is_not_reported_as_missing(make_study, monkeypatch):
     files = make_study().files()
     place = files["RS0.dcm"].index(b"\x08\0\x16\0")
     files["RS0.dcm"] = files["RS0.dcm"][:place] + b"\x08\0\x05\0CS\0\0" * 500 + files["RS0.dcm"][place:]
@@ -263,7 +263,7 @@ def test_too_large_an_rtstruct_says_so_and_not_that_there_is_none(make_study, mo
 
 
 @pytest.mark.parametrize(("frames", "expected"), [(0, "DICOM_DAMAGED"), (3, "ROI_EMPTY"), (4, "DICOM_TOO_LARGE")])
-def test_frames_are_at_least_one_and_bound(make_study, monkeypatch, frames, expected):
+def test_the_number_of_frames_is_at_least_one_and_limited(make_study, monkeypatch, frames, expected):
     monkeypatch.setattr("components.imaging.ct.MAX_FRAMES", 3)
     study = make_study({"GTV": {}})
     series, frame_of_reference = study.cts[0].SeriesInstanceUID, study.cts[0].FrameOfReferenceUID
@@ -288,15 +288,15 @@ def test_sequences_beside_the_pixels_are_counted_before_pydicom_reads_the_file(m
     dataset = make_ct(0.0, "1.2", "1.3", (1.0, 1.0), (8, 8))
     dataset.ReferencedImageSequence = Sequence([Dataset() for _ in range(300)])
     source = MemoryStore({"a": file_bytes(dataset)})
-    assert read_whole(source, "a").Rows == 8
+    assert read_dataset(source, "a").Rows == 8
     monkeypatch.setattr("components.imaging.structure.MAX_DICOM_ELEMENTS", 2_000)
     monkeypatch.setattr("components.imaging.dicom_io.pydicom.dcmread", lambda *_, **__: pytest.fail("it is read"))
     with pytest.raises(TumourError, match="DICOM_TOO_LARGE"):
-        read_whole(source, "a")
+        read_dataset(source, "a")
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_pydicom_makes_no_more_of_a_damaged_file_than_was_counted(make_study, monkeypatch):
+def test_pydicom_creates_no_more_elements_from_a_damaged_file_than_were_counted(make_study, monkeypatch):
     """Whatever is flipped: what pydicom makes of a file at once was counted before, so nothing slips past the count."""
     study = make_study({"GTV": {3.0: [circle(6, points=8)] * 4}}, zs=[3.0], shape=(8, 8))
     undefined(study.rtstruct)
@@ -311,7 +311,7 @@ def test_pydicom_makes_no_more_of_a_damaged_file_than_was_counted(make_study, mo
             damaged[place] ^= 1 << int(rng.integers(8))
         made.clear()
         try:
-            count = limits.MAX_DICOM_ELEMENTS - read_header(bytes(damaged))[0].count.left
+            count = limits.MAX_DICOM_ELEMENTS - read_header(bytes(damaged))[0].budget.left
         except (ValueError, struct.error):
             continue
         with contextlib.suppress(Exception):
@@ -334,7 +334,7 @@ def contoured(make_study, structures, contours, points):
 @pytest.mark.parametrize(
     ("name", "keeps"), [("MAX_CONTOURS", 4), ("MAX_POINTS", 40), ("MAX_CONTOURS_IN_ALL", 8), ("MAX_POINTS_IN_ALL", 80)]
 )
-def test_contours_and_points_of_one_gtv_and_of_all_are_bound(make_study, monkeypatch, name, keeps):
+def test_contours_and_points_of_one_gtv_and_of_all_are_limited(make_study, monkeypatch, name, keeps):
     source = contoured(make_study, structures=2, contours=4, points=10)
     monkeypatch.setattr(f"components.imaging.contours.{name}", keeps)
     assert "CONTOURS_TOO_MANY" not in [candidate.code for candidate in find_gtvs(source, "", SETTINGS)]
@@ -348,7 +348,7 @@ def test_contours_and_points_of_one_gtv_and_of_all_are_bound(make_study, monkeyp
             find_gtvs(source, "", SETTINGS)
 
 
-def test_work_on_outlines_is_bound_for_all_gtvs_together(make_study, monkeypatch):
+def test_work_on_outlines_is_limited_for_all_gtvs_together(make_study, monkeypatch):
     rng = np.random.default_rng(0)
     study = make_study({f"GTV{n}": {3.0: [rng.uniform(-15, 15, (300, 2))]} for n in range(4)})
     alone = {c.code for c in find_gtvs(study.source(), "", SETTINGS)}
@@ -367,7 +367,7 @@ def test_an_outline_folded_across_a_huge_slice_is_refused_before_it_takes_minute
     assert candidate.code == "CONTOURS_TOO_MANY"
 
 
-def test_character_sets_of_callers_are_not_kept_for_good():
+def test_the_cache_of_character_sets_is_bounded():
     for _ in range(100):
         with pytest.raises(ValueError):  # noqa: PT011
             Header({0x00080005: ("CS", generate_uid().encode() * 30)})

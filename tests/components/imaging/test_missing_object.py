@@ -43,7 +43,7 @@ def cts_of(study):
         ("1.3.6.1.4.1.5962.301.9", "OT", "object of a private kind (OT)"),
     ],
 )
-def test_an_absent_rtstruct_is_told_with_what_is_there(make_study, sop_class, modality, words):
+def test_an_error_for_a_missing_rtstruct_lists_what_the_folder_holds(make_study, sop_class, modality, words):
     error = refusal(MemoryStore({**cts_of(make_study()), "x.dcm": other(sop_class, modality)}))
     assert error.code == "NO_RTSTRUCT"
     assert "9 x CT Image (CT)" in error.safe_message
@@ -52,7 +52,7 @@ def test_an_absent_rtstruct_is_told_with_what_is_there(make_study, sop_class, mo
     assert ("convert the segmentation" in error.hint) == (sop_class == SEG)
 
 
-def test_an_absent_ct_is_told_with_what_is_there(make_study):
+def test_an_error_for_a_missing_ct_lists_what_the_folder_holds(make_study):
     files = {"RS.dcm": file_bytes(make_study().rtstruct)}
     files |= {f"{number}.dcm": other(MR, "MR") for number in range(3)}
     error = refusal(MemoryStore(files))
@@ -64,27 +64,27 @@ def test_an_absent_ct_is_told_with_what_is_there(make_study):
 @pytest.mark.parametrize(
     "name", ["study.zip", "P/STUDY.ZIP", "all.tar.gz", "all.7z", "all.rar", "CT1.dcm.gz", "disk.iso"]
 )
-def test_what_is_packed_is_told_and_how_to_open_it(make_study, name):
+def test_archives_are_reported_with_a_hint_to_unpack_them(make_study, name):
     for files in ({}, cts_of(make_study())):
         error = refusal(MemoryStore({**files, name: gzip.compress(b"Lindqvist" * 99)}))
         assert error.code == "NO_RTSTRUCT"
         assert "(not opened)" in error.safe_message
-        assert "Unpack it once" in error.hint
+        assert "Unpack it first" in error.hint
 
 
 @pytest.mark.parametrize("name", ["mask.nii.gz", "mask.nii", "CT.nrrd", "Mask.MHA"])
-def test_masks_of_research_formats_are_told(make_study, name):
+def test_masks_of_research_formats_are_reported(make_study, name):
     error = refusal(MemoryStore({**cts_of(make_study()), name: b"x" * 400}))
     assert "NIfTI" in error.safe_message
     assert "RTSTRUCT" in error.hint
 
 
-def test_other_files_are_not_told(make_study):
+def test_other_files_are_not_reported(make_study):
     error = refusal(MemoryStore({**cts_of(make_study()), "Lindqvist.docx": b"PK\3\4" * 99, "notes.txt": b"x" * 400}))
-    assert error.safe_message.endswith("what is there: 9 x CT Image (CT)")
+    assert error.safe_message.endswith("the folder holds: 9 x CT Image (CT)")
 
 
-def test_a_dicomdir_alone_is_told():
+def test_a_folder_with_only_a_dicomdir_is_reported():
     directory = Dataset()
     directory.file_meta = FileMetaDataset()
     directory.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -92,16 +92,16 @@ def test_a_dicomdir_alone_is_told():
     directory.file_meta.MediaStorageSOPInstanceUID = generate_uid()
     directory.FileSetID, directory.DirectoryRecordSequence = "EXPORT", Sequence([])
     error = refusal(MemoryStore({"DICOMDIR": file_bytes(directory)}))
-    assert error.safe_message.endswith("what is there: DICOMDIR")
+    assert error.safe_message.endswith("the folder holds: DICOMDIR")
     assert "only lists files" in error.hint
 
 
-def test_damage_comes_before_what_else_is_there(make_study):
+def test_damage_is_reported_before_the_content_of_the_folder(make_study):
     files = {**cts_of(make_study()), "RS.dcm": b"\0" * 128 + b"DICM" + b"\xff" * 400, "x.zip": b"x" * 400}
     assert refusal(MemoryStore(files)).code == "DICOM_DAMAGED"
 
 
-def test_links_to_files_are_read_and_links_to_folders_are_told(make_study, tmp_path):
+def test_links_to_files_are_read_and_links_to_folders_are_reported(make_study, tmp_path):
     make_study().write(tmp_path / "real")
     (tmp_path / "files").mkdir()
     for number, path in enumerate(sorted((tmp_path / "real").rglob("*.dcm"))):
@@ -118,7 +118,7 @@ def test_links_to_files_are_read_and_links_to_folders_are_told(make_study, tmp_p
 @given(
     st.lists(st.tuples(st.sampled_from([SEG, MR, "1.2.3", ""]), st.text("ABC^ ä", max_size=6)), min_size=1, max_size=4)
 )
-def test_no_text_of_a_file_is_told(kinds):
+def test_no_free_text_of_a_file_is_reported(kinds):
     """Modality may hold a name; what is printed is from the standard's lists alone."""
     files = {}
     for number, (sop_class, modality) in enumerate(kinds):
@@ -134,5 +134,5 @@ def test_no_text_of_a_file_is_told(kinds):
 def test_files_of_which_none_is_dicom_are_counted():
     error = refusal(MemoryStore({"a.jpg": b"x", "Lindqvist": b"y"}))
     assert error.code == "NO_RTSTRUCT"
-    assert "none of the 2 files there is DICOM" in error.safe_message
+    assert "none of the 2 files in the folder is DICOM" in error.safe_message
     assert "Lindqvist" not in str(error)
