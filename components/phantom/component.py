@@ -1,4 +1,4 @@
-"""KFP component: a synthetic cohort, for a demo, tests and cluster smoke runs."""
+"""KFP component that writes a synthetic cohort for demos, tests and smoke runs on a cluster."""
 
 from kfp import dsl
 

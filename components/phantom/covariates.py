@@ -1,6 +1,6 @@
-"""Covariates of a phantom cohort, drawn to resemble Tables I and II of the paper (STUDY 1).
+"""Samples the covariates of a phantom cohort so that they resemble Tables I and II of the paper (STUDY 1).
 
-``source`` is the column drawn from: 0 responders, 1 non-responders.
+``source`` is the column of the table that is sampled: 0 for responders, 1 for non-responders.
 """
 
 from typing import Any
@@ -12,24 +12,24 @@ SITE_COUNTS = ((20, 23, 4, 3, 2, 5), (16, 13, 6, 0, 5, 13))
 LOCATIONS = ("cerebrum", "cerebellum", "brain_stem")
 LOCATION_COUNTS = ((43, 13, 1), (37, 13, 3))
 MALE_OF_NOT_BREAST = (22 / 34, 22 / 40)
-AGE = ((59, 12, 14, 92), (57, 8, 43, 76))  # mean, sd, least, most
-SIZE_MM = ((20.0, 0.28, 10.6, 33.0), (22.0, 0.26, 12.0, 33.0))  # median, sd of the logarithm, least, most
+AGE = ((59, 12, 14, 92), (57, 8, 43, 76))  # mean, sd, minimum, maximum
+SIZE_MM = ((20.0, 0.28, 10.6, 33.0), (22.0, 0.26, 12.0, 33.0))  # median, sd of the logarithm, minimum, maximum
 KPS = (40, 50, 60, 70, 80, 90, 100)
 KPS_PARTS = ((0.02, 0.02, 0.04, 0.12, 0.22, 0.38, 0.2), (0.0, 0.04, 0.04, 0.12, 0.22, 0.38, 0.2))
 CONTROLLED, EXTRACRANIAL, SYSTEMIC = (32 / 57, 37 / 51), (29 / 57, 37 / 51), (27 / 57, 14 / 51)
 CYBERKNIFE = (51 / 57, 49 / 53)
-#: Fractions, total dose in Gy, weight. Chosen for the medians and ranges of dose, fractions and BED in Table II.
+#: Fractions, total dose in Gy, weight. Chosen to match the medians and ranges of dose, fractions and BED in Table II.
 REGIMENS = (
     ((1, 19, 2), (1, 20, 6), (1, 22, 5), (2, 24, 4), (3, 20, 2), (3, 24, 8), (3, 27, 8), (3, 30, 8), (3, 36, 5),
      (4, 40, 3), (5, 35, 3), (5, 48, 1)),
     ((1, 16, 3), (1, 18, 4), (1, 20, 6), (1, 22, 5), (1, 25, 2), (2, 26, 3), (3, 19, 1), (3, 21, 7), (3, 27, 7),
      (3, 30, 7), (3, 36, 3), (4, 32, 3)),
 )  # fmt: skip
-GAVE_DIAMETERS, NO_SIZE_COLUMN = 0.25, 0.1  # parts of rows
+GIVEN_AS_DIAMETERS, WITHOUT_SIZE = 0.25, 0.1  # probability for each row
 FOLLOW_UP_DAYS = (25, 92)
 
 
-def draw_patient(rng: np.random.Generator, source: int, exclusion: str, tumours: int) -> dict[str, Any]:
+def sample_patient(rng: np.random.Generator, source: int, exclusion: str, tumours: int) -> dict[str, Any]:
     """Columns that all tumours of a patient share."""
     site = _pick(rng, SITES, SITE_COUNTS[source])
     male = rng.random() < (0 if site == "breast" else MALE_OF_NOT_BREAST[source])
@@ -51,8 +51,8 @@ def draw_patient(rng: np.random.Generator, source: int, exclusion: str, tumours:
     }
 
 
-def draw_tumour(rng: np.random.Generator, label: int, source: int, exclusion: str) -> dict[str, Any]:
-    """Columns of one tumour, and its ``diameter_mm`` for the picture."""
+def sample_tumour(rng: np.random.Generator, label: int, source: int, exclusion: str) -> dict[str, Any]:
+    """Columns of one tumour, and its ``diameter_mm`` for the image."""
     fractions, dose, _ = _pick(rng, REGIMENS[source], tuple(weight for _, _, weight in REGIMENS[source]))
     location = _pick(rng, LOCATIONS, LOCATION_COUNTS[source])
     diameter = _diameter_mm(rng, source, exclusion)
@@ -60,7 +60,7 @@ def draw_tumour(rng: np.random.Generator, label: int, source: int, exclusion: st
         "diameter_mm": diameter,
         **_outcome(rng, label, exclusion, diameter),
         "skull_infiltration": _yes(exclusion == "skull_infiltration"),
-        "size_given": bool(rng.random() >= NO_SIZE_COLUMN) or bool(exclusion),
+        "size_given": bool(rng.random() >= WITHOUT_SIZE) or bool(exclusion),
         "location": "cerebrum" if exclusion == "skull_infiltration" else location,
         "total_dose_gy": dose,
         "fractions": fractions,
@@ -68,7 +68,7 @@ def draw_tumour(rng: np.random.Generator, label: int, source: int, exclusion: st
 
 
 def _outcome(rng: np.random.Generator, label: int, exclusion: str, diameter_mm: float) -> dict[str, Any]:
-    """Response, or the two diameters that RECIST 1.1 reads it from, and when."""
+    """The response, or two diameters from which RECIST 1.1 gives it, and the day of the follow-up."""
     days = int(rng.integers(FOLLOW_UP_DAYS[0], FOLLOW_UP_DAYS[1] + 1))
     response = str(rng.choice(["SD", "PD"], p=[0.7, 0.3]) if label else rng.choice(["CR", "PR"], p=[0.12, 0.88]))
     ratios = {"CR": (0, 0), "PR": (0.25, 0.66), "SD": (0.76, 1.14), "PD": (1.25, 1.7)}
@@ -76,7 +76,7 @@ def _outcome(rng: np.random.Generator, label: int, exclusion: str, diameter_mm: 
     follow_up = baseline * rng.uniform(*ratios[response])
     if response == "PD":
         follow_up = max(follow_up, baseline + 5.5)
-    by_diameters = rng.random() < GAVE_DIAMETERS
+    by_diameters = rng.random() < GIVEN_AS_DIAMETERS
     late = rng.random() < 0.4
     if exclusion == "no_follow_up":
         if not late:
@@ -95,7 +95,7 @@ def _diameter_mm(rng: np.random.Generator, source: int, exclusion: str) -> float
 
 
 def _within(rng: np.random.Generator, mean: float, sd: float, least: float, most: float) -> float:
-    """A normal draw, drawn again until it lies in the range."""
+    """A sample of a normal distribution truncated to a range (by rejection)."""
     while not least <= (value := rng.normal(mean, sd)) <= most:
         pass
     return float(value)

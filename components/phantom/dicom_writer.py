@@ -1,6 +1,6 @@
-"""Writes a phantom study as DICOM: a CT series and an RTSTRUCT (PS3.3 A.3 and A.19), with made-up identity.
+"""Writes a phantom study as DICOM: a CT series and an RTSTRUCT (PS3.3 A.3 and A.19), with invented identity.
 
-Every UID is derived from the cohort's arguments; no clock is read.
+Every UID is derived from the cohort's arguments, never from a clock.
 """
 
 import dataclasses
@@ -27,12 +27,12 @@ COLOURS = {"GTV": "255\\0\\0", "PTV": "255\\160\\0", "EXTERNAL": "0\\200\\0", "O
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Uids:
-    """The UIDs of one study; ``root`` is what they are derived from."""
+    """Makes the UIDs of one study, which are derived from ``root``."""
 
     root: str
 
     def of(self, *what: object) -> str:
-        """The UID of a thing in this study."""
+        """The UID of one object in this study."""
         return str(generate_uid(entropy_srcs=["srs-response phantom", self.root, *map(str, what)]))
 
 
@@ -59,7 +59,7 @@ def _write(path: Path, dataset: Dataset, transfer_syntax: str) -> None:
 
 
 def _common(identity: Identity, uids: Uids, modality: str) -> Dataset:
-    """Patient, study and equipment: what both objects share."""
+    """The attributes of patient, study and equipment that CT and RTSTRUCT share."""
     dataset = Dataset()
     dataset.SpecificCharacterSet = "ISO_IR 100"
     dataset.Modality = modality
@@ -83,7 +83,7 @@ def _common(identity: Identity, uids: Uids, modality: str) -> Dataset:
 
 
 def _ct(study: Study, identity: Identity, uids: Uids) -> Dataset:
-    """What all slices share."""
+    """The attributes that all slices share."""
     scan = study.scan
     image = _common(identity, uids, "CT")
     image.SOPClassUID = CT_STORAGE
@@ -169,7 +169,7 @@ def _roi_contour(number: int, structure: Structure, study: Study, uids: Uids) ->
 
 
 def _contour(points: Floats, kind: str) -> Dataset:
-    """A contour of ``points`` [k, 3]; its data as bytes, since pydicom takes 30 us to check each of 10,000 numbers."""
+    """A contour of ``points`` [k, 3]. Its data is set as bytes, since pydicom takes 30 us to check each number."""
     contour = Dataset()
     contour.set_original_encoding(is_implicit_vr=False, is_little_endian=True, character_encoding="iso8859")
     contour.ContourGeometricType, contour.NumberOfContourPoints = kind, len(points)

@@ -1,4 +1,4 @@
-"""A phantom's folder: written beside its place, moved there whole, and never over a folder that is something else."""
+"""Writes a phantom's folder atomically: into a temporary one beside it, which then replaces an earlier phantom."""
 
 import hashlib
 import json
@@ -14,25 +14,25 @@ from components.common.errors import InputError
 
 MARK = "phantom.json"
 KIND = "SYNTHETIC srs-response phantom"
-FIRST_TIME, TIME_SPAN = 1_420_070_400, 10**8  # s: file times stand for the content, since no clock is read
+FIRST_TIME, TIME_SPAN = 1_420_070_400, 10**8  # s: file times are derived from the content, not from a clock
 
 
 @contextmanager
 def new_folder(out: Path, facts: Mapping[str, Any]) -> Iterator[Path]:
-    """A temporary folder that becomes ``out`` when the block ends well, and goes away when it does not.
+    """A temporary folder that becomes ``out`` when the block succeeds, and is removed when it fails.
 
     Parameters
     ----------
     out
         Missing, empty, or an earlier phantom, which is replaced.
     facts
-        What the phantom was made from; kept in ``phantom.json``. All file times are derived from it, so that the same
-        phantom written again does not look changed, and another one does.
+        The arguments of the phantom, stored in ``phantom.json``. All file times are derived from them, so that caches
+        see a change only where another phantom is written.
 
     Raises
     ------
     InputError
-        ``FOLDER_FOREIGN`` where ``out`` holds anything else, ``FOLDER_UNWRITABLE`` where nothing can be made there.
+        ``FOLDER_FOREIGN`` where ``out`` holds anything else, ``FOLDER_UNWRITABLE`` where it cannot be written.
     """
     out = out.absolute()
     _check_replaceable(out)
@@ -55,7 +55,7 @@ def new_folder(out: Path, facts: Mapping[str, Any]) -> Iterator[Path]:
 
 
 def is_phantom(folder: Path, facts: Mapping[str, Any] | None = None) -> bool:
-    """Whether a folder was written here, and from ``facts`` where they are given."""
+    """Whether a folder is a phantom, and was made from ``facts`` if they are given."""
     try:
         mark = json.loads((folder / MARK).read_text())
         return bool(mark["kind"] == KIND) and (facts is None or mark == {"kind": KIND, **facts})
@@ -69,7 +69,7 @@ def _check_replaceable(out: Path) -> None:
     except OSError as error:
         raise _unwritable(error) from None
     if not free:
-        message = "the folder for the phantom exists and holds something else"
+        message = "the folder for the phantom exists and holds other files"
         raise InputError("FOLDER_FOREIGN", message, "Name a new or an empty folder; nothing was changed.")
 
 

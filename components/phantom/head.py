@@ -1,6 +1,7 @@
-"""A synthetic head on contrast-enhanced planning CT, without its lesions: mask, scalp, skull, brain, fluid.
+"""Simulates a head on contrast-enhanced planning CT: mask, scalp, skull, brain and fluid, with given lesions.
 
-LPS millimetres about the centre of the head; HU. The shapes are analytic, so that contours need no pixels.
+Coordinates are LPS millimetres relative to the centre of the head; values are HU. All shapes are analytic, so that
+contours can be computed without pixels.
 """
 
 import dataclasses
@@ -13,7 +14,7 @@ from components.phantom.lesion import BRAIN_HU, Floats, Image, Lesion
 AIR_HU, FLUID_HU, PETROUS_HU, CONTRAST_HU = -1000.0, 8.0, 700.0, 40.0
 BRAIN_DEPTH_MM = 13.0  # from skin to brain
 MASK_MM = 7.0  # beyond the skin
-EGG = 0.1  # the back of the head is wider than its front
+EGG = 0.1  # relative widening towards the back of the head
 STEM_CENTRE_MM, STEM_AXES_MM = (0.0, 14.0), (15.0, 13.0)  # of the brain stem, (x, y)
 STEM_Z_MM = (-60.0, 2.0)
 _DEPTH_MM = np.array([-5.0, -4.7, -3.9, -3.6, -0.5, 0.5, 3.0, 5.0, 5.8, 6.6, 7.4, 9.4, 10.2, 11.0, 11.8, 13.6, 14.4])
@@ -29,7 +30,7 @@ class Head:
     half_axes_mm
         (x, y, z) of the skin.
     ventricle
-        Size of the ventricles, 1 = usual.
+        Relative size of the ventricles; 1 is normal.
     waves
         [2, k, 5] of two textures, each a sum of k plane waves: wave vector (x, y, z) in rad/mm, phase, amplitude.
     """
@@ -39,7 +40,7 @@ class Head:
     waves: Floats
 
     def section(self, z_mm: float) -> float:
-        """Size of the axial section, as a part of the largest."""
+        """Size of the axial section relative to the largest one."""
         if z_mm < 0:
             return 1 - 0.12 * (z_mm / 70) ** 2
         return float(np.sqrt(max(0.04, 1 - (z_mm / self.half_axes_mm[2]) ** 2)))
@@ -52,13 +53,13 @@ class Head:
         return np.stack([across, self.half_axes_mm[1] * back], axis=1)
 
     def depth_mm(self, x_mm: NDArray[np.floating], y_mm: NDArray[np.floating], z_mm: float) -> NDArray[np.floating]:
-        """How far below the skin a point lies, about; negative outside."""
+        """Approximate depth of points below the skin, mm; negative outside."""
         back = y_mm / self.half_axes_mm[1]
         part = np.sqrt((x_mm / (self.half_axes_mm[0] * (1 + EGG * np.clip(back, -2, 2)))) ** 2 + back**2)
         return np.asarray((self.section(z_mm) - part) * float(np.sqrt(self.half_axes_mm[0] * self.half_axes_mm[1])))
 
     def window(self, x_mm: Floats, y_mm: Floats) -> tuple[slice, slice]:
-        """Rows and columns that hold the head and its mask: all else is air."""
+        """Rows and columns that contain the head and its mask; everything else is air."""
         wide, deep = self.half_axes_mm[0] * (1 + EGG / 2) + MASK_MM, self.half_axes_mm[1] + MASK_MM
         return _near(y_mm, 0.0, deep), _near(x_mm, 0.0, wide)
 
@@ -115,8 +116,8 @@ def stem_mm(z_mm: float, points: int = 48) -> Floats | None:
     return np.asarray(circle * STEM_AXES_MM + STEM_CENTRE_MM)
 
 
-def draw_head(rng: np.random.Generator) -> Head:
-    """A head of usual size."""
+def sample_head(rng: np.random.Generator) -> Head:
+    """Samples a head of normal size."""
     half_axes = (rng.uniform(72, 80), rng.uniform(90, 99), rng.uniform(96, 106))
     return Head(
         half_axes_mm=(float(half_axes[0]), float(half_axes[1]), float(half_axes[2])),
@@ -133,7 +134,7 @@ def _waves(rng: np.random.Generator, shortest_mm: float, longest_mm: float, coun
 
 
 def _texture(waves: Floats, x: Image, y: Image, z_mm: float) -> Image:
-    """A sum of plane waves of variance 1; a product of two lines each, which is much cheaper than a cosine a pixel."""
+    """A sum of plane waves with variance 1, each computed as products of lines, much faster than a cosine per pixel."""
     total = np.zeros((len(y), len(x)), np.float32)
     for kx, ky, kz, phase, amplitude in waves.astype(np.float32):
         along_x, along_y = kx * x, ky * y + kz * np.float32(z_mm) + phase
@@ -151,12 +152,12 @@ def _cortex(depth: NDArray[np.floating], folds: Image, grain: Image) -> Image:
 
 
 def _fill(part: NDArray[np.floating], sharpness: float) -> NDArray[np.floating]:
-    """1 well inside an ellipse (``part`` = squared radius), 0 outside, soft between."""
+    """1 well inside an ellipse (``part`` is the squared relative radius), 0 outside, with a soft edge."""
     return np.asarray(np.clip(0.5 + sharpness * (1 - part), 0, 1))
 
 
 def _window(lesion: Lesion, x: Image, y: Image) -> tuple[slice, slice]:
-    """Rows and columns that the lesion and its oedema may touch."""
+    """Rows and columns that the lesion and its oedema may cover."""
     reach = lesion.diameter_mm * (1.1 + lesion.oedema_part)
     return _near(y, lesion.centre_mm[1], reach), _near(x, lesion.centre_mm[0], reach)
 

@@ -1,4 +1,4 @@
-"""Made-up persons: what a hospital's headers hold, so that de-identification has something to remove."""
+"""Invents the identities that a hospital's DICOM headers hold, so that de-identification can be tested."""
 
 import dataclasses
 import datetime
@@ -22,7 +22,7 @@ FIRST_STUDY_DAY, STUDY_DAYS = datetime.date(2007, 1, 8), 3250
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Identity:
-    """One made-up person and their visit."""
+    """One invented person and their visit."""
 
     name: str
     patient_id: str
@@ -38,8 +38,8 @@ class Identity:
     station: str
 
 
-def draw_identity(rng: np.random.Generator, number: int, age: int, sex: str) -> Identity:
-    """A person of given age and sex; ``number`` makes the patient ID unique within a cohort."""
+def sample_identity(rng: np.random.Generator, number: int, age: int, sex: str) -> Identity:
+    """Samples a person of given age and sex; ``number`` makes the patient ID unique within a cohort."""
     study = FIRST_STUDY_DAY + datetime.timedelta(days=int(rng.integers(STUDY_DAYS)))
     born = study - datetime.timedelta(days=int(age * 365.25 + rng.uniform(30, 330)))
     given, middle = rng.choice(GIVEN[sex], 2, replace=False)

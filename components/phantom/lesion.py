@@ -1,7 +1,7 @@
-"""Synthetic brain metastases: a smooth irregular blob, its outline in any axial plane, and how it enhances.
+"""Simulates brain metastases: a smooth irregular shape, its outline in any axial plane, and its enhancement.
 
-LPS millimetres throughout. The look depends on the response by one latent number alone, ``necrosis`` in [0, 1]:
-0 enhances homogeneously, 1 is a rim around a necrotic core. Everything else here is drawn alike for all.
+Coordinates are LPS millimetres. The appearance depends on the response only through the latent ``necrosis`` in [0, 1]:
+0 is homogeneous enhancement, 1 a rim around a necrotic core. Everything else is sampled independently of the response.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ BRAIN_HU = 35.0
 EDGE_MM = 1.2  # partial volume of a lesion's border
 CORE_EDGE_MM = 2.0  # necrosis has no sharp border
 POINT_STEP_MM = 1.2  # between contour points, as planning systems export them
-POLE = 0.25  # sections below this part of the largest one are not drawn: nobody contours specks
+POLE = 0.25  # sections below this fraction of the largest one are not contoured, as in practice
 HARMONICS = np.arange(2, 6)
 
 
@@ -33,17 +33,17 @@ class Lesion:
     radius_mm
         Mean radius of that section.
     necrosis
-        Latent look, 0 (homogeneous) to 1 (rim and core).
+        Latent appearance, 0 (homogeneous) to 1 (rim and core).
     amplitudes, phases
-        Of the outline's harmonics 2 to 5, [4] each; amplitudes are parts of the radius.
+        Amplitudes and phases of the outline's harmonics 2 to 5, [4] each; amplitudes are relative to the radius.
     flattening
-        Half height over mean radius.
+        Half the height relative to the mean radius.
     enhancement_hu, rim_hu, core_hu
-        Over brain: of a homogeneous lesion, of the rim, of the core of a necrotic one.
+        HU above brain: of a homogeneous lesion, and of the rim and the core of a necrotic one.
     rim_part
-        Thickness of the rim over the radius.
+        Thickness of the rim relative to the radius.
     oedema_part
-        How far oedema reaches beyond the border, over the radius.
+        Extent of the oedema beyond the border relative to the radius.
     """
 
     centre_mm: tuple[float, float, float]
@@ -61,7 +61,7 @@ class Lesion:
 
     @property
     def half_height_mm(self) -> float:
-        """Half its extent along z."""
+        """Half the extent along z."""
         return self.radius_mm * self.flattening
 
     def outline_mm(self, z_mm: float, margin_mm: float = 0.0, start: float = 0.0) -> Floats | None:
@@ -103,21 +103,21 @@ class Lesion:
         core = np.clip(0.5 + (1 - self.rim_part - part - wobble) * radius / CORE_EDGE_MM, 0, 1)
         border_hu = (1 - self.necrosis) * self.enhancement_hu + self.necrosis * self.rim_hu
         centre_hu = (1 - self.necrosis) * self.enhancement_hu + self.necrosis * self.core_hu
-        look = BRAIN_HU + border_hu + (centre_hu - border_hu) * core + texture_hu
+        lesion_hu = BRAIN_HU + border_hu + (centre_hu - border_hu) * core + texture_hu
         fingers = 1 + 0.5 * np.cos(3 * angles + self.phases[2])
         oedema_hu = -8.0 * np.clip(1.2 - (part - 1) / (self.oedema_part * fingers), 0, 1)
         soft = (hu > 0) & (hu < 80)
-        return np.asarray((1 - inside) * (hu + soft * oedema_hu) + inside * look, np.float32)
+        return np.asarray((1 - inside) * (hu + soft * oedema_hu) + inside * lesion_hu, np.float32)
 
     def _shrink(self, z_mm: float, margin_mm: float) -> float:
         height = (z_mm - self.centre_mm[2]) / (self.half_height_mm + margin_mm)
         return float(np.sqrt(max(0.0, 1 - height**2)))
 
 
-def draw_lesion(
+def sample_lesion(
     rng: np.random.Generator, centre_mm: tuple[float, float, float], diameter_mm: float, necrosis: float
 ) -> Lesion:
-    """A lesion of given place, size and latent look; all else is drawn."""
+    """Samples a lesion of given position, size and latent appearance."""
     amplitudes, phases = rng.uniform(0, 0.16, 4) / HARMONICS, rng.uniform(0, 2 * np.pi, 4)
     angles = np.linspace(0, 2 * np.pi, 180, endpoint=False)
     unit = np.stack([np.cos(angles), np.sin(angles)], axis=1) * _shape(angles, amplitudes, phases)[:, None]
@@ -143,7 +143,7 @@ def longest_diameter_mm(outlines: list[Floats]) -> float:
 
 
 def _shape(angles: NDArray[np.floating], amplitudes: Floats, phases: Floats) -> NDArray[np.floating]:
-    """Radius as a part of the mean one, for each angle."""
+    """Radius relative to the mean radius, for each angle."""
     shape = np.ones_like(angles)
     for order, amplitude, phase in zip(HARMONICS, amplitudes, phases, strict=True):
         shape += amplitude * np.cos(order * angles + phase)

@@ -1,4 +1,4 @@
-"""The phantom cohort: planning CT, RTSTRUCT and table of people who never were (STUDY 7), always labelled SYNTHETIC."""
+"""Writes a phantom cohort: planning CT, RTSTRUCT and table of invented patients (STUDY 7), all labelled SYNTHETIC."""
 
 import csv
 import json
@@ -13,14 +13,14 @@ from components.common.files import digest_of_sources
 from components.model.golden import GoldenInput
 from components.phantom.dicom_writer import Uids, write_study
 from components.phantom.folder import new_folder
-from components.phantom.identity import draw_identity
+from components.phantom.identity import sample_identity
 from components.phantom.plan import Patient, check_numbers, plan_cohort, plan_unseen
 from components.phantom.study import make_study
 
 __all__ = ["COLUMNS", "golden_case", "write_cohort", "write_unseen_patient"]
 
 Progress = Callable[[int, int, str], None]
-WORKERS = 2  # NumPy, SciPy and zlib let threads run side by side
+WORKERS = 2  # threads suffice, since NumPy, SciPy and zlib release the interpreter lock
 
 COLUMNS = (
     "tumour_id", "patient_id", "dicom", "roi", "rtstruct_uid", "response", "baseline_diameter_mm",
@@ -45,13 +45,14 @@ def write_cohort(
     Parameters
     ----------
     out
-        Folder to make; an earlier phantom there is replaced. It appears whole or not at all.
+        Folder to write; an earlier phantom there is replaced. It is written completely or not at all.
     seed
-        Of all draws.
+        Seed of all random numbers.
     tumours, patients
-        Eligible ones; tumours that each rule of STUDY 1 excludes come on top.
+        Numbers of eligible ones; tumours that each rule of STUDY 1 excludes are added.
     signal
-        How much non-responders tend to necrosis: 1 as calibrated, 0 not at all (nor do covariates differ then).
+        Strength of the tendency of non-responders to necrosis: 1 as calibrated, 0 none (then covariates do not differ
+        either).
     progress
         Called as ``progress(patients done, patients, note)``.
 
@@ -77,7 +78,7 @@ def write_cohort(
 
 
 def cohort_facts(seed: int, tumours: int, patients: int, signal: float) -> dict[str, Any]:
-    """What a cohort is made from, this code included: equal facts, equal bytes."""
+    """The arguments of a cohort and the digest of this code: equal facts give equal bytes."""
     code = digest_of_sources(Path(__file__).parent)
     return {"seed": seed, "tumours": tumours, "patients": patients, "signal": float(signal), "code": code}
 
@@ -107,7 +108,7 @@ def golden_case(seed: int = 0) -> GoldenInput:
     contour = lesion.outline_mm(lesion.centre_mm[2])
     assert contour is not None
     return GoldenInput(
-        slice_hu=study.scan.expose(hu, np.random.default_rng([seed, 4])).astype(np.float32),
+        slice_hu=study.scan.acquire(hu, np.random.default_rng([seed, 4])).astype(np.float32),
         origin_xy_mm=(float(line[0]), float(line[0])),
         column_step_xy_mm=(spacing, 0.0),
         row_step_xy_mm=(0.0, spacing),
@@ -136,15 +137,15 @@ def _write_patients(
 def _write_patient(folder: Path, patient: Patient, number: int, uids: Uids) -> list[dict[str, Any]]:
     """Writes one DICOM folder and returns its rows."""
     rng = np.random.default_rng([*patient.entropy, 2])
-    identity = draw_identity(rng, number, int(patient.columns["age"]), str(patient.columns["sex"]))
+    identity = sample_identity(rng, number, int(patient.columns["age"]), str(patient.columns["sex"]))
     study, own = make_study(patient), Uids(f"{uids.root} {patient.folder}")
-    place = Path("dicom") / patient.folder
-    write_study(folder / place, study, identity, own)
+    dicom = Path("dicom") / patient.folder
+    write_study(folder / dicom, study, identity, own)
     rows = []
     for index, (tumour, diameter) in enumerate(zip(patient.tumours, study.diameters_mm(), strict=True), start=1):
         columns = {**patient.columns, **tumour.columns}
         columns |= {"tumour_id": f"{identity.patient_id}-{index}", "patient_id": identity.patient_id}
-        columns |= {"dicom": place.as_posix(), "rtstruct_uid": own.of("RTSTRUCT"), "synthetic": "yes"}
+        columns |= {"dicom": dicom.as_posix(), "rtstruct_uid": own.of("RTSTRUCT"), "synthetic": "yes"}
         columns["roi"] = study.gtv_names[index - 1] if len(patient.tumours) > 1 or rng.random() < 0.5 else ""
         columns["longest_diameter_mm"] = f"{diameter:.1f}" if tumour.columns["size_given"] else ""
         rows.append({name: columns[name] for name in COLUMNS})

@@ -1,7 +1,7 @@
-"""Who is in a phantom cohort: patients, tumours, their covariates and exclusions, drawn as STUDY 1 has them.
+"""Samples the patients of a phantom cohort, with their tumours, covariates and exclusions as in STUDY 1.
 
-No pixels here. What depends on the response does so in one of two ways, and both vanish at ``signal`` 0: the latent
-look by a shift of its normal score, size and covariates by ``source``, the class whose column of Table I is drawn from.
+No pixels are made here. The response has an effect in two ways, which both vanish at ``signal`` 0: on the latent
+appearance by a shift of its normal score, and on size and covariates by ``source``, the class of Table I to sample.
 """
 
 import dataclasses
@@ -12,15 +12,15 @@ import numpy as np
 from scipy.special import ndtr
 
 from components.common.errors import InputError
-from components.phantom.covariates import draw_patient, draw_tumour
+from components.phantom.covariates import sample_patient, sample_tumour
 
 PAPER_TUMOURS, PAPER_RESPONDERS = 110, 57
 MOST_PER_PATIENT = 5
 MOST_TUMOURS = 20_000
-#: Mean of a non-responder's normal score; a responder's is as far below 0. The latent's AUC is Phi(sqrt(2) * this).
+#: Mean of a non-responder's normal score; a responder's has the opposite sign. The latent's AUC is Phi(sqrt(2) * this).
 LATENT_SHIFT = 0.75
 
-#: Tumours excluded for each reason of STUDY 1 beside 110 eligible ones.
+#: Number of tumours excluded for each reason of STUDY 1, for 110 eligible ones.
 EXCLUDED: Mapping[str, int] = {
     "no_follow_up": 5,
     "primary_brain_cancer": 2,
@@ -34,20 +34,20 @@ EXCLUDED: Mapping[str, int] = {
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Tumour:
-    """One row of the table, and what its picture needs.
+    """One row of the table, and the parameters of its image.
 
     Parameters
     ----------
     label
-        1 = non-responder.
+        1 for a non-responder, 0 for a responder.
     necrosis
-        Latent look, 0 to 1.
+        Latent appearance, 0 to 1.
     diameter_mm
-        Longest axial diameter asked for.
+        Longest axial diameter to simulate.
     location
         ``cerebrum``, ``cerebellum`` or ``brain_stem``.
     exclusion
-        Reason of ``EXCLUDED``, or "".
+        Reason in ``EXCLUDED``, or "".
     columns
         Further columns of the table.
     """
@@ -62,7 +62,7 @@ class Tumour:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Patient:
-    """One DICOM folder: ``entropy`` seeds all that is drawn for it."""
+    """One DICOM folder; ``entropy`` seeds all random numbers for it."""
 
     folder: str
     entropy: tuple[int, ...]
@@ -71,7 +71,7 @@ class Patient:
 
 
 def check_numbers(seed: int, tumours: int, patients: int, signal: float) -> None:
-    """Refuses a cohort that cannot be.
+    """Refuses impossible numbers of tumours or patients, and a seed or signal out of range.
 
     Raises
     ------
@@ -84,13 +84,13 @@ def check_numbers(seed: int, tumours: int, patients: int, signal: float) -> None
     if not 4 <= tumours <= MOST_TUMOURS:
         problems.append(f"{tumours} tumours: not from 4 to {MOST_TUMOURS}")
     if not 1 <= patients <= tumours:
-        problems.append(f"{patients} patients: at least one, and no more than the {tumours} tumours")
+        problems.append(f"{patients} patients: must be at least 1, and at most the {tumours} tumours")
     elif tumours > MOST_PER_PATIENT * patients:
         problems.append(f"{tumours} tumours in {patients} patients: a patient has at most {MOST_PER_PATIENT}")
     if not 0 <= signal <= 10:
-        problems.append(f"signal {signal:g}: not from 0 (none) to 10; 1 is the usual")
+        problems.append(f"signal {signal:g}: not from 0 (none) to 10; the default is 1")
     if problems:
-        raise InputError.collected("PHANTOM_INVALID", "there is no such phantom cohort:", problems)
+        raise InputError.collected("PHANTOM_INVALID", "a phantom cohort cannot have these numbers:", problems)
 
 
 def plan_cohort(seed: int, tumours: int, patients: int, signal: float) -> list[Patient]:
@@ -99,26 +99,28 @@ def plan_cohort(seed: int, tumours: int, patients: int, signal: float) -> list[P
     Parameters
     ----------
     seed
-        Of all draws.
+        Seed of all random numbers.
     tumours, patients
-        Eligible ones.
+        Numbers of eligible ones.
     signal
-        How much responders and non-responders differ: 1 as calibrated, 0 not at all.
+        Difference between responders and non-responders: 1 as calibrated, 0 none.
     """
     rng = np.random.default_rng([seed, 0])
     responders = round(tumours * PAPER_RESPONDERS / PAPER_TUMOURS)
     labels = rng.permutation(np.repeat([0, 1], [responders, tumours - responders]))
-    parts = np.split(labels, np.cumsum(_lesions_per_patient(rng, tumours, patients)))
-    groups: list[tuple[str, tuple[int, ...]]] = [("", tuple(part)) for part in parts]
+    by_patient = np.split(labels, np.cumsum(_lesions_per_patient(rng, tumours, patients)))
+    groups: list[tuple[str, tuple[int, ...]]] = [("", tuple(own)) for own in by_patient]
     for reason, usual in EXCLUDED.items():
         count = max(1, round(usual * tumours / PAPER_TUMOURS))
         sizes = _split(count, 3) if reason == "too_many_metastases" else [1] * count
         groups += [(reason, tuple(rng.integers(0, 2, size))) for size in sizes]
     order = rng.permutation(len(groups))
-    drawn = [_patient(rng, (seed, 2, int(index)), groups[index][0], groups[index][1], signal) for index in order]
-    drawn = _lose_some(rng, drawn)
-    width = len(str(len(drawn)))
-    return [dataclasses.replace(p, folder=f"patient_{i:0{max(3, width)}d}") for i, p in enumerate(drawn, start=1)]
+    patients_in_order = [
+        _patient(rng, (seed, 2, int(index)), groups[index][0], groups[index][1], signal) for index in order
+    ]
+    planned = _with_missing_values(rng, patients_in_order)
+    width = len(str(len(planned)))
+    return [dataclasses.replace(p, folder=f"patient_{i:0{max(3, width)}d}") for i, p in enumerate(planned, start=1)]
 
 
 def plan_unseen(seed: int, signal: float) -> Patient:
@@ -128,8 +130,8 @@ def plan_unseen(seed: int, signal: float) -> Patient:
     return dataclasses.replace(patient, folder="unseen_patient")
 
 
-def draw_necrosis(rng: np.random.Generator, label: int, signal: float) -> float:
-    """The latent look: a normal score, shifted up for a non-responder and down for a responder, put into [0, 1]."""
+def sample_necrosis(rng: np.random.Generator, label: int, signal: float) -> float:
+    """The latent appearance in [0, 1]: Phi of a normal score, shifted up for a non-responder, down for a responder."""
     shift = LATENT_SHIFT * signal * (1 if label else -1)
     return float(ndtr(rng.standard_normal() + shift))
 
@@ -138,26 +140,26 @@ def _patient(
     rng: np.random.Generator, entropy: tuple[int, ...], exclusion: str, labels: tuple[int, ...], signal: float
 ) -> Patient:
     source = _source(rng, labels[0], signal)
-    columns = draw_patient(rng, source, exclusion, len(labels))
+    columns = sample_patient(rng, source, exclusion, len(labels))
     tumours = tuple(_tumour(rng, int(label), exclusion, signal) for label in labels)
     return Patient("", entropy, {**columns, "source": source}, tumours)
 
 
 def _tumour(rng: np.random.Generator, label: int, exclusion: str, signal: float) -> Tumour:
-    necrosis = draw_necrosis(rng, label, signal)
-    columns = draw_tumour(rng, label, _source(rng, label, signal), exclusion)
+    necrosis = sample_necrosis(rng, label, signal)
+    columns = sample_tumour(rng, label, _source(rng, label, signal), exclusion)
     diameter, location = columns.pop("diameter_mm"), columns["location"]
     return Tumour(label, necrosis, diameter, location, exclusion, columns)
 
 
 def _source(rng: np.random.Generator, label: int, signal: float) -> int:
-    """The class whose distributions are drawn from: the tumour's own, or, the less signal, either."""
+    """The class to sample: the tumour's own with probability ``signal``, otherwise one of both at random."""
     pooled = int(rng.random() >= PAPER_RESPONDERS / PAPER_TUMOURS)
     return label if rng.random() < signal else pooled
 
 
 def _lesions_per_patient(rng: np.random.Generator, tumours: int, patients: int) -> list[int]:
-    """Tumours of each patient but the last, at random: one each, the others to whom has fewer than five."""
+    """Numbers of tumours of all patients but the last: one each, the rest at random, at most five for each."""
     counts = np.ones(patients, int)
     for _ in range(tumours - patients):
         counts[rng.choice(np.flatnonzero(counts < MOST_PER_PATIENT))] += 1
@@ -168,12 +170,12 @@ def _split(count: int, size: int) -> list[int]:
     return [min(size, count - start) for start in range(0, count, size)]
 
 
-def _lose_some(rng: np.random.Generator, patients: list[Patient]) -> list[Patient]:
-    """Two eligible patients drawn as non-responders lack the four covariates that two lack in Table I."""
-    lost = ("kps", "primary_controlled", "extracranial_metastases", "systemic_therapy")
-    able = [i for i, p in enumerate(patients) if p.columns["source"] == 1 and not p.tumours[0].exclusion]
-    chosen = set(rng.permutation(able)[:2]) if len(patients) > 20 else set()
+def _with_missing_values(rng: np.random.Generator, patients: list[Patient]) -> list[Patient]:
+    """Clears four covariates of two eligible patients with the non-responders' covariates, as in Table I."""
+    missing = ("kps", "primary_controlled", "extracranial_metastases", "systemic_therapy")
+    candidates = [i for i, p in enumerate(patients) if p.columns["source"] == 1 and not p.tumours[0].exclusion]
+    chosen = set(rng.permutation(candidates)[:2]) if len(patients) > 20 else set()
     return [
-        dataclasses.replace(p, columns={**p.columns, **dict.fromkeys(lost, "")}) if i in chosen else p
+        dataclasses.replace(p, columns={**p.columns, **dict.fromkeys(missing, "")}) if i in chosen else p
         for i, p in enumerate(patients)
     ]

@@ -1,4 +1,4 @@
-"""Made-up CT scanners: matrix, spacing, slice thickness, noise, and how they store HU."""
+"""Simulates CT scanners: matrix, spacing, slice thickness, noise, and the storage of HU."""
 
 import dataclasses
 
@@ -15,16 +15,16 @@ LEAST_HU, MOST_HU = -1024, 3071
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Model:
-    """A scanner and its usual protocol.
+    """A scanner model and its protocol.
 
     Parameters
     ----------
     matrix
         Rows and columns.
     thickness_mm
-        Slice thicknesses in use; slices touch.
+        Slice thicknesses to choose from; slices are contiguous.
     noise_hu, blur_mm
-        Standard deviation of the noise, and of the Gaussian that correlates it.
+        Range of the standard deviation of the noise, and the standard deviation of the Gaussian that correlates it.
     signed, slope, intercept
         Pixel representation, and HU = slope * stored + intercept.
     """
@@ -90,8 +90,8 @@ class Scan:
         """Position of each slice, upwards."""
         return np.round(self.first_mm[2] + self.thickness_mm * np.arange(self.slices), 3)
 
-    def expose(self, hu: Image, rng: np.random.Generator) -> Image:
-        """``hu`` blurred to the scanner's resolution, with noise; clipped to what it stores."""
+    def acquire(self, hu: Image, rng: np.random.Generator) -> Image:
+        """``hu`` blurred to the scanner's resolution, with noise, and clipped to the range that it stores."""
         sigma = self.model.blur_mm / self.spacing_mm
         noise = gaussian_filter(rng.standard_normal(hu.shape, dtype=np.float32), sigma)
         noise *= self.noise_hu / noise.std()
@@ -103,15 +103,15 @@ class Scan:
         return np.asarray(values, "<i2" if self.model.signed else "<u2")
 
 
-def draw_scan(
+def sample_scan(
     rng: np.random.Generator, couch_mm: tuple[float, float, float], low_mm: float, high_mm: float, centre_mm: float
 ) -> Scan:
-    """A series whose slices cover ``low_mm`` to ``high_mm`` about the head's centre, one near ``centre_mm``.
+    """Samples a series whose slices cover ``low_mm`` to ``high_mm``, with one near ``centre_mm``.
 
     Parameters
     ----------
     rng
-        Draws model, spacing, thickness, noise and position.
+        Samples model, spacing, thickness, noise and position.
     couch_mm
         The head's centre in the patient's coordinates.
     low_mm, high_mm, centre_mm
@@ -123,7 +123,7 @@ def draw_scan(
     noise, prone = float(rng.uniform(*model.noise_hu)), bool(rng.random() < 0.03)
     below = int(np.ceil((centre_mm - low_mm) / thickness))
     above = int(np.ceil((high_mm - centre_mm) / thickness))
-    off = rng.uniform(-0.25, 0.25) * thickness  # a lesion's centre is on no plane, but no far-off one either
+    off = rng.uniform(-0.25, 0.25) * thickness  # no plane passes exactly through the lesion's centre
     half = (model.matrix - 1) / 2 * spacing * (-1 if prone else 1)
     x, y = (round(float(couch_mm[i] + rng.uniform(-6, 6) - half), 3) for i in (0, 1))
     first = (x, y, round(float(couch_mm[2] + centre_mm + off - below * thickness), 3))

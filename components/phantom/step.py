@@ -1,4 +1,4 @@
-"""The rim of the room: a phantom cohort at a URI, and its summary page."""
+"""Runs the phantom step on files: writes a phantom cohort to a URI, and its summary page."""
 
 import tempfile
 from pathlib import Path
@@ -12,18 +12,18 @@ from components.phantom.phantom import cohort_facts, write_cohort
 def run(
     cohort_uri: str, seed: int, tumours: int, patients: int, signal: float, summary: str, progress: Progress
 ) -> None:
-    """Writes the cohort to a folder, or by way of a temporary one to ``s3://bucket/prefix``.
+    """Writes the cohort to a folder, or through a temporary one to ``s3://bucket/prefix``.
 
-    A folder that holds this very phantom is left as it is: what a user changed in it stays.
+    A folder that already holds the same phantom is not rewritten, so that changes by the user remain.
     """
-    told = at_most_every(0.5, progress)
+    throttled = at_most_every(0.5, progress)
     options = {"seed": seed, "tumours": tumours, "patients": patients}
     if cohort_uri.startswith("s3://"):
         with tempfile.TemporaryDirectory() as scratch:
-            write_cohort(Path(scratch) / "cohort", **options, signal=signal, progress=told)
+            write_cohort(Path(scratch) / "cohort", **options, signal=signal, progress=throttled)
             upload_folder(Path(scratch) / "cohort", cohort_uri)
     elif is_phantom(Path(cohort_uri), cohort_facts(seed, tumours, patients, signal)):
         progress(1, 1, "there already")
     else:
-        write_cohort(Path(cohort_uri), **options, signal=signal, progress=told)
+        write_cohort(Path(cohort_uri), **options, signal=signal, progress=throttled)
     write_summary(summary, "Phantom cohort", {"cohort": cohort_uri, **options, "signal": signal}, synthetic=True)

@@ -1,19 +1,19 @@
-"""One phantom patient from plan to slices and structures: where the lesions lie, what is scanned, what is drawn."""
+"""Simulates one planned patient: positions of the lesions, CT slices, and contoured structures."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from components.phantom.head import AIR_HU, BRAIN_DEPTH_MM, Head, draw_head, stem_mm
-from components.phantom.lesion import Floats, Image, Lesion, draw_lesion, longest_diameter_mm
+from components.phantom.head import AIR_HU, BRAIN_DEPTH_MM, Head, sample_head, stem_mm
+from components.phantom.lesion import Floats, Image, Lesion, longest_diameter_mm, sample_lesion
 from components.phantom.plan import Patient, Tumour
-from components.phantom.scanner import Scan, draw_scan
+from components.phantom.scanner import Scan, sample_scan
 
 GTV_NAMES = ("GTV", "GTV1", "GTV_1", "GTV_Mass", "GTV-1")
 GTV_SERIES = ("GTV{}", "GTV_{}", "GTV-{}")
 TRIES = 300
-#: Where tumours lie about the head's centre, (low, high) of x, y, z in mm.
+#: Regions of tumours relative to the head's centre, (low, high) of x, y, z in mm.
 REGIONS = {
     "cerebrum": ((-58, 58), (-72, 72), (2, 58)),
     "cerebellum": ((-42, 42), (34, 74), (-52, -28)),
@@ -33,7 +33,7 @@ class Structure:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Study:
-    """All that one DICOM folder shows. ``couch_mm`` is the head's centre in the patient's coordinates."""
+    """The content of one DICOM folder. ``couch_mm`` is the head's centre in the patient's coordinates."""
 
     patient: Patient
     head: Head
@@ -45,14 +45,14 @@ class Study:
     clockwise: bool
 
     def slices_hu(self) -> Iterator[Image]:
-        """The slices [rows, columns] in HU, upwards, blank around the head; the same each time."""
+        """The slices [rows, columns] in HU, from low to high z, with air around the head; the same on every call."""
         rng = np.random.default_rng([*self.patient.entropy, 1])
         x, y = self.scan.x_mm - self.couch_mm[0], self.scan.y_mm - self.couch_mm[1]
         window = self.head.window(x, y)
         for z in self.scan.z_mm - self.couch_mm[2]:
             hu = np.full((len(y), len(x)), AIR_HU, np.float32)
             section = self.head.slice_hu(x[window[1]], y[window[0]], float(z), self.lesions)
-            hu[window] = self.scan.expose(section, rng)
+            hu[window] = self.scan.acquire(section, rng)
             yield hu
 
     def structures(self) -> list[Structure]:
@@ -60,21 +60,21 @@ class Study:
         couch = np.array(self.couch_mm[:2])
         heights = [float(z) for z in self.scan.z_mm - self.couch_mm[2]]
 
-        def drawn(name: str, kind: str, outlines: Sequence[Floats | None]) -> Structure:
+        def contoured(name: str, kind: str, outlines: Sequence[Floats | None]) -> Structure:
             turn = -1 if self.clockwise else 1
             planes = ((i, np.round(o[::turn] + couch, 2)) for i, o in enumerate(outlines) if o is not None)
             return Structure(name, kind, tuple(planes))
 
-        found = [drawn("External", "EXTERNAL", [self.head.skin_mm(z) for z in heights])]
-        found.append(drawn("BrainStem", "ORGAN", [stem_mm(z) for z in heights]))
+        structures = [contoured("External", "EXTERNAL", [self.head.skin_mm(z) for z in heights])]
+        structures.append(contoured("BrainStem", "ORGAN", [stem_mm(z) for z in heights]))
         for name, lesion in zip(self.gtv_names, self.lesions, strict=True):
-            found.append(drawn(name, "GTV", [lesion.outline_mm(z) for z in heights]))
+            structures.append(contoured(name, "GTV", [lesion.outline_mm(z) for z in heights]))
             target = name.replace("GTV", "PTV")
-            found.append(drawn(target, "PTV", [lesion.outline_mm(z, self.margin_mm) for z in heights]))
+            structures.append(contoured(target, "PTV", [lesion.outline_mm(z, self.margin_mm) for z in heights]))
         centre = np.mean([lesion.centre_mm for lesion in self.lesions], axis=0) + np.array(self.couch_mm)
         point = (round(float(centre[0]), 2), round(float(centre[1]), 2), round(float(centre[2]), 2))
-        found.append(Structure("Isocentre", "ISOCENTER", point_mm=point))
-        return [one for one in found if one.contours or one.point_mm]
+        structures.append(Structure("Isocentre", "ISOCENTER", point_mm=point))
+        return [one for one in structures if one.contours or one.point_mm]
 
     def diameters_mm(self) -> list[float]:
         """Longest axial diameter of each GTV, from its contours."""
@@ -83,16 +83,16 @@ class Study:
 
 
 def make_study(patient: Patient) -> Study:
-    """The study of a planned patient. Nothing but the latent looks in the plan depends on a response."""
+    """Simulates the study of a planned patient. The response acts only through the latent appearance in the plan."""
     rng = np.random.default_rng([*patient.entropy, 0])
-    head = draw_head(rng)
+    head = sample_head(rng)
     lesions = _place(rng, head, patient.tumours)
     couch = (float(rng.uniform(-10, 10)), float(rng.uniform(-160, -60)), float(rng.uniform(-60, 900)))
     margin = float(rng.choice([0.0, 1.0, 1.5, 2.0]))
     reach = margin + 3
     low = min(one.centre_mm[2] - one.half_height_mm for one in lesions) - reach
     high = max(one.centre_mm[2] + one.half_height_mm for one in lesions) + reach
-    scan = draw_scan(rng, couch, low, high, lesions[0].centre_mm[2])
+    scan = sample_scan(rng, couch, low, high, lesions[0].centre_mm[2])
     names = _gtv_names(rng, len(lesions))
     return Study(patient, head, lesions, scan, couch, names, margin, bool(rng.random() < 0.5))
 
@@ -105,7 +105,7 @@ def _gtv_names(rng: np.random.Generator, count: int) -> tuple[str, ...]:
 
 
 def _place(rng: np.random.Generator, head: Head, tumours: Sequence[Tumour]) -> tuple[Lesion, ...]:
-    """Lesions within the brain, apart from each other; where the head is too full, as far apart as was found."""
+    """Positions lesions in the brain apart from each other; in a crowded head, at the largest distance found."""
     placed: list[Lesion] = []
     for tumour in tumours:
         candidates = (_candidate(rng, head, tumour) for _ in range(TRIES))
@@ -117,7 +117,7 @@ def _place(rng: np.random.Generator, head: Head, tumours: Sequence[Tumour]) -> t
             if best_room >= 0:
                 break
         assert best is not None
-        placed.append(draw_lesion(rng, best, tumour.diameter_mm, tumour.necrosis))
+        placed.append(sample_lesion(rng, best, tumour.diameter_mm, tumour.necrosis))
     return tuple(placed)
 
 
@@ -132,7 +132,7 @@ def _candidate(rng: np.random.Generator, head: Head, tumour: Tumour) -> tuple[fl
 
 
 def _room_mm(head: Head, tumour: Tumour, centre: tuple[float, float, float], others: Sequence[Lesion]) -> float:
-    """Room to the inner table and to other lesions beyond the least wanted; negative where there is too little."""
+    """Smallest distance to the inner table and to other lesions beyond the required one; negative if too close."""
     radius = tumour.diameter_mm / 2
     gaps = [
         float(np.linalg.norm(np.subtract(centre, other.centre_mm))) - radius - other.diameter_mm / 2 - 5

@@ -1,6 +1,6 @@
 """The attributes that DICOM PS3.15 2026c, Table E.1-1, cleans, empties or removes in its Basic Profile, by tag.
 
-Private attributes and repeating groups (curves 50xx, overlays 60xx) are rules there, not tags, and stand in
+Private attributes and repeating groups (curves 50xx, overlays 60xx) are rules there, not tags; see
 ``components.preprocess.identity``.
 """
 

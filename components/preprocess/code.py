@@ -1,11 +1,11 @@
-"""The code that makes a dataset, as one digest: what was made by other code is not taken from a cache or a store."""
+"""Digest of the code that makes a dataset, so that results of other code are never taken from a cache or a store."""
 
 import functools
 from pathlib import Path
 
 from components.common.files import digest_of_sources
 
-#: Every room that this one imports, itself among them.
+#: This package and all packages that it imports.
 ROOMS = ("preprocess", "imaging", "common")
 
 

@@ -1,4 +1,4 @@
-"""From a cohort's table and DICOM to a dataset: exclusions counted, one crop per tumour, pseudonyms only."""
+"""Makes a dataset from a cohort's table and DICOM: counted exclusions, one crop per tumour, and pseudonyms."""
 
 import dataclasses
 import itertools
@@ -19,7 +19,7 @@ from components.common.settings import PreprocessSettings
 from components.common.store.base import Source
 from components.imaging.crop import ImageDefinition
 from components.preprocess.deidentify import Audit, Pseudonymiser
-from components.preprocess.distinct import TOLD_APART_BY, Sighting, check_distinct
+from components.preprocess.distinct import TOLD_APART_BY, RowEvidence, check_distinct
 from components.preprocess.exclusions import TABLE_RULES, flow_lines, table_exclusion, warning_lines
 from components.preprocess.locating import open_cohort, table_digest
 from components.preprocess.parts import Outcome, Part, PartStore
@@ -34,7 +34,7 @@ Progress = Callable[[int, int, str], None]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Cohort:
-    """A cohort's table, read once, and the source below which its DICOM lies."""
+    """A cohort's table, read once, and the source of its DICOM files."""
 
     source: Source
     rows: list[Row]
@@ -42,12 +42,12 @@ class Cohort:
 
     @property
     def is_synthetic(self) -> bool:
-        """Whether no row is of a real patient."""
+        """Whether no row belongs to a real patient."""
         return all(row.synthetic for row in self.rows)
 
 
 def read_cohort(cohort_uri: str) -> Cohort:
-    """The table at a place that ``open_cohort`` knows; raises as it and ``parse_table`` do."""
+    """The cohort whose table is at a location that ``open_cohort`` accepts; raises as it and ``parse_table`` do."""
     source, name = open_cohort(cohort_uri)
     data = source.read(name)
     return Cohort(source, parse_table(data, source), table_digest(data))
@@ -68,30 +68,30 @@ def preprocess_cohort(
     Parameters
     ----------
     cohort
-        From ``read_cohort``, or what that takes.
+        From ``read_cohort``, or the location that it takes.
     settings
         Rules of the study.
     key
-        Secret of the pseudonyms; the same key gives the same ones.
+        Secret for the pseudonyms; the same key gives the same pseudonyms.
     workers
-        Patients read side by side. Memory holds as many patients; the dataset's crops lie in a file without name.
+        Patients that are read in parallel, and so held in memory. The dataset's crops are in an anonymous file.
     progress
         Called as ``progress(patients done, patients, note)``.
     store
-        Keeps each finished patient, so that another attempt does not read it again.
+        Stores each finished patient, so that a later attempt does not read it again.
     audit
-        Learns the identity of the cohort, for whoever writes the dataset to be checked against.
+        Collects the identity in the cohort, so that the caller can check the dataset's files for it.
 
     Raises
     ------
     InputError
-        Where every row fails for one technical reason, or nothing is left (``NOTHING_LEFT``), or one patient or
-        tumour is listed as several (``COHORT_DUPLICATES``), or identity is left in what was made of a patient
-        (``IDENTITY_LEFT``).
+        The code of a technical problem that all rows share; ``NOTHING_LEFT`` where no tumour is left;
+        ``COHORT_DUPLICATES`` where one patient or tumour is listed as several; ``IDENTITY_LEFT`` where a patient's
+        results still hold identity.
     TumourError
-        The first tumour that cannot be read, where ``settings.strict``.
+        With ``settings.strict``, the problem of the first tumour that cannot be read.
     StorageError
-        Where the storage stops answering.
+        The storage stopped responding.
     """
     cohort = read_cohort(cohort) if isinstance(cohort, str) else cohort
     rows = cohort.rows
@@ -101,30 +101,29 @@ def preprocess_cohort(
     _check_outcomes([row for row in rows if row.number not in excluded])
     pseudonyms, patients = Pseudonymiser(key), patients_of(cohort.source, rows, excluded)
     reader = Reader(settings, pseudonyms, store or PartStore(), audit)
-    taken, kept = _Taken(rows, excluded, pseudonyms), 0
-    for done, (patient, (part, was_kept)) in enumerate(_side_by_side(reader, patients, workers), start=1):
-        kept += was_kept
+    results, resumed = _Results(rows, excluded, pseudonyms), 0
+    for done, (patient, (part, was_stored)) in enumerate(_in_parallel(reader, patients, workers), start=1):
+        resumed += was_stored
         _stop_if_strict(patient, part, settings)
-        taken.add(patient, part)
+        results.add(patient, part)
         if progress:
-            progress(
-                done, len(patients), f"{taken.count} tumours" + (f", {kept} patients read earlier" if kept else "")
-            )
-    return taken.dataset(settings)
+            earlier = f", {resumed} patients read earlier" if resumed else ""
+            progress(done, len(patients), f"{results.count} tumours{earlier}")
+    return results.dataset(settings)
 
 
 def _check_outcomes(rows: Sequence[Row]) -> None:
-    """Every row that the table's rules leave in needs a response."""
+    """Refuses a table in which a row that no rule of the study excludes has no response."""
     problems = [f"row {row.number}, response: empty, and no diameters to compute it" for row in rows if not row.outcome]
     if problems:
-        hint = "Only rows that a rule of the study excludes may have none."
+        hint = "Only rows that a rule of the study excludes may lack a response."
         raise InputError.collected("COHORT_INVALID", "the cohort table lacks responses:", problems, hint)
 
 
-def _side_by_side(
+def _in_parallel(
     reader: Reader, patients: Sequence[Patient], workers: int
 ) -> Iterator[tuple[Patient, tuple[Part, bool]]]:
-    """Patients with their parts, as they are done; no more than twice ``workers`` are held at a time."""
+    """Yields patients with their parts as they finish; at most twice ``workers`` are in progress at a time."""
     waiting = iter(patients)
     running: dict[Future[tuple[Part, bool]], Patient] = {}
     with ThreadPoolExecutor(max_workers=workers) as pool:
@@ -146,44 +145,44 @@ def _stop_if_strict(patient: Patient, part: Part, settings: PreprocessSettings) 
             raise TumourError(outcome.code, f"row {row.number}: {outcome.message}", outcome.hint)
 
 
-class _Taken:
-    """The outcomes so far; crops lie in a file without name, in the order of the tumours' pseudonyms."""
+class _Results:
+    """The outcomes so far. Crops are in an anonymous file, in the order of the tumours' pseudonyms."""
 
     def __init__(self, rows: Sequence[Row], excluded: Mapping[int, str], pseudonyms: Pseudonymiser) -> None:
         self._rows, self._codes, self._pseudonyms = rows, list(excluded.values()), pseudonyms
         self._unlisted = 0
         self._outcomes: dict[int, Outcome] = {}
         self._evidence: dict[int, tuple[str, ...]] = {}
-        left = [row for row in rows if row.number not in excluded]
-        self._order = sorted(left, key=lambda row: pseudonyms.tumour(row.tumour_id))
-        self._places = {row.number: place for place, row in enumerate(self._order)}
+        included = [row for row in rows if row.number not in excluded]
+        self._order = sorted(included, key=lambda row: pseudonyms.tumour(row.tumour_id))
+        self._positions = {row.number: position for position, row in enumerate(self._order)}
         with tempfile.TemporaryFile() as file:
-            shape = (max(1, len(left)), *[ImageDefinition().size_px] * 2)
+            shape = (max(1, len(included)), *[ImageDefinition().size_px] * 2)
             if hasattr(os, "posix_fallocate"):  # on a full disk, writing to the map would end the process by a signal
                 os.posix_fallocate(file.fileno(), 0, 4 * math.prod(shape))
             self._crops: NDArray[np.float32] = np.memmap(file, np.float32, "w+", shape=shape)
 
     @property
     def count(self) -> int:
-        """Rows that have their outcome."""
+        """Number of rows with an outcome."""
         return len(self._outcomes)
 
     def add(self, patient: Patient, part: Part) -> None:
-        """Takes a patient's part; its crops go to the file."""
+        """Adds a patient's part, and moves its crops to the file."""
         self._unlisted += part.unlisted
         for row, outcome in zip(patient.rows, part.outcomes, strict=True):
             if outcome.crop is not None:
-                self._crops[self._places[row.number]] = outcome.crop
+                self._crops[self._positions[row.number]] = outcome.crop
             self._outcomes[row.number] = dataclasses.replace(outcome, crop=None)
             self._evidence[row.number] = part.evidence
             self._codes += [outcome.code] if outcome.code else []
 
     def dataset(self, settings: PreprocessSettings) -> Dataset:
-        """The dataset of all that was added; raises where nothing is left."""
+        """The dataset of all parts; raises ``NOTHING_LEFT`` and the like where no tumour is left."""
         _check_any_left(list(self._outcomes.values()), self._codes)
         used = [row for row in self._order if not self._outcomes[row.number].code]
-        for place, row in enumerate(used):  # closes the gaps that excluded tumours leave
-            self._crops[place] = self._crops[self._places[row.number]]
+        for position, row in enumerate(used):  # closes the gaps left by excluded tumours
+            self._crops[position] = self._crops[self._positions[row.number]]
         crops = self._crops[: len(used)]
         patients = self._check_distinct(used, crops, settings)
         flow = Flow(
@@ -215,16 +214,16 @@ class _Taken:
     def _check_distinct(
         self, used: Sequence[Row], crops: NDArray[np.float32], settings: PreprocessSettings
     ) -> dict[str, str]:
-        """The patient_id that each used one stands for; raises where one patient or tumour is listed as several."""
-        sightings = [
-            Sighting(row.number, row.patient_id, self._evidence[row.number], self._outcomes[row.number].structure)
+        """For each patient_id the one to use instead; raises where one patient or tumour is listed as several."""
+        evidence = [
+            RowEvidence(row.number, row.patient_id, self._evidence[row.number], self._outcomes[row.number].structure)
             for row in used
         ]
-        return check_distinct(sightings, crops, shared=settings.shared, merge=settings.one_patient == "merge")
+        return check_distinct(evidence, crops, shared=settings.shared, merge=settings.one_patient == "merge")
 
 
 def _check_any_left(outcomes: Sequence[Outcome], codes: Sequence[str]) -> None:
-    """Words for a cohort without a usable tumour; one cause for all that were read is most likely one mistake."""
+    """Refuses a cohort without a usable tumour; a technical problem of all its tumours is most likely one mistake."""
     if any(not outcome.code for outcome in outcomes):
         return
     technical = [one for one in outcomes if one.code not in TABLE_RULES]
@@ -236,12 +235,12 @@ def _check_any_left(outcomes: Sequence[Outcome], codes: Sequence[str]) -> None:
 
 
 def _record(row: Row, measures: Mapping[str, Any]) -> dict[str, object]:
-    """A line of the tumour table without its pseudonyms: the kept columns of the row, then what was measured."""
-    kept = {name: getattr(row, name) for name in TUMOUR_COLUMNS if hasattr(row, name)}
+    """A line of the tumour table without its pseudonyms: columns of the cohort table, then measurements."""
+    copied = {name: getattr(row, name) for name in TUMOUR_COLUMNS if hasattr(row, name)}
     response = row.outcome or ""
     dose, fractions = row.total_dose_gy, row.fractions
     return {
-        **kept,
+        **copied,
         **{name: value for name, value in measures.items() if name in TUMOUR_COLUMNS},
         "response": response,
         "label": label_of(response),

@@ -1,7 +1,7 @@
-"""The columns of a cohort table and what their cells may hold: one reading or none, never a guess.
+"""The columns of a cohort table and the values of their cells: a text is read in one way or refused, never guessed.
 
-A cell's text reaches its column without blanks around it. What a spreadsheet program made of a value (a date, an error,
-a rounded number) is refused in words that say so, and never by the text itself, which may be a patient's.
+A cell's text arrives here without surrounding blanks. A value that a spreadsheet program has changed (to a date, an
+error, a rounded number) is refused with an explanation. Messages never quote the text, which may identify a patient.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from typing import Any
 
 from components.preprocess.recist import RESPONSES
 
-#: Words that people and programs write into an empty cell. Names of tumours, patients and structures may be like them.
+#: Words that people and programs write into an empty cell. Names of tumours, patients and structures may equal them.
 MISSING_WORDS = frozenset(
     {"na", "n/a", "n.a.", "nan", "n.d.", "nd", "none", "null", "nil", "unknown", "unk", "missing"}
     | {"not available", "not known", "not done", "-", "--", "–", "—", "?", "."}
@@ -30,40 +30,43 @@ _DATE = (
 )
 _GROUPED = r"[+-]?\d{1,3}([.,\s'’]\d{3})+([.,]\d+)?"
 _EXPONENT = r"[+-]?\d+([.,]\d*)?e[+-]?\d+"
-#: Why a text is no number, by the first form that it has.
+#: Reason why a text is not a number, by the first pattern that it matches.
 _NO_NUMBER = (
-    (_DATE, "it is a date, or a spreadsheet made it one: format the column as a number and type it anew"),
-    (_GROUPED, "leave out what separates thousands, and write a decimal point"),
+    (
+        _DATE,
+        "it is a date, or a spreadsheet turned it into one: format the column as a number and enter the value again",
+    ),
+    (_GROUPED, "leave out the thousands separator, and write a decimal point"),
     (_EXPONENT, "write it without an exponent"),
 )
-#: A number as it is read: ASCII digits, and a decimal point or comma.
+#: A valid number: ASCII digits, and a decimal point or comma.
 _NUMBER = re.compile(r"[+-]?([0-9]+[.,]?[0-9]*|[.,][0-9]+)")
-#: One that may also be a whole number with a sign between thousands.
+#: A number that may also be a whole number with a thousands separator.
 _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}[.,][0-9]{3}")
 _MINUS = str.maketrans("−–", "--")
 
-#: A formula, or what spreadsheet programs of several languages show for a failed one.
+#: A formula, or the error that spreadsheet programs of several languages show for a failed one.
 _SPREADSHEET_ERROR = re.compile(r"=.*|#[¡¿]?[^\W\d_]+(/0)?[!?]|#N/[ADV]|#NV|#+|Err:\d+", re.IGNORECASE | re.DOTALL)
-#: A long number as spreadsheet programs shorten it: several patients' may become the same.
+#: A long number shortened by a spreadsheet program: the numbers of several patients may become equal.
 _SHORTENED = re.compile(r"\d([.,]\d+)?E\+\d+", re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Column:
-    """What a column's cells hold.
+    """The type of a column's cells.
 
     Parameters
     ----------
     parse
-        The value of a text that is not empty; ``ValueError`` says what is wrong with it, without the text.
+        Converts a text that is not empty; raises ``ValueError`` with the reason, without the text.
     required
         Whether the table must have the column.
     empty
         The value of an empty cell.
     may_be_empty
-        Whether there may be one.
+        Whether a cell may be empty.
     is_name
-        Whether any word may be a name here, also one that elsewhere means a missing value.
+        Whether the cells are names, which may equal a word that elsewhere means a missing value.
     """
 
     parse: Callable[[str], Any]
@@ -73,13 +76,13 @@ class Column:
     is_name: bool = False
 
     def read(self, text: str) -> Any:
-        """The value of a cell; ``ValueError`` says what is wrong with it, without its text."""
+        """The value of a cell; raises ``ValueError`` with the reason, without its text."""
         if not text:
             if not self.may_be_empty:
                 raise ValueError("empty")
             return self.empty
         if _SPREADSHEET_ERROR.fullmatch(text):
-            raise ValueError("a formula, or a spreadsheet's error: type the value itself")
+            raise ValueError("a formula, or an error of a spreadsheet: enter the value itself")
         if not self.is_name and text.casefold() in MISSING_WORDS:
             remedy = "leave the cell empty" if self.may_be_empty else "this column needs a value"
             raise ValueError(f"a word for a missing value: {remedy}")
@@ -87,14 +90,14 @@ class Column:
 
 
 def _name(text: str) -> str:
-    """A name of the user's own, in composed Unicode, so that one typed on a Mac and on Windows is one."""
+    """A name in composed Unicode, so that a name typed on macOS equals the same name typed on Windows."""
     if _SHORTENED.fullmatch(text):
-        raise ValueError("a long number that a spreadsheet has shortened: format the column as text and type it anew")
+        raise ValueError("a long number that a spreadsheet has shortened: format the column as text and enter it again")
     return unicodedata.normalize("NFC", text)
 
 
 def _text(text: str) -> str:
-    """A text to be compared with DICOM or with names of folders, which may be in any Unicode form."""
+    """A text for comparison with DICOM or with names of folders, kept in its own Unicode form."""
     _name(text)
     return text
 
@@ -121,7 +124,9 @@ def _number(low: float, high: float, *, whole: bool = False) -> Callable[[str], 
         if not _NUMBER.fullmatch(plain):
             raise ValueError(f"not {kind}: {_why_no_number(plain)}")
         if _THOUSANDS.fullmatch(plain) and fits(float(re.sub("[.,]", "", plain))):
-            raise ValueError(f"not {kind} that reads in one way: thousands, or three decimals? Write digits alone")
+            raise ValueError(
+                f"not {kind} that can be read in only one way (thousands, or three decimals?): write only digits"
+            )
         value = float(plain.replace(",", "."))
         if not fits(value):
             raise ValueError(f"not {kind} from {low:g} to {high:g}")
@@ -131,12 +136,12 @@ def _number(low: float, high: float, *, whole: bool = False) -> Callable[[str], 
 
 
 def _why_no_number(text: str) -> str:
-    otherwise = "write digits from 0 to 9 alone, without a unit, a blank or a sign before it"
+    otherwise = "write only digits from 0 to 9, without a unit, a blank or a sign before them"
     return next((reason for form, reason in _NO_NUMBER if re.fullmatch(form, text, re.IGNORECASE)), otherwise)
 
 
-#: Yes and no, and what people and spreadsheet programs write for them in English. Not 1 and 0: beside a code book of
-#: 0 and 1 there is the one of 1 (yes) and 2 (no), and a table does not say which is meant.
+#: English words for yes and no. Not 1 and 0: some code books use 1 (yes) and 0 (no), others 1 (yes) and 2 (no), and a
+#: table does not say which one it follows.
 _YES_NO_WORDS = {"yes": "yes", "y": "yes", "true": "yes", "no": "no", "n": "no", "false": "no"}
 
 
@@ -153,7 +158,7 @@ def _yes(text: str) -> bool:
 _DIAMETER = Column(_number(0, 1000), required=False)
 _BASELINE = Column(_number(0.1, 1000), required=False)
 
-#: What each column holds; the order is that of the problems reported.
+#: All columns, in the order in which problems are reported.
 COLUMNS: Mapping[str, Column] = {
     "tumour_id": Column(_name, may_be_empty=False, is_name=True),
     "patient_id": Column(_name, may_be_empty=False, is_name=True),

@@ -1,7 +1,7 @@
-"""Dates and times as people and DICOM write them, each as ``yyyymmdd`` or ``hhmmss``.
+"""Finds dates and times in texts, as people and DICOM write them, and returns ``yyyymmdd`` or ``hhmmss``.
 
-A text is not searched for every form of every date. What looks like a date in it is read, in every order in which it
-may be meant, and the result is compared: 03/04/2014 is both the 3rd of April and the 4th of March.
+Everything in a text that looks like a date is read in every order of day and month in which it may be meant: 03/04/2014
+is both the 3rd of April and the 4th of March.
 """
 
 import datetime
@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 
 #: Months in English, German, French, Spanish, Italian, Portuguese, Dutch, Swedish, Danish, Norwegian, Polish, Czech,
-#: Russian, Finnish, Hungarian, Romanian and Turkish, without accents, as dates have them.
+#: Russian, Finnish, Hungarian, Romanian and Turkish, without accents, in the forms that dates use.
 _MONTHS = (
     "january januar janvier enero gennaio janeiro januari stycznia styczen jaenner janner ocak"
     " ianuarie tammikuuta ledna января январь",
@@ -31,7 +31,7 @@ _MONTHS = (
     "december dezember desember decembre diciembre dicembre dezembro grudnia grudzien aralik"
     " decembrie joulukuuta prosince декабря декабрь",
 )
-#: Months as Roman numerals, and the year before the first of each era in Japan.
+#: Months as Roman numerals, and the year before the first year of each Japanese era.
 _ROMAN_MONTHS = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii")
 _ERAS = {"明治": 1867, "大正": 1911, "昭和": 1925, "平成": 1988, "令和": 2018}
 _YEAR = r"((?:18|19|20)\d\d)"
@@ -39,10 +39,10 @@ _ANY_YEAR = r"(\d{4}|\d{2})(?!\d)"
 _DAY = r"(\d{1,2})"
 _GAP = r"[-./,_' ]*(?:(?:de|del|of) )?"
 _MONTH = r"([^\W\d_]{3,})"
-#: 8 digits, alone or with the time behind them; digits of a longer number are no date.
+#: 8 digits, alone or followed by a time; digits of a longer number are not a date.
 _COMPACT = re.compile(r"(?<!\d)(?<!\d\.)(\d{8})(?:\d{4}|\d{6})?(?!\d)")
 _SHORT = re.compile(r"(?<![^\W_])(?<!\d\.)(\d{6})(?![^\W_])(?!\.\d)")
-#: Forms with separators; a look-ahead, so that each place of the text is tried.
+#: Forms with separators; they are look-aheads, so that every position of the text is tried.
 _YEAR_FIRST = re.compile(rf"(?<!\d)(?={_YEAR} ?[-./_:, 年년] ?{_DAY} ?[-./_:, 月월] ?{_DAY}(?!\d))")
 _YEAR_LAST = re.compile(rf"(?<!\d)(?={_DAY} ?([-./_]) ?{_DAY} ?\2 ?{_ANY_YEAR})")
 _SPACED = re.compile(rf"(?<!\d)(?={_DAY} {_DAY} (\d{{4}})(?!\d))")
@@ -66,7 +66,7 @@ def date_of(value: str) -> str:
 
 
 def time_of(value: str) -> str:
-    """``hhmmss`` of a whole TM value with seconds, "" of anything else; midnight is what software fills in."""
+    """``hhmmss`` of a whole TM value with seconds, "" of anything else, and of midnight, which software fills in."""
     match = re.fullmatch(r"(\d{2}):?(\d{2}):?(\d{2})(?:\.\d{1,6})?", value)
     time = "".join(match.groups()) if match else ""
     return time if time != "000000" and time[:2] < "24" and time[2:4] < "60" and time[4:] < "60" else ""
@@ -92,7 +92,7 @@ def times_in(text: str) -> set[str]:
 
 
 def _readings(text: str) -> Iterator[tuple[str, str, str]]:
-    """Year, month and day as they may stand in a text, in every order that fits."""
+    """Year, month and day of everything in a text that may be a date, in every possible order."""
     for match in _COMPACT.finditer(text):
         digits = match[1]
         yield digits[:4], digits[4:6], digits[6:]
@@ -129,7 +129,7 @@ def _any_order(one: str, two: str, three: str) -> Iterator[tuple[str, str, str]]
 
 
 def _dates(year: str, month: str, day: str) -> Iterator[str]:
-    """``yyyymmdd`` where there is such a day; two digits of a year mean two centuries."""
+    """``yyyymmdd`` if the day exists; a year of two digits is read in both centuries."""
     for century in ("19", "20") if len(year) < 4 else ("",):
         try:
             yield f"{datetime.date(int(century + year.zfill(2)), int(month), int(day)):%Y%m%d}"
@@ -139,6 +139,6 @@ def _dates(year: str, month: str, day: str) -> Iterator[str]:
 
 @functools.lru_cache(2**10)
 def _months(word: str) -> tuple[str, ...]:
-    """The months that a word or its beginning names."""
+    """Numbers of the months whose names begin with a word."""
     named = ((str(number), name) for number, line in enumerate(_MONTHS, start=1) for name in line.split())
     return tuple(sorted({number for number, name in named if name.startswith(word)}))

@@ -1,10 +1,10 @@
-"""Pseudonyms by key, and an audit that fails the step where identity is left in what it wrote.
+"""Keyed pseudonyms, and an audit that fails the step where its outputs still hold identity.
 
-The audit takes outputs apart into values. A value of its place's kind (``components.preprocess.kinds``: a number in its
-range, a word of a closed vocabulary, a pseudonym, a digest) is ours and compared with nothing. Every other value is
-compared with the identities of the cohort (``components.preprocess.identity_index`` says what is found and what cannot
-be), and files, columns and keys that a dataset does not have are refused. What cannot be found by construction is
-identity that equals a value of ours in its own place, such as a patient's number that is also somebody's age.
+The audit splits outputs into values. A value of the kind that belongs in its field (``components.preprocess.kinds``: a
+number in its range, a word of a closed vocabulary, a pseudonym, a digest) is expected and not compared. Every other
+value is compared with the identities in the cohort (``components.preprocess.identity_index`` lists what is found and
+what cannot be found). Files, columns and keys that a dataset does not have are refused. By construction the audit
+cannot find identity that equals an expected value of its field, such as a patient's number that is also an age.
 """
 
 import base64
@@ -20,18 +20,18 @@ from components.preprocess.outputs import name_value, values_of_file, values_of_
 from components.preprocess.table import Row
 from components.preprocess.values import Value, Verdict
 
-#: Characters of a pseudonym after its letter: 50 bits, so that two of a million tumours hardly ever share one.
+#: Characters of a pseudonym after its prefix: 50 bits, so that two of a million tumours hardly ever collide.
 PSEUDONYM_LENGTH = 10
 HINT = (
-    "Nothing of this step was kept but its log: delete that where it is named here. Each line names the output and the "
-    "attribute, never the value, so it can be reported as it stands: please do, it is a fault of this program. Until "
-    "it is corrected: for a column, give other names in the cohort table; for a DICOM attribute, empty it in a copy of "
-    "the files."
+    "All outputs of this step were removed except its log: delete that too if it is named here. Each line names the "
+    "output and the attribute but never the value, so please report it: it is a fault of this program. "
+    "Until it is fixed: for a column, use other names in the cohort table; for a DICOM attribute, empty it in a copy "
+    "of the files."
 )
 
 
 class Pseudonymiser:
-    """Pseudonyms by keyed hash (HMAC-SHA256): the same text and key always give the same, no key gives it back."""
+    """Pseudonyms by keyed hash (HMAC-SHA256): reproducible with the same key, and not reversible."""
 
     def __init__(self, key: bytes) -> None:
         if not key:
@@ -47,11 +47,11 @@ class Pseudonymiser:
         return f"T-{self._code('tumour', text)}"
 
     def key_of_part(self, digest: str) -> str:
-        """Name under which what was made of one patient's folder is kept: says nothing without the key."""
+        """Name under which a patient's part is stored; it reveals nothing without the key."""
         return hmac.new(self._key, f"part\0{digest}".encode(), hashlib.sha256).hexdigest()
 
     def digest(self, kind: str, text: str) -> str:
-        """Keyed digest, 64 bits in hexadecimal digits: equal for equal texts of a kind, and nothing more."""
+        """Keyed digest, 64 bits in hexadecimal digits: shows that two texts of a kind are equal, and nothing else."""
         return hmac.new(self._key, f"{kind}\0{text}".encode(), hashlib.sha256).hexdigest()[:16]
 
     def _code(self, kind: str, text: str) -> str:
@@ -60,9 +60,9 @@ class Pseudonymiser:
 
 
 class Audit:
-    """Collects what is identity while a cohort is read, and refuses outputs in which any of it is left.
+    """Collects identity while a cohort is read, and refuses outputs that still hold any of it.
 
-    The values themselves are held as long as the step runs and are never shown: a problem names file and attribute.
+    The identities stay in memory while the step runs and are never shown: a problem names the file and the attribute.
     """
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class Audit:
         self._made: set[str] = set()
 
     def learn_rows(self, rows: Iterable[Row], pseudonyms: Pseudonymiser | None = None) -> None:
-        """Adds the table's names of patients, tumours and folders, and the only pseudonyms that outputs may hold."""
+        """Adds the names of patients, tumours and folders in the table, and the pseudonyms that outputs may hold."""
         for row in rows:
             folder = row.dicom.replace("\\", "/").rstrip("/").rpartition("/")[2].removesuffix(".zip")
             names = {row.patient_id: "patient_id", row.tumour_id: "tumour_id", row.dicom: "dicom", folder: "dicom"}
@@ -80,28 +80,28 @@ class Audit:
                 self._made |= {pseudonyms.patient(row.patient_id), pseudonyms.tumour(row.tumour_id)}
 
     def learn(self, identities: Mapping[str, str]) -> None:
-        """Adds identities to look for, from any thread: each text with the attribute that it is of."""
+        """Adds identities to search for, each text with its attribute. May be called from any thread."""
         for text, attribute in identities.items():
             self._index.learn(text, attribute)
 
     def check(self, folders: Iterable[Path] = (), texts: Mapping[str, str] | None = None) -> None:
-        """Looks through every file of ``folders`` (or files), its name, and the named ``texts``, value by value.
+        """Checks every file in ``folders`` (or single files), its name, and the named ``texts``, value by value.
 
         Raises
         ------
         InputError
-            ``IDENTITY_LEFT``, naming output, attribute and place, never the value.
+            ``IDENTITY_LEFT``, which names the output, the attribute and the location, but never the value.
         """
-        found: dict[tuple[str, str], list[str]] = {}
+        locations: dict[tuple[str, str], list[str]] = {}
         for output, value in self._values(folders, texts or {}):
-            for what in self._problems(value):
-                found.setdefault((output, what), []).append(value.place)
-        if found:
-            problems = [f"{output}: {_told(what, places)}" for (output, what), places in found.items()]
-            raise InputError.collected("IDENTITY_LEFT", "identity is left in what was written:", problems, HINT)
+            for attribute in self._problems(value):
+                locations.setdefault((output, attribute), []).append(value.location)
+        if locations:
+            problems = [f"{output}: {_problem(attribute, found)}" for (output, attribute), found in locations.items()]
+            raise InputError.collected("IDENTITY_LEFT", "the outputs still hold identity:", problems, HINT)
 
     def _values(self, folders: Iterable[Path], texts: Mapping[str, str]) -> Iterator[tuple[str, Value]]:
-        """The values of all outputs; an output whose name holds identity is named by its number."""
+        """The values of all outputs; an output whose own name holds identity is reported by its number."""
         for name, text in texts.items():
             yield from ((name, value) for value in values_of_text(name, text))
         for folder in folders:
@@ -116,15 +116,15 @@ class Audit:
                     yield from ((shown, value) for value in values_of_file(path, name, sealed=sealed))
 
     def _problems(self, value: Value) -> list[str]:
-        """The attributes of the identities in a value; "" where it may not stand there, whatever it is."""
-        if value.verdict is Verdict.OURS:
-            made = not self._made or value.text in self._made or not PSEUDONYM.fullmatch(value.text)
-            return [] if made else ["a pseudonym that this run did not make"]
+        """The attributes of the identities in a value; "" for a value that is not allowed there at all."""
+        if value.verdict is Verdict.EXPECTED:
+            is_known = not self._made or value.text in self._made or not PSEUDONYM.fullmatch(value.text)
+            return [] if is_known else ["a pseudonym that this run did not make"]
         if value.verdict is Verdict.BYTES:
             return sorted(self._index.found_inside(value.text))
-        return sorted(self._index.found_in(value.text)) or [""] * (value.verdict is Verdict.FOREIGN)
+        return sorted(self._index.found_in(value.text)) or [""] * (value.verdict is Verdict.FORBIDDEN)
 
 
-def _told(what: str, places: Sequence[str]) -> str:
-    more = f" and {len(places) - 1} more places" if len(places) > 1 else ""
-    return f"{what} in {places[0]}{more}" if what else f"{places[0]}{more}: nothing that may stand there"
+def _problem(attribute: str, locations: Sequence[str]) -> str:
+    more = f" and {len(locations) - 1} more places" if len(locations) > 1 else ""
+    return f"{attribute} in {locations[0]}{more}" if attribute else f"{locations[0]}{more}: not allowed there"

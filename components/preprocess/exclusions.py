@@ -1,4 +1,4 @@
-"""Why a tumour is left out: the study's rules in their order (STUDY 1), then what could not be read."""
+"""Reasons for excluding a tumour: the study's rules in their order (STUDY 1), then technical problems."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -8,7 +8,7 @@ from components.common.settings import PreprocessSettings
 from components.imaging.reasons import REFUSALS, WARNINGS
 from components.preprocess.table import Row
 
-#: Rules that the table alone decides, in the study's order.
+#: Rules that can be decided from the table alone, in the study's order.
 TABLE_RULES: Mapping[str, Callable[[Row, PreprocessSettings], bool]] = {
     "NO_FOLLOW_UP": lambda row, s: row.follow_up_days is None or row.follow_up_days > s.follow_up_window_days,
     "PRIMARY_BRAIN_CANCER": lambda row, _: row.primary_brain_cancer,
@@ -19,7 +19,7 @@ TABLE_RULES: Mapping[str, Callable[[Row, PreprocessSettings], bool]] = {
     "TOO_SMALL": lambda row, s: row.longest_diameter_mm is not None and row.longest_diameter_mm < s.min_diameter_mm,
 }
 
-#: What each code means, in the order of the flow; reports and the flow diagram print these.
+#: Meaning of each code, in the order of the flow; printed in reports and the flow diagram.
 REASONS: Mapping[str, str] = {
     "NO_FOLLOW_UP": "no imaging follow-up within the window after SRS",
     "PRIMARY_BRAIN_CANCER": "primary brain cancer",
@@ -30,9 +30,9 @@ REASONS: Mapping[str, str] = {
     "TOO_SMALL": "longest diameter below the limit",
     **REFUSALS,
 }
-#: What is shown for a code that has no line above.
+#: Shown for a code without an entry above.
 UNKNOWN_REASON = "could not be read"
-#: What a warning without a sentence of its own is called.
+#: Shown for a warning without an entry in ``WARNINGS``.
 UNKNOWN_WARNING = "used with a warning"
 
 
@@ -49,7 +49,7 @@ def warning_lines(codes: Iterable[str]) -> tuple[Exclusion, ...]:
 
 
 def flow_lines(codes: Iterable[str]) -> tuple[Exclusion, ...]:
-    """The flow's lines for the codes of all excluded tumours: every rule of the study, then what occurred."""
+    """The flow's lines for the codes of all excluded tumours: every rule of the study, then the other codes."""
     counts: dict[str, int] = {}
     for code in codes:
         counts[code] = counts.get(code, 0) + 1

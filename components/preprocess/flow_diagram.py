@@ -1,10 +1,10 @@
-"""The flow of tumours from table to dataset as an SVG figure: what stays goes down, what is left out to the right."""
+"""Draws the flow of tumours from table to dataset as SVG: included tumours downwards, exclusions to the right."""
 
 from html import escape
 
 from components.common.artifacts.dataset import Flow
 
-#: Sizes in px: boxes at the ends of the spine, boxes beside it, the gap between, and the height of a line.
+#: Sizes in px: width of the boxes on the spine and beside it, gap between them, height of a line, margin.
 WIDE, SIDE, GAP, STEP, MARGIN = 270, 450, 40, 34, 8
 SPINE = MARGIN + WIDE // 2
 
@@ -19,7 +19,7 @@ _ARROW = (
 
 
 def flow_svg(flow: Flow) -> str:
-    """The diagram of a flow: each exclusion with its count and what is left after it, which add up as ``flow`` does."""
+    """The diagram of a flow: each exclusion with its count, and the number of tumours left after it."""
     end = MARGIN + 2 * STEP + STEP * len(flow.exclusions)
     parts = [
         _line(SPINE, MARGIN + STEP, SPINE, end),

@@ -1,4 +1,4 @@
-"""What in DICOM headers is identity: the attributes of DICOM PS3.15's Basic Profile, by value."""
+"""Collects the identity in DICOM headers: values of the attributes in the Basic Profile of DICOM PS3.15."""
 
 import functools
 import re
@@ -11,40 +11,39 @@ from pydicom.tag import BaseTag
 from components.imaging.elements import META_GROUP, Header
 from components.preprocess.basic_profile import BASIC_PROFILE
 
-#: Attributes of the Basic Profile that a study keeps (as columns of its table), so that they are no identity here.
+#: Attributes of the Basic Profile that the study itself uses (as columns of its table), so not treated as identity.
 KEPT = frozenset(tag_for_keyword(keyword) for keyword in ("PatientSex", "PatientAge"))
-#: Contours: points and UIDs, thousands of them, and nothing that a person wrote.
+#: Contours hold thousands of points and UIDs, but no text that a person wrote.
 CONTOURS = 0x30060040
-#: Parts of coded entries: words of public vocabularies.
+#: Parts of coded entries, which are terms of public vocabularies.
 CODES = frozenset(
     tag_for_keyword(keyword) for keyword in ("CodeValue", "CodeMeaning", "CodingSchemeDesignator", "ContextIdentifier")
 )
-#: VRs whose values are searched for. Not bare numbers: they name nobody, and every table of measures is full of them.
+#: VRs whose values are searched for. Plain numbers are left out: they identify nobody and are common in tables.
 TEXT_VRS = frozenset(["AE", "CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"])
-#: VRs of private attributes that hold what a person wrote; the others are a scanner's settings.
+#: VRs of private attributes that can hold text written by a person; the others hold settings of the scanner.
 PRIVATE_VRS = frozenset(["DA", "DT", "LO", "LT", "PN", "SH", "ST", "UC", "UN", "UT"])
-#: Any UID with five or more parts: outputs hold none, so none is collected; the audit looks for the form itself.
+#: A UID with five or more parts. UIDs are not collected, since the audit refuses anything of this form in outputs.
 UID_FORM = re.compile(r"(?<!\d)(?<!\d\.)\d+(?:\.\d+){4,}")
 ANY_UID = re.compile(rb"\d+(?:\.\d+){4,}")
-#: Longest encoded sequence that is compared with those of other slices, bytes: longer ones are of single objects.
+#: Longest encoded sequence that is compared with those of other slices, bytes; longer ones occur in single objects.
 MOST_OF_A_SLICE = 8192
-#: What in an encoded sequence may be text.
+#: Runs of bytes in an encoded sequence that may be text.
 WORDS = re.compile(rb"[\x20-\x7e\x80-\xff]{3,}")
 
 
 def identities_of_headers(headers: Iterable[Header]) -> dict[str, str]:
-    """Identity in headers: each value as it stands -> the attribute it is of.
+    """Identity in headers: each value mapped to its attribute.
 
-    An attribute is named by its keyword, a private one by its tag and the creator of its block. UIDs are left out: the
-    audit knows them by their form. Values that cannot be decoded are passed over: they cannot be written by mistake
-    either.
+    An attribute is named by its keyword, a private one by its tag and the creator of its block. UIDs are left out,
+    since the audit recognises them by their form. Values that cannot be decoded are skipped, as they reach no output.
     """
-    found: dict[str, str] = {}
+    identities: dict[str, str] = {}
     seen: set[tuple[int, bytes]] = set()
     for header in headers:
         for element, creator in _elements(header, seen):
-            found |= dict.fromkeys(values_of(element), element.keyword or _private_name(element.tag, creator))
-    return found
+            identities |= dict.fromkeys(values_of(element), element.keyword or _private_name(element.tag, creator))
+    return identities
 
 
 def values_of(element: DataElement) -> list[str]:
@@ -59,14 +58,14 @@ def _private_name(tag: BaseTag, creator: str) -> str:
 
 
 def _creator(header: Header, tag: BaseTag) -> str:
-    """The creator of a private attribute's block (PS3.5 7.8.1): a maker's name."""
+    """The creator of a private attribute's block (PS3.5 7.8.1), usually a manufacturer's name."""
     _, value = header.elements.get(tag.group << 16 | tag.element >> 8, (None, ""))
     text = value.decode("ascii", errors="replace") if isinstance(value, bytes) else str(value)
     return "".join(c for c in text.strip(" \0")[:64] if c.isascii() and c.isprintable())
 
 
 def _decoded(value: bytes) -> str:
-    """Bytes of unknown kind as text, "" where they are none."""
+    """Bytes of an unknown VR as text, "" where they are not printable."""
     text = value.decode("utf-8", errors="replace").strip("\0 ")
     return text if text.isprintable() else ""
 
@@ -76,8 +75,7 @@ def _elements(
 ) -> Iterator[tuple[DataElement, str]]:
     """Elements that hold identity, with their blocks' creators; ``removed`` where the profile removes their sequence.
 
-    Slices of a series share most values, or differ in UIDs only: what was ``seen`` is passed over before it is decoded,
-    which is what takes time.
+    Slices of a series share most values or differ in UIDs only. Values in ``seen`` are skipped before decoding.
     """
     for tag, (stored_vr, value) in header.elements.items():
         try:
@@ -107,7 +105,7 @@ def _elements(
 
 @functools.lru_cache(2**14)
 def _searched_vr(number: int, stored_vr: str | None, *, removed: bool) -> str:
-    """The VR of an element that may hold identity, "" of one that cannot."""
+    """The VR of an element that may hold identity, "" for an element that cannot."""
     tag = BaseTag(number)
     vr = stored_vr or ("UN" if tag.is_private else dictionary_VR(number))
     if number >> 16 == META_GROUP:

@@ -1,18 +1,18 @@
-"""The identities of a cohort, and which of them a free text holds.
+"""An index of the identities in a cohort, which finds them in free text.
 
-Compared are values, never bytes. Found are, whatever the case, accents and script:
+It compares values, not bytes, and finds in any case, with or without accents, and in any script:
 
 - names of persons by their parts of two or more letters, in every component group (``Hong^Gildong=洪^吉洞=홍^길동``),
-  joined (``GildongHong``, ``ghong``) or apart; parts of one letter only in the whole name, single ideographs as words;
-- identifiers as whole words, with or without separators and leading zeros; from 8 characters on inside words too;
+  joined (``GildongHong``, ``ghong``) or separate; one-letter parts only in the whole name, single ideographs as words;
+- identifiers as whole words, with or without separators and leading zeros; from 8 characters also inside words;
 - dates and times in the forms of ``components.preprocess.dates``;
-- every other text as a whole, from 4 letters on.
+- every other text of 4 or more letters, as a whole.
 
-What cannot be found: digits inside a longer number; parts of a comment, an address or an institution's name; nicknames,
+It cannot find: digits inside a longer number; parts of a comment, an address or an institution's name; nicknames,
 translations, misspellings and other romanisations; an age, a date without its day, a date counted in days or seconds;
-a name such as An or No where it stands in a sentence without a capital; anything shorter than 8 characters among the
-bytes of an array. What a scanner writes into private attributes as a short or decimal number or as a flag ("18.0",
-"FALSE") is nobody's identity and is not looked for.
+a name such as An or No written in lower case within a sentence; anything shorter than 8 characters among the
+bytes of an array. Short or decimal numbers and flags in private attributes ("18.0", "FALSE") come from the scanner,
+identify nobody, and are not searched for.
 """
 
 import functools
@@ -28,29 +28,29 @@ from components.preprocess.identity import UID_FORM
 from components.preprocess.names import name_parts
 from components.preprocess.words import Token, compact, is_unspaced, readings, spellings, tokens
 
-#: From this length on, a value with a digit or sign in it is found inside words too.
+#: Length from which a value that contains a digit or sign is also found inside words.
 ANYWHERE_LENGTH = 8
-#: Longest word that is looked for among bytes, and how much of a run of bytes is looked at.
+#: Longest word that is searched for among bytes, and the length of a run of bytes that is searched.
 LONGEST_WORD, LONGEST_RUN = 24, 4096
-#: Shortest text, other than names and identifiers, that is looked for: shorter ones are codes such as CT or HU.
+#: Shortest text, other than names and identifiers, that is searched for: shorter ones are codes such as CT or HU.
 SHORTEST_TEXT = 4
-#: Fewest digits of a number that is looked for: of the identifiers below, of other attributes, of private ones.
+#: Smallest number of digits of a number that is searched for: in the identifiers below, other and private attributes.
 SHORTEST_ID, SHORTEST_NUMBER, SHORTEST_PRIVATE_NUMBER = 1, 4, 6
-#: What tells patients, tumours and visits apart, however short it is.
+#: Identifiers of patients, tumours and visits, which are searched for at any length.
 IDENTIFIERS = frozenset(["patient_id", "tumour_id", "dicom", "PatientID", "OtherPatientIDs", "AccessionNumber"])
-#: Digits of a country's code, which are left out of a telephone number dialled within it.
+#: Number of digits of a country code, which domestic telephone numbers leave out.
 COUNTRY_CODE_DIGITS = (1, 2, 3)
 PRIVATE = "private attribute"
-#: Texts of attributes that answer a question or are filled in by software.
+#: Values of attributes that are flags or are filled in by software.
 FLAGS = frozenset("true false yes no on off none null unknown undefined default anonymous anonymized other n/a".split())  # noqa: SIM905
-#: English words of two letters: they are parts of a name where they are capitalised or stand alone.
+#: English words of two letters; they count as parts of a name only where they are capitalised or alone.
 SMALL_WORDS = frozenset("an as at be by do go he if in is it me my no of on or so to up us we am".split())  # noqa: SIM905
 _NUMBER = re.compile(r"[-+]?\d+(?:[.,]\d+)?(?:e[-+]?\d+)?", re.IGNORECASE)
 _DECIMAL = re.compile(r"(?<![\w.])[-+]?(\d+)\.(\d+)(?:e[-+]?\d+)?(?!\w)(?!\.\d)", re.IGNORECASE)
 _PARTED_DIGITS = re.compile(r"(?<![^\W_])(?<!\d\.)\d+(?:[-./ _]\d+)+(?![^\W_])")
-#: Hashes and pseudonyms are no words, though some of their letters between digits spell one.
+#: Hashes and pseudonyms, in which letters between digits may spell a word by chance.
 _HASH = re.compile(r"(?<![^\W_])(?:(?=\d*[a-f])(?=[a-f]*\d)[0-9a-f]{12,}|[PT]-(?=[a-z]*[2-7])[a-z2-7]{10})(?![^\W_])")
-#: An integer written as a decimal from this many digits on is an identifier or date that a table made a float.
+#: Digits from which an integer written as a decimal is an identifier or date that a table turned into a float.
 FLOAT_DIGITS = 6
 
 
@@ -61,7 +61,7 @@ def _is_name(attribute: str) -> bool:
 
 
 class IdentityIndex:
-    """Collects identities, also from several threads at once, and finds them in texts."""
+    """Collects identities, from several threads at once if needed, and finds them in texts."""
 
     def __init__(self) -> None:
         self._words: dict[str, str] = {}
@@ -74,7 +74,7 @@ class IdentityIndex:
         self._lock = threading.Lock()
 
     def learn(self, text: str, attribute: str) -> None:
-        """Adds a value and the attribute it is of: a DICOM keyword, or words such as ``column patient_id``."""
+        """Adds a value and its attribute: a DICOM keyword, or a description such as ``column patient_id``."""
         text = text.strip(" \0\r\n\t")
         if not text or UID_FORM.fullmatch(text):
             return
@@ -94,7 +94,7 @@ class IdentityIndex:
         return found
 
     def found_inside(self, text: str) -> set[str]:
-        """The attributes of those that are long enough to be told from chance in a run of any bytes."""
+        """The attributes of identities in a run of arbitrary bytes; only those too long to occur there by chance."""
         text = "".join(filter(str.isalnum, text[:LONGEST_RUN].casefold()))
         known = (self._names, self._words, self._numbers, self._days)
         found = set(self._long(text))
@@ -143,7 +143,7 @@ class IdentityIndex:
             self._inside[joined[:2]][joined] = attribute
         if len(joined) >= ANYWHERE_LENGTH and not spelling.isalpha():
             self._inside[joined[:ANYWHERE_LENGTH]][joined] = attribute
-        if is_id:  # written without its separators, and the number without its prefix
+        if is_id:  # as written without separators, and its number without the prefix
             together = _keys(tokens(joined))
             self._phrases[together[0]][together] = attribute
             self._numbers |= {_plain(word): attribute for word in words if word.isdigit() and len(word) >= FLOAT_DIGITS}
@@ -179,7 +179,7 @@ class IdentityIndex:
         yield from (self._numbers[n] for n in joined if len(n) >= FLOAT_DIGITS and n in self._numbers)
 
     def _of_tokens(self, found: list[Token]) -> Iterator[str]:
-        for place, token in enumerate(found):
+        for position, token in enumerate(found):
             if token.key.isdigit():
                 number = _plain(token.key)
                 if number in self._numbers and _is_number(token):
@@ -190,7 +190,7 @@ class IdentityIndex:
                 yield from self._unspaced(token.key)
             (first,) = _keys([token])
             for words, attribute in list(self._phrases.get(first, {}).items()):
-                if len(words) > 1 and _is_phrase(found[place : place + len(words)], words):
+                if len(words) > 1 and _is_phrase(found[position : position + len(words)], words):
                     yield attribute
 
     def _unspaced(self, run: str) -> Iterator[str]:
@@ -213,13 +213,13 @@ def _is_phrase(found: list[Token], words: tuple[str, ...]) -> bool:
 
 
 def _is_number(token: Token) -> bool:
-    """Whether a run of digits may be an identifier: alone, from 4 on behind letters, or too long for chance."""
+    """Whether a run of digits may be an identifier: alone, 4 or more after letters, or too long to occur by chance."""
     behind_letters = len(token.key) >= SHORTEST_NUMBER and not token.touched_behind
     return token.alone or behind_letters or len(token.key) >= ANYWHERE_LENGTH
 
 
 def _is_word(token: Token, *, alone: bool) -> bool:
-    """Whether a run of letters may be a word of its own; short ones before digits only where they are capitalised."""
+    """Whether a run of letters may be a word; short runs before digits only where they are capitalised."""
     is_capital = token.text != token.key
     if len(token.key) < SHORTEST_TEXT and (token.touched_before or (token.touched_behind and not is_capital)):
         return False
@@ -231,7 +231,7 @@ def _plain(digits: str) -> str:
 
 
 def _whole(match: re.Match[str]) -> str:
-    """What a decimal number leaves of identity: an identifier that a table made a float, or a DT value's date."""
+    """The part of a decimal number that may be identity: an identifier stored as a float, or the date of a DT value."""
     digits, decimals = match[1], match[2]
     is_date_time = len(digits) in (12, 14) and date_of(digits)
     return digits if is_date_time or (len(digits) >= FLOAT_DIGITS and not decimals.strip("0")) else " "

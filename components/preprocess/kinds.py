@@ -1,8 +1,8 @@
-"""What each place of preprocessing's outputs may hold: a value of its kind is ours, whatever a patient is called.
+"""The kinds of values expected in each field of preprocessing's outputs; these are not compared with identities.
 
-Numbers are numbers we computed or covariates that the study keeps, in a stated range; words are of closed vocabularies;
-pseudonyms and digests have their form. So no list of our own words is needed, and a patient called Min, Stem or 2000
-stops nothing.
+Numbers are computed or are covariates of the study, within a stated range; words belong to closed vocabularies;
+pseudonyms and digests have a fixed form. No list of harmless words is needed, and a patient called Min, Stem or 2000
+does not stop a run.
 """
 
 import re
@@ -19,16 +19,16 @@ from components.preprocess.exclusions import REASONS, UNKNOWN_REASON, UNKNOWN_WA
 from components.preprocess.recist import RESPONSES
 from components.preprocess.summary import COUNT, FACTS
 
-#: Whether a value may stand in its place.
+#: Whether a value is expected in its field.
 Kind = Callable[[str], bool]
 
-#: Form of a pseudonym: patient or tumour, and 50 bits in base32.
+#: Form of a pseudonym: P (patient) or T (tumour), and 50 bits in base32.
 PSEUDONYM = re.compile(r"[PT]-[a-z2-7]{10}")
-#: All that a dataset's folder holds.
+#: All files of a dataset's folder.
 DATASET_FILES = frozenset(
     ["crops.npy", "tumours.csv", "flow.json", "image_definition.json", "cohort.json", "layout.json", "flow.svg"]
 )
-#: Names that a page's file is given by whoever runs the step.
+#: Names that the caller of the step may give the page's file.
 PAGE_NAMES = frozenset(["summary", "summary.html"])
 #: Lines that the step prints.
 LOG_LINES = (
@@ -45,24 +45,24 @@ _NUMBER = re.compile(r"-?\d{1,7}(?:\.\d{1,20})?(?:e-?\d{1,3})?", re.ASCII)
 
 
 class JsonNumber(str):
-    """A number of a JSON text, as it is written there."""
+    """A number in a JSON text, as it is written there."""
 
     __slots__ = ()
 
 
 def one_of(*values: str) -> Kind:
-    """Words of a closed vocabulary."""
+    """Accepts the words of a closed vocabulary."""
     return frozenset(values).__contains__
 
 
 def of_form(*patterns: str) -> Kind:
-    """Texts of a fixed form."""
+    """Accepts texts of a fixed form."""
     pattern = re.compile("|".join(f"(?:{one})" for one in patterns), re.ASCII)
     return lambda text: pattern.fullmatch(text) is not None
 
 
 def number(low: float, high: float) -> Kind:
-    """Numbers in a range, written with ASCII digits; an empty cell too."""
+    """Accepts numbers in a range, written with ASCII digits, and empty cells."""
     return lambda text: text == "" or (_NUMBER.fullmatch(text) is not None and low <= float(text) <= high)
 
 
@@ -71,7 +71,7 @@ def _json(kind: Kind) -> Kind:
 
 
 def _in_the_table(name: str) -> Kind:
-    """What the cohort table's own column of that name takes, in the spelling that the dataset has."""
+    """Accepts the values of the cohort table's column of that name, in the spelling of the dataset."""
     parse = COLUMNS[name].parse
 
     def fits(text: str) -> bool:
@@ -88,7 +88,7 @@ def _in_the_table(name: str) -> Kind:
 _SIZE_MM, _AREA_MM2, _SPACING_MM, _POSITION_MM = number(0, 1000), number(0, 50_000), number(0, 20), number(-1e5, 1e5)
 _PLANES = number(1, 5000)
 
-#: What each column of the tumour table may hold.
+#: Kind of each column of the tumour table.
 COLUMN_KINDS: Mapping[str, Kind] = {
     **{name: _in_the_table(name) for name in TUMOUR_COLUMNS if name in COLUMNS},
     "tumour": of_form(r"T-[a-z2-7]{10}"),
@@ -114,7 +114,7 @@ def _as_defined(value: Any) -> Kind:
     return one_of(value) if isinstance(value, str) else _json(number(value, value))
 
 
-#: What each key of the JSON files, and of what is kept of a patient, may hold; "" stands for a list without a key.
+#: Kind of each key of the JSON files and of a stored part; "" stands for a list without a key.
 JSON_KINDS: Mapping[str, Kind] = {
     **{name: _as_defined(value) for name, value in ImageDefinition().to_dict().items()},
     "slice_rule": one_of("centre", "largest"),

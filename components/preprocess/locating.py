@@ -1,6 +1,6 @@
-"""Where a cohort's table and the DICOM of its rows lie, and the digest of both; read by name, never changed.
+"""Locates a cohort's table and the DICOM of its rows, and computes the cohort's fingerprint. Nothing is written.
 
-Messages never hold a name of an object, since folders are often called by patients.
+Messages never quote names of files or folders, which are often names of patients.
 """
 
 import dataclasses
@@ -23,11 +23,11 @@ from components.common.store.opening import open_source
 from components.common.store.zip import ZipSource
 
 TABLE_NAME = "cohort.csv"
-#: Endings by which a table is known where the storage cannot be asked whether it is a file.
+#: Endings of tables, for storage where a name does not show whether it is a file.
 TABLE_ENDINGS = (".csv", ".tsv", ".tab", ".txt")
-#: Endings of what spreadsheet programs keep; whoever reads one as a table says what it is.
+#: Endings of spreadsheet workbooks. They are accepted here, so that reading them fails with an explanation.
 WORKBOOK_ENDINGS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods", ".numbers")
-#: Columns that tell a table's separator: every table has them.
+#: Columns that every table has, from which its separator is recognised.
 KEY_COLUMNS = ("tumour_id", "patient_id", "dicom")
 
 
@@ -37,12 +37,12 @@ def open_cohort(cohort_uri: str) -> tuple[Source, str]:
     Parameters
     ----------
     cohort_uri
-        The table's own file (path or ``s3://...``), or a folder, zip or prefix that holds ``cohort.csv``.
+        The file of the table (path or ``s3://...``), or a folder, zip or prefix that holds ``cohort.csv``.
 
     Raises
     ------
     InputError
-        ``COHORT_MISSING``, saying what lies there instead.
+        ``COHORT_MISSING``, with the kinds of files that are there instead.
     """
     root, name = cohort_uri.rstrip("/"), TABLE_NAME
     if _is_table(root):
@@ -58,7 +58,7 @@ def open_cohort(cohort_uri: str) -> tuple[Source, str]:
 
 
 def _is_there(source: Source, name: str) -> bool:
-    """Whether a source has an object, without walking it."""
+    """Whether a source has an object, without listing the source."""
     try:
         source.read_head(name, 1)
     except InputError:
@@ -68,11 +68,11 @@ def _is_there(source: Source, name: str) -> bool:
 
 def _no_table(instead: str = "") -> InputError:
     hint = f"Give the table's .csv file, or the folder or s3:// prefix that holds {TABLE_NAME}."
-    return InputError("COHORT_MISSING", f"there is no cohort table at the place given{instead}", hint)
+    return InputError("COHORT_MISSING", f"there is no cohort table at the given location{instead}", hint)
 
 
 def _is_table(root: str) -> bool:
-    """Whether a place is a table's own file; a local one may have any name, but a zip is a folder."""
+    """Whether a location is the file of a table; a local file may have any name, but a zip counts as a folder."""
     path = Path(root.removeprefix("file://"))
     if path.is_dir():
         return False
@@ -80,21 +80,21 @@ def _is_table(root: str) -> bool:
 
 
 def _instead(root: str, source: Source) -> str:
-    """What a place without ``cohort.csv`` holds that may be the table, by kind: names may be patients'."""
+    """The files at a location without ``cohort.csv`` that may be the table, by kind; names may be patients' names."""
     names = [unicodedata.normalize("NFKC", name).strip().lower() for name in _names(root, source)]
     here = [name for name in names if "/" not in name]
     kinds = {
-        f"called {TABLE_NAME} but for upper and lower case, or blanks": here.count(TABLE_NAME),
+        f"called {TABLE_NAME} except for upper and lower case, or blanks": here.count(TABLE_NAME),
         "of a spreadsheet program (save it as CSV UTF-8)": sum(name.endswith(WORKBOOK_ENDINGS) for name in here),
         "that may be a table under another name": sum(n.endswith(TABLE_ENDINGS) for n in here if n != TABLE_NAME),
         f"called {TABLE_NAME} in a folder below": sum(name.endswith(f"/{TABLE_NAME}") for name in names),
     }
-    words = [f"{count} {'file' if count == 1 else 'files'} {kind}" for kind, count in kinds.items() if count]
-    return f"; found there: {', '.join(words)}" if words else ""
+    found = [f"{count} {'file' if count == 1 else 'files'} {kind}" for kind, count in kinds.items() if count]
+    return f"; found there: {', '.join(found)}" if found else ""
 
 
 def _names(root: str, source: Source) -> list[str]:
-    """Names in a local folder, without those below it, since it may be a whole disk; all names elsewhere."""
+    """Names in a local folder without its subfolders, since it may be a whole disk; all names in other sources."""
     folder = Path(root.removeprefix("file://"))
     if not folder.is_dir():
         return [entry.name for entry in source.list("")]
@@ -103,24 +103,24 @@ def _names(root: str, source: Source) -> list[str]:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Place:
-    """Where a row's DICOM lies: below ``prefix``, or in the zip of that name; ``key`` is equal for all its names."""
+class Location:
+    """Location of a row's DICOM: below ``prefix``, or in the zip of that name. All names of a folder share ``key``."""
 
     source: Source
     prefix: str
     key: Hashable
 
     def open(self) -> tuple[Source, str]:
-        """The source and prefix below which the objects are; raises what is wrong with a zip."""
+        """The source and prefix of the DICOM objects; raises the error of a damaged zip."""
         if self.prefix.lower().endswith(".zip") and _is_there(self.source, self.prefix):
             return ZipSource(self.source.path_or_content(self.prefix)), ""
         return self.source, self.prefix
 
 
-def locate(source: Source, dicom: str) -> Place:
-    """Where a row's ``dicom`` lies: below the table's own source, or elsewhere by an absolute path or URI.
+def locate(source: Source, dicom: str) -> Location:
+    """The location in a row's ``dicom``: below the table's source, or an absolute path or URI.
 
-    A backslash separates as a slash does, and neither case nor Unicode form need be that of the disk.
+    A backslash counts as a slash. Case and Unicode form may differ from those on disk.
 
     Raises
     ------
@@ -137,7 +137,7 @@ def locate(source: Source, dicom: str) -> Place:
     elif name.startswith("/"):
         source, name = FolderStore("/"), os.path.normpath(name).strip("/")
     prefix = source.resolve(clean_name(name))
-    return Place(source, prefix, source.identity(prefix))
+    return Location(source, prefix, source.identity(prefix))
 
 
 def table_digest(data: bytes) -> str:
@@ -146,22 +146,21 @@ def table_digest(data: bytes) -> str:
 
 
 def fingerprint(cohort_uri: str) -> str:
-    """Digest of the table's bytes, a dash, and that of name, size and stamp of all objects that it names."""
+    """Digest of the table's bytes, a dash, and a digest of names, sizes and stamps of all objects it refers to."""
     source, name = open_cohort(cohort_uri)
     data = source.read(name)
-    places = sorted(_column(data, "dicom") - {""})
     objects = {}
-    for place in places:
+    for dicom in sorted(_column(data, "dicom") - {""}):
         try:
-            where, prefix = locate(source, place).open()
-            objects[place] = [dataclasses.astuple(entry) for entry in where.list(prefix)]
+            folder, prefix = locate(source, dicom).open()
+            objects[dicom] = [dataclasses.astuple(entry) for entry in folder.list(prefix)]
         except InputError as error:
-            objects[place] = [(error.code, 0, "")]
+            objects[dicom] = [(error.code, 0, "")]
     return f"{table_digest(data)}-{digest_of(objects)}"
 
 
 def _column(data: bytes, name: str) -> set[str]:
-    """The values of one column of a table, empty where there is none."""
+    """The values of one column of a table; an empty set where there is no such column."""
     table = read_csv_table(data, KEY_COLUMNS)
-    places = [index for index, column in enumerate(table.header) if column == name]
-    return {record[index] for record in table.rows.values() for index in places if index < len(record)}
+    indices = [index for index, column in enumerate(table.header) if column == name]
+    return {record[index] for record in table.rows.values() for index in indices if index < len(record)}

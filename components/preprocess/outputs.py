@@ -1,7 +1,7 @@
-"""The values that outputs hold, each with the place where it stands and whether it is of that place's kind.
+"""Splits outputs into values for the identity audit, each with its location and whether it is expected there.
 
-Files are taken apart by their structure: cells of a CSV table, keys and leaves of JSON, text and attribute values of
-HTML and SVG, lines of anything else, the dtype of an array. Nothing is searched as bytes.
+Files are split by their structure: cells of a CSV table, keys and leaves of JSON, text and attribute values of HTML and
+SVG, numbers of an array, and lines of anything else.
 """
 
 import csv
@@ -25,18 +25,18 @@ from components.preprocess.kinds import (
     is_log_line,
 )
 from components.preprocess.pages import values_of_page
-from components.preprocess.values import Value, Verdict, foreign
+from components.preprocess.values import Value, Verdict, forbidden
 
-#: Fewest digits of a whole number in a table of unknown columns that is compared: ages and doses have fewer.
+#: Smallest number of digits of a whole number that is compared in a column of unknown name; ages and doses have fewer.
 SHORTEST_WHOLE_NUMBER = 4
 _BARE_NUMBER = re.compile(r"(?=[-+]?[.,]?\d)[-+]?(\d*)(?:[.,](\d*))?(?:e[-+]?\d+)?", re.IGNORECASE)
 _MARKUP = re.compile(r"\s*<(?:!doctype|html|svg|\?xml)", re.IGNORECASE)
 
 
 def values_of_text(name: str, text: str, *, strict: bool = False) -> Iterator[Value]:
-    """The values of a text by its kind: CSV by its name, JSON, HTML and SVG by their beginning, otherwise lines.
+    """The values of a text by its format: CSV by its name, JSON, HTML and SVG by their start, otherwise lines.
 
-    ``strict``: whether the text is a file of a dataset, which holds nothing but what a dataset is made of.
+    ``strict``: whether the text is a file of a dataset, in which unexpected values are refused.
     """
     if name.endswith(".csv"):
         yield from _of_table(text, strict=strict)
@@ -49,10 +49,10 @@ def values_of_text(name: str, text: str, *, strict: bool = False) -> Iterator[Va
 
 
 def values_of_file(path: Path, name: str, *, sealed: bool) -> Iterator[Value]:
-    """The values of a file; ``sealed``: whether its folder is a dataset, where files of other names are foreign."""
+    """The values of a file; ``sealed``: whether its folder is a dataset, in which files of other names are refused."""
     strict = name in DATASET_FILES
     if sealed and not strict and name not in PAGE_NAMES:
-        yield foreign("a file that a dataset does not have")
+        yield forbidden("a file that a dataset does not have")
     if path.suffix == ".npy":
         yield from values_of_array(path)
         return
@@ -61,21 +61,21 @@ def values_of_file(path: Path, name: str, *, sealed: bool) -> Iterator[Value]:
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
-        yield foreign("not a text")
+        yield forbidden("not a text")
     else:
         yield from values_of_text(name, text, strict=strict)
 
 
 def name_value(name: str) -> Value:
-    """The name of a file, which is ours or a free text."""
-    ours = name in DATASET_FILES or name in PAGE_NAMES
-    return Value("the file's name", name, Verdict.OURS if ours else Verdict.FREE)
+    """The name of a file as a value: an expected name or a free text."""
+    is_expected = name in DATASET_FILES or name in PAGE_NAMES
+    return Value("the file's name", name, Verdict.EXPECTED if is_expected else Verdict.FREE_TEXT)
 
 
 def _verdict(kind: Kind | None, text: str, *, strict: bool) -> Verdict:
     if kind is not None and kind(text):
-        return Verdict.OURS
-    return Verdict.FOREIGN if strict else Verdict.FREE
+        return Verdict.EXPECTED
+    return Verdict.FORBIDDEN if strict else Verdict.FREE_TEXT
 
 
 # tables -------------------------------------------------------------------------------------------------------------
@@ -85,20 +85,20 @@ def _of_table(text: str, *, strict: bool) -> Iterator[Value]:
     try:
         rows = list(csv.reader(io.StringIO(text)))
     except csv.Error:
-        yield Value("not a table", text, Verdict.FOREIGN)
+        yield Value("not a table", text, Verdict.FORBIDDEN)
         return
     header = rows[0] if rows else []
     named = not all(map(_is_measure, header))
-    for place, name in enumerate(header, start=1):
-        verdict = Verdict.OURS if name in TUMOUR_COLUMNS else _of_cell(name, None, strict=strict, named=False)
-        yield Value(f"header of column {place}", name, verdict)
+    for column, name in enumerate(header, start=1):
+        verdict = Verdict.EXPECTED if name in TUMOUR_COLUMNS else _of_cell(name, None, strict=strict, named=False)
+        yield Value(f"header of column {column}", name, verdict)
     columns = [name if name in TUMOUR_COLUMNS else "" for name in header]
     for number, row in enumerate(rows[1:], start=2):
-        for place, (name, cell) in enumerate(itertools.zip_longest(columns, row, fillvalue="")):
+        for column, (name, cell) in enumerate(itertools.zip_longest(columns, row, fillvalue=""), start=1):
             verdict = _of_cell(
                 cell, COLUMN_KINDS.get(name), strict=strict and name not in _OPEN_COLUMNS, named=named and not name
             )
-            yield Value(f"row {number}, column {name or place + 1}", cell, verdict)
+            yield Value(f"row {number}, column {name or column}", cell, verdict)
 
 
 #: Columns of the tumour table without a kind: their cells are free text.
@@ -107,16 +107,16 @@ _WORD_KINDS = tuple(COLUMN_KINDS[name] for name in ("response", "primary_site", 
 
 
 def _of_cell(cell: str, kind: Kind | None, *, strict: bool, named: bool) -> Verdict:
-    """``named``: whether the cell's column has a name that is not ours; whole numbers may be identifiers there."""
+    """``named``: whether the cell's column has an unknown name; whole numbers may be identifiers there."""
     verdict = _verdict(kind, cell, strict=strict)
-    if verdict is not Verdict.FREE or any(one(cell) for one in _WORD_KINDS):
-        return Verdict.OURS if verdict is Verdict.FREE else verdict
+    if verdict is not Verdict.FREE_TEXT or any(one(cell) for one in _WORD_KINDS):
+        return Verdict.EXPECTED if verdict is Verdict.FREE_TEXT else verdict
     may_be_id = cell.strip().isdigit() and (named or kind is not None)
-    return Verdict.OURS if _is_measure(cell) and not may_be_id else Verdict.FREE
+    return Verdict.EXPECTED if _is_measure(cell) and not may_be_id else Verdict.FREE_TEXT
 
 
 def _is_measure(cell: str) -> bool:
-    """Whether a number is too short to be told from a dose or an age, or has decimals as a measure has."""
+    """Whether a cell is a number as short as a dose or an age, or with decimals as a measurement, or empty."""
     match = _BARE_NUMBER.fullmatch(cell.strip())
     if not match:
         return cell.strip() in ("", "nan", "inf", "-inf")
@@ -129,18 +129,15 @@ def _is_measure(cell: str) -> bool:
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """A JSON object as it is written, with keys that stand in it twice."""
+    """A JSON object as it is written, with keys that occur twice."""
 
 
 def _of_json(text: str, *, strict: bool) -> Iterator[Value]:
-    def pairs(found: list[tuple[str, Any]]) -> _Pairs:
-        return _Pairs(found)
-
     try:
-        whole = json.loads(text, object_pairs_hook=pairs, parse_int=JsonNumber, parse_float=JsonNumber)
+        whole = json.loads(text, object_pairs_hook=_Pairs, parse_int=JsonNumber, parse_float=JsonNumber)
     except (ValueError, RecursionError):
         if strict:
-            yield foreign("not JSON")
+            yield forbidden("not JSON")
         yield from _of_lines(text)
         return
     yield from _of_json_value("", whole, strict=strict)
@@ -157,10 +154,10 @@ def _of_json_value(key: str, value: Any, *, strict: bool) -> Iterator[Value]:
     elif isinstance(value, str):
         kind = JSON_KINDS.get(key)
         shown = f"key {key}" if kind and key else "a value"
-        free = key in ("code", "")  # codes grow; a new one is compared as any text
+        free = key in ("code", "")  # a code that is not known yet is compared like any text
         verdict = _verdict(kind, value, strict=strict and not free)
         measure = not strict and isinstance(value, JsonNumber) and _is_measure(value)
-        yield Value(shown, value, Verdict.OURS if measure else verdict)
+        yield Value(shown, value, Verdict.EXPECTED if measure else verdict)
 
 
 # lines ------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
-"""What a page or figure (HTML, SVG) says beside the markup that every page of preprocessing has.
+"""Extracts the values of a page or figure (HTML, SVG) other than the fixed markup of preprocessing's pages.
 
-The markup is that of an example page, taken apart by the same parser: no list of words says what is ours.
+The fixed markup is taken from an example page by the same parser, so that no list of harmless words is needed.
 """
 
 import functools
@@ -11,17 +11,17 @@ from typing import NamedTuple
 
 from components.preprocess.kinds import FACT_KINDS, is_figure_line
 from components.preprocess.summary import example_page
-from components.preprocess.values import Value, freely
+from components.preprocess.values import Value, free_text
 
 #: Coordinates and sizes of a figure.
 _NUMBERS = re.compile(r"-?\d{1,5}(?:\.\d{1,3})?(?: -?\d{1,5}(?:\.\d{1,3})?)*", re.ASCII)
 
-#: What stands in an end tag behind its name, which the parser passes over.
+#: Text in an end tag after its name, which the parser ignores.
 _END_TAGS = re.compile(r"</\s*[a-zA-Z0-9]+([^>]*)>")
 
 
 class _Page(HTMLParser):
-    """The texts of a page with the tag that each stands in, its tags, and their attributes."""
+    """The tags, attributes and texts of a page; each text with the tag before it."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class _Page(HTMLParser):
 
 
 class _Markup(NamedTuple):
-    """What our own page is made of, apart from what it says."""
+    """The markup of an example page, without its values."""
 
     tags: frozenset[str]
     attributes: frozenset[tuple[str, str, str]]
@@ -79,17 +79,17 @@ def _our_markup() -> _Markup:
 
 
 def values_of_page(text: str) -> Iterator[Value]:
-    """The texts, tags, attributes and comments that no page of ours has, as free texts."""
+    """The texts, tags, attributes and comments that are not fixed markup or expected facts, as free texts."""
     page, own = _Page(text), _our_markup()
-    yield from (freely("a tag", tag) for tag in page.tags if tag not in own.tags)
-    yield from (freely("a comment", other) for other in page.others if other not in own.others)
+    yield from (free_text("a tag", tag) for tag in page.tags if tag not in own.tags)
+    yield from (free_text("a comment", other) for other in page.others if other not in own.others)
     for tag, name, value in page.attributes:
         if (tag, name, value) not in own.attributes and not ((tag, name) in own.numeric and _NUMBERS.fullmatch(value)):
-            yield from (freely("an attribute's name", name), freely("an attribute", value))
+            yield from (free_text("an attribute's name", name), free_text("an attribute", value))
     fact, free = "", []
     for tag, shown in page.texts:
         fits = (tag, shown) in own.texts or (tag == "text" and is_figure_line(shown))
         fits = fits or (tag == "td" and fact in FACT_KINDS and FACT_KINDS[fact](shown))
         fact = shown if tag == "th" else fact
         free += [] if fits else [shown]
-    yield from (freely("what the page says", shown) for shown in dict.fromkeys([*free, "".join(free)]) if shown)
+    yield from (free_text("the page's text", shown) for shown in dict.fromkeys([*free, "".join(free)]) if shown)

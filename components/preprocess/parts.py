@@ -1,7 +1,7 @@
-"""What became of one patient's rows, kept between attempts so that a run that was stopped reads no patient twice.
+"""Stores the outcomes of one patient's rows (a part), so that a run that is resumed reads no patient twice.
 
-A part holds measures, codes and crops: no pseudonym, name, UID or structure's name, and its key says nothing without
-the study's secret. It is one sealed object, there whole or not at all.
+A part holds measurements, codes and crops, but no pseudonym, name, UID or name of a structure, and its key reveals
+nothing without the study's secret. It is one sealed object, stored completely or not at all.
 """
 
 import dataclasses
@@ -18,11 +18,11 @@ from components.common.files import load_array
 from components.common.store.sealed import SealedStore
 from components.imaging.candidate import Candidate
 
-#: Grows when what a part holds changes its meaning.
+#: Version of the content of a part; increased when its meaning changes.
 LAYOUT = 2
-#: Codes that depend on more than the patient's files and the settings: another attempt may fare better.
-PASSING = ("CODEC_MISSING", "OBJECT_MISSING", "SOURCE_MISSING", "DICOM_MISSING")
-#: What of a candidate a dataset keeps.
+#: Codes that do not only depend on the patient's files and the settings, so that another attempt may succeed.
+TRANSIENT_CODES = ("CODEC_MISSING", "OBJECT_MISSING", "SOURCE_MISSING", "DICOM_MISSING")
+#: The measurements of a candidate that a dataset holds.
 MEASURES = (
     "planes", "match_level", "z_mm", "area_mm2", "width_mm", "height_mm", "longest_diameter_mm", "pixel_spacing_mm",
 )  # fmt: skip
@@ -30,9 +30,9 @@ MEASURES = (
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """What became of one row: measures and a crop ([151, 151] float32 HU), or the error that excludes it.
+    """The outcome of one row: measurements and a crop ([151, 151] float32 HU), or the error that excludes it.
 
-    ``structure`` is a keyed digest of the structure that was measured: two rows that share it are one tumour.
+    ``structure`` is a keyed digest of the measured structure: two rows that share it are one tumour.
     """
 
     measures: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -45,21 +45,21 @@ class Outcome:
 
     @classmethod
     def of_candidate(cls, candidate: Candidate, structure: str) -> "Outcome":
-        """A tumour that is used."""
+        """The outcome of a tumour that is used."""
         measures = {name: getattr(candidate, name) for name in MEASURES}
         return cls(measures, candidate.crop, structure, warnings=candidate.warnings)
 
     @classmethod
     def of_error(cls, error: InputError) -> "Outcome":
-        """A tumour that is left out."""
+        """The outcome of a tumour that is excluded."""
         return cls(code=error.code, message=error.safe_message, hint=error.hint)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """The outcomes of a patient's rows in their order, and how many GTVs no row names.
+    """The outcomes of a patient's rows in their order, and the number of GTVs that no row names.
 
-    ``evidence`` is what tells whether another folder is of the same patient, as keyed digests.
+    ``evidence`` holds keyed digests that show whether another folder belongs to the same patient.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -68,20 +68,20 @@ class Part:
 
     @classmethod
     def of_error(cls, error: InputError, rows: Sequence[Any]) -> "Part":
-        """What is wrong with a folder is wrong with each of its rows."""
+        """A part whose rows all have the error of their folder."""
         return cls((Outcome.of_error(error),) * len(rows))
 
     @property
-    def stays(self) -> bool:
-        """Whether the same files and settings would always give this part."""
-        return not any(outcome.code in PASSING for outcome in self.outcomes)
+    def is_final(self) -> bool:
+        """Whether the same files and settings always give this part."""
+        return not any(outcome.code in TRANSIENT_CODES for outcome in self.outcomes)
 
     def measures(self) -> str:
-        """What was taken from the patient's files, as text: messages and hints are words of this code."""
+        """The values from the patient's files, as text for the audit; messages and hints never quote files."""
         return json.dumps([[one.code, one.measures] for one in self.outcomes])
 
     def text(self) -> str:
-        """All of it but the crops, as it is kept."""
+        """The part without its crops, as stored JSON."""
         outcomes = [
             {**{f.name: getattr(one, f.name) for f in dataclasses.fields(one)}, "crop": one.crop is not None}
             for one in self.outcomes
@@ -91,14 +91,14 @@ class Part:
 
 
 class PartStore:
-    """Parts under their keys; without ``kept`` nothing is."""
+    """Stores parts under their keys; without ``sealed`` it stores nothing."""
 
-    def __init__(self, kept: SealedStore | None = None) -> None:
-        self._kept = kept
+    def __init__(self, sealed: SealedStore | None = None) -> None:
+        self._sealed = sealed
 
     def get(self, key: str) -> Part | None:
         """The part, or None where there is none or its object is damaged."""
-        files = self._kept.get(f"crops/{key}.zip") if self._kept else None
+        files = self._sealed.get(f"crops/{key}.zip") if self._sealed else None
         if not files:
             return None
         fields = json.loads(files["part.json"])
@@ -107,11 +107,11 @@ class PartStore:
         return Part(tuple(outcomes), fields["unlisted"], tuple(fields["evidence"]))
 
     def put(self, key: str, part: Part) -> None:
-        """Keeps a part, whole or not at all, unless another attempt may fare better."""
-        if self._kept is None or not part.stays:
+        """Stores a part completely or not at all; skips one for which another attempt may succeed."""
+        if self._sealed is None or not part.is_final:
             return
         buffer = io.BytesIO()
         crops = [outcome.crop for outcome in part.outcomes if outcome.crop is not None]
         np.save(buffer, np.stack(crops) if crops else np.empty(0, np.float32), allow_pickle=False)
         files = {"part.json": part.text().encode(), "crops.npy": buffer.getvalue()}
-        self._kept.put(f"crops/{key}.zip", files)
+        self._sealed.put(f"crops/{key}.zip", files)

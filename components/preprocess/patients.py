@@ -1,4 +1,4 @@
-"""One patient's folder to the outcomes of its rows, or from the store of an earlier attempt."""
+"""Reads one patient's folder into the outcomes of its rows, or takes them from an earlier attempt."""
 
 import dataclasses
 from collections import defaultdict
@@ -16,39 +16,41 @@ from components.preprocess.code import code_digest
 from components.preprocess.deidentify import Audit, Pseudonymiser
 from components.preprocess.distinct import Digest, evidence_of_folder, evidence_of_pixels
 from components.preprocess.identity import identities_of_headers
-from components.preprocess.locating import Place, locate
+from components.preprocess.locating import Location, locate
 from components.preprocess.parts import LAYOUT, Outcome, Part, PartStore
-from components.preprocess.table import Row, place_of
+from components.preprocess.table import Row, location_key
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Patient:
-    """One DICOM folder: the rows still to be read, and the structures that any row names."""
+    """One DICOM folder: the rows to be read, and the structures named in any of its rows."""
 
-    place: Place | InputError
+    location: Location | InputError
     rows: tuple[Row, ...]
     listed: tuple[str, ...]
 
 
 def patients_of(source: Source, rows: Sequence[Row], excluded: Mapping[int, str]) -> list[Patient]:
-    """The folders that have a row which the table alone does not exclude; all names of a folder are one."""
-    places: dict[Hashable, Place | InputError] = {}
+    """The folders with at least one row that the table alone does not exclude; all names of a folder are one folder."""
+    locations: dict[Hashable, Location | InputError] = {}
     by_folder: dict[Hashable, list[Row]] = defaultdict(list)
     for row in rows:
-        key = place_of(source, row.dicom)
+        key = location_key(source, row.dicom)
         by_folder[key].append(row)
-        if key not in places:
-            places[key] = _located(source, row.dicom)
+        if key not in locations:
+            locations[key] = _located(source, row.dicom)
     patients = [
         Patient(
-            places[key], tuple(r for r in all_rows if r.number not in excluded), tuple(r.roi for r in all_rows if r.roi)
+            locations[key],
+            tuple(r for r in all_rows if r.number not in excluded),
+            tuple(r.roi for r in all_rows if r.roi),
         )
         for key, all_rows in by_folder.items()
     ]
     return [patient for patient in patients if patient.rows]
 
 
-def _located(source: Source, dicom: str) -> Place | InputError:
+def _located(source: Source, dicom: str) -> Location | InputError:
     try:
         return locate(source, dicom)
     except InputError as error:
@@ -57,18 +59,18 @@ def _located(source: Source, dicom: str) -> Place | InputError:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads patients, each audited for its own identity before it is kept.
+    """Reads patients, and audits the values of each for its identity before storing them.
 
     Parameters
     ----------
     settings
         Rules of the study.
     pseudonyms
-        Its key hides the names of kept parts.
+        Its key makes the names of stored parts.
     store
         Parts of earlier attempts.
     audit
-        Learns the identity that is read.
+        Collects the identity in the headers.
     """
 
     settings: PreprocessSettings
@@ -77,32 +79,32 @@ class Reader:
     audit: Audit
 
     def read(self, patient: Patient) -> tuple[Part, bool]:
-        """The part of a patient, and whether it was kept from an earlier attempt.
+        """The part of a patient, and whether it is from an earlier attempt.
 
         Raises
         ------
         InputError
             ``IDENTITY_LEFT``.
         StorageError
-            Where the storage does not answer.
+            The storage does not respond.
         """
-        if isinstance(patient.place, InputError):
-            return Part.of_error(patient.place, patient.rows), False
+        if isinstance(patient.location, InputError):
+            return Part.of_error(patient.location, patient.rows), False
         try:
-            where, prefix = patient.place.open()
-            entries = list_folder(where, prefix)
+            source, prefix = patient.location.open()
+            entries = list_folder(source, prefix)
         except InputError as error:
             return Part.of_error(error, patient.rows), False
         key = self._key(patient, entries)
-        if kept := self.store.get(key):
-            return kept, True
+        if stored := self.store.get(key):
+            return stored, True
         try:
-            folder = read_entries(where, entries)
+            folder = read_entries(source, entries)
         except InputError as error:
             return Part.of_error(error, patient.rows), False
         part = part_of_folder(folder, patient, self.settings, self.pseudonyms.digest)
         self.audit.learn(identities_of_headers(folder.headers))
-        self.audit.check(texts={"what is kept of a patient": part.measures()})
+        self.audit.check(texts={"the stored part of a patient": part.measures()})
         self.store.put(key, part)
         return part, False
 
@@ -114,7 +116,7 @@ class Reader:
 
 
 def part_of_folder(folder: Folder, patient: Patient, settings: PreprocessSettings, digest: Digest) -> Part:
-    """The outcomes of all rows of one folder, and whose it is."""
+    """The outcomes of all rows of one folder, and the evidence of which patient it shows."""
     outcomes: dict[int, Outcome] = {}
     unlisted = 0
     evidence = list(evidence_of_folder(folder, digest))
@@ -144,7 +146,7 @@ def _outcome(plan: Plan, row: Row, settings: PreprocessSettings, digest: Digest)
     if candidate.status == "ok":
         uid = plan.rtstruct.sop_instance_uid
         return Outcome.of_candidate(candidate, digest("structure", f"{uid}\0{roi.number}") if uid else "")
-    # the study's own rules come first in the flow, also for a tumour that could not have been cut
+    # the study's rules come first in the flow, even for a tumour that could not be cut
     diameter = row.longest_diameter_mm or candidate.longest_diameter_mm
     size = size_refusal(diameter, settings) if diameter is not None else None
     if size:
@@ -153,7 +155,7 @@ def _outcome(plan: Plan, row: Row, settings: PreprocessSettings, digest: Digest)
 
 
 def _unlisted(plan: Plan, patient: Patient, rows: Sequence[Row], settings: PreprocessSettings) -> int:
-    """GTVs with contours that no row names; a row without a name takes one, and what may be a GTV counts beside it."""
+    """Number of GTVs that no row names. A row without a name accounts for one; possible GTVs then count as well."""
     try:
         gtvs = [roi for roi in gtvs_of(plan, settings) if not roi.is_empty]
     except InputError:

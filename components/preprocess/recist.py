@@ -1,14 +1,14 @@
-"""RECIST 1.1 response of one lesion from its longest diameters, the study's label, and BED (STUDY 1)."""
+"""Computes a lesion's RECIST 1.1 response from its longest diameters, the study's label, and BED (STUDY 1)."""
 
 from typing import Literal, get_args
 
 Response = Literal["CR", "PR", "SD", "PD"]
 RESPONSES: tuple[str, ...] = get_args(Response)
 
-#: Shrinking from baseline that makes a partial response (Eisenhauer et al. 2009, section 4.3.1).
-PARTIAL_RESPONSE_PART = 0.30
-#: Growth over the smallest diameter seen that makes progression, as a part and in mm, both needed.
-PROGRESSION_PART, PROGRESSION_MM = 0.20, 5.0
+#: Decrease from baseline that defines a partial response, as a fraction (Eisenhauer et al. 2009, section 4.3.1).
+PARTIAL_RESPONSE_DECREASE = 0.30
+#: Increase over the smallest diameter that defines progression, as a fraction and in mm; both are required.
+PROGRESSION_INCREASE, PROGRESSION_MM = 0.20, 5.0
 #: Alpha/beta of the tumour, Gy.
 ALPHA_BETA_GY = 10.0
 _REMEDY = "correct one of them, or leave either the response or the diameters empty"
@@ -22,17 +22,17 @@ def response_of(baseline_mm: float, follow_up_mm: float, nadir_mm: float | None 
     Parameters
     ----------
     baseline_mm, follow_up_mm
-        Longest diameters before SRS and at follow-up, mm; 0 at follow-up means that it has gone.
+        Longest diameters before SRS and at follow-up, mm; 0 at follow-up means that the lesion has disappeared.
     nadir_mm
-        Smallest diameter before that follow-up; None where baseline is the smallest.
+        Smallest diameter before the follow-up; None where that is the baseline.
     """
     smallest = baseline_mm if nadir_mm is None else min(nadir_mm, baseline_mm)
     growth = follow_up_mm - smallest
     if follow_up_mm <= 0:
         return "CR"
-    if growth >= PROGRESSION_MM - ROUNDING_MM and growth >= PROGRESSION_PART * smallest - ROUNDING_MM:
+    if growth >= PROGRESSION_MM - ROUNDING_MM and growth >= PROGRESSION_INCREASE * smallest - ROUNDING_MM:
         return "PD"
-    if baseline_mm - follow_up_mm >= PARTIAL_RESPONSE_PART * baseline_mm - ROUNDING_MM:
+    if baseline_mm - follow_up_mm >= PARTIAL_RESPONSE_DECREASE * baseline_mm - ROUNDING_MM:
         return "PR"
     return "SD"
 
@@ -40,12 +40,12 @@ def response_of(baseline_mm: float, follow_up_mm: float, nadir_mm: float | None 
 def contradictions(
     response: str | None, baseline_mm: float | None, follow_up_mm: float | None, nadir_mm: float | None
 ) -> dict[str, str]:
-    """What is wrong between the response and the diameters given for one lesion, by the column that it shows in.
+    """Contradictions between the response and the diameters of one lesion, by the column to which each belongs.
 
     Parameters
     ----------
     response
-        Given beside the diameters; None where it is to be computed.
+        Response in the table; None where it is to be computed.
     baseline_mm, follow_up_mm, nadir_mm
         As for ``response_of``; None where not given.
     """
@@ -53,16 +53,15 @@ def contradictions(
     if baseline_mm is None:
         for column, value in (("follow_up_diameter_mm", follow_up_mm), ("nadir_diameter_mm", nadir_mm)):
             if value is not None:
-                wrong[column] = "given without baseline_diameter_mm: give that too, or leave both empty"
+                wrong[column] = "given without baseline_diameter_mm: give both, or leave both empty"
     elif nadir_mm is not None and nadir_mm > baseline_mm + ROUNDING_MM:
-        wrong["nadir_diameter_mm"] = "above baseline_diameter_mm: it is the smallest one before the follow-up"
+        wrong["nadir_diameter_mm"] = "above baseline_diameter_mm: it is the smallest diameter before the follow-up"
     elif response is not None and follow_up_mm is not None:
-        told = response_of(baseline_mm, follow_up_mm, nadir_mm)
-        if told != response:
-            columns = "baseline_diameter_mm and follow_up_diameter_mm" + " and nadir_diameter_mm" * (
-                nadir_mm is not None
-            )
-            wrong["response"] = f"{columns} say {told} by RECIST 1.1: {_REMEDY}"
+        computed = response_of(baseline_mm, follow_up_mm, nadir_mm)
+        if computed != response:
+            nadir = " and nadir_diameter_mm" if nadir_mm is not None else ""
+            columns = f"baseline_diameter_mm and follow_up_diameter_mm{nadir}"
+            wrong["response"] = f"{columns} give {computed} by RECIST 1.1: {_REMEDY}"
     return wrong
 
 

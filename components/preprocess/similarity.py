@@ -1,4 +1,4 @@
-"""Crops that show one piece of one scan: told by the noise of the soft tissue, which no two scans share."""
+"""Finds crops of the same part of the same scan by the noise in their soft tissue, which differs between scans."""
 
 import itertools
 from collections import defaultdict
@@ -12,19 +12,19 @@ from components.common.files import digest_of_array
 
 #: HU of soft tissue. Bone and air are left out: the edges of skulls correlate between patients.
 SOFT_HU = (-50.0, 120.0)
-#: Pixels of a crop that are averaged to one of the texture: 1.06 mm, about a CT's own resolution.
+#: Side of the block of pixels that is averaged to one pixel of the texture: 1.06 mm, about the resolution of a CT.
 BLOCK_PX = 4
-#: Side of the neighbourhood whose mean is taken off, so that noise and fine detail are left, in pixels of the texture.
+#: Side of the neighbourhood whose mean is subtracted to leave noise and fine detail, in pixels of the texture.
 MEAN_PX = 5
-#: Shifts of the centre that are tried, in pixels of the texture each way, and between them by each pixel of the crop:
-#: 1.8 mm each way in all, as between two contours of one tumour.
+#: Largest shift of the centre that is tried, in pixels of the texture in each direction, with single pixels of the crop
+#: in between: 1.8 mm in each direction in all, as between two contours of one tumour.
 REACH = 1
-#: Correlation of two textures from which they are of one scan. The highest of 97,000 pairs of phantoms' crops was 0.68,
-#: of 2,415 pairs of a real head CT's below 0.5; a crop and itself with noise of 10 HU upon it stay above 0.86.
+#: Correlation from which two textures are taken to be of one scan. The highest among 97,000 pairs of phantom crops was
+#: 0.68, among 2,415 pairs from a real head CT below 0.5; a crop and itself with added noise of 10 HU stay above 0.86.
 SAME_SCAN = 0.8
-#: Least part of a crop that must be soft tissue for its texture to say anything.
+#: Smallest fraction of soft tissue in a crop for its texture to be compared.
 LEAST_SOFT = 0.2
-#: Textures compared with all others at once.
+#: Number of textures that are compared with all others at once.
 BATCH = 1024
 
 Crops = NDArray[np.float32]
@@ -42,15 +42,15 @@ def near_identical(crops: Crops) -> list[tuple[int, int]]:
 
 
 def _equal(crops: Crops) -> Iterator[tuple[int, int]]:
-    places: dict[str, list[int]] = defaultdict(list)
+    indices: dict[str, list[int]] = defaultdict(list)
     for index, crop in enumerate(crops):
-        places[digest_of_array(crop)].append(index)
-    for same in places.values():
+        indices[digest_of_array(crop)].append(index)
+    for same in indices.values():
         yield from itertools.combinations(same, 2)
 
 
 def _textures(crops: Crops) -> Crops:
-    """[n, side / 4, side / 4]: soft tissue less its local mean, 0 elsewhere and in crops with too little of it."""
+    """[n, side / 4, side / 4]: soft tissue minus its local mean; 0 elsewhere, and in crops with too little of it."""
     side = crops.shape[1] // BLOCK_PX
     found = np.zeros((len(crops), side, side), np.float32)
     for index, crop in enumerate(crops):
@@ -83,7 +83,7 @@ def _pairs(core: Crops, moved: Crops) -> Iterator[tuple[int, int]]:
 
 
 def _normed(textures: Crops) -> Crops:
-    """[n, k]: each texture as a vector of length 1, or of zeros."""
+    """[n, k]: each texture as a vector of length 1, or of zeros if it is empty."""
     flat = textures.reshape(len(textures), textures.shape[1] * textures.shape[2])
     length = np.linalg.norm(flat, axis=1, keepdims=True)
     return np.asarray(flat / np.where(length > 1e-3, length, np.inf), np.float32)

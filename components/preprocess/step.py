@@ -1,4 +1,4 @@
-"""The rim of the room: cohort in, dataset folder and summary page out."""
+"""Runs the preprocessing step on files: reads a cohort, and writes the dataset folder and a summary page."""
 
 import contextlib
 import hashlib
@@ -33,10 +33,10 @@ KEY_FILE_VARIABLE = "SRS_PSEUDONYM_KEY_FILE"
 
 
 def plan(cohort_uri: str, preset: str, seed: int, groups: int, members: int, settings: str) -> tuple[str, str, str]:
-    """The cohort's fingerprint, all settings as JSON text, and those that crops depend on.
+    """The cohort's fingerprint, all settings as JSON text, and the settings that crops depend on.
 
-    The fingerprint covers the table, the objects it names, the code that will read them and the key of the
-    pseudonyms, because KFP's cache looks at none of these.
+    The fingerprint covers the table, the objects that it refers to, the code that reads them and the key of the
+    pseudonyms, because KFP's cache takes none of these into account.
     """
     study = resolve_parameters(preset, seed, groups, members, settings)
     cohort = fingerprint(cohort_uri)
@@ -58,7 +58,7 @@ def run(
     summary: str,
     progress: Progress,
 ) -> None:
-    """Preprocesses a cohort and audits what it wrote, printed or keeps for identity; what fails that is removed."""
+    """Preprocesses a cohort, audits outputs and log for identity, and removes the outputs if the audit fails."""
     study = StudySettings.from_json(settings)
     store = PartStore(open_sealed(state_uri) if state_uri else None)
     audit = Audit()
@@ -68,15 +68,15 @@ def run(
         if cohort.table_digest != cohort_fingerprint.partition("-")[0]:
             raise InputError("COHORT_CHANGED", "the cohort table was changed during the run", "Start the run again.")
         key = pseudonym_key(study.study, synthetic=cohort.is_synthetic)
-        told = at_most_every(0.5, progress)
-        result = preprocess_cohort(cohort, study.preprocess, key, progress=told, store=store, audit=audit)
+        throttled = at_most_every(0.5, progress)
+        result = preprocess_cohort(cohort, study.preprocess, key, progress=throttled, store=store, audit=audit)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "flow.svg").write_text(flow_svg(result.flow))
             result.write(folder)
             page = page_of(facts_of(result, cohort_fingerprint), result.flow, synthetic=result.synthetic)
             audit.check([folder], {"summary": page, "the step's log": log.getvalue()})
-        except Exception:  # nothing stays that was not audited to the end
+        except Exception:  # no output may remain that was not audited completely
             shutil.rmtree(folder, ignore_errors=True)
             Path(summary).unlink(missing_ok=True)
             raise
@@ -85,7 +85,7 @@ def run(
 
 @contextlib.contextmanager
 def recorded_output() -> Iterator[io.StringIO]:
-    """All that is printed or logged meanwhile goes its way, and into the record too."""
+    """Records all that is printed or logged in the block, in addition to its usual destination."""
     record = io.StringIO()
     handler = logging.StreamHandler(record)
     logging.getLogger().addHandler(handler)
@@ -100,7 +100,7 @@ def recorded_output() -> Iterator[io.StringIO]:
 
 
 class _Both(io.TextIOBase):
-    """What is written to it goes to a stream, and into a record."""
+    """A text stream that writes to another stream and to a record."""
 
     def __init__(self, stream: TextIO, record: io.StringIO) -> None:
         self._stream, self._record = stream, record
@@ -119,14 +119,14 @@ def pseudonym_key(study: str, *, synthetic: bool) -> bytes:
     Parameters
     ----------
     study
-        The study's name; a key only for cohorts without patients.
+        The study's name, which serves as the key for synthetic cohorts only.
     synthetic
-        True where no row of the cohort is a patient.
+        Whether no row of the cohort belongs to a real patient.
 
     Raises
     ------
     InputError
-        ``PSEUDONYM_KEY_MISSING`` for real patients without a key.
+        ``PSEUDONYM_KEY_MISSING`` for real patients without a key; ``PSEUDONYM_KEY_CHANGED`` for a changed key file.
     """
     if key := os.environ.get(KEY_VARIABLE):
         return key.encode()
@@ -136,19 +136,19 @@ def pseudonym_key(study: str, *, synthetic: bool) -> bytes:
         return _key_of_file(Path(path))
     raise InputError(
         "PSEUDONYM_KEY_MISSING",
-        "this cohort has patients, and no key for their pseudonyms was given",
-        f"Set {KEY_VARIABLE} to a secret of your own (on a cluster, from a Secret), and keep it.",
+        "the cohort has real patients, but no key for their pseudonyms is given",
+        f"Set {KEY_VARIABLE} to a secret of your own (on a cluster, from a Secret), and store it safely.",
     )
 
 
 def _key_of_file(path: Path) -> bytes:
-    """The key in a file, made where there is none; the digest beside it tells a damaged one, or none would."""
+    """The key in a file, which is created if missing; a digest beside it reveals a damaged or exchanged file."""
     digest = path.with_name(f"{path.name}.sha256")
-    with contextlib.suppress(FileExistsError):  # most often, and where a run beside this one was faster
+    with contextlib.suppress(FileExistsError):  # usually it exists, and a parallel run may create it first
         _make_key(path, digest)
     if digest.exists() and digest.read_text() != digest_of_file(path):
         hint = f"Restore {path.name} from a backup; to use another key on purpose, remove {digest.name}."
-        raise InputError("PSEUDONYM_KEY_CHANGED", "the key of the pseudonyms is not the one that was made", hint)
+        raise InputError("PSEUDONYM_KEY_CHANGED", "the key file of the pseudonyms has changed since it was made", hint)
     return path.read_bytes()
 
 

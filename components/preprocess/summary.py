@@ -1,4 +1,4 @@
-"""What preprocessing's page says, and the form of each of its facts, which the audit holds the page to."""
+"""The summary page of preprocessing, and the form of each of its facts, against which the audit checks the page."""
 
 import re
 from collections.abc import Mapping
@@ -50,7 +50,7 @@ def page_of(facts: Mapping[str, Any], flow: Flow, *, synthetic: bool) -> str:
 
 
 def example_page() -> str:
-    """A page with every part that any page has, to tell its markup from what it says."""
+    """A page with every element that a page can have, from which the audit learns the fixed markup."""
     lines = [Exclusion(code, reason, 1) for code, reason in REASONS.items()]
     flow = Flow(len(lines) + 1, 1, (*lines, Exclusion("", UNKNOWN_REASON, 1)), 0, 0)
     return page_of(dict.fromkeys(FACTS, ""), flow, synthetic=True)

@@ -1,4 +1,4 @@
-"""The cohort table: read as text, checked whole, every problem named at once by row and column, never by value."""
+"""Parses the cohort table, and reports all its problems at once, by row and column but never by value."""
 
 import dataclasses
 from collections.abc import Hashable, Iterable
@@ -12,15 +12,15 @@ from components.preprocess.locating import locate
 from components.preprocess.recist import contradictions, response_of
 from components.preprocess.table_shape import alike_ids, check_header, misshapen_rows, nameless_values
 
-#: Columns by which rows are told apart, and those that the response comes from: they are compared only where all can be
-#: read.
+#: Columns that identify a row, and columns from which the response comes. Rows, and responses, are compared only where
+#: all of these are valid.
 NAMES = {"tumour_id", "patient_id", "dicom", "roi", "rtstruct_uid"}
 OUTCOME = {"response", "baseline_diameter_mm", "follow_up_diameter_mm", "nadir_diameter_mm"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Row:
-    """One tumour of the cohort table; None where an optional value is empty. Diameters in mm."""
+    """One tumour of the cohort table; None where an optional value is empty. Diameters are in mm."""
 
     number: int
     tumour_id: str
@@ -53,7 +53,7 @@ class Row:
 
     @property
     def outcome(self) -> str | None:
-        """The response given, else by RECIST 1.1 from the diameters; None where neither is there."""
+        """The response in the table, otherwise by RECIST 1.1 from the diameters; None where both are missing."""
         if self.response is None and self.baseline_diameter_mm and self.follow_up_diameter_mm is not None:
             return response_of(self.baseline_diameter_mm, self.follow_up_diameter_mm, self.nadir_diameter_mm)
         return self.response
@@ -67,14 +67,14 @@ def parse_table(data: bytes, source: Source) -> list[Row]:
     data
         The file's bytes.
     source
-        Below which the folders lie that it names.
+        Source of the folders that the table names.
 
     Raises
     ------
     InputError
-        ``COHORT_UNREADABLE``; ``COLUMNS_MISSING``, ``COLUMNS_DOUBLED`` or ``COLUMNS_MISSPELT`` (all of the header at
-        once); ``COHORT_EMPTY``; ``COHORT_INVALID`` (all rows of a wrong length, bad values, ids that are one but for
-        spelling, and contradictions at once).
+        ``COHORT_UNREADABLE``; ``COLUMNS_MISSING``, ``COLUMNS_DOUBLED`` or ``COLUMNS_MISSPELT`` (with all
+        problems of the header); ``COHORT_EMPTY``; ``COHORT_INVALID`` (with all rows of a wrong length, bad values, ids
+        that differ only in spelling, and contradictions).
     """
     table = read_csv_table(data, COLUMNS)
     check_header(table)
@@ -94,7 +94,7 @@ def parse_table(data: bytes, source: Source) -> list[Row]:
 
 
 def _row(number: int, table: CsvTable) -> tuple[Row, dict[str, str]]:
-    """A row, and what is wrong with it by column; a bad value counts as an empty cell."""
+    """A row, and its problems by column; a bad value is replaced by that of an empty cell."""
     cells = dict(zip(table.header, table.rows[number], strict=True))
     values: dict[str, Any] = {}
     bad: dict[str, str] = {}
@@ -109,15 +109,15 @@ def _row(number: int, table: CsvTable) -> tuple[Row, dict[str, str]]:
 
 
 def _contradictions(rows: Iterable[Row], source: Source) -> list[str]:
-    """Problems between rows; two names of one folder are one place."""
+    """Contradictions between rows; different names of one folder count as one."""
     problems = []
     structures: dict[Hashable, int] = {}
     patients: dict[Hashable, Row] = {}
     for row in rows:
-        place = place_of(source, row.dicom)
-        if (first := structures.setdefault((place, row.rtstruct_uid, row.roi), row.number)) != row.number:
+        location = location_key(source, row.dicom)
+        if (first := structures.setdefault((location, row.rtstruct_uid, row.roi), row.number)) != row.number:
             problems.append(f"row {row.number}, roi: the same structure as in row {first}. Give each tumour one row")
-        other = patients.setdefault(place, row)
+        other = patients.setdefault(location, row)
         if other.patient_id != row.patient_id:
             problems.append(
                 f"row {row.number}, patient_id: not that of row {other.number}, whose dicom is the same. "
@@ -126,8 +126,8 @@ def _contradictions(rows: Iterable[Row], source: Source) -> list[str]:
     return problems
 
 
-def place_of(source: Source, dicom: str) -> Hashable:
-    """What all names of one folder share; a name that leads nowhere stands for itself."""
+def location_key(source: Source, dicom: str) -> Hashable:
+    """The common key of all names of one folder; a name that cannot be located is its own key."""
     try:
         return locate(source, dicom).key
     except SrsError:

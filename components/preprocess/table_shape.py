@@ -1,6 +1,6 @@
-"""What is wrong with a cohort table as a whole: its header, rows of a wrong length, ids that are one but for spelling.
+"""Checks the shape of a cohort table: its header, the length of its rows, and ids that differ only in spelling.
 
-No cell is dropped: each row has as many cells as the header, and a cell with a value has a column with a name.
+No value is lost: each row must have as many cells as the header, and each cell with a value a column with a name.
 """
 
 import difflib
@@ -12,33 +12,31 @@ from components.common.csv_table import DELIMITERS, INVISIBLE, CsvTable, column_
 from components.common.errors import InputError
 from components.preprocess.columns import COLUMNS
 
-#: Likeness (difflib's ratio) from which a column without a known name is offered in place of a missing one.
+#: Similarity (difflib's ratio) from which an unknown column is suggested for a missing one.
 OFFERED_LIKENESS = 0.6
-#: Likeness from which it is taken for an optional column misspelt, and refused: its values would be dropped. The
-#: optional columns differ from each other by more.
+#: Similarity from which an unknown column counts as a misspelt optional one, and is refused because its values would be
+#: dropped. The optional columns themselves are less similar to each other.
 MISSPELT_LIKENESS = 0.85
 
 _ALIKE = (
-    "that of row {} but for upper and lower case, blanks, dashes, characters that do not show or letters of another "
-    "script. Write both in one way, or tell them apart by more"
+    "differs from that of row {} only in upper and lower case, blanks, dashes, invisible characters or letters of "
+    "another script. Write both in the same way, or make them clearly different"
 )
-_SWALLOWED = (
-    "the text between two quotation marks holds a whole row: leave out the one that is not closed in its own row"
-)
+_SWALLOWED = "the text between two quotation marks holds a whole row: remove the mark that is not closed in its own row"
 _NAMELESS = "a value below a header without a name. Give the column a name, or remove it"
 _UNSEEN = dict.fromkeys(map(ord, INVISIBLE))
-#: The minus sign, which spreadsheets write for a dash, and capital letters of Greek and Cyrillic that look like Latin
-#: ones: a keyboard left in the other script.
+#: The minus sign, which spreadsheets write for a dash, and Greek and Cyrillic capitals that look like Latin ones, as a
+#: keyboard in the other script types them.
 _LOOKS_LIKE = str.maketrans("−ΑΒΕΖΗΙΚΜΝΟΡΤΥΧАВЕКМНОРСТУХЅІЈ", "-ABEZHIKMNOPTYXABEKMHOPCTYXSIJ")
 
 
 def check_header(table: CsvTable) -> None:
-    """Refuses a table whose header lacks columns, or has one twice or misspelt.
+    """Refuses a table whose header lacks a column, or has one twice or misspelt.
 
     Raises
     ------
     InputError
-        ``COLUMNS_MISSING``, ``COLUMNS_DOUBLED`` or ``COLUMNS_MISSPELT``: the first that holds, with all problems.
+        ``COLUMNS_MISSING``, ``COLUMNS_DOUBLED`` or ``COLUMNS_MISSPELT``: the first that applies, with all problems.
     """
     header = table.header
     if not any(header):
@@ -64,13 +62,13 @@ def check_header(table: CsvTable) -> None:
 
 
 def _where_columns_are(table: CsvTable) -> str:
-    """What to do where columns are missing: below a title, or in a single cell, they may be there."""
+    """A hint for missing columns, which may be below a title or joined in a single cell."""
     known = len(set(table.header) & set(COLUMNS))
     for number, cells in table.rows.items():
         if len(set(map(column_name, cells)) & set(COLUMNS)) > max(known, 1):
-            return f"Row {number} looks like the header: remove what stands above it."
+            return f"Row {number} looks like the header: remove everything above it."
     if len(table.header) == 1:
-        return f"Its first row is one cell: separate cells by {', '.join(DELIMITERS.values())}."
+        return f"The first row is one cell: separate cells by {', '.join(DELIMITERS.values())}."
     return "Empty cells are allowed."
 
 
@@ -88,14 +86,14 @@ def _offer(missing: str, header: Sequence[str]) -> str:
 
 
 def _like(name: str, header: Sequence[str], likeness: float) -> int | None:
-    """The column whose name, none of the known ones, is most like a known one."""
+    """Index of the unknown column whose name is most similar to ``name``."""
     strangers = {re.sub(r"[\W_]", "", other): index for index, other in enumerate(header) if other not in COLUMNS}
     found = difflib.get_close_matches(name.replace("_", ""), strangers, n=1, cutoff=likeness)
     return strangers[found[0]] if found else None
 
 
 def misshapen_rows(table: CsvTable) -> dict[int, str]:
-    """What is wrong with rows whose cells do not lie below the header's, by row; "" where another row tells it."""
+    """Problems of rows whose cells do not align with the header, by row; "" where another row's problem covers it."""
     wrong: dict[int, str] = {}
     for number, cells in table.rows.items():
         if number in wrong:
@@ -108,14 +106,14 @@ def misshapen_rows(table: CsvTable) -> dict[int, str]:
         elif swallowing := [place(i) for i, cell in enumerate(cells) if _holds_a_row(cell, table)]:
             wrong[number] = f"row {number}, {swallowing[0]}: {_SWALLOWED}"
         elif [cell.casefold() for cell in cells] == list(table.header):
-            wrong[number] = f"row {number} is the header once more: remove it"
+            wrong[number] = f"row {number} repeats the header: remove it"
     return wrong
 
 
 def nameless_values(table: CsvTable) -> list[str]:
-    """Columns without a name that hold values, which would be lost, with their first row.
+    """Problems of columns without a name that hold values, which would be lost, each with its first row.
 
-    Rows of a wrong length are left out: their cells may lie below the wrong columns.
+    Rows of a wrong length are left out, since their cells may be in the wrong columns.
     """
     problems, width = [], len(table.header)
     for index in (index for index, name in enumerate(table.header) if not name):
@@ -127,12 +125,12 @@ def nameless_values(table: CsvTable) -> list[str]:
 
 
 def _is_broken_row(first: int, second: int, expected: int) -> bool:
-    """Whether two rows may be one, broken inside a cell (which then counts twice) or between two."""
+    """Whether two rows may be one row, broken inside a cell (which then counts twice) or between two cells."""
     return 0 < second < expected and first < expected and first + second in (expected, expected + 1)
 
 
 def _holds_a_row(cell: str, table: CsvTable) -> bool:
-    """Whether a quoted cell reaches over the end of its row into another: it then has the separators of a whole one."""
+    """Whether a quoted cell extends into the next row, so that it contains the separators of a whole row."""
     return len(cell.splitlines()) > 1 and cell.count(table.delimiter) >= len(table.header) - 1
 
 
@@ -146,14 +144,14 @@ def _cells(cells: Sequence[str]) -> str:
 
 
 def _why(cells: Sequence[str], table: CsvTable) -> str:
-    """What probably made a row longer or shorter than the header, and what to do."""
+    """The probable reason why a row is longer or shorter than the header, and the remedy."""
     others = [one for one in DELIMITERS if one != table.delimiter and sum(cell.count(one) for cell in cells) > 1]
     if len(cells) < len(table.header):
         if others:
             return f"it seems to be separated by {DELIMITERS[others[0]]}, the header by {DELIMITERS[table.delimiter]}"
-        return "a cell is missing, or a line break stands inside a cell. Write an empty cell for a missing value"
+        return "a cell is missing, or there is a line break inside a cell. Write an empty cell for a missing value"
     if not any(cells[len(table.header) :]):
-        return "it ends with an empty one, so that there is a separator too many, there or further to the left"
+        return "it ends with an empty cell, so there is one separator too many, there or further to the left"
     if table.delimiter == ",":
         reason = "a decimal comma, or a comma inside a text?"
         return f"{reason} Write a decimal point, and put a text with a comma in quotation marks"
@@ -161,10 +159,10 @@ def _why(cells: Sequence[str], table: CsvTable) -> str:
 
 
 def alike_ids(column: str, ids: Iterable[tuple[int, str]]) -> list[str]:
-    """Problems of ids, given with their rows, that differ only in what people do not see, or that occur twice.
+    """Problems of ids, given with their rows, that differ only in ways that people overlook, or that occur twice.
 
-    One tumour has one row. A patient has as many as tumours, but under one spelling: under two, the patient's tumours
-    would lie on both sides of a split.
+    A tumour has one row. A patient has one row per tumour, but only one spelling: with two, the patient's tumours could
+    be on both sides of a split.
     """
     problems = []
     spellings: dict[str, dict[str, int]] = {}
@@ -180,7 +178,7 @@ def alike_ids(column: str, ids: Iterable[tuple[int, str]]) -> list[str]:
 
 
 def _seen(text: str) -> str:
-    """What a person tells ids apart by: letters whatever their case, form and script, digits, marks, and no blanks."""
+    """An id normalised for comparison: no case, Unicode form, script or blanks, but letters, digits and punctuation."""
     latin = unicodedata.normalize("NFKC", text).upper().translate(_LOOKS_LIKE)
     plain = unicodedata.normalize("NFKC", latin.casefold()).translate(_UNSEEN)
     return "".join("-" if unicodedata.category(char) == "Pd" else char for char in plain)

@@ -1,31 +1,31 @@
-"""A value that an output holds, and whether it needs to be compared with the identities of a cohort."""
+"""A value in an output, and whether it must be compared with the identities in a cohort."""
 
 import enum
 from typing import NamedTuple
 
 
 class Verdict(enum.Enum):
-    """Whether a value is ours by its kind, a free text to be compared, bytes, or nothing that its place may hold."""
+    """Whether a value is expected in its field, a free text or bytes to be compared, or not allowed at all."""
 
-    OURS = "ours"
-    FREE = "free"
+    EXPECTED = "expected"
+    FREE_TEXT = "free text"
     BYTES = "bytes"
-    FOREIGN = "foreign"
+    FORBIDDEN = "forbidden"
 
 
 class Value(NamedTuple):
-    """A value, and where it stands in words that name nobody."""
+    """A value, and its location described without identity."""
 
-    place: str
+    location: str
     text: str
     verdict: Verdict
 
 
-def freely(place: str, text: str) -> Value:
-    """A free text."""
-    return Value(place, text, Verdict.FREE)
+def free_text(location: str, text: str) -> Value:
+    """A free text, to be compared with the identities."""
+    return Value(location, text, Verdict.FREE_TEXT)
 
 
-def foreign(place: str) -> Value:
-    """Something that may not stand in an output, whatever it says."""
-    return Value(place, "", Verdict.FOREIGN)
+def forbidden(location: str) -> Value:
+    """Content that is not allowed in an output, whatever its text."""
+    return Value(location, "", Verdict.FORBIDDEN)

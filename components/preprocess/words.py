@@ -1,4 +1,4 @@
-"""Texts made comparable: one spelling of each word, whatever encoding, accents or script it came in."""
+"""Normalises texts for comparison: decodes them, removes accents, and splits them into words."""
 
 import base64
 import binascii
@@ -10,10 +10,10 @@ import urllib.parse
 from collections.abc import Iterator
 from typing import NamedTuple
 
-#: Scripts that put no blanks between words: ideographs, kana, Hangul (with its particles), Thai, Lao, Burmese, Khmer.
+#: Scripts without blanks between words: ideographs, kana, Hangul (with its particles), Thai, Lao, Burmese, Khmer.
 UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
 _TOKEN = re.compile(rf"[{UNSPACED}]+|(?:(?![{UNSPACED}])[^\W\d_])+|\d+")
-#: Letters that Unicode does not take apart into a base letter and an accent.
+#: Letters that Unicode does not decompose into a base letter and an accent.
 _BASE_LETTERS = str.maketrans(
     {"ı": "i", "ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "đ": "d", "Đ": "D", "ð": "d", "Ð": "D", "ħ": "h", "Ħ": "H",
      "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "þ": "th", "Þ": "Th", "ʼ": "'", "ʻ": "'", "’": "'", "‘": "'"}
@@ -28,7 +28,7 @@ _CAMEL = re.compile(r"(?<![^\W_])[A-Z]?[a-z]+(?:[A-Z][a-z]+)+(?![^\W_])")
 
 
 class Token(NamedTuple):
-    """A run of letters or of digits: as it stands, case-blind, and whether others touch it before and behind."""
+    """A run of letters or digits: as written, in lower case, and whether letters or digits precede or follow it."""
 
     text: str
     key: str
@@ -42,7 +42,7 @@ class Token(NamedTuple):
 
 
 def spellings(text: str) -> tuple[str, ...]:
-    """``text`` without accents, with ASCII digits, and with umlauts as two letters where that differs; case stays."""
+    """``text`` without accents, with ASCII digits, and with umlauts as two letters where that differs."""
     if text.isascii():
         return (text,)
     text = "".join("-" if unicodedata.category(c) == "Pd" else c for c in unicodedata.normalize("NFKC", text))
@@ -56,7 +56,7 @@ def _without_accents(text: str) -> str:
 
 
 def tokens(spelling: str) -> list[Token]:
-    """The runs of letters and of digits of a spelling; where an unspaced script begins or ends, a word does too."""
+    """The runs of letters and digits in a text; a word also begins or ends where an unspaced script does."""
     return [_token(spelling, match) for match in _TOKEN.finditer(spelling)]
 
 
@@ -73,19 +73,19 @@ def _touches(word: str, letter: str) -> bool:
 
 @functools.lru_cache(2**14)
 def is_unspaced(word: str) -> bool:
-    """Whether a word is of a script that puts no blanks between words."""
+    """Whether a word is in a script without blanks between words."""
     return re.fullmatch(f"[{UNSPACED}]+", word) is not None
 
 
 def compact(spelling: str) -> str:
-    """Only the letters and digits of a spelling, case-blind."""
+    """Only the letters and digits of a text, in lower case."""
     return "".join(token.key for token in tokens(spelling))
 
 
 def readings(text: str) -> Iterator[str]:
-    """``text``, and what it says where parts of it are escaped, encoded or decoded wrongly.
+    """``text``, and its other readings where parts of it are escaped, encoded or wrongly decoded.
 
-    Read are: escapes of HTML, JSON and Python, percent encoding, UTF-8 taken for Windows-1252 or Latin-1, words joined
+    These are escapes of HTML, JSON and Python, percent encoding, UTF-8 decoded as Windows-1252 or Latin-1, words joined
     as in ``GivenFamily``, and runs of base64 or hexadecimal digits that decode to text.
     """
     yield text

@@ -21,7 +21,7 @@ from components.imaging.gtv import find_gtvs, inspect_gtvs
 from components.imaging.listing import list_rtstructs
 from components.imaging.plan import read_folder
 from components.preprocess.identity import identities_of_headers
-from components.preprocess.locating import Place
+from components.preprocess.locating import Location
 from components.preprocess.patients import Patient, part_of_folder
 from tests.components.studies import circle, make_contour
 
@@ -307,7 +307,7 @@ def part(study, *rois):
         SimpleNamespace(number=number, roi=roi, rtstruct_uid="", longest_diameter_mm=None)
         for number, roi in enumerate(rois, start=2)
     )
-    patient = Patient(Place(study.source(), "", "P1"), rows, tuple(roi for roi in rois if roi))
+    patient = Patient(Location(study.source(), "", "P1"), rows, tuple(roi for roi in rois if roi))
     return part_of_folder(read_folder(study.source(), ""), patient, SETTINGS, lambda kind, text: f"{kind} {text}")
 
 

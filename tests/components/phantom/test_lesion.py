@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.phantom.lesion import draw_lesion, longest_diameter_mm
+from components.phantom.lesion import longest_diameter_mm, sample_lesion
 
 LESIONS = st.builds(
-    lambda seed, diameter, necrosis: draw_lesion(np.random.default_rng(seed), (3.0, -4.0, 5.0), diameter, necrosis),
+    lambda seed, diameter, necrosis: sample_lesion(np.random.default_rng(seed), (3.0, -4.0, 5.0), diameter, necrosis),
     st.integers(0, 10**6),
     st.floats(6, 42),
     st.floats(0, 1),
@@ -29,7 +29,7 @@ def test_margin_grows_the_outline_and_far_planes_are_missed(lesion, margin):
 
 @pytest.mark.parametrize(("necrosis", "sign"), [(0.0, 1), (1.0, -1)])
 def test_centre_is_bright_or_dark_by_the_latent_and_the_rim_bright(necrosis, sign):
-    lesion = draw_lesion(np.random.default_rng(1), (0.0, 0.0, 0.0), 24.0, necrosis)
+    lesion = sample_lesion(np.random.default_rng(1), (0.0, 0.0, 0.0), 24.0, necrosis)
     line = np.linspace(-20, 20, 161, dtype=np.float32)
     brain = np.full((161, 161), 35, np.float32)
     hu = lesion.paint(brain, line, line, 0.0, np.zeros_like(brain))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from components.phantom.plan import EXCLUDED, draw_necrosis, plan_cohort
+from components.phantom.plan import EXCLUDED, plan_cohort, sample_necrosis
 from components.phantom.study import make_study
 from components.preprocess.recist import bed10_gy, response_of
 
@@ -85,8 +85,8 @@ def test_latent_separates_the_classes_as_calibrated():
 
 
 def test_without_signal_nothing_depends_on_the_class():
-    responders = [draw_necrosis(np.random.default_rng(seed), 0, 0.0) for seed in range(50)]
-    assert responders == [draw_necrosis(np.random.default_rng(seed), 1, 0.0) for seed in range(50)]
+    responders = [sample_necrosis(np.random.default_rng(seed), 0, 0.0) for seed in range(50)]
+    assert responders == [sample_necrosis(np.random.default_rng(seed), 1, 0.0) for seed in range(50)]
     pairs = [pair for seed in range(40) for pair in eligible(seed, signal=0.0)]
     labels = [t.label for _, t in pairs]
     facts = {

@@ -16,7 +16,7 @@ from components.imaging import gtv
 from components.imaging.listing import list_rtstructs
 from components.imaging.reasons import WARNINGS
 from components.preprocess.cohort import preprocess_cohort, read_cohort
-from components.preprocess.distinct import KEPT_SLICES
+from components.preprocess.distinct import COMPARED_SLICES
 from components.preprocess.exclusions import REASONS, TABLE_RULES, flow_lines
 
 SETTINGS = PreprocessSettings()
@@ -230,7 +230,7 @@ def test_one_slice_of_pixels_is_read_per_tumour_and_a_few_per_series(cohort, mon
     original = FolderStore.read
     monkeypatch.setattr(FolderStore, "read", lambda self, name: seen.append(name) or original(self, name))
     run(uri)
-    assert 1 < sum(name.startswith("a/CT/") for name in seen) <= 1 + 1 + KEPT_SLICES
+    assert 1 < sum(name.startswith("a/CT/") for name in seen) <= 1 + 1 + COMPARED_SLICES
 
 
 def test_storage_that_fails_stops_the_run_in_words(cohort, monkeypatch):

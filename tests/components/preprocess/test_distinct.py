@@ -16,7 +16,7 @@ from components.common.settings import IDENTIFYING, PreprocessSettings
 from components.common.store.folder import FolderStore
 from components.common.store.sealed import SealedStore
 from components.preprocess.cohort import preprocess_cohort
-from components.preprocess.distinct import TOLD_APART_BY, Sighting, check_distinct
+from components.preprocess.distinct import TOLD_APART_BY, RowEvidence, check_distinct
 from components.preprocess.parts import PartStore
 
 ROW = {
@@ -261,10 +261,10 @@ def test_an_excluded_row_accuses_nobody(patients, preprocess, tmp_path):
 
 def test_problems_come_in_the_order_of_the_table():
     order = [7, 3, 9, 5, 2, 8, 4, 6]  # of the pseudonyms
-    sightings = [Sighting(row, f"id{row}", (f"PatientID:{row // 2}",), f"s{row // 2}") for row in order]
+    evidence = [RowEvidence(row, f"id{row}", (f"PatientID:{row // 2}",), f"s{row // 2}") for row in order]
     crops = np.random.default_rng(0).normal(30, 8, (len(order), 151, 151)).astype(np.float32)
     with pytest.raises(InputError) as caught:
-        check_distinct(sightings, crops)
+        check_distinct(evidence, crops)
     lines = [line for line in str(caught.value).splitlines() if line.startswith("  - ")]
     assert [line.split(":")[0].strip(" -") for line in lines] == [f"rows {i}, {i + 1}" for i in (2, 4, 6, 8)]
 
@@ -282,7 +282,7 @@ def test_patients_are_joined_exactly_where_a_chain_of_evidence_joins_them(data):
             evidence = [f"{data.draw(kinds)}:{person}.{tie}" for tie in (sight - 1, sight) if tie >= 0]
             rows.append((person, evidence))
     order = data.draw(st.permutations(range(len(rows))))
-    chained = [Sighting(i, f"id{i}", tuple(_linked(rows, i)), f"s{i}") for i in order]
+    chained = [RowEvidence(i, f"id{i}", tuple(_linked(rows, i)), f"s{i}") for i in order]
     crops = np.random.default_rng(0).normal(30, 8, (len(rows), 151, 151)).astype(np.float32)
     named = check_distinct(chained, crops, merge=True)
     for i, (person, _) in enumerate(rows):

@@ -74,8 +74,8 @@ def test_a_folder_is_a_folder_whatever_its_name(folder):
 
 
 OTHERS = [
-    ({"Cohort.CSV": b""}, "found there: 1 file called cohort.csv but for upper and lower case"),
-    ({"COHORT.csv": b"", "Cohort.csv": b""}, "2 files called cohort.csv but for upper and lower case, or blanks"),
+    ({"Cohort.CSV": b""}, "found there: 1 file called cohort.csv except for upper and lower case"),
+    ({"COHORT.csv": b"", "Cohort.csv": b""}, "2 files called cohort.csv except for upper and lower case, or blanks"),
     (
         {"cohort.xlsx": b"", "old.xls": b"", "n.numbers": b""},
         "found there: 3 files of a spreadsheet program (save it as CSV",

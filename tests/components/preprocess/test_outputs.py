@@ -61,7 +61,7 @@ def texts(data):
     )
     return {
         "summary": page_of(facts_of(data, "0123456789ab" * 5), FLOW, synthetic=True),
-        "what is kept of a patient": Part((*outcomes, Outcome(code="NO_GTV"))).measures(),
+        "the stored part of a patient": Part((*outcomes, Outcome(code="NO_GTV"))).measures(),
         "the step's log": progress_line("preprocess", 1, 2, "3 tumours, 1 patients read earlier")
         + "\na new key for pseudonyms was made: keep the file, later runs need it\n",
     }
@@ -112,7 +112,7 @@ def test_a_cell_is_of_its_columns_kind(folder, column, cell):
     table = pd.read_csv(folder / "tumours.csv", dtype=str)
     table.loc[1, column] = cell
     table.to_csv(folder / "tumours.csv", index=False)
-    assert f"tumours.csv: row 3, column {column}: nothing that may stand there" in refused(folder, {})
+    assert f"tumours.csv: row 3, column {column}: not allowed there" in refused(folder, {})
 
 
 def test_a_cell_that_holds_identity_is_named_by_attribute(folder):
@@ -282,7 +282,7 @@ def test_patients_called_like_our_words_and_numbers_run_through(run, tmp_path, c
 
 def test_nothing_of_a_step_that_wrote_identity_stays(run, tmp_path, monkeypatch):
     monkeypatch.setattr(step, "flow_svg", lambda flow: flow_svg(flow).replace("</svg>", "<text>of Min</text></svg>"))
-    with pytest.raises(InputError, match=r"flow\.svg: PatientName in what the page says"):
+    with pytest.raises(InputError, match=r"flow\.svg: PatientName in the page's text"):
         run()
     assert not (tmp_path / "out").exists()
     assert not (tmp_path / "summary").exists()

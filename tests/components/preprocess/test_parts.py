@@ -13,7 +13,7 @@ from components.common.store.sealed import SealedStore
 from components.phantom.phantom import write_cohort
 from components.preprocess import patients
 from components.preprocess.cohort import preprocess_cohort
-from components.preprocess.distinct import KEPT_SLICES
+from components.preprocess.distinct import COMPARED_SLICES
 from components.preprocess.parts import PartStore
 
 SETTINGS = PreprocessSettings()
@@ -70,7 +70,7 @@ def test_a_second_run_reads_nothing_and_gives_the_same(folder, tmp_path, reads):
 
 
 def test_a_stopped_run_goes_on_where_it_stopped(folder, tmp_path, reads, monkeypatch):
-    original, left = FolderStore.read, [1 + 1 + 1 + KEPT_SLICES]  # enough for one patient, not for two
+    original, left = FolderStore.read, [1 + 1 + 1 + COMPARED_SLICES]  # enough for one patient, not for two
 
     def failing(self, name):
         if not name.endswith(".csv"):

@@ -42,7 +42,7 @@ def test_a_response_stands_beside_diameters_only_where_they_say_the_same(respons
         assert not wrong
     else:
         assert list(wrong) == ["response"]
-        assert f"say {response_of(baseline, follow_up, nadir)} by RECIST 1.1" in wrong["response"]
+        assert f"give {response_of(baseline, follow_up, nadir)} by RECIST 1.1" in wrong["response"]
 
 
 @pytest.mark.parametrize(

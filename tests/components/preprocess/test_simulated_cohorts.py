@@ -81,7 +81,7 @@ class Cohort:
         return {
             "summary": page,
             "the step's log": "\n".join(lines),
-            "what is kept of a patient": json.dumps([["", one] for one in measures] + [["NO_GTV", {}]]),
+            "the stored part of a patient": json.dumps([["", one] for one in measures] + [["NO_GTV", {}]]),
         }
 
 
@@ -285,7 +285,7 @@ def _note(folder, texts, text):
 
 
 def _kept(folder, texts, text):
-    texts["what is kept of a patient"] = json.dumps([["", {"z_mm": 1.5, "note": text}]])
+    texts["the stored part of a patient"] = json.dumps([["", {"z_mm": 1.5, "note": text}]])
 
 
 def _array(make):

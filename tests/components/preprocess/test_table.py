@@ -108,7 +108,7 @@ def test_contradictions_between_rows():
 def test_a_response_that_contradicts_the_diameters_is_refused():
     grown = {**GOOD, "response": "CR", "baseline_diameter_mm": "18", "follow_up_diameter_mm": "30"}
     message = refusal(grown).safe_message
-    assert "row 2, response: baseline_diameter_mm and follow_up_diameter_mm say PD by RECIST 1.1" in message
+    assert "row 2, response: baseline_diameter_mm and follow_up_diameter_mm give PD by RECIST 1.1" in message
     (row,) = read({**grown, "response": "PD"})
     assert row.outcome == "PD"
     assert "row 2, nadir_diameter_mm: above" in refusal({**grown, "nadir_diameter_mm": "18.5"}).safe_message
@@ -139,7 +139,7 @@ def test_all_problems_of_a_table_are_named_at_once():
 @pytest.mark.parametrize("other", ["P1", "p\u200b1", "p 1"])
 def test_one_patient_under_two_spellings_is_refused(other):
     rows = (GOOD, {**GOOD, "tumour_id": "t2", "patient_id": other, "dicom": "elsewhere"})
-    assert "row 3, patient_id: that of row 2 but for upper and lower case" in refusal(*rows).safe_message
+    assert "row 3, patient_id: differs from that of row 2 only in upper and lower case" in refusal(*rows).safe_message
 
 
 def test_ids_keep_their_zeros_and_lose_the_blanks_around_them():

@@ -103,7 +103,7 @@ def test_a_note_of_several_lines_is_no_row():
 def test_a_header_in_the_middle_is_said_once():
     lines = lines_of(good(1), good(2))
     assert problems(joined([*lines, [name.upper() for name in lines[0]], *lines_of(good(3))[1:]])) == [
-        "row 4 is the header once more: remove it"
+        "row 4 repeats the header: remove it"
     ]
 
 
@@ -181,7 +181,7 @@ def test_a_table_in_one_column_is_told_which_separators_there_are():
 def test_a_title_above_the_header_is_said(delimiter):
     error = refused_text("Cohort of 2024\n\n" + joined(lines_of(GOOD), delimiter))
     assert error.code == "COLUMNS_MISSING"
-    assert error.hint == "Row 3 looks like the header: remove what stands above it."
+    assert error.hint == "Row 3 looks like the header: remove everything above it."
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "\ufeff"])
@@ -203,7 +203,7 @@ def test_a_file_without_a_word_is_said_to_be_empty(text):
 )  # fmt: skip
 def test_ids_that_look_alike_are_one(one, other):
     (problem,) = alike_ids("patient_id", [(2, one), (3, one), (4, other), (5, other)])
-    assert problem.startswith("row 4, patient_id: that of row 2 but for upper and lower case, blanks")
+    assert problem.startswith("row 4, patient_id: differs from that of row 2 only in upper and lower case, blanks")
     assert alike_ids("tumour_id", [(2, one), (4, other)])
 
 
