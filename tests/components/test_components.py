@@ -77,7 +77,7 @@ def read(done, kind, name):
     return kind.read(Path(done.out[name].path))
 
 
-def test_fingerprint_gives_settings_and_a_digest_that_a_touched_file_changes(done):
+def test_fingerprint_returns_settings_and_a_digest_that_changes_with_a_file(done):
     again = fingerprint.python_func(done.cohort, "default", 1, 2, 2, json.dumps(SETTINGS))
     assert again == done.plan
     assert json.loads(again[1])["train"]["filters_1"] == 4
@@ -109,7 +109,7 @@ def test_train_gives_members_with_answers_for_every_tumour(done):
     assert all(len(member.probabilities) == 36 for member in members.members)
 
 
-def test_evaluate_gives_table_iii_a_report_and_figures_for_the_ui(done):
+def test_evaluate_writes_table_iii_a_report_and_figures_for_the_ui(done):
     evaluation = read(done, Evaluation, "evaluation")
     assert len(evaluation.table_iii) == 4 + 2
     assert "SYNTHETIC" in Path(done.out["report"].path).read_text()
@@ -126,7 +126,7 @@ def test_evaluate_gives_the_ui_a_roc_and_a_confusion_matrix_of_each_group(done):
     assert [sum(row["row"]) for row in rows] == [5, 5]
 
 
-def test_promote_registers_both_ensembles_and_returns_what_it_decided_on(done):
+def test_promote_registers_both_ensembles_and_returns_its_decision(done):
     promotion = read(done, Promotion, "promotion")
     assert sorted(promotion.versions) == ["A", "B"]
     assert len(done.client.search_model_versions("name = 'direct'")) == 2
@@ -148,7 +148,7 @@ def test_every_step_shows_a_labelled_summary(done):
         assert "SYNTHETIC" in page, name
 
 
-def test_gpu_that_is_not_there_is_refused_in_words(done, capsys):
+def test_a_missing_gpu_is_reported_as_an_srs_error(done, capsys):
     wanted = {**RESOURCES, "gpu_count": "1"}
     with pytest.raises(SystemExit):
         train.python_func(

@@ -14,7 +14,7 @@ LESIONS = st.builds(
 
 
 @given(LESIONS)
-def test_longest_diameter_of_the_middle_section_is_the_one_asked_for(lesion):
+def test_the_longest_diameter_of_the_middle_section_is_the_requested_one(lesion):
     outline = lesion.outline_mm(5.0)
     assert longest_diameter_mm([outline]) == pytest.approx(lesion.diameter_mm, rel=0.02)
 

@@ -46,7 +46,7 @@ def test_other_arguments_give_other_uids(tmp_path, change):
     assert not uids(first) & uids(other)
 
 
-def test_columns_are_those_of_the_contract(cohort):
+def test_columns_are_those_of_the_cohort_table(cohort):
     assert tuple(cohort.rows[0]) == COLUMNS
     assert {row["synthetic"] for row in cohort.rows} == {"yes"}
     assert len({row["tumour_id"] for row in cohort.rows}) == len(cohort.rows)
@@ -72,11 +72,11 @@ def test_a_phantom_is_replaced_whole(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["unseen"]
 
 
-def test_an_empty_folder_is_taken(tmp_path):
+def test_an_empty_folder_is_used(tmp_path):
     assert write_unseen_patient(tmp_path).is_dir()
 
 
-def test_refuses_to_replace_a_foreign_folder(tmp_path):
+def test_refuses_to_replace_a_folder_with_other_files(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(InputError) as caught:
         write_cohort(tmp_path, **SMALL)
@@ -92,7 +92,7 @@ def test_refuses_a_file_in_the_folders_place(tmp_path):
         assert caught.value.code in ("FOLDER_FOREIGN", "FOLDER_UNWRITABLE")
 
 
-def test_nothing_is_left_of_a_failed_run(tmp_path):
+def test_a_failed_run_leaves_no_files(tmp_path):
     def fail(*_):
         raise RuntimeError("stopped")
 
@@ -113,7 +113,7 @@ def test_nothing_is_left_of_a_failed_run(tmp_path):
         ({"seed": -1}, "seed"),
     ],
 )
-def test_refuses_impossible_numbers_in_words(tmp_path, numbers, word):
+def test_refuses_impossible_numbers_with_an_error(tmp_path, numbers, word):
     with pytest.raises(InputError, match=word) as caught:
         write_cohort(tmp_path / "cohort", **numbers)
     assert caught.value.code == "PHANTOM_INVALID"

@@ -58,7 +58,7 @@ def test_rtstruct_refers_to_its_series(studies):
         assert [one.ReferencedROINumber for one in rtstruct.RTROIObservationsSequence] == numbers
 
 
-def test_every_contour_lies_on_the_slice_that_it_names(studies):
+def test_every_contour_lies_on_the_slice_that_it_references(studies):
     for _, images, rtstruct in studies:
         for roi in rtstruct.ROIContourSequence:
             for contour in roi.ContourSequence:
@@ -129,7 +129,7 @@ def test_series_differ_in_format(studies):
     assert len({float(image.SliceThickness) for image in images}) > 2
 
 
-def test_identity_is_there_to_be_removed_and_all_is_labelled_synthetic(studies):
+def test_headers_hold_identity_and_are_labelled_synthetic(studies):
     for row, images, rtstruct in studies:
         for dataset in (next(iter(images.values())), rtstruct):
             assert dataset.PatientID == row["patient_id"]
@@ -149,6 +149,6 @@ def test_identity_is_there_to_be_removed_and_all_is_labelled_synthetic(studies):
         assert rtstruct.StructureSetLabel == "SYNTHETIC"
 
 
-def test_a_patient_takes_few_megabytes(cohort, studies):
+def test_a_patient_takes_few_megabytes_on_disk(cohort, studies):
     total = sum(path.stat().st_size for path in cohort.folder.rglob("*") if path.is_file())
     assert total / len(studies) < 400e6 / 110

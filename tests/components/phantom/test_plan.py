@@ -35,7 +35,7 @@ def test_every_exclusion_occurs_in_proportion(tumours, patients, responders):
         assert count == max(1, round(usual * tumours / 110))
 
 
-def test_exclusions_say_why_in_the_table():
+def test_the_table_shows_the_reason_of_each_exclusion():
     tumours = {t.exclusion: (p, t) for p in plan_cohort(1, 110, 89, 1.0) for t in p.tumours}
     assert tumours["too_many_metastases"][0].columns["n_brain_metastases"] > 5
     assert tumours["whole_brain_radiotherapy"][0].columns["whole_brain_radiotherapy"] == "yes"
@@ -52,7 +52,7 @@ def test_exclusions_say_why_in_the_table():
     assert all(day == "" or day > 92 for day in days)
 
 
-def test_tables_i_and_ii_are_resembled_over_seeds():
+def test_tables_i_and_ii_are_approximated_over_seeds():
     pairs = [pair for seed in range(20) for pair in eligible(seed)]
     for label, size, age, dose, male in ((0, 20, 59, 24, 22 / 57), (1, 22, 57, 23, 22 / 53)):
         own = [(p.columns, t) for p, t in pairs if t.label == label]
@@ -101,7 +101,7 @@ def test_without_signal_nothing_depends_on_the_class():
         assert roc_auc_score(labels, values) == pytest.approx(0.5, abs=0.03), name
 
 
-def test_picture_depends_on_the_class_by_the_latent_alone():
+def test_the_image_depends_on_the_class_only_through_the_latent():
     patient = plan_cohort(2, 24, 20, 1.0)[0]
     flipped = tuple(
         dataclasses.replace(t, label=1 - t.label, columns={**t.columns, "response": "CR"}) for t in patient.tumours

@@ -27,7 +27,7 @@ def test_the_digest_covers_every_module_that_makes_a_dataset():
 
 @pytest.mark.parametrize("room", code.ROOMS)
 @pytest.mark.parametrize("below", ["new.py", "deeper/new.py"])
-def test_a_changed_file_of_any_room_is_another_code(tmp_path, room, below):
+def test_a_changed_file_of_any_package_changes_the_digest(tmp_path, room, below):
     for name in code.ROOMS:
         (tmp_path / name).mkdir()
         (tmp_path / name / "module.py").write_text("1")
@@ -38,7 +38,7 @@ def test_a_changed_file_of_any_room_is_another_code(tmp_path, room, below):
     assert digest_of_sources(*rooms) != before
 
 
-def test_kfps_cache_is_asked_by_the_code(tmp_path, monkeypatch):
+def test_the_key_of_kfps_cache_covers_the_code(tmp_path, monkeypatch):
     write_cohort(tmp_path / "cohort", tumours=6, patients=5)
     asked = str(tmp_path / "cohort"), "fast", 1, 2, 2, "{}"
     before = step.plan(*asked)

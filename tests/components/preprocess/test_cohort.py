@@ -119,7 +119,7 @@ def test_every_rule_of_the_study_counts_a_tumour_once_by_the_first(cohort, tmp_p
     assert dataset.flow.used == 1
 
 
-def test_the_tables_diameter_overrules_the_measured_one(cohort, tmp_path, make_study):
+def test_the_diameter_in_the_table_takes_precedence_over_the_measured_one(cohort, tmp_path, make_study):
     make_study({"GTV": {4.5: [circle(19)]}}).write(tmp_path / "large")
     dataset = run(cohort({"dicom": "a"}, {"dicom": "large", "longest_diameter_mm": "34"}))
     assert sorted(dataset.tumours.diameter_mm)[1] == 34
@@ -131,7 +131,7 @@ def test_a_gtv_wider_than_the_crop_is_excluded(cohort, tmp_path, make_study):
     assert counts(dataset) == {"WIDER_THAN_CROP": 1}
 
 
-def test_the_size_rule_comes_before_what_is_technical(cohort, tmp_path, make_study):
+def test_the_size_rule_comes_before_technical_problems(cohort, tmp_path, make_study):
     study = make_study({"GTV": {3.0: [circle(19)], 6.0: [circle(19)]}}, zs=[0, 1.5, 3.0, 6.0, 7.5, 9.0])
     study.write(tmp_path / "large")
     assert counts(run(cohort({"dicom": "a"}, {"dicom": "large"}))) == {"TOO_LARGE": 1}
@@ -156,7 +156,7 @@ def test_one_bad_tumour_excludes_itself_only(cohort, tmp_path, make_study):
     assert all(line.reason for line in dataset.flow.exclusions)
 
 
-def test_what_was_left_out_of_a_used_gtv_is_counted(cohort, tmp_path, make_study):
+def test_warnings_about_used_gtvs_are_counted(cohort, tmp_path, make_study):
     stray = {"GTV": {3.0: [circle(7)], 4.5: [circle(8), circle(0.3) + 18, circle(8)]}}
     make_study(stray).of_patient("b").write(tmp_path / "b")
     dataset = run(cohort({"dicom": "a"}, {"dicom": "b"}))
@@ -165,7 +165,7 @@ def test_what_was_left_out_of_a_used_gtv_is_counted(cohort, tmp_path, make_study
     assert Dataset.read(tmp_path / "out").flow == dataset.flow
 
 
-def test_every_warning_of_a_gtv_has_a_sentence():
+def test_every_warning_about_a_gtv_has_a_phrase():
     room = Path(gtv.__file__).parent
     codes = {
         code for path in room.glob("*.py") for code in re.findall(r'(?:Note|warned)\("([A-Z_]+)"', path.read_text())
@@ -174,7 +174,7 @@ def test_every_warning_of_a_gtv_has_a_sentence():
     assert codes <= set(WARNINGS)
 
 
-def test_strict_stops_at_what_cannot_be_read_and_names_the_row(cohort):
+def test_strict_stops_at_the_first_unreadable_tumour_and_names_the_row(cohort):
     uri = cohort({"dicom": "a"}, {"dicom": "b", "roi": "GTV_Lindqvist"})
     with pytest.raises(TumourError) as caught:
         run(uri, dataclasses.replace(SETTINGS, strict=True))
@@ -183,7 +183,7 @@ def test_strict_stops_at_what_cannot_be_read_and_names_the_row(cohort):
     assert "Lindqvist" not in str(caught.value)
 
 
-def test_strict_lets_the_studys_own_rules_exclude(cohort, tmp_path, make_study):
+def test_strict_allows_exclusions_by_the_studys_rules(cohort, tmp_path, make_study):
     make_study({"GTV": {4.5: [circle(19)]}}).write(tmp_path / "large")
     dataset = run(cohort({"dicom": "a"}, {"dicom": "large"}), dataclasses.replace(SETTINGS, strict=True))
     assert counts(dataset) == {"TOO_LARGE": 1}
@@ -197,7 +197,7 @@ def test_the_same_failure_everywhere_is_an_error_of_the_cohort(cohort):
     assert caught.value.hint
 
 
-def test_nothing_left_is_said(cohort):
+def test_a_cohort_without_a_usable_tumour_is_refused(cohort):
     uri = cohort({"dicom": "a", "n_brain_metastases": "9"}, {"dicom": "b", "skull_infiltration": "yes"})
     with pytest.raises(InputError) as caught:
         run(uri)
@@ -233,7 +233,7 @@ def test_one_slice_of_pixels_is_read_per_tumour_and_a_few_per_series(cohort, mon
     assert 1 < sum(name.startswith("a/CT/") for name in seen) <= 1 + 1 + COMPARED_SLICES
 
 
-def test_storage_that_fails_stops_the_run_in_words(cohort, monkeypatch):
+def test_a_failing_storage_stops_the_run_with_a_storage_error(cohort, monkeypatch):
     uri = cohort(*({"dicom": name} for name in "abc"))
 
     def fail(self, name, size):
@@ -247,14 +247,14 @@ def test_storage_that_fails_stops_the_run_in_words(cohort, monkeypatch):
         run(uri)
 
 
-def test_synthetic_is_told_apart(cohort):
+def test_synthetic_cohorts_are_labelled(cohort):
     uri = cohort({"dicom": "a", "synthetic": "yes"}, {"dicom": "b", "synthetic": "no"})
     assert not read_cohort(uri).is_synthetic
     assert run(uri).synthetic
     assert read_cohort(cohort({"dicom": "a", "synthetic": "yes"})).is_synthetic
 
 
-def test_memory_does_not_hold_the_dicom(cohort, tmp_path, make_study):
+def test_memory_does_not_hold_all_dicom_files_at_once(cohort, tmp_path, make_study):
     for i in range(4):
         study = make_study(shape=(512, 512), spacing=(0.125, 0.125), centre=(3.0 * i - 6, 9.0 - 5 * i))
         study.of_patient(f"{i}").write(tmp_path / f"p{i}")
@@ -308,7 +308,7 @@ def palette(study):
         (palette, "NOT_HU"),
     ],
 )
-def test_a_poisoned_patient_costs_its_own_tumour_alone(cohort, tmp_path, make_study, monkeypatch, poison, code):
+def test_a_malicious_patient_excludes_only_its_own_tumour(cohort, tmp_path, make_study, monkeypatch, poison, code):
     monkeypatch.setattr("components.imaging.contours.MAX_POINTS", 500)
     uri = cohort(*({"dicom": name} for name in "abc"))
     before = run(uri)

@@ -23,12 +23,12 @@ def refusal(column, text):
         ("61,25", 61.25), ("18,634", 18.634), ("18.634", 18.634), ("0,500", 0.5), ("61.0000", 61),
     ],
 )  # fmt: skip
-def test_numbers_that_read_in_one_way(text, value):
+def test_unambiguous_numbers_are_read(text, value):
     assert COLUMNS["age"].read(text) == value
 
 
 @pytest.mark.parametrize(("text", "value"), [("60", 60), ("60.0", 60), ("60,0", 60), ("60.000", 60)])
-def test_whole_numbers_that_programs_write_with_a_fraction(text, value):
+def test_whole_numbers_written_with_decimals_are_read(text, value):
     found = COLUMNS["follow_up_days"].read(text)
     assert (found, type(found)) == (value, int)
 
@@ -40,22 +40,22 @@ def test_whole_numbers_that_programs_write_with_a_fraction(text, value):
         "~61", "61%", "61..5", "6,1,5", "--61", "+-61", "½", "²", "61:00", "1/2", "(61)", "'61",
     ],
 )  # fmt: skip
-def test_texts_that_python_may_read_but_a_table_should_not_hold(text):
+def test_numbers_that_only_python_accepts_are_refused(text):
     assert refusal("age", text).startswith("not a number")
 
 
 @pytest.mark.parametrize("text", ["-3", "−3", "131", "0131"])
-def test_numbers_out_of_range_say_the_range(text):
+def test_the_error_for_a_number_out_of_range_gives_the_range(text):
     assert refusal("age", text) == "not a number from 0 to 130"
 
 
 @pytest.mark.parametrize("text", ["1.234,5", "1,234.5", "1 234", "1\u202f234", "1'234,5", "1’234", "1.234.567"])
-def test_separators_of_thousands_are_named(text):
+def test_the_error_for_a_thousands_separator_names_it(text):
     assert "thousands" in refusal("follow_up_days", text)
 
 
 @pytest.mark.parametrize("text", ["1,234", "1.234", "1,000", "30.000"])
-def test_what_may_be_thousands_or_decimals_is_refused_where_both_would_do(text):
+def test_a_number_with_thousands_or_decimals_is_refused_where_both_are_in_range(text):
     assert "thousands, or three decimals" in refusal("follow_up_days", text)
 
 
@@ -66,7 +66,7 @@ def test_what_may_be_thousands_or_decimals_is_refused_where_both_would_do(text):
         "12.03.21", "12.03.2021 00:00", "3/12",
     ],
 )  # fmt: skip
-def test_dates_that_a_spreadsheet_made_of_numbers_are_named(text):
+def test_the_error_for_a_number_turned_into_a_date_names_the_date(text):
     for column in ("age", "follow_up_days", "total_dose_gy"):
         assert "date" in refusal(column, text)
 
@@ -78,14 +78,14 @@ def test_dates_that_a_spreadsheet_made_of_numbers_are_named(text):
         "#¡VALOR!", "####", "Err:502",
     ],
 )  # fmt: skip
-def test_errors_and_formulas_of_spreadsheets_are_named_in_every_column(text):
+def test_errors_and_formulas_of_spreadsheets_are_refused_in_every_column(text):
     for column in COLUMNS:
         assert "spreadsheet" in refusal(column, text)
 
 
 @pytest.mark.parametrize("column", ["tumour_id", "patient_id", "dicom", "roi", "rtstruct_uid"])
 @pytest.mark.parametrize("text", ["1.23457E+11", "1,2E+15", "5E+10"])
-def test_numbers_that_a_spreadsheet_shortened_are_no_ids(column, text):
+def test_numbers_shortened_by_a_spreadsheet_are_refused_as_ids(column, text):
     assert "shortened" in refusal(column, text)
 
 
@@ -115,12 +115,12 @@ def test_other_words_for_yes_and_no_are_refused_with_those_allowed(text):
 
 
 @pytest.mark.parametrize("text", ["007", "#7", "7", "0", "GTV=1", "#T1", "a=b", "1E5x", "12-Mar", "P1?"])
-def test_names_stay_as_they_are(text):
+def test_names_are_not_changed(text):
     for column in TEXTS:
         assert COLUMNS[column].read(text) == text
 
 
-def test_ids_are_in_composed_unicode():
+def test_ids_are_normalised_to_composed_unicode():
     assert COLUMNS["patient_id"].read("Mu\u0308ller") == "Müller"
 
 

@@ -44,7 +44,7 @@ def test_identity_in_headers(make_study):
     assert not {"F", "061Y", ct.SOPClassUID, ct.SeriesInstanceUID} & set(found)
 
 
-def test_identity_in_private_attributes_and_in_what_the_profile_removes(make_study):
+def test_identity_in_private_attributes_and_in_removed_sequences(make_study):
     ct = make_study().cts[0]
     block = ct.private_block(0x0009, "ACME", create=True)
     block.add_new(0x01, "LO", "Brunhilde at ward 7")
@@ -64,7 +64,7 @@ def test_identity_in_private_attributes_and_in_what_the_profile_removes(make_stu
     assert found["Brunhilde at ward 7"] == "private attribute (0009,1001) of ACME"
 
 
-def test_slices_of_a_series_are_looked_through_for_what_differs(make_study):
+def test_slices_of_a_series_are_searched_for_values_that_differ(make_study):
     study = make_study()
     study.cts[5].PatientComments = "seen by Dr Kettle"
     read = [
@@ -118,14 +118,14 @@ def test_clean_outputs_pass(outputs):
         ("id 1234.", "PatientID"),
     ],
 )
-def test_what_is_left_in_texts_is_named_by_file_and_attribute(outputs, text, kind):
+def test_identity_in_texts_is_reported_by_file_and_attribute(outputs, text, kind):
     (outputs / "sub" / "log.txt").write_text(text)
     message = leaks(outputs)
     assert f"sub/log.txt: {kind}" in message
     assert text.split()[-1] not in message
 
 
-def test_what_is_left_in_file_names_does_not_come_out_again(outputs):
+def test_identity_in_file_names_is_not_quoted_in_the_error(outputs):
     (outputs / "sub" / "Lindqvist.txt").write_text("")
     message = leaks(outputs)
     assert "PatientName in the file's name" in message
@@ -137,20 +137,20 @@ def test_arrays_must_be_plain_numbers(outputs):
     assert "names.npy: not a plain array" in leaks(outputs)
 
 
-def test_text_behind_an_array_is_noticed(outputs):
+def test_text_after_an_array_is_found(outputs):
     with (outputs / "crops.npy").open("ab") as file:
         file.write(b"Lindqvist")
     assert "crops.npy" in leaks(outputs)
 
 
-def test_uids_are_noticed_by_their_form(outputs):
+def test_uids_are_found_in_outputs_by_their_form(outputs):
     (outputs / "a.txt").write_text("version 3.11.7, at 127.0.0.1")
     audit(outputs)
     (outputs / "a.txt").write_text("slice 1.2.826.0.1.3680043.8.498.1234")
     assert "a.txt: a UID" in leaks(outputs)
 
 
-def test_named_texts_are_looked_through(outputs):
+def test_named_texts_are_searched(outputs):
     found = Audit()
     found.learn(IDENTITIES)
     with pytest.raises(InputError) as caught:
@@ -158,7 +158,7 @@ def test_named_texts_are_looked_through(outputs):
     assert "the step's log: PatientName" in caught.value.safe_message
 
 
-def test_identity_is_learned_while_a_text_is_looked_through():
+def test_identity_can_be_added_while_a_text_is_searched():
     audit, stop = Audit(), threading.Event()
 
     def learn():
@@ -180,7 +180,7 @@ def test_identity_is_learned_while_a_text_is_looked_through():
         learner.join()
 
 
-def test_a_whole_cohort_leaves_nothing(tmp_path, make_study):
+def test_the_outputs_of_a_whole_cohort_hold_no_identity(tmp_path, make_study):
     base = {
         "tumour_id": "Tumour-77", "patient_id": "MRN-7781234", "dicom": "Lindqvist_B", "roi": "", "response": "PR",
         "follow_up_days": "60", "primary_brain_cancer": "no", "whole_brain_radiotherapy": "no",
@@ -203,7 +203,7 @@ def test_a_whole_cohort_leaves_nothing(tmp_path, make_study):
             found.check([tmp_path / "out"])
 
 
-def test_pseudonyms_are_those_of_the_run(tmp_path):
+def test_pseudonyms_of_another_run_are_refused(tmp_path):
     audit, row = Audit(), table_row()
     audit.learn_rows([row], Pseudonymiser(b"key"))
     audit.check(texts={"tumours.csv": f"tumour\n{Pseudonymiser(b'key').tumour('Tumour-77')}\n"})
@@ -222,7 +222,7 @@ def table_row(**cells):
     return Row(**{**fields, **known, **cells})
 
 
-def test_a_finding_names_output_attribute_and_place_and_says_what_to_do():
+def test_an_error_names_output_attribute_and_location_and_gives_a_hint():
     audit = Audit()
     audit.learn_rows([table_row()])
     log = "srs-progress preprocess 1/2 1 tumours\nreading lindqvist_b\nreading Lindqvist_B again\n"

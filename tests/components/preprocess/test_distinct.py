@@ -80,14 +80,14 @@ def with_new_uids(study):
     return again
 
 
-def test_different_patients_pass_and_the_dataset_says_what_was_compared(patients, preprocess):
+def test_different_patients_pass_and_the_dataset_lists_the_kinds_of_evidence(patients, preprocess):
     dataset = preprocess(("a", "P1"), ("b", "P2"), ("c", "P3"))
     assert dataset.flow.used_patients == 3
     assert dataset.told_apart_by == TOLD_APART_BY
 
 
 @pytest.mark.parametrize("name", ["P1/", "./P1", "P1\\", ".\\P1/", "p1", "absolute", "link", "file"])
-def test_all_names_of_a_folder_are_one_place(patients, preprocess, tmp_path, name):
+def test_all_names_of_a_folder_are_one_location(patients, preprocess, tmp_path, name):
     (tmp_path / "link").symlink_to(tmp_path / "P1", target_is_directory=True)
     name = {"absolute": str(tmp_path / "P1"), "file": (tmp_path / "P1").as_uri()}.get(name, name)
     error = refusal(preprocess, ("a", "P1"), ("b", name))
@@ -107,7 +107,7 @@ def test_a_folder_is_found_whatever_its_unicode_form(patients, preprocess, tmp_p
     assert dataset.flow.used == 2
 
 
-def test_a_zip_beside_the_table_is_read_and_is_one_place(patients, preprocess, tmp_path):
+def test_a_zip_beside_the_table_is_read_and_is_one_location(patients, preprocess, tmp_path):
     shutil.make_archive(str(tmp_path / "P2"), "zip", tmp_path / "P2")
     shutil.rmtree(tmp_path / "P2")
     assert preprocess(("a", "P1"), ("b", "P2.zip")).flow.used == 2
@@ -178,9 +178,7 @@ def other_direction(study):
 
 
 @pytest.mark.parametrize("change", [some_slices, other_air, other_direction])
-def test_another_export_that_writes_the_series_otherwise_is_found_by_its_pixels(
-    preprocess, tmp_path, make_study, change
-):
+def test_another_export_with_another_encoding_is_found_by_its_pixels(preprocess, tmp_path, make_study, change):
     lesions = {"GTV_1": {3.0: [circle(7)]}, "GTV_2": {21.0: [circle(6, x=8.0)]}}
     study = make_study(lesions, zs=np.arange(20) * 1.5).of_patient("P1")
     again = with_new_uids(study)
@@ -194,7 +192,7 @@ def test_another_export_that_writes_the_series_otherwise_is_found_by_its_pixels(
     assert "rows 2, 3: one patient under 2 patient_ids, by the pixels of the CT" in error.safe_message
 
 
-def test_phantoms_may_share_their_pixels_where_that_is_said(preprocess, tmp_path, make_study):
+def test_phantoms_may_share_their_pixels_if_the_settings_allow_it(preprocess, tmp_path, make_study):
     for name in ("P1", "P2"):
         study = make_study()
         for dataset in (*study.cts, *study.rtstructs):
@@ -207,7 +205,7 @@ def test_phantoms_may_share_their_pixels_where_that_is_said(preprocess, tmp_path
     assert dataset.told_apart_by == TOLD_APART_BY[:-2]
 
 
-def test_merge_takes_several_patient_ids_as_one_patient(preprocess, tmp_path, make_study):
+def test_merge_joins_several_patient_ids_into_one_patient(preprocess, tmp_path, make_study):
     study = make_study(TWO).of_patient("P1")
     study.write(tmp_path / "P1")
     with_new_uids(study).write(tmp_path / "P2")
@@ -224,7 +222,7 @@ def test_one_gtv_by_name_and_as_the_only_one_is_one_tumour(patients, preprocess)
     assert "rows 2, 3: one tumour, by the same structure" in error.safe_message
 
 
-def test_two_hospitals_may_count_alike(preprocess, tmp_path, make_study):
+def test_two_hospitals_may_assign_the_same_patient_id(preprocess, tmp_path, make_study):
     for name, born in (("P1", "19510203"), ("P2", "19440101")):
         study = make_study().of_patient(name)
         for dataset in (*study.cts, *study.rtstructs):
@@ -238,7 +236,7 @@ def test_two_hospitals_may_count_alike(preprocess, tmp_path, make_study):
     assert "rows 3, 4: one patient" in refusal(preprocess, ("a", "P1"), ("b", "P2"), ("c", "P3")).safe_message
 
 
-def test_a_resumed_run_refuses_the_same(patients, preprocess, tmp_path):
+def test_a_resumed_run_refuses_the_same_rows(patients, preprocess, tmp_path):
     shutil.copytree(tmp_path / "P1", tmp_path / "P9")
     store = PartStore(SealedStore(FolderStore(tmp_path / "parts")))
     first = refusal(preprocess, ("a", "P1"), ("b", "P2"), ("c", "P9"), store=store)
@@ -253,7 +251,7 @@ def test_the_message_names_rows_and_never_a_patient(patients, preprocess, tmp_pa
     assert not any(name in told for name in ("Lindqvist", "Brunhilde", "MRN", "P1"))
 
 
-def test_an_excluded_row_accuses_nobody(patients, preprocess, tmp_path):
+def test_an_excluded_row_is_not_compared(patients, preprocess, tmp_path):
     shutil.copytree(tmp_path / "P1", tmp_path / "P9")
     dataset = preprocess(("a", "P1"), ("b", "P2"), ("c", "P9", {"n_brain_metastases": "9"}))
     assert dataset.flow.used_patients == 2

@@ -56,7 +56,7 @@ def test_a_name_is_found_by_its_parts(name, text):
         ("洪^吉洞", "洪水"),
     ],
 )  # fmt: skip
-def test_other_words_are_no_name(name, text):
+def test_other_words_are_not_taken_for_a_name(name, text):
     assert not found(name, "PatientName", text)
 
 
@@ -84,12 +84,12 @@ def test_an_identifier_is_found_as_a_word(identifier, text):
         ("18", "18.0 and 18.25"),
     ],
 )  # fmt: skip
-def test_digits_of_other_numbers_are_no_identifier(identifier, text):
+def test_digits_of_other_numbers_are_not_taken_for_an_identifier(identifier, text):
     assert not found(identifier, "PatientID", text)
 
 
 @pytest.mark.parametrize("text", ["18.0", "FALSE", "HU", "CT", "63", "1", "0.488281", "None", "1e-5", "Y", "12.5, 3.0"])
-def test_private_numbers_flags_and_codes_are_nobody(text):
+def test_private_numbers_flags_and_codes_are_not_identity(text):
     assert not found(text, "private attribute (0043,1063) of GEMS_PARM_01", f"a {text} b")
 
 
@@ -137,7 +137,7 @@ def test_any_family_name_is_found_in_any_encoding(family, encode):
     st.text(st.characters(categories=["Ll"], max_codepoint=0x7F), min_size=SHORTEST_WITH_INITIAL, max_size=12),
     st.floats(),
 )
-def test_no_number_is_a_name_or_date(family, number):
+def test_numbers_are_not_taken_for_names_or_dates(family, number):
     index = IdentityIndex()
     index.learn(f"{family}^X", "PatientName")
     index.learn("20140506", "StudyDate")

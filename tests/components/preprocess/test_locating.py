@@ -53,7 +53,7 @@ def test_cohort_by_file_and_by_folder(folder, monkeypatch):
 
 
 @pytest.mark.parametrize("uri", ["nothing", "nothing.csv", "a", "a/nothing.csv"])
-def test_missing_cohort_is_said(folder, uri, monkeypatch):
+def test_a_missing_cohort_is_reported(folder, uri, monkeypatch):
     monkeypatch.chdir(folder)
     with pytest.raises(InputError) as caught:
         open_cohort(uri)
@@ -61,7 +61,7 @@ def test_missing_cohort_is_said(folder, uri, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["mine.tsv", "mine.txt", "mine.CSV", "cohort.xlsx", "cohort", "table.dat"])
-def test_a_file_that_is_named_is_the_table_whatever_its_name(folder, name):
+def test_a_named_file_is_the_table_whatever_its_name(folder, name):
     (folder / name).write_bytes(b"x")
     assert open_cohort(str(folder / name))[1] == name
     assert open_cohort(f"file://{folder / name}")[1] == name
@@ -86,7 +86,7 @@ OTHERS = [
 
 @pytest.mark.parametrize(("files", "words"), OTHERS)
 @pytest.mark.parametrize("packed", [False, True])
-def test_what_lies_there_instead_of_the_table_is_said_by_kind(tmp_path, files, words, packed):
+def test_files_that_may_be_the_missing_table_are_reported_by_kind(tmp_path, files, words, packed):
     place = tmp_path / "x.zip" if packed else tmp_path
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
@@ -99,13 +99,13 @@ def test_what_lies_there_instead_of_the_table_is_said_by_kind(tmp_path, files, w
     assert "Lindqvist" not in str(caught.value)
 
 
-def test_a_table_in_a_folder_of_a_zip_is_said(tmp_path):
+def test_a_table_in_a_folder_of_a_zip_is_reported(tmp_path):
     (tmp_path / "x.zip").write_bytes(zip_bytes({"study/cohort.csv": b"", "study/p1/1.dcm": b""}))
     with pytest.raises(InputError, match=r"1 file called cohort\.csv in a folder below"):
         open_cohort(str(tmp_path / "x.zip"))
 
 
-def test_rows_may_point_elsewhere(folder):
+def test_rows_may_name_folders_outside_the_tables_source(folder):
     here = MemoryStore({})
     assert locate(here, "a/b/").open() == (here, "a/b")
     where, prefix = locate(here, str(folder / "a")).open()
@@ -115,13 +115,13 @@ def test_rows_may_point_elsewhere(folder):
 @pytest.mark.parametrize(
     "dicom", ["C:\\data\\P1", "c:/data/P1", "\\\\server\\share\\P1", "//server/P1", "https://x/P1"]
 )
-def test_places_that_no_machine_of_ours_reads_are_refused(dicom):
+def test_locations_that_cannot_be_read_are_refused(dicom):
     with pytest.raises(InputError) as caught:
         locate(MemoryStore({}), dicom)
     assert caught.value.code == "SOURCE_UNKNOWN"
 
 
-def test_a_name_is_resolved_only_where_one_folder_is_meant(tmp_path):
+def test_a_name_is_resolved_only_if_it_matches_one_folder(tmp_path):
     for name in ("P1", "p1", "Straße", "x/Y"):
         (tmp_path / name).mkdir(parents=True)
     here = FolderStore(tmp_path)
@@ -148,14 +148,14 @@ def test_fingerprint_reads_tables_with_semicolons(folder):
         b"sep=|\r\rtumour_id|DICOM|x\r1|a\xc2\xa0|2\r",
     ],
 )
-def test_fingerprint_sees_objects_of_tables_in_every_dialect(folder, table):
+def test_the_fingerprint_covers_the_objects_of_tables_in_every_dialect(folder, table):
     (folder / "cohort.csv").write_bytes(table)
     first = fingerprint(str(folder))
     (folder / "a" / "1.dcm").write_bytes(b"changed")
     assert fingerprint(str(folder)) != first
 
 
-def test_fingerprint_sees_table_and_objects_only(folder):
+def test_the_fingerprint_covers_table_and_objects_only(folder):
     first = fingerprint(str(folder))
     assert fingerprint(str(folder / "cohort.csv")) == first
     (folder / "elsewhere.txt").write_text("x")
@@ -170,7 +170,7 @@ def test_fingerprint_sees_table_and_objects_only(folder):
     assert fingerprint(str(folder)) != third
 
 
-def test_an_empty_table_in_a_bucket_is_a_table(s3):
+def test_an_empty_table_in_a_bucket_is_found(s3):
     BucketStore("dicom", "hollow").write("cohort.csv", b"")
     source, name = open_cohort("s3://dicom/hollow")
     assert source.read(name) == b""

@@ -76,7 +76,7 @@ def refused(folder, known=(("Lindqvist^Brunhilde", "PatientName"),), texts=None)
     return caught.value.safe_message
 
 
-def test_patients_called_like_anything_that_outputs_hold_stop_nothing(folder, texts):
+def test_patients_named_like_any_expected_value_do_not_stop_the_run(folder, texts):
     audit = Audit()
     whole = "\n".join(
         [
@@ -94,7 +94,7 @@ def test_patients_called_like_anything_that_outputs_hold_stop_nothing(folder, te
     audit.check([folder], texts)
 
 
-def test_every_column_and_key_has_its_kind():
+def test_every_column_and_key_has_a_kind():
     assert set(COLUMN_KINDS) == set(TUMOUR_COLUMNS)
     assert {*MEASURES, *Flow.__slots__, *Exclusion.__slots__, *ImageDefinition().to_dict()} <= set(JSON_KINDS)
 
@@ -108,7 +108,7 @@ def test_every_column_and_key_has_its_kind():
         ("fractions", "٣"), ("kps", "1_0"),
     ],
 )  # fmt: skip
-def test_a_cell_is_of_its_columns_kind(folder, column, cell):
+def test_a_cell_must_be_of_its_columns_kind(folder, column, cell):
     table = pd.read_csv(folder / "tumours.csv", dtype=str)
     table.loc[1, column] = cell
     table.to_csv(folder / "tumours.csv", index=False)
@@ -145,7 +145,7 @@ def test_json_holds_our_keys_and_values_of_their_kinds(folder, name, change):
     assert f"{name}: " in refused(folder, {})
 
 
-def test_a_key_that_stands_twice_hides_nothing(folder):
+def test_a_duplicate_json_key_hides_nothing(folder):
     (folder / "cohort.json").write_text('{"synthetic": "Lindqvist", "synthetic": true}')
     assert "cohort.json: PatientName in key synthetic" in refused(folder)
 
@@ -157,7 +157,7 @@ def test_a_dataset_has_no_other_files(folder, name):
     assert f"{name}: a file that a dataset does not have" in refused(folder, {})
 
 
-def test_what_is_no_text_is_not_looked_through_but_refused(tmp_path):
+def test_files_that_are_not_text_are_refused(tmp_path):
     (tmp_path / "table.xlsx").write_bytes(b"PK\3\4\xff\xfe")
     (tmp_path / "wide.txt").write_text("Lindqvist", encoding="utf-16")
     message = refused(tmp_path)
@@ -174,7 +174,7 @@ def test_text_among_the_bytes_of_the_crops_is_found(folder, text):
     assert "crops.npy: " in refused(folder, known.items())
 
 
-def test_text_in_the_head_of_an_array_is_refused(folder):
+def test_text_in_the_header_of_an_array_is_refused(folder):
     crops = (folder / "crops.npy").read_bytes()
     (folder / "crops.npy").write_bytes(crops[:110] + b"# Lindqvist".ljust(17) + b"\n" + crops[128:])
     np.load(folder / "crops.npy")
@@ -204,7 +204,7 @@ def test_identity_is_found_in_any_markup(folder, texts, name, markup):
 
 @pytest.mark.parametrize("name", ["Min", "Max", "Key", "Read", "Small", "Svg", "Table"])
 @pytest.mark.parametrize("place", ["cell", "JSON value", "fact", "figure", "log"])
-def test_a_name_that_is_also_a_word_of_our_pages_is_found_where_values_stand(folder, texts, name, place):
+def test_a_name_that_is_also_a_word_of_the_page_is_found_among_values(folder, texts, name, place):
     known = [(f"{name}^Brunhilde", "PatientName")]
     if place == "cell":
         table = pd.read_csv(folder / "tumours.csv", dtype=str)
@@ -223,7 +223,7 @@ def test_a_name_that_is_also_a_word_of_our_pages_is_found_where_values_stand(fol
     assert "PatientName in " in refused(folder, known, texts)
 
 
-def test_numbers_beside_columns_of_their_names_are_compared(tmp_path):
+def test_whole_numbers_in_columns_of_unknown_name_are_compared(tmp_path):
     (tmp_path / "more.csv").write_text("tumour,number\nT-x,47\nT-y,48\n")
     assert "more.csv: PatientID in row 2, column 2" in refused(tmp_path, {"47": "PatientID"}.items())
     audit = Audit()
@@ -271,7 +271,7 @@ def run(tmp_path, make_study, monkeypatch):
     return go
 
 
-def test_patients_called_like_our_words_and_numbers_run_through(run, tmp_path, capsys):
+def test_patients_named_like_common_words_and_numbers_pass_the_audit(run, tmp_path, capsys):
     run()
     assert len(pd.read_csv(tmp_path / "out" / "tumours.csv")) == 3
     assert "Cohort" in (tmp_path / "summary").read_text()
@@ -280,7 +280,7 @@ def test_patients_called_like_our_words_and_numbers_run_through(run, tmp_path, c
     assert all(map(is_log_line, lines))
 
 
-def test_nothing_of_a_step_that_wrote_identity_stays(run, tmp_path, monkeypatch):
+def test_outputs_of_a_step_that_wrote_identity_are_removed(run, tmp_path, monkeypatch):
     monkeypatch.setattr(step, "flow_svg", lambda flow: flow_svg(flow).replace("</svg>", "<text>of Min</text></svg>"))
     with pytest.raises(InputError, match=r"flow\.svg: PatientName in the page's text"):
         run()
@@ -297,7 +297,7 @@ def to_log(text):
 
 
 @pytest.mark.parametrize("tell", [print, to_stderr, to_log])
-def test_identity_in_what_is_printed_or_logged_is_found(run, tmp_path, tell):
+def test_identity_in_printed_or_logged_text_is_found(run, tmp_path, tell):
     with pytest.raises(InputError, match="the step's log: PatientName"):
         run(lambda *_: tell("read Max"))
     assert not (tmp_path / "out").exists()

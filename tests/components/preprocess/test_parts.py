@@ -49,7 +49,7 @@ def same(one, other):
     assert one.flow == other.flow
 
 
-def test_crops_that_other_code_cut_are_cut_again(folder, tmp_path, reads, monkeypatch):
+def test_crops_cut_by_other_code_are_cut_again(folder, tmp_path, reads, monkeypatch):
     run(folder, tmp_path)
     reads.clear()
     monkeypatch.setattr(patients, "code_digest", lambda: "of another release")
@@ -57,7 +57,7 @@ def test_crops_that_other_code_cut_are_cut_again(folder, tmp_path, reads, monkey
     assert reads
 
 
-def test_a_second_run_reads_nothing_and_gives_the_same(folder, tmp_path, reads):
+def test_a_second_run_reads_no_dicom_and_gives_the_same_dataset(folder, tmp_path, reads):
     first = run(folder, tmp_path)
     assert reads
     reads.clear()
@@ -69,7 +69,7 @@ def test_a_second_run_reads_nothing_and_gives_the_same(folder, tmp_path, reads):
     same(first, preprocess_cohort(str(folder), SETTINGS, b"key"))
 
 
-def test_a_stopped_run_goes_on_where_it_stopped(folder, tmp_path, reads, monkeypatch):
+def test_an_interrupted_run_resumes_where_it_stopped(folder, tmp_path, reads, monkeypatch):
     original, left = FolderStore.read, [1 + 1 + 1 + COMPARED_SLICES]  # enough for one patient, not for two
 
     def failing(self, name):
@@ -94,7 +94,7 @@ def test_a_stopped_run_goes_on_where_it_stopped(folder, tmp_path, reads, monkeyp
     assert len(read_again) == len({name.rpartition("/")[0] for name in reads}) - kept
 
 
-def test_other_settings_key_or_files_are_read_anew(folder, tmp_path, reads):
+def test_a_change_of_settings_key_or_files_is_read_again(folder, tmp_path, reads):
     run(folder, tmp_path)
     for other in ({"key": b"other"}, {"settings": PreprocessSettings(slice_rule="largest")}):
         reads.clear()
@@ -107,7 +107,7 @@ def test_other_settings_key_or_files_are_read_anew(folder, tmp_path, reads):
     assert len({name.rpartition("/")[0] for name in reads}) == 1
 
 
-def test_a_damaged_part_is_read_anew(folder, tmp_path, reads):
+def test_a_damaged_part_is_read_again(folder, tmp_path, reads):
     first = run(folder, tmp_path)
     damaged = next(tmp_path.rglob("*.zip"))
     damaged.write_bytes(damaged.read_bytes()[:-100])
@@ -116,7 +116,7 @@ def test_a_damaged_part_is_read_anew(folder, tmp_path, reads):
     assert reads
 
 
-def test_what_is_kept_names_nobody(folder, tmp_path):
+def test_stored_parts_hold_no_identity(folder, tmp_path):
     dataset = run(folder, tmp_path)
     for path in tmp_path.rglob("*.zip"):
         assert re.fullmatch(r"[0-9a-f]{64}", path.stem)

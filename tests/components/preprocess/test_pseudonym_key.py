@@ -15,7 +15,7 @@ def file(tmp_path, monkeypatch):
     return tmp_path / "home" / "pseudonym.key"
 
 
-def test_a_key_is_made_once_and_kept_for_its_user_alone(file):
+def test_a_key_is_made_once_and_readable_for_its_user_alone(file):
     key = pseudonym_key("study", synthetic=False)
     assert len(key) == 64
     assert pseudonym_key("study", synthetic=False) == key == file.read_bytes()
@@ -33,7 +33,7 @@ def test_a_damaged_key_is_refused_and_not_used(file):
     assert pseudonym_key("study", synthetic=False) == key
 
 
-def test_a_key_of_the_users_own_needs_no_digest(file):
+def test_a_key_file_of_the_user_needs_no_digest(file):
     file.parent.mkdir()
     file.write_bytes(b"my own key")
     assert pseudonym_key("study", synthetic=False) == b"my own key"

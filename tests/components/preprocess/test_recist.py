@@ -34,7 +34,7 @@ LENGTHS = st.floats(0.1, 100)
 
 
 @given(st.sampled_from(RESPONSES), LENGTHS, st.just(0.0) | LENGTHS, st.none() | LENGTHS)
-def test_a_response_stands_beside_diameters_only_where_they_say_the_same(response, baseline, follow_up, nadir):
+def test_a_response_and_diameters_are_accepted_only_if_they_agree(response, baseline, follow_up, nadir):
     wrong = contradictions(response, baseline, follow_up, nadir)
     if nadir is not None and nadir > baseline + 1e-6:
         assert list(wrong) == ["nadir_diameter_mm"]
@@ -57,15 +57,15 @@ def test_a_response_stands_beside_diameters_only_where_they_say_the_same(respons
         ((18.0, None, 18.1), ["nadir_diameter_mm"]),
     ],
 )
-def test_diameters_that_cannot_be_together(diameters, columns):
+def test_contradicting_diameters_are_refused(diameters, columns):
     for response in (None, "SD"):
         assert list(contradictions(response, *diameters)) == columns
 
 
-def test_labels():
+def test_responders_are_0_and_non_responders_1():
     assert [label_of(response) for response in ("CR", "PR", "SD", "PD")] == [0, 0, 1, 1]
 
 
 @pytest.mark.parametrize(("dose", "fractions", "bed"), [(24, 3, 43.2), (20, 1, 60), (48, 4, 105.6)])
-def test_bed10(dose, fractions, bed):
+def test_biologically_effective_dose(dose, fractions, bed):
     assert bed10_gy(dose, fractions) == pytest.approx(bed)

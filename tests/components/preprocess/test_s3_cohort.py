@@ -29,14 +29,14 @@ def uploaded(folder, s3):
     return URI
 
 
-def test_bucket_gives_the_dataset_of_the_folder(folder, uploaded):
+def test_a_bucket_gives_the_same_dataset_as_a_folder(folder, uploaded):
     here, there = (preprocess_cohort(str(uri), PreprocessSettings(), b"key") for uri in (folder, uploaded))
     np.testing.assert_array_equal(here.crops, there.crops)
     assert here.tumours.equals(there.tumours)
     assert here.flow == there.flow
 
 
-def test_fingerprint_notices_one_changed_object(folder, uploaded, tmp_path):
+def test_the_fingerprint_changes_with_one_object(folder, uploaded, tmp_path):
     before = fingerprint(uploaded)
     assert fingerprint(uploaded) == before
     changed = next(folder.rglob("*.dcm"))
@@ -46,7 +46,7 @@ def test_fingerprint_notices_one_changed_object(folder, uploaded, tmp_path):
     assert fingerprint(uploaded) != before
 
 
-def test_wrong_key_is_refused_in_words(uploaded, monkeypatch):
+def test_a_wrong_access_key_is_reported(uploaded, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     with pytest.raises(StorageError) as caught:
         preprocess_cohort(uploaded, PreprocessSettings(), b"key")
@@ -54,20 +54,20 @@ def test_wrong_key_is_refused_in_words(uploaded, monkeypatch):
     assert "wrong" not in str(caught.value)
 
 
-def test_missing_table_and_bucket_are_told(s3):
+def test_a_missing_table_or_bucket_is_reported(s3):
     for uri in ("s3://dicom/absent", "s3://nobucket/study"):
         with pytest.raises((InputError, StorageError)):
             fingerprint(uri)
 
 
-def test_server_that_went_away_is_told(uploaded, s3):
+def test_a_server_that_disappeared_is_reported(uploaded, s3):
     s3.stop()
     with pytest.raises(StorageError) as caught:
         preprocess_cohort(uploaded, PreprocessSettings(), b"key")
     assert caught.value.code == "S3_UNREACHABLE"
 
 
-def test_killed_server_is_told_and_a_second_run_reads_the_rest_only(folder, tmp_path, monkeypatch):
+def test_a_killed_server_is_reported_and_a_second_run_reads_only_the_rest(folder, tmp_path, monkeypatch):
     (tmp_path / "server").mkdir()
     server = S3Server(tmp_path / "server")
     monkeypatch.setattr(timeouts, "TRIES", 1)

@@ -19,7 +19,7 @@ def crops(tmp_path_factory):
     return np.array(preprocess_cohort(str(table), PreprocessSettings(), b"key").crops)
 
 
-def test_crops_of_different_scans_or_places_are_different(crops):
+def test_crops_of_different_scans_or_positions_are_different(crops):
     assert near_identical(crops) == []
 
 

@@ -55,7 +55,7 @@ def test_missing_columns_are_named_all_at_once():
             assert f"- {name}" in error.safe_message
 
 
-def test_diameters_may_stand_for_the_response():
+def test_diameters_may_replace_the_response():
     columns = [key for key in GOOD if key != "response"]
     rest = {key: GOOD[key] for key in columns}
     (row,) = read({**rest, "baseline_diameter_mm": "20", "follow_up_diameter_mm": "26"})
@@ -86,7 +86,7 @@ def test_bad_values_are_named_by_row_and_column_without_the_value():
         ("total_dose_gy", "0"), ("fractions", "0"), ("device", "gamma"), ("location", "spine"), ("primary_site", "x"),
     ],
 )  # fmt: skip
-def test_values_that_cannot_be_used(column, value):
+def test_values_that_cannot_be_used_are_refused(column, value):
     assert f"row 2, {column}: " in refusal({**GOOD, column: value}).safe_message
 
 
@@ -116,7 +116,7 @@ def test_a_response_that_contradicts_the_diameters_is_refused():
     assert row.follow_up_days is None
 
 
-def test_diameters_that_cannot_be_read_are_no_contradiction():
+def test_unreadable_diameters_are_not_reported_as_a_contradiction():
     error = refusal({**GOOD, "response": "CR", "baseline_diameter_mm": "18 mm", "follow_up_diameter_mm": "30"})
     assert error.safe_message.count("\n") == 1
 
@@ -142,7 +142,7 @@ def test_one_patient_under_two_spellings_is_refused(other):
     assert "row 3, patient_id: differs from that of row 2 only in upper and lower case" in refusal(*rows).safe_message
 
 
-def test_ids_keep_their_zeros_and_lose_the_blanks_around_them():
+def test_ids_keep_leading_zeros_but_not_surrounding_blanks():
     rows = [{**GOOD, "tumour_id": one, "patient_id": one, "dicom": one} for one in ("007", "7", " 07\u00a0")]
     assert [row.patient_id for row in read(*rows)] == ["007", "7", "07"]
 
@@ -156,11 +156,11 @@ def test_rows_are_counted_as_in_the_file():
     assert "row 4, age" in caught.value.safe_message
 
 
-def test_spreadsheets_write_semicolons_and_a_byte_order_mark():
+def test_semicolons_and_a_byte_order_mark_are_read():
     assert len(read(GOOD, delimiter=";", encoding="utf-8-sig")) == 1
 
 
-def test_tables_that_are_none():
+def test_files_that_are_not_tables_are_refused():
     for data, code in ((b"", "COLUMNS_MISSING"), (b"\xff\xfe\x00\xd8", "COHORT_UNREADABLE")):
         with pytest.raises(InputError) as caught:
             read_bytes(data)

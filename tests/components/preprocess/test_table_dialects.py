@@ -108,7 +108,7 @@ def test_a_separator_added_or_removed_is_refused_and_never_read(rows, delimiter,
     st.lists(st.sampled_from('"\n,;\t|'), min_size=1, max_size=2),
     st.data(),
 )
-def test_stray_marks_of_csv_change_no_value_in_silence(rows, delimiter, marks, data):
+def test_stray_csv_characters_change_no_value_silently(rows, delimiter, marks, data):
     """With one or two anywhere, header included, a table is refused, or has the same rows with the same values."""
     text = "\n".join(delimiter.join(cells) for cells in lines_of(*rows)) + "\n"
     before = read_bytes(text.encode())
@@ -126,6 +126,6 @@ def test_stray_marks_of_csv_change_no_value_in_silence(rows, delimiter, marks, d
         assert not changed or ("," in marks and delimiter != ",")  # 24 may have become 2,4
 
 
-def test_what_is_read_is_all_there():
+def test_no_value_of_the_table_is_lost():
     with pytest.raises(InputError, match="COHORT_EMPTY"):
         read_bytes(written([list(COLUMNS)]).encode())

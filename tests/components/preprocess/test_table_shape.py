@@ -43,12 +43,12 @@ def test_a_cell_too_many_is_refused_though_the_last_one_is_empty():
     assert problem.startswith(f"row 2 has {WIDTH + 3} cells, the header {WIDTH + 2}: it ends with an empty one")
 
 
-def test_a_text_with_a_semicolon_is_said_otherwise_than_a_decimal_comma():
+def test_a_text_with_a_semicolon_and_a_decimal_comma_have_different_messages():
     (problem,) = problems(joined(lines_of({**GOOD, "roi": "GTV;left"}), ";"))
     assert f"row 2 has {WIDTH + 1} cells, the header {WIDTH}: semicolons inside a text" in problem
 
 
-def test_a_short_row_is_said_once():
+def test_a_short_row_is_reported_once():
     lines = lines_of(good(1), good(2), good(3))
     (problem,) = problems(joined([lines[0], lines[1], lines[2][:7], lines[3]]))
     assert problem.startswith(f"row 3 has 7 cells, the header {WIDTH}")
@@ -73,7 +73,7 @@ def test_a_row_with_another_separator_than_the_header():
     )
 
 
-def test_a_value_below_no_name_is_refused_and_blank_columns_are_not():
+def test_a_value_in_a_nameless_column_is_refused_but_blank_columns_are_not():
     lines = lines_of(good(1), good(2))
     padded = [[*cells, "", "", ""] for cells in lines]
     assert len(read_text(joined(padded, ";") + ";" * 40)) == 2
@@ -82,7 +82,7 @@ def test_a_value_below_no_name_is_refused_and_blank_columns_are_not():
     assert problem.startswith(f"row 3, column {WIDTH + 2} (W): a value below a header without a name")
 
 
-def test_a_column_of_row_numbers_without_a_name_is_said_once():
+def test_a_nameless_column_of_row_numbers_is_reported_once():
     """As pandas writes its index."""
     lines = lines_of(*(good(number) for number in range(50)))
     (problem,) = problems(joined([[str(i - 1) if i else "", *cells] for i, cells in enumerate(lines)]))
@@ -96,18 +96,18 @@ def test_a_quotation_mark_that_is_not_closed_does_not_swallow_a_row():
     assert problem.startswith("row 2, column 4 (D): the text between two quotation marks holds a whole row")
 
 
-def test_a_note_of_several_lines_is_no_row():
+def test_a_note_of_several_lines_is_not_taken_for_a_row():
     assert len(read_text(written(lines_of({**GOOD, "note": "stable, then,\ngrown; see, there"})))) == 1
 
 
-def test_a_header_in_the_middle_is_said_once():
+def test_a_repeated_header_is_reported_once():
     lines = lines_of(good(1), good(2))
     assert problems(joined([*lines, [name.upper() for name in lines[0]], *lines_of(good(3))[1:]])) == [
         "row 4 repeats the header: remove it"
     ]
 
 
-def test_rows_of_a_wrong_length_are_named_beside_all_else():
+def test_rows_of_a_wrong_length_are_reported_with_all_other_problems():
     lines = lines_of(good(1), good(2, age="x"), good(1, dicom="elsewhere", patient_id="p9"))
     lines.insert(2, lines[1][:3])
     found = problems(joined(lines))
@@ -133,7 +133,7 @@ def test_rows_are_counted_from_the_header_of_the_file():
         ("dicom", "dicom_dir"),
     ],
 )  # fmt: skip
-def test_a_misspelt_column_is_offered_for_the_missing_one(name, typed):
+def test_a_misspelt_column_is_suggested_for_the_missing_one(name, typed):
     row = {typed if key == name else key: value for key, value in GOOD.items()}
     (problem,) = problems(joined(lines_of(row)), "COLUMNS_MISSING")
     assert problem.startswith(name)
@@ -172,20 +172,20 @@ def test_other_columns_are_kept_out(name):
     assert len(read_text(joined(lines_of({**GOOD, name: "20"})))) == 1
 
 
-def test_a_table_in_one_column_is_told_which_separators_there_are():
+def test_the_error_for_a_table_in_one_column_lists_the_separators():
     error = refused_text("\n".join(":".join(cells) for cells in lines_of(GOOD)))
     assert "separate cells by commas, semicolons, tabs, vertical bars" in error.hint
 
 
 @pytest.mark.parametrize("delimiter", [",", ";"])
-def test_a_title_above_the_header_is_said(delimiter):
+def test_a_title_above_the_header_is_reported(delimiter):
     error = refused_text("Cohort of 2024\n\n" + joined(lines_of(GOOD), delimiter))
     assert error.code == "COLUMNS_MISSING"
     assert error.hint == "Row 3 looks like the header: remove everything above it."
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "\ufeff"])
-def test_a_file_without_a_word_is_said_to_be_empty(text):
+def test_a_file_without_text_is_reported_as_empty(text):
     error = refused_text(text)
     assert (error.code, error.safe_message) == ("COLUMNS_MISSING", "the cohort table is empty")
 
