@@ -1,4 +1,4 @@
-"""What the tests of several rooms share: studies, small and real, and crops with a network that trains on them."""
+"""Fixtures for the tests of several packages: small and real studies, and crops with a network that trains on them."""
 
 import os
 from collections.abc import Callable
@@ -63,7 +63,7 @@ def splits(cohort):
 
 @pytest.fixture(scope="session")
 def tiny():
-    """A network and protocol that train in well under a second, with restarts on the way."""
+    """A network and protocol that train in well under a second, including restarts."""
     return TrainSettings(
         filters_1=2, filters_2=3, kernel_1=4, kernel_2=3, pool_1=12, pool_2=3, dense_1=6, dense_2=4,
         batch_size=6, max_steps=20, validate_every=5, restart_step=10, restart_accuracy=0.7, max_restarts=1,
@@ -90,7 +90,7 @@ def settings_at_random():
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MLflow's data base without runs, to be copied: making its tables takes MLflow seconds."""
+    """An MLflow database without runs, to be copied, since MLflow takes seconds to create its tables."""
     from components.common import tracking_store
 
     path = tmp_path_factory.mktemp("empty") / "mlflow.db"

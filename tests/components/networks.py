@@ -1,4 +1,4 @@
-"""Networks of other layers than the study's."""
+"""Networks with other layers than the study's."""
 
 from components.common.checked import checked
 from components.common.settings import SETTINGS, TrainSettings
@@ -6,7 +6,7 @@ from components.common.settings import SETTINGS, TrainSettings
 
 @checked(SETTINGS)
 class Other(TrainSettings):
-    """Settings that declare layers of a test's own."""
+    """Settings that declare the layers of a test."""
 
     convolutions: tuple = ()
     hidden: tuple = ()

@@ -1,4 +1,4 @@
-"""Small CT series and RTSTRUCTs written with pydicom, each test spoiling what it is about."""
+"""Small CT series and RTSTRUCTs written with pydicom, in which each test changes the attribute that it tests."""
 
 import dataclasses
 import io
@@ -60,7 +60,7 @@ class Study:
         return {name: file_bytes(dataset) for name, dataset in named.items()}
 
     def of_patient(self, name):
-        """The same study of another patient: an identifier and a noise of their own."""
+        """The same study of another patient, with another identifier and other noise."""
         rng = np.random.default_rng(list(name.encode()))
         for dataset in (*self.cts, *self.rtstructs):
             dataset.PatientID = f"MRN-{name}"

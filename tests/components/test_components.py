@@ -44,7 +44,7 @@ class Outputs:
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    """Runs the components in the order of the pipeline; what each gave, by its name."""
+    """Runs the components in the order of the pipeline, and returns the outputs of each by its name."""
     root = tmp_path_factory.mktemp("components")
     (root / "mlflow").mkdir()
     with pytest.MonkeyPatch.context() as environment:

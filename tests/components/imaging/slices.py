@@ -1,4 +1,4 @@
-"""Where pixels of a slice lie, written out by hand."""
+"""Positions of a slice's pixels, computed independently of the code under test."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Absurd values in DICOM attributes: refused in words that name the attribute, or read; never another exception."""
+"""Absurd values in DICOM attributes are read, or refused by an SrsError that names the attribute; never a crash."""
 
 import io
 
@@ -48,7 +48,7 @@ VALUES = st.one_of(TEXTS, st.binary(max_size=9), st.integers(0, 2**16 - 1).map(l
 
 
 def put(item, keyword, value):
-    """The attribute as it is written: of any length and content."""
+    """An encoded attribute of any length and content."""
     tag, vr = Tag(tag_for_keyword(keyword)), dictionary_VR(keyword)[:2]
     value += b" " * (len(value) % 2)
     item[tag] = RawDataElement(tag, vr, len(value), value, 0, False, True)
@@ -67,7 +67,7 @@ def study(make_study):
 
 
 def changed(data, kind, keyword, value):
-    """A file with the attribute as it is written in one of its parts."""
+    """A file with the encoded attribute in one of its parts."""
     dataset = pydicom.dcmread(io.BytesIO(data))  # only what was read is written without being decoded
     item = dataset
     if kind == "structure":

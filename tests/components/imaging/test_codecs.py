@@ -1,4 +1,4 @@
-"""Every codec that is read, what its frames may say, and what a damaged one costs."""
+"""Every supported codec, the checks of its frame headers, and the containment of damaged frames."""
 
 import contextlib
 import io
@@ -140,7 +140,7 @@ def test_jpeg_lossless_studies_are_read(make_study, uid, masked):
     assert (candidate.crop == plain.crop).all()
 
 
-# --- what a frame says of itself ------------------------------------------------------------------------------------
+# --- frame headers --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless, JPEGLossless])
@@ -216,14 +216,14 @@ def test_more_fragments_than_the_limit_are_refused():
     assert f"more than {MAX_FRAGMENTS} fragments" in refused(many).safe_message
 
 
-@pytest.mark.parametrize("frames_said", ["0", "2", "120"])
+@pytest.mark.parametrize("number_of_frames", ["0", "2", "120"])
 @pytest.mark.parametrize("syntax", [JPEGLSLossless, None])
-def test_a_single_frame_class_must_have_one_frame(frames_said, syntax):
+def test_a_single_frame_class_must_have_one_frame(number_of_frames, syntax):
     ct = slice_of(frames(some_samples())[JPEGLSLossless], JPEGLSLossless)
     if syntax is None:
         ct = make_ct(0, "1.2", "1.3", (1, 1), (SIDE, SIDE))
-    ct.NumberOfFrames = frames_said
-    if frames_said == "0":  # written where there is no thought of frames
+    ct.NumberOfFrames = number_of_frames
+    if number_of_frames == "0":  # as some writers of single-frame objects put it
         assert read(ct).shape == (SIDE, SIDE)
     else:
         assert "another number" in refused(ct).safe_message
@@ -284,7 +284,7 @@ def test_a_frame_that_takes_too_much_memory_is_ended_and_the_limit_named(monkeyp
 
 
 def test_a_malicious_slice_excludes_its_tumour_and_does_not_end_the_run(make_study):
-    """Preprocessing goes on with the other tumours, of the same patient too."""
+    """Preprocessing continues with the other tumours, including those of the same patient."""
     study = make_study({"GTV1": {3.0: [SQUARE]}, "GTV2": {9.0: [SQUARE]}})
     good = {one.roi_name: one for one in find_gtvs(study.source(), "", PreprocessSettings())}
     (poisoned,) = (ct for ct in study.cts if ct.ImagePositionPatient[2] == 3.0)

@@ -22,7 +22,7 @@ def plane(geometry, shape, value_at):
 
 @st.composite
 def geometries(draw):
-    """Any spacing of a planning CT, either sign of each axis, axes swapped or turned, any offset; 160 mm of image."""
+    """Any spacing of a planning CT, either sign of each axis, swapped or rotated axes, any offset; 160 mm of image."""
     row, column = draw(st.floats(0.4, 1.5)), draw(st.floats(0.4, 1.5))
     angle = draw(st.sampled_from([0, 90, 180, 270, 0.2, 17.0])) * np.pi / 180
     mirrored = draw(st.sampled_from([1, -1]))

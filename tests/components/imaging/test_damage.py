@@ -1,4 +1,4 @@
-"""Mutated DICOM: an exclusion with a code or a result, never another exception, and never a hang."""
+"""Mutated DICOM gives a result or an exclusion with a code, never another exception, and never hangs."""
 
 import io
 
@@ -53,7 +53,7 @@ MUTATIONS = [flip_bits, truncate, drop_tags, wrong_vr, wrong_value]
 
 
 def look(files):
-    """What became of the study; a hang is for pytest's own time limit to find."""
+    """The outcome of the study; a hang is found by pytest's time limit."""
     try:
         (candidate,) = find_gtvs(MemoryStore(files), "", PreprocessSettings())
         return candidate.code or "ok"

@@ -1,4 +1,4 @@
-"""Elements and items as they are encoded: what pydicom would say of them."""
+"""Elements and items are parsed as pydicom parses them."""
 
 import io
 import struct
@@ -139,7 +139,7 @@ def test_returns_the_offset_of_the_first_element_after_the_group(make_study):
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_damage_never_reads_differently(make_study):
-    """Whatever bits are flipped: the elements are those of pydicom, or the file is damaged."""
+    """For any flipped bits the elements equal those of pydicom, or the file is reported as damaged."""
     data = encoded(with_sequences(make_study().cts[0], undefined=True))
     agreed = 0
     for seed in range(400):

@@ -127,7 +127,7 @@ def test_a_prefix_selects_one_patient_of_a_source(make_study):
     assert found.roi_name == "GTV"
 
 
-# --- the ladder ---
+# --- match levels ---
 
 
 def test_the_plane_is_matched_where_the_uid_is_not_in_the_ct(make_study):

@@ -119,7 +119,7 @@ def test_links_to_files_are_read_and_links_to_folders_are_reported(make_study, t
     st.lists(st.tuples(st.sampled_from([SEG, MR, "1.2.3", ""]), st.text("ABC^ ä", max_size=6)), min_size=1, max_size=4)
 )
 def test_no_free_text_of_a_file_is_reported(kinds):
-    """Modality may hold a name; what is printed is from the standard's lists alone."""
+    """Modality may hold a name, so only terms from the standard's lists are printed."""
     files = {}
     for number, (sop_class, modality) in enumerate(kinds):
         dataset = new_dataset(sop_class or SEG, f"Q{modality}")

@@ -1,4 +1,4 @@
-"""Outlines as they were meant: doubled ones, stray marks, and dense ones."""
+"""Cleaning of outlines: duplicates, stray marks, and dense outlines."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def one(study):
 
 
 def written_again(contour, kind, rng):
-    """The same outline as another export would write it."""
+    """The same outline in the form of another export."""
     points = np.roll(contour, int(rng.integers(len(contour))), axis=0)
     return {
         "exact": contour,
@@ -118,7 +118,7 @@ def test_rings_keyholes_and_thin_walls_are_not_changed(make_study):
 
 @pytest.mark.parametrize("again", [circle(9) + 0.2, circle(8.7), circle(9, y=0.3), circle(9.2)])
 def test_a_shifted_or_smoothed_copy_of_an_outline_counts_once(make_study, again):
-    """Half a pixel beside each other they would leave a thread of the slice, and another slice would be cut."""
+    """Two outlines half a pixel apart would leave only a thin rim, so that another slice would be cut."""
     planes = {z: [circle(9)] for z in (1.5, 3.0, 4.5)}
     plain = one(make_study({"GTV": planes}))
     candidate = one(make_study({"GTV": planes | {3.0: [circle(9), again]}}))
@@ -129,7 +129,7 @@ def test_a_shifted_or_smoothed_copy_of_an_outline_counts_once(make_study, again)
 def test_more_similar_outlines_than_can_be_compared_are_refused(make_study):
     rng = np.random.default_rng(1)
     outlines = []
-    for _ in range(60):  # of one box, but none the same
+    for _ in range(60):  # similar bounding boxes, but different outlines
         outline = rng.uniform(-5, 5, (12, 2))
         outline[:4] = [[-5, -5], [5, -5], [5, 5], [-5, 5]]
         outlines.append(outline)
@@ -137,7 +137,7 @@ def test_more_similar_outlines_than_can_be_compared_are_refused(make_study):
 
 
 def test_the_limit_of_similar_outlines_holds_for_the_whole_gtv(make_study):
-    """A bound for each plane would let the planes of one file take minutes together."""
+    """With a separate limit for each plane, the planes of one file could take minutes together."""
     rng = np.random.default_rng(1)
     corners = np.array([[-5, -5], [5, -5], [5, 5], [-5, 5]])
     planes = {1.5 * k: [np.vstack([corners, rng.uniform(-5, 5, (8, 2))]) for _ in range(25)] for k in range(9)}

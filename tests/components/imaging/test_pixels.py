@@ -69,7 +69,7 @@ def test_a_round_image_inside_the_head_needs_no_air_where_stored_values_count_fr
     [(0, True, 0, None), (63536, False, -1024, None), (30000, True, 0, 32000), (3000, True, 0, 2500)],
 )
 def test_padding_within_or_above_hu_is_air_where_it_begins_at_the_border(make_study, value, signed, intercept, limit):
-    """0 HU within the head is cerebrospinal fluid, whatever the padding value is."""
+    """0 HU inside the head is cerebrospinal fluid, even if it is also the padding value."""
     study = make_study(BESIDE_THE_RIM, centre=(20, 0))
     pad(study, value, signed=signed, intercept=intercept, limit=limit)
     for ct in study.cts:
@@ -94,7 +94,7 @@ def test_a_padding_value_is_read_with_the_sign_of_the_pixels(make_study, vr):
 
 
 def test_padding_that_is_clipped_air_stays_as_it_is(make_study):
-    """Many write 0 with an intercept of -1024 for both: crops of such series are cut as they always were."""
+    """Many scanners store both as 0 with an intercept of -1024; crops of such series do not change."""
     study = make_study(BESIDE_THE_RIM, centre=(20, 0))
     pad(study, 0, signed=False, intercept=-1024, air=False)
     candidate = one(study)
@@ -177,7 +177,7 @@ def test_a_rescale_type_of_hu_or_none_is_hu(make_study, kind):
 
 @pytest.mark.parametrize(("kind", "hu"), [("HU", 2060), ("OD", None), ("HU_MOD", None)])
 def test_a_table_in_place_of_slope_and_intercept_is_used_where_it_gives_hu(make_study, kind, hu):
-    """Its unsigned values can hold no air, so that it is refused in the end."""
+    """Its unsigned output cannot represent air, so the slice is refused."""
     table = Dataset()
     table.ModalityLUTType = kind
     table.LUTDescriptor = [1200, 0, 16]

@@ -1,4 +1,4 @@
-"""The public sets: golden numbers were computed with scikit-image, not with this project's code."""
+"""Public CT sets; the expected numbers were computed with scikit-image, not with this project's code."""
 
 import csv
 

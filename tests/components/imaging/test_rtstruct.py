@@ -199,7 +199,7 @@ def test_thin_slices_take_the_nearest(make_study, off):
 @pytest.mark.parametrize("by_uid", [True, False])
 @pytest.mark.parametrize(("slices_mm", "drawn_mm"), [(0.5, 0.25), (0.4, 0.2), (0.5, 0.3)])
 def test_contours_of_thinner_slices_do_not_cancel_on_one_slice(make_study, by_uid, slices_mm, drawn_mm):
-    """Each lies within the tolerance of a slice, where the next outline of a cone would leave a rim of it."""
+    """Two outlines of a cone within the tolerance of one slice would leave only a rim by the even-odd rule."""
     drawn = {drawn_mm * k: [circle(9 - abs(k) / 2)] for k in range(-6, 7)}
     study = make_study({"GTV": drawn}, zs=slices_mm * np.arange(-12, 13), by_uid=False)
     if by_uid:
@@ -214,7 +214,7 @@ def test_contours_of_thinner_slices_do_not_cancel_on_one_slice(make_study, by_ui
 
 
 def test_a_name_that_holds_a_backslash_is_one_name(make_study):
-    r"""It divides values, and is legal in none: pydicom then gives a list."""
+    r"""A backslash separates values and is not allowed in a name, so pydicom returns a list."""
     study = make_study({"GTV\\li": {3.0: [circle(8)]}})
     (candidate,) = find_gtvs(study.source(), "", SETTINGS, roi="GTV\\li")
     assert (candidate.status, candidate.roi_name) == ("ok", "GTV\\li")
@@ -302,7 +302,7 @@ def test_leaving_out_a_possible_gtv_is_reported(make_study):
 
 
 def part(study, *rois):
-    """What becomes of a cohort table's rows with these values of roi."""
+    """The part of a patient whose rows have these values of roi."""
     rows = tuple(
         SimpleNamespace(number=number, roi=roi, rtstruct_uid="", longest_diameter_mm=None)
         for number, roi in enumerate(rois, start=2)

@@ -20,7 +20,7 @@ def test_names_of_other_structures(name):
 
 @pytest.mark.parametrize(
     "name",
-    # TG-263: classifier, number, image series, dose, place, own words; then what clinics write
+    # TG-263: classifier, number, image series, dose, place, free text; then common clinical usage
     [
         "GTVp",
         "GTVn",
@@ -83,7 +83,7 @@ def test_structures_derived_from_gtvs_are_not_gtvs(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "taken", "said"),
+    ("name", "kind", "is_used", "is_reported"),
     [
         ("Met1 li frontal", "GTV", True, False),
         ("Zielvolumen", "gtv", True, False),
@@ -98,8 +98,8 @@ def test_structures_derived_from_gtvs_are_not_gtvs(name):
         ("GTV_Ring", "", False, False),
     ],
 )
-def test_interpreted_type_and_name_together(name, kind, taken, said):
-    assert (is_gtv(name, kind), may_be_gtv(name, kind)) == (taken, said)
+def test_interpreted_type_and_name_together(name, kind, is_used, is_reported):
+    assert (is_gtv(name, kind), may_be_gtv(name, kind)) == (is_used, is_reported)
 
 
 def test_a_pattern_replaces_the_rule():

@@ -51,7 +51,7 @@ def test_any_series_of_runs_of_constant_spacing_is_whole(runs, direction):
 @settings(deadline=None)
 @given(RUNS, st.integers(0, 99), st.sampled_from([1, -1]))
 def test_any_slice_lost_between_others_is_missed_by_the_slices_numbers(runs, which, direction):
-    """Unless what is left is no sparser there than on both sides, as where 1, 0.5, 0.5, 1 mm become 1, 1, 1 mm."""
+    """Except where the remaining step is no longer than its neighbours: 1, 0.5, 0.5, 1 mm become 1, 1, 1 mm."""
     zs, numbers = positions(runs), [500 + direction * i for i in range(sum(count for _, count in runs) + 1)]
     assume(len(zs) > 4)
     lost = 2 + which % (len(zs) - 4)
@@ -76,7 +76,7 @@ def test_every_second_slice_lost_for_a_while_is_missed_by_numbers():
 
 
 def test_a_skipped_number_alone_is_not_a_missing_slice():
-    """A report or another image took the number, or numbers are in no order: the planes are even."""
+    """Another object may have the number, or numbers may be unordered; the planes are evenly spaced."""
     zs = np.arange(8) * 2.0
     assert code(zs, [1, 2, 3, 5, 6, 7, 8, 9]) == ""
     assert code([0, 2, 4, 8, 12, 16], [1, 2, 3, 9, 5, 6]) == ""
@@ -84,7 +84,7 @@ def test_a_skipped_number_alone_is_not_a_missing_slice():
 
 
 def test_slices_thinned_out_from_a_level_on_are_whole():
-    """Every second one of what was reconstructed, with their own numbers, up to the end of the series."""
+    """From one level to the end of the series, every second slice was exported, with its original number."""
     zs, numbers = [0, 2, 4, 6, 10, 14, 18, 22], [1, 2, 3, 4, 6, 8, 10, 12]
     assert code(zs, numbers) == ""
 
@@ -109,7 +109,7 @@ def test_spacing_that_changes_within_the_lesion_is_accepted(make_study, z_change
 
 
 def test_the_slice_nearest_the_centroid_takes_changing_spacing_into_account(make_study):
-    """Equal areas from z 0 to 12: each stands for half the way to its neighbours, so the centroid is 6.4, not 5.2."""
+    """Equal areas from z 0 to 12, weighted by half the distances to their neighbours: centroid 6.4, not 5.2."""
     zs = [-4, -2, 0, 2, 4, 8, 12, 16]
     drawn = {float(z): [8 * np.array([(1, 0), (0, 1), (-1, 0), (0, -1)])] for z in zs if 0 <= z <= 12}
     (candidate,) = find_gtvs(make_study({"GTV": drawn}, zs=zs).source(), "", PreprocessSettings())

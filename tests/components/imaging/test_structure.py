@@ -1,4 +1,4 @@
-"""Limits of what a DICOM file may hold: each is kept, and crossed by one, before an object is made of the rest."""
+"""Limits of a DICOM file: each is tested at the limit and one beyond, before any object is created."""
 
 import contextlib
 import io
@@ -148,7 +148,7 @@ def test_the_depth_of_nested_sequences_is_limited(make_study, depth, expected):
         outer.ReferencedFrameOfReferenceSequence = Sequence([inner])
         inner = outer
     study.rtstruct.ReferencedFrameOfReferenceSequence = Sequence([inner])
-    assert code(study.files()) == "ok"  # those that tell their length are not opened
+    assert code(study.files()) == "ok"  # sequences of explicit length are not opened
     undefined(study.rtstruct)
     assert code(study.files()) == expected
 
@@ -297,7 +297,7 @@ def test_sequences_beside_the_pixels_are_counted_before_pydicom_reads_the_file(m
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_pydicom_creates_no_more_elements_from_a_damaged_file_than_were_counted(make_study, monkeypatch):
-    """Whatever is flipped: what pydicom makes of a file at once was counted before, so nothing slips past the count."""
+    """For any flipped bytes, pydicom creates no more elements than were counted before."""
     study = make_study({"GTV": {3.0: [circle(6, points=8)] * 4}}, zs=[3.0], shape=(8, 8))
     undefined(study.rtstruct)
     data = file_bytes(study.rtstruct)

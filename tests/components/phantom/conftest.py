@@ -1,4 +1,4 @@
-"""One small phantom for all tests of the room."""
+"""One small phantom for all tests of this package."""
 
 import csv
 import dataclasses

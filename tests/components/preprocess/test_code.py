@@ -1,4 +1,4 @@
-"""What a cached dataset and a kept crop are bound to: every module that has a part in making them."""
+"""Cached datasets and stored crops depend on the digest of every module that takes part in making them."""
 
 import subprocess
 import sys

@@ -272,7 +272,7 @@ def test_every_code_of_the_flow_has_a_reason():
     assert {line.code: line.tumours for line in lines}["NO_CT"] == 2
 
 
-# --- poisoned files ---
+# --- malicious files ---
 
 
 def many_items(study):

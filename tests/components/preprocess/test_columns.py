@@ -1,4 +1,4 @@
-"""One reading of a cell or none: numbers, words for yes and no, and what a spreadsheet made of a value."""
+"""A cell is read in one way or refused: numbers, words for yes and no, and values changed by a spreadsheet."""
 
 import pytest
 from hypothesis import given
@@ -126,7 +126,7 @@ def test_ids_are_normalised_to_composed_unicode():
 
 @given(st.text(max_size=8))
 def test_a_number_is_the_one_written_in_plain_digits(text):
-    """Whatever the text: where it is read, its value is that of its digits with a point, and nothing else is read."""
+    """For any text: if it is accepted, its value is that of its digits with a decimal point."""
     try:
         value = COLUMNS["total_dose_gy"].read(text)
     except ValueError:

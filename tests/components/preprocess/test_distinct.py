@@ -70,7 +70,7 @@ def patients(tmp_path, make_study):
 
 
 def with_new_uids(study):
-    """The study as an anonymising export writes it again: every UID another, the links between them kept."""
+    """The study as an anonymising export writes it: all UIDs are replaced, but references stay consistent."""
     again, known = copy.deepcopy(study), {}
     for dataset in (*again.cts, *again.rtstructs):
         for element in dataset.iterall():

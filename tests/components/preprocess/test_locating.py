@@ -1,4 +1,4 @@
-"""Where a cohort's table and the DICOM of its rows lie, and the digest of both."""
+"""Locating a cohort's table and the DICOM of its rows, and the digest of both."""
 
 import io
 import os

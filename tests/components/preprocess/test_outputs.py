@@ -1,4 +1,4 @@
-"""What outputs may hold: our own words stop nothing, whatever patients are called, and nothing else may stand there."""
+"""The audit accepts expected values whatever patients are called, and refuses everything else that is identity."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""A run that was stopped goes on: what was finished is not read again, and says nothing of a patient."""
+"""An interrupted run resumes: finished patients are not read again, and stored parts hold no identity."""
 
 import re
 import zipfile

@@ -1,4 +1,4 @@
-"""The key of the pseudonyms: made once, for its user alone, and never replaced without a word."""
+"""The key of the pseudonyms is made once, readable for its user alone, and never replaced silently."""
 
 import stat
 

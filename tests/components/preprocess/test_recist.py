@@ -22,8 +22,8 @@ from components.preprocess.recist import RESPONSES, bed10_gy, contradictions, la
         (25, 30, None, "PD"),
         (30, 16, 10, "PD"),  # grown from the nadir, though still smaller than at baseline
         (30, 14, 10, "PR"),
-        (30, 5, 0, "PD"),  # back after it had gone
-        (20, 22, 30, "SD"),  # a nadir above baseline is none
+        (30, 5, 0, "PD"),  # reappeared after it had disappeared
+        (20, 22, 30, "SD"),  # a nadir above baseline is ignored
     ],
 )
 def test_response_from_diameters(baseline, follow_up, nadir, response):

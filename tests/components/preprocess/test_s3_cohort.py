@@ -1,4 +1,4 @@
-"""A cohort behind a real S3 server: the same dataset as from a folder, and failures in words."""
+"""A cohort on a real S3 server gives the same dataset as a folder, and failures are reported as SrsErrors."""
 
 import numpy as np
 import pytest

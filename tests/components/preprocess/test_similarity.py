@@ -1,4 +1,4 @@
-"""Crops of one scan are told from crops of two, on phantoms whose heads look alike."""
+"""Crops of one scan are distinguished from crops of two, on phantoms with similar heads."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The audit over many simulated cohorts: no clean one stops, and of planted identities none is missed."""
+"""The audit on many simulated cohorts: clean ones pass, and all planted identities are found."""
 
 import csv
 import dataclasses
@@ -24,7 +24,7 @@ from components.preprocess.recist import bed10_gy
 from components.preprocess.summary import facts_of, page_of
 from components.preprocess.table import Row
 
-#: Names that are words of our own outputs, and names of many languages.
+#: Names that are also words in outputs, and names in many languages.
 OUR_WORDS = (
     "Min Max Key Small Read Young Long Table Stem Brown White Gray Page Flow Lung Male Other Image Count Uid Plane"
 )
@@ -62,7 +62,7 @@ def day(rng, first, last):
 
 @dataclasses.dataclass
 class Cohort:
-    """What is written of a simulated cohort, and an audit that knows its identities."""
+    """The outputs of a simulated cohort, and an audit that knows its identities."""
 
     dataset: Dataset
     audit: Audit
@@ -86,7 +86,7 @@ class Cohort:
 
 
 def cohort(rng, tumours):
-    """A cohort whose patients are numbered, called like our words, and scanned by machines that write numbers."""
+    """A cohort with numbered patients, names that are also words in outputs, and scanners that write numbers."""
     audit, pseudonyms = Audit(), Pseudonymiser(b"key")
     patients = [str(n) for n in rng.choice(np.arange(1, 2001), max(1, tumours * 4 // 5), replace=False)]
     of = [str(patient) for patient in rng.choice(patients, tumours)]

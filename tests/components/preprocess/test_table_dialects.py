@@ -1,4 +1,4 @@
-"""A table says the same in every dialect of spreadsheet programs, and is refused once a separator is lost or added."""
+"""A table has the same content in every spreadsheet dialect, and is refused if a separator is lost or added."""
 
 import unicodedata
 
@@ -13,7 +13,7 @@ from tests.components.preprocess.cohort_rows import good, lines_of, read_bytes, 
 
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16")
 ENDS = ("\n", "\r\n", "\r")
-#: What a name may hold; the marks that CSV lives by among it.
+#: Characters of a name, including those with a meaning in CSV.
 NAMES = st.text("aZ9 .#-üß\u0301\u00a0\u200b,;\t|\"'\n\r", min_size=1, max_size=8)
 NUMBERS = st.decimals(1, 99, places=1).map(str)
 

@@ -1,4 +1,4 @@
-"""No cell is dropped: headers, rows of a wrong length, and ids that are one but for spelling."""
+"""No value is lost: checks of headers, rows of a wrong length, and ids that differ only in spelling."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def problems(text, code="COHORT_INVALID"):
 
 
 def joined(lines, delimiter=","):
-    """Lines without any quotation marks, as hands and careless programs write them."""
+    """Lines without quotation marks, as people and careless programs write them."""
     return "\n".join(delimiter.join(cells) for cells in lines) + "\n"
 
 
@@ -37,7 +37,7 @@ def test_a_quoted_decimal_comma_is_read():
 
 
 def test_a_cell_too_many_is_refused_though_the_last_one_is_empty():
-    """The last cell pushed out is blank: the others would be read one column off."""
+    """The surplus cell at the end is blank, but the others would be read one column off."""
     lines = lines_of({**GOOD, "longest_diameter_mm": "18,6", "note": ""})
     (problem,) = problems(joined(lines))
     assert problem.startswith(f"row 2 has {WIDTH + 3} cells, the header {WIDTH + 2}: it ends with an empty one")

@@ -1,4 +1,4 @@
-"""From files to crop under random geometry: what was drawn comes back where it was drawn, at its size."""
+"""From files to crop with random geometry: a contour appears in the crop at its position and size."""
 
 import numpy as np
 from hypothesis import HealthCheck, given, settings
@@ -31,7 +31,7 @@ def test_a_polygon_survives_the_round_trip(make_study, polygon, row_mm, column_m
     study = make_study(
         {"GTV": {3.0: [polygon]}}, spacing=(row_mm, column_mm), shape=shape, orientation=orientation, by_uid=by_uid
     )
-    # the slice's HU rise by 10 per millimetre of x and fall by 5 per millimetre of y, so that a pixel tells its place
+    # HU rise by 10 per millimetre of x and fall by 5 per millimetre of y, so that the values identify positions
     ct = study.cts[2]
     steps = np.array(orientation, dtype=float).reshape(2, 3)[:, :2]
     rows, cols = np.indices(shape)
