@@ -107,24 +107,24 @@ def _too_many(message: str) -> TumourError:
     return TumourError("CONTOURS_TOO_MANY", message, hint)
 
 
-def _sorted_by_kind(found: Sequence[tuple[str, Contour]]) -> ClosedContours:
-    drawn = [(kind, contour) for kind, contour in found if len(contour.points_mm)]
-    lines = [contour for kind, contour in drawn if kind in OPEN]
-    unknown = [kind for kind, _ in drawn if kind not in (*OPEN, *CLOSED, *TAKEN_AS_CLOSED)]
-    closed = [contour for kind, contour in drawn if kind not in OPEN and len(contour.points_mm) >= 3]
-    taken = [kind for kind, contour in drawn if kind in TAKEN_AS_CLOSED and len(contour.points_mm) >= 3]
+def _sorted_by_kind(contours: Sequence[tuple[str, Contour]]) -> ClosedContours:
+    filled = [(kind, contour) for kind, contour in contours if len(contour.points_mm)]
+    lines = [contour for kind, contour in filled if kind in OPEN]
+    unknown = [kind for kind, _ in filled if kind not in (*OPEN, *CLOSED, *TAKEN_AS_CLOSED)]
+    closed = [contour for kind, contour in filled if kind not in OPEN and len(contour.points_mm) >= 3]
+    untyped = [kind for kind, contour in filled if kind in TAKEN_AS_CLOSED and len(contour.points_mm) >= 3]
     if unknown:
-        return ClosedContours(problem=_unknown_type(len(unknown), len(drawn)))
+        return ClosedContours(problem=_unknown_type(len(unknown), len(filled)))
     if not closed:
-        return ClosedContours(problem=_no_outline(has_points=bool(drawn)))
-    if alone := [line for line in lines if len(line.points_mm) >= 3 and not _beside(line, closed)]:
-        return ClosedContours(problem=_not_closed(len(alone), len(drawn)))
+        return ClosedContours(problem=_no_outline(has_points=bool(filled)))
+    if isolated := [line for line in lines if len(line.points_mm) >= 3 and not _beside(line, closed)]:
+        return ClosedContours(problem=_not_closed(len(isolated), len(filled)))
     notes = []
-    if taken:
-        message = f"{len(taken)} of {len(drawn)} contours have no type that DICOM defines, and are taken as closed"
+    if untyped:
+        message = f"{len(untyped)} of {len(filled)} contours have no type that DICOM defines, and are taken as closed"
         notes.append(Note("CONTOUR_TYPE", message))
     if lines:
-        message = f"{len(lines)} of {len(drawn)} contours are points or open lines, and are left out"
+        message = f"{len(lines)} of {len(filled)} contours are points or open lines, and are left out"
         notes.append(Note("CONTOURS_NOT_CLOSED", message))
     return ClosedContours(tuple(closed), notes=tuple(notes))
 

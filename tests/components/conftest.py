@@ -9,7 +9,7 @@ import pytest
 from pydicom.uid import generate_uid
 
 from components.common.settings import TrainSettings
-from tests.components.crops import draw_crops, draw_splits
+from tests.components.crops import make_crops, make_splits
 from tests.components.studies import Study, circle, make_contour, make_ct, make_rtstruct
 
 
@@ -51,14 +51,14 @@ def real_sets() -> Path:
 @pytest.fixture(scope="session")
 def cohort():
     """Crops, labels and pseudonyms of 30 tumours."""
-    crops, labels = draw_crops(30, np.random.default_rng(7))
+    crops, labels = make_crops(30, np.random.default_rng(7))
     return crops, labels, [f"T{i:03d}" for i in range(len(labels))]
 
 
 @pytest.fixture(scope="session")
 def splits(cohort):
     """Three members of one group."""
-    return draw_splits(cohort[2], 3, np.random.default_rng(8))
+    return make_splits(cohort[2], 3, np.random.default_rng(8))
 
 
 @pytest.fixture(scope="session")

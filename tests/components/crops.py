@@ -7,7 +7,7 @@ from components.common.artifacts.splits import MemberSplit
 from components.common.settings import IMAGE_SIZE_MM, IMAGE_SIZE_PX
 
 
-def draw_crops(n, rng):
+def make_crops(n, rng):
     """Crops [n, 151, 151] in HU and labels [n]; classes overlap in how necrotic a lesion is."""
     labels = np.arange(n) % 2
     axis = (np.arange(IMAGE_SIZE_PX) - IMAGE_SIZE_PX // 2) * IMAGE_SIZE_MM / IMAGE_SIZE_PX
@@ -20,7 +20,7 @@ def draw_crops(n, rng):
     return crops, labels
 
 
-def draw_splits(tumours, count, rng, group="A"):
+def make_splits(tumours, count, rng, group="A"):
     """Splits of one group: a fifth of the tumours evaluates, a fifth validates, both classes everywhere."""
     pairs = [tumours[i : i + 2] for i in range(0, len(tumours), 2)]
     held, rest = pairs[: len(pairs) // 5], pairs[len(pairs) // 5 :]

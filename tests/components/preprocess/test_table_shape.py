@@ -40,7 +40,7 @@ def test_a_cell_too_many_is_refused_though_the_last_one_is_empty():
     """The surplus cell at the end is blank, but the others would be read one column off."""
     lines = lines_of({**GOOD, "longest_diameter_mm": "18,6", "note": ""})
     (problem,) = problems(joined(lines))
-    assert problem.startswith(f"row 2 has {WIDTH + 3} cells, the header {WIDTH + 2}: it ends with an empty one")
+    assert problem.startswith(f"row 2 has {WIDTH + 3} cells, the header {WIDTH + 2}: it ends with an empty cell")
 
 
 def test_a_text_with_a_semicolon_and_a_decimal_comma_have_different_messages():

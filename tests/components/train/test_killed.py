@@ -18,7 +18,7 @@ from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset, Flow
 from components.common.artifacts.members import Members
 from components.common.artifacts.splits import Splits
 from components.common.settings import StudySettings
-from tests.components.crops import draw_splits
+from tests.components.crops import make_splits
 
 KILLS = 5
 
@@ -42,7 +42,7 @@ def killed(cohort, tiny, tmp_path_factory):
         Dataset(crops, table, Flow(count, count, (), count, count), {"version": 1}, True).write(folder / "dataset")
         data = Dataset.read(folder / "dataset")
         settings = dataclasses.replace(StudySettings(), train=train)
-        members = tuple(draw_splits(tumours, 4, np.random.default_rng(8)))
+        members = tuple(make_splits(tumours, 4, np.random.default_rng(8)))
         drawn = Splits(members, "patient", 0, {"asked": [3, 3]}, settings)
         tree = tracking.open_tree("killed", settings, data, drawn, attempt="one")
         dataclasses.replace(drawn, tracking=tree).write(folder / "splits")
