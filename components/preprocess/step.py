@@ -45,8 +45,8 @@ def plan(cohort_uri: str, preset: str, seed: int, groups: int, members: int, set
         "code": code_digest(),
         "key": digest_of(os.environ.get(KEY_VARIABLE, "")),
     }
-    ours = {"study": study.study, "preprocess": study.preprocess.to_dict()}
-    return f"{cohort.partition('-')[0]}-{digest_of(parts)}", study.to_json(), json.dumps(ours, sort_keys=True)
+    relevant = {"study": study.study, "preprocess": study.preprocess.to_dict()}
+    return f"{cohort.partition('-')[0]}-{digest_of(parts)}", study.to_json(), json.dumps(relevant, sort_keys=True)
 
 
 def run(
