@@ -13,7 +13,7 @@ from components.common.errors import InputError
 from components.common.kserve_door import Model
 from components.common.limits import LARGE_STUDIES_BYTES
 from components.common.settings import StudySettings
-from components.model.crop_statistics import ABOVE, BELOW, STATISTICS, places_among
+from components.model.crop_statistics import ABOVE, BELOW, STATISTICS, percentile_ranks
 from components.model.runtime import Ensemble
 from serving import telemetry
 from serving.cutting import RefusedAt, cut_contained
@@ -124,7 +124,7 @@ class Predictor(Model):  # type: ignore[misc]
     def _answer(self, found: list[tuple[int, Cut, NDArray[np.float32]]]) -> list[Tumour]:
         crops = np.stack([crop for _, _, crop in found])
         answers = self.ensemble.answer(crops)
-        ranks = places_among(crops, self.ensemble.manifest.training_crops)
+        ranks = percentile_ranks(crops, self.ensemble.manifest.training_crops)
         drifts = [bool(((of_one == BELOW) | (of_one == ABOVE)).any()) for of_one in ranks.T]
         tumours = [
             Tumour(index, answer, cut.roi_name, cut.slice_sop_instance_uid, _warnings(cut, drift), cut.roi_number)

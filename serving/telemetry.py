@@ -100,7 +100,7 @@ class LoopErrors:
 def where(error: BaseException) -> dict[str, Any]:
     """Type of an exception and its lines in the code, also of one in a contained call; its text is not logged."""
     if isinstance(error, Failed):
-        return {"exception": error.kind, "at": list(error.places)}
+        return {"exception": error.kind, "at": list(error.frames)}
     frames = traceback.extract_tb(error.__traceback__)[-6:]
     return {"exception": type(error).__name__, "at": [f"{Path(f.filename).name}:{f.lineno}" for f in frames]}
 

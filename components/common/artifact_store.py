@@ -1,4 +1,4 @@
-"""MLflow's way to ``s3://`` artifacts, which is boto3: time limits that MLflow sets none of, and boto3's own errors."""
+"""Time-outs and exception types of boto3, by which MLflow reads and writes ``s3://`` artifacts."""
 
 import functools
 
@@ -10,13 +10,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from components.common.store import timeouts
 
-#: What boto3 raises where a bucket refuses, is missing, or does not answer.
+#: Exceptions of boto3 for a bucket that denies access, does not exist or does not respond.
 ARTIFACT_ERRORS = (Boto3Error, BotoCoreError, ClientError)
 
 
 @functools.cache
 def bound_artifact_store() -> None:
-    """Gives boto3's clients of this process limits: without, a silent server holds a step for half an hour."""
+    """Sets time-outs for all boto3 clients of this process; by default a silent server blocks a step for 30 minutes."""
     session = botocore.session.get_session()
     limits = Config(
         connect_timeout=timeouts.CONNECT_SECONDS,

@@ -1,4 +1,4 @@
-"""Values that a user sets, as frozen pydantic dataclasses; one error names all that is wrong with them.
+"""Values that a user sets, as frozen pydantic dataclasses; one error names all problems at once.
 
 The settings of a study, the parameters of a run, the compile options and the InferenceService's template are declared
 this way. Every field has a type, a default, a help text and, for a number, a range; the help pages, the pipelines'
@@ -20,10 +20,10 @@ from pydantic.fields import FieldInfo
 from components.common.errors import InputError
 
 CONFIG = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
-#: What pydantic calls a name that was not declared: as a keyword, in a mapping, and where it is no text.
+#: Pydantic's error types for an undeclared name: as a keyword, in a mapping, and where the name is not text.
 UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden", "invalid_key")
 MISSING = ("missing", "missing_argument")
-#: What pydantic calls a value of another type than declared.
+#: Pydantic's error types for a value of the wrong type, with the type that was expected.
 NOT_OF_TYPE = {
     "string_type": "text",
     "string_unicode": "text",
@@ -34,23 +34,23 @@ NOT_OF_TYPE = {
     "dict_type": "a mapping of names to values",
     "mapping_type": "a mapping of names to values",
 }
-#: How alike two names are of which one was probably meant, from 0 to 1.
+#: Similarity, from 0 to 1, above which an unknown name is taken for a misspelling of a declared one.
 ALIKE = 0.7
-#: Characters of a refused value that a message shows.
+#: Longest part of a refused value that a message quotes, in characters.
 SHOWN = 80
 Kind = TypeVar("Kind")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Refusal:
-    """How the error reads that collects all problems of one kind of values.
+    """The text and codes of the error that collects all problems of one class of values.
 
     Parameters
     ----------
     heading
         First line of the message, before one line for each problem.
     invalid, unknown
-        Codes: of values that are not allowed, and, where there is any, of a name that was not declared.
+        Error codes: for values that are not allowed, and, if there is at least one, for an undeclared name.
     hint
         What the user can do about it.
     """
@@ -62,7 +62,7 @@ class Refusal:
 
 
 class Conflicts(ValueError):
-    """Raised by a class's own validator: problems between fields that are allowed by themselves."""
+    """Raised by a class's own validator where fields contradict each other, though each is valid by itself."""
 
     def __init__(self, *problems: str) -> None:
         super().__init__("; ".join(problems))
@@ -74,8 +74,8 @@ def setting(
 ) -> Any:
     """A field with its help text and, for a number, the closed range allowed.
 
-    A number has both limits or the lower one; a field with the default ``...`` must be given. ``names`` are the
-    field's name and then those of former releases, by which it may be given too.
+    A number has both limits or only the lower one; a field with the default ``...`` is required. ``names`` holds the
+    field's name and then the names that it had in former releases, which are still accepted.
     """
     alias = pydantic.AliasChoices(*names) if names else None
     return pydantic.Field(default, description=text, ge=low, le=high, validation_alias=alias)
@@ -85,7 +85,7 @@ def setting(
 def checked(refusal: Refusal) -> Callable[[type[Kind]], type[Kind]]:
     """Makes a class a frozen dataclass whose construction raises one ``InputError`` for all problems.
 
-    ``dataclasses.replace``, ``fields`` and ``asdict`` work as with any dataclass, and ``replace`` checks again.
+    ``dataclasses.replace``, ``fields`` and ``asdict`` work as with any dataclass, and ``replace`` validates again.
     """
 
     def decorate(plain: type[Kind]) -> type[Kind]:
@@ -111,7 +111,7 @@ def validated(kind: type[Kind], values: Mapping[Any, Any], refusal: Refusal) -> 
     Raises
     ------
     InputError
-        As ``refusal`` says.
+        With the codes of ``refusal``.
     """
     try:
         return pydantic.TypeAdapter(kind).validate_python(dict(values))
@@ -121,19 +121,19 @@ def validated(kind: type[Kind], values: Mapping[Any, Any], refusal: Refusal) -> 
 
 def refused(error: pydantic.ValidationError, kind: type[Any], refusal: Refusal) -> InputError:
     """The one error for all problems that pydantic found: each with the field's name, value, range and help."""
-    found = error.errors(include_url=False)
-    code = refusal.unknown if any(one["type"] in UNKNOWN for one in found) else refusal.invalid
-    lines = [line for one in found for line in _lines(one, kind)]
+    problems = error.errors(include_url=False)
+    code = refusal.unknown if any(problem["type"] in UNKNOWN for problem in problems) else refusal.invalid
+    lines = [line for problem in problems for line in _lines(problem, kind)]
     return InputError.collected(code, refusal.heading, lines, refusal.hint)
 
 
 def fields(kind: type[Any], *path: Any) -> dict[str, FieldInfo]:
-    """The declared fields of a class, or of the class of its field at ``path``; none where that is no such class."""
-    found: dict[str, FieldInfo] = getattr(kind, "__pydantic_fields__", {})
+    """The declared fields of a class, or of the class of its field at ``path``; empty where that is no such class."""
+    declared: dict[str, FieldInfo] = getattr(kind, "__pydantic_fields__", {})
     for name in path:
-        inner = found.get(name)
-        found = getattr(inner.annotation, "__pydantic_fields__", {}) if inner else {}
-    return found
+        inner = declared.get(name)
+        declared = getattr(inner.annotation, "__pydantic_fields__", {}) if inner else {}
+    return declared
 
 
 def help_of(kind: type[Any], name: str) -> str:
@@ -148,12 +148,12 @@ def sentence(field: FieldInfo) -> str:
 
 
 def range_of(field: FieldInfo) -> str:
-    """The values that a field takes, such as ``one of mean, vote`` or ``1 to 512``; "" where there is no such limit."""
+    """The values that a field accepts, such as ``one of mean, vote`` or ``1 to 512``; "" where it has no limits."""
     if typing.get_origin(field.annotation) is Literal:
         return "one of " + ", ".join(map(str, typing.get_args(field.annotation)))
     limits = [getattr(rule, side) for side in ("ge", "le") for rule in field.metadata if hasattr(rule, side)]
-    words = [f"{limit:,}" if isinstance(limit, int) else f"{limit:g}" for limit in limits]
-    return " to ".join(words) if len(words) != 1 else f"{words[0]} or more"
+    texts = [f"{limit:,}" if isinstance(limit, int) else f"{limit:g}" for limit in limits]
+    return " to ".join(texts) if len(texts) != 1 else f"{texts[0]} or more"
 
 
 def _lines(problem: Mapping[str, Any], kind: type[Any]) -> Iterator[str]:
@@ -173,19 +173,19 @@ def _lines(problem: Mapping[str, Any], kind: type[Any]) -> Iterator[str]:
 
 
 def _declared(kind: type[Any], path: Sequence[Any]) -> FieldInfo | None:
-    """The innermost declared field on the way to a value: for an entry of a mapping, the field of the mapping."""
-    found = (_called(fields(kind, *path[: depth - 1]), path[depth - 1]) for depth in range(len(path), 0, -1))
-    return next(filter(None, found), None)
+    """The innermost declared field on the path to a value: for an entry of a mapping, the field of the mapping."""
+    candidates = (_field_named(fields(kind, *path[: depth - 1]), path[depth - 1]) for depth in range(len(path), 0, -1))
+    return next(filter(None, candidates), None)
 
 
-def _called(siblings: Mapping[str, FieldInfo], name: Any) -> FieldInfo | None:
-    """The field of a name, be it that of a former release."""
+def _field_named(siblings: Mapping[str, FieldInfo], name: Any) -> FieldInfo | None:
+    """The field with this name, or with this name in a former release."""
     former = (field for field in siblings.values() if name in getattr(field.validation_alias, "choices", ()))
     return siblings.get(name) or next(former, None)
 
 
 def _wrong(problem: Mapping[str, Any], field: FieldInfo | None) -> str:
-    """What is wrong with one value, beside what the readers below say themselves."""
+    """The message for one invalid value, unless a validator below has its own."""
     if problem["type"] in MISSING:
         return "must be given"
     value, allowed = shown(problem["input"]), range_of(field) if field else ""
@@ -197,14 +197,14 @@ def _wrong(problem: Mapping[str, Any], field: FieldInfo | None) -> str:
 
 
 def _known(name: Any, siblings: Mapping[str, Any]) -> str:
-    """The declared name that was probably meant, or all."""
+    """A suggestion for an unknown name: the most similar declared name, or else all of them."""
     snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(name)).lower()
     close = difflib.get_close_matches(snake, siblings, 1, ALIKE)
-    return f"did you mean {close[0]}?" if close else f"known are {', '.join(siblings)}"
+    return f"did you mean {close[0]}?" if close else f"known names: {', '.join(siblings)}"
 
 
 def shown(value: Any) -> str:
-    """A refused value as a message shows it."""
+    """A refused value as a message quotes it."""
     try:
         text = repr(value)
     except ValueError:  # Python writes no integer of more than 4,300 digits
@@ -235,7 +235,7 @@ def _truth(value: Any) -> bool:
     return value
 
 
-#: Numbers may come as text (flags) or as floats (KFP), true and false as text; nothing else is converted.
+#: Numbers may arrive as text (flags) or as floats (KFP), true and false as text; nothing else is converted.
 Integer = Annotated[int, pydantic.BeforeValidator(_numeric(int, "an integer"))]
 Number = Annotated[float, pydantic.BeforeValidator(_numeric(float, "a number"))]
 Truth = Annotated[bool, pydantic.BeforeValidator(_truth)]
@@ -243,7 +243,7 @@ Text = pydantic.StrictStr
 
 
 def matching(pattern: str, what: str) -> pydantic.AfterValidator:
-    """A rule for texts: ``pattern`` matches the whole text, or the message says that it is not ``what``."""
+    """A validator of texts: ``pattern`` must match the whole text; otherwise the message says it is not ``what``."""
 
     def check(text: str) -> str:
         if not re.fullmatch(pattern, text):

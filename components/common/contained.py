@@ -1,11 +1,11 @@
-"""Work on bytes from outside in processes of their own, which the kernel ends at their bounds of time and memory.
+"""Processes untrusted bytes in child processes that the kernel ends at their limits of time and memory.
 
-A library that decodes a hostile picture may loop without end, take all memory or die by a signal, and nothing within
-its process can stop that. So a worker, a process beside this one, forks a child for each call. The child bounds itself
-and works; the worker tells how it ended. Nothing outlives a call, and a worker that dies is replaced.
+A library that decodes a hostile image may loop forever, take all memory or die by a signal, and nothing within its
+process can prevent that. So a worker process forks a child for each call. The child limits itself and runs the
+function; the worker reports how it ended. Nothing outlives a call, and a worker that dies is replaced.
 
-Names of functions, JSON and bytes go over the line: what a child says is never unpickled. A worker inherits no secret:
-its environment has none, and a child writes no file and leaves no core dump.
+Only names of functions, JSON and bytes are exchanged: a child's reply is never unpickled. A worker inherits no secret:
+its environment holds none, and a child writes no file and leaves no core dump.
 """
 
 import atexit
@@ -30,40 +30,40 @@ from components.common.contained_call import (
     Function,
     Message,
     Stopped,
-    answer_of,
     call_inside,
     is_contained,
     main,
     receive,
+    result_of,
     send,
 )
 
 __all__ = ["Budget", "Failed", "Message", "Stopped", "call", "close", "warm_up"]
 
-#: Seconds after which a worker itself is given up, beyond the time that its child had.
+#: Seconds to wait for a worker, beyond the time limit of its child, before the worker itself is killed.
 WORKER_SECONDS = 5.0
-#: Variables that a worker needs of this process's environment.
-KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "SYSTEMROOT")
+#: Environment variables of this process that a worker needs.
+INHERITED_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "SYSTEMROOT")
 
 
 def call(function: Function, head: dict[str, Any], parts: Sequence[Buffer], budget: Budget) -> Message:
-    """What ``function(head, parts)`` gives, worked out in a child process.
+    """The result of ``function(head, parts)``, computed in a child process.
 
     Parameters
     ----------
     function
-        Of the top level of a module.
+        Defined at the top level of a module.
     head, parts
-        What it is given: JSON values, and bytes.
+        Its arguments: JSON values, and bytes.
     budget
-        Within a contained call, what is left of the outer budget bounds the inner one, too.
+        Limits of the call. Within another contained call, the rest of the outer budget applies too.
 
     Raises
     ------
     Stopped, Failed
-        How the child ended.
+        The child exceeded a limit or crashed; the function raised an unexpected exception.
     SrsError
-        As ``function`` raises it.
+        Raised by ``function``.
     """
     if is_contained():
         return call_inside(function, head, parts, budget)
@@ -71,12 +71,12 @@ def call(function: Function, head: dict[str, Any], parts: Sequence[Buffer], budg
 
 
 def warm_up(function: Function, count: int) -> None:
-    """Starts ``count`` workers, and has each import what ``function`` needs."""
+    """Starts ``count`` workers, each of which imports the module of ``function``."""
     _workers.warm_up(function, count)
 
 
 def close() -> None:
-    """Ends all workers at once; a call that waits for one raises ``Stopped``, and a later one starts another."""
+    """Ends all workers at once; calls in progress raise ``Stopped``, and a later call starts a new worker."""
     _workers.close()
 
 
@@ -95,20 +95,20 @@ class _Worker:
                 stderr=quiet,
                 env=_environment(),
                 pass_fds=[theirs.fileno()],
-                start_new_session=True,  # Ctrl-C is this process's to answer
+                start_new_session=True,  # Ctrl-C is for this process to handle
             )
         self._line = Connection(ours.detach())
         self._ending = threading.Lock()
 
-    def ask(self, name: str, head: dict[str, Any], parts: Sequence[Buffer], budget: Budget) -> Message:
-        """One call; raises ``OSError``, ``EOFError`` or ``ValueError`` where the worker is gone or talks nonsense."""
+    def request(self, name: str, head: dict[str, Any], parts: Sequence[Buffer], budget: Budget) -> Message:
+        """One call; raises ``OSError``, ``EOFError`` or ``ValueError`` for a dead worker or an invalid reply."""
         send(self._line, {"call": name, "head": head, "budget": dataclasses.astuple(budget)}, parts)
         if not self._line.poll(CLOCK_FACTOR * budget.seconds + WORKER_SECONDS):
             raise EOFError
         return receive(self._line)
 
     def end(self) -> None:
-        """Ends it and its child; whoever waits for it, too, since its end of the line is closed with it."""
+        """Ends the worker and its child; a thread that waits for it wakes up, since the connection is closed."""
         with self._ending:
             if self._process.returncode is None:
                 with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended already
@@ -117,7 +117,7 @@ class _Worker:
 
 
 class _Workers:
-    """The workers of this process: one is started where all are asked, so there are no more than threads that ask."""
+    """The workers of this process: a new one is started when all are busy, so there are at most as many as threads."""
 
     def __init__(self) -> None:
         self._all: set[_Worker] = set()
@@ -128,27 +128,27 @@ class _Workers:
         """As the module's ``call``."""
         worker = self._take()
         try:
-            told, found = worker.ask(f"{function.__module__}:{function.__qualname__}", head, parts, budget)
+            reply, reply_parts = worker.request(f"{function.__module__}:{function.__qualname__}", head, parts, budget)
         except (OSError, EOFError, ValueError, TypeError):
             self._drop(worker)
             raise Stopped("crash") from None
-        except BaseException:  # such as a KeyboardInterrupt amid an answer
+        except BaseException:  # such as a KeyboardInterrupt during a reply
             self._drop(worker)
             raise
         with self._lock:
             self._idle.append(worker)
-        return answer_of(told, found)
+        return result_of(reply, reply_parts)
 
     def warm_up(self, function: Function, count: int) -> None:
         """As the module's ``warm_up``."""
         workers = [self._take() for _ in range(count)]
         for worker in workers:
-            worker.ask(f"{function.__module__}:", {}, (), Budget(60, 0))
+            worker.request(f"{function.__module__}:", {}, (), Budget(60, 0))
         with self._lock:
             self._idle += workers
 
     def close(self) -> None:
-        """Ends all."""
+        """Ends all workers."""
         with self._lock:
             workers, self._all, self._idle = self._all, set(), []
         for worker in workers:
@@ -174,7 +174,7 @@ atexit.register(close)
 
 
 def _environment() -> dict[str, str]:
-    """Of a worker: where Python finds modules, and no threads of BLAS, which a fork would not survive."""
-    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    """A worker's environment: where Python finds modules, and no BLAS threads, which would not survive a fork."""
+    inherited = {name: os.environ[name] for name in INHERITED_VARIABLES if name in os.environ}
     paths = [path or str(Path.cwd()) for path in sys.path]
-    return {**kept, "PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    return {**inherited, "PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}

@@ -1,6 +1,6 @@
-"""The worker's side of a contained call: a process that forks a child for each, and the child that bounds itself.
+"""The worker's side of a contained call: it forks a child for each call, and the child limits itself.
 
-``contained`` starts the workers, and says what all of this is for.
+``contained`` starts the workers and explains their purpose.
 """
 
 import contextlib
@@ -21,27 +21,27 @@ from typing import Any, NoReturn
 from components.common.errors import SrsError
 from components.common.limits import MAX_CONTAINED_BYTES
 
-#: What a call takes and gives: JSON values, and bytes.
+#: Arguments and result of a call: JSON values, and bytes.
 Buffer = bytes | bytearray
 Message = tuple[dict[str, Any], list[bytes]]
 Function = Callable[[dict[str, Any], list[bytes]], Message]
 
-#: A child that waits instead of working is ended after this many times its processor time, in seconds on the clock.
+#: Limit of a child's wall-clock time, as a multiple of its processor time: ends a child that waits instead of working.
 CLOCK_FACTOR = 10
-#: Exit code of a child that has answered: a library may end its process by any other, 0 among them.
+#: Exit code of a child that has sent its reply: a library may end the process with any other code, including 0.
 ANSWERED = 42
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Budget:
-    """What a call may take: seconds of processor time, and bytes beyond what the worker has."""
+    """Limits of a call: seconds of processor time, and bytes of memory beyond those that the worker has."""
 
     seconds: float
     memory_bytes: int
 
 
 class Stopped(Exception):
-    """A call that was ended: ``reason`` is ``time``, ``memory`` or ``crash``."""
+    """A call whose process was ended; ``reason`` is ``time``, ``memory`` or ``crash``."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -49,37 +49,37 @@ class Stopped(Exception):
 
 
 class Failed(Exception):
-    """A call that raised what was not foreseen; ``kind`` and ``places`` are the exception's type and lines of code."""
+    """A call that raised an unexpected exception; ``kind`` is its type, ``frames`` the innermost ``file:line``."""
 
-    def __init__(self, kind: str, places: Sequence[str]) -> None:
+    def __init__(self, kind: str, frames: Sequence[str]) -> None:
         super().__init__(kind)
-        self.kind, self.places = kind, tuple(places)
+        self.kind, self.frames = kind, tuple(frames)
 
 
 _is_contained = False
-#: Seconds of a processor that this process and its children may take, where it is a contained call.
+#: Processor time that this process and its children may take, in seconds, where it is a contained call.
 _seconds = 0.0
 
 
 def is_contained() -> bool:
-    """Whether this process is a worker, or the child of one."""
+    """Whether this process is a worker or a worker's child."""
     return _is_contained
 
 
 def main() -> None:
-    """A worker's life: until the process that asks closes the line."""
+    """Runs a worker until its parent process closes the connection."""
     global _is_contained
     _is_contained = True
     line = Connection(int(sys.argv[1]))
     with contextlib.suppress(EOFError, OSError):
         while True:
-            asked, parts = receive(line)
-            module, _, name = asked["call"].partition(":")
-            room = importlib.import_module(module)  # before the fork, so that it is imported once
+            request, parts = receive(line)
+            module_name, _, name = request["call"].partition(":")
+            module = importlib.import_module(module_name)  # before the fork, so that it is imported once
             if not name:
                 send(line, {"head": {}}, ())
                 continue
-            child = _fork(line, getattr(room, name), asked["head"], parts, Budget(*asked["budget"]))
+            child = _fork(line, getattr(module, name), request["head"], parts, Budget(*request["budget"]))
             del parts
             _, status, _ = os.wait4(child, 0)
             if reason := _reason(status):
@@ -87,26 +87,26 @@ def main() -> None:
 
 
 def call_inside(function: Function, head: dict[str, Any], parts: Sequence[Buffer], budget: Budget) -> Message:
-    """A call within a contained one: its child's time is taken off what is left of this one's."""
+    """A call within a contained one: its child's time is deducted from this one's remaining time."""
     receiving, sending = Pipe(duplex=False)
     with receiving:
         with sending:
             bounded = Budget(min(budget.seconds, _seconds_left()), budget.memory_bytes)
             child = _fork(sending, function, head, [bytes(part) for part in parts], bounded)
         try:
-            told, found = receive(receiving)
+            reply, reply_parts = receive(receiving)
         except EOFError:
-            told, found = {}, []
+            reply, reply_parts = {}, []
         _, status = os.waitpid(child, 0)
     signal.setitimer(signal.ITIMER_PROF, _seconds_left())
     reason = _reason(status)
-    return answer_of({"stopped": reason} if reason else told, found)
+    return result_of({"stopped": reason} if reason else reply, reply_parts)
 
 
 def _seconds_left() -> float:
-    """Of this contained call, by the clocks of its processor and its children's; without any left it ends here.
+    """Remaining processor time of this contained call and its children; with none left, the process ends here.
 
-    The timer itself is no clock: each time that it is set it gives a tick of the system more.
+    The timer cannot be read instead: each time that it is set it allows another tick of the system.
     """
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     left = _seconds - time.process_time() - children.ru_utime - children.ru_stime
@@ -116,7 +116,7 @@ def _seconds_left() -> float:
 
 
 def _fork(line: Connection, function: Function, head: dict[str, Any], parts: list[bytes], budget: Budget) -> int:
-    """Starts a child that answers on ``line``; its process id."""
+    """Starts a child that replies on ``line``; returns its process id."""
     child = os.fork()
     if child:
         return child
@@ -127,45 +127,45 @@ def _fork(line: Connection, function: Function, head: dict[str, Any], parts: lis
 
 
 def _work(line: Connection, function: Function, head: dict[str, Any], parts: list[bytes], budget: Budget) -> NoReturn:
-    told: dict[str, Any]
-    found: Sequence[bytes] = ()
+    reply: dict[str, Any]
+    reply_parts: Sequence[bytes] = ()
     try:
-        _bound(budget)
-        given, found = function(head, parts)
-        told = {"head": given}
+        _limit(budget)
+        result, reply_parts = function(head, parts)
+        reply = {"head": result}
     except MemoryError:
-        told = {"stopped": "memory"}
+        reply = {"stopped": "memory"}
     except SrsError as error:
-        told = {"error": error.to_line()}
+        reply = {"error": error.to_line()}
     except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)[-6:]
-        places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames]
-        told = {"failed": type(error).__name__, "places": places}
-    for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL):  # an answer is sent whole
+        innermost = traceback.extract_tb(error.__traceback__)[-6:]
+        frames = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in innermost]
+        reply = {"failed": type(error).__name__, "frames": frames}
+    for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL):  # so that the reply is sent whole
         signal.setitimer(timer, 0)
-    send(line, told, found)
+    send(line, reply, reply_parts)
     os._exit(ANSWERED)
 
 
-def _bound(budget: Budget) -> None:
-    """Bounds this process: the timers' signals end it, whatever code is running."""
+def _limit(budget: Budget) -> None:
+    """Limits this process: the timers' signals end it, whatever code is running."""
     global _seconds
     _seconds = budget.seconds
     signal.setitimer(signal.ITIMER_PROF, budget.seconds)
     signal.setitimer(signal.ITIMER_REAL, CLOCK_FACTOR * budget.seconds)
     for kind in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
         resource.setrlimit(kind, (0, 0))
-    if sys.platform == "linux":  # macOS bounds no address space
-        has = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        bound = min(has + budget.memory_bytes, *(n for n in resource.getrlimit(resource.RLIMIT_AS) if n > 0), 2**62)
-        resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
+    if sys.platform == "linux":  # macOS cannot limit the address space
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        most = min(used + budget.memory_bytes, *(n for n in resource.getrlimit(resource.RLIMIT_AS) if n > 0), 2**62)
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
 def _reason(status: int) -> str:
-    """Why a child ended without an answer, by its wait status; "" where it has answered."""
+    """Why a child ended without a reply, by its wait status; "" where it has sent one."""
     if os.WIFEXITED(status):
         return "" if os.WEXITSTATUS(status) == ANSWERED else "crash"
-    # The system kills by SIGKILL where memory is short.
+    # Where memory is short, the system kills with SIGKILL.
     known = {signal.SIGPROF: "time", signal.SIGALRM: "time", signal.SIGKILL: "memory"}
     return known.get(signal.Signals(os.WTERMSIG(status)), "crash")
 
@@ -178,17 +178,17 @@ def send(line: Connection, head: dict[str, Any], parts: Sequence[Buffer]) -> Non
 
 
 def receive(line: Connection) -> Message:
-    """What ``send`` sent, each part within its bound; ``ValueError`` where it is something else."""
+    """Receives what ``send`` sent, each part within its size limit; ``ValueError`` where it is something else."""
     head, count = json.loads(line.recv_bytes(MAX_CONTAINED_BYTES))
     return head, [line.recv_bytes(MAX_CONTAINED_BYTES) for _ in range(count)]
 
 
-def answer_of(told: dict[str, Any], parts: list[bytes]) -> Message:
-    """A reply, or what it says that was raised."""
-    if "stopped" in told:
-        raise Stopped(told["stopped"])
-    if "failed" in told:
-        raise Failed(told["failed"], told["places"])
-    if "error" in told:
-        raise SrsError.from_line(told["error"]) or Failed("SrsError", ())
-    return told["head"], parts
+def result_of(reply: dict[str, Any], parts: list[bytes]) -> Message:
+    """The result that a reply holds; raises the exception that it reports instead."""
+    if "stopped" in reply:
+        raise Stopped(reply["stopped"])
+    if "failed" in reply:
+        raise Failed(reply["failed"], reply["frames"])
+    if "error" in reply:
+        raise SrsError.from_line(reply["error"]) or Failed("SrsError", ())
+    return reply["head"], parts

@@ -1,7 +1,7 @@
-"""A table's bytes as cells: the separators, encodings and line ends of spreadsheet programs, or a refusal in words.
+"""Reads the cells of a CSV table with the separators, encodings and line ends that spreadsheet programs write.
 
-Messages name rows, places and known columns, never a cell's text, nor a column's name that is not known: it may be a
-patient's.
+Messages name rows, column numbers and known columns, never the text of a cell or the name of an unknown column, since
+either may be a patient's name.
 """
 
 import contextlib
@@ -17,17 +17,17 @@ from collections.abc import Collection, Iterator, Mapping
 from components.common.csv_text import SAVE_AS, UNREADABLE, encoding_of, text_of
 from components.common.errors import InputError
 
-#: What may stand between cells, in the order in which they are tried.
+#: Separators of cells, in the order in which they are tried.
 DELIMITERS: Mapping[str, str] = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
-#: Rows in which the header is looked for to tell the separator.
+#: Rows at the top that are searched for the header, by which the separator is recognised.
 TOP_ROWS = 10
-#: The first line that tells Excel the separator. The header tells it too, and is right where the two disagree.
+#: A first line that names the separator for Excel. The header shows it too, and decides where the two disagree.
 _SEP_LINE = re.compile(r'\A[ \t]*"?sep=[^\r\n]"?[,;\t|]*[ ]*(\r\n|\r|\n|\Z)', re.IGNORECASE)
-#: A byte that is not UTF-8, a character that another program has lost, or a zero byte.
+#: A byte that is not UTF-8, the replacement character of a lost one, or a zero byte.
 _BROKEN = re.compile("[\udc80-\udcff\ufffd\x00]")
-#: All that shows nothing: blanks of any width, marks of direction, byte order marks, control characters. Not the zero
-#: byte: it tells of damage.
+#: Invisible characters: blanks of any width, direction marks, byte order marks, control characters. The zero byte is
+#: not among them, since it is a sign of damage.
 INVISIBLE = "".join(
     chr(code) for code in range(1, 0x10000) if unicodedata.category(chr(code)) in ("Cc", "Cf", "Zs", "Zl", "Zp")
 )
@@ -42,10 +42,10 @@ class CsvTable:
     header
         Names in lower case, without blanks around them; "" for a column without one.
     header_number
-        The header's row, counted as in ``rows``.
+        Number of the header's row, counted as in ``rows``.
     rows
-        Cells, without blanks around them, by the row's number as a spreadsheet shows it, from 1 on. A row may have more
-        or fewer cells than the header.
+        Cells, without blanks around them, by the row's number as a spreadsheet shows it, counted from 1. A row may have
+        more or fewer cells than the header.
     delimiter
         One of ``DELIMITERS``.
     """
@@ -64,7 +64,7 @@ def read_csv_table(data: bytes, names: Collection[str]) -> CsvTable:
     data
         UTF-8 with or without a byte order mark, or UTF-16 with one; any line ends.
     names
-        Known columns: the separator is the one by which a row at the top has the most of them.
+        Known columns: the separator is the one that yields the most of them in a row at the top.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def clean(cell: str) -> str:
     return cell.strip(INVISIBLE)
 
 
-def place(index: int) -> str:
+def column_position(index: int) -> str:
     """A column by its number and its letters in a spreadsheet, such as ``column 28 (AB)``."""
     letters, rest = "", index + 1
     while rest:
@@ -106,13 +106,13 @@ def _reader(text: str, delimiter: str) -> Iterator[list[str]]:
 
 
 def _fit(text: str, delimiter: str, names: Collection[str]) -> tuple[int, int]:
-    """How many known columns the header has by this separator, and how many cells; a title may stand above it."""
+    """How many known columns and how many cells the header has with this separator; a title may precede the header."""
     fits = ((len({column_name(cell) for cell in record} & set(names)), len(record)) for record in _top(text, delimiter))
     return max(fits, default=(0, 0))
 
 
 def _top(text: str, delimiter: str) -> Iterator[list[str]]:
-    """The first rows that are not blank, up to one that cannot be read by this separator."""
+    """The first rows that are not blank, up to one that cannot be read with this separator."""
     with contextlib.suppress(csv.Error):
         rows = (record for record in _reader(text, delimiter) if any(map(clean, record)))
         yield from itertools.islice(rows, TOP_ROWS)
@@ -123,30 +123,28 @@ def _records(text: str, delimiter: str) -> dict[int, list[str]]:
     try:
         records.update(enumerate(_reader(text, delimiter), start=1))
     except csv.Error:
-        message = (
-            f"row {len(records) + 1} of the cohort table has a quotation mark that is not closed, or inside a cell"
-        )
-        hint = "Leave it out; or put the whole cell in quotation marks, and write those inside it twice."
+        message = f"row {len(records) + 1} of the cohort table has a quotation mark that is unclosed or inside a cell"
+        hint = "Remove it, or put the whole cell in quotation marks and double each quotation mark inside it."
         raise InputError(UNREADABLE, message, hint) from None
     return records
 
 
 def _refuse_mixture(header: tuple[str, ...], delimiter: str, names: Collection[str]) -> None:
-    """Refuses a header whose columns are separated in two ways."""
+    """Refuses a header that uses two separators."""
     for other in (one for one in DELIMITERS if one != delimiter):
         inside = {column_name(part) for cell in header if other in cell for part in cell.split(other)}
         if inside & (set(names) - set(header)):
-            found = f"{DELIMITERS[delimiter]} and {DELIMITERS[other]}"
-            hint = "Separate all columns in the same way. " + SAVE_AS
-            raise InputError(UNREADABLE, f"the header of the cohort table is separated by {found}", hint)
+            both = f"{DELIMITERS[delimiter]} and {DELIMITERS[other]}"
+            hint = "Use one separator throughout. " + SAVE_AS
+            raise InputError(UNREADABLE, f"the header of the cohort table is separated by both {both}", hint)
 
 
 def _refuse_broken(
     data: bytes, records: Mapping[int, list[str]], header: tuple[str, ...], names: Collection[str]
 ) -> None:
-    """Refuses characters that are none, naming each cell and the first byte."""
+    """Refuses damaged characters, naming each cell that has one and the first damaged byte."""
     problems = [
-        f"row {number}, {header[index] if index < len(header) and header[index] in names else place(index)}"
+        f"row {number}, {header[index] if index < len(header) and header[index] in names else column_position(index)}"
         for number, record in records.items()
         for index, cell in enumerate(record)
         if _BROKEN.search(cell)

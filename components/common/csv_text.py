@@ -1,4 +1,4 @@
-"""The text of a table's file: UTF-8, or UTF-16 with its byte order mark; what is no CSV text is refused by its kind."""
+"""Decodes a table's file from UTF-8 or UTF-16, and refuses files of other formats by name."""
 
 import codecs
 import io
@@ -7,11 +7,11 @@ import zipfile
 from components.common.errors import InputError
 
 UNREADABLE = "COHORT_UNREADABLE"
-SAVE_AS = 'In the spreadsheet program choose File, Save as, "CSV UTF-8", and give that file.'
+SAVE_AS = 'In the spreadsheet program choose File, Save as, "CSV UTF-8", and use that file.'
 
-#: How files begin that people give in place of CSV text.
+#: First bytes of file formats that users mistake for CSV.
 MAGIC = (
-    (b"\xd0\xcf\x11\xe0", "an Excel workbook of the old kind (.xls), or one with a password"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook (.xls) or one with a password"),
     (b"%PDF", "a PDF document"),
     (b"{\\rtf", "an RTF document"),
     (b"PAR1", "a Parquet file"),
@@ -21,23 +21,23 @@ MAGIC = (
 )
 #: The same for text, whatever its encoding.
 TEXT_MAGIC = (("<", "HTML or XML"), ("{", "JSON"), ("[", "JSON"))
-#: Names inside the zips that spreadsheet programs write, in the order in which they are looked for.
+#: Names inside the zips that spreadsheet programs write, in the order in which they are checked.
 ZIP_KINDS = (
     ("xl/", "an Excel workbook (.xlsx)"),
     ("content.xml", "an OpenDocument spreadsheet (.ods)"),
     ("Index", "an Apple Numbers document (.numbers)"),
 )
-#: Bytes at the start in which UTF-16 shows: a header of ASCII names has a zero in every second one.
+#: Bytes at the start that are examined for UTF-16: a header of ASCII names has a zero in every second one.
 UTF16_HEAD = 64
 
 
 def text_of(data: bytes) -> str:
-    """The text of a table's bytes; bytes that are not UTF-8 become lone surrogates, for the reader to place.
+    """The text of a table's bytes; bytes that are not UTF-8 become lone surrogates, which the caller can locate.
 
     Raises
     ------
     InputError
-        ``COHORT_UNREADABLE``, saying what the file is instead.
+        ``COHORT_UNREADABLE``, which names the format that the file has instead.
     """
     if kind := _kind(data):
         raise _refusal(f"the cohort table is {kind}, not CSV text")
@@ -66,7 +66,7 @@ def _decoded(data: bytes) -> str:
 
 
 def _kind(data: bytes) -> str:
-    """What a file is by its first bytes, "" where it may be text."""
+    """The format of a file by its first bytes; "" where it may be text."""
     if data.startswith(b"PK\x03\x04"):
         return _zip_kind(data)
     if data[128:132] == b"DICM":

@@ -1,13 +1,13 @@
-"""The errors a user can meet. Each has a stable code, a sentence without identity, and a hint.
+"""The errors that users can see. Each has a stable code, a message without identity, and a hint.
 
-    SrsError                  something this platform refuses or cannot do           exit 1
+    SrsError                  something that this platform refuses or cannot do      exit 1
     +-- InputError            a file, table, flag or setting must be fixed first     exit 2
-    |   +-- TumourError       one tumour cannot be used; the cohort goes on without it
+    |   +-- TumourError       one tumour cannot be used; the run continues without it
     +-- StorageError          a folder, bucket or server could not be read or written
     +-- TrainingError         a member could not be trained
-    +-- RegistryError         MLflow or its registry could not do what was asked
-    +-- BundleError           a bundle is damaged, unknown, or answers its golden case wrongly
-    +-- GateRefused           the gate promoted nothing                              exit 3
+    +-- RegistryError         a request to MLflow or to its model registry failed
+    +-- BundleError           a bundle is damaged, unknown, or does not reproduce its golden case
+    +-- GateRefused           the gate promoted no model                             exit 3
 
 Messages hold no name, patient id, UID or free text of the user's data: a row is named by its number
 in the cohort table, a patient or tumour by its pseudonym.
@@ -20,12 +20,12 @@ ERROR_PREFIX = "srs-error "
 
 
 class SrsError(Exception):
-    """An error told to a user in words.
+    """An error that is reported to the user.
 
     Parameters
     ----------
     code
-        Stable upper-case name, e.g. ``ROI_AMBIGUOUS``: tables, logs and HTTP replies carry it.
+        Stable upper-case name, e.g. ``ROI_AMBIGUOUS``, which tables, logs and HTTP replies contain.
     safe_message
         What happened, without identity.
     hint
@@ -44,7 +44,7 @@ class SrsError(Exception):
         return f"{self.safe_message} [{self.code}]" + (f" {self.hint}" if self.hint else "")
 
     def to_line(self) -> str:
-        """One log line that ``from_line`` reads back: how an error leaves a step's process."""
+        """One log line that ``from_line`` reads back; it carries an error out of a step's process."""
         fields = {"kind": type(self).__name__, "code": self.code, "message": self.safe_message, "hint": self.hint}
         return ERROR_PREFIX + json.dumps(fields)
 
@@ -68,7 +68,7 @@ class InputError(SrsError):
 
     @classmethod
     def collected(cls, code: str, heading: str, problems: list[str], hint: str = "", most: int = 20) -> Self:
-        """One error for many problems, all named at once (the first ``most``, then a count)."""
+        """One error that lists many problems: the first ``most`` of them, then how many more there are."""
         shown = problems[:most] + ([f"... and {len(problems) - most} more"] if len(problems) > most else [])
         return cls(code, heading + "".join(f"\n  - {problem}" for problem in shown), hint)
 
@@ -86,15 +86,15 @@ class TrainingError(SrsError):
 
 
 class RegistryError(SrsError):
-    """MLflow or its model registry could not do what was asked."""
+    """A request to MLflow or to its model registry failed."""
 
 
 class BundleError(SrsError):
-    """A bundle that is damaged, of an unknown version, or answers its golden case wrongly."""
+    """A bundle is damaged, of an unknown version, or does not reproduce its golden case."""
 
 
 class GateRefused(SrsError):
-    """The run finished and the gate promoted nothing."""
+    """The run finished, but the gate promoted no model."""
 
     exit_code = 3
 

@@ -1,15 +1,15 @@
-"""MLflow's experiments: found, made, or refused where they take no runs any more."""
+"""Finds or creates MLflow experiments, and refuses deleted ones."""
 
 import os
 from typing import Any
 
 from components.common.errors import InputError
 from components.common.mlflow_door import client, store_folder
-from components.common.mlflow_errors import EXISTS, Passing
+from components.common.mlflow_errors import EXISTS, Ignoring
 
 
 def require_experiment(name: str) -> None:
-    """Refuses an experiment that takes no runs: before hours of work, not after.
+    """Refuses a deleted experiment, to which no runs can be logged, before hours of work are spent.
 
     Raises
     ------
@@ -24,20 +24,20 @@ def require_experiment(name: str) -> None:
 
 
 def joined_experiment(run_id: str) -> str:
-    """The experiment of the run that KFP's MLflow plugin gave; raises as ``require_experiment``."""
+    """The experiment of the run that KFP's MLflow plugin provides; raises as ``require_experiment``."""
     return _usable(client().get_experiment(client().get_run(run_id).info.experiment_id))
 
 
 def experiment_id(name: str) -> str:
-    """Finds or makes an experiment; beside a SQLite store its artifacts lie, not under the current directory.
+    """Finds or creates an experiment. With a SQLite store, its artifacts lie beside the store's file.
 
     Raises ``EXPERIMENT_DELETED`` as ``require_experiment``.
     """
-    if found := _existing(name):
-        return found
+    if existing := _existing(name):
+        return existing
     folder = store_folder()
     location = None if folder is None else (folder / "artifacts").as_uri()
-    with Passing(EXISTS):  # another process was faster
+    with Ignoring(EXISTS):  # another process was faster
         return str(client().create_experiment(name, artifact_location=location))
     return _existing(name)
 
@@ -48,12 +48,10 @@ def _existing(name: str) -> str:
     Raises
     ------
     InputError
-        ``EXPERIMENT_DELETED``: MLflow keeps a deleted one under its name, and takes no run for it.
+        ``EXPERIMENT_DELETED``: MLflow keeps a deleted experiment under its name, but accepts no run for it.
     """
-    found = client().get_experiment_by_name(name)
-    if found is None:
-        return ""
-    return _usable(found)
+    experiment = client().get_experiment_by_name(name)
+    return "" if experiment is None else _usable(experiment)
 
 
 def _usable(experiment: Any) -> str:

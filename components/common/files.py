@@ -1,4 +1,4 @@
-"""Digests, JSON and names of files: what every folder that a step writes is made of."""
+"""Digests, arrays, JSON and names of the files that steps write."""
 
 import hashlib
 import io
@@ -26,14 +26,14 @@ def digest_of_array(array: NDArray[Any]) -> str:
     return hashlib.sha256(head + np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
-#: Held while NumPy reads an array's head, which it parses as Python: two threads of CPython 3.11 that do so at once
-#: fail now and then with "AST constructor recursion depth mismatch" (python/cpython#106905).
-_PARSING = threading.Lock()
+#: Held while NumPy parses an array's header as Python: two threads of CPython 3.11 that do so at the same time
+#: occasionally fail with "AST constructor recursion depth mismatch" (python/cpython#106905).
+_HEADER_LOCK = threading.Lock()
 
 
 def load_array(file: Path | BinaryIO) -> NDArray[Any]:
-    """The array of a ``.npy`` file, from any thread; ``ValueError`` where it is none, or holds Python objects."""
-    with _PARSING:
+    """The array of a ``.npy`` file, from any thread; ``ValueError`` where it is not one, or holds Python objects."""
+    with _HEADER_LOCK:
         try:
             array = np.load(file, allow_pickle=False)
         except EOFError:
@@ -44,20 +44,20 @@ def load_array(file: Path | BinaryIO) -> NDArray[Any]:
 
 
 def float32_array(content: bytes) -> NDArray[np.float32]:
-    """The array of a ``.npy`` file's bytes, which no memory is taken for: its head must name as many as there are.
+    """The array in a ``.npy`` file's bytes, without a copy: its header must state exactly the size of the data.
 
     Raises
     ------
     ValueError
-        Where they are no float32 in C order, or more or fewer than the head says.
+        Where the array is not float32 in C order, or its size is not the one that the header states.
     """
     file = io.BytesIO(content)
     try:
-        with _PARSING:
+        with _HEADER_LOCK:
             if np.lib.format.read_magic(file) != (1, 0):
                 raise ValueError
             shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
-    except (RecursionError, MemoryError):  # the head is parsed as Python
+    except (RecursionError, MemoryError):  # the header is parsed as Python
         raise ValueError from None
     if fortran_order or dtype != np.dtype("<f4") or math.prod(shape) * 4 != len(content) - file.tell():
         raise ValueError
@@ -65,7 +65,7 @@ def float32_array(content: bytes) -> NDArray[np.float32]:
 
 
 def strict_json(content: bytes) -> Any:
-    """The value of JSON text; ``ValueError`` for what is none, for NaN and infinity, and for a nesting too deep."""
+    """The value of JSON text; ``ValueError`` for invalid JSON, for NaN and infinity, and for too deep nesting."""
 
     def finite(text: str) -> float:
         number = float(text)
@@ -80,12 +80,12 @@ def strict_json(content: bytes) -> Any:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes readable JSON, whole or not at all; NaN and infinity, which neither JSON nor KFP knows, are refused."""
+    """Writes readable JSON atomically; refuses NaN and infinity, which neither JSON nor KFP can represent."""
     write_whole(path, (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
 
 
 def read_json(path: Path) -> Any:
-    """The value of a JSON file; ``ValueError`` for what is none, or too deep."""
+    """The value of a JSON file; ``ValueError`` for invalid JSON and for too deep nesting."""
     try:
         return json.loads(path.read_text())
     except RecursionError:
@@ -93,7 +93,7 @@ def read_json(path: Path) -> Any:
 
 
 def digest_of_sources(*folders: Path) -> str:
-    """Digest of the Python files in ``folders``, at any depth: what a cache must look at beside its inputs."""
+    """Digest of the Python files in ``folders``, at any depth, for a cache that must also depend on the code."""
     return digest_of(
         {
             file.relative_to(folder.parent).as_posix(): digest_of_file(file)
@@ -104,7 +104,7 @@ def digest_of_sources(*folders: Path) -> str:
 
 
 def safe_name(text: str) -> str:
-    """``text`` with all but letters, digits, dot, dash and underscore replaced, for file names."""
+    """``text`` as a file name: everything but letters, digits, dots, dashes and underscores becomes an underscore."""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", text)
 
 

@@ -1,7 +1,7 @@
-"""The only door to KServe, whose import reads the command line of whatever process it is in.
+"""The only module that imports KServe, since that import parses the command line of the importing process.
 
-``kserve/__init__.py`` imports its model server, which parses ``sys.argv`` at once for options of its own, abbreviated
-ones too: ``pytest --co`` would end there, as ``--configure_logging`` without a value.
+``kserve/__init__.py`` imports its model server, which immediately parses ``sys.argv`` for its own options, including
+abbreviations: ``pytest --co`` would fail, read as ``--configure_logging`` without a value.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Texts that Kubernetes and KFP read, as types of fields."""
+"""Pydantic types for names and quantities in the formats of Kubernetes and KFP."""
 
 from typing import Annotated, Any
 
@@ -12,23 +12,23 @@ HostName = Annotated[
 ]
 _OBJECT = r"(?=.{1,253}$)[a-z0-9]([-.a-z0-9]*[a-z0-9])?"
 _OBJECT_RULE = "a Kubernetes name of lower-case letters, digits, hyphens and dots"
-#: The name of any object, and such a name or an empty text.
+#: The name of any object; and such a name or an empty text.
 ObjectName = Annotated[Text, matching(_OBJECT, _OBJECT_RULE)]
 ObjectNameOrNone = Annotated[Text, matching(f"({_OBJECT})?", _OBJECT_RULE)]
-#: The amounts that KFP takes as limits of a task: fewer forms than Kubernetes', and never an exponent.
+#: The quantities that KFP accepts as limits of a task: fewer forms than Kubernetes accepts, and no exponents.
 _LIMIT = r"[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?"
 Limit = Annotated[Text, matching(_LIMIT, "a quantity such as 2 or 8G")]
 LimitOrNone = Annotated[Text, matching(f"({_LIMIT})?", "a quantity such as 2Gi")]
 
 
 def _as_text(amount: Any) -> Any:
-    """YAML reads ``cpu: 2`` as a number; the object holds texts."""
+    """Converts numbers to text: YAML reads ``cpu: 2`` as a number, but Kubernetes objects hold text."""
     if isinstance(amount, bool) or not isinstance(amount, str | int | float):
         raise ValueError(f"{shown(amount)} is not an amount such as 500m, 2 or 2Gi")
     return str(amount)
 
 
-#: The amounts that Kubernetes takes.
+#: The quantities that Kubernetes accepts.
 Amount = Annotated[
     Text,
     matching(

@@ -1,8 +1,8 @@
-"""MLflow's failures as a user's errors: what was asked, why it failed, and what to do about that reason.
+"""Translates MLflow's failures into errors that name the request, the reason, and what the user can do about it.
 
-MLflow's own texts are not repeated: they may hold what was sent. The replies that this module knows are those of
-MLflow 3.17's server (error codes in JSON), of its Python client (exceptions around those of ``requests``), and of
-proxies before a server (a status alone, or a page).
+MLflow's own texts are not repeated, since they may quote what was sent. The replies known here are those of MLflow
+3.17's server (error codes in JSON), of its Python client (exceptions around those of ``requests``), and of proxies in
+front of a server (a status alone, or a page).
 """
 
 import json
@@ -21,7 +21,7 @@ from components.common.errors import BundleError, RegistryError, SrsError
 from components.common.pages import is_page
 from components.common.sqlite_store import from_sqlite
 
-#: MLflow's error codes by the HTTP status that says the same.
+#: HTTP status that corresponds to each of MLflow's error codes.
 STATUS_OF = {
     "UNAUTHENTICATED": 401,
     "CUSTOMER_UNAUTHORIZED": 401,
@@ -34,18 +34,21 @@ STATUS_OF = {
 }
 MISSING = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
 TAKEN = ("RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS", "RESOURCE_CONFLICT")
-#: Codes that this module gives to errors, for those who act on one.
+#: Codes of errors from this module that callers handle.
 NOT_FOUND, EXISTS = "MLFLOW_NOT_FOUND", "MLFLOW_EXISTS"
-#: What MLflow says where a run or experiment was deleted and something is to be written to it.
+#: Part of MLflow's message when a write goes to a deleted run or experiment.
 DELETED = "must be in the 'active' state"
 
 _TOKEN = "Set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."  # noqa: S105 a hint
-_UP = "Is the server up, and is MLFLOW_TRACKING_URI (or --mlflow) its address?"
-_HOSTS = "Start the MLflow server with this host name among its --allowed-hosts."
+_UP = "Check that the server is running and that MLFLOW_TRACKING_URI (or --mlflow) is its address."
+_HOSTS = "Start the MLflow server with this host name in its --allowed-hosts."
 
 
-class Passing:
-    """A block in which one refusal of MLflow passes; any other leaves."""
+class Ignoring:
+    """A context manager that suppresses ``RegistryError`` of one code.
+
+    A class, since mypy takes no generator's context manager for one that suppresses exceptions.
+    """
 
     def __init__(self, code: str) -> None:
         self._code = code
@@ -65,9 +68,9 @@ def from_exception(error: Exception, what: str, subject: str) -> SrsError:
     error
         Whatever MLflow's client, its artifact store or its SQL store raised.
     what
-        The call in words, e.g. ``get model version``.
+        The call, as it reads in the message, e.g. ``get model version``.
     subject
-        What it was about, e.g. ``version 99 of model srs-response``.
+        The object that it acted on, e.g. ``version 99 of model srs-response``.
     """
     if isinstance(error, SrsError):
         return error
@@ -79,74 +82,75 @@ def from_exception(error: Exception, what: str, subject: str) -> SrsError:
 
 
 def from_status(status: int, text: str = "") -> RegistryError:
-    """The error of a reply with an HTTP status that is no success; ``text`` is the reply's."""
+    """The error for a reply with an HTTP status other than success; ``text`` is its body."""
     where = server_name()
     if status == 401:
-        return RegistryError("MLFLOW_TOKEN", f"MLflow at {where} does not know who asks (401)", _TOKEN)
+        return RegistryError("MLFLOW_TOKEN", f"MLflow at {where} does not accept the credentials (401)", _TOKEN)
     if status == 403:
-        hint = f"Ask for the right, or give another user: {_TOKEN[0].lower()}{_TOKEN[1:]}"
+        hint = f"Ask for permission, or log in as another user: {_TOKEN[0].lower()}{_TOKEN[1:]}"
         return RegistryError(
             "MLFLOW_FORBIDDEN",
             f"MLflow at {where} does not allow this (403)",
             _HOSTS if "Host header" in text else hint,
         )
     if status in (404, 405):
-        hint = "Check the path of MLFLOW_TRACKING_URI, and that the server's version is that of requirements.lock."
+        hint = "Check the path of MLFLOW_TRACKING_URI, and that the server's version is the one in requirements.lock."
         return RegistryError("MLFLOW_UNKNOWN_SERVER", f"no MLflow API answers at {where} ({status})", hint)
     if status == 429:
         message = f"MLflow at {where} has too many requests to answer (429)"
         return RegistryError("MLFLOW_BUSY", message, "Try again in a few minutes.")
     if status in (408, 502, 503, 504):
         message = f"MLflow at {where} is not available ({status})"
-        hint = "A proxy or the server itself said so: is MLflow up behind that address, or just starting?"
+        hint = "A proxy or the server itself returned this: check that MLflow is running and has finished starting."
         return RegistryError("MLFLOW_UNAVAILABLE", message, hint)
     if 300 <= status < 400:
         return login_page()
-    hint = "The server's log says why." if status >= 500 else "Check MLFLOW_TRACKING_URI and what stands before it."
-    return RegistryError("MLFLOW_FAILED", f"the server at {where} answered {status}", hint)
+    proxies = "Check MLFLOW_TRACKING_URI and any proxy in front of the server."
+    hint = "The server's log says why." if status >= 500 else proxies
+    return RegistryError("MLFLOW_FAILED", f"the server at {where} returned status {status}", hint)
 
 
 def login_page() -> RegistryError:
-    """``MLFLOW_LOGIN_PAGE``: a proxy sends people to a login, and a program has no use for the page."""
-    hint = f"{_TOKEN} Or name the server's own address behind the login, e.g. of a port-forward."
+    """``MLFLOW_LOGIN_PAGE``: a proxy redirects to a login page, which is meant for browsers."""
+    hint = f"{_TOKEN} Or use the server's own address behind the login, e.g. through a port-forward."
     return RegistryError("MLFLOW_LOGIN_PAGE", f"a login page answers at {server_name()}, not MLflow's API", hint)
 
 
 def from_reply(status: int, text: str) -> RegistryError | None:
-    """What is wrong with a server's answer to a search for experiments; None where it is MLflow's."""
+    """The problem with a server's reply to a search for experiments; None where it is a valid reply of MLflow."""
     if not 200 <= status < 300:
         return from_status(status, text)
     try:
-        found = json.loads(text)
+        body = json.loads(text)
     except ValueError:
-        found = None
-    if isinstance(found, dict) and set(found) <= {"experiments", "next_page_token"}:
+        body = None
+    if isinstance(body, dict) and set(body) <= {"experiments", "next_page_token"}:
         return None
     if is_page(text):
         return login_page()
-    hint = "Check MLFLOW_TRACKING_URI (or --mlflow): its port and path, and what stands before it."
-    return RegistryError("MLFLOW_UNKNOWN_SERVER", f"another server than MLflow answers at {server_name()}", hint)
+    hint = "Check the port and path in MLFLOW_TRACKING_URI (or --mlflow), and any proxy in front of the server."
+    return RegistryError("MLFLOW_UNKNOWN_SERVER", f"the server at {server_name()} is not MLflow", hint)
 
 
 def artifacts_missing(model: str, version: str) -> BundleError:
-    """``ARTIFACTS_MISSING``: the registry knows a version whose files are gone."""
+    """``ARTIFACTS_MISSING``: the files of a registered version are gone."""
     hint = "Restore them in MLflow's artifact store, or promote another version: `srs promote VERSION --reason TEXT`."
     return BundleError("ARTIFACTS_MISSING", f"the files of version {version} of model {model} are gone", hint)
 
 
 def server_name() -> str:
-    """Host and port of the tracking server; its address may hold a password."""
-    found = re.search(r"://(?:[^/]*@)?([^/?#@]+)", os.environ.get("MLFLOW_TRACKING_URI", ""))
-    return found[1] if found else "the tracking URI"
+    """Host and port of the tracking server, without the password that its address may hold."""
+    match = re.search(r"://(?:[^/]*@)?([^/?#@]+)", os.environ.get("MLFLOW_TRACKING_URI", ""))
+    return match[1] if match else "the tracking URI"
 
 
 def _artifacts_unreachable(what: str, why: str) -> RegistryError:
-    hint = "Check the artifact root's bucket, MLFLOW_S3_ENDPOINT_URL, the credentials and their rights."
+    hint = "Check the artifact root's bucket, MLFLOW_S3_ENDPOINT_URL, and the credentials and their permissions."
     return RegistryError("ARTIFACTS_UNREACHABLE", f"MLflow's artifact store failed to {what}: {why}", hint)
 
 
-def _of_download(text: str, what: str, subject: str) -> RegistryError:
-    """Of files that could not be fetched: MLflow gathers the stores' errors in one text and keeps none of them."""
+def _by_download(text: str, what: str, subject: str) -> RegistryError:
+    """The error for files that could not be downloaded, by the text in which MLflow collects the store's errors."""
     if re.search(r"\b404 Client Error|No such artifact|\((404|NoSuchKey)\)", text):
         return RegistryError(NOT_FOUND, f"{subject} does not exist", "")
     status = re.search(r"\b(\d{3}) (?:Client|Server) Error", text)
@@ -154,49 +158,52 @@ def _of_download(text: str, what: str, subject: str) -> RegistryError:
 
 
 def _by_code(error: MlflowException, what: str, subject: str) -> SrsError | None:
+    """The error by MLflow's error code and message; None where these do not name the cause."""
     code = error.error_code
     if DELETED in str(error):
         hint = "Restore it in MLflow (`mlflow experiments restore`), or start a new run with another --experiment."
         return RegistryError("MLFLOW_DELETED", f"{subject} or its experiment was deleted in MLflow", hint)
     if "occurred while downloading" in str(error):
-        return _of_download(str(error), what, subject)
+        return _by_download(str(error), what, subject)
     if code in MISSING:
-        return RegistryError(NOT_FOUND, f"{subject} does not exist", "Was it deleted in MLflow, or is it misspelt?")
+        return RegistryError(
+            NOT_FOUND, f"{subject} does not exist", "It may have been deleted in MLflow, or its name may be misspelt."
+        )
     if code in TAKEN:
         return RegistryError(EXISTS, f"{subject} exists already")
     if code in STATUS_OF:
         return from_status(STATUS_OF[code], str(error))
     if code == "INTERNAL_ERROR":
         return None
-    hint = "The server does not take what was sent: is it of the version in requirements.lock?"
+    hint = "Check that the server's version is the one in requirements.lock."
     return RegistryError("MLFLOW_REFUSED", f"MLflow refused to {what} for {subject}: {code}", hint)
 
 
 def _by_disk(error: Exception) -> SrsError | None:
-    """The error by what SQLite or the disk said; None where neither said anything."""
+    """The error by SQLite's or the disk's exception; None where there is neither."""
     for cause in _causes(error):
         if isinstance(cause, sqlite3.Error):
             return from_sqlite(cause, os.environ.get("MLFLOW_TRACKING_URI", "").partition("///")[2])
-        if told := disk_error(cause):
-            return told
+        if storage_error := disk_error(cause):
+            return storage_error
     return None
 
 
 def _by_cause(error: Exception) -> RegistryError | None:
-    """The error by what the network or a proxy did; None where neither did anything."""
+    """The error by the network's or a proxy's failure; None where there is neither."""
     where = server_name()
     causes = list(_causes(error))
     for cause in causes:
-        if found := re.search(r"too many (\d{3}) error responses|failed with error code (\d{3})", str(cause)):
-            return from_status(int(found[1] or found[2]), str(cause))
+        if status := re.search(r"too many (\d{3}) error responses|failed with error code (\d{3})", str(cause)):
+            return from_status(int(status[1] or status[2]), str(cause))
     if any(isinstance(cause, ssl.SSLError) or type(cause).__name__ == "SSLError" for cause in causes):
         hint = "Set MLFLOW_TRACKING_SERVER_CERT_PATH to the certificate authority's file; check https:// and the host."
         return RegistryError("MLFLOW_TLS", f"the certificate or TLS of {where} is not trusted", hint)
     if any(isinstance(cause, socket.gaierror) or type(cause).__name__ == "NameResolutionError" for cause in causes):
-        hint = "Check the name in MLFLOW_TRACKING_URI (or --mlflow), and whether this network knows it."
-        return RegistryError("MLFLOW_UNREACHABLE", f"no host is known as {where}", hint)
+        hint = "Check the host name in MLFLOW_TRACKING_URI (or --mlflow), and whether this network can resolve it."
+        return RegistryError("MLFLOW_UNREACHABLE", f"the host name of {where} cannot be resolved", hint)
     if any(isinstance(cause, TimeoutError) or "Timeout" in type(cause).__name__ for cause in causes):
-        return RegistryError("MLFLOW_UNREACHABLE", f"MLflow at {where} did not answer in time", _UP)
+        return RegistryError("MLFLOW_UNREACHABLE", f"MLflow at {where} did not respond in time", _UP)
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
         return RegistryError("MLFLOW_UNREACHABLE", f"nothing listens at {where}", _UP)
     if any(type(cause).__name__ == "TooManyRedirects" for cause in causes):
@@ -205,7 +212,7 @@ def _by_cause(error: Exception) -> RegistryError | None:
         return login_page() if "Response body: '<" in str(error) else from_reply(200, "")
     if any(type(cause).__module__.startswith(("requests", "urllib3", "http.")) for cause in causes):
         kind = type(causes[-1]).__name__
-        return RegistryError("MLFLOW_UNREACHABLE", f"the connection to MLflow at {where} broke ({kind})", _UP)
+        return RegistryError("MLFLOW_UNREACHABLE", f"the connection to MLflow at {where} was lost ({kind})", _UP)
     return None
 
 
@@ -216,7 +223,7 @@ def _unknown(error: Exception, what: str) -> RegistryError:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """``error`` and all that it wraps, outermost first: urllib3 keeps a cause as ``reason``, requests as argument."""
+    """``error`` and all that it wraps, outermost first: urllib3 stores a cause as ``reason``, requests as argument."""
     waiting: list[object] = [error]
     seen: set[int] = set()
     while waiting:

@@ -1,11 +1,11 @@
-"""Pages for people: the policy of those that we write and serve, and how to know one in place of an API's answer."""
+"""The content security policy of HTML pages that we write and serve, and a test whether a reply is a page."""
 
-#: What a written page may do: show itself and its own pictures. It loads nothing, sends nothing and runs no script, so
-#: that text of a cohort or of a server that slipped through the escaping stays text.
+#: Policy of a written page: it shows itself and its own images, but loads nothing, sends nothing and runs no script, so
+#: that text of a cohort or of a server that was not escaped remains harmless.
 PAGE_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-#: The policy's place in a page: in front of all that it holds for.
+#: The policy as an element of a page; it must precede everything to which it applies.
 POLICY_TAG = f'<meta http-equiv="Content-Security-Policy" content="{PAGE_POLICY}">'
-#: Headers of every reply of a server of ours: a browser that is shown one runs nothing and takes it for what it is.
+#: Headers of every reply of our servers: a browser that opens one runs nothing and does not guess its type.
 REPLY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -13,6 +13,6 @@ REPLY_HEADERS = {
 
 
 def is_page(reply: bytes | str) -> bool:
-    """Whether a reply is HTML (or XML), which no API of ours answers with."""
+    """Whether a reply is HTML (or XML), which none of the APIs used here returns."""
     text = reply.decode(errors="replace") if isinstance(reply, bytes) else reply
     return text.lstrip("\ufeff \t\r\n").startswith("<")

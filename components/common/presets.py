@@ -1,7 +1,7 @@
-"""Named sets of settings, and the settings of a run: a preset's values, then the user's.
+"""Named sets of settings, and the settings of a run: those of a preset, changed by the user's.
 
-A study file, the flags of ``srs run`` and the pipeline parameter ``settings`` all come through here, so a bad value is
-refused before any work.
+A study file, the flags of ``srs run`` and the pipeline parameter ``settings`` are all resolved here, so that an invalid
+value is refused before any work.
 """
 
 import json
@@ -12,10 +12,10 @@ from components.common.checked import validated
 from components.common.errors import InputError
 from components.common.settings import SETTINGS, StudySettings
 
-#: What each preset changes in the defaults of ``settings``.
+#: The values of each preset that differ from the defaults in ``settings``.
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "default": {},
-    # All that the paper states, also where it is the default today; the image's 151 px and 40 mm are constants.
+    # Everything that the paper states, even where it is the default; the image's 151 px and 40 mm are constants.
     "paper": {
         "preprocess": {
             "slice_rule": "centre",
@@ -31,7 +31,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "evaluation_non_responders": 11,
             "split_unit": "tumour",
         },
-        # Plain SGD: no momentum is stated, so the step is as long as the default's comes to with momentum 0.9.
+        # Plain SGD: the paper states no momentum, so the step is as long as the default one with momentum 0.9.
         "train": {
             "momentum": 0.0,
             "learning_rate": 0.1,

@@ -1,6 +1,6 @@
 """How many processors this process may use: one count for training, preprocessing, serving and the doctor.
 
-A container's limit is no affinity: it is a quota of its cgroup, or of one above it, and the tightest of them holds.
+A container's limit is not an affinity but a quota of its cgroup or of one above it; the smallest quota applies.
 """
 
 import math
@@ -8,17 +8,17 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-#: Where Linux tells a process's cgroups and where their trees are mounted.
+#: Files in which Linux lists a process's cgroups, and where their hierarchies are mounted.
 CGROUPS, MOUNTS = "proc/self/cgroup", "proc/self/mountinfo"
 
 
 def processors(root: Path = Path("/")) -> int:
-    """Whole processors, at least one: affinity, bounded by the tightest quota; a part of one counts as one.
+    """Whole processors, at least one: the affinity, limited by the smallest quota, rounded up.
 
     Parameters
     ----------
     root
-        Holds ``proc`` and ``sys``; another one is for tests.
+        Folder with ``proc`` and ``sys``; tests use another one.
     """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quotas = [quota for folder in _folders(root) if (quota := _quota(folder)) is not None]
@@ -26,7 +26,7 @@ def processors(root: Path = Path("/")) -> int:
 
 
 def _folders(root: Path) -> Iterator[Path]:
-    """The process's cgroup and those above it, in each tree that can limit processors."""
+    """The process's cgroup and those above it, in each hierarchy that can limit processors."""
     for mount, top, controllers in _mounts(root):
         for line in _lines(root / CGROUPS):
             number, named, path = [*line.split(":", 2), "", ""][:3]
@@ -35,7 +35,7 @@ def _folders(root: Path) -> Iterator[Path]:
 
 
 def _mounts(root: Path) -> Iterator[tuple[Path, str, set[str] | None]]:
-    """Mount point, the cgroup that is mounted there, and a v1 tree's controllers (None for v2)."""
+    """Mount point, the cgroup that is mounted there, and a v1 hierarchy's controllers (None for v2)."""
     for line in _lines(root / MOUNTS):
         left, _, right = line.partition(" - ")
         fields, kind = left.split(), right.split()
@@ -47,7 +47,7 @@ def _mounts(root: Path) -> Iterator[tuple[Path, str, set[str] | None]]:
 
 
 def _below(path: str, top: str) -> PurePosixPath:
-    """A cgroup's path seen from ``top``, the one that is mounted; ``.`` where it lies elsewhere."""
+    """A cgroup's path relative to ``top``, the one that is mounted; ``.`` where it lies elsewhere."""
     if ".." in PurePosixPath(path).parts or not PurePosixPath(path).is_relative_to(top):
         return PurePosixPath()
     return PurePosixPath(path).relative_to(top)
@@ -59,11 +59,11 @@ def _upwards(mount: Path, path: PurePosixPath) -> Iterator[Path]:
 
 def _quota(folder: Path) -> float | None:
     """Processors that a cgroup may use, None without a limit: ``cpu.max`` (v2), or CFS quota and period (v1)."""
-    words = " ".join(_lines(folder / "cpu.max")).split()
-    if not words:
-        words = [*_lines(folder / "cpu.cfs_quota_us"), *_lines(folder / "cpu.cfs_period_us")]
+    fields = " ".join(_lines(folder / "cpu.max")).split()
+    if not fields:
+        fields = [*_lines(folder / "cpu.cfs_quota_us"), *_lines(folder / "cpu.cfs_period_us")]
     try:
-        quota, period = (int(word) for word in words)
+        quota, period = (int(field) for field in fields)
     except ValueError:  # "max", or nothing there
         return None
     return quota / period if quota > 0 and period > 0 else None

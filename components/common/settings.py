@@ -1,4 +1,4 @@
-"""Every setting of a study, one frozen class for each step, checked whenever a value is made."""
+"""All settings of a study: one frozen class for each step, validated at construction."""
 
 import dataclasses
 import json
@@ -9,7 +9,7 @@ import pydantic
 
 from components.common.checked import Conflicts, Integer, Number, Refusal, Text, Truth, checked, setting, validated
 
-#: DICOM attributes whose equal value says that two exports are of one patient, and what of their images says it.
+#: DICOM attributes, and properties of images, whose equality shows that two exports are of one patient.
 IDENTIFYING = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPInstanceUID")
 PIXELS, CROPS = "pixels", "crops"
 SHAREABLE = (*IDENTIFYING, PIXELS, CROPS)
@@ -26,10 +26,10 @@ SETTINGS = Refusal(
 
 
 class Settings:
-    """What the settings of all steps have in common."""
+    """Base class of the settings of each step."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON holds them."""
+        """Plain values for JSON."""
         return dataclasses.asdict(self)  # type: ignore[call-overload, no-any-return]
 
 
@@ -39,8 +39,8 @@ def _names(text: str) -> tuple[str, ...]:
 
 def _are_shareable(text: str) -> str:
     if unknown := set(_names(text)) - set(SHAREABLE):
-        count = f"{len(unknown)} {'name is' if len(unknown) == 1 else 'names are'} none"
-        raise ValueError(f"{count} of {', '.join(SHAREABLE)}, with commas")  # the names may be a patient's
+        count = f"{len(unknown)} {'name is' if len(unknown) == 1 else 'names are'} not"
+        raise ValueError(f"{count} one of {', '.join(SHAREABLE)}, separated by commas")  # the names may be a patient's
     return text
 
 
@@ -92,7 +92,7 @@ class PreprocessSettings(Settings):
 
     @property
     def shared(self) -> tuple[str, ...]:
-        """What does not tell patients of this cohort apart."""
+        """The attributes that do not distinguish patients of this cohort."""
         return _names(self.shared_attributes)
 
 
@@ -191,7 +191,7 @@ class TrainSettings(Settings):
 
     @property
     def convolutions(self) -> tuple[tuple[int, int, int], ...]:
-        """Filters, side of the kernel and side of the pool of each convolution; ``model.layers`` builds on them."""
+        """Filters, kernel size and pool size of each convolution, from which ``model.layers`` builds the layers."""
         return (self.filters_1, self.kernel_1, self.pool_1), (self.filters_2, self.kernel_2, self.pool_2)
 
     @property
@@ -225,7 +225,7 @@ class EvaluateSettings(Settings):
 
 @checked(SETTINGS)
 class GateSettings(Settings):
-    """Rules of promotion: which evaluation makes a new model the champion."""
+    """Rules of promotion: the evaluation with which a new model becomes the champion."""
 
     min_mean_auc: Number = setting(
         0.60, "smallest mean over the groups of the ensembles' AUC with which a model is promoted", 0.0, 1.0
@@ -266,7 +266,7 @@ class StudySettings:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "StudySettings":
-        """Settings from ``dataclasses.asdict`` or parsed JSON, with the defaults of what is not in it.
+        """Settings from ``dataclasses.asdict`` or parsed JSON; what is missing there has its default.
 
         Raises
         ------

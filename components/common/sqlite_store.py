@@ -1,7 +1,7 @@
-"""The SQLite file of a local MLflow store, looked at before MLflow is: MLflow tries a broken one again for minutes.
+"""Checks the SQLite file of a local MLflow store before MLflow opens it: MLflow retries a broken one for minutes.
 
-MLflow keeps absolute places of artifacts in it, and makes them absolute where they are given relative (MLflow 3.17). A
-home that is copied or moved would so write into the one that it came from; ``require_usable`` refuses it.
+MLflow stores absolute paths of artifacts in it, even where relative ones are given (MLflow 3.17). A home that is copied
+or moved would therefore write into the original one; ``require_usable`` refuses it.
 """
 
 import contextlib
@@ -11,10 +11,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from components.common.disk import full
+from components.common.disk import disk_full
 from components.common.errors import InputError, RegistryError, SrsError
 
-#: Seconds to wait for the lock of another writer, whose turns last milliseconds.
+#: Seconds to wait for the lock of another writer, which holds it for milliseconds.
 LOCK_SECONDS = 5.0
 #: A home's database and artifacts, below the home.
 DATABASE, ARTIFACTS = Path("mlflow", "mlflow.db"), Path("mlflow", "artifacts")
@@ -22,7 +22,7 @@ DATABASE, ARTIFACTS = Path("mlflow", "mlflow.db"), Path("mlflow", "artifacts")
 
 @contextlib.contextmanager
 def opened(database: Path) -> Iterator[sqlite3.Connection]:
-    """A connection to an existing database, without SQLAlchemy; its errors leave as ``from_sqlite``'s."""
+    """A connection to an existing database, without SQLAlchemy; errors are translated by ``from_sqlite``."""
     try:
         uri = f"{database.absolute().as_uri()}?mode=rw"
         with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=LOCK_SECONDS)) as connection:
@@ -31,15 +31,15 @@ def opened(database: Path) -> Iterator[sqlite3.Connection]:
         raise from_sqlite(error, database) from None
 
 
-def keep_default_experiment_here(database: Path) -> None:
-    """MLflow's own first experiment, ``Default``, would have its artifacts under the current directory."""
-    place = (database.parent / ARTIFACTS.name).as_uri()
+def set_default_artifact_location(database: Path) -> None:
+    """Puts the artifacts of MLflow's experiment ``Default`` beside the database, not under the current directory."""
+    location = (database.parent / ARTIFACTS.name).as_uri()
     with opened(database) as connection, connection:
-        connection.execute("UPDATE experiments SET artifact_location = ? WHERE experiment_id = 0", (place,))
+        connection.execute("UPDATE experiments SET artifact_location = ? WHERE experiment_id = 0", (location,))
 
 
 def require_usable(database: Path) -> None:
-    """Refuses a database that cannot be written, or that belongs to a home elsewhere; one that is missing passes.
+    """Refuses a database that cannot be written, or that belongs to another home; accepts a missing one.
 
     Raises
     ------
@@ -55,13 +55,13 @@ def require_usable(database: Path) -> None:
     with opened(database) as connection:
         connection.execute("BEGIN IMMEDIATE")
         connection.rollback()
-        strangers = foreign_artifacts(connection, database)
-    if strangers:
-        raise _moved(database, folder_of(strangers[0]).parents[1])
+        foreign = foreign_artifacts(connection, database)
+    if foreign:
+        raise _moved(database, folder_of(foreign[0]).parents[1])
 
 
 def foreign_artifacts(connection: sqlite3.Connection, database: Path) -> list[str]:
-    """Artifact places of other homes, as URIs, that the database of a home still names; none of any other database."""
+    """URIs of other homes' artifacts that a home's database still contains; none for any other database."""
     home = database.parent.parent
     if (
         database != home / DATABASE
@@ -79,34 +79,35 @@ def folder_of(uri: str) -> Path:
 
 
 def _same(one: Path, other: Path) -> bool:
-    """Whether two paths are one folder, though it may be mounted at both."""
+    """Whether two paths are the same folder, which may be mounted at both."""
     return one == other or (one.exists() and other.exists() and one.samefile(other))
 
 
 def _moved(database: Path, origin: Path) -> InputError:
     home = database.parent.parent
-    how = f"is a copy of {origin}, into which its MLflow would write" if origin.exists() else f"was moved from {origin}"
-    hint = f"Make it stand on its own: srs home fix --home '{home}'. It changes nothing in any other folder."
+    how = f"is a copy of {origin}, and MLflow would write there" if origin.exists() else f"was moved from {origin}"
+    hint = f"Make it independent: srs home fix --home '{home}'. This changes nothing in any other folder."
     return InputError("HOME_MOVED", f"the home {home} {how}", hint)
 
 
 def from_sqlite(error: sqlite3.Error, database: Path | str) -> SrsError:
-    """The error of a database by SQLite's own result code."""
-    kind = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the rest of it says more than is needed
+    """The error for a database, by SQLite's result code."""
+    kind = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the primary code, without the extended one
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     if kind in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        hint = f"Another program holds its lock (`fuser {database}` tells which): end that, or wait, then try again."
+        hint = f"Another program holds its lock (`fuser {database}` shows which): end it, or wait, then try again."
         return RegistryError("MLFLOW_LOCKED", f"the database {database} is locked", hint)
     if kind in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
-        hint = "Give yourself the right to write to the file and its folder, or name another folder: --home."
+        hint = "Give yourself write permission for the file and its folder, or choose another folder with --home."
         return RegistryError("MLFLOW_READONLY", f"the database {database} cannot be written", hint)
     if kind in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         hint = (
-            "Restore it from a backup. Or move the file away: the next run makes a new one, without the former runs "
-            "and versions, and takes crops and members from the home as before."
+            "Restore it from a backup. Or move the file away: the next run creates a new one, without the former runs "
+            "and versions, and reuses crops and members from the home as before."
         )
         return RegistryError("MLFLOW_DAMAGED", f"the database {database} is damaged", hint)
     if kind == sqlite3.SQLITE_FULL:
-        return full()
-    hint = "Is the disk full or failing?" if kind == sqlite3.SQLITE_IOERR else "Is it a database of MLflow, and whole?"
+        return disk_full()
+    failing = kind == sqlite3.SQLITE_IOERR
+    hint = "Check that the disk is not full or failing." if failing else "Check that it is an intact MLflow database."
     return RegistryError("MLFLOW_DISK", f"the database {database} could not be used: {name}", hint)

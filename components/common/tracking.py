@@ -1,7 +1,7 @@
-"""The only door to MLflow tracking: one tree of runs per pipeline run.
+"""Logs a pipeline run to MLflow as a tree of runs: a parent, one run per ensemble, one run per member.
 
-A parent, one run per ensemble, one run per member. Every call finds what an earlier attempt already made by
-its tags, and stamps metrics with the start of their run, so that a retried task doubles neither runs nor points.
+Every call finds the runs of an earlier attempt by their tags, and gives metrics the start time of their run, so that a
+retried task duplicates neither runs nor metric values.
 """
 
 import dataclasses
@@ -41,15 +41,15 @@ __all__ = [
     "tracking_uri",
 ]
 
-#: Tag that tells one pipeline run's tree from all others; the caller gives its value.
+#: Tag that identifies the tree of one pipeline run; the caller chooses its value.
 ATTEMPT = "srs.attempt"
 #: Tag with the reason why a run failed.
 FAILURE = "srs.failure"
-#: Characters kept of it; MLflow refuses tags above 8000.
+#: Characters stored of it; MLflow refuses tags above 8000.
 LONGEST_REASON = 5000
-#: Files of an evaluation's folder that the parent run shows.
+#: Types of files in an evaluation's folder that are logged to the parent run.
 SHOWN_SUFFIXES = (".html", ".md", ".csv", ".json")
-#: Columns of Table III that say which row it is.
+#: Columns of Table III that identify a row.
 MEMBER_COLUMNS = ("group", "index", "member", "network")
 
 
@@ -63,25 +63,25 @@ def open_tree(
     run_name: str = "",
     tags: Mapping[str, str] | None = None,
 ) -> TrackedRuns:
-    """Finds or makes the parent run and one run per group; returns what ``Splits.tracking`` holds.
+    """Finds or creates the parent run and one run per group; returns the value of ``Splits.tracking``.
 
-    Where KFP's MLflow plugin gives tasks its run (``MLFLOW_RUN_ID``), the parent becomes that run's child, in its
-    experiment, and writes nothing to it.
+    Where KFP's MLflow plugin gives its own run to the tasks (``MLFLOW_RUN_ID``), the parent becomes a child of that
+    run, in its experiment; nothing is logged to the plugin's run itself.
 
     Parameters
     ----------
     experiment
-        Name of the MLflow experiment; made where there is none.
+        Name of the MLflow experiment; created if there is none.
     settings
         Logged as params ``srs.<step>.<name>``.
     dataset
         Logged as the parent's input: schema, size and digest.
     splits
-        Says which groups there are.
+        The run's splits, which name the groups.
     attempt
         An id of this pipeline run that a retry repeats, e.g. KFP's.
     run_name
-        Name of the parent run; by default made of study and seed.
+        Name of the parent run; by default composed of study and seed.
     tags
         More tags of the parent.
     """
@@ -121,7 +121,7 @@ def _open_group(parent: Run, group: str, splits: Splits) -> str:
 
 
 def log_members(tracking: TrackedRuns, members: Sequence[Member], dataset: Dataset) -> dict[str, str]:
-    """Finds or makes each member's run, logs its whole history in one batch and ends it; member's name to run id."""
+    """Finds or creates each member's run, logs its whole history and ends it; returns run ids by member name."""
     return {member.id: _log_member(tracking, member, dataset) for member in members}
 
 
@@ -148,7 +148,7 @@ def _log_member(tracking: TrackedRuns, member: Member, dataset: Dataset) -> str:
 
 
 def _history(history: pd.DataFrame, run: Run) -> list[Metric]:
-    """A member's validation checks; the steps count on where a restart begins anew."""
+    """A member's validation checks; a restart continues the count of steps."""
     ends = history.groupby("attempt", sort=False).step.max()
     begins = dict(zip(ends.index, ends.cumsum() - ends, strict=True))
     rows = history.assign(step=history.step + history.attempt.map(begins)).to_dict("records")
@@ -156,15 +156,15 @@ def _history(history: pd.DataFrame, run: Run) -> list[Metric]:
 
 
 def log_evaluation(tracking: TrackedRuns, evaluation: Evaluation, folder: Path) -> None:
-    """Logs the figures of parent, ensembles and members, and the report's files to the parent.
+    """Logs the metrics of parent, ensembles and members, and the report's files to the parent.
 
     Parameters
     ----------
     tracking
         From ``open_tree``.
     evaluation
-        The figures of a group go to its ensemble's run, the others to the parent. A row of
-        ``table_iii`` goes to the member that it names, or to its ensemble.
+        The metrics of a group are logged to its ensemble's run, all others to the parent. A row of ``table_iii`` is
+        logged to the run of the member that it names.
     folder
         The evaluation's folder: its pages and tables become artifacts under ``evaluation/``.
     """
@@ -205,7 +205,7 @@ def member_runs(tracking: TrackedRuns) -> dict[str, str]:
 def close_tree(tracking: TrackedRuns, status: Literal["FINISHED", "FAILED"], reason: str = "") -> None:
     """Ends every run of the tree that is still open; where ``status`` is FAILED each is tagged with the reason.
 
-    A reason that a step noted itself stays: it knows better than the pipeline.
+    A reason that a step has logged itself is kept: it is more precise than the pipeline's.
     """
     for run in [*_children(tracking), client().get_run(tracking.parent)]:
         if run.info.status == "RUNNING":
@@ -225,10 +225,10 @@ def _note_failure(run: Run, reason: str) -> None:
 
 
 def find_tree(experiment: str, attempt: str) -> TrackedRuns | None:
-    """The tree of an attempt, for the exit handler, which has no artifact of the run; None where none was opened."""
+    """The tree of an attempt, for the exit handler, which has no artifacts of the run; None where none was opened."""
     outer = os.environ.get("MLFLOW_RUN_ID")
-    home = client().get_run(outer).info if outer else client().get_experiment_by_name(experiment)
-    run = store.find([home.experiment_id], _parent_key(attempt)) if home else None
+    owner = client().get_run(outer).info if outer else client().get_experiment_by_name(experiment)
+    run = store.find([owner.experiment_id], _parent_key(attempt)) if owner else None
     if run is None:
         return None
     tracking = TrackedRuns(run.info.experiment_id, run.info.run_id)

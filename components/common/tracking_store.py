@@ -1,6 +1,6 @@
-"""The MLflow store behind ``tracking``: turns of its writers, experiments, finding and writing runs by explicit id.
+"""Access to the MLflow store for ``tracking``: locks of its writers, and finding and logging runs by explicit id.
 
-No active run and nothing global: a step may run beside others of the same pipeline in one process.
+It uses no active run and no global state, so that steps of a pipeline may run side by side in one process.
 """
 
 import contextlib
@@ -24,23 +24,23 @@ from components.common.files import safe_name
 from components.common.mlflow_door import client as client
 from components.common.mlflow_door import describe_table, store_folder
 from components.common.mlflow_door import tracking_uri as tracking_uri
-from components.common.mlflow_errors import EXISTS, NOT_FOUND, Passing
+from components.common.mlflow_errors import EXISTS, NOT_FOUND, Ignoring
 
 #: MLflow refuses batches above 1000 metrics, 100 params, 100 tags or 1000 of all.
 METRICS_PER_BATCH = 800
-#: Registering and promoting on a server is over in seconds; whoever holds its lease for longer has died.
+#: Registering and promoting on a server takes seconds; a process that holds the lease for longer has died.
 LEASE_S = 60.0
 #: Longest dataset digest that MLflow stores.
 DATASET_DIGEST_LENGTH = 36
-#: A pack answers to MLflow at most this often while it trains.
+#: Shortest interval between two progress reports of a pack to MLflow, seconds.
 PROGRESS_INTERVAL_S = 10.0
-#: Characters kept of a pack's note.
+#: Characters logged of a pack's note.
 LONGEST_NOTE = 200
 
 
 @contextlib.contextmanager
 def store_lock(name: str) -> Iterator[None]:
-    """Holds a lock file beside a SQLite store, against other processes of this machine; nothing for a server."""
+    """Holds a lock file beside a SQLite store against other processes of this machine; does nothing for a server."""
     folder = store_folder()
     if folder is None:
         yield
@@ -52,7 +52,7 @@ def store_lock(name: str) -> Iterator[None]:
 
 
 def prepare_store() -> None:
-    """Makes the store's tables: several processes that touch a new SQLite store together break its migrations."""
+    """Creates the store's tables: several processes that open a new SQLite store at once break its migrations."""
     with store_lock("prepare"):
         client().search_experiments(max_results=1)
         client().search_registered_models(max_results=1)
@@ -60,9 +60,9 @@ def prepare_store() -> None:
 
 @contextlib.contextmanager
 def exclusive(name: str) -> Iterator[None]:
-    """One writer of a registered model's versions and aliases at a time: a lock file by SQLite, on a server a lease.
+    """Lets one process at a time write a model's versions and aliases, by a lock file or, on a server, by a lease.
 
-    The lease is a registered model of a name that only one can make; one that outlived ``LEASE_S`` is removed.
+    The lease is a registered model whose name only one process can create; one older than ``LEASE_S`` is removed.
     """
     prepare_store()
     if store_folder() is not None:
@@ -83,10 +83,10 @@ def _take(lease: str, holder: str) -> None:
     deadline = time.monotonic() + 2 * LEASE_S
     while time.monotonic() < deadline:
         tags = {"holder": holder, "until_ms": str(now_ms() + int(1000 * LEASE_S))}
-        with Passing(EXISTS):
+        with Ignoring(EXISTS):
             client().create_registered_model(lease, tags, "Held while a version is registered or promoted.")
             return
-        with Passing(NOT_FOUND):  # it was given back just now
+        with Ignoring(NOT_FOUND):  # it was just released
             if int(client().get_registered_model(lease).tags.get("until_ms", "0")) < now_ms():
                 client().delete_registered_model(lease)
         time.sleep(0.2)
@@ -97,8 +97,7 @@ def find_or_create(
     experiment: str, name: str, key: Mapping[str, str], tags: Mapping[str, str], start_ms: int | None = None
 ) -> Run:
     """The oldest run with the tags ``key``, or a new one that also has ``tags``."""
-    found = find([experiment], key)
-    return found or client().create_run(experiment, start_ms, {**tags, **key}, name)
+    return find([experiment], key) or client().create_run(experiment, start_ms, {**tags, **key}, name)
 
 
 def find(experiments: list[str], key: Mapping[str, str]) -> Run | None:
@@ -142,12 +141,12 @@ def finite(values: Mapping[Any, Any]) -> dict[str, float]:
 
 
 def points(values: Mapping[Any, Any], run: Run, step: int = 0) -> list[Metric]:
-    """Finite numbers as metrics at the run's start: MLflow keeps a point of the same time, step and value once."""
+    """Finite numbers as metrics at the run's start: MLflow stores equal time, step and value only once."""
     return [Metric(key, value, run.info.start_time, step) for key, value in finite(values).items()]
 
 
 def log(run: Run, metrics: Sequence[Metric], params: Mapping[str, Any], tags: Mapping[str, Any]) -> None:
-    """Logs metrics in as few batches as MLflow allows, then params and ``tags``, since a tag may say all is logged."""
+    """Logs metrics in as few batches as MLflow allows, and last the tags, since one may mark the logging complete."""
     *early, last = [metrics[i : i + METRICS_PER_BATCH] for i in range(0, len(metrics), METRICS_PER_BATCH)] or [()]
     for chunk in early:
         client().log_batch(run.info.run_id, metrics=chunk)
@@ -156,7 +155,7 @@ def log(run: Run, metrics: Sequence[Metric], params: Mapping[str, Any], tags: Ma
 
 
 def cohort_input(study: str, dataset: Dataset) -> DatasetInput:
-    """The tumour table as a run's input: MLflow keeps schema, size and digest, and the table has pseudonyms only."""
+    """The tumour table as a run's input: MLflow stores its schema, size and digest; it holds pseudonyms only."""
     whole = dataset.tumours.select_dtypes("integer").columns
     table = dataset.tumours.astype(dict.fromkeys(whole, float))  # MLflow warns of integers, which cannot be missing
     source = CodeDatasetSource({"srs.dataset_digest": dataset.digest})
@@ -170,9 +169,9 @@ def now_ms() -> int:
 
 
 class PackProgress:
-    """Tells the parent run how far a pack of members is: at most every ``PROGRESS_INTERVAL_S`` seconds, and at its end.
+    """Logs a pack's progress to the parent run, at most every ``PROGRESS_INTERVAL_S`` seconds, and at its end.
 
-    A store that does not answer just now must not end a training that runs: such a point is left out.
+    A store that does not respond must not end the training: such a point is skipped.
     """
 
     def __init__(self, tracking: TrackedRuns, pack: str, clock: Callable[[], float] = time.monotonic) -> None:

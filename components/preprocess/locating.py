@@ -18,7 +18,7 @@ from components.common.store.base import Source
 from components.common.store.bucket import BucketStore, bucket_and_prefix
 from components.common.store.errors import disk_errors
 from components.common.store.folder import FolderStore
-from components.common.store.names import clean_name, slashed
+from components.common.store.names import clean_name, with_slashes
 from components.common.store.opening import open_source
 from components.common.store.zip import ZipSource
 
@@ -127,7 +127,7 @@ def locate(source: Source, dicom: str) -> Location:
     InputError
         ``SOURCE_UNKNOWN`` or ``PATH_OUTSIDE``.
     """
-    name = slashed(dicom.removeprefix("file://"))
+    name = with_slashes(dicom.removeprefix("file://"))
     if name.startswith("s3://"):
         bucket, name = bucket_and_prefix(name)
         source = BucketStore(bucket)

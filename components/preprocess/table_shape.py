@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from components.common.csv_table import DELIMITERS, INVISIBLE, CsvTable, column_name, place
+from components.common.csv_table import DELIMITERS, INVISIBLE, CsvTable, column_name, column_position
 from components.common.errors import InputError
 from components.preprocess.columns import COLUMNS
 
@@ -46,7 +46,7 @@ def check_header(table: CsvTable) -> None:
     missing = [f"{name}{_offer(name, header)}" for name in _missing(header)]
     doubled = [f"{name}: {header.count(name)} times" for name in COLUMNS if header.count(name) > 1]
     misspelt = [
-        f"{place(index)}: did you mean {name}? Write it so, or remove the column"
+        f"{column_position(index)}: did you mean {name}? Write it so, or remove the column"
         for name, column in COLUMNS.items()
         if not column.required and name not in header and (index := _like(name, header, MISSPELT_LIKENESS)) is not None
     ]
@@ -82,7 +82,7 @@ def _missing(header: Sequence[str]) -> list[str]:
 
 def _offer(missing: str, header: Sequence[str]) -> str:
     index = _like(missing.split()[0], header, OFFERED_LIKENESS)
-    return "" if index is None else f": did you mean {place(index)}?"
+    return "" if index is None else f": did you mean {column_position(index)}?"
 
 
 def _like(name: str, header: Sequence[str], likeness: float) -> int | None:
@@ -103,7 +103,7 @@ def misshapen_rows(table: CsvTable) -> dict[int, str]:
             wrong |= {number: _broken_row(number, cells, after, table), number + 1: ""}
         elif len(cells) != len(table.header):
             wrong[number] = f"row {number} has {_cells(cells)}, the header {len(table.header)}: {_why(cells, table)}"
-        elif swallowing := [place(i) for i, cell in enumerate(cells) if _holds_a_row(cell, table)]:
+        elif swallowing := [column_position(i) for i, cell in enumerate(cells) if _holds_a_row(cell, table)]:
             wrong[number] = f"row {number}, {swallowing[0]}: {_SWALLOWED}"
         elif [cell.casefold() for cell in cells] == list(table.header):
             wrong[number] = f"row {number} repeats the header: remove it"
@@ -120,7 +120,7 @@ def nameless_values(table: CsvTable) -> list[str]:
         rows = [number for number, cells in table.rows.items() if len(cells) == width and cells[index]]
         if rows:
             more = f" and {len(rows) - 1} more" if rows[1:] else ""
-            problems.append(f"row {rows[0]}{more}, {place(index)}: {_NAMELESS}")
+            problems.append(f"row {rows[0]}{more}, {column_position(index)}: {_NAMELESS}")
     return problems
 
 

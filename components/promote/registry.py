@@ -12,7 +12,7 @@ from typing import Any
 
 from components.common.errors import InputError, RegistryError
 from components.common.mlflow_door import client
-from components.common.mlflow_errors import EXISTS, Passing
+from components.common.mlflow_errors import EXISTS, Ignoring
 from components.common.tracking_store import exclusive
 from components.model.bundle_files import Bundle
 from components.model.manifest import read_manifest
@@ -64,7 +64,7 @@ def register(
 ) -> str:
     """The version of a bundle, made unless it exists; ``description`` is its model card."""
     with exclusive(model_name):
-        with Passing(EXISTS):
+        with Ignoring(EXISTS):
             client().create_registered_model(model_name)
         which = f"name = '{model_name}' AND tags.`{DIGEST_TAG}` = '{bundle_digest}'"
         there = client().search_model_versions(which)

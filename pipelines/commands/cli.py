@@ -15,7 +15,7 @@ import typer
 from rich.text import Text
 
 from components.common.checked import fields, sentence
-from components.common.disk import disk_error, forbidden
+from components.common.disk import disk_error, permission_denied
 from components.common.errors import GateRefused, InputError, SrsError
 from pipelines.commands import study
 from pipelines.commands.terminal import HOME, MODEL, HomeOption, JsonOption, ModelOption, app, errors, screen, tell
@@ -35,7 +35,7 @@ def main() -> None:
         tell(error)
         sys.exit(error.exit_code)
     except OSError as error:
-        told = disk_error(error) or forbidden(error)
+        told = disk_error(error) or permission_denied(error)
         if told is None:
             raise
         tell(told)

@@ -13,8 +13,8 @@ from components.common.sqlite_store import (
     DATABASE,
     folder_of,
     foreign_artifacts,
-    keep_default_experiment_here,
     opened,
+    set_default_artifact_location,
 )
 from pipelines.local.claims import others_alive
 from pipelines.local.home import UMASK
@@ -66,7 +66,7 @@ def _fixed(home: Path, database: Path) -> tuple[list[Path], Path | None]:
             with contextlib.closing(sqlite3.connect(new)) as copy:
                 connection.backup(copy)
                 _replace(copy, strangers, (home / ARTIFACTS).as_uri())
-            keep_default_experiment_here(new)
+            set_default_artifact_location(new)
         for description in (home / ARTIFACTS).glob("models/*/artifacts/MLmodel"):
             _rewrite(description, strangers, (home / ARTIFACTS).as_uri())
         kept = database.with_name(f"mlflow.db.{time.strftime('%Y%m%d-%H%M%S')}")

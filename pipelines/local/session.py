@@ -121,7 +121,7 @@ class Session:
             return  # the first run makes the store
         from components.common import mlflow_door, tracking
 
-        mlflow_door.require_server(mlflow_door.PERSON_SECONDS)
+        mlflow_door.require_server(mlflow_door.INTERACTIVE_SECONDS)
         tracking.prepare_store()
         tracking.require_experiment(name)
 
@@ -157,10 +157,10 @@ class Session:
             os.environ["MLFLOW_TRACKING_URI"] = mlflow
         for name, value in BRIEF.items():
             os.environ.setdefault(name, value)
-        from components.common.mlflow_door import PERSON_SECONDS, require_server
+        from components.common.mlflow_door import INTERACTIVE_SECONDS, require_server
         from components.promote import registry
 
-        require_server(PERSON_SECONDS)
+        require_server(INTERACTIVE_SECONDS)
         return registry
 
     def fetch_model(self, model_name: str, version: str) -> tuple[Path, str]:

@@ -1,4 +1,4 @@
-"""The dataset that preprocessing hands on: crops, the table of their tumours, and the flow of those left out."""
+"""The artifact of preprocessing: crops, the table of their tumours, and the flow of exclusions."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ TUMOUR_COLUMNS = (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Exclusion:
-    """One line of the exclusion flow: how many tumours left by one rule."""
+    """One line of the exclusion flow: how many tumours one rule excluded."""
 
     code: str
     reason: str
@@ -35,7 +35,7 @@ class Exclusion:
 class Flow:
     """From the rows of the cohort table to the tumours used; ``listed = used + sum of exclusions``.
 
-    ``warnings`` count tumours that are used, but of which a user should know something.
+    ``warnings`` counts tumours that are used although something about them deserves the user's attention.
     """
 
     listed: int
@@ -74,7 +74,7 @@ class Dataset(Layout):
     synthetic
         True where any part of the cohort is a phantom.
     told_apart_by
-        What was compared between patients, none of whom share any of it.
+        Attributes that were compared between patients; no two patients share a value of any of them.
     """
 
     layout: ClassVar[tuple[str, int]] = ("dataset", 1)
@@ -98,13 +98,13 @@ class Dataset(Layout):
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Reads and checks a folder; the crops are memory-mapped."""
+        """Reads and verifies a folder; the crops are memory-mapped."""
         digest = cls._open(folder)
         crops = np.load(folder / "crops.npy", mmap_mode="r", allow_pickle=False)
         tumours = pd.read_csv(folder / "tumours.csv", dtype={"tumour": str, "patient": str})
         tumours = tumours.rename(columns={"reference_rung": "match_level"})  # its name in release 0.1
         if tuple(tumours.columns) != TUMOUR_COLUMNS or crops.dtype != np.float32 or len(crops) != len(tumours):
-            raise InputError("ARTIFACT_DAMAGED", "dataset: table and crops do not fit together")
+            raise InputError("ARTIFACT_DAMAGED", "dataset: the table and the crops do not match")
         facts = read_json(folder / "cohort.json")
         return cls(
             crops=crops,

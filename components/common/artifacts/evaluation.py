@@ -1,4 +1,4 @@
-"""The statistics of a run, as evaluation hands them on."""
+"""The artifact of evaluation: the statistics of a run."""
 
 import dataclasses
 from pathlib import Path
@@ -24,7 +24,7 @@ class Evaluation(Layout):
     table_iii
         One row per member and ensemble, as Table III of the paper.
     metrics
-        All figures of the run: ``metrics.groups["A"].evaluation.auc`` and so on.
+        All metrics of the run: ``metrics.groups["A"].evaluation.auc`` and so on.
     """
 
     layout: ClassVar[tuple[str, int]] = ("evaluation", 1)
@@ -34,7 +34,7 @@ class Evaluation(Layout):
     digest: str = ""
 
     def write(self, folder: Path) -> str:
-        """Writes the folder (report and card may already be in it) and returns its digest."""
+        """Writes the folder, which may already hold report and model card, and returns its digest."""
         folder.mkdir(parents=True, exist_ok=True)
         self.scores.to_csv(folder / "scores.csv", index=False)
         self.table_iii.to_csv(folder / "table_iii.csv", index=False)
@@ -43,7 +43,7 @@ class Evaluation(Layout):
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Reads and checks a folder; ``ARTIFACT_DAMAGED`` too where a figure is missing, unknown or of another type."""
+        """Reads and verifies a folder; a missing or unknown metric or a wrong type is ``ARTIFACT_DAMAGED`` too."""
         digest = cls._open(folder)
         scores = pd.read_csv(folder / "scores.csv", dtype={"tumour": str, "patient": str, "group": str})
         table = pd.read_csv(folder / "table_iii.csv", dtype={"group": str})

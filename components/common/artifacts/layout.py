@@ -1,7 +1,7 @@
-"""What one step hands to the next: folders with a fixed layout, written whole and read with a check.
+"""The folders that one step hands to the next, with a fixed layout and a digest of every file.
 
 Every folder holds ``layout.json`` with its kind, its version, the SHA-256 of each file and one digest of
-them all. Tables are CSV, arrays ``.npy``, the rest JSON; nothing is pickled.
+all of these. Tables are CSV, arrays ``.npy``, the rest JSON; nothing is pickled.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import ClassVar
 from components.common.errors import InputError
 from components.common.files import digest_of, digest_of_file, read_json, write_json
 
-RUN_AGAIN = "Run the step again that writes it."
+RUN_AGAIN = "Rerun the step that writes it."
 
 
 class Layout:
@@ -20,7 +20,7 @@ class Layout:
 
     @classmethod
     def _seal(cls, folder: Path) -> str:
-        """Writes ``layout.json`` over all files of ``folder`` and returns the digest."""
+        """Writes ``layout.json`` with the digests of all files of ``folder``; returns the folder's digest."""
         files = {path.relative_to(folder).as_posix(): digest_of_file(path) for path in _files(folder)}
         digest = digest_of(files)
         write_json(
@@ -30,23 +30,23 @@ class Layout:
 
     @classmethod
     def _open(cls, folder: Path) -> str:
-        """Checks kind, version and every file's digest; returns the folder's digest."""
+        """Verifies kind, version and every file's digest; returns the folder's digest."""
         path = folder / "layout.json"
         kind, version = cls.layout
         if not path.is_file():
             raise InputError("ARTIFACT_MISSING", f"no {kind} in this folder: layout.json is missing", RUN_AGAIN)
         try:
             layout = read_json(path)
-            files, digest, found = dict(layout["files"]), str(layout["digest"]), (layout["kind"], layout["version"])
+            files, digest, actual = dict(layout["files"]), str(layout["digest"]), (layout["kind"], layout["version"])
         except (ValueError, TypeError, KeyError):
             raise InputError("ARTIFACT_DAMAGED", f"{kind}: layout.json cannot be read", RUN_AGAIN) from None
-        if found != cls.layout:
-            message = f"expected {kind} version {version}, found {found[0]} version {found[1]}"
+        if actual != cls.layout:
+            message = f"expected {kind} version {version}, found {actual[0]} version {actual[1]}"
             raise InputError("ARTIFACT_UNKNOWN", message, RUN_AGAIN)
         if digest != digest_of(files):
             raise InputError("ARTIFACT_DAMAGED", f"{kind}: layout.json was changed", RUN_AGAIN)
-        for name, wanted in files.items():
-            if not (folder / name).is_file() or digest_of_file(folder / name) != wanted:
+        for name, expected in files.items():
+            if not (folder / name).is_file() or digest_of_file(folder / name) != expected:
                 raise InputError("ARTIFACT_DAMAGED", f"{kind}: {name} is missing or was changed", RUN_AGAIN)
         return digest
 

@@ -1,4 +1,4 @@
-"""Trained members: one network with its history and answers, and the folder that hands a pack of them on."""
+"""Trained members, and the artifact of training: a folder with the members of one pack."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -26,20 +26,20 @@ class MemberFacts:
     seed
         The run's seed; with group, index and attempt it decides all that is random in the member's training.
     restarts
-        New initialisations.
+        Number of restarts from new initial weights.
     flagged
-        True where all restarts were used up and none reached ``restart_accuracy``: the best seen was accepted.
+        True where no attempt reached ``restart_accuracy``, so that the best weights of all attempts were accepted.
     accepted_step, validation_accuracy
         The validation check whose weights were accepted: its step, counted from the start of its attempt, and the
-        share of the validation set that it called rightly.
+        fraction of the validation set that it classified correctly.
     seconds
-        Wall time of the training; of one that was resumed, only since then.
+        Wall-clock time of the training; if it was resumed, only since then.
     key
-        Digest of all that the weights depend on: the member's name in a member store.
+        Digest of everything that the weights depend on: the member's name in a member store.
     reused
         True where this run took the member from a member store.
     determinism
-        ``bitwise-cpu`` where another run on a CPU gives the same bits, ``device`` where it need not.
+        ``bitwise-cpu`` where another run on a CPU gives identical bits, ``device`` where this is not guaranteed.
     """
 
     seed: int
@@ -86,7 +86,7 @@ class Member:
 @with_config(STRICT)
 @dataclasses.dataclass(frozen=True, slots=True)
 class MemberFile:
-    """What ``member.json`` holds: a member without its arrays; ``weights`` names them in order."""
+    """The contents of ``member.json``: a member without its arrays; ``weights`` holds their names in order."""
 
     split: MemberSplit
     weights: tuple[str, ...]
@@ -98,7 +98,7 @@ _MEMBER_FILE = TypeAdapter(MemberFile)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Members(Layout):
-    """The trained members of one pack; ``dataset_digest`` says on what."""
+    """The trained members of one pack, and the digest of the dataset that they were trained on."""
 
     layout: ClassVar[tuple[str, int]] = ("members", 1)
     members: tuple[Member, ...]
@@ -106,7 +106,7 @@ class Members(Layout):
     digest: str = ""
 
     def write(self, folder: Path) -> str:
-        """Writes the folder, one sub-folder a member, and returns its digest."""
+        """Writes the folder, with one sub-folder per member, and returns its digest."""
         for member in self.members:
             write_member(folder / member.id, member)
         write_json(
@@ -116,7 +116,7 @@ class Members(Layout):
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Reads and checks a folder."""
+        """Reads and verifies a folder."""
         digest = cls._open(folder)
         pack = read_json(folder / "pack.json")
         members = tuple(read_member(folder / name) for name in pack["members"])
@@ -124,7 +124,7 @@ class Members(Layout):
 
     @classmethod
     def gather(cls, folders: Iterable[Path], splits: Splits) -> Self:
-        """The members of all packs in the order of ``splits``; refuses a set that is not complete."""
+        """The members of all packs in the order of ``splits``; ``MEMBERS_INCOMPLETE`` where they do not match it."""
         packs = [cls.read(folder) for folder in folders]
         by_id = {member.id: member for pack in packs for member in pack.members}
         missing = [split.id for split in splits.members if split.id not in by_id]
@@ -133,7 +133,9 @@ class Members(Layout):
             problems = [f"{name}: missing" for name in missing] + [
                 f"{name}: trained on another split" for name in wrong
             ]
-            raise InputError.collected("MEMBERS_INCOMPLETE", "the packs do not make up the run's members:", problems)
+            raise InputError.collected(
+                "MEMBERS_INCOMPLETE", "the packs do not contain all members of the run:", problems
+            )
         return cls(members=tuple(by_id[split.id] for split in splits.members), dataset_digest=packs[0].dataset_digest)
 
 
@@ -161,5 +163,5 @@ def read_member(folder: Path) -> Member:
 
 
 def read_member_file(folder: Path) -> MemberFile:
-    """Split, names of weights and facts of the member in ``folder``; ``ARTIFACT_DAMAGED`` where a key is wrong."""
+    """Reads ``member.json`` in ``folder``; ``ARTIFACT_DAMAGED`` where a key is wrong."""
     return read_as(_MEMBER_FILE, folder / "member.json", Members.layout[0])

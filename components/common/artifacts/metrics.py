@@ -1,6 +1,6 @@
-"""The figures of a run: an attribute's path is its key's path in ``metrics.json`` and its name in MLflow.
+"""The metrics of a run: an attribute's path is its path in ``metrics.json`` and its name in MLflow.
 
-Classes that others are derived from have no slots, which Python cannot join.
+Base classes have no slots, since Python cannot combine those of several bases.
 """
 
 import dataclasses
@@ -22,15 +22,15 @@ from components.common.settings import Score
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvaluationMetrics(SetMetrics):
-    """A group's evaluation tumours.
+    """An ensemble's metrics on its group's evaluation tumours.
 
     Parameters
     ----------
     intervals
-        Limits of the primary score's AUC by other methods; those by DeLong and by bootstrap are clustered by patient.
+        Confidence limits of the primary score's AUC by other methods; DeLong and bootstrap are clustered by patient.
     out_of_bag_cut_off, platt
-        The primary score at the cut-off, and after the scaling, that were chosen on out-of-bag answers; None where
-        these lack a class, and for the scaling where its fit ran away.
+        The primary score at a cut-off chosen on out-of-bag predictions, and after Platt scaling fitted on them; None
+        where these lack a class, and for the scaling where its fit diverged.
     """
 
     intervals: OtherIntervals
@@ -40,7 +40,7 @@ class EvaluationMetrics(SetMetrics):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Coverage:
-    """How many of a group's development tumours have an out-of-bag answer, and of how many members on average."""
+    """How many of a group's development tumours no member validated on; mean number of members for each of the rest."""
 
     development_tumours: int
     never_validated: int
@@ -49,19 +49,19 @@ class Coverage:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OutOfBagMetrics(SetMetrics, Coverage):
-    """A group's development tumours, each answered by the members that had it in validation."""
+    """Metrics on a group's development tumours, each predicted by the members that had it in validation."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class NoAuc:
-    """In place of a score's figures where a class is missing."""
+    """Replaces a score's metrics where a class is missing."""
 
     auc: None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OneClassMetrics(Coverage):
-    """In place of ``OutOfBagMetrics`` where the ``n`` out-of-bag answers lack a class."""
+    """Replaces ``OutOfBagMetrics`` where the ``n`` out-of-bag predictions lack a class."""
 
     n: int
     auc: None = None
@@ -71,7 +71,7 @@ class OneClassMetrics(Coverage):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SpreadOfErrors:
-    """Whether the members' spread warns of wrong calls.
+    """Whether the members' spread predicts wrong calls.
 
     Parameters
     ----------
@@ -79,7 +79,8 @@ class SpreadOfErrors:
         Mean spread (standard deviation of the members' probabilities) of right and of wrong calls; None where there
         are none.
     auc
-        The chance that a wrong call has the larger spread of the two, ties one half; None where one kind is missing.
+        Probability that a wrong call has a larger spread than a right one, ties counting one half; None where there
+        are only right or only wrong calls.
     """
 
     right: float | None
@@ -89,7 +90,7 @@ class SpreadOfErrors:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SizeMetrics:
-    """AUC of an ensemble of only ``members`` members, over ``subsets`` choices of them."""
+    """AUC of ensembles of only ``members`` members, over ``subsets`` subsets of the group's members."""
 
     members: int
     subsets: int
@@ -123,9 +124,9 @@ class CovariateMetrics:
     Parameters
     ----------
     gain_of_both
-        Both against the ensemble's score itself.
+        Test of the regression on both against the ensemble's score itself.
     n_development
-        Out-of-bag answers that the regressions were fitted on.
+        Number of out-of-bag predictions that the regressions were fitted on.
     """
 
     clinical: RocSummary
@@ -142,15 +143,15 @@ class GroupMetrics:
     Parameters
     ----------
     agreement
-        Mean over tumours of the share of member pairs that cast the same vote.
+        Mean over tumours of the fraction of member pairs that cast the same vote.
     gain_over_votes, gain_over_probabilities
         The ensemble's AUC against the mean AUC of its members' votes, and of their probabilities.
     auc_by_size
-        One for each number of members from 1 to all.
+        One entry for each number of members, from 1 to all.
     covariates
-        None where the out-of-bag answers lack a class.
+        None where the out-of-bag predictions lack a class.
     restarts, flagged
-        New initialisations of all members, and how many members were flagged in training.
+        Restarts of all members together, and how many members were flagged in training.
     """
 
     evaluation: EvaluationMetrics
@@ -168,7 +169,7 @@ class GroupMetrics:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Counts:
-    """What the run had."""
+    """Sizes of a run."""
 
     tumours: int
     patients: int
@@ -180,7 +181,7 @@ class Counts:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class MembersAuc:
-    """AUC of the single members by their votes, over all groups."""
+    """AUC of the individual members' votes, over all groups."""
 
     median: float
     min: float
@@ -189,7 +190,7 @@ class MembersAuc:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class AucByScore:
-    """Mean AUC over the groups, for either score."""
+    """Mean AUC over the groups, for each of the two scores."""
 
     mean: float
     vote: float
@@ -198,7 +199,7 @@ class AucByScore:
 @with_config(STRICT)
 @dataclasses.dataclass(frozen=True, slots=True)
 class Metrics:
-    """All figures of a run.
+    """All metrics of a run.
 
     Parameters
     ----------
@@ -207,14 +208,14 @@ class Metrics:
     split_unit, shared_patients
         As in ``Splits``.
     primary_score, cut_off
-        The score that ensembles are judged by, and the value above which it calls a non-responder.
+        The score by which ensembles are judged, and the value above which a tumour is called a non-responder.
     mean_auc, mean_auc_lower_bound
-        Mean over the groups of the primary score's AUC, and its one-sided 95 % bound, patients resampled whole; None
-        where there are too few patients to resample.
+        Mean over the groups of the primary score's AUC, and its one-sided 95 % lower bound by bootstrap over patients;
+        None where there are too few patients to resample.
     groups
-        By name.
+        Metrics of each group, by its name.
     best_out_of_bag_group
-        The group of best out-of-bag AUC: the first that the gate considers.
+        The group with the best out-of-bag AUC, which the gate considers first.
     """
 
     synthetic: bool
@@ -231,7 +232,7 @@ class Metrics:
     best_out_of_bag_group: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as ``metrics.json`` and MLflow take them."""
+        """Plain values for ``metrics.json`` and MLflow."""
         return dataclasses.asdict(self)
 
 

@@ -1,4 +1,4 @@
-"""What the gate decided, as promotion hands it on."""
+"""The artifact of promotion: the gate's decision and the versions that the registry now holds."""
 
 import dataclasses
 from pathlib import Path
@@ -10,18 +10,18 @@ from components.common.files import read_json, write_json
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Promotion(Layout):
-    """What the gate decided and what the registry now holds.
+    """The gate's decision and the versions that the registry now holds.
 
     Parameters
     ----------
     verdict
         ``promoted``, ``refused`` or ``not_comparable``.
     reasons
-        Sentences, one per rule that was looked at.
+        Sentences, one for each rule that was applied.
     version
-        Registry version the verdict is about.
+        Registry version that the verdict applies to.
     group
-        Its group.
+        The group of that version.
     previous_champion
         Version that was champion before, or "".
     versions
@@ -45,7 +45,7 @@ class Promotion(Layout):
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Reads and checks a folder."""
+        """Reads and verifies a folder."""
         digest = cls._open(folder)
         fields = read_json(folder / "promotion.json")
         return cls(**{**fields, "reasons": tuple(fields["reasons"]), "digest": digest})

@@ -1,7 +1,7 @@
-"""The figures of one score on one set of tumours: ``components.stats`` computes them, ``metrics.json`` holds them.
+"""The metrics of one score on one set of tumours, which ``components.stats`` computes and ``metrics.json`` holds.
 
-They stand with the artifacts, which evaluation hands on and tracking reads, so that the statistics may build on the
-common ground and not the reverse. Classes that others are derived from have no slots, which Python cannot join.
+They lie beside the artifacts, so that ``components.stats`` can import them from ``components.common`` and not the
+reverse. Base classes have no slots, since Python cannot combine those of several bases.
 """
 
 import dataclasses
@@ -14,17 +14,17 @@ class RocSummary:
     Parameters
     ----------
     auc
-        Area under the ROC curve; ties one half.
+        Area under the ROC curve; ties count one half.
     se
-        Its standard error by the interval's method (for ``newcombe`` at the estimate itself).
+        Its standard error by the interval's method (for ``newcombe``, evaluated at the estimate).
     ci_low, ci_high
-        Limits in [0, 1]: together two-sided at ``level``, or each one-sided at ``level``.
+        Confidence limits in [0, 1]: a two-sided interval at ``level``, or each limit one-sided at ``level``.
     p_value
-        Two-sided, of the hypothesis AUC = 0.5, with the null standard error, whatever the interval (STUDY 5).
+        Two-sided p-value of the hypothesis AUC = 0.5, with the null standard error for every interval (STUDY 5).
     n_positive, n_negative
-        Non-responders and responders.
+        Numbers of non-responders and responders.
     ci, level, one_sided
-        How the limits were made.
+        Method, level and sidedness of the limits.
     """
 
     auc: float
@@ -41,7 +41,7 @@ class RocSummary:
 
 @dataclasses.dataclass(frozen=True)
 class Rates:
-    """Sensitivity and specificity for non-responders with exact 95 % limits, and the counts behind them."""
+    """Sensitivity and specificity for non-responders with exact 95 % limits, and the underlying counts."""
 
     cut_off: float
     sensitivity: float
@@ -58,19 +58,19 @@ class Rates:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Calibration:
-    """How far a score is a probability of non-response.
+    """Calibration of a score as a probability of non-response.
 
     Parameters
     ----------
     brier
-        Mean squared difference of score and outcome; 0 is perfect, 0.25 a constant one half.
+        Mean squared difference of score and outcome; 0 is perfect, 0.25 is a constant score of one half.
     slope
-        Of the outcome's logistic regression on the score's logit: 1 is right, below 1 over-confident. None where
-        the score separates the classes.
+        Slope of the outcome's logistic regression on the score's logit: 1 is ideal, below 1 is over-confident. None
+        where the score separates the classes.
     intercept
-        Calibration in the large: the fitted intercept with the slope held at 1; 0 is right.
+        Calibration in the large: the fitted intercept with the slope fixed at 1; 0 is ideal.
     n
-        Tumours.
+        Number of tumours.
     """
 
     brier: float
@@ -86,13 +86,13 @@ class PairedTest:
     Parameters
     ----------
     auc_a, auc_b
-        The two areas; for a stack of scores the mean of their areas.
+        The two AUCs; for a stack of scores, the mean of their AUCs.
     difference
         ``auc_a - auc_b``.
     se
         Its standard error.
     p_value
-        Two-sided, of no difference; 1 where the scores order all cases alike.
+        Two-sided p-value of no difference; 1 where both scores rank all cases identically.
     """
 
     auc_a: float
@@ -111,7 +111,7 @@ class ScoreMetrics(RocSummary, Rates):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SetMetrics(ScoreMetrics):
-    """An ensemble on one set of ``n`` tumours: both scores, and on top the figures of the primary one again."""
+    """An ensemble on one set of ``n`` tumours: both scores, and at the top level the primary one's metrics again."""
 
     n: int
     mean: ScoreMetrics
@@ -138,7 +138,7 @@ class OtherIntervals:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PlattMetrics:
-    """Platt scaling fitted on ``n`` out-of-bag answers, and the calibration of the evaluation answers after it."""
+    """Platt scaling fitted on ``n`` out-of-bag scores, and the calibration of the evaluation scores after it."""
 
     slope: float
     intercept: float

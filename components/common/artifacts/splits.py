@@ -1,4 +1,4 @@
-"""The splits of all members: which tumours train, validate and evaluate each."""
+"""The artifact of splitting: the training, validation and evaluation tumours of every member."""
 
 import dataclasses
 from pathlib import Path
@@ -20,7 +20,7 @@ def member_id(group: str, index: int) -> str:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class MemberSplit:
-    """Tumour pseudonyms of one member's three sets, each sorted."""
+    """Pseudonyms of the tumours in one member's three sets, each set sorted."""
 
     group: str
     index: int
@@ -41,7 +41,7 @@ class MemberSplit:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TrackedRuns:
-    """Ids of the MLflow runs opened for a run: its experiment, the parent, and by group the ensembles; "" for none."""
+    """MLflow ids of a pipeline run: the experiment, the parent run, and the ensembles' runs by group; "" for none."""
 
     experiment_id: str = ""
     parent: str = ""
@@ -51,7 +51,7 @@ class TrackedRuns:
 @with_config(STRICT)
 @dataclasses.dataclass(frozen=True, slots=True)
 class SplitsFile:
-    """What ``splits.json`` holds; the sets themselves are in ``splits.csv``."""
+    """The contents of ``splits.json``; the sets themselves are in ``splits.csv``."""
 
     unit: str
     shared_patients: int
@@ -70,15 +70,15 @@ class Splits(Layout):
     Parameters
     ----------
     members
-        One split per member, by group then index.
+        One split per member, sorted by group and index.
     unit
-        ``patient``, or ``tumour`` where a patient may stand on two sides.
+        ``patient``, or ``tumour`` where tumours of one patient may be in different sets.
     shared_patients
-        Most patients that any one member has on two sides; 0 when ``unit`` is ``patient``.
+        Largest number of patients that one member has in more than one set; 0 when ``unit`` is ``patient``.
     quotas
-        Evaluation sizes asked for and reached: ``{"asked": [responders, non_responders], "A": [...], ...}``.
+        Requested and actual sizes of the evaluation sets: ``{"asked": [responders, non_responders], "A": [...], ...}``.
     settings
-        The run's settings: later steps read them here.
+        The run's settings, which later steps read from here.
     tracking
         The MLflow runs opened for the run.
     """
@@ -98,7 +98,7 @@ class Splits(Layout):
         return sorted({split.group for split in self.members})
 
     def of_group(self, group: str) -> list[MemberSplit]:
-        """A group's members by index."""
+        """The splits of a group's members, sorted by index."""
         return [split for split in self.members if split.group == group]
 
     def of_pack(self, pack: str) -> list[MemberSplit]:
@@ -125,7 +125,7 @@ class Splits(Layout):
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Reads and checks a folder."""
+        """Reads and verifies a folder."""
         cls._open(folder)
         facts = read_as(_SPLITS_FILE, folder / "splits.json", cls.layout[0])
         table = pd.read_csv(folder / "splits.csv", dtype={"tumour": str, "group": str})

@@ -1,8 +1,8 @@
-"""What a store of objects is: a folder, a bucket, a zip or a mapping in memory, all read by name.
+"""The interface of object stores: a folder, a bucket, a zip or a mapping in memory, all read by name.
 
-Names are relative to the store's root, with forward slashes. A ``Source`` is read only; a ``Store`` is written too.
-Whatever a disk, a server or a zip answers is translated at one place of its kind into this platform's errors, which
-never hold a name of an object, since folders are often called by patients.
+Names are relative to the store's root, with forward slashes. A ``Source`` is read-only; a ``Store`` is also writable.
+Each implementation translates the errors of its disk, server or zip into this platform's errors, whose messages never
+name an object, since folders are often named after patients.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ class Source(Protocol):
     """
 
     def list(self, prefix: str) -> list[Entry]:
-        """All objects below ``prefix`` ("" is the root), sorted by name; none is no error."""
+        """All objects below ``prefix`` ("" is the root), sorted by name; the list may be empty."""
 
     def read(self, name: str) -> bytes:
         """The whole object."""
@@ -40,18 +40,18 @@ class Source(Protocol):
         """The first ``size`` bytes, fewer where the object is shorter."""
 
     def map_heads(self, make: Callable[[bytes], Made], names: Sequence[str], size: int) -> Sequence[Made]:
-        """What ``make`` makes of the first ``size`` bytes of each, which are not kept."""
+        """The results of ``make`` for the first ``size`` bytes of each object; the bytes themselves are discarded."""
         return [make(self.read_head(name, size)) for name in names]
 
     def resolve(self, name: str) -> str:
-        """The name of the folder or object that a person means by ``name``, whatever its case and Unicode form.
+        """The actual name of the folder or object that ``name`` refers to, ignoring case and Unicode form.
 
-        ``name`` itself where it is there, or where none or several others are meant.
+        ``name`` itself where it exists, or where no other name or more than one matches.
         """
         return name
 
     def identity(self, name: str) -> Hashable:
-        """What two names of one folder or object share, links followed: equal for them, different for any other."""
+        """A key that is equal for two names exactly where both are the same folder or object, links followed."""
         return id(self), name
 
     def path_or_content(self, name: str) -> Path | bytes:
@@ -60,23 +60,23 @@ class Source(Protocol):
 
 
 class Store(Source, Protocol):
-    """Objects that can be written and removed too; a reader sees each whole or not at all, and needs no lock."""
+    """Objects that can also be written and removed, each atomically, so that readers need no lock."""
 
     def write(self, name: str, content: bytes) -> None:
-        """Puts the object in place whole, over any former one."""
+        """Writes the object atomically, replacing any former one."""
 
     def remove(self, name: str) -> None:
-        """Removes the object where there is one."""
+        """Removes the object if it exists."""
 
 
-def map_side_by_side(made_of: Callable[[str], Made], names: Sequence[str], at_once: int) -> Sequence[Made]:
-    """What is made of each name, in their order, by ``at_once`` threads: they wait far longer than Python works."""
+def map_concurrently(make: Callable[[str], Made], names: Sequence[str], at_once: int) -> Sequence[Made]:
+    """The results of ``make`` for each name, in their order, by ``at_once`` threads, which mostly wait for I/O."""
     made: dict[int, Made] = {}
     waiting = iter(enumerate(names))  # shared: each thread takes the next one as soon as it is free
 
     def take() -> None:
         for index, name in waiting:
-            made[index] = made_of(name)
+            made[index] = make(name)
 
     with ThreadPoolExecutor(at_once) as pool:
         for job in [pool.submit(take) for _ in range(min(at_once, len(names)))]:

@@ -1,6 +1,6 @@
-"""A bucket of an S3 server as a store, by the ``minio`` client, and the upload of a whole folder.
+"""A bucket of an S3 server as a store, with the ``minio`` client, and the upload of a whole folder.
 
-Messages never hold a name of an object, since folders are often called by patients.
+Messages never name an object, since folders are often named after patients.
 """
 
 import io
@@ -20,18 +20,18 @@ import urllib3
 
 from components.common.errors import InputError, StorageError
 from components.common.store import timeouts
-from components.common.store.base import Entry, Made, Store, map_side_by_side
+from components.common.store.base import Entry, Made, Store, map_concurrently
 from components.common.store.errors import disk_errors
 from components.common.store.names import clean_name
 
-#: Requests for heads under way at once.
+#: Concurrent requests for heads of objects.
 REQUESTS_AT_ONCE = 16
-#: Idle connections kept: several patients are read side by side, each by as many requests.
-CONNECTIONS_KEPT = 4 * REQUESTS_AT_ONCE
+#: Size of the connection pool: several patients are read at the same time, each with as many requests.
+POOL_CONNECTIONS = 4 * REQUESTS_AT_ONCE
 
 
 def bucket_and_prefix(uri: str) -> tuple[str, str]:
-    """Both of ``s3://bucket/prefix``. No web address: ``#``, ``?`` and ``%`` belong to the names of objects."""
+    """Both parts of ``s3://bucket/prefix``, which is no URL: names of objects may hold ``#``, ``?`` and ``%``."""
     bucket, _, prefix = uri.removeprefix("s3://").partition("/")
     return bucket, prefix.strip("/")
 
@@ -40,19 +40,19 @@ def _is_an_error(record: logging.LogRecord) -> bool:
     return record.levelno >= logging.ERROR
 
 
-# What these say of a request that is tried again holds the names of objects. Filters, since the Kubernetes client sets
-# the loggers' level back.
+# These loggers' warnings about retried requests hold names of objects. Filters, since the Kubernetes client resets the
+# loggers' levels.
 for logger in ("urllib3.connectionpool", "urllib3.util.retry"):
     logging.getLogger(logger).addFilter(_is_an_error)
 
 
 class BucketStore(Store):
-    """Objects below a prefix of a bucket: S3 itself shows an object whole or not at all.
+    """Objects below a prefix of a bucket; S3 itself writes objects atomically.
 
     Parameters
     ----------
     bucket, prefix
-        Where; names are relative to the prefix.
+        Location; names are relative to the prefix.
     client
         A ``minio.Minio``; by default one made from S3_ENDPOINT or AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID,
         AWS_SECRET_ACCESS_KEY and, where set, AWS_SESSION_TOKEN and AWS_REGION.
@@ -64,7 +64,7 @@ class BucketStore(Store):
         self._client = client or s3_client()
 
     def resolve(self, name: str) -> str:
-        """The name that is meant: a bucket knows case, but what a Mac uploaded may have another Unicode form."""
+        """The name in the Unicode form that the bucket has, since macOS uploads another form; case is significant."""
         forms = dict.fromkeys([name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))])
         return next((form for form in forms if len(forms) > 1 and self._has(form)), name)
 
@@ -74,8 +74,8 @@ class BucketStore(Store):
 
     def _has(self, name: str) -> bool:
         with bucket_errors():
-            found = self._client.list_objects(self._bucket, prefix=self._root + name)
-            return any(o.object_name.rstrip("/") == self._root + name for o in found)
+            objects = self._client.list_objects(self._bucket, prefix=self._root + name)
+            return any(o.object_name.rstrip("/") == self._root + name for o in objects)
 
     def list(self, prefix: str) -> list[Entry]:
         """All objects below ``prefix``."""
@@ -90,25 +90,25 @@ class BucketStore(Store):
         return self._get(name)
 
     def read_head(self, name: str, size: int) -> bytes:
-        """The first ``size`` bytes, by a ranged request."""
+        """The first ``size`` bytes, with a range request."""
         try:
             return self._get(name, length=size)
         except StorageError as error:
             if getattr(error.__context__, "code", "") != "InvalidRange":
                 raise
-            return b""  # an empty object has no first byte to ask for
+            return b""  # an empty object has no valid range
 
     def map_heads(self, make: Callable[[bytes], Made], names: Sequence[str], size: int) -> Sequence[Made]:
-        """What ``make`` makes of the first ``size`` bytes of each, many requests under way at once."""
-        return map_side_by_side(lambda name: make(self.read_head(name, size)), names, REQUESTS_AT_ONCE)
+        """The results of ``make`` for the first ``size`` bytes of each object, with concurrent requests."""
+        return map_concurrently(lambda name: make(self.read_head(name, size)), names, REQUESTS_AT_ONCE)
 
     def write(self, name: str, content: bytes) -> None:
-        """Puts the object in place whole."""
+        """Writes the object atomically."""
         with bucket_errors():
             self._client.put_object(self._bucket, self._at(name), io.BytesIO(content), len(content))
 
     def remove(self, name: str) -> None:
-        """Removes the object where there is one."""
+        """Removes the object if it exists."""
         with bucket_errors():
             self._client.remove_object(self._bucket, self._at(name))
 
@@ -116,7 +116,7 @@ class BucketStore(Store):
         return self._root + clean_name(name)
 
     def _get(self, name: str, **span: int) -> bytes:
-        """An object, or a span of it, whole: asked for again where the connection breaks amid its bytes."""
+        """An object or a range of it; the request is repeated where the connection breaks during the transfer."""
         with bucket_errors():
             for attempt in range(timeouts.TRIES):
                 answer = self._client.get_object(self._bucket, self._at(name), **span)
@@ -153,14 +153,14 @@ def s3_client() -> Any:
             http_client=_connections(),
         )
     except ValueError:
-        hint = "Give http:// or https://, host and port."
-        raise InputError("S3_SETTINGS", "S3_ENDPOINT or AWS_REGION is not what S3 takes", hint) from None
+        hint = "Set S3_ENDPOINT to http:// or https:// with host and port, and AWS_REGION to the region's name."
+        raise InputError("S3_SETTINGS", "S3_ENDPOINT or AWS_REGION is not valid for S3", hint) from None
 
 
 def _connections() -> urllib3.PoolManager:
     return urllib3.PoolManager(
         timeout=urllib3.Timeout(connect=timeouts.CONNECT_SECONDS, read=timeouts.READ_SECONDS),
-        maxsize=CONNECTIONS_KEPT,
+        maxsize=POOL_CONNECTIONS,
         cert_reqs="CERT_REQUIRED",
         ca_certs=os.environ.get("SSL_CERT_FILE") or certifi.where(),
         retries=urllib3.Retry(
@@ -170,9 +170,9 @@ def _connections() -> urllib3.PoolManager:
 
 
 def upload_folder(folder: Path, uri: str) -> None:
-    """Puts every file below ``folder`` to ``s3://bucket/prefix``, by its name in the folder; makes the bucket.
+    """Uploads every file below ``folder`` to ``s3://bucket/prefix``, and creates the bucket if needed.
 
-    Files of the folder itself go last: a cohort's table stands there, and where the upload breaks off there is none.
+    Files directly in the folder go last: a cohort's table is among them, and must not precede the files that it lists.
 
     Raises
     ------
@@ -192,17 +192,18 @@ def upload_folder(folder: Path, uri: str) -> None:
 
 @contextmanager
 def bucket_errors() -> Iterator[None]:
-    """What an S3 server answers as this platform's errors; its own texts hold names of objects."""
+    """Translates an S3 server's errors into this platform's, since the server's own texts name objects."""
     try:
         with disk_errors():
             yield
     except minio.error.S3Error as error:
         if error.code in ("NoSuchKey", "NoSuchBucket"):
-            raise InputError("OBJECT_MISSING", f"the S3 server answers {error.code}") from None
-        raise StorageError("S3_REFUSED", f"the S3 server answers {error.code}", "Check keys and rights.") from None
+            raise InputError("OBJECT_MISSING", f"the S3 server replied {error.code}") from None
+        hint = "Check the access keys and their permissions."
+        raise StorageError("S3_REFUSED", f"the S3 server replied {error.code}", hint) from None
     except (minio.error.MinioException, urllib3.exceptions.HTTPError) as error:
-        hint = "Check S3_ENDPOINT and that the server runs, then run again."
-        raise StorageError("S3_UNREACHABLE", f"the S3 server does not answer ({type(error).__name__})", hint) from None
-    except ValueError:  # the minio client, of a name that S3 does not allow
-        hint = "A bucket has 3 to 63 lower-case letters, digits, dots and dashes."
-        raise InputError("SOURCE_UNKNOWN", "S3 has no such names of buckets or objects", hint) from None
+        hint = "Check S3_ENDPOINT and that the server is running, then try again."
+        raise StorageError("S3_UNREACHABLE", f"the S3 server does not respond ({type(error).__name__})", hint) from None
+    except ValueError:  # raised by the minio client for a name that S3 does not allow
+        hint = "The name of a bucket has 3 to 63 lower-case letters, digits, dots and dashes."
+        raise InputError("SOURCE_UNKNOWN", "S3 does not allow this name of a bucket or object", hint) from None

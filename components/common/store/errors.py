@@ -1,4 +1,4 @@
-"""What a disk answers, as this platform's errors; what an S3 server answers is translated in ``bucket.py``."""
+"""Translates the errors of a local disk into this platform's; ``bucket.py`` does so for an S3 server."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,18 +9,18 @@ from components.common.errors import InputError, StorageError
 
 @contextmanager
 def missing_object() -> Iterator[None]:
-    """``OBJECT_MISSING`` for an object that is not there."""
+    """Raises ``OBJECT_MISSING`` for an object that does not exist."""
     try:
         yield
     except (KeyError, FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        raise InputError("OBJECT_MISSING", "a file that was asked for is not there") from None
+        raise InputError("OBJECT_MISSING", "a requested file does not exist") from None
 
 
 @contextmanager
-def disk_errors(done: str = "read") -> Iterator[None]:
-    """``STORAGE_FULL``, ``STORAGE_READONLY`` or ``STORAGE_UNREADABLE``; the system's own text holds names of files."""
+def disk_errors(action: str = "read") -> Iterator[None]:
+    """Raises ``STORAGE_FULL``, ``STORAGE_READONLY`` or ``STORAGE_UNREADABLE``, whose messages name no file."""
     try:
         yield
     except OSError as error:
-        unreadable = StorageError("STORAGE_UNREADABLE", f"a file could not be {done} ({error.strerror})")
+        unreadable = StorageError("STORAGE_UNREADABLE", f"a file could not be {action} ({error.strerror})")
         raise disk_error(error) or unreadable from None

@@ -6,13 +6,13 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 
 from components.common.disk import write_whole
-from components.common.store.base import Entry, Made, Store, map_side_by_side
+from components.common.store.base import Entry, Made, Store, map_concurrently
 from components.common.store.errors import disk_errors, missing_object
 from components.common.store.names import children, clean_name, folded
 
-#: What the system says of a link that leads nowhere, and of what was deleted while its folder was read.
+#: System errors for a broken link, and for a file that was deleted while its folder was read.
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
-#: Files read side by side.
+#: Files read concurrently.
 FILES_AT_ONCE = 8
 
 
@@ -23,18 +23,18 @@ class FolderStore(Store):
         self._root = Path(path)
 
     def resolve(self, name: str) -> str:
-        """The name that is meant: a folder that a Mac wrote has another Unicode form than the table."""
-        found = ""
+        """The name as the folder has it, ignoring case and Unicode form: macOS writes another form than the table's."""
+        resolved = ""
         for part in name.split("/") if not (self._root / name).exists() else []:
-            beside = children(self._root / found)
+            beside = children(self._root / resolved)
             similar = [part] if part in beside else [other for other in beside if folded(other) == folded(part)]
             if len(similar) != 1:
                 return name
-            found = f"{found}/{similar[0]}".lstrip("/")
-        return found or name
+            resolved = f"{resolved}/{similar[0]}".lstrip("/")
+        return resolved or name
 
     def identity(self, name: str) -> Hashable:
-        """Device and number of the folder or file, which every link to it has; its path where there is none."""
+        """Device and inode of the folder or file, which all links to it share; its path where it does not exist."""
         path = self._root / name
         try:
             stat = path.stat()
@@ -54,8 +54,8 @@ class FolderStore(Store):
             return sorted(self._walk(str(top), name)) if top.is_dir() else []
 
     def _walk(self, top: str, name: str) -> Iterator[Entry]:
-        with os.scandir(top) as found:
-            for item in found:
+        with os.scandir(top) as items:
+            for item in items:
                 below = f"{name}/{item.name}".lstrip("/")
                 try:
                     if item.is_dir(follow_symlinks=False):
@@ -78,17 +78,17 @@ class FolderStore(Store):
             return file.read(size)
 
     def map_heads(self, make: Callable[[bytes], Made], names: Sequence[str], size: int) -> Sequence[Made]:
-        """What ``make`` makes of the first ``size`` bytes of each, several read side by side."""
-        return map_side_by_side(lambda name: make(self.read_head(name, size)), names, FILES_AT_ONCE)
+        """The results of ``make`` for the first ``size`` bytes of each file, several read concurrently."""
+        return map_concurrently(lambda name: make(self.read_head(name, size)), names, FILES_AT_ONCE)
 
     def write(self, name: str, content: bytes) -> None:
-        """Writes under a temporary name, flushes to disk, then moves into place; for its owner's eyes only."""
+        """Writes the file atomically and durably; only its owner may read it."""
         path = self._root / clean_name(name)
         with disk_errors("written"):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, content, mode=0o600, durable=True)  # crops of patients, and hours of training
 
     def remove(self, name: str) -> None:
-        """Removes the file where there is one."""
+        """Removes the file if it exists."""
         with disk_errors("removed"):
             (self._root / clean_name(name)).unlink(missing_ok=True)

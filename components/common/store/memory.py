@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from components.common.store.base import Entry, Store
 from components.common.store.errors import missing_object
-from components.common.store.names import clean_name, is_below, meant
+from components.common.store.names import clean_name, is_below, resolve_name
 
 
 class MemoryStore(Store):
@@ -15,8 +15,8 @@ class MemoryStore(Store):
         self._objects = {clean_name(name): data for name, data in objects.items()}
 
     def resolve(self, name: str) -> str:
-        """The name that is meant."""
-        return meant(name, self._objects)
+        """The name that is stored, ignoring case and Unicode form."""
+        return resolve_name(name, self._objects)
 
     def list(self, prefix: str) -> list[Entry]:
         """All objects below ``prefix``."""
@@ -32,9 +32,9 @@ class MemoryStore(Store):
         return self.read(name)[:size]
 
     def write(self, name: str, content: bytes) -> None:
-        """Puts the object in place."""
+        """Stores the object."""
         self._objects[clean_name(name)] = content
 
     def remove(self, name: str) -> None:
-        """Removes the object where there is one."""
+        """Removes the object if it exists."""
         self._objects.pop(clean_name(name), None)

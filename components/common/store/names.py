@@ -1,4 +1,4 @@
-"""Names of objects below the root of a source: what leaves it is refused, what means the same is found."""
+"""Names of objects below the root of a source: refuses names that leave it, and resolves variants of a name."""
 
 import contextlib
 import os
@@ -9,20 +9,22 @@ from pathlib import Path, PurePosixPath
 
 from components.common.errors import InputError
 
-#: A drive of Windows; there alone a colon names one, or a stream of a file, whatever follows it.
+#: A Windows drive. On Windows itself any colon counts, since it names a drive or a stream of a file.
 DRIVE = re.compile(".*:" if os.name == "nt" else "[A-Za-z]:(/|$)")
 
 
 def clean_name(name: str) -> str:
-    """A name without leading ``./`` or trailing ``/``; ``PATH_OUTSIDE`` where it would leave its root.
+    """A name without leading ``./`` or trailing ``/``; ``PATH_OUTSIDE`` where it could leave its root.
 
-    On some system or other it would: ``..`` between slashes, backslashes or colons, or a beginning of a slash, of a
-    backslash or of a drive's letter. Whatever else it holds belongs to the name: a backslash too, which ``slashed``
-    takes for a separator.
+    Names are refused that leave the root on any system: with ``..`` between slashes, backslashes or colons, or with a
+    slash, a backslash or a drive's letter at the start. All other characters belong to the name, backslashes too, which
+    only ``with_slashes`` treats as separators.
     """
     clean = "/".join(part for part in PurePosixPath(name).parts if part != "/")
-    if name.startswith("/") or "\0" in name or _leaves(slashed(name)) or _leaves(slashed(clean)):
-        raise InputError("PATH_OUTSIDE", "a name in the source leaves its folder", "Use names below the source only.")
+    if name.startswith("/") or "\0" in name or _leaves(with_slashes(name)) or _leaves(with_slashes(clean)):
+        raise InputError(
+            "PATH_OUTSIDE", "a name in the source points outside its folder", "Use names below the source."
+        )
     return clean
 
 
@@ -30,8 +32,8 @@ def _leaves(name: str) -> bool:
     return ".." in re.split("[/:]", name) or name.startswith("/") or DRIVE.match(name) is not None
 
 
-def slashed(name: str) -> str:
-    """A name of Windows with the separators of all others."""
+def with_slashes(name: str) -> str:
+    """A Windows path with forward slashes."""
     return name.replace("\\", "/")
 
 
@@ -42,19 +44,19 @@ def is_below(name: str, prefix: str) -> bool:
 
 
 def folded(name: str) -> str:
-    """What names of one folder share on systems that ignore case and on those that write Unicode decomposed."""
+    """The form in which names are compared, ignoring case and Unicode composition."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFKD", name).casefold())
 
 
 def children(folder: Path) -> list[str]:
-    """The names in a folder; none where it cannot be read."""
+    """The names in a folder; empty where it cannot be read."""
     with contextlib.suppress(OSError):
         return [path.name for path in folder.iterdir()]
     return []
 
 
-def meant(name: str, names: Iterable[str]) -> str:
-    """``name``, or the one part of ``names`` that differs from it by case and Unicode form only."""
+def resolve_name(name: str, names: Iterable[str]) -> str:
+    """``name``, or the only folder or object of ``names`` that differs from it just in case or Unicode form."""
     depth = name.count("/") + 1
     tops = {"/".join(other.split("/")[:depth]) for other in names}
     similar = [name] if name in tops else [top for top in tops if folded(top) == folded(name)]

@@ -21,11 +21,11 @@ def open_source(uri: str) -> Source:
         return BucketStore(*bucket_and_prefix(uri))
     path = Path(uri.removeprefix("file://"))
     if "://" in uri and not uri.startswith("file://"):
-        raise InputError("SOURCE_UNKNOWN", "only folders, .zip files and s3:// can be read")
+        raise InputError("SOURCE_UNKNOWN", "only folders, .zip files and s3:// locations can be read")
     if path.is_dir():
         return FolderStore(path)
     if path.is_file():
         if path.suffix.lower() == ".zip":
             return ZipSource(path)
-        raise InputError("SOURCE_UNKNOWN", "this is a file, but not a .zip", "Give the folder that holds it.")
+        raise InputError("SOURCE_UNKNOWN", "this is a file, but not a .zip", "Give the folder that contains it.")
     raise InputError("SOURCE_MISSING", "there is no such folder or .zip file")

@@ -7,18 +7,18 @@ from components.common.errors import InputError
 from components.common.limits import ZIP_MAX_BYTES, ZIP_MAX_ENTRIES
 from components.common.store.base import Entry, Source
 from components.common.store.errors import missing_object
-from components.common.store.names import clean_name, is_below, meant, slashed
+from components.common.store.names import clean_name, is_below, resolve_name, with_slashes
 from components.common.store.zip_reading import ZipReader
 
 
 class ZipSource(Source):
-    """Files in a zip, read where they lie: nothing is unpacked to disk.
+    """Files in a zip, read directly from it: nothing is unpacked to disk.
 
     Raises
     ------
     InputError
-        Those of ``ZipReader``, ``PATH_OUTSIDE`` (names that leave it, see ``clean_name``), ``ZIP_DUPLICATE`` (one name
-        twice). A backslash is a slash: .NET and PowerShell 5 wrote it, against the format.
+        Those of ``ZipReader``, ``PATH_OUTSIDE`` (a name that leaves it, see ``clean_name``), ``ZIP_DUPLICATE`` (the
+        same name twice). Backslashes count as slashes: .NET and PowerShell 5 wrote them, against the specification.
     """
 
     def __init__(
@@ -26,14 +26,14 @@ class ZipSource(Source):
     ) -> None:
         with missing_object():
             self._zip = ZipReader(data, max_entries, max_bytes)
-        infos = [info for info in self._zip.infos if not slashed(info.filename).endswith("/")]
-        self._infos = {clean_name(slashed(info.filename)): info for info in infos}
+        infos = [info for info in self._zip.infos if not with_slashes(info.filename).endswith("/")]
+        self._infos = {clean_name(with_slashes(info.filename)): info for info in infos}
         if len(self._infos) != len(infos):
-            raise InputError("ZIP_DUPLICATE", "the zip holds one name twice")
+            raise InputError("ZIP_DUPLICATE", "the zip contains the same name twice")
 
     def resolve(self, name: str) -> str:
-        """The name that is meant."""
-        return meant(name, self._infos)
+        """The name in the zip, ignoring case and Unicode form."""
+        return resolve_name(name, self._infos)
 
     def list(self, prefix: str) -> list[Entry]:
         """All files below ``prefix``."""

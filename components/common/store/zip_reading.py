@@ -1,7 +1,8 @@
-"""A zip opened and unpacked within bounds: what it says of itself is counted or compared, never believed.
+"""Opens and unpacks untrusted zips within limits; no size that a zip states is trusted.
 
-``zipfile`` makes an object of every entry before one can be counted, unpacks more than an entry says before it cuts it
-there, never sees that it cut one, and takes entries that share their packed bytes. All four are checked here.
+``zipfile`` creates an object for every entry before they can be counted, unpacks more than the stated size before it
+truncates an entry there, does not report that, and accepts entries that share compressed bytes. All four are checked
+here.
 """
 
 import copy
@@ -23,15 +24,15 @@ from components.common.limits import (
     ZIP_MAX_READS,
 )
 
-#: Methods that are read: those of every program. Others can claim 100 bytes and unpack to gigabytes before a cut.
+#: Supported compression methods: those that every program writes. Others can state 100 bytes and unpack gigabytes.
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-#: Bytes that are unpacked at once.
+#: Bytes that are unpacked at a time.
 PIECE_BYTES = MIB
-#: Begins an entry of the directory, whose other lengths stand 28 bytes from its start; and its size (APPNOTE 4.3.12).
+#: Signature of an entry of the directory, its lengths, their offset, and the size of its fixed part (APPNOTE 4.3.12).
 _ENTRY, _LENGTHS, _LENGTHS_AT, _ENTRY_BYTES = b"PK\1\2", struct.Struct("<HHH"), 28, 46
-#: Size of an entry's header before its packed bytes, without its name (APPNOTE 4.3.7).
+#: Size of the header before an entry's compressed bytes, without its name (APPNOTE 4.3.7).
 _HEADER_BYTES = 30
-#: Bytes at the end of the file in which ``zipfile`` looks for where the directory is (APPNOTE 4.3.16).
+#: Bytes at the end of the file in which ``zipfile`` searches for the directory's location (APPNOTE 4.3.16).
 _END_BYTES = 2**16 + 22
 
 
@@ -41,9 +42,9 @@ class ZipReader:
     Parameters
     ----------
     data
-        The zip, or where it lies.
+        The zip, or its path.
     max_entries, max_bytes
-        Entries, folders and empty ones counted; and bytes that all of them may unpack to.
+        Largest number of entries, including folders and empty files, and of bytes that all of them may unpack to.
 
     Raises
     ------
@@ -67,17 +68,17 @@ class ZipReader:
         _check_sizes(self.infos, max_bytes)
 
     def unpack(self, info: zipfile.ZipInfo, size: int = -1) -> bytes:
-        """The first ``size`` bytes of an entry, or all; ``ZIP_DAMAGED``, ``ZIP_TOO_LARGE`` (read again and again)."""
-        of, data = self._last
-        if of is not info:
+        """The first ``size`` bytes of an entry, or all; ``ZIP_DAMAGED``, ``ZIP_TOO_LARGE`` (read too often)."""
+        last_info, data = self._last
+        if last_info is not info:
             data = self._unpack(info, size)
-            if size < 0:  # kept, since all tumours of an object of many frames are cut from one file
+            if size < 0:  # cached, since all tumours in a multi-frame object are cut from one file
                 self._last = info, data
         return data if size < 0 else data[:size]
 
     def _unpack(self, info: zipfile.ZipInfo, size: int) -> bytes:
         longer = copy.copy(info)
-        longer.file_size += 1  # zipfile ends there, so one byte more shows that an entry goes on
+        longer.file_size += 1  # zipfile stops there, so one more byte shows that an entry is longer
         most = longer.file_size if size < 0 else min(size, longer.file_size)
         if min(most, info.file_size) > self._left:
             raise too_large(f"at most {ZIP_MAX_READS * self._max_bytes / MIB:,g} MiB read from it in all")
@@ -85,19 +86,19 @@ class ZipReader:
             data = _pieces(self._zip, longer, most)
         self._left -= len(data)
         if len(data) > info.file_size or len(data) < min(most, info.file_size):
-            raise damaged("a file in it has another size than it says")
+            raise damaged("the size of a file in it is not the stated one")
         return data
 
 
 class _Directory(io.BufferedReader):
-    """The file of a zip; while it is opened, a directory that is too large is not read."""
+    """The file of a zip, which refuses to read a directory that is too large while the zip is opened."""
 
     def __init__(self, raw: io.RawIOBase | io.BytesIO, max_entries: int) -> None:
         super().__init__(raw)
         self.max_entries: int | None = max_entries
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Bytes; ``ZIP_TOO_LARGE`` where they are a directory of too many entries or too long ones."""
+        """Reads bytes; ``ZIP_TOO_LARGE`` where they are a directory with too many or too long entries."""
         if self.max_entries is None:
             return super().read(size)
         most = ZIP_MAX_ENTRY_BYTES * self.max_entries
@@ -122,7 +123,7 @@ def _check_directory(directory: bytes, max_entries: int) -> None:
 
 
 def _check_overlaps(infos: Sequence[zipfile.ZipInfo], size: int) -> None:
-    """Entries that share packed bytes unpack to far more than the zip's size allows (Fifield, WOOT 2019)."""
+    """Refuses entries that share compressed bytes: they unpack to far more than the zip's size (Fifield, WOOT 2019)."""
     starts = sorted((info.header_offset, info.compress_size) for info in infos)
     ends_at = (start + _HEADER_BYTES + packed for start, packed in starts)
     if any(end > following for end, following in zip(ends_at, [*[s for s, _ in starts[1:]], size], strict=False)):
@@ -133,21 +134,21 @@ def _check_kinds(infos: Sequence[zipfile.ZipInfo]) -> None:
     if any(info.flag_bits & 1 for info in infos):
         raise InputError("ZIP_ENCRYPTED", "the zip is encrypted", "Give it without a password.")
     if any(info.compress_type not in METHODS for info in infos):
-        hint = "Zip the folder by another program, or give the folder: Windows packs much data by Deflate64."
-        raise InputError("ZIP_METHOD", "only zips whose files are stored or packed by Deflate are read", hint)
+        hint = "Zip the folder with another program, or give the folder itself: Windows uses Deflate64 for large data."
+        raise InputError("ZIP_METHOD", "only zips whose files are stored or compressed by Deflate can be read", hint)
 
 
 def _check_sizes(infos: Sequence[zipfile.ZipInfo], max_bytes: int) -> None:
-    """By the sizes that they state, which are compared when they are read."""
+    """Checks the stated sizes, which are compared with the actual ones when the entries are read."""
     unpacked, packed = sum(info.file_size for info in infos), sum(info.compress_size for info in infos)
     if unpacked > max_bytes:
-        raise too_large(f"at most {max_bytes / MIB:,g} MiB when it is unpacked")
+        raise too_large(f"at most {max_bytes / MIB:,g} MiB when unpacked")
     if unpacked > max(ZIP_MAX_RATIO * packed, ZIP_ALWAYS_BYTES):
-        raise too_large(f"at most {ZIP_MAX_RATIO} times its bytes when it is unpacked")
+        raise too_large(f"at most {ZIP_MAX_RATIO} times its own size when unpacked")
 
 
 def _pieces(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> bytes:
-    """At most ``most`` bytes; joined as they come, since zlib would hold a large file twice."""
+    """At most ``most`` bytes, read in pieces, since zlib would hold a large file twice."""
     with archive.open(info) as file:
         first = file.read(min(PIECE_BYTES, most))
         if len(first) < PIECE_BYTES:
@@ -161,7 +162,7 @@ def _pieces(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> bytes
 
 def too_large(limit: str) -> InputError:
     """``ZIP_TOO_LARGE``, naming the limit."""
-    return InputError("ZIP_TOO_LARGE", f"a zip may have {limit}", "Give the CT series and the RTSTRUCT only.")
+    return InputError("ZIP_TOO_LARGE", f"a zip may have {limit}", "Include only the CT series and the RTSTRUCT.")
 
 
 def damaged(reason: str) -> InputError:
@@ -171,11 +172,11 @@ def damaged(reason: str) -> InputError:
 
 @contextmanager
 def zip_errors() -> Iterator[None]:
-    """Whatever ``zipfile`` and ``zlib`` raise on broken bytes as ``ZIP_DAMAGED``; they have no common type for it."""
+    """Translates all exceptions of ``zipfile`` and ``zlib`` for damaged bytes, which share no base class."""
     try:
         yield
     except (SrsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, MemoryError):
         raise
     except Exception as error:
         wrong = isinstance(error, zipfile.BadZipFile) and "CRC" in str(error)
-        raise damaged("a file in it has another CRC-32 than it says" if wrong else "it cannot be read") from None
+        raise damaged("the CRC-32 of a file in it is wrong" if wrong else "it cannot be read") from None

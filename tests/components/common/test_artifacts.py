@@ -233,7 +233,7 @@ def test_a_damaged_member_is_refused_with_the_key_that_is_wrong(tmp_path, old, n
     with pytest.raises(InputError) as caught:
         read_member(path.parent)
     assert caught.value.code == "ARTIFACT_DAMAGED"
-    assert "members: member.json does not hold what was expected:" in str(caught.value)
+    assert "members: member.json does not have the expected contents:" in str(caught.value)
     assert problem in str(caught.value)
     assert not {"70", "1.5"} & set(str(caught.value).split())
 
@@ -270,7 +270,7 @@ def test_figures_that_are_missing_unknown_or_of_another_type_are_refused(tmp_pat
     with pytest.raises(InputError) as caught:
         Evaluation.read(sealed(tmp_path, change))
     assert caught.value.code == "ARTIFACT_DAMAGED"
-    assert "evaluation: metrics.json does not hold what was expected:" in str(caught.value)
+    assert "evaluation: metrics.json does not have the expected contents:" in str(caught.value)
     assert problem in str(caught.value)
     assert "P-7" not in str(caught.value)
 

@@ -75,7 +75,7 @@ def test_names_unknown_keys_beside_wrong_values_and_what_was_meant():
     assert error.code == "OVEN_UNKNOWN"
     for line in ("heet: unknown name; did you mean heat?", "tray.hight: unknown name; did you mean height?", "dish: 4"):
         assert line in error.safe_message
-    assert "tray.x: unknown name; known are height, rack" in error.safe_message
+    assert "tray.x: unknown name; known names: height, rack" in error.safe_message
 
 
 def test_names_that_are_no_text_are_unknown():

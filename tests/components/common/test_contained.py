@@ -75,8 +75,8 @@ def test_errors_come_back_as_they_are_but_for_words_that_were_not_meant_for_a_us
     with pytest.raises(Failed) as failed:
         call(work.fail, {}, [], BUDGET)
     assert failed.value.kind == "KeyError"
-    assert failed.value.places[-1].startswith("contained_work.py:")
-    assert "Doe" not in f"{failed.value} {failed.value.places}"
+    assert failed.value.frames[-1].startswith("contained_work.py:")
+    assert "Doe" not in f"{failed.value} {failed.value.frames}"
 
 
 def test_a_worker_holds_no_secret_and_its_calls_write_no_file(monkeypatch, tmp_path):

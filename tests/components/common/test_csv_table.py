@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.common.csv_table import place, read_csv_table
+from components.common.csv_table import column_position, read_csv_table
 from components.common.errors import InputError
 
 NAMES = ("tumour_id", "patient_id", "age")
@@ -112,6 +112,6 @@ def test_a_header_that_is_separated_in_two_ways_is_refused(header):
 
 
 def test_places_of_columns_are_those_of_a_spreadsheet():
-    assert [place(index) for index in (0, 25, 26, 701, 702)] == [
+    assert [column_position(index) for index in (0, 25, 26, 701, 702)] == [
         "column 1 (A)", "column 26 (Z)", "column 27 (AA)", "column 702 (ZZ)", "column 703 (AAA)",
     ]  # fmt: skip

@@ -36,7 +36,7 @@ def test_both_byte_orders():
         (zip_of("Index/Document.iwa", "Metadata/Properties.plist"), "Apple Numbers"),
         (zip_of("readme.txt"), "a zip archive"),
         (b"PK\x03\x04 and then nothing", "a zip archive"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "Excel workbook of the old kind"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "old Excel workbook"),
         (b'{"tumour_id": "t1"}', "JSON"),
         (b'\xef\xbb\xbf [{"tumour_id": "t1"}]', "JSON"),
         (b"\n<!DOCTYPE html><table>", "HTML or XML"),

@@ -9,7 +9,7 @@ import stat
 import numpy as np
 import pytest
 
-from components.common.disk import disk_error, forbidden, write_whole
+from components.common.disk import disk_error, permission_denied, write_whole
 from components.common.errors import StorageError
 from components.common.files import write_json
 from components.common.store.folder import FolderStore
@@ -83,6 +83,6 @@ def test_the_mode_of_a_file_is_cut_by_the_umask(tmp_path, umask, mode, expected)
 
 
 def test_a_file_of_another_user_is_told_by_name_and_what_is_no_matter_of_rights_is_not():
-    told = forbidden(PermissionError(errno.EACCES, "denied", "run.json"))
+    told = permission_denied(PermissionError(errno.EACCES, "denied", "run.json"))
     assert (told.code, "run.json" in told.safe_message, told.exit_code) == ("STORAGE_UNREADABLE", True, 1)
-    assert forbidden(FileNotFoundError(errno.ENOENT, "none", "x")) is None
+    assert permission_denied(FileNotFoundError(errno.ENOENT, "none", "x")) is None

@@ -52,7 +52,7 @@ def api(server: MlflowApi, monkeypatch: pytest.MonkeyPatch) -> MlflowApi:
     server.status, server.body, server.location, server.fault, server.greets = 200, EXPERIMENTS, "", "", False
     server.calls.clear()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
-    monkeypatch.setattr(mlflow_door, "_answered", set())
+    monkeypatch.setattr(mlflow_door, "_reachable", set())
     return server
 
 
@@ -75,13 +75,13 @@ def champion() -> Any:
         (401, b'{"error_code": "UNAUTHENTICATED", "message": "m"}', "MLFLOW_TOKEN", "MLFLOW_TRACKING_TOKEN"),
         (401, b'{"message": "Unauthorized"}', "MLFLOW_TOKEN", "MLFLOW_TRACKING_USERNAME"),
         (401, PAGE, "MLFLOW_TOKEN", "MLFLOW_TRACKING_TOKEN"),
-        (403, b'{"error_code": "PERMISSION_DENIED", "message": "m"}', "MLFLOW_FORBIDDEN", "Ask for the right"),
+        (403, b'{"error_code": "PERMISSION_DENIED", "message": "m"}', "MLFLOW_FORBIDDEN", "Ask for permission"),
         (403, b"Invalid Host header - possible DNS rebinding attack detected", "MLFLOW_FORBIDDEN", "--allowed-hosts"),
         (404, PAGE, "MLFLOW_UNKNOWN_SERVER", "path of MLFLOW_TRACKING_URI"),
         (429, b"slow down", "MLFLOW_BUSY", "in a few minutes"),
         (500, b'{"error_code": "INTERNAL_ERROR", "message": "m"}', "MLFLOW_FAILED", "server's log"),
         (502, PAGE, "MLFLOW_UNAVAILABLE", "proxy"),
-        (503, b"", "MLFLOW_UNAVAILABLE", "just starting"),
+        (503, b"", "MLFLOW_UNAVAILABLE", "finished starting"),
         (200, PAGE, "MLFLOW_LOGIN_PAGE", "MLFLOW_TRACKING_TOKEN"),
         (200, b"", "MLFLOW_UNKNOWN_SERVER", "port and path"),
         (200, b'{"hello": "world"}', "MLFLOW_UNKNOWN_SERVER", "port and path"),
@@ -93,7 +93,7 @@ def test_each_answer_has_its_own_reason_and_hint(api: MlflowApi, status: int, bo
     error = told(champion)
     assert error.code == code
     assert hint in error.hint
-    assert "Is the server up" not in error.hint
+    assert "Check that the server is running" not in error.hint
 
 
 def test_a_redirect_to_a_login_is_a_login_page(api: MlflowApi):
@@ -107,7 +107,7 @@ def test_a_server_that_does_not_answer_is_told_in_time(api: MlflowApi, fault: st
     api.fault = fault
     error = told(champion)
     assert error.code == "MLFLOW_UNREACHABLE"
-    assert "Is the server up" in error.hint
+    assert "Check that the server is running" in error.hint
 
 
 @pytest.mark.parametrize(("fault", "code"), [("drip", "MLFLOW_UNREACHABLE"), ("endless", "MLFLOW_UNKNOWN_SERVER")])
@@ -119,14 +119,16 @@ def test_a_server_that_sends_on_and_on_is_told_in_time(api: MlflowApi, fault: st
 
 def test_the_first_question_is_short_enough():
     assert mlflow_door.CONNECT_SECONDS + mlflow_door.ANSWER_SECONDS < PATIENCE_S
-    assert mlflow_door.CONNECT_SECONDS + mlflow_door.PERSON_SECONDS <= PATIENCE_S / 2  # the rest is the process's start
+    assert (
+        mlflow_door.CONNECT_SECONDS + mlflow_door.INTERACTIVE_SECONDS <= PATIENCE_S / 2
+    )  # the rest is the process's start
 
 
 @pytest.mark.parametrize(
     ("uri", "code", "says"),
     [
         ("http://127.0.0.1:{port}", "MLFLOW_UNREACHABLE", "nothing listens at 127.0.0.1"),
-        ("http://mlflow.invalid:5000", "MLFLOW_UNREACHABLE", "no host is known as mlflow.invalid:5000"),
+        ("http://mlflow.invalid:5000", "MLFLOW_UNREACHABLE", "the host name of mlflow.invalid:5000 cannot be resolved"),
         ("https://127.0.0.1:{server}", "MLFLOW_TLS", "TLS of 127.0.0.1"),
         ("http://anna:secret@127.0.0.1:{port}", "MLFLOW_UNREACHABLE", "nothing listens at 127.0.0.1"),
     ],
@@ -288,7 +290,7 @@ def raise_interrupt():
 def test_a_database_is_made_whole_or_not_at_all(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow/mlflow.db")
     with monkeypatch.context() as patch:
-        patch.setattr(mlflow_door, "keep_default_experiment_here", lambda _: raise_interrupt())
+        patch.setattr(mlflow_door, "set_default_artifact_location", lambda _: raise_interrupt())
         with pytest.raises(KeyboardInterrupt):
             mlflow_door.client()
     assert not list((tmp_path / "mlflow").glob("*mlflow.db*"))

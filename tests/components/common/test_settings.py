@@ -61,7 +61,7 @@ def test_unknown_names_and_bad_values_of_all_sections_are_named_at_once():
         "split: [1] is not a mapping",
         "seed: -1 is outside 0 to 2,147,483,647",
         "tain: unknown name; did you mean train?",
-        "1: unknown name; known are study, seed, preprocess",
+        "1: unknown name; known names: study, seed, preprocess",
     ):
         assert line in caught.value.safe_message
 
@@ -131,7 +131,7 @@ def test_parameters_of_the_pipeline_override_the_preset():
 
 def test_what_patients_share_is_one_of_the_known_names():
     assert PreprocessSettings(shared_attributes="PatientID, pixels").shared == ("PatientID", "pixels")
-    with pytest.raises(InputError, match=r"shared_attributes: 1 name is none of PatientID, .*, crops, with commas"):
+    with pytest.raises(InputError, match=r"shared_attributes: 1 name is not one of PatientID, .*, crops, separated by commas"):
         PreprocessSettings(shared_attributes="PatientID;pixels")
 
 

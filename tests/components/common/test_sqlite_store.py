@@ -54,7 +54,7 @@ def test_patience_with_a_lock_is_a_matter_of_seconds():
 
 def test_the_door_to_mlflow_looks_at_the_store_first(tmp_path, monkeypatch):
     monkeypatch.setattr(sqlite_store, "LOCK_SECONDS", 0.1)
-    monkeypatch.setattr(mlflow_door, "_answered", set())
+    monkeypatch.setattr(mlflow_door, "_reachable", set())
     path = database(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
     with contextlib.closing(sqlite3.connect(path)) as other:

@@ -29,7 +29,7 @@ def test_names_all_unknown_keys_and_the_allowed_ones() -> None:
     assert error.code == "TEMPLATE_UNKNOWN"
     for key in ("minReplicas", "replicas"):
         assert f"{key}: unknown name; did you mean min_replicas?" in error.safe_message
-    assert f"x: unknown name; known are {', '.join(fields(Template))}" in error.safe_message
+    assert f"x: unknown name; known names: {', '.join(fields(Template))}" in error.safe_message
 
 
 def test_names_all_problems_at_once() -> None:

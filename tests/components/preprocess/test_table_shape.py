@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.common.csv_table import place
+from components.common.csv_table import column_position
 from components.preprocess.columns import COLUMNS
 from components.preprocess.table_shape import alike_ids
 from tests.components.preprocess.cohort_rows import GOOD, good, lines_of, read_text, refused_text, written
@@ -137,7 +137,7 @@ def test_a_misspelt_column_is_suggested_for_the_missing_one(name, typed):
     row = {typed if key == name else key: value for key, value in GOOD.items()}
     (problem,) = problems(joined(lines_of(row)), "COLUMNS_MISSING")
     assert problem.startswith(name)
-    assert problem.endswith(f": did you mean {place(list(GOOD).index(name))}?")
+    assert problem.endswith(f": did you mean {column_position(list(GOOD).index(name))}?")
 
 
 def test_missing_doubled_and_misspelt_columns_are_named_at_once():

@@ -117,7 +117,7 @@ def test_submits_the_newest_version_with_typed_parameters(api, package):
         ([], ["cohort_uri: must be given"]),
         (
             ["seed=one", "gpus=1"],
-            ["seed: 'one' is not an integer", "gpus: unknown name; known are", "cohort_uri: must be given"],
+            ["seed: 'one' is not an integer", "gpus: unknown name; known names: ", "cohort_uri: must be given"],
         ),
         (["cohort_uri=cohort.csv"], ["cohort_uri: 'cohort.csv' is not s3://"]),
         (["cohort_uri=s3://d/c", "memory=8 GB", "gpu_count=one"], ["memory: '8 GB'", "gpu_count: 'one'"]),

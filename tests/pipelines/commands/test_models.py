@@ -36,7 +36,7 @@ def home(copied_home, monkeypatch) -> Path:
 
 @pytest.fixture
 def api(monkeypatch) -> Iterator[MlflowApi]:
-    monkeypatch.setattr(mlflow_door, "_answered", set())
+    monkeypatch.setattr(mlflow_door, "_reachable", set())
     with serving() as server:
         yield server
 

@@ -62,7 +62,7 @@ def test_all_problems_of_parameters_are_named_at_once():
         "memory: '8 GB' is not a quantity such as 2 or 8G",
         "gpu_count: 'two' is not a number of GPUs",
         "deploy_to: 'prod' is not one of none, kserve",
-        "gpus: unknown name; known are cohort_uri, cpu",
+        "gpus: unknown name; known names: cohort_uri, cpu",
         "state_uri: 'folder' is not s3://bucket/prefix or an absolute path",
         "node_selector: '[]' is not a JSON object",
     ):
@@ -117,7 +117,7 @@ def test_all_problems_of_compile_options_are_named_at_once():
         "run_as_user: 0 is not 1 or more",
         "config_map: '' is not a Kubernetes name",
         "shared_memory: '2GB' is not a quantity such as 2Gi",
-        "shm: unknown name; known are image",
+        "shm: unknown name; known names: image",
     ):
         assert says in caught.value.safe_message
 

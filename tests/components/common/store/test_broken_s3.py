@@ -268,6 +268,6 @@ def test_a_request_that_is_tried_again_logs_no_name(monkeypatch, caplog):
         monkeypatch.setenv(name, "key")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     warns = caplog.at_level("DEBUG", "urllib3"), caplog.at_level("DEBUG", "urllib3.connectionpool")
-    with warns[0], warns[1], pytest.raises(StorageError, match="does not answer"):
+    with warns[0], warns[1], pytest.raises(StorageError, match="does not respond"):
         open_source("s3://bucket/Lindqvist").list("")
     assert "Lindqvist" not in caplog.text

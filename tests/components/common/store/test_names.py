@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from components.common.errors import InputError
 from components.common.store.folder import FolderStore
 from components.common.store.memory import MemoryStore
-from components.common.store.names import clean_name, slashed
+from components.common.store.names import clean_name, with_slashes
 from components.common.store.zip import ZipSource
 
 NFD = unicodedata.normalize("NFD", "Müller")
@@ -92,7 +92,7 @@ def test_a_backslash_or_colon_in_a_files_own_name_is_read(tmp_path):
     for name in ("a\\b.dcm", "x:y.dcm"):
         (tmp_path / name).write_bytes(b"1")
     assert listed(FolderStore(tmp_path)) == {"a\\b.dcm": b"1", "x:y.dcm": b"1"}
-    assert slashed("a\\b.dcm") == "a/b.dcm"
+    assert with_slashes("a\\b.dcm") == "a/b.dcm"
 
 
 @given(st.text(st.sampled_from("ab.:/\\ ~" + string.ascii_uppercase[:3]), max_size=12))
