@@ -1,13 +1,13 @@
-"""A bundle: the members of an ensemble as one graph file, with everything needed to serve and judge it.
+"""Writes bundles: the members of an ensemble as one graph file, with everything that serving and the gate need.
 
     manifest.json            what it is, digests of every file, image definition, patients seen (keyed digests)
     ensemble.onnx            crop_hu [n,151,151] -> probabilities [n,members]
     golden/slice_hu.npy      a phantom's CT slice, and in golden.json its geometry and a contour,
-    golden/crop.npy          the crop that must come of them
-    golden/probabilities.npy and the members' answers to it
-    manifest.sig             where it was signed: the signature of manifest.json; see ``signing``
+    golden/crop.npy          the crop that must result from them
+    golden/probabilities.npy and the members' probabilities for that crop
+    manifest.sig             the signature of manifest.json, if the bundle is signed; see ``signing``
 
-Nothing in it is pickled, no TensorFlow is needed to read it, and it holds no pixel of a patient.
+Nothing in it is pickled, reading it needs no TensorFlow, and it holds no pixel of a patient.
 """
 
 import dataclasses
@@ -39,11 +39,11 @@ from components.model.manifest import (
 )
 from components.model.manifest_checks import EXPORT_TOLERANCE
 
-#: The MLflow model of a bundle, as code that MLflow keeps beside it.
+#: Code of a bundle's MLflow model, which MLflow stores beside the bundle.
 PYFUNC_CODE = Path(__file__).with_name("pyfunc_model.py")
-#: Crops on which the graph is held against training.
+#: Number of crops on which the graph is compared with training.
 EXPORT_CHECKS = 32
-#: Another processor may round otherwise: HU by which the golden crop, and probability by which an answer, may differ.
+#: Tolerances for processors that round differently: HU of the golden crop, and probability of a member.
 GOLDEN_TOLERANCE = {"crop_hu": 0.01, "probability": 1e-4}
 
 
@@ -58,29 +58,29 @@ def write_bundle(
 ) -> Manifest:
     """Writes the bundle of one ensemble, or of a single member, into an empty or new folder.
 
-    The same input gives the same digest. The graph is held against the answers that training gave.
+    The same input gives the same digest. The graph's probabilities are compared with those of training.
 
     Parameters
     ----------
     folder
-        Where to.
+        The bundle's folder.
     members
         Trained members of one group, in the order of the output columns.
     dataset
-        What they were trained on.
+        The dataset that they were trained on.
     settings
-        Of the run.
+        The run's settings.
     golden
         A phantom's slice and contour.
     extra
-        Plain values to keep in the manifest.
+        Plain values to add to the manifest.
 
     Raises
     ------
     BundleError
-        ``EXPORT_DIFFERS`` where the graph's answers are not training's.
+        ``EXPORT_DIFFERS`` where the graph's probabilities differ from those of training.
     """
-    from components.model.export import ensemble_graph  # onnx writes bundles and reads none
+    from components.model.export import ensemble_graph  # onnx is needed only to write bundles
 
     folder.mkdir(parents=True, exist_ok=True)
     graph = ensemble_graph([member.weights for member in members], settings.train)
@@ -126,18 +126,18 @@ def signature(member_ids: Sequence[str]) -> dict[str, str]:
 
 
 def pip_requirements() -> list[str]:
-    """Exact requirements of ``PYFUNC_CODE``: what runs here."""
+    """Requirements of ``PYFUNC_CODE``, pinned to the versions installed here."""
     return [f"{name}=={importlib.metadata.version(name)}" for name in ("mlflow", "numpy", "onnxruntime", "pandas")]
 
 
 def _check_export(graph: Path, members: Sequence[Member], dataset: Dataset) -> float:
-    """Largest difference to training's answers on crops spread over the dataset."""
+    """Largest difference from the probabilities of training, on crops spread over the dataset."""
     chosen = np.unique(np.linspace(0, len(dataset.crops) - 1, EXPORT_CHECKS).astype(int))
     expected = np.stack([member.probabilities[chosen] for member in members], axis=1)
     difference = float(np.abs(_run(graph, dataset.crops[chosen]) - expected).max())
     if not difference <= EXPORT_TOLERANCE:
-        message = f"the exported graph answers up to {difference:.1e} away from training"
-        raise BundleError("EXPORT_DIFFERS", message, "Reused weights may be of another engine: train again.")
+        message = f"the probabilities of the exported graph differ by up to {difference:.1e} from training"
+        raise BundleError("EXPORT_DIFFERS", message, "Reused weights may come from another version: train again.")
     return difference
 
 
@@ -149,7 +149,7 @@ def _write_golden(folder: Path, golden: GoldenInput, definition: ImageDefinition
 
 
 def _run(graph: Path, crops: NDArray[np.float32]) -> NDArray[np.float32]:
-    from components.model.session import open_session, run_session  # reading a manifest needs no runtime
+    from components.model.session import open_session, run_session  # reading a manifest needs no ONNX Runtime
 
     return run_session(open_session(graph.read_bytes()), crops)
 

@@ -1,6 +1,6 @@
-"""A bundle's folder read: each file once, and only what the manifest lists.
+"""Reads and verifies a bundle's folder: each file once, and only those that the manifest lists.
 
-Nothing else in the folder is ever opened, so other files in it are harmless.
+No other file in the folder is ever opened, so other files in it are harmless.
 """
 
 import dataclasses
@@ -15,20 +15,20 @@ from components.model.manifest import GRAPH, Manifest, read_manifest
 from components.model.plain_file import damaged, read_plain_file
 from components.model.signing import SIGNATURE, SIGNATURE_BYTES, PublicKey
 
-#: The files of a bundle beside its manifest, and the most bytes of each.
+#: The files of a bundle beside its manifest, and the largest size of each in bytes.
 FILES = {GRAPH: MAX_GRAPH_BYTES, **dict.fromkeys(GOLDEN_FILES, MAX_GOLDEN_BYTES)}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Bundle:
-    """What a folder held when it was read; nothing of it is read again.
+    """The contents of a bundle's folder; nothing is read from the folder again.
 
     Parameters
     ----------
     manifest
-        Its fields are within their ranges.
+        The manifest, whose fields are within their ranges.
     graph
-        The bytes that the manifest's digest is of; ``graph_check`` says whether they are a graph of ours.
+        The bytes of the graph, which have the manifest's digest; ``graph_check`` checks what they contain.
     golden
         The golden case.
     signed_by
@@ -60,12 +60,12 @@ class Bundle:
 
 
 def _signature(folder: Path) -> bytes | None:
-    there = os.path.lexists(folder / SIGNATURE)
-    return read_plain_file(folder, SIGNATURE, SIGNATURE_BYTES) if there else None
+    exists = os.path.lexists(folder / SIGNATURE)
+    return read_plain_file(folder, SIGNATURE, SIGNATURE_BYTES) if exists else None
 
 
 def _listed(folder: Path, manifest: Manifest) -> dict[str, bytes]:
-    """The bytes of all files that the manifest lists, which must be those of a bundle, each with its digest."""
+    """The bytes of all files that the manifest lists, which must be exactly those of a bundle, with its digests."""
     if set(manifest.files) != set(FILES):
         raise damaged(f"manifest.json must list {', '.join(sorted(FILES))}, and nothing else")
     content = {}

@@ -1,6 +1,6 @@
-"""Mean and standard deviation of crops in HU, by which drift from the training crops is noticed.
+"""Mean and standard deviation of crops in HU, by which drift from the training crops is detected.
 
-A bundle keeps their percentiles over the training crops; the predictor finds a crop's place among them.
+A bundle stores their percentiles over the training crops; the predictor computes the percentile rank of a new crop.
 """
 
 from collections.abc import Mapping
@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 STATISTICS = ("mean_hu", "sd_hu")
-#: Percentiles that a bundle keeps of each.
+#: Percentiles that a bundle stores for each statistic.
 PERCENTILES = (0, 1, 5, 25, 50, 75, 95, 99, 100)
-#: Decimals of a HU with which they are kept.
+#: Decimals to which they are rounded, HU.
 DECIMALS = 3
-#: Places of a crop that lies below, or above, all training crops.
+#: Ranks of a crop that lies below, or above, all training crops.
 BELOW, ABOVE = -1.0, 101.0
 
 
@@ -23,36 +23,36 @@ def statistics_of(crops: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
 
 
 def percentiles_over(crops: NDArray[np.float32]) -> dict[str, dict[str, float]]:
-    """``PERCENTILES`` of each statistic over crops [n, 151, 151], as a manifest keeps them."""
+    """``PERCENTILES`` of each statistic over crops [n, 151, 151], as a manifest stores them."""
     return {
         name: {str(percent): round(float(np.percentile(values, percent)), DECIMALS) for percent in PERCENTILES}
         for name, values in statistics_of(crops).items()
     }
 
 
-def places_among(crops: NDArray[np.float32], training: Mapping[str, Mapping[str, float]]) -> NDArray[np.float64]:
-    """Where crops lie among the training crops.
+def percentile_ranks(crops: NDArray[np.float32], training: Mapping[str, Mapping[str, float]]) -> NDArray[np.float64]:
+    """Percentile ranks of crops among the training crops.
 
     Parameters
     ----------
     crops
         [n, 151, 151] HU.
     training
-        ``percentiles_over`` the training crops.
+        The result of ``percentiles_over`` for the training crops.
 
     Returns
     -------
     NDArray
-        [statistics, n]: percentile of each of ``STATISTICS`` of each crop; ``BELOW`` or ``ABOVE`` all training crops.
+        [statistics, n]: rank of each crop in each of ``STATISTICS``; ``BELOW`` or ``ABOVE`` outside all training crops.
     """
-    found = statistics_of(crops)
-    return np.stack([_place(found[name], training[name]) for name in STATISTICS])
+    statistics = statistics_of(crops)
+    return np.stack([_ranks(statistics[name], training[name]) for name in STATISTICS])
 
 
-def _place(values: NDArray[np.float64], known: Mapping[str, float]) -> NDArray[np.float64]:
-    percents = np.array([float(percent) for percent in known])
-    levels = np.array(list(known.values()))
+def _ranks(values: NDArray[np.float64], percentiles: Mapping[str, float]) -> NDArray[np.float64]:
+    percents = np.array([float(percent) for percent in percentiles])
+    levels = np.array(list(percentiles.values()))
     order = np.argsort(percents)
-    places = np.interp(values, levels[order], percents[order])
+    ranks = np.interp(values, levels[order], percents[order])
     rounding = 10.0**-DECIMALS
-    return np.where(values < levels.min() - rounding, BELOW, np.where(values > levels.max() + rounding, ABOVE, places))
+    return np.where(values < levels.min() - rounding, BELOW, np.where(values > levels.max() + rounding, ABOVE, ranks))

@@ -1,7 +1,7 @@
-"""The members of an ensemble as one ONNX graph: one call, all answers, no TensorFlow.
+"""Exports the members of an ensemble as one ONNX graph, which answers for all members in one call.
 
-The members see the same image, so their first convolutions become one with members x filters; later ones are
-one grouped convolution each, and the fully connected layers batched matrix products.
+The members see the same image, so their first convolutions become one with members x filters; each later convolution
+becomes one grouped convolution, and the fully connected layers become batched matrix products.
 
     crop_hu [n,151,151] -> window to [0,1] -> each convolution -> ReLU -> pool
         -> [members,n,features] -> each fully connected layer -> ReLU -> softmax -> probabilities [n,members]
@@ -21,19 +21,19 @@ from components.model.network import window_scale
 
 Weights = Mapping[str, NDArray[np.float32]]
 
-#: Graph format that the oldest supported runtime reads; raised only with the bundle's version.
+#: Graph format that the oldest supported ONNX Runtime reads; raised only together with the bundle's version.
 OPSET = 17
 IR_VERSION = 9
 
 
 def ensemble_graph(weights: Sequence[Weights], settings: TrainSettings) -> onnx.ModelProto:
-    """One graph that answers for all members.
+    """One graph that computes the probabilities of all members.
 
     Parameters
     ----------
     weights
-        Per member: name to array as ``components.model.network`` names them; convolution kernels HWIO, dense
-        kernels [in, out] with the input flattened in HWC order.
+        For each member, arrays by name as in ``components.model.network``; convolution kernels HWIO, dense kernels
+        [in, out] with the input flattened in HWC order.
     settings
         The network's sizes and its window in HU.
 
@@ -85,7 +85,7 @@ def _nodes(members: int, settings: TrainSettings) -> list[onnx.NodeProto]:
 
 
 def _convolution(layer: Layer, number: int, value: str, members: int) -> list[onnx.NodeProto]:
-    """A convolution of all members: each sees its own maps, and the first one's image is the same for all."""
+    """A convolution of all members: of the same image for the first, and of each member's own maps for later ones."""
     name, relu, pool = layer.name, f"relu_{number}", f"pool_{number}"
     groups = {"group": members} if number > 1 else {}
     sides = {"kernel_shape": [layer.pool] * 2, "strides": [layer.pool] * 2}
@@ -123,7 +123,7 @@ def _constants(weights: Sequence[Weights], settings: TrainSettings) -> dict[str,
 
 
 def _convolutions(weights: Sequence[Weights], settings: TrainSettings) -> dict[str, NDArray[np.generic]]:
-    """Kernels HWIO -> OIHW, the members' filters one after the other."""
+    """Kernels transposed from HWIO to OIHW, with the members' filters concatenated."""
     return {
         f"{layer.name}_{part}": np.ascontiguousarray(
             np.concatenate([np.transpose(w[f"{layer.name}_{part}"], axes) for w in weights])
@@ -135,7 +135,7 @@ def _convolutions(weights: Sequence[Weights], settings: TrainSettings) -> dict[s
 
 
 def _dense(weights: Sequence[Weights], settings: TrainSettings) -> dict[str, NDArray[np.generic]]:
-    """Kernels [members, in, out] with the first one's rows in the graph's CHW order, biases [members, 1, out]."""
+    """Kernels [members, in, out], the first layer's rows reordered from HWC to CHW, and biases [members, 1, out]."""
     first, *others = (layer.name for layer in _fully_connected(settings))
     channels = next(layer.units for layer in reversed(layers(settings)) if layer.is_convolution)
 

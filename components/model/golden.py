@@ -1,4 +1,4 @@
-"""The golden case: a phantom's slice and contour, the crop that must come of them, and the answers to it."""
+"""The golden case: a phantom's slice and contour, the crop that must result, and the members' probabilities for it."""
 
 import dataclasses
 import math
@@ -15,11 +15,11 @@ from components.common.settings import IMAGE_SIZE_PX
 from components.imaging.crop import ImageDefinition, bounding_box_centre_mm, cut_crop
 from components.imaging.geometry import SliceGeometry
 
-#: Names below ``golden/``: what ``GoldenInput`` writes, and what must come of it.
+#: Files below ``golden/``: the input, which ``GoldenInput`` writes, and the expected crop and probabilities.
 SLICE, GEOMETRY, CROP, PROBABILITIES = "slice_hu.npy", "golden.json", "crop.npy", "probabilities.npy"
 GOLDEN = "golden"
 GOLDEN_FILES = tuple(f"{GOLDEN}/{name}" for name in (SLICE, GEOMETRY, CROP, PROBABILITIES))
-#: Millimetres within which a golden contour, and the first pixel of its slice, lie: ten times a scanner's table.
+#: Largest coordinate of a golden contour and of the first pixel of its slice, mm: ten times a scanner's table.
 FARTHEST_MM = 20_000.0
 
 
@@ -34,9 +34,9 @@ class GoldenInput:
     origin_xy_mm
         LPS x and y of the centre of pixel (0, 0), mm.
     column_step_xy_mm, row_step_xy_mm
-        Change of x and y from one column, one row, to the next, mm.
+        Change of x and y from one column (or row) to the next, mm.
     contour_xy_mm
-        [points, 2] LPS mm.
+        [points, 2] LPS x and y of the contour, mm.
     """
 
     slice_hu: NDArray[np.float32]
@@ -46,7 +46,7 @@ class GoldenInput:
     contour_xy_mm: NDArray[np.float64]
 
     def cut(self, definition: ImageDefinition) -> NDArray[np.float32]:
-        """The crop [151, 151] in HU that ``definition`` makes of slice and contour."""
+        """The crop [151, 151] in HU that ``definition`` cuts from slice and contour."""
         geometry = SliceGeometry(self.origin_xy_mm, self.column_step_xy_mm, self.row_step_xy_mm)
         centre = bounding_box_centre_mm([self.contour_xy_mm])
         return cut_crop(self.slice_hu, geometry, centre, definition)
@@ -66,7 +66,7 @@ class GoldenInput:
 
     @classmethod
     def parse(cls, slice_npy: bytes, geometry_json: bytes) -> Self:
-        """From the bytes of both files; ``ValueError`` where they are not as ``write`` wrote them."""
+        """Parses the bytes of both files; ``ValueError`` where ``write`` cannot have written them."""
         fields = strict_json(geometry_json)
         names = {field.name for field in dataclasses.fields(cls)} - {"slice_hu"}
         if not isinstance(fields, dict) or set(fields) != names:
@@ -90,7 +90,7 @@ def _millimetres(value: Any) -> NDArray[np.float64]:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class GoldenCase:
-    """The golden input with the crop [151, 151] in HU and the answers [members] that must come of it."""
+    """The golden input with the expected crop [151, 151] in HU and the expected probabilities [members]."""
 
     given: GoldenInput
     crop: NDArray[np.float32]
@@ -98,7 +98,7 @@ class GoldenCase:
 
     @classmethod
     def parse(cls, content: Mapping[str, bytes], members: int) -> Self:
-        """From the bytes of a bundle's files; raises ``BundleError`` ``GOLDEN_CASE``."""
+        """Parses the bytes of a bundle's files; raises ``BundleError`` ``GOLDEN_CASE``."""
         slice_npy, geometry, crop_npy, answers_npy = (content[name] for name in GOLDEN_FILES)
         try:
             given = GoldenInput.parse(slice_npy, geometry)
@@ -107,12 +107,12 @@ class GoldenCase:
                 raise ValueError
         except (ValueError, TypeError, OverflowError):
             hint = "Fetch or export the bundle again."
-            raise BundleError("GOLDEN_CASE", "the golden case is not as a bundle holds it", hint) from None
+            raise BundleError("GOLDEN_CASE", "the golden case has not the format of a bundle's", hint) from None
         return cls(given, crop, answers)
 
     def difference(self, answers: ArrayLike) -> float:
-        """Largest difference of ``answers`` [members] to those that must come; infinity for another count, or NaN."""
-        found = np.asarray(answers, np.float64)
-        if found.shape != self.probabilities.shape or np.isnan(found).any():
+        """Largest difference of ``answers`` [members] from the expected ones; infinity for another shape, or NaN."""
+        probabilities = np.asarray(answers, np.float64)
+        if probabilities.shape != self.probabilities.shape or np.isnan(probabilities).any():
             return math.inf
-        return float(np.abs(found - self.probabilities).max())
+        return float(np.abs(probabilities - self.probabilities).max())

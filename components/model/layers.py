@@ -1,10 +1,10 @@
-"""The network's layers, declared once: all that trains, exports, draws or explains the network loops over them.
+"""Declares the layers of the network, over which training, export, drawing and saliency maps loop.
 
     crop in HU -> window to [0, 1] -> convolutions, each with max-pool and ReLU
                -> fully connected layers, each with ReLU -> two units, softmax                              (STUDY 4)
 
-Convolutions are valid and pools do not overlap. Drop-out follows the layer that the setting ``dropout_after`` names.
-Unit 1 of the last layer is the non-responder. A further layer is one more entry of ``TrainSettings.convolutions`` or
+Convolutions are unpadded and pools do not overlap. Dropout follows the layer that the setting ``dropout_after`` names.
+Unit 1 of the last layer is the non-responder. To add a layer, add an entry to ``TrainSettings.convolutions`` or
 ``TrainSettings.hidden``.
 """
 
@@ -15,7 +15,7 @@ from components.common.settings import IMAGE_SIZE_PX, TrainSettings
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Layer:
-    """A layer with weights, and what follows it.
+    """A layer with weights, with the pooling, activation and dropout that follow it.
 
     Parameters
     ----------
@@ -24,13 +24,13 @@ class Layer:
     kernel
         Shape of its kernel: [height, width, in, out] of a convolution, [in, out] of a fully connected layer.
     output
-        Shape of what it gives for one image, after its pool: [side, side, filters], or [units].
+        Shape of its output for one image, after pooling: [side, side, filters], or [units].
     pool
-        Side and stride of its max-pool, px; 0 without one.
+        Size and stride of its max-pooling, px; 0 for none.
     relu
-        Whether a ReLU follows; after the last layer it is a softmax.
+        Whether a ReLU follows; the last layer is followed by a softmax.
     dropout
-        Rate of the drop-out that follows in training; 0 without one.
+        Rate of the dropout that follows in training; 0 for none.
     """
 
     name: str
@@ -42,12 +42,12 @@ class Layer:
 
     @property
     def is_convolution(self) -> bool:
-        """Whether it is a convolution, else fully connected."""
+        """Whether it is a convolution; otherwise it is fully connected."""
         return len(self.kernel) == 4
 
     @property
     def units(self) -> int:
-        """Its filters or units."""
+        """Number of its filters or units."""
         return self.kernel[-1]
 
 
@@ -58,16 +58,16 @@ def layers(settings: TrainSettings) -> tuple[Layer, ...]:
     the last layer ``output``.
     """
     side, channels = IMAGE_SIZE_PX, 1
-    found = []
+    stack = []
     for number, (filters, kernel, pool) in enumerate(settings.convolutions, start=1):
         side = (side - kernel + 1) // pool
         shape = kernel, kernel, channels, filters
-        found.append(Layer(f"conv_{number}", shape, (side, side, filters), pool))
+        stack.append(Layer(f"conv_{number}", shape, (side, side, filters), pool))
         channels = filters
     features = side**2 * channels
     for number, units in enumerate(settings.hidden, start=1):
-        found.append(Layer(f"dense_{number}", (features, units), (units,)))
+        stack.append(Layer(f"dense_{number}", (features, units), (units,)))
         features = units
-    found.append(Layer("output", (features, 2), (2,), relu=False))
+    stack.append(Layer("output", (features, 2), (2,), relu=False))
     rates: dict[str, float] = {settings.dropout_after: settings.dropout}
-    return tuple(dataclasses.replace(layer, dropout=rates.get(layer.name, 0.0)) for layer in found)
+    return tuple(dataclasses.replace(layer, dropout=rates.get(layer.name, 0.0)) for layer in stack)

@@ -1,6 +1,6 @@
-"""What a bundle says about itself.
+"""The manifest of a bundle: versions, settings, digests and provenance.
 
-Neither ONNX nor a runtime is imported here, so the registry and the gate can read a manifest anywhere.
+This module imports neither ONNX nor ONNX Runtime, so the registry and the gate can read a manifest anywhere.
 """
 
 import dataclasses
@@ -26,14 +26,14 @@ INPUT, OUTPUT = "crop_hu", "probabilities"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a bundle says about itself.
+    """A bundle's description of itself.
 
     Parameters
     ----------
     group, members
-        Group name and member ids, in the order of the graph's output columns.
+        Name of the group, and ids of its members in the order of the graph's output columns.
     image_definition, image_digest
-        How crops are cut, as data, and its digest; only bundles with the same digest are comparable.
+        How crops are cut, as data, and its digest; only bundles with the same digest can be compared.
     cut_off, ensemble_score
         A tumour is called a non-responder where its primary score (``mean`` or ``vote``) is above ``cut_off``.
     training_crops
@@ -41,7 +41,7 @@ class Manifest:
     seen_patients
         ``patient_digest`` of every patient with a tumour in any member's training or validation set, sorted.
     export_difference
-        Largest difference between the graph's answers and training's.
+        Largest difference between the graph's probabilities and those of training.
     files
         SHA-256 of every other file.
     extra
@@ -76,7 +76,7 @@ class Manifest:
 
     @classmethod
     def parse(cls, content: bytes) -> Self:
-        """From the bytes of ``manifest.json``, whose kind, version, own digest and every field are checked.
+        """Parses the bytes of ``manifest.json``, and checks kind, version, its own digest and every field.
 
         Raises
         ------
@@ -85,9 +85,9 @@ class Manifest:
         """
         fields = _described(content)
         if set(fields) != {field.name for field in dataclasses.fields(cls)}:
-            raise damaged("manifest.json misses a field, or has one too many")
-        if found := problems(fields):
-            raise damaged(f"manifest.json: {'; '.join(found)}")
+            raise damaged("manifest.json lacks a field, or has an unknown one")
+        if invalid := problems(fields):
+            raise damaged(f"manifest.json: {'; '.join(invalid)}")
         tuples = {name: tuple(fields[name]) for name in ("members", "split_digests", "seen_patients")}
         return cls(**{**fields, **tuples})
 
@@ -108,13 +108,13 @@ def read_manifest(folder: Path) -> bytes:
 
 
 def _described(content: bytes) -> dict[str, Any]:
-    """The fields of a manifest of our kind and version that has the digest it says."""
+    """The fields of a manifest of our kind and version, whose digest is the one that it states."""
     try:
         parsed = strict_json(content)
         fields = parsed if isinstance(parsed, dict) else {}
         digest = digest_of({**fields, "digest": ""})
     except (ValueError, RecursionError):
-        raise damaged("manifest.json is no JSON, or holds NaN or infinity") from None
+        raise damaged("manifest.json is not JSON, or contains NaN or infinity") from None
     kind, version = fields.get("kind"), fields.get("version")
     if kind != BUNDLE_KIND or version != BUNDLE_VERSION or type(version) is not int:  # True is equal to 1
         message = f"this is not a {BUNDLE_KIND} bundle of version {BUNDLE_VERSION}"
@@ -125,5 +125,5 @@ def _described(content: bytes) -> dict[str, Any]:
 
 
 def patient_digest(study: str, pseudonym: str) -> str:
-    """Keyed digest of a patient's pseudonym: two bundles of a study can be told to share patients, no more."""
+    """Keyed digest of a patient's pseudonym, which shows only whether two bundles of a study share patients."""
     return hmac.new(study.encode(), pseudonym.encode(), hashlib.sha256).hexdigest()

@@ -1,4 +1,4 @@
-"""What each field of a manifest may hold: types, ranges and lengths. NaN and infinity are refused while it is read."""
+"""Checks types, ranges and lengths of a manifest's fields; NaN and infinity are already refused while it is read."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -14,16 +14,16 @@ from components.common.limits import (
 )
 from components.common.settings import StudySettings
 
-#: HU that statistics of crops can have.
+#: Largest HU of a statistic of crops.
 WIDEST_HU = 100_000
-#: The graph must give the answers that training gave; a GPU's are promised within this of any other device's.
+#: Largest difference of the graph's probabilities from training's; a GPU's may differ so much from another device's.
 EXPORT_TOLERANCE = 1e-3
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 Check = Callable[[Any], bool]
 
 
 def problems(fields: Mapping[str, Any]) -> list[str]:
-    """A line for each field of a manifest that holds what it may not; none quotes a value."""
+    """A line for each invalid field of a manifest; none quotes a value."""
     return [f"{name} must be {what}" for name, (fits, what) in _FIELDS.items() if not fits(fields[name])]
 
 
@@ -51,7 +51,7 @@ def _is_distinct(check: Check) -> Check:
 
 
 def _is_settings(value: Any) -> bool:
-    """Whether this release knows all settings, and none is a text too long or a pattern that cannot be searched for."""
+    """Whether this release knows all settings, no text is too long, and the ROI pattern is a regular expression."""
     if not isinstance(value, dict):
         return False
     texts = [text for part in (value, *value.values()) if isinstance(part, dict) for text in part.values()]
@@ -65,7 +65,7 @@ def _is_settings(value: Any) -> bool:
 
 
 def _are_percentiles(value: Any) -> bool:
-    """Whether ``{"mean_hu": {"50": 31.2, ...}, "sd_hu": {...}}`` rise with the percentage."""
+    """Whether the values in ``{"mean_hu": {"50": 31.2, ...}, "sd_hu": {...}}`` rise with the percentage."""
     return isinstance(value, dict) and set(value) == {"mean_hu", "sd_hu"} and all(map(_rises, value.values()))
 
 
@@ -107,7 +107,7 @@ _FIELDS: dict[str, tuple[Check, str]] = {
     "seed": (lambda value: type(value) is int and 0 <= value < 2**31, "an integer from 0 to 2,147,483,647"),
     "dataset_digest": (_is_digest, "a SHA-256"),
     "split_digests": (_is_list(_is_digest, 1, MAX_MEMBERS), f"1 to {MAX_MEMBERS} SHA-256"),
-    "training_crops": (_are_percentiles, "mean_hu and sd_hu, each of percentiles that rise"),
+    "training_crops": (_are_percentiles, "mean_hu and sd_hu, each with rising percentiles"),
     "seen_patients": (
         _is_distinct(_is_list(_is_digest, 0, MAX_SEEN_PATIENTS)),
         f"at most {MAX_SEEN_PATIENTS:,} different SHA-256",

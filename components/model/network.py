@@ -1,6 +1,6 @@
-"""The network of STUDY 4 in numpy and in Keras: its weights, its window, and the model that the engine must equal.
+"""Weights, CT window and orientations of the network of STUDY 4, and the network as a Keras model.
 
-``layers`` declares it. Only the Keras functions import TensorFlow, and they do so when called.
+``layers`` declares its layers. Only the Keras functions import TensorFlow, and only when they are called.
 """
 
 import math
@@ -17,7 +17,7 @@ Weights = dict[str, NDArray[np.float32]]
 
 
 def dropout_shape(settings: TrainSettings) -> tuple[int, ...]:
-    """Shape of what drop-out sees of one image: the output of the layer ``dropout_after``."""
+    """Shape of one image's activations that dropout acts on: the output of the layer ``dropout_after``."""
     return next(layer.output for layer in layers(settings) if layer.name == settings.dropout_after)
 
 
@@ -30,7 +30,7 @@ def weight_shapes(settings: TrainSettings) -> dict[str, tuple[int, ...]]:
 
 
 def views(vector: NDArray[np.float32], settings: TrainSettings) -> Weights:
-    """The weights by name, as parts of a ``vector`` that holds them all in their order."""
+    """The weights by name, as views of a ``vector`` that holds them all in order."""
     shapes = weight_shapes(settings)
     ends = np.cumsum([np.prod(shape) for shape in shapes.values()])
     parts = np.split(vector, ends[:-1])
@@ -38,18 +38,18 @@ def views(vector: NDArray[np.float32], settings: TrainSettings) -> Weights:
 
 
 def as_vector(weights: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-    """All weights in one vector, in their order."""
+    """All weights in order, as one vector."""
     return np.concatenate([array.ravel() for array in weights.values()])
 
 
 def kernel_mask(settings: TrainSettings) -> NDArray[np.float32]:
-    """1 where a vector of all weights holds a kernel's, 0 where a bias's."""
+    """Vector over all weights that is 1 for those of kernels and 0 for biases."""
     shapes = weight_shapes(settings).items()
     return as_vector({name: np.full(shape, name.endswith("kernel"), np.float32) for name, shape in shapes})
 
 
 def initial_weights(settings: TrainSettings, rng: np.random.Generator) -> Weights:
-    """Fresh weights: He-normal before a ReLU, Glorot-uniform before the softmax, biases zero."""
+    """Random initial weights: He-normal before a ReLU, Glorot-uniform before the softmax, biases zero."""
     weights: Weights = {}
     for layer in layers(settings):
         fan_in = math.prod(layer.kernel[:-1])
@@ -63,19 +63,19 @@ def initial_weights(settings: TrainSettings, rng: np.random.Generator) -> Weight
 
 
 def window_scale(settings: TrainSettings) -> tuple[float, float]:
-    """Slope and intercept that take the CT window to [0, 1]; beyond it the values are clipped."""
+    """Slope and intercept that map the CT window to [0, 1]; values outside the window are clipped."""
     slope = 1 / settings.window_width_hu
     return slope, 0.5 - settings.window_level_hu * slope
 
 
 def windowed(crops_hu: NDArray[np.float32], settings: TrainSettings) -> NDArray[np.float32]:
-    """Crops [n, side, side] in HU brought to [0, 1] by the CT window: the network's first operation."""
+    """Crops [n, side, side] in HU mapped to [0, 1] by the CT window: the network's first operation."""
     slope, intercept = (np.float32(value) for value in window_scale(settings))
     return np.asarray(np.clip(crops_hu * slope + intercept, 0, 1), np.float32)
 
 
 def oriented(images: NDArray[np.float32], augmentation: str) -> NDArray[np.float32]:
-    """Images [n, side, side] in all orientations of ``augmentation``, the given one first: [orientations x n, ...]."""
+    """Images [n, side, side] in all orientations of ``augmentation``, the original first: [orientations x n, ...]."""
     turns = [np.rot90(images, turn, (1, 2)) for turn in range(4)]
     mirrored = [turned[:, :, ::-1] for turned in turns]
     chosen = {
@@ -114,7 +114,7 @@ def keras_model(settings: TrainSettings) -> Any:
 
 
 def set_weights(model: Any, weights: Mapping[str, NDArray[np.float32]]) -> None:
-    """Puts a member's weights into a model made by ``keras_model``."""
+    """Sets a member's weights in a model created by ``keras_model``."""
     for name, kernel in weights.items():
         layer, _, part = name.rpartition("_")
         if part == "kernel":
@@ -124,7 +124,7 @@ def set_weights(model: Any, weights: Mapping[str, NDArray[np.float32]]) -> None:
 def reference_probabilities(
     weights: Mapping[str, NDArray[np.float32]], crops_hu: NDArray[np.float32], settings: TrainSettings
 ) -> NDArray[np.float32]:
-    """Probability of non-response [n] of crops [n, 151, 151] in HU, by the Keras model."""
+    """Probability of non-response [n] of crops [n, 151, 151] in HU, computed by the Keras model."""
     model = keras_model(settings)
     set_weights(model, weights)
     return np.concatenate(

@@ -1,4 +1,4 @@
-"""One file of a bundle's folder, read as what it is: no link, no pipe, no more of it than allowed."""
+"""Reads one regular file of a bundle's folder, up to a limit of bytes; refuses links, pipes and devices."""
 
 import os
 import stat
@@ -10,29 +10,29 @@ _EXPORT_AGAIN = "Fetch or export the bundle again."
 
 
 def damaged(what: str) -> BundleError:
-    """The error of a bundle that is not as it was written, and what to do."""
+    """``BUNDLE_DAMAGED``: a bundle that is not as it was written."""
     return BundleError("BUNDLE_DAMAGED", what, _EXPORT_AGAIN)
 
 
 def read_plain_file(folder: Path, name: str, most: int) -> bytes:
-    """The bytes of ``name`` in ``folder``, which may itself be reached by a link, as a mounted volume is.
+    """The bytes of ``name`` in ``folder``; the folder itself may be reached through a link, as a mounted volume is.
 
     Raises
     ------
     BundleError
-        ``BUNDLE_DAMAGED`` where it is missing, a link or no plain file; ``BUNDLE_TOO_LARGE`` above ``most`` bytes.
+        ``BUNDLE_DAMAGED`` where it is missing or not a regular file; ``BUNDLE_TOO_LARGE`` above ``most`` bytes.
     """
     path = folder / name
     try:
         if path.parent != folder and path.parent.is_symlink():
             raise OSError
-        # Without O_NONBLOCK a pipe under this name would be waited for.
+        # Without O_NONBLOCK, opening a pipe of this name would block.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise OSError
             content = file.read(most + 1)
     except OSError:
-        raise damaged(f"{name} is missing, a symbolic link or no plain file") from None
+        raise damaged(f"{name} is missing, a symbolic link or not a regular file") from None
     if len(content) > most:
         raise BundleError("BUNDLE_TOO_LARGE", f"{name} has more than the {most:,} bytes allowed", _EXPORT_AGAIN)
     return content

@@ -1,6 +1,6 @@
-"""The MLflow model of a bundle, as code: MLflow keeps this file and runs it where the model is loaded.
+"""Code of a bundle's MLflow model: MLflow stores this file and runs it wherever the model is loaded.
 
-It stands alone: the place that loads it has the packages of ``bundle.pip_requirements()``, not this project.
+It imports nothing of this project, since only the packages of ``bundle.pip_requirements()`` are installed there.
 """
 
 import hashlib
@@ -18,10 +18,10 @@ import onnxruntime
 
 
 class EnsembleModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
-    """Answers [n, 151, 151] float32 crops in HU with one row per crop."""
+    """Predicts one row for each of [n, 151, 151] float32 crops in HU."""
 
     def load_context(self, context: Any) -> None:
-        """Opens the bundle among the model's artifacts; refuses a changed graph."""
+        """Opens the bundle among the model's artifacts; refuses a modified graph."""
         folder = Path(context.artifacts["bundle"])
         self.manifest = json.loads((folder / "manifest.json").read_text())
         graph = (folder / "ensemble.onnx").read_bytes()
@@ -29,18 +29,18 @@ class EnsembleModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
             raise ValueError("ensemble.onnx is not the file that the manifest names")
         self.session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
 
-    # From other hints of the input MLflow builds a schema of its own, or warns; np.ndarray leaves the signature.
+    # MLflow derives a schema from other type hints of the input, or warns; with np.ndarray it uses the signature.
     def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> pd.DataFrame:  # noqa: ARG002
-        """Probability of non-response (mean of the members), vote fraction, spread, score, label, and each member's.
+        """Mean probability of non-response, vote fraction, spread, score, label, and each member's probability.
 
         Parameters
         ----------
         context
-            Not used: the bundle is open.
+            Not used, since the bundle is already open.
         model_input
-            [n, 151, 151] float32, HU, as ``components.imaging.crop`` cuts them; NaN and infinity are refused.
+            [n, 151, 151] float32, HU, as cut by ``components.imaging.crop``; NaN and infinity are refused.
         params
-            None are known.
+            Ignored.
         """
         crops = np.asarray(model_input, np.float32)
         if crops.ndim != 3 or not np.isfinite(crops).all():

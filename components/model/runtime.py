@@ -1,6 +1,6 @@
-"""The served ensemble: a bundle opened, checked against its golden case, and asked.
+"""Opens a bundle, verifies its golden case, and computes predictions for crops.
 
-Needs numpy, ONNX Runtime and the image processing of ``components.imaging``; no TensorFlow, no MLflow, no network.
+It needs numpy, ONNX Runtime and the image processing of ``components.imaging``; no TensorFlow, no MLflow, no network.
 """
 
 import dataclasses
@@ -24,18 +24,18 @@ from components.model.scores import SCORES, calls, combine, spread, votes
 from components.model.session import open_session, run_session
 from components.model.signing import PublicKey
 
-#: HU that a CT crop can hold: air beyond the scan is -1000, twelve-bit and metal-extended scales end below 32,767.
+#: Range of a CT crop, HU: air beyond the scan is -1000, twelve-bit and metal-extended scales end below 32,767.
 LOWEST_HU, HIGHEST_HU = -32_768.0, 65_535.0
-#: Crops of one call of the graph: ten members need 14 MB for each, and more at once is no faster. A larger ensemble
-#: gets fewer, so that a call stays within what one crop may take.
+#: Crops per call of the graph: ten members need 14 MB for each, and more at once are no faster. A larger ensemble
+#: gets fewer, so that a call stays within the memory allowed for one crop.
 CHUNK = 4
-#: Millimetres that the side of a crop may have.
+#: Range of a crop's side, mm.
 SMALLEST_MM, LARGEST_MM = 1.0, 1000.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Answer:
-    """What the ensemble says of one crop.
+    """The ensemble's prediction for one crop.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Answer:
     spread
         Standard deviation of the members' probabilities.
     score
-        The primary score, ``probability`` or ``vote_fraction`` by the bundle's ``ensemble_score``.
+        The primary score: ``probability`` or ``vote_fraction``, by the bundle's ``ensemble_score``.
     non_responder
         Whether ``score`` is above the bundle's cut-off.
     members
@@ -63,7 +63,7 @@ class Answer:
 
 
 class Ensemble:
-    """An opened bundle; ``open`` makes one. Calls from several threads at once are safe."""
+    """An opened bundle, created by ``open``. Its methods may be called from several threads at once."""
 
     def __init__(
         self, manifest: Manifest, definition: ImageDefinition, session: Any, chunk: int = CHUNK, signed_by: str = ""
@@ -76,23 +76,23 @@ class Ensemble:
 
     @classmethod
     def open(cls, folder: Path, *, threads: int | None = None, public_key: PublicKey | None = None) -> Self:
-        """Opens a bundle's folder and reproduces its golden case: slice and contour -> crop -> answers.
+        """Opens a bundle's folder and reproduces its golden case: slice and contour -> crop -> probabilities.
 
         Parameters
         ----------
         folder
-            Holds ``manifest.json``.
+            The bundle's folder, with ``manifest.json``.
         threads
-            Threads of one call; by default all processors this process may use.
+            Threads of one call; by default all processors that this process may use.
         public_key
-            Of the only signer whose bundles are opened; None opens unsigned ones too.
+            Key of the only signer whose bundles are accepted; None accepts unsigned ones too.
 
         Raises
         ------
         BundleError
             As ``Bundle.read`` and ``check_graph``, and ``IMAGE_DEFINITION_UNKNOWN`` or ``GOLDEN_CASE``.
         """
-        from components.model.graph_check import check_graph  # onnx is not needed to answer
+        from components.model.graph_check import check_graph  # predicting does not need onnx
 
         bundle = Bundle.read(folder, public_key)
         manifest, definition = bundle.manifest, _definition(bundle.manifest)
@@ -120,7 +120,7 @@ class Ensemble:
         InputError
             ``CROP_DTYPE``, ``CROP_SHAPE``, ``CROP_NOT_FINITE`` or ``CROP_RANGE``.
         BundleError
-            ``ANSWER_INVALID``: the network's answers to these crops are no probabilities.
+            ``ANSWER_INVALID``: the network's outputs for these crops are not probabilities.
         """
         check_crops(crops)
         parts = [crops[start : start + self._chunk] for start in range(0, len(crops), self._chunk)]
@@ -146,45 +146,45 @@ class Ensemble:
         tolerance = self.manifest.golden_tolerance
         try:
             crop = golden.given.cut(self.definition)
-            answered = self.probabilities(crop[np.newaxis])[0]  # refuses a crop that is none
-            cut = float(np.abs(crop - golden.crop).max())
-            differs = golden.difference(answered)
+            probabilities = self.probabilities(crop[np.newaxis])[0]  # refuses an invalid crop
+            crop_difference = float(np.abs(crop - golden.crop).max())
+            difference = golden.difference(probabilities)
         except (ValueError, SrsError):
             raise BundleError("GOLDEN_CASE", "the golden case cannot be run", _OTHER_RELEASE) from None
-        if not cut <= tolerance["crop_hu"]:
-            raise BundleError("GOLDEN_CASE", f"the golden crop differs by {cut:.2g} HU", _OTHER_RELEASE)
-        if not differs <= tolerance["probability"]:
-            raise BundleError("GOLDEN_CASE", f"the golden answers differ by {differs:.2g}", _OTHER_RELEASE)
+        if not crop_difference <= tolerance["crop_hu"]:
+            raise BundleError("GOLDEN_CASE", f"the golden crop differs by {crop_difference:.2g} HU", _OTHER_RELEASE)
+        if not difference <= tolerance["probability"]:
+            raise BundleError("GOLDEN_CASE", f"the golden answers differ by {difference:.2g}", _OTHER_RELEASE)
 
 
 _OTHER_RELEASE = "Serve the bundle with the release that wrote it, or promote a version of this release."
 
 
 def _run(session: Any, crops: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The graph's answers [n, members], which are probabilities; ``ANSWER_INVALID`` where they are something else."""
-    found = run_session(session, crops)
-    if len(found) != len(crops) or not ((found >= 0) & (found <= 1)).all():  # nor is NaN
-        raise BundleError("ANSWER_INVALID", "the network's answers are no probabilities", _OTHER_RELEASE)
-    return found
+    """The graph's probabilities [n, members]; ``ANSWER_INVALID`` where an output is not a probability."""
+    outputs = run_session(session, crops)
+    if len(outputs) != len(crops) or not ((outputs >= 0) & (outputs <= 1)).all():  # refuses NaN too
+        raise BundleError("ANSWER_INVALID", "the network's outputs are not probabilities", _OTHER_RELEASE)
+    return outputs
 
 
 def _try(graph: bytes, golden: GoldenCase, chunk: int) -> None:
-    """Runs the graph once with the golden crop alone, and with as many as are asked at once, before it is opened here.
+    """Runs the graph in a contained process, with one golden crop and with ``chunk`` of them, before it is opened here.
 
-    What it takes is then known, whatever the runtime needs beyond the graph's tensors.
+    This limits everything that ONNX Runtime needs, also beyond the graph's tensors.
     """
     try:
         call(try_graph, {"chunk": chunk}, [graph, golden.crop.tobytes()], Budget(TRIAL_SECONDS, TRIAL_BYTES))
     except Failed as error:
         raise BundleError("GOLDEN_CASE", f"the graph cannot be run ({error.kind})", _OTHER_RELEASE) from None
     except Stopped:
-        most = f"{TRIAL_SECONDS:g} s of a processor and {TRIAL_BYTES / MIB:g} MiB for {chunk} crops"
+        most = f"{TRIAL_SECONDS:g} s of processor time and {TRIAL_BYTES / MIB:g} MiB for {chunk} crops"
         message = f"the graph cannot be run within {most}"
         raise BundleError("BUNDLE_TOO_LARGE", message, "Train a smaller network, or fewer members.") from None
 
 
 def try_graph(head: dict[str, Any], parts: list[bytes]) -> Message:
-    """A contained function: runs the graph in ``parts`` with the crop in it, once alone and once ``chunk`` times."""
+    """The contained function: runs the graph ``parts[0]`` on one and on ``chunk`` copies of the crop ``parts[1]``."""
     crop = np.frombuffer(parts[1], np.float32).reshape(1, IMAGE_SIZE_PX, IMAGE_SIZE_PX)
     session = open_session(parts[0], 1)
     try:
@@ -196,14 +196,14 @@ def try_graph(head: dict[str, Any], parts: list[bytes]) -> Message:
 
 
 def check_crops(crops: NDArray[Any]) -> None:
-    """Raises an ``InputError`` where ``crops`` are not finite float32 HU of shape [n >= 1, 151, 151]."""
+    """Raises ``InputError`` unless ``crops`` are finite float32 HU of shape [n >= 1, 151, 151]."""
     if crops.dtype != np.float32:
         raise InputError("CROP_DTYPE", "crops must be float32", "Send HU as float32 (FP32).")
     if crops.ndim != 3 or crops.shape[1:] != (IMAGE_SIZE_PX, IMAGE_SIZE_PX) or not len(crops):
         raise InputError("CROP_SHAPE", f"crops must have the shape [n, {IMAGE_SIZE_PX}, {IMAGE_SIZE_PX}], n at least 1")
     low, high = float(crops.min()), float(crops.max())
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise InputError("CROP_NOT_FINITE", "crops hold NaN or infinity")
+        raise InputError("CROP_NOT_FINITE", "crops contain NaN or infinity")
     if low < LOWEST_HU or high > HIGHEST_HU:
         raise InputError(
             "CROP_RANGE", f"crops must lie in {LOWEST_HU:.0f} to {HIGHEST_HU:.0f} HU", "Send HU, unscaled."
@@ -212,7 +212,7 @@ def check_crops(crops: NDArray[Any]) -> None:
 
 def _definition(manifest: Manifest) -> ImageDefinition:
     if digest_of(manifest.image_definition) != manifest.image_digest:
-        raise damaged("the image definition is not the one of its digest")
+        raise damaged("the image definition does not match its digest")
     try:
         definition = ImageDefinition.from_dict(manifest.image_definition)
     except (SrsError, KeyError, TypeError, ValueError):
@@ -224,7 +224,7 @@ def _definition(manifest: Manifest) -> ImageDefinition:
 
 
 def _can_be_cut(definition: ImageDefinition) -> bool:
-    """Whether the crop has the network's size, of a side in mm that a head has, and values that a CT has."""
+    """Whether the crop has the network's size in pixels, and a plausible size in mm and HU outside the image."""
     return (
         definition.size_px == IMAGE_SIZE_PX
         and SMALLEST_MM <= definition.size_mm <= LARGEST_MM

@@ -1,6 +1,6 @@
-"""Signatures of bundles: Ed25519 over the bytes of ``manifest.json``, which names the digest of every other file.
+"""Signs and verifies bundles: Ed25519 over the bytes of ``manifest.json``, which lists every other file's digest.
 
-The signature is the 64 bytes of ``manifest.sig``, as OpenSSL writes and reads them too:
+The signature is the 64 bytes of ``manifest.sig``, compatible with OpenSSL:
 
     openssl genpkey -algorithm ed25519 -out bundle-key.pem && chmod 600 bundle-key.pem
     openssl pkey -in bundle-key.pem -pubout -out bundle-key.pub
@@ -24,11 +24,11 @@ from components.common.limits import MAX_KEY_BYTES
 
 SIGNATURE = "manifest.sig"
 SIGNATURE_BYTES = 64
-#: PEM text of the key to sign with, or the file that holds it, and the passphrase of a key that is encrypted.
+#: Variables with the PEM text of the signing key, or the path of its file, and the passphrase of an encrypted key.
 KEY_VARIABLE, KEY_FILE_VARIABLE, PASSPHRASE_VARIABLE = (
     "SRS_SIGNING_KEY", "SRS_SIGNING_KEY_FILE", "SRS_SIGNING_PASSPHRASE",
 )  # fmt: skip
-#: Permission bits that a file with a private key may not have: more than reading by the group, anything by others.
+#: Permission bits that a private key's file may not have: more than read access by the group, or any by others.
 TOO_OPEN = 0o037
 _SIGN_AGAIN = "Sign it: `srs promote VERSION --reason TEXT --sign KEY`."
 
@@ -48,18 +48,18 @@ class PublicKey:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Reads a PEM file; raises ``InputError`` ``PUBLIC_KEY`` where it holds no public key of Ed25519."""
-        hint = "`openssl pkey -in KEY -pubout -out FILE` writes it of a private key."
+        """Reads a PEM file; raises ``InputError`` ``PUBLIC_KEY`` where it holds no Ed25519 public key."""
+        hint = "`openssl pkey -in KEY -pubout -out FILE` derives it from a private key."
         try:
             key = serialization.load_pem_public_key(_key_bytes(path))
         except (OSError, ValueError, UnsupportedAlgorithm):
             key = None
         if not isinstance(key, Ed25519PublicKey):
-            raise InputError("PUBLIC_KEY", f"{path} holds no public key of Ed25519, or cannot be read", hint)
+            raise InputError("PUBLIC_KEY", f"{path} contains no Ed25519 public key, or cannot be read", hint)
         return cls.of(key)
 
     def check(self, content: bytes, signature: bytes | None) -> None:
-        """Raises ``BundleError`` ``BUNDLE_UNSIGNED`` or ``BUNDLE_SIGNATURE`` unless ``signature`` is ours of it."""
+        """Raises ``BundleError`` ``BUNDLE_UNSIGNED`` or ``BUNDLE_SIGNATURE`` unless this key signed ``content``."""
         if signature is None:
             message = f"the bundle is not signed: there is no {SIGNATURE} beside its manifest"
             raise BundleError("BUNDLE_UNSIGNED", message, _SIGN_AGAIN)
@@ -78,12 +78,12 @@ class SigningKey:
 
     @classmethod
     def read(cls, path: Path, environment: Mapping[str, str] = os.environ) -> Self:
-        """Reads a PEM file (PKCS #8); the passphrase of an encrypted one stands in ``SRS_SIGNING_PASSPHRASE``.
+        """Reads a PEM file (PKCS #8); ``SRS_SIGNING_PASSPHRASE`` holds the passphrase of an encrypted key.
 
         Raises
         ------
         InputError
-            ``SIGNING_KEY`` where others may read it, or where it holds no private key of Ed25519.
+            ``SIGNING_KEY`` where others may read the file, or where it holds no Ed25519 private key.
         """
         try:
             mode = stat.S_IMODE(path.stat().st_mode)
@@ -91,13 +91,13 @@ class SigningKey:
         except (OSError, ValueError):
             raise _no_key(f"{path} cannot be read as a key") from None
         if mode & TOO_OPEN:
-            message = f"others than its owner may use the private key {path}"
+            message = f"the private key {path} is accessible to other users than its owner"
             raise InputError("SIGNING_KEY", message, f"chmod 600 {path}")
         return cls.parse(content, environment)
 
     @classmethod
     def parse(cls, pem: bytes, environment: Mapping[str, str] = os.environ) -> Self:
-        """From the bytes of a PEM file; raises ``InputError`` ``SIGNING_KEY``."""
+        """Parses the bytes of a PEM file; raises ``InputError`` ``SIGNING_KEY``."""
         encrypted, passphrase = b"ENCRYPTED" in pem, environment.get(PASSPHRASE_VARIABLE, "")
         if encrypted and not passphrase:
             hint = f"Set {PASSPHRASE_VARIABLE}, or sign with a key that is not encrypted."
@@ -105,9 +105,9 @@ class SigningKey:
         try:
             key = serialization.load_pem_private_key(pem, passphrase.encode() if encrypted else None)
         except (ValueError, TypeError, UnsupportedAlgorithm):
-            raise _no_key("the private key cannot be read, or its passphrase is another") from None
+            raise _no_key("the private key cannot be read, or its passphrase is wrong") from None
         if not isinstance(key, Ed25519PrivateKey):
-            raise _no_key("the private key is not of Ed25519")
+            raise _no_key("the private key is not an Ed25519 key")
         return cls(key)
 
     @classmethod
@@ -124,16 +124,16 @@ class SigningKey:
 
     @property
     def public(self) -> PublicKey:
-        """The key that verifies."""
+        """The public key, which verifies the signatures."""
         return PublicKey.of(self.key.public_key())
 
 
 def _no_key(message: str) -> InputError:
-    return InputError("SIGNING_KEY", message, "`openssl genpkey -algorithm ed25519 -out KEY` makes one.")
+    return InputError("SIGNING_KEY", message, "`openssl genpkey -algorithm ed25519 -out KEY` creates one.")
 
 
 def _key_bytes(path: Path) -> bytes:
-    """All of a small file, which may be a link as in a mounted secret; ``ValueError`` where it is larger than a key."""
+    """The bytes of a key file, which may be a link as in a mounted secret; ``ValueError`` where it is too large."""
     if not path.is_file():
         raise ValueError
     with path.open("rb") as file:

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from components.model.crop_statistics import percentiles_over, places_among
+from components.model.crop_statistics import percentile_ranks, percentiles_over
 
 
 def test_a_place_is_interpolated_between_the_percentiles():
     known = {"0": 10.0, "1": 11.0, "5": 12.0, "25": 20.0, "50": 30.0, "75": 40.0, "95": 48.0, "99": 49.0, "100": 50.0}
     levels = np.array([5.0, 10.0, 15.0, 30.0, 50.0, 60.0], np.float32)
     crops = np.repeat(levels, 151 * 151).reshape(-1, 151, 151)
-    means, deviations = places_among(crops, {"mean_hu": known, "sd_hu": known})
+    means, deviations = percentile_ranks(crops, {"mean_hu": known, "sd_hu": known})
     np.testing.assert_allclose(means, [-1, 0, 12.5, 50, 100, 101])
     assert (deviations == -1).all()  # flat crops: below all that were seen
 
@@ -19,7 +19,7 @@ def test_the_training_crops_lie_among_themselves():
     kept = percentiles_over(crops)
     assert set(kept) == {"mean_hu", "sd_hu"}
     assert list(kept["mean_hu"]) == ["0", "1", "5", "25", "50", "75", "95", "99", "100"]
-    places = places_among(crops, kept)
+    places = percentile_ranks(crops, kept)
     assert places.shape == (2, 50)
     assert places.min() >= 0
     assert places.max() <= 100

@@ -182,9 +182,9 @@ PRODUCTS = MEMBERS * (49 * 4 * 145**2 + 25 * 4 * 6 * 14**2 + 96 * 8 + 8 * 5 + 5 
 def costs(graph: bytes) -> tuple[int, int, int]:
     """Memory, multiplications and nodes, as they are found."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(graph_check, "_bound", lambda *given: found.append(given[1]))
+        patched.setattr(graph_check, "_limit", lambda *given: found.append(given[1]))
         found: list[int] = []
-        graph_check.work({"members": MEMBERS}, [graph])
+        graph_check.measure_graph({"members": MEMBERS}, [graph])
     return (*found, len(onnx.load_from_string(graph).graph.node))
 
 
@@ -200,10 +200,10 @@ def test_costs_are_those_of_the_arithmetic(graph, manifest):
 def test_each_cost_is_taken_at_its_limit_and_refused_one_above(graph, monkeypatch, constant, place):
     asked = costs(graph)[place]
     monkeypatch.setattr(graph_check, constant, asked)
-    graph_check.work({"members": MEMBERS}, [graph])
+    graph_check.measure_graph({"members": MEMBERS}, [graph])
     monkeypatch.setattr(graph_check, constant, asked - 1)
     with pytest.raises(BundleError, match=f"{asked:,} .*; at most {asked - 1:,}") as error:
-        graph_check.work({"members": MEMBERS}, [graph])
+        graph_check.measure_graph({"members": MEMBERS}, [graph])
     assert error.value.code == "BUNDLE_TOO_LARGE"
 
 

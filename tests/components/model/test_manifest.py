@@ -153,7 +153,7 @@ def test_a_version_is_the_integer_1(fields, version):
 def test_a_field_more_or_less_is_refused(fields):
     assert "one too many" in refused(sealed({**fields, "more": 1}))[1]
     less = {name: value for name, value in fields.items() if name != "extra"}
-    assert "misses a field" in refused(sealed(less))[1]
+    assert "lacks a field" in refused(sealed(less))[1]
 
 
 def test_settings_of_an_earlier_release_which_knew_fewer_are_taken(fields):
