@@ -1,4 +1,4 @@
-"""The cluster: its InferenceServices, read, server-side applied by our own field manager, deleted; and the template."""
+"""Reads, applies and deletes InferenceServices of a cluster, and reads the template ConfigMap."""
 
 import time
 from collections.abc import Callable
@@ -12,54 +12,54 @@ from components.common.errors import InputError, SrsError
 
 GROUP, API_VERSION, PLURAL = "serving.kserve.io", "v1beta1", "inferenceservices"
 FIELD_MANAGER = "srs-response-deploy"
-#: ConfigMap of kustomize with what the platform engineer sets, and its key.
+#: ConfigMap in which the platform engineer configures the InferenceService (created by kustomize), and its key.
 TEMPLATE_CONFIG_MAP, TEMPLATE_KEY = "srs-response-template", "inferenceservice.yaml"
-#: Answers that pass: two writers collided, or the API server is busy or restarting.
-PASSING = (409, 429, 500, 502, 503, 504)
+#: Transient status codes: two writers collided, or the API server is busy or restarting.
+TRANSIENT = (409, 429, 500, 502, 503, 504)
 MOST_TRIES, FIRST_PAUSE_S = 5, 0.2
 
 
 class Cluster:
-    """The InferenceServices of one namespace, through the Kubernetes API."""
+    """The InferenceServices of one namespace, accessed through the Kubernetes API."""
 
     def __init__(self, configuration: Any, namespace: str, timeout_s: float = 30.0) -> None:
-        configuration.retries = False  # ours tell what passes from what does not
+        configuration.retries = False  # ``_call`` retries, and only transient errors
         self._read = client.CustomObjectsApi(client.ApiClient(configuration))
         applying = client.ApiClient(configuration)
-        # The generated method knows merge patches only.
+        # The generated client supports merge patches only.
         applying.set_default_header("Content-Type", "application/apply-patch+yaml")
         self._apply = client.CustomObjectsApi(applying)
         self._where = {"group": GROUP, "version": API_VERSION, "namespace": namespace, "plural": PLURAL}
-        self._timeout_s = timeout_s  # of one call
+        self._timeout_s = timeout_s  # per call
 
     def read(self, name: str) -> dict[str, Any] | None:
-        """The object, or None where there is none."""
+        """The object, or None where it does not exist."""
         return self._call(self._read.get_namespaced_custom_object, name=name)
 
     def apply(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Applies our fields and returns the object with its new generation."""
-        more = {"name": body["metadata"]["name"], "body": body, "field_manager": FIELD_MANAGER, "force": True}
-        applied = self._call(self._apply.patch_namespaced_custom_object, **more)
+        """Applies our fields server-side and returns the object with its new generation."""
+        arguments = {"name": body["metadata"]["name"], "body": body, "field_manager": FIELD_MANAGER, "force": True}
+        applied = self._call(self._apply.patch_namespaced_custom_object, **arguments)
         if applied is None:
             hint = "Install KServe and create the namespace first."
             raise SrsError("CLUSTER_REFUSED", "the cluster has no InferenceServices in this namespace", hint)
         return applied
 
     def delete(self, name: str) -> None:
-        """Deletes the object if it is there."""
+        """Deletes the object if it exists."""
         self._call(self._read.delete_namespaced_custom_object, name=name)
 
     def _call(self, method: Callable[..., Any], **arguments: Any) -> dict[str, Any] | None:
         for attempt in range(MOST_TRIES):
             try:
-                found: dict[str, Any] = method(**self._where, **arguments, _request_timeout=self._timeout_s)
-                return found
+                result: dict[str, Any] = method(**self._where, **arguments, _request_timeout=self._timeout_s)
+                return result
             except client.ApiException as error:
                 if error.status == 404:
                     return None
-                if error.status not in PASSING or attempt == MOST_TRIES - 1:
-                    hint = "`kubectl auth can-i create,patch inferenceservices` tells whether the service account may."
-                    raise SrsError("CLUSTER_REFUSED", f"the cluster answered {error.status}", hint) from None
+                if error.status not in TRANSIENT or attempt == MOST_TRIES - 1:
+                    hint = "Check the permissions with `kubectl auth can-i create,patch inferenceservices`."
+                    raise SrsError("CLUSTER_REFUSED", f"the cluster returned status {error.status}", hint) from None
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 if attempt == MOST_TRIES - 1:
                     raise _unreachable(error) from None
@@ -68,12 +68,12 @@ class Cluster:
 
 
 def _unreachable(error: Exception) -> SrsError:
-    what = f"the cluster does not answer ({type(error).__name__})"
-    return SrsError("CLUSTER_UNREACHABLE", what, "Look at the API server and the network.")
+    what = f"the cluster does not respond ({type(error).__name__})"
+    return SrsError("CLUSTER_UNREACHABLE", what, "Check the API server and the network.")
 
 
 def cluster_configuration() -> Any:
-    """The cluster that the pod runs in, else that of the current kubeconfig."""
+    """Configuration for the cluster that the pod runs in, else for that of the current kubeconfig."""
     configuration = client.Configuration()
     try:
         config.load_incluster_config(client_configuration=configuration)
@@ -81,13 +81,13 @@ def cluster_configuration() -> Any:
         try:
             config.load_kube_config(client_configuration=configuration)
         except config.ConfigException:
-            hint = "Run this in a cluster, or point KUBECONFIG at one."
-            raise InputError("CLUSTER_UNKNOWN", "no cluster is known here", hint) from None
+            hint = "Run this in a cluster, or set KUBECONFIG."
+            raise InputError("CLUSTER_UNKNOWN", "no cluster is configured here", hint) from None
     return configuration
 
 
 def read_template(configuration: Any, namespace: str) -> dict[str, Any]:
-    """What the platform engineer set for the namespace's InferenceService.
+    """The platform engineer's settings for the namespace's InferenceService.
 
     Raises
     ------
@@ -98,14 +98,15 @@ def read_template(configuration: Any, namespace: str) -> dict[str, Any]:
     """
     core = client.CoreV1Api(client.ApiClient(configuration))
     try:
-        found = core.read_namespaced_config_map(TEMPLATE_CONFIG_MAP, namespace, _request_timeout=30)
-        values = yaml.safe_load(found.data[TEMPLATE_KEY])
+        config_map = core.read_namespaced_config_map(TEMPLATE_CONFIG_MAP, namespace, _request_timeout=30)
+        values = yaml.safe_load(config_map.data[TEMPLATE_KEY])
     except client.ApiException as error:
         if error.status == 404:
-            hint = f"Apply infra/ first: it brings the ConfigMap {TEMPLATE_CONFIG_MAP}."
+            hint = f"Apply infra/ first, which contains the ConfigMap {TEMPLATE_CONFIG_MAP}."
             raise SrsError("TEMPLATE_MISSING", f"{TEMPLATE_CONFIG_MAP} is not in namespace {namespace}", hint) from None
-        hint = f"`kubectl auth can-i get configmap/{TEMPLATE_CONFIG_MAP}` tells whether the service account may."
-        raise SrsError("CLUSTER_REFUSED", f"the cluster answered {error.status} for the template", hint) from None
+        hint = f"Check the permissions with `kubectl auth can-i get configmap/{TEMPLATE_CONFIG_MAP}`."
+        message = f"the cluster returned status {error.status} for the template"
+        raise SrsError("CLUSTER_REFUSED", message, hint) from None
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise _unreachable(error) from None
     except (TypeError, KeyError, yaml.YAMLError):

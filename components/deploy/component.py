@@ -1,4 +1,4 @@
-"""KFP component: the promoted version behind a KServe InferenceService."""
+"""KFP component: the step that serves the promoted version through a KServe InferenceService."""
 
 from kfp import dsl
 
@@ -7,7 +7,7 @@ from components.common.image import PIPELINE_IMAGE
 
 @dsl.component(base_image=PIPELINE_IMAGE, install_kfp_package=False)
 def deploy(version: str, model_name: str, namespace: str, summary: dsl.Output[dsl.HTML]) -> None:
-    """Pins the InferenceService to ``version`` and queries it; does nothing where the gate promoted nothing."""
+    """Pins the InferenceService to ``version`` and queries it; does nothing if the gate promoted no version."""
     from components.common.steps import step
     from components.deploy.step import run
 

@@ -1,6 +1,6 @@
-"""The InferenceService of a version: built from the platform engineer's template, and what KServe says of it.
+"""Builds the InferenceService of a version from the platform engineer's template, and reads its status.
 
-The deploy step alone writes the object; kustomize owns the template and the ServingRuntime, KServe the autoscaler.
+Only the deploy step writes the object; kustomize owns the template and the ServingRuntime, KServe the autoscaler.
 """
 
 import dataclasses
@@ -15,17 +15,17 @@ from components.common.kserve_door import kserve
 from components.deploy.cluster import API_VERSION, GROUP
 from components.deploy.template import Resources, Template
 
-#: Our annotations: facts of the pinned version, the object as it was applied, and as it was before.
+#: Our annotations: prefix of facts about the pinned version; the object as it was applied; the object before that.
 PREFIX, APPLIED, FORMER = "srs-response/", "srs-response/applied", "srs-response/former"
-#: Schemes that KServe's storage initialiser can load and that one version never shares with another.
+#: URI schemes that KServe's storage initialiser can load and under which each version has its own address.
 SCHEMES = ("s3://", "gs://")
-#: KServe's words for a model that will not become ready by waiting.
+#: KServe's states of a model that will not become ready by waiting.
 BLOCKED = ("BlockedByFailedLoad", "InvalidSpec")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Pin:
-    """The version that is served: registered model, its number, where its files lie, digests told as annotations."""
+    """The version to serve: registered model, number, URI of its files, and digests for the annotations."""
 
     model_name: str
     version: str
@@ -34,18 +34,18 @@ class Pin:
 
 
 def storage_uri(source: str) -> str:
-    """The immutable address that KServe loads a version from; ``SOURCE_NOT_LOADABLE`` where it could not."""
+    """The immutable address from which KServe loads a version; ``SOURCE_NOT_LOADABLE`` where it cannot."""
     if not source.startswith(SCHEMES):
         scheme = source.partition(":")[0]
         hint = (
             "Run the MLflow server with --no-serve-artifacts and an s3:// artifact root, and register the model again."
         )
-        raise InputError("SOURCE_NOT_LOADABLE", f"KServe cannot load a version from {scheme}: addresses", hint)
+        raise InputError("SOURCE_NOT_LOADABLE", f"KServe cannot load a version from a {scheme}: address", hint)
     return source.rstrip("/")
 
 
 def build(template: Template, pin: Pin, namespace: str) -> dict[str, Any]:
-    """The object to apply, made by KServe's own constructors, which refuse misspelt fields."""
+    """The object to apply, built with KServe's own constructors, which refuse misspelt fields."""
     facts = {"model": pin.model_name, "version": pin.version, **pin.digests}
     annotations = {**template.annotations, **{f"{PREFIX}{name}": value for name, value in facts.items()}}
     model = kserve.V1beta1ModelSpec(
@@ -83,7 +83,7 @@ def problem_of(service: Mapping[str, Any], generation: int) -> str:
     """Why the object is not ready at ``generation`` or a later one; "" where it is."""
     status = service.get("status", {})
     if int(status.get("observedGeneration", 0)) < generation:
-        return "KServe has not looked at the new version yet"
+        return "KServe has not processed the new version yet"
     ready = {c["type"]: c for c in status.get("conditions", [])}.get("Ready", {})
     waiting = [one for one in status.get("canaryStatuses", []) if not one.get("ready")]
     if ready.get("status") == "True" and url_of(service):
@@ -94,7 +94,7 @@ def problem_of(service: Mapping[str, Any], generation: int) -> str:
 
 
 def is_blocked(service: Mapping[str, Any], generation: int) -> bool:
-    """Whether waiting on cannot help: KServe looked at ``generation`` and its model will not load."""
+    """Whether waiting is useless: KServe has processed ``generation`` and its model will not load."""
     status = service.get("status", {})
     current = int(status.get("observedGeneration", 0)) >= generation
     return current and status.get("modelStatus", {}).get("transitionStatus") in BLOCKED

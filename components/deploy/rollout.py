@@ -1,7 +1,7 @@
-"""The way of a version into the cluster: applied, waited for, asked, and put back if it fails.
+"""Rolls out a version: applies it, waits until it is ready, queries it, and rolls back if any of this fails.
 
-This step alone writes the InferenceService, by server-side apply as a field manager of its own. What was applied
-last is kept as an annotation, so that a failed deployment goes back to exactly that.
+Only this step writes the InferenceService, by server-side apply with its own field manager. The object that was applied
+last is stored as an annotation, so that a failed deployment restores exactly that object.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from components.deploy.inference_service import (
 from components.deploy.template import Template
 
 POLL_S = 2.0
-#: What KServe calls the mode that runs on Knative; it was Serverless once.
+#: KServe's names of the mode that runs on Knative, which was formerly called Serverless.
 KNATIVE_MODES = ("Knative", "Serverless")
 
 Outcome = Literal["deployed", "unchanged", "moved on"]
@@ -36,28 +36,28 @@ def deploy(
     *,
     is_champion: Callable[[], bool],
     smoke: Callable[[str], str],
-    tell: Callable[[str], None] = print,
+    notify: Callable[[str], None] = print,
     timeout_s: float = 600.0,
 ) -> Outcome:
-    """Brings the cluster to ``body``, or back to where it was.
+    """Brings the cluster to ``body``, or back to its former state.
 
     Parameters
     ----------
     cluster
         The namespace to write to.
     body
-        From ``build``.
+        Result of ``build``.
     template
-        Says whether a new version gets a part of the traffic first.
+        Determines whether a new version gets only a part of the traffic first.
     is_champion
-        Whether the alias still names the version; asked before anything is written. Where another deployment wrote
-        after us, nothing is taken back.
+        Whether the alias still names the version; called before anything is written. If another deployment has written
+        since, nothing is rolled back.
     smoke
-        Queries the predictor at a base URL and returns "" where it is the new version and right, else what is wrong.
-    tell
-        Told of what was asked for and cannot be had.
+        Queries the predictor at a base URL; returns "" if the new version replies correctly, else the problem.
+    notify
+        Called with a message if a requested feature, such as a canary, is not available.
     timeout_s
-        For each new generation to be ready and to answer, s.
+        Time for each new generation to become ready and to reply correctly, s.
 
     Raises
     ------
@@ -72,41 +72,41 @@ def deploy(
         return "unchanged"
     former = _former(before, wanted)
     body["metadata"]["annotations"][FORMER] = former
-    stages = [*canary(body, former, template, before, tell), body]
+    stages = [*canary(body, former, template, before, notify), body]
     ours = [annotation(stage, APPLIED) for stage in stages]
     try:
         reason = _carry_out(cluster, stages, smoke, timeout_s)
-    except BaseException:  # a bug, or the pod is stopped: what is half done is taken back all the same
-        with contextlib.suppress(Exception):  # the reason above matters more
-            _take_back(cluster, name, former, ours)
+    except BaseException:  # a bug, or the pod is stopped: roll back all the same
+        with contextlib.suppress(Exception):  # the original exception matters more
+            _roll_back(cluster, name, former, ours)
         raise
     if not reason:
         return "deployed"
     try:
-        if not _take_back(cluster, name, former, ours):
+        if not _roll_back(cluster, name, former, ours):
             return "moved on"
     except SrsError as second:
-        reason = f"{reason}; what was there before could not be restored: {second.safe_message}"
+        reason = f"{reason}; the former object could not be restored: {second.safe_message}"
         raise SrsError("DEPLOY_FAILED", reason, f"Restore the InferenceService by hand. {second.hint}") from second
-    raise SrsError("DEPLOY_FAILED", f"the version was taken back: {reason}", "`kubectl describe isvc` tells more.")
+    raise SrsError("DEPLOY_FAILED", f"the version was rolled back: {reason}", "See `kubectl describe isvc`.")
 
 
 def _is_served(service: Mapping[str, Any], body: Mapping[str, Any]) -> bool:
-    """Whether KServe serves what ``body`` asks for, and nobody changed it by hand."""
-    return not problem_of(service, int(service["metadata"].get("generation", 0))) and _holds(
+    """Whether KServe serves the object in ``body``, unchanged by hand."""
+    return not problem_of(service, int(service["metadata"].get("generation", 0))) and _contains(
         service["spec"], body["spec"]
     )
 
 
-def _holds(found: Any, wanted: Any) -> bool:
-    """Whether all that is wanted is found; what others added beside it is theirs."""
-    if isinstance(wanted, Mapping) and isinstance(found, Mapping):
-        return all(key in found and _holds(found[key], value) for key, value in wanted.items())
-    return bool(found == wanted)
+def _contains(actual: Any, wanted: Any) -> bool:
+    """Whether ``actual`` has all that is wanted; fields that others added are ignored."""
+    if isinstance(wanted, Mapping) and isinstance(actual, Mapping):
+        return all(key in actual and _contains(actual[key], value) for key, value in wanted.items())
+    return bool(actual == wanted)
 
 
 def _carry_out(cluster: Cluster, stages: list[dict[str, Any]], smoke: Callable[[str], str], timeout_s: float) -> str:
-    """Applies one stage after the other, each when the one before answers; "" or why one did not."""
+    """Applies one stage after the other, each once the one before is ready; "" or the reason of a failure."""
     try:
         for stage in stages:
             applied = cluster.apply(stage)["metadata"]
@@ -118,8 +118,8 @@ def _carry_out(cluster: Cluster, stages: list[dict[str, Any]], smoke: Callable[[
     return ""
 
 
-def _take_back(cluster: Cluster, name: str, former: str, ours: list[str]) -> bool:
-    """Restores ``former``; False where another deployment wrote after us, and what it wrote stands."""
+def _roll_back(cluster: Cluster, name: str, former: str, ours: list[str]) -> bool:
+    """Restores ``former``; False, and no change, if another deployment has written since."""
     now = cluster.read(name)
     if now is not None and annotation(now, APPLIED) not in (*ours, former):
         return False
@@ -128,7 +128,7 @@ def _take_back(cluster: Cluster, name: str, former: str, ours: list[str]) -> boo
 
 
 def _former(before: Mapping[str, Any] | None, wanted: str) -> str:
-    """What to go back to: the object before, or, where an attempt that died applied ours, the one before that."""
+    """The object to restore: the current one, or the one before it if an earlier attempt has already applied ours."""
     if before is None:
         return ""
     applied = annotation(before, APPLIED)
@@ -145,8 +145,8 @@ def _restore(cluster: Cluster, name: str, former: str) -> None:
 
 
 def _wait(cluster: Cluster, name: str, generation: int, smoke: Callable[[str], str], timeout_s: float) -> str:
-    """Waits until the new generation is ready and answers rightly; "" or why it did not."""
-    deadline, problem = time.monotonic() + timeout_s, "it was not looked at"
+    """Waits until the new generation is ready and replies correctly; "" or the problem."""
+    deadline, problem = time.monotonic() + timeout_s, "it was not checked"
     while time.monotonic() < deadline:
         service = cluster.read(name)
         if service is None:
@@ -163,18 +163,18 @@ def canary(
     former: str,
     template: Template,
     before: Mapping[str, Any] | None,
-    tell: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> list[dict[str, Any]]:
-    """The stage that gives ``body`` its first part of the traffic beside ``former``; none where there can be none.
+    """The stage in which ``body`` gets a part of the traffic and ``former`` the rest; empty where this is impossible.
 
-    Knative routes a part to the newest revision by ``canaryTrafficPercent``, which Standard mode ignores without a
-    word. Standard mode has ``spec.canary``, which only the Gateway API carries out.
+    Knative routes a part to the newest revision by ``canaryTrafficPercent``, which Standard mode silently ignores.
+    Standard mode has ``spec.canary``, which only the Gateway API implements.
     """
     if not template.canary_percent:
         return []
     mode = str((before or {}).get("status", {}).get("deploymentMode", ""))
     if not former or not mode:
-        tell("no canary: there is no version beside which it could stand")
+        notify("no canary: no former version is served with which it could share the traffic")
         return []
     stage: dict[str, Any] = json.loads(json.dumps(body))
     if mode in KNATIVE_MODES:
@@ -184,7 +184,7 @@ def canary(
         new = {"predictor": body["spec"]["predictor"], "trafficPercent": template.canary_percent}
         stage["spec"]["canary"] = [new]
     else:
-        tell(f"no canary: KServe shares no traffic in {mode} mode without the Gateway API")
+        notify(f"no canary: KServe cannot share traffic in {mode} mode without the Gateway API")
         return []
     stage["metadata"]["annotations"] |= {APPLIED: former, FORMER: former}
     return [stage]

@@ -1,4 +1,4 @@
-"""The smoke query: does the predictor that answers now give the pinned bundle's golden answers."""
+"""The smoke query: checks that a predictor reproduces the pinned bundle's golden case."""
 
 import http.client
 import json
@@ -11,12 +11,12 @@ from components.model.golden import GoldenCase
 from components.model.manifest import INPUT
 
 
-def ask_golden(
+def query_golden_case(
     url: str, model_name: str, version: str, golden: GoldenCase, tolerance: float, timeout_s: float = 30.0
 ) -> str:
-    """Sends the golden crop by V2; "" where the pinned version gives the bundle's answers, else what is wrong.
+    """Sends the golden crop by V2; returns "" if the pinned version reproduces its probabilities, else why not.
 
-    While a rollout goes on, an old pod may still answer: then the version is not the pinned one.
+    During a rollout an old pod may still reply; its version is then not the pinned one.
     """
     crop = golden.crop[np.newaxis]
     tensor = {"name": INPUT, "shape": crop.shape, "datatype": "FP32", "data": crop.ravel().tolist()}
@@ -28,12 +28,12 @@ def ask_golden(
             answer = json.load(reply)
         members = np.array(answer["outputs"][0]["data"], np.float64)
     except urllib.error.HTTPError as error:
-        return f"the predictor answered {error.code}"
+        return f"the predictor returned status {error.code}"
     except (OSError, http.client.HTTPException, ValueError, KeyError, IndexError, TypeError):
-        return "the predictor does not answer in V2"
+        return "the predictor does not reply in the V2 protocol"
     if answer.get("model_version") != version:
-        return "another version answers"
+        return "another version replied"
     if members.shape != golden.probabilities.shape:
-        return "another ensemble answers"
+        return "another ensemble replied"
     difference = golden.difference(members)
     return "" if difference <= tolerance else f"the golden answers differ by {difference:.2g}"

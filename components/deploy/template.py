@@ -1,4 +1,4 @@
-"""The platform engineer's template of the InferenceService, read from YAML with all its problems named at once."""
+"""The platform engineer's template of the InferenceService, validated with all problems named at once."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -13,17 +13,17 @@ TEMPLATE = Refusal(
     "the InferenceService template cannot be used:",
     invalid="TEMPLATE_INVALID",
     unknown="TEMPLATE_UNKNOWN",
-    hint="Correct it in the ConfigMap that infra/ brings, and run the step again.",
+    hint="Correct it in the ConfigMap of infra/, and run the step again.",
 )
-Word = Annotated[Text, matching(r"(?s).*\S.*", "a text that says anything")]
-#: YAML knows numbers, so nothing is converted.
+Word = Annotated[Text, matching(r"(?s).*\S.*", "a text that is not blank")]
+#: YAML has numbers, so text is not converted.
 Whole = pydantic.StrictInt
 Texts = Mapping[Text, Text]
 
 
 @checked(TEMPLATE)
 class Resources:
-    """What the predictor's container asks for, and what it may use at most."""
+    """Resource requests and limits of the predictor's container."""
 
     requests: Mapping[Text, Amount] = setting({}, 'amounts that Kubernetes reserves, such as {cpu: "2", memory: 2Gi}')
     limits: Mapping[Text, Amount] = setting({}, 'most that the container may use, such as {cpu: "2", memory: 2Gi}')
@@ -31,7 +31,7 @@ class Resources:
 
 @checked(TEMPLATE)
 class Template:
-    """What the platform engineer sets in the template ConfigMap; everything else comes from the model version."""
+    """The settings in the template ConfigMap; everything else comes from the model version."""
 
     name: HostName = setting("srs-response", "name of the InferenceService")
     runtime: ObjectName = setting("srs-response", "name of this project's ServingRuntime")
@@ -62,7 +62,7 @@ class Template:
     @pydantic.model_validator(mode="after")
     def _agree(self) -> Self:
         if self.min_replicas > self.max_replicas:
-            raise Conflicts(f"min_replicas is {self.min_replicas} and above max_replicas, which is {self.max_replicas}")
+            raise Conflicts(f"min_replicas is {self.min_replicas}, which is above max_replicas ({self.max_replicas})")
         return self
 
     @classmethod

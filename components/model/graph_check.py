@@ -28,8 +28,8 @@ from components.model.manifest import GRAPH, INPUT, OUTPUT, Manifest
 from components.model.network import weight_shapes
 from components.model.plain_file import damaged
 
-#: Operators of image networks. None of them loops, branches, reads a file, or creates a tensor whose size depends on the
-#: values of another tensor.
+#: Operators of image networks. None of them loops, branches, reads a file, or creates a tensor whose size depends on
+#: the values of another tensor.
 OPERATORS = {
     *("Add", "Sub", "Mul", "Div", "Sqrt", "ReduceMax", "ReduceMean", "Concat", "Gather", "Identity"),
     *("Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze", "Clip", "Elu", "LeakyRelu", "Relu", "Sigmoid"),

@@ -1,4 +1,4 @@
-"""A bundle as an MLflow model of a run: code beside the bundle's files, loadable where this project is not."""
+"""Logs a bundle as an MLflow model of a run, which can be loaded where this project is not installed."""
 
 import stat
 import tempfile
@@ -15,22 +15,22 @@ from components.model.bundle import PYFUNC_CODE, pip_requirements, signature
 from components.model.bundle_files import Bundle
 
 DIGEST_TAG = "srs.bundle_digest"
-#: MLflow runs the model's code to save it and hands it over in a global.
+#: MLflow runs the model's code to save it, and passes the model through a global variable.
 _SAVING = threading.Lock()
 
 
 def log_bundle(run_id: str, bundle_folder: Path, name: str) -> str:
     """Logs a bundle as an MLflow model of a run, unless the run has it already; returns its ``models:/m-...`` URI.
 
-    The model is code (``pyfunc_model.py``) beside the bundle's files. An ensemble also gets its golden crop as
-    input example; a lone member does not, since the example weighs more than the member.
+    The model is code (``pyfunc_model.py``) beside the bundle's files. An ensemble also gets its golden crop as input
+    example; a single member does not, since the example is larger than the member.
 
     Parameters
     ----------
     run_id
-        Run of the ensemble or member.
+        MLflow run of the ensemble or member.
     bundle_folder
-        Written by ``write_bundle``.
+        Folder written by ``write_bundle``.
     name
         Name of the logged model.
     """
@@ -46,15 +46,15 @@ def log_bundle(run_id: str, bundle_folder: Path, name: str) -> str:
 
 
 def _logged_model(run_id: str, digest: str, name: str) -> LoggedModel:
-    """The run's model of a digest, finished or begun by an attempt that died, or a new one."""
+    """The run's model with this digest, finished or left unfinished by an earlier attempt, or a new one."""
     experiment_id = client().get_run(run_id).info.experiment_id
-    which = f"source_run_id = '{run_id}' AND tags.`{DIGEST_TAG}` = '{digest}'"
-    found = client().search_logged_models([experiment_id], which)
-    return found[0] if found else client().create_logged_model(experiment_id, name, run_id, {DIGEST_TAG: digest})
+    condition = f"source_run_id = '{run_id}' AND tags.`{DIGEST_TAG}` = '{digest}'"
+    models = client().search_logged_models([experiment_id], condition)
+    return models[0] if models else client().create_logged_model(experiment_id, name, run_id, {DIGEST_TAG: digest})
 
 
 def _link(run_id: str, model_id: str) -> None:
-    """Makes the model an output of its run, which MLflow refuses to do twice."""
+    """Makes the model an output of its run, unless it is one already, which MLflow would refuse."""
     outputs = client().get_run(run_id).outputs
     if model_id not in {output.model_id for output in (outputs.model_outputs if outputs else [])}:
         client().log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
@@ -79,5 +79,5 @@ def _save(folder: Path, bundle_folder: Path, bundle: Bundle, model: LoggedModel)
                 model_id=model.model_id,
             ),
         )
-    # MLflow copies the code with the mode that it has here; all else follows the umask.
+    # MLflow copies the code with its file mode here; all other files follow the umask.
     (folder / PYFUNC_CODE.name).chmod(stat.S_IMODE((folder / "MLmodel").stat().st_mode))

@@ -1,4 +1,4 @@
-"""KFP component: bundles, registry versions, the gate and the aliases."""
+"""KFP component: the step that writes bundles, registers them and applies the gate."""
 
 from typing import List
 
@@ -17,7 +17,7 @@ def promote(
     promotion: dsl.Output[dsl.Artifact],
     summary: dsl.Output[dsl.HTML],
 ) -> str:
-    """Registers one version per ensemble and returns the version that the gate made champion, or nothing."""
+    """Registers one version per ensemble and returns the version that became champion, or ""."""
     from components.common.steps import step
     from components.promote.step import run
 

@@ -1,4 +1,4 @@
-"""A version's files fetched from the registry, with its bundle found among them."""
+"""Downloads a registered version and locates the bundle among its files."""
 
 import tempfile
 from pathlib import Path
@@ -13,16 +13,16 @@ from components.promote.versions import SIGNED_BY, version_info, version_of
 
 
 def source_uri(model_name: str, version: str) -> str:
-    """Where the version's files lie: what a deployment pins. It never changes for a version."""
+    """The URI of a version's files, which a deployment pins; it never changes for a version."""
     return str(client().get_model_version_download_uri(model_name, version))
 
 
 def download(model_name: str, alias_or_version: str, dst: Path) -> Path:
-    """Fetches a version into a folder of its own in ``dst`` unless it is there; the folder of its bundle.
+    """Downloads a version to its own folder in ``dst``, unless it is there already; returns its bundle's folder.
 
-    A version that was signed since it was fetched is fetched again. Raises as ``version_of``, and a ``BundleError``:
-    ``ARTIFACTS_MISSING`` where the version's files are gone, ``BUNDLE_DAMAGED`` where the bundle is not the one
-    registered.
+    A version that has been signed since it was downloaded is downloaded again. Raises as ``version_of``, and
+    ``BundleError``: ``ARTIFACTS_MISSING`` where the version's files are gone, ``BUNDLE_DAMAGED`` for another bundle
+    than the registered one.
     """
     version = version_of(model_name, alias_or_version)
     info = version_info(model_name, version)
@@ -31,28 +31,28 @@ def download(model_name: str, alias_or_version: str, dst: Path) -> Path:
     if not folder.is_dir():
         dst.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=dst) as scratch:
-            local = _fetched(model_name, version, Path(scratch))
+            local = _downloaded(model_name, version, Path(scratch))
             local.replace(folder)
     bundle = _bundle_in(folder)
     if Manifest.read(bundle).digest != info.bundle_digest:
-        raise damaged(f"version {version} holds another bundle than was registered")
+        raise damaged(f"version {version} contains another bundle than the registered one")
     return bundle
 
 
 def _bundle_in(model: Path) -> Path:
-    """The folder of the bundle in a fetched model, as its description says; never one outside."""
+    """The bundle's folder in a downloaded model, as its description states; refuses one outside the model."""
     try:
-        named = str(load_model_description(model).flavors["python_function"]["artifacts"]["bundle"]["path"])
+        path = str(load_model_description(model).flavors["python_function"]["artifacts"]["bundle"]["path"])
     except (KeyError, TypeError):
-        named = ".."
-    bundle = model / named
+        path = ".."
+    bundle = model / path
     if not bundle.resolve().is_relative_to(model.resolve()):
         raise damaged("the model's description names no bundle in its folder")
     return bundle
 
 
-def _fetched(model_name: str, version: str, scratch: Path) -> Path:
-    """A version's files. An object store answers a missing folder with an empty one, other stores with an error."""
+def _downloaded(model_name: str, version: str, scratch: Path) -> Path:
+    """A version's files. For a missing folder, an object store returns an empty one, other stores raise an error."""
     try:
         local = download_artifacts(source_uri(model_name, version), scratch)
     except RegistryError as error:

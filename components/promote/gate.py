@@ -1,8 +1,9 @@
-"""The gate: is the procedure worth promoting, is the challenger no worse than the champion, does it load.
+"""The gate: decides by three rules whether a new ensemble becomes champion.
 
-Pure functions on figures. *Value* reads the procedure, that is the mean over the groups, never one ensemble:
-the best of five of a true AUC of .75 reads .855. *Change* compares the same group's two ensembles on tumours of
-patients that neither saw. *Load* is the answer of the real serving runtime. A p-value is never a gate.
+*Value*: the mean AUC over the groups is high enough. It is the mean and not the AUC of one ensemble, since the best of
+five ensembles with a true AUC of 0.75 reaches 0.855. *Change*: the challenger is no worse than the champion of the same
+group, on tumours of patients that neither has seen. *Load*: the serving runtime opens the bundle and reproduces its
+golden case. No rule uses a p-value. All functions here are pure.
 """
 
 import math
@@ -19,9 +20,9 @@ from components.stats.paired import paired_test
 
 Decision = Literal["promoted", "refused", "not_comparable"]
 
-#: AUC of guessing: the one-sided 95 % bound of the mean AUC must lie above it.
+#: AUC of guessing; the one-sided 95 % lower bound of the mean AUC must be above it.
 CHANCE_AUC = 0.5
-#: Level of the one-sided bound of the paired difference below which a challenger counts as worse.
+#: Level of the one-sided bounds of the paired difference, which decide whether a challenger counts as worse.
 CHANGE_LEVEL = 0.90
 #: Power for which the detectable difference is reported.
 POWER = 0.80
@@ -29,7 +30,7 @@ POWER = 0.80
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the gate says of a group's ensemble: a sentence for each rule, the figures and thresholds behind."""
+    """The gate's decision on a group's ensemble, with a sentence for each rule, and the numbers and thresholds used."""
 
     verdict: Decision
     reasons: tuple[str, ...]
@@ -39,18 +40,18 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """What the gate must know of a bundle.
+    """The facts of a bundle that the gate compares.
 
     Parameters
     ----------
     image_digest
-        Of the image definition that its crops are cut by.
+        Digest of the image definition by which its crops are cut.
     study
-        Key of its draws and of its patients' digests.
+        Key of its evaluation sets and of its patients' digests.
     synthetic
-        Whether it learned from a phantom.
+        Whether it was trained on a phantom.
     seen_patients
-        Keyed digests of all patients that trained or validated any member.
+        Keyed digests of all patients in the training or validation set of any member.
     """
 
     group: str
@@ -61,7 +62,7 @@ class Contender:
 
     @classmethod
     def from_manifest(cls, fields: Mapping[str, Any]) -> "Contender":
-        """From the fields of ``manifest.json``."""
+        """The facts in the fields of ``manifest.json``."""
         return cls(
             group=fields["group"],
             image_digest=fields["image_digest"],
@@ -73,16 +74,16 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """The challenger's evaluation tumours, answered by both sides.
+    """The challenger's evaluation tumours with the scores of both ensembles.
 
     Parameters
     ----------
     labels
         [n] 1 = non-responder.
     patients
-        [n] keyed digest of each tumour's patient, as the manifests list them.
+        [n] keyed digest of each tumour's patient, as in the manifests.
     challenger, champion
-        [n] primary ensemble scores.
+        [n] primary scores of the two ensembles.
     """
 
     labels: Sequence[int]
@@ -93,7 +94,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """AUC of the challenger minus the champion's (patients as clusters), or the obstacles to comparing them."""
+    """AUC of the challenger minus that of the champion (patients as clusters), or why they cannot be compared."""
 
     obstacles: tuple[str, ...]
     difference: float = math.nan
@@ -104,27 +105,27 @@ class Change:
     @property
     def bounds(self) -> tuple[float, float]:
         """One-sided 90 % lower and upper bounds of the difference."""
-        reach = NormalDist().inv_cdf(CHANGE_LEVEL) * self.se
-        return self.difference - reach, self.difference + reach
+        half_width = NormalDist().inv_cdf(CHANGE_LEVEL) * self.se
+        return self.difference - half_width, self.difference + half_width
 
     @property
     def detectable(self) -> float:
-        """True difference that the one-sided test at 90 % finds with 80 % power."""
+        """True difference that the one-sided test at 90 % detects with 80 % power."""
         return (NormalDist().inv_cdf(CHANGE_LEVEL) + NormalDist().inv_cdf(POWER)) * self.se
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Whether the serving runtime opened the bundle and reproduced its golden case, and what it said."""
+    """Whether the serving runtime opened the bundle and reproduced its golden case, and its message."""
 
     ok: bool
     text: str
 
 
 def choose_group(metrics: Metrics, champion_group: str | None) -> str:
-    """The group that challenges: the champion's where the run has it, else the best by out-of-bag AUC.
+    """The challenger's group: that of the champion if the run has it, else the one with the best out-of-bag AUC.
 
-    Never the best by evaluation AUC, which would choose on the figures that are then reported.
+    It is never chosen by evaluation AUC, which would bias the AUC that is then reported.
     """
     if champion_group in metrics.groups:
         return str(champion_group)
@@ -132,60 +133,61 @@ def choose_group(metrics: Metrics, champion_group: str | None) -> str:
 
 
 def compare(challenger: Contender, champion: Contender, trial: Trial, settings: GateSettings) -> Change:
-    """Compares the two on the trial's tumours, or says why that would not be fair."""
+    """Compares the two on the trial's tumours, or lists why they cannot be compared fairly."""
     responders = sum(label == 0 for label in trial.labels)
     non_responders = len(trial.labels) - responders
-    obstacles = [*_unlike(challenger, champion), *_seen(challenger, champion, trial)]
+    obstacles = [*_differences(challenger, champion), *_seen(challenger, champion, trial)]
     if min(responders, non_responders) < settings.min_class_size:
-        least = f"at least {settings.min_class_size} of each class are needed"
-        obstacles.append(f"only {responders} responders and {non_responders} non-responders were compared; {least}.")
+        least = f"at least {settings.min_class_size} of each class are required"
+        obstacles.append(f"only {responders} responders and {non_responders} non-responders can be compared; {least}.")
     if obstacles:
         return Change(tuple(obstacles), responders=responders, non_responders=non_responders)
     paired = paired_test(trial.labels, trial.challenger, trial.champion, patients=list(trial.patients))
     return Change((), paired.difference, paired.se, responders, non_responders)
 
 
-def _unlike(challenger: Contender, champion: Contender) -> list[str]:
-    """What makes two bundles answers to different questions."""
-    found = []
+def _differences(challenger: Contender, champion: Contender) -> list[str]:
+    """The differences between two bundles that rule out a comparison."""
+    differences = []
     if challenger.group != champion.group:
-        found.append(f"the champion is of group {champion.group}, the challenger of group {challenger.group}.")
+        differences.append(f"the champion is of group {champion.group}, the challenger of group {challenger.group}.")
     if challenger.image_digest != champion.image_digest:
-        found.append("champion and challenger cut their images by different definitions.")
+        differences.append("champion and challenger use different image definitions.")
     if challenger.study != champion.study:
-        found.append("the champion belongs to another study, so who saw which patient cannot be told.")
+        differences.append("the champion belongs to another study, so it is unknown which patients both have seen.")
     if challenger.synthetic != champion.synthetic:
         phantom = "challenger" if challenger.synthetic else "champion"
-        found.append(f"the {phantom} learned from a SYNTHETIC cohort and the other from patients.")
-    return found
+        differences.append(f"the {phantom} was trained on a SYNTHETIC cohort and the other on patients.")
+    return differences
 
 
 def _seen(challenger: Contender, champion: Contender, trial: Trial) -> list[str]:
+    """The patients of the trial that one of the two has seen in training."""
     patients = set(trial.patients)
     sides = {"champion": champion.seen_patients, "challenger": challenger.seen_patients}
     counts = {side: len(patients & seen) for side, seen in sides.items()}
     return [
-        f"the {side} saw {count} of the {len(patients)} patients compared while it was trained."
+        f"the {side} has seen {count} of the {len(patients)} compared patients in training."
         for side, count in counts.items()
         if count
     ]
 
 
 def decide(metrics: Metrics, group: str, change: Change | None, load: Load, settings: GateSettings) -> Verdict:
-    """The verdict. Every rule is checked and gives its reason; a refusal outweighs ``not_comparable``.
+    """The verdict. Every rule is applied and gives a reason; ``refused`` takes precedence over ``not_comparable``.
 
     Parameters
     ----------
     metrics
-        Of the evaluation; ``mean_auc`` and ``mean_auc_lower_bound`` are read.
+        The evaluation's metrics; ``mean_auc`` and ``mean_auc_lower_bound`` are used.
     group
-        From ``choose_group``.
+        Result of ``choose_group``.
     change
-        From ``compare``; None where there is no champion yet.
+        Result of ``compare``; None where there is no champion yet.
     load
-        What the serving runtime said.
+        Result of opening the bundle in the serving runtime.
     settings
-        Thresholds.
+        The thresholds.
     """
     loaded: Decision = "promoted" if load.ok else "refused"
     checked = [_value(metrics, settings), _change(change, settings), (loaded, f"Load: {load.text}")]
@@ -198,8 +200,8 @@ def _value(metrics: Metrics, settings: GateSettings) -> tuple[Decision, str]:
     mean, bound = metrics.mean_auc, _bound(metrics)
     passed = mean >= settings.min_mean_auc and bound > CHANCE_AUC
     text = (
-        f"Value: the mean ensemble AUC over {len(metrics.groups)} groups is {mean:.3f} "
-        f"(needed: {settings.min_mean_auc:.2f}) and its one-sided 95 % bound {bound:.3f} (needed: above {CHANCE_AUC})."
+        f"Value: the mean ensemble AUC over {len(metrics.groups)} groups is {mean:.3f} (required: "
+        f"{settings.min_mean_auc:.2f}) and its one-sided 95 % bound {bound:.3f} (required: above {CHANCE_AUC})."
     )
     return ("promoted" if passed else "refused"), text
 
@@ -210,23 +212,24 @@ def _change(change: Change | None, settings: GateSettings) -> tuple[Decision, st
     if settings.change == "off":
         return "promoted", "Change: the comparison with the champion is switched off."
     if change.obstacles:
-        hint = "`srs promote VERSION --reason TEXT` lets a person decide."
+        hint = "Use `srs promote VERSION --reason TEXT` to decide by hand."
         return "not_comparable", f"Change: not comparable: {' '.join(change.obstacles)} {hint}"
     (low, high), least = change.bounds, -settings.max_loss_auc
     if settings.change == "better":
-        passed, needed = low > 0, "lower bound above 0"
+        passed, required = low > 0, "lower bound above 0"
     else:
-        passed, needed = change.difference >= least and high >= 0, f"at least {least:.2f}, and upper bound at least 0"
+        passed = change.difference >= least and high >= 0
+        required = f"at least {least:.2f}, and upper bound at least 0"
     text = (
-        f"Change: AUC {change.difference:+.3f} against the champion (needed: {needed}; SE {change.se:.3f}, n = "
+        f"Change: AUC {change.difference:+.3f} against the champion (required: {required}; SE {change.se:.3f}, n = "
         f"{change.responders} + {change.non_responders}, one-sided 90 % bounds {low:+.3f} and {high:+.3f}; "
-        f"a difference of {change.detectable:.3f} is found with 80 % power)."
+        f"80 % power to detect a difference of {change.detectable:.3f})."
     )
     return ("promoted" if passed else "refused"), text
 
 
 def _bound(metrics: Metrics) -> float:
-    """The bound of the mean AUC, or NaN, which passes no threshold, where there is none."""
+    """The bound of the mean AUC, or NaN where there is none, which passes no threshold."""
     return math.nan if metrics.mean_auc_lower_bound is None else metrics.mean_auc_lower_bound
 
 

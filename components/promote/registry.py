@@ -1,8 +1,8 @@
-"""The MLflow model registry: bundles as models, versions, and the aliases ``champion`` and ``challenger``.
+"""Registers, promotes, rolls back and signs versions in the MLflow model registry.
 
-Every step can be done again: a bundle is logged and registered once, known by its digest, and an alias is read
-before and after it is written. MLflow sets aliases without any condition, so writers also take turns. It may also leave
-an alias to a version that was deleted: such a champion is none, and the next promotion takes the alias over.
+Every operation can be repeated: a bundle is logged and registered once, identified by its digest, and an alias is read
+before and after it is written. MLflow cannot set an alias conditionally, so only one process writes at a time. MLflow
+may also keep an alias to a deleted version: this counts as no champion, and the next promotion moves the alias.
 """
 
 import tempfile
@@ -30,11 +30,11 @@ from components.promote.versions import (
     champion,
     champion_deleted,
     deleted_champion,
-    found,
-    no_way_back,
+    find_version,
+    no_previous,
+    promotion_hint,
     version_info,
     version_of,
-    ways_out,
 )
 
 __all__ = [
@@ -62,15 +62,15 @@ LONGEST_TEXT = 5000
 def register(
     model_name: str, model_uri: str, run_id: str, bundle_digest: str, tags: Mapping[str, Any], description: str
 ) -> str:
-    """The version of a bundle, made unless it exists; ``description`` is its model card."""
+    """The version of a bundle, created unless it exists; ``description`` is its model card."""
     with exclusive(model_name):
         with Ignoring(EXISTS):
             client().create_registered_model(model_name)
-        which = f"name = '{model_name}' AND tags.`{DIGEST_TAG}` = '{bundle_digest}'"
-        there = client().search_model_versions(which)
-        if there:
-            return str(min(int(version.version) for version in there))
-        made = client().create_model_version(
+        condition = f"name = '{model_name}' AND tags.`{DIGEST_TAG}` = '{bundle_digest}'"
+        existing = client().search_model_versions(condition)
+        if existing:
+            return str(min(int(version.version) for version in existing))
+        created = client().create_model_version(
             model_name,
             model_uri,
             run_id,
@@ -78,21 +78,21 @@ def register(
             description=_cut(description),
             model_id=model_uri.removeprefix("models:/"),
         )
-        return str(made.version)
+        return str(created.version)
 
 
 def promote(model_name: str, version: str, verdict: Verdict, *, expected_previous: str) -> str:
-    """Carries out a verdict: the alias ``champion`` for a promoted version, ``challenger`` for another.
+    """Applies a verdict: sets the alias ``champion`` for a promoted version, ``challenger`` for any other.
 
     Returns
     -------
     str
-        The champion before, or "".
+        The previous champion, or "".
 
     Raises
     ------
     RegistryError
-        ``CHAMPION_MOVED`` where the champion is not the one that the verdict was made against: run the gate again.
+        ``CHAMPION_MOVED`` where the champion is no longer the one that the verdict was based on: run the gate again.
     """
     with exclusive(model_name):
         before = champion(model_name)
@@ -112,9 +112,9 @@ def promote(model_name: str, version: str, verdict: Verdict, *, expected_previou
 
 
 def promote_by_hand(model_name: str, alias_or_version: str, reason: str, key: SigningKey | None = None) -> str:
-    """Makes a version champion by a person's decision, which its tags then tell; returns the champion before, or "".
+    """Makes a version champion by a person's decision, recorded in its tags; returns the previous champion, or "".
 
-    With a ``key`` its bundle is signed first.
+    With a ``key``, its bundle is signed first.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def promote_by_hand(model_name: str, alias_or_version: str, reason: str, key: Si
     """
     if not any(letter.isalnum() for letter in reason):
         raise InputError(
-            "REASON_MISSING", "a promotion needs a reason in words", "Give it: --reason 'seen by the tumour board'."
+            "REASON_MISSING", "a promotion by hand needs a reason", "Add, e.g., --reason 'seen by the tumour board'."
         )
     version = version_of(model_name, alias_or_version)
     if key:
@@ -138,40 +138,40 @@ def promote_by_hand(model_name: str, alias_or_version: str, reason: str, key: Si
 def rollback(model_name: str, *, failed_deploy: str = "", reason: str = "") -> str:
     """Makes the champion's predecessor champion again and returns its version.
 
-    With ``failed_deploy`` (a version that could not be deployed) nothing is done where the alias has moved on from
-    it, and a champion without a predecessor that still exists just loses the alias. ``reason`` is kept as a tag.
+    With ``failed_deploy`` (a version that could not be deployed) nothing is done if another version has become champion
+    since, and a champion whose predecessor does not exist only loses the alias. ``reason`` is stored as a tag.
 
     Raises
     ------
     RegistryError
-        ``NO_CHAMPION``; ``CHAMPION_DELETED``, since its version alone knew the one before; ``NO_PREVIOUS`` where there
-        is nothing to go back to, or where that was deleted.
+        ``NO_CHAMPION``; ``CHAMPION_DELETED``, since only the deleted version recorded its predecessor; ``NO_PREVIOUS``
+        where there is no predecessor, or it was deleted.
     """
     with exclusive(model_name):
         now = aliased(model_name, CHAMPION)
         if failed_deploy and now != failed_deploy:
             return now
         if not now:
-            raise RegistryError("NO_CHAMPION", "there is no champion to roll back", ways_out(model_name))
-        info = found(model_name, now)
+            raise RegistryError("NO_CHAMPION", "there is no champion to roll back", promotion_hint(model_name))
+        info = find_version(model_name, now)
         previous = info.tags.get(PREVIOUS, "") if info else ""
-        back = bool(previous) and found(model_name, previous) is not None
-        if not back and not failed_deploy:
-            raise no_way_back(model_name, now, previous) if info else champion_deleted(model_name, now)
+        has_previous = bool(previous) and find_version(model_name, previous) is not None
+        if not has_previous and not failed_deploy:
+            raise no_previous(model_name, now, previous) if info else champion_deleted(model_name, now)
         if info:
-            why = "srs.deploy_failed" if failed_deploy else "srs.rolled_back"
-            _tag(model_name, now, {why: reason or "no reason given"})
-        if back:
+            tag = "srs.deploy_failed" if failed_deploy else "srs.rolled_back"
+            _tag(model_name, now, {tag: reason or "no reason given"})
+        if has_previous:
             _set(model_name, CHAMPION, previous)
         else:
             client().delete_registered_model_alias(model_name, CHAMPION)
-        return previous if back else ""
+        return previous if has_previous else ""
 
 
 def sign(model_name: str, version: str, key: SigningKey) -> None:
-    """Signs a version's bundle: ``manifest.sig`` is put beside its manifest, where KServe and ``download`` fetch it.
+    """Signs a version's bundle: uploads ``manifest.sig`` beside its manifest, so that every download includes it.
 
-    The files are checked against the manifest first; a signature that is there is replaced.
+    The files are verified against the manifest first; an existing signature is replaced.
 
     Raises
     ------
@@ -183,8 +183,8 @@ def sign(model_name: str, version: str, key: SigningKey) -> None:
         (bundle / SIGNATURE).write_bytes(key.sign(read_manifest(bundle)))
         Bundle.read(bundle, key.public)
         model_id = client().get_model_version(model_name, version).source.removeprefix("models:/")
-        where = bundle.relative_to(scratch).parts[1:]
-        client().log_model_artifact(model_id, str(bundle / SIGNATURE), "/".join(where))
+        artifact_folder = bundle.relative_to(scratch).parts[1:]
+        client().log_model_artifact(model_id, str(bundle / SIGNATURE), "/".join(artifact_folder))
     _tag(model_name, version, {SIGNED_BY: key.public.fingerprint})
 
 
@@ -196,9 +196,9 @@ def _set(model_name: str, alias: str, version: str) -> None:
 
 
 def _moved(expected: str, now: str) -> RegistryError:
-    message = f"the champion is version {now or 'none'} and was expected to be {expected or 'none'}"
+    message = f"the champion is version {now or 'none'}, but {expected or 'none'} was expected"
     return RegistryError(
-        "CHAMPION_MOVED", message, "Another promotion ran beside this one: run the same command again."
+        "CHAMPION_MOVED", message, "Another promotion ran at the same time: run the same command again."
     )
 
 

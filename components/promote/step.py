@@ -1,4 +1,4 @@
-"""The rim of the room: members and evaluation in; logged models, registry versions and the gate's verdict out."""
+"""The promotion step: logs and registers the run's models, applies the gate and sets the registry's aliases."""
 
 import dataclasses
 import tempfile
@@ -24,7 +24,7 @@ from components.promote import registry
 from components.promote.gate import Change, Contender, Load, Trial, Verdict, choose_group, compare, decide
 
 WRITERS = 4  # models logged at a time
-TRIES = 3  # of the gate, where another promotion came between
+TRIES = 3  # of the gate, where another promotion ran at the same time
 
 
 def run(
@@ -37,32 +37,34 @@ def run(
     summary: str,
     progress: Progress,
 ) -> str:
-    """Logs and registers all models, lets the gate decide, and returns the promoted version or "".
+    """Logs and registers all models, applies the gate, and returns the promoted version or "".
 
-    What the gate promotes is signed first where ``SRS_SIGNING_KEY`` or ``SRS_SIGNING_KEY_FILE`` gives a key.
+    A promoted version is signed first if ``SRS_SIGNING_KEY`` or ``SRS_SIGNING_KEY_FILE`` provides a key.
     """
-    key = SigningKey.from_environment()  # one that cannot be read is reported before any work
-    data, drawn = Dataset.read(Path(dataset)), Splits.read(Path(splits))
-    members = Members.gather([Path(pack) for pack in packs], drawn).members
-    judged = Evaluation.read(Path(evaluation))
+    key = SigningKey.from_environment()  # first, so that an unreadable key is reported before any work
+    data, run_splits = Dataset.read(Path(dataset)), Splits.read(Path(splits))
+    members = Members.gather([Path(pack) for pack in packs], run_splits).members
+    evaluated = Evaluation.read(Path(evaluation))
     with tempfile.TemporaryDirectory() as scratch:
-        bundles = _Bundles(Path(scratch), data, drawn)
+        bundles = _Bundles(Path(scratch), data, run_splits)
         _log_members(bundles, members, progress)
-        versions = {group: _register(bundles, members, group, judged, evaluation, model_name) for group in drawn.groups}
-        result = _decide(bundles, judged, versions, model_name, key)
+        versions = {
+            group: _register(bundles, members, group, evaluated, evaluation, model_name) for group in run_splits.groups
+        }
+        result = _decide(bundles, evaluated, versions, model_name, key)
     result.write(Path(promotion))
-    tracking.close_tree(drawn.tracking, "FINISHED")
-    _summarise(result, judged, summary, synthetic=data.synthetic)
+    tracking.close_tree(run_splits.tracking, "FINISHED")
+    _summarise(result, evaluated, summary, synthetic=data.synthetic)
     return result.version if result.verdict == "promoted" else ""
 
 
 class _Bundles:
     """Writes bundles of a run's members into a scratch folder."""
 
-    def __init__(self, scratch: Path, data: Dataset, drawn: Splits) -> None:
+    def __init__(self, scratch: Path, data: Dataset, splits: Splits) -> None:
         self.scratch = scratch
         self.data = data
-        self.drawn = drawn
+        self.splits = splits
         self.golden = golden_case()
 
     def folder(self, name: str) -> Path:
@@ -71,13 +73,13 @@ class _Bundles:
     def write(self, name: str, members: Sequence[Member], extra: dict[str, Any] | None = None) -> Manifest:
         folder = self.folder(name)
         return write_bundle(
-            folder, members, dataset=self.data, settings=self.drawn.settings, golden=self.golden, extra=extra
+            folder, members, dataset=self.data, settings=self.splits.settings, golden=self.golden, extra=extra
         )
 
 
 def _log_members(bundles: _Bundles, members: Sequence[Member], progress: Progress) -> None:
     """Logs every member as a model of its own run."""
-    runs = tracking.member_runs(bundles.drawn.tracking)
+    runs = tracking.member_runs(bundles.splits.tracking)
 
     def log(member: Member) -> None:
         bundles.write(member.id, [member])
@@ -89,17 +91,17 @@ def _log_members(bundles: _Bundles, members: Sequence[Member], progress: Progres
 
 
 def _register(
-    bundles: _Bundles, members: Sequence[Member], group: str, judged: Evaluation, evaluation: str, model_name: str
+    bundles: _Bundles, members: Sequence[Member], group: str, evaluated: Evaluation, evaluation: str, model_name: str
 ) -> str:
     """Writes, logs and registers a group's ensemble; returns its version."""
     ours = [member for member in members if member.split.group == group]
-    manifest = bundles.write(group, ours, {"mean_auc_of_groups": judged.metrics.mean_auc})
-    run_id = bundles.drawn.tracking.groups[group]
+    manifest = bundles.write(group, ours, {"mean_auc_of_groups": evaluated.metrics.mean_auc})
+    run_id = bundles.splits.tracking.groups[group]
     uri = registry.log_bundle(run_id, bundles.folder(group), f"ensemble-{group}")
     tags = {
         "srs.group": group,
         "srs.dataset_digest": bundles.data.digest,
-        "srs.split_digest": bundles.drawn.digest,
+        "srs.split_digest": bundles.splits.digest,
         "srs.image_digest": manifest.image_digest,
         "srs.synthetic": str(bundles.data.synthetic).lower(),
     }
@@ -108,21 +110,21 @@ def _register(
 
 
 def _decide(
-    bundles: _Bundles, judged: Evaluation, versions: dict[str, str], model_name: str, key: SigningKey | None = None
+    bundles: _Bundles, evaluated: Evaluation, versions: dict[str, str], model_name: str, key: SigningKey | None = None
 ) -> Promotion:
-    """The gate's verdict carried out; looked at again where another promotion came between."""
+    """Applies the gate and its verdict, again where another promotion changed the champion meanwhile."""
     for attempt in range(TRIES):
         before = registry.champion(model_name)
-        group = choose_group(judged.metrics, before.group if before else None)
+        group = choose_group(evaluated.metrics, before.group if before else None)
         version = versions[group]
         if before and before.version == version:
-            return Promotion("promoted", ("This ensemble is the champion already.",), version, group, version, versions)
-        change = _change(bundles, judged, group, before, model_name) if before else None
+            return Promotion("promoted", ("This ensemble is already the champion.",), version, group, version, versions)
+        change = _change(bundles, evaluated, group, before, model_name) if before else None
         load = _load(bundles.folder(group))
-        verdict: Verdict = decide(judged.metrics, group, change, load, bundles.drawn.settings.gate)
-        if gone := registry.deleted_champion(model_name):
-            told = f"Version {gone}, champion before, was deleted in the registry: there is none to compare with."
-            verdict = dataclasses.replace(verdict, reasons=(*verdict.reasons, told))
+        verdict: Verdict = decide(evaluated.metrics, group, change, load, bundles.splits.settings.gate)
+        if deleted := registry.deleted_champion(model_name):
+            note = f"Version {deleted}, the former champion, was deleted in the registry, so there was no comparison."
+            verdict = dataclasses.replace(verdict, reasons=(*verdict.reasons, note))
         if key and verdict.verdict == "promoted":
             registry.sign(model_name, version, key)
         try:
@@ -137,7 +139,7 @@ def _decide(
 
 
 def _change(
-    bundles: _Bundles, judged: Evaluation, group: str, before: registry.ChampionInfo, model_name: str
+    bundles: _Bundles, evaluated: Evaluation, group: str, before: registry.ChampionInfo, model_name: str
 ) -> Change:
     """The challenger against the champion on the group's evaluation tumours."""
     try:
@@ -145,10 +147,10 @@ def _change(
         champion = Ensemble.open(folder)
     except BundleError as error:
         return Change((f"the champion cannot be opened: {error.safe_message}.",))
-    rows = judged.scores[(judged.scores.group == group) & (judged.scores.role == "evaluation")]
+    rows = evaluated.scores[(evaluated.scores.group == group) & (evaluated.scores.role == "evaluation")]
     position = {name: i for i, name in enumerate(bundles.data.tumours.tumour)}
     crops = bundles.data.crops[[position[name] for name in rows.tumour]]
-    study, score = bundles.drawn.settings.study, bundles.drawn.settings.evaluate.ensemble_score
+    study, score = bundles.splits.settings.study, bundles.splits.settings.evaluate.ensemble_score
     trial = Trial(
         labels=rows.label.tolist(),
         patients=[patient_digest(study, patient) for patient in rows.patient],
@@ -157,25 +159,25 @@ def _change(
     )
     challenger = Manifest.read(bundles.folder(group))
     ours, theirs = (Contender.from_manifest(dataclasses.asdict(side)) for side in (challenger, champion.manifest))
-    return compare(ours, theirs, trial, bundles.drawn.settings.gate)
+    return compare(ours, theirs, trial, bundles.splits.settings.gate)
 
 
 def _load(folder: Path) -> Load:
-    """Opens the bundle in the serving runtime, which runs its golden case."""
+    """Opens the bundle in the serving runtime, which verifies its golden case."""
     try:
         Ensemble.open(folder)
     except BundleError as error:
         return Load(ok=False, text=error.safe_message)
-    return Load(ok=True, text="the serving runtime opened the bundle and gave its golden answers")
+    return Load(ok=True, text="the serving runtime opened the bundle and reproduced its golden case")
 
 
-def _summarise(result: Promotion, judged: Evaluation, path: str, *, synthetic: bool) -> None:
+def _summarise(result: Promotion, evaluated: Evaluation, path: str, *, synthetic: bool) -> None:
     facts: dict[str, Any] = {
         "verdict": result.verdict,
         "group": result.group,
         "version": result.version,
-        "champion before": result.previous_champion or "none",
-        "mean AUC of all groups": judged.metrics.mean_auc,
+        "previous champion": result.previous_champion or "none",
+        "mean AUC of all groups": evaluated.metrics.mean_auc,
         **{f"reason {number}": reason for number, reason in enumerate(result.reasons, start=1)},
     }
     table = [{"ensemble": group, "registry version": version} for group, version in result.versions.items()]

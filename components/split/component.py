@@ -1,4 +1,4 @@
-"""KFP components: the splits of a run, which open its MLflow tree, and the exit task that closes it."""
+"""KFP components: the step that splits the cohort and opens the run's MLflow tree, and the exit task that closes it."""
 
 from typing import List
 
@@ -17,7 +17,7 @@ def split(
     splits: dsl.Output[dsl.Artifact],
     summary: dsl.Output[dsl.HTML],
 ) -> List[str]:
-    """Draws and verifies every member's split, opens the run in MLflow, and returns the packs to train."""
+    """Samples and verifies every member's split, opens the run in MLflow, and returns the packs to train."""
     from components.common.steps import step
     from components.split.step import run
 
@@ -27,7 +27,7 @@ def split(
 
 @dsl.component(base_image=PIPELINE_IMAGE, install_kfp_package=False)
 def close_run(attempt: str, experiment: str, status: dsl.PipelineTaskFinalStatus) -> None:
-    """Closes the run's MLflow tree as FAILED where a task failed; a finished run is already closed."""
+    """Closes the run's MLflow tree as FAILED if a task failed; a finished run is already closed."""
     from components.common.steps import step
     from components.split.step import close
 

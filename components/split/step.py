@@ -1,4 +1,4 @@
-"""The rim of the room: dataset folder in, splits folder, summary page and the MLflow tree out."""
+"""The splitting step: reads the dataset; writes splits and a summary page, and opens the run's MLflow tree."""
 
 from pathlib import Path
 
@@ -16,17 +16,17 @@ from components.split.splits import make_splits, packs, quotas, shared_patients
 def run(
     dataset: str, settings: str, experiment: str, attempt: str, members_per_task: int, splits: str, summary: str
 ) -> list[str]:
-    """Draws the splits, opens the run's MLflow tree and returns the packs of members to train.
+    """Samples the splits, opens the run's MLflow tree and returns the packs of members to train.
 
-    An ensemble that would be too large to serve is refused first, as ``check_cost`` says.
+    An ensemble that would be too large to serve is refused first; see ``check_cost``.
     """
     study = StudySettings.from_json(settings)
-    check_cost(study.train, study.split.members)  # what no predictor would open is not trained
+    check_cost(study.train, study.split.members)  # before training what no predictor would open
     tracking.prepare_store()
     tracking.require_experiment(experiment)
     data = Dataset.read(Path(dataset))
     members = make_splits(data.tumours, study.split, study=study.study, seed=study.seed)
-    drawn = Splits(
+    run_splits = Splits(
         members=members,
         unit=study.split.split_unit,
         shared_patients=shared_patients(members, data.tumours),
@@ -34,9 +34,9 @@ def run(
         settings=study,
         digest=digest_of([member.digest for member in members]),
     )
-    ids = tracking.open_tree(experiment, study, data, drawn, attempt=attempt)
-    Splits(members, drawn.unit, drawn.shared_patients, drawn.quotas, study, ids).write(Path(splits))
-    _summarise(data, drawn, summary)
+    ids = tracking.open_tree(experiment, study, data, run_splits, attempt=attempt)
+    Splits(members, run_splits.unit, run_splits.shared_patients, run_splits.quotas, study, ids).write(Path(splits))
+    _summarise(data, run_splits, summary)
     return packs(len(members), members_per_task)
 
 
@@ -47,25 +47,25 @@ def close(attempt: str, experiment: str, state: str, reason: str) -> None:
         tracking.close_tree(ids, "FAILED", reason)
 
 
-def _summarise(data: Dataset, drawn: Splits, path: str) -> None:
+def _summarise(data: Dataset, run_splits: Splits, path: str) -> None:
     distinct = f"; no two patients have in common: {', '.join(data.told_apart_by)}" if data.told_apart_by else ""
     leakage = f"none: no patient is in more than one set of a split{distinct}"
-    if drawn.unit == "tumour":
+    if run_splits.unit == "tumour":
         leakage = (
             "LEAKAGE: splits are by tumour, not by patient, so in the split of a network up to "
-            f"{drawn.shared_patients} patients are in more than one set"
+            f"{run_splits.shared_patients} patients are in more than one set"
         )
-    members = f"{len(drawn.groups)} groups of {len(drawn.of_group('A'))}"
-    facts = {"members": members, "unit of splitting": drawn.unit, "leakage": leakage}
+    members = f"{len(run_splits.groups)} groups of {len(run_splits.of_group('A'))}"
+    facts = {"members": members, "unit of splitting": run_splits.unit, "leakage": leakage}
     table = [
         {
             "member": member.id,
             "training": len(member.training),
             "validation": len(member.validation),
             "evaluation": len(member.evaluation),
-            "evaluation responders / non-responders": " / ".join(map(str, drawn.quotas[member.group])),
+            "evaluation responders / non-responders": " / ".join(map(str, run_splits.quotas[member.group])),
         }
-        for member in drawn.members
+        for member in run_splits.members
     ]
-    matrix = split_matrix(drawn, data.tumours)
+    matrix = split_matrix(run_splits, data.tumours)
     write_summary(path, "Splits", facts, table, figures=[matrix], synthetic=data.synthetic)

@@ -1,7 +1,7 @@
-"""Training steps and answers of the network on one CPU core: numpy, and ``convolution`` where the time goes.
+"""Training and inference of the network on one CPU core, in numpy and, for the convolutions, in compiled loops.
 
-The layers are those of ``model.layers``, as the Keras model has them. All weights of a member are one vector, of which
-the layers see parts, so that a step of SGD is a few operations on vectors.
+The layers are those of ``model.layers``, as in the Keras model. All weights of a member are one vector, of which each
+layer has a view, so that a step of SGD is a few operations on vectors.
 """
 
 from collections.abc import Sequence
@@ -19,16 +19,16 @@ Rows = NDArray[np.int32]
 _overflow_shows_in_the_loss = np.errstate(over="ignore", invalid="ignore")
 
 
-class Trained(NamedTuple):
-    """What training changes: the weights, their velocity and their moving average, each one vector."""
+class SgdState(NamedTuple):
+    """The state of SGD: the weights, their velocity and their moving average, each as one vector."""
 
     weights: Floats
     velocity: Floats
     average: Floats
 
 
-class _Passed(NamedTuple):
-    """What the way back needs of a layer; ``slope`` is ReLU and drop-out as one factor of each of its sums."""
+class _Activation(NamedTuple):
+    """What backpropagation needs of a layer: its input, and ReLU and dropout as one factor (``slope``) of each sum."""
 
     layer: Layer
     value: Floats
@@ -37,7 +37,7 @@ class _Passed(NamedTuple):
 
 
 class Arithmetic:
-    """Training steps and answers on one data set.
+    """Training and inference on one data set.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Arithmetic:
     labels
         [n] integers, 1 = non-responder.
 
-    Rows of the data set from n on are its crops again, in the other orientations of ``settings.augmentation``.
+    The data set has n rows for each orientation of ``settings.augmentation``, the crops as given first.
     """
 
     determinism = "bitwise-cpu"
@@ -66,20 +66,20 @@ class Arithmetic:
 
     @_overflow_shows_in_the_loss
     def train(
-        self, trained: Trained, first: int, batches: Rows, dropout_masks: Sequence[Floats | None], class_weights: Floats
-    ) -> tuple[Trained, float]:
-        """SGD steps on ``batches`` [steps, batch] of rows of the data set, from step ``first`` of an attempt on.
+        self, state: SgdState, first: int, batches: Rows, dropout_masks: Sequence[Floats | None], class_weights: Floats
+    ) -> tuple[SgdState, float]:
+        """SGD steps on ``batches`` [steps, batch] of rows of the data set, starting at step ``first`` of an attempt.
 
-        ``dropout_masks`` holds one mask a step, [batch, *dropout_shape], or None without drop-out.
-        ``class_weights`` [2] weigh the losses of responders and non-responders. Returns what the steps made of
-        ``trained``, and their mean loss.
+        ``dropout_masks`` holds one mask per step, [batch, *dropout_shape], or None without dropout.
+        ``class_weights`` [2] weight the losses of responders and non-responders. Returns the new state and the mean
+        loss of the steps.
         """
         losses = []
         for step, (rows, mask) in enumerate(zip(batches, dropout_masks, strict=True), start=first):
-            loss, gradient = self.loss_and_gradient(trained.weights, rows, mask, class_weights)
-            trained = self._descend(trained, gradient, step)
+            loss, gradient = self.loss_and_gradient(state.weights, rows, mask, class_weights)
+            state = self._descend(state, gradient, step)
             losses.append(loss)
-        return trained, float(np.mean(losses))
+        return state, float(np.mean(losses))
 
     @_overflow_shows_in_the_loss
     def answer(self, weights: Floats, rows: Rows) -> Floats:
@@ -89,20 +89,20 @@ class Arithmetic:
     def loss_and_gradient(
         self, weights: Floats, rows: Rows, mask: Floats | None, class_weights: Floats
     ) -> tuple[float, Floats]:
-        """Mean cross-entropy of a batch, each tumour by the weight of its class, and its gradient by the weights."""
+        """Mean cross-entropy of a batch, weighted by class, and its gradient with respect to the weights."""
         parts, gradient = views(weights, self.settings), np.empty_like(weights)
-        outputs, passed = self._forward(parts, rows, mask)
+        outputs, activations = self._forward(parts, rows, mask)
         true = np.arange(len(rows)), self._labels[rows]
         shares = class_weights[self._labels[rows]] / np.float32(len(rows))
         log_probabilities = outputs - np.logaddexp.reduce(outputs, axis=1, keepdims=True)
         upstream = np.exp(log_probabilities)
         upstream[true] -= 1
-        self._backward(parts, passed, upstream * shares[:, None], views(gradient, self.settings))
+        self._backward(parts, activations, upstream * shares[:, None], views(gradient, self.settings))
         return -float(shares @ log_probabilities[true]), gradient
 
-    def _forward(self, weights: Weights, rows: Rows, mask: Floats | None) -> tuple[Floats, list[_Passed]]:
-        """The network's outputs and, of each layer, its input and what became of it."""
-        value, passed = self._images[rows], []
+    def _forward(self, weights: Weights, rows: Rows, mask: Floats | None) -> tuple[Floats, list[_Activation]]:
+        """The network's outputs, and the activation of each layer."""
+        value, activations = self._images[rows], []
         for layer in self._layers:
             kernel, argmax = weights[f"{layer.name}_kernel"], None
             if layer.is_convolution:
@@ -114,13 +114,14 @@ class Arithmetic:
             slope = np.asarray(sums > 0, np.float32)
             if mask is not None and layer.name == self.settings.dropout_after:
                 slope *= mask
-            passed.append(_Passed(layer, value, argmax, slope))
+            activations.append(_Activation(layer, value, argmax, slope))
             value = sums * slope
-        return sums, passed
+        return sums, activations
 
-    def _backward(self, weights: Weights, passed: list[_Passed], upstream: Floats, gradient: Weights) -> None:
-        """Fills ``gradient`` layer by layer, from ``upstream`` by the outputs back to the first kernel."""
-        for (layer, value, argmax, _), before in zip(reversed(passed), [*passed[-2::-1], None], strict=True):
+    def _backward(self, weights: Weights, activations: list[_Activation], upstream: Floats, gradient: Weights) -> None:
+        """Fills ``gradient`` layer by layer, from ``upstream``, the gradient of the outputs, to the first kernel."""
+        previous = [*activations[-2::-1], None]
+        for (layer, value, argmax, _), before in zip(reversed(activations), previous, strict=True):
             kernel = weights[f"{layer.name}_kernel"]
             gradient[f"{layer.name}_bias"][...] = upstream.reshape(-1, upstream.shape[-1]).sum(axis=0)
             if argmax is None:
@@ -135,11 +136,11 @@ class Arithmetic:
                     by_value = image_gradient(value, kernel, layer.pool, argmax, upstream)
                 upstream = by_value.reshape(before.slope.shape) * before.slope
 
-    def _descend(self, trained: Trained, gradient: Floats, step: int) -> Trained:
-        """One step of SGD with momentum and weight decay; the average begins with the first step's weights."""
+    def _descend(self, state: SgdState, gradient: Floats, step: int) -> SgdState:
+        """One step of SGD with momentum and weight decay; the average starts with the weights of the first step."""
         settings = self.settings
-        velocity = np.float32(settings.momentum) * trained.velocity - np.float32(settings.learning_rate) * gradient
-        weights = trained.weights * self._shrink + velocity
+        velocity = np.float32(settings.momentum) * state.velocity - np.float32(settings.learning_rate) * gradient
+        weights = state.weights * self._shrink + velocity
         past = np.float32(settings.weight_average if step else 0)
-        average = np.float32(1 - past) * weights + past * trained.average if past else weights
-        return Trained(weights, velocity, np.asarray(average, np.float32))
+        average = np.float32(1 - past) * weights + past * state.average if past else weights
+        return SgdState(weights, velocity, np.asarray(average, np.float32))

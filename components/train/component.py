@@ -18,10 +18,10 @@ def train(
     members: dsl.Output[dsl.Artifact],
     summary: dsl.Output[dsl.HTML],
 ) -> None:
-    """Trains the members of ``pack``, or takes them from the member store at ``state_uri``."""
+    """Trains the members of ``pack``, or loads them from the member store at ``state_uri``."""
     from components.common.steps import step
     from components.train.step import run
 
-    print(f"resources asked for: {gpu_count} x {gpu_type}, cpu {cpu}, memory {memory}")
+    print(f"requested resources: {gpu_count} x {gpu_type}, cpu {cpu}, memory {memory}")
     with step("train", tracked_by=splits.path) as progress:
         run(dataset.path, splits.path, pack, state_uri, int(gpu_count), members.path, summary.path, progress)

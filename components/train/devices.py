@@ -1,4 +1,4 @@
-"""What a pack trains on: the cores of this process, or GPUs."""
+"""The devices that a pack trains on: the cores of this process, or GPUs."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from components.train.training import Device
 def devices(
     crops: NDArray[np.float32], labels: NDArray[np.integer[Any]], settings: TrainSettings, gpus: int
 ) -> list[Device]:
-    """The data set on every GPU asked for, or once for all cores."""
+    """The data set on each of ``gpus`` GPUs, or once for all cores."""
     if not gpus:
         return [Arithmetic(crops, labels, settings)]
     from components.train.gpu import GpuArithmetic
@@ -23,15 +23,15 @@ def devices(
 
 
 def require_gpus(gpus: int) -> None:
-    """Takes the GPUs that were asked for, their memory as it is needed; ``NO_GPU`` where TensorFlow sees fewer."""
+    """Configures TensorFlow's GPUs; ``NO_GPU`` where there are fewer than ``gpus``."""
     if not gpus:
         return
     import tensorflow as tf
 
-    found = tf.config.list_physical_devices("GPU")
-    if len(found) < gpus:
-        hint = "Ask for none, or give the task a node and an image with GPU support."
-        raise TrainingError("NO_GPU", f"{gpus} GPU asked for, TensorFlow sees {len(found)}", hint)
-    for gpu in found:
+    available = tf.config.list_physical_devices("GPU")
+    if len(available) < gpus:
+        hint = "Request no GPU, or give the task a node and an image with GPU support."
+        raise TrainingError("NO_GPU", f"{gpus} GPUs requested, but TensorFlow finds {len(available)}", hint)
+    for gpu in available:
         tf.config.experimental.set_memory_growth(gpu, True)
     tf.config.experimental.enable_op_determinism()

@@ -1,7 +1,7 @@
-"""Trains a pack of members in one process: data resident, loops compiled once, one thread a core.
+"""Trains a pack of members in one process, with one thread per core that share the data and the compiled loops.
 
-A member's weights depend only on seed, group, index, its split and the settings, bit for bit on CPU: random samples
-are functions of those (``training``), each member is computed on one thread, and no array's shape depends on the pack.
+On CPU, a member's weights depend bit for bit on seed, group, index, split and settings only: all random samples are
+functions of these (``training``), each member is computed on one thread, and no array's shape depends on the pack.
 """
 
 import concurrent.futures as futures
@@ -29,11 +29,11 @@ from components.train.member_store import MemberStore
 from components.train.protocol import ValidationCheck, Verdict
 from components.train.training import Device, MemberTraining
 
-#: Raised whenever a change moves a member's bits: members in a store are then trained again.
+#: Increased whenever a change affects a member's bits, so that members in a store are trained again.
 ENGINE_VERSION = 2
-#: Seconds between two progress reports where no member finishes.
+#: Seconds between two progress reports while no member finishes.
 PROGRESS_EVERY_S = 2.0
-#: Seconds of training that a killed pack loses at most, per member.
+#: Most seconds of training that each member loses when its pack is killed.
 STATE_EVERY_S = 10.0
 
 Progress = Callable[[int, int, str], None]
@@ -54,7 +54,7 @@ def train_pack(
     progress: Progress | None = None,
     accepted: Callable[[Member], None] | None = None,
 ) -> tuple[Member, ...]:
-    """Trains the members of ``splits`` side by side, or takes them from ``store``.
+    """Trains the members of ``splits`` concurrently, or loads them from ``store``.
 
     Parameters
     ----------
@@ -63,62 +63,62 @@ def train_pack(
     labels
         [n] integers, 1 = non-responder.
     tumours
-        [n] pseudonyms, as the splits name them.
+        [n] pseudonyms, as in the splits.
     splits, settings, seed, dataset_digest
-        What a member's weights depend on, and so its key in ``store``.
+        Everything that a member's weights, and so its key in ``store``, depend on.
     store
-        Where finished and half-trained members are kept; None keeps nothing.
+        Stores finished and half-trained members; None stores nothing.
     workers
-        Members trained at a time, one thread each; by default the processors this process may use.
+        Members trained at a time, one thread each; by default the number of processors that this process may use.
     gpus
         GPUs that share the members; 0 trains on CPU.
     progress
         Called in this thread as ``progress(members done, members, note)``.
     accepted
-        Called in this thread with each member as soon as it is there.
+        Called in this thread with each member as soon as it is finished.
 
     Returns
     -------
     tuple of Member
-        In the order of ``splits``, with answers for all n tumours.
+        In the order of ``splits``, with predictions for all n tumours.
 
     Raises
     ------
     InputError
         ``DATASET_SHAPE``, ``CROPS_NOT_FINITE``, ``SPLIT_UNKNOWN_TUMOUR`` or ``SPLIT_ONE_CLASS``, before any training.
     TrainingError
-        ``LOSS_NOT_FINITE``, naming the member; the others stop at their next check.
+        ``LOSS_NOT_FINITE``, naming the member; the others stop at their next validation check.
     """
     rows = {tumour: row for row, tumour in enumerate(tumours)}
     _check(crops, labels, rows, splits)
     keys = [member_key(split, settings, seed=seed, dataset_digest=dataset_digest) for split in splits]
-    kept = [store.get(key) if store else None for key in keys]
-    members = {member.id: _reused(member) for member in kept if member}
+    stored = [store.get(key) if store else None for key in keys]
+    members = {member.id: _reused(member) for member in stored if member}
     jobs = [(split, key) for split, key in zip(splits, keys, strict=True) if split.id not in members]
     tally = _Tally(len(splits), progress, accepted)
-    tally.take(members.values())
+    tally.add_finished(members.values())
     if jobs:
-        places = itertools.cycle(devices(crops, labels, settings, gpus))
+        device_cycle = itertools.cycle(devices(crops, labels, settings, gpus))
 
         def train(split: MemberSplit, key: str, device: Device) -> Member:
             return _train_member(MemberTraining(device, labels, rows, split, seed), key, store, tally)
 
-        trained = _side_by_side(train, [(*job, next(places)) for job in jobs], workers or processors(), tally)
+        trained = _train_all(train, [(*job, next(device_cycle)) for job in jobs], workers or processors(), tally)
         members |= {member.id: member for member in trained}
     return tuple(members[split.id] for split in splits)
 
 
 def member_key(split: MemberSplit, settings: TrainSettings, *, seed: int, dataset_digest: str) -> str:
-    """Name of a member in the store: digest of all that its weights depend on."""
+    """Name of a member in the store: digest of everything that its weights depend on."""
     return digest_of([ENGINE_VERSION, dataset_digest, split.digest, settings.to_dict(), seed])
 
 
 class _Stopped(Exception):
-    """A member left its training because the pack stops."""
+    """Raised in a member's thread when the pack stops."""
 
 
 class _Tally:
-    """What the pack's threads tell each other and the caller."""
+    """Progress of the pack, shared by its threads and reported to the caller."""
 
     def __init__(self, total: int, progress: Progress | None, accepted: Callable[[Member], None] | None) -> None:
         self.stop = threading.Event()
@@ -126,14 +126,14 @@ class _Tally:
         self._lock = threading.Lock()
         self._restarts, self._best = 0, 0.0
 
-    def checked(self, check: ValidationCheck, verdict: Verdict) -> None:
-        """Notes one validation check of one member."""
+    def record(self, check: ValidationCheck, verdict: Verdict) -> None:
+        """Records one validation check of one member."""
         with self._lock:
             self._restarts += verdict is Verdict.RESTART
             self._best = max(self._best, check.validation_accuracy)
 
-    def take(self, members: Iterable[Member]) -> None:
-        """Hands finished members to the caller and tells how far the pack is."""
+    def add_finished(self, members: Iterable[Member]) -> None:
+        """Passes finished members to the caller and reports the progress of the pack."""
         for member in members:
             self._done += 1
             if self._accepted:
@@ -143,19 +143,19 @@ class _Tally:
 
 
 def _train_member(training: MemberTraining, key: str, store: MemberStore | None, tally: _Tally) -> Member:
-    """Trains one member to its end, from its half-trained state where there is one."""
+    """Trains one member to its end, starting from its stored state if there is one."""
     if store and (state := store.get_state(key)):
         training.resume(state)
     started = saved = time.monotonic()
     while (verdict := training.to_next_check()) is not Verdict.STOP:
-        tally.checked(training.course.checks[-1], verdict)
+        tally.record(training.course.checks[-1], verdict)
         stopping = tally.stop.is_set()
         if store and (stopping or time.monotonic() - saved >= STATE_EVERY_S):
             store.put_state(key, training.state())
             saved = time.monotonic()
         if stopping:
             raise _Stopped
-    tally.checked(training.course.checks[-1], verdict)
+    tally.record(training.course.checks[-1], verdict)
     member = _finished(training, key, round(time.monotonic() - started, 3))
     if store:
         store.put(key, member)
@@ -184,20 +184,20 @@ def _reused(member: Member) -> Member:
     return dataclasses.replace(member, facts=dataclasses.replace(member.facts, reused=True))
 
 
-def _side_by_side(
+def _train_all(
     train: Callable[[MemberSplit, str, Device], Member],
     jobs: list[tuple[MemberSplit, str, Device]],
     workers: int,
     tally: _Tally,
 ) -> list[Member]:
-    """The members of ``jobs``, ``workers`` at a time; on a failure or SIGTERM the others save their state and stop."""
+    """Trains ``workers`` members at a time; on a failure or SIGTERM the others save their state and stop."""
     with ends_on_sigterm(), threadpool_limits(1, "blas"), futures.ThreadPoolExecutor(workers) as threads:
         running = [threads.submit(train, *job) for job in jobs]
         try:
             pending = set(running)
             while pending:
                 ended, pending = futures.wait(pending, PROGRESS_EVERY_S, futures.FIRST_COMPLETED)
-                tally.take(future.result() for future in ended)
+                tally.add_finished(future.result() for future in ended)
         except BaseException:
             tally.stop.set()
             threads.shutdown(cancel_futures=True)
@@ -208,21 +208,21 @@ def _side_by_side(
 def _check(crops: NDArray[Any], labels: NDArray[Any], rows: dict[str, int], splits: Sequence[MemberSplit]) -> None:
     sizes = {len(crops), len(labels), len(rows)}
     if len(sizes) != 1 or crops.shape[1:] != (IMAGE_SIZE_PX, IMAGE_SIZE_PX) or not set(np.unique(labels)) <= {0, 1}:
-        raise InputError("DATASET_SHAPE", "crops, labels and tumours do not fit together")
+        raise InputError("DATASET_SHAPE", "the numbers or shapes of crops, labels and tumours do not match")
     if not np.isfinite(crops).all():
-        raise InputError("CROPS_NOT_FINITE", "the crops hold values that are not numbers")
+        raise InputError("CROPS_NOT_FINITE", "the crops contain NaN or infinity")
     unknown, one_class = [], []
     for split in splits:
         for role, names in (("training", split.training), ("validation", split.validation)):
-            known = [rows[name] for name in names if name in rows]
-            if len(known) < len(names):
+            in_dataset = [rows[name] for name in names if name in rows]
+            if len(in_dataset) < len(names):
                 unknown.append(
-                    f"{split.id}: {len(names) - len(known)} tumours of the {role} set are not in the data set"
+                    f"{split.id}: {len(names) - len(in_dataset)} tumours of the {role} set are not in the data set"
                 )
-            elif len(set(labels[known])) < 2:
-                one_class.append(f"{split.id}: the {role} set does not hold both classes")
+            elif len(set(labels[in_dataset])) < 2:
+                one_class.append(f"{split.id}: the {role} set does not contain both classes")
     if unknown:
-        raise InputError.collected("SPLIT_UNKNOWN_TUMOUR", "the splits are of another data set:", unknown)
+        raise InputError.collected("SPLIT_UNKNOWN_TUMOUR", "the splits belong to another data set:", unknown)
     if one_class:
         hint = "Use more tumours, fewer groups, or another seed."
         raise InputError.collected("SPLIT_ONE_CLASS", "some members cannot be trained:", one_class, hint)

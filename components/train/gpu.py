@@ -1,4 +1,4 @@
-"""Training steps and answers of the network on a GPU: the same as ``arithmetic``, in TensorFlow's own operations."""
+"""Training and inference of the network on a GPU: the same as ``arithmetic``, with TensorFlow's operations."""
 
 import math
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from components.common.settings import TrainSettings
 from components.model.layers import layers
 from components.model.network import dropout_shape, kernel_mask, oriented, weight_shapes, windowed
-from components.train.arithmetic import Rows, Trained
+from components.train.arithmetic import Rows, SgdState
 from components.train.convolution import Floats
 
 
 class GpuArithmetic:
-    """``Arithmetic`` on one device of TensorFlow: data resident, one traced step shared by all its members."""
+    """``Arithmetic`` on one TensorFlow device, with the data in its memory and one traced function for all members."""
 
     determinism = "device"
 
@@ -37,15 +37,15 @@ class GpuArithmetic:
         self._traced_train, self._traced_answer = tf.function(self._train), tf.function(self._answer)
 
     def train(
-        self, trained: Trained, first: int, batches: Rows, dropout_masks: Sequence[Floats | None], class_weights: Floats
-    ) -> tuple[Trained, float]:
-        """SGD steps from the attempt's step ``first`` on, as ``Arithmetic.train``."""
+        self, state: SgdState, first: int, batches: Rows, dropout_masks: Sequence[Floats | None], class_weights: Floats
+    ) -> tuple[SgdState, float]:
+        """SGD steps, starting at step ``first`` of an attempt, as ``Arithmetic.train``."""
         ones = np.ones((len(batches), 1, *[1 for _ in dropout_shape(self.settings)]), np.float32)
         factors = np.stack([mask for mask in dropout_masks if mask is not None]) if self.settings.dropout else ones
         with tf.device(self._device):
-            tensors = [tf.constant(array) for array in (*trained, batches, factors, class_weights)]
-            *after, loss = self._traced_train(*tensors, tf.constant(first))
-        return Trained(*(tensor.numpy() for tensor in after)), float(loss)
+            tensors = [tf.constant(array) for array in (*state, batches, factors, class_weights)]
+            *new_state, loss = self._traced_train(*tensors, tf.constant(first))
+        return SgdState(*(tensor.numpy() for tensor in new_state)), float(loss)
 
     def answer(self, weights: Floats, rows: Rows) -> Floats:
         """Outputs before the softmax, [m, 2], of the tumours at ``rows`` [m]."""
@@ -53,7 +53,7 @@ class GpuArithmetic:
             return np.asarray(self._traced_answer(tf.constant(weights), tf.constant(rows)))
 
     def loss_and_gradient(self, weights: Any, rows: Any, mask: Any, class_weights: Any) -> tuple[Any, Any]:
-        """Mean cross-entropy of a batch, each tumour by the weight of its class, and its gradient by the weights."""
+        """Mean cross-entropy of a batch, weighted by class, and its gradient with respect to the weights."""
         labels = tf.gather(self._labels, rows)
         with tf.GradientTape() as tape:
             tape.watch(weights)

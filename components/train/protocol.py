@@ -1,14 +1,14 @@
-"""When a member's training goes on, starts again or ends (STUDY 4), as a pure state machine.
+"""Decides when a member's training continues, restarts or stops (STUDY 4), as a pure state machine.
 
-Every ``validate_every`` steps the engine makes one ``ValidationCheck`` and asks ``advance``:
+Every ``validate_every`` steps the engine makes one ``ValidationCheck`` and calls ``advance``:
 
-    accuracy never reached restart_accuracy by restart_step   -> RESTART, with weights drawn anew
-        (or the attempt stalled before)                          after max_restarts: STOP, flagged
+    restart_accuracy not reached by restart_step              -> RESTART, with new random weights
+        (or the attempt ended before)                            after max_restarts: STOP, flagged
     accuracy reached good_accuracy                            -> STOP
     no better check for patience_steps, or max_steps done     -> STOP
     otherwise                                                 -> GO_ON
 
-The weights accepted are those of the best check over all attempts: highest accuracy, then lowest validation loss.
+The accepted weights are those of the best check over all attempts: highest accuracy, then lowest validation loss.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from components.common.settings import TrainSettings
 
 
 class Verdict(enum.Enum):
-    """What the engine does after a check."""
+    """What the engine does after a validation check."""
 
     GO_ON = "go on"
     RESTART = "restart"
@@ -37,7 +37,7 @@ class ValidationCheck:
     validation_accuracy: float
 
     def beats(self, other: "ValidationCheck | None") -> bool:
-        """Whether this check is better: more accurate, or as accurate at a lower loss."""
+        """Whether this check is better: more accurate, or equally accurate with a lower loss."""
         return other is None or self._rank > other._rank
 
     @property
@@ -54,11 +54,11 @@ class Course:
     checks
         Every check of every attempt, in order.
     best
-        Best check over all attempts: the member that would be accepted now.
+        Best check over all attempts, whose weights would be accepted now.
     best_of_attempt
-        Best check of the attempt under way.
+        Best check of the current attempt.
     flagged
-        True where all restarts were used up and none reached ``restart_accuracy``.
+        True where no attempt reached ``restart_accuracy`` and no restarts are left.
     """
 
     attempt: int = 1
@@ -70,11 +70,11 @@ class Course:
 
     @property
     def restarts(self) -> int:
-        """New initialisations so far."""
+        """Number of restarts so far."""
         return self.attempt - 1
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON keeps them."""
+        """Plain values for JSON."""
         return dataclasses.asdict(self)
 
     @classmethod
@@ -94,7 +94,7 @@ def steps_to_next_check(course: Course, settings: TrainSettings) -> int:
 
 
 def advance(course: Course, check: ValidationCheck, settings: TrainSettings) -> tuple[Course, Verdict]:
-    """The course after ``check``, and what to do next."""
+    """The course after ``check``, and what the engine does next."""
     course = dataclasses.replace(
         course,
         step=check.step,

@@ -1,4 +1,4 @@
-"""The rim of the room: dataset and splits in, a pack's members folder, summary page and MLflow runs out."""
+"""The training step: reads dataset and splits; writes a pack's members, a summary page and MLflow runs."""
 
 import os
 from pathlib import Path
@@ -17,25 +17,25 @@ from components.train.member_store import open_store
 def run(
     dataset: str, splits: str, pack: str, state_uri: str, gpus: int, members: str, summary: str, progress: Progress
 ) -> None:
-    """Trains a pack and logs each member as it is accepted; finished ones come from the member store."""
+    """Trains a pack and logs each member as it is accepted; finished ones are loaded from the member store."""
     require_gpus(gpus)
-    data, drawn = Dataset.read(Path(dataset)), Splits.read(Path(splits))
-    live = tracking.PackProgress(drawn.tracking, pack)
+    data, run_splits = Dataset.read(Path(dataset)), Splits.read(Path(splits))
+    live = tracking.PackProgress(run_splits.tracking, pack)
 
     def report(done: int, total: int, note: str = "") -> None:
         progress(done, total, note)
         live(done, total, note)
 
     def accepted(member: Member) -> None:
-        tracking.log_members(drawn.tracking, [member], data)
+        tracking.log_members(run_splits.tracking, [member], data)
 
     trained = train_pack(
         data.crops,
         data.tumours.label.to_numpy(),
         list(data.tumours.tumour),
-        drawn.of_pack(pack),
-        drawn.settings.train,
-        seed=drawn.settings.seed,
+        run_splits.of_pack(pack),
+        run_splits.settings.train,
+        seed=run_splits.settings.seed,
         dataset_digest=data.digest,
         store=open_store(state_uri) if state_uri else None,
         workers=int(os.environ["SRS_WORKERS"]) if "SRS_WORKERS" in os.environ else None,
@@ -49,7 +49,7 @@ def run(
 
 def _summarise(trained: tuple[Member, ...], pack: str, path: str, *, synthetic: bool) -> None:
     reused = sum(member.facts.reused for member in trained)
-    facts = {"members": len(trained), "positions": pack, "taken from the member store": reused}
+    facts = {"members": len(trained), "positions": pack, "loaded from the member store": reused}
     table = [
         {
             "member": member.id,

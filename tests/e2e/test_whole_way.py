@@ -198,7 +198,7 @@ def test_without_signal_the_gate_refuses_and_the_run_is_finished(place, first, c
     done = run(place / "null", place / "home", place / "study.yaml", *settings)
     outcome = json.loads(done.stdout)
     assert (done.returncode, outcome["verdict"]) == (3, "refused")
-    assert "needed: 0.90" in outcome["reasons"][0]
+    assert "required: 0.90" in outcome["reasons"][0]
     assert {r.info.status for r in runs_of(client, "null")} == {"FINISHED"}
     served = srs("serve", "--home", str(place / "home"), "--model-name", "null")
     assert (served.returncode, "NO_CHAMPION" in served.stderr) == (1, True)

@@ -7,7 +7,7 @@ import time
 import pytest
 import yaml
 
-from components.deploy.smoke import ask_golden
+from components.deploy.smoke import query_golden_case
 from components.model.bundle_files import Bundle
 from pipelines.cluster.compiling import compile_pipeline
 from pipelines.definitions import phantom
@@ -112,5 +112,5 @@ def test_predictor_answers_over_http(client, tmp_path):
         print(f"\n  predictor ready after {time.monotonic() - started:.1f} s")
         asked = time.monotonic()
         tolerance = manifest.golden_tolerance["probability"]
-        assert ask_golden(url, "srs-response", "7", Bundle.read(bundle).golden, tolerance) == ""
+        assert query_golden_case(url, "srs-response", "7", Bundle.read(bundle).golden, tolerance) == ""
         print(f"  golden crop answered in {1000 * (time.monotonic() - asked):.0f} ms")

@@ -69,8 +69,8 @@ def inner_spin(head, parts):
     try:
         call(spin, {}, [], Budget(head["inner"], 2**24))
     except Stopped as error:
-        told = error.reason
-    return {"first": told, "second": call(echo, {"a": 1}, [b"x" * 2**20], Budget(1, 2**24))[0]}, []
+        outcome = error.reason
+    return {"first": outcome, "second": call(echo, {"a": 1}, [b"x" * 2**20], Budget(1, 2**24))[0]}, []
 
 
 def many_inner_spins(head, parts):

@@ -1,4 +1,4 @@
-"""How a made-up member was trained."""
+"""Training facts of an invented member."""
 
 from typing import Any
 

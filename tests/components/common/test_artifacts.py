@@ -1,4 +1,4 @@
-"""Artifacts: what is written is read back, and damage is noticed."""
+"""Artifacts survive a round trip, and damage is detected."""
 
 import dataclasses
 import json
@@ -58,7 +58,7 @@ def test_a_dataset_of_the_first_release_is_read(tmp_path):
     assert tuple(Dataset.read(tmp_path).tumours.columns) == TUMOUR_COLUMNS
 
 
-def test_changed_file_is_noticed(tmp_path):
+def test_a_changed_file_is_detected(tmp_path):
     dataset().write(tmp_path)
     table = tmp_path / "tumours.csv"
     table.write_text(table.read_text().replace("T-4", "T-5"))
@@ -67,11 +67,11 @@ def test_changed_file_is_noticed(tmp_path):
     assert caught.value.code == "ARTIFACT_DAMAGED"
 
 
-def test_a_change_of_any_file_is_noticed(tmp_path):
+def test_a_change_of_any_file_is_detected(tmp_path):
     dataset().write(tmp_path)
-    kept = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    assert len(kept) == 6
-    for path, content in kept.items():
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    assert len(before) == 6
+    for path, content in before.items():
         for spoiled in (None, content[:-9], content[:9] + bytes([content[9] ^ 1]) + content[10:]):
             path.unlink()
             if spoiled is not None:
@@ -82,7 +82,7 @@ def test_a_change_of_any_file_is_noticed(tmp_path):
             path.write_bytes(content)
 
 
-def test_a_changed_digest_of_the_whole_is_noticed(tmp_path):
+def test_a_changed_folder_digest_is_detected(tmp_path):
     dataset().write(tmp_path)
     layout = read_json(tmp_path / "layout.json")
     write_json(tmp_path / "layout.json", {**layout, "digest": "0" * 64})
@@ -138,7 +138,7 @@ SPLITS_JSON = """{
 """
 
 
-def test_splits_of_an_earlier_run_are_read_and_written_alike(tmp_path):
+def test_splits_of_an_earlier_release_are_read_and_rewritten_unchanged(tmp_path):
     runs = TrackedRuns("1", "abc", {"A": "d"})
     digest = Splits(SPLITS, "patient", 0, {"asked": [1, 1], "A": [1, 0]}, tracking=runs).write(tmp_path)
     assert (tmp_path / "splits.json").read_text() == SPLITS_JSON.replace("DIGEST", digest)
@@ -162,7 +162,7 @@ def test_members_of_two_packs_are_gathered_in_order(tmp_path):
     np.testing.assert_array_equal(gathered.members[0].probabilities, np.full(4, 0.25, np.float32))
 
 
-def test_nine_of_ten_members_are_never_enough(tmp_path):
+def test_an_incomplete_set_of_members_is_refused(tmp_path):
     Members((member(SPLITS[0]),), "d").write(tmp_path)
     with pytest.raises(InputError, match="A-02: missing"):
         Members.gather([tmp_path], Splits(SPLITS, "patient", 0, {}))
@@ -202,7 +202,7 @@ MEMBER_JSON = """{
 """
 
 
-def test_a_member_of_an_earlier_run_is_read_and_written_alike(tmp_path):
+def test_a_member_of_an_earlier_release_is_read_and_rewritten_unchanged(tmp_path):
     written = dataclasses.replace(member(SPLITS[0]), facts=made_facts(key="0123abcd"))
     write_member(tmp_path, written)
     assert (tmp_path / "member.json").read_text() == MEMBER_JSON
@@ -266,7 +266,7 @@ def test_evaluation_round_trip(tmp_path):
         (lambda m: m["groups"]["B"]["confusion_by_response"].update(XX={}), "groups.B.confusion_by_response.XX: "),
     ],
 )
-def test_figures_that_are_missing_unknown_or_of_another_type_are_refused(tmp_path, change, problem):
+def test_metrics_that_are_missing_unknown_or_of_another_type_are_refused(tmp_path, change, problem):
     with pytest.raises(InputError) as caught:
         Evaluation.read(sealed(tmp_path, change))
     assert caught.value.code == "ARTIFACT_DAMAGED"

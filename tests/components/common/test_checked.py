@@ -70,7 +70,7 @@ def test_names_every_problem_at_once_with_value_range_and_help():
     ]
 
 
-def test_names_unknown_keys_beside_wrong_values_and_what_was_meant():
+def test_names_unknown_keys_with_suggestions_beside_wrong_values():
     error = refused(heet=1, tray={"hight": 1, "x": 2}, dish=4)
     assert error.code == "OVEN_UNKNOWN"
     for line in ("heet: unknown name; did you mean heat?", "tray.hight: unknown name; did you mean height?", "dish: 4"):
@@ -78,7 +78,7 @@ def test_names_unknown_keys_beside_wrong_values_and_what_was_meant():
     assert "tray.x: unknown name; known names: height, rack" in error.safe_message
 
 
-def test_names_that_are_no_text_are_unknown():
+def test_names_that_are_not_text_are_unknown():
     with pytest.raises(InputError, match="1: unknown name") as caught:
         validated(Oven, {1: 2}, OVEN)
     assert caught.value.code == "OVEN_UNKNOWN"
@@ -112,18 +112,18 @@ def test_converts_nothing_but_numbers(values, says):
     assert len(error.safe_message) < 250
 
 
-def test_numbers_come_as_text_or_float_and_truth_as_text():
+def test_numbers_may_be_text_or_float_and_booleans_text():
     read = validated(Oven, {"heat": "200", "doors": 2.0, "tray": {"height": "3", "rack": "True"}}, OVEN)
     assert (read.heat, read.doors, read.tray.height, read.tray.rack) == (200.0, 2, 3, True)
     assert [type(value) for value in (read.heat, read.doors, Oven(heat=60).heat)] == [float, int, float]
 
 
-def test_problems_between_fields_are_named_where_all_fields_are_allowed():
+def test_conflicts_between_valid_fields_are_named():
     assert "- a grill is hotter\n  - and browner" in refused(mode="grill").safe_message
     assert "hotter" not in refused(mode="grill", heat=0).safe_message
 
 
-def test_values_are_frozen_hashable_plain_dataclasses_that_replace_checks():
+def test_values_are_frozen_hashable_dataclasses_and_replace_validates():
     tray = Tray(height=3)
     with pytest.raises(dataclasses.FrozenInstanceError):
         tray.height = 1

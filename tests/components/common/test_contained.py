@@ -21,12 +21,12 @@ def reason(function, head=None, budget=BUDGET):
     return stopped.value.reason
 
 
-def test_a_call_gives_what_the_function_gives():
+def test_a_call_returns_the_result_of_the_function():
     head, parts = call(work.echo, {"a": [1, "é", None]}, [b"", b"x" * 3_000_000], BUDGET)
     assert (head, parts) == ({"a": [1, "é", None]}, [b"", b"x" * 3_000_000])
 
 
-def test_it_runs_in_another_process_and_nothing_outlives_it():
+def test_a_call_runs_in_another_process_and_nothing_outlives_it():
     first = call(work.process, {}, [], BUDGET)[0]["parent"]
     assert first != os.getpid()
     assert call(work.process, {}, [], BUDGET)[0]["parent"] == first
@@ -37,13 +37,13 @@ def test_it_runs_in_another_process_and_nothing_outlives_it():
 
 
 @pytest.mark.parametrize("function", [work.spin, work.spin_without_the_interpreter])
-def test_a_call_without_end_is_ended_by_its_processor_time(function):
+def test_an_endless_call_is_ended_by_its_processor_time(function):
     start = time.process_time()
     assert reason(function) == "time"
     assert time.process_time() - start < 0.2  # the work is not done here
 
 
-def test_a_call_that_waits_without_end_is_ended_by_the_clock():
+def test_a_call_that_waits_forever_is_ended_by_the_clock():
     start = time.perf_counter()
     assert reason(work.sleep, budget=Budget(0.05, 2**24)) == "time"
     assert time.perf_counter() - start < 4
@@ -55,7 +55,7 @@ def test_a_call_may_take_its_memory_and_no_more():
     assert reason(work.eat, {"bytes": 80 * 2**20}) == "memory"
 
 
-def test_a_call_that_dies_costs_itself_only():
+def test_a_call_that_dies_affects_no_other_call():
     assert reason(work.die) == "crash"
     assert [reason(work.leave, {"code": code}) for code in (0, 1, 3)] == ["crash"] * 3
     assert call(work.echo, {}, [b"1"], BUDGET) == ({}, [b"1"])
@@ -68,7 +68,7 @@ def test_a_worker_that_dies_is_replaced():
     assert call(work.process, {}, [], BUDGET)[0]["parent"] != worker
 
 
-def test_errors_come_back_as_they_are_but_for_words_that_were_not_meant_for_a_user():
+def test_our_errors_are_raised_again_and_texts_of_others_are_not_repeated():
     with pytest.raises(TumourError) as refused:
         call(work.refuse, {}, [], BUDGET)
     assert (refused.value.code, refused.value.safe_message, refused.value.hint) == ("NOT_HU", "a message", "a hint")
@@ -89,20 +89,20 @@ def test_a_worker_holds_no_secret_and_its_calls_write_no_file(monkeypatch, tmp_p
 
 
 def test_a_call_within_a_call_is_bounded_by_itself_and_by_the_outer_one():
-    told, _ = call(work.inner_spin, {"inner": 0.1}, [], Budget(2, 2**26))
-    assert told == {"first": "time", "second": {"a": 1}}
+    outcome, _ = call(work.inner_spin, {"inner": 0.1}, [], Budget(2, 2**26))
+    assert outcome == {"first": "time", "second": {"a": 1}}
     start = time.perf_counter()
     assert reason(work.many_inner_spins, budget=Budget(0.5, 2**26)) == "time"
     assert time.perf_counter() - start < 4
 
 
 def test_the_time_between_inner_calls_counts():
-    told, _ = call(work.time_left, {}, [], Budget(20, 2**27))
-    assert told["used"] > 0.05
-    assert told["left"] + told["used"] == pytest.approx(20, abs=0.02)
+    outcome, _ = call(work.time_left, {}, [], Budget(20, 2**27))
+    assert outcome["used"] > 0.05
+    assert outcome["left"] + outcome["used"] == pytest.approx(20, abs=0.02)
 
 
-def test_calls_of_several_threads_go_on_side_by_side():
+def test_calls_of_several_threads_run_concurrently():
     slow = threading.Thread(target=reason, args=(work.spin, None, Budget(1, 2**24)))
     slow.start()
     time.sleep(0.1)

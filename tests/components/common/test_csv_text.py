@@ -1,4 +1,4 @@
-"""What is CSV text, and what the words are for a file that is something else."""
+"""Encodings of CSV text, and the messages for files of other formats."""
 
 import io
 import zipfile
@@ -20,7 +20,7 @@ def zip_of(*names):
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_encodings_that_say_what_they_are(encoding):
+def test_encodings_with_a_byte_order_mark(encoding):
     assert text_of(TEXT.encode(encoding)) == TEXT
 
 
@@ -52,7 +52,7 @@ def test_both_byte_orders():
         (TEXT.encode("utf-16") + b"x", "damaged at byte 65"),
     ],
 )
-def test_other_files_are_named_and_how_to_save_them(data, words):
+def test_other_formats_are_named_with_a_hint_how_to_save_them(data, words):
     with pytest.raises(InputError) as caught:
         text_of(data)
     assert caught.value.code == "COHORT_UNREADABLE"

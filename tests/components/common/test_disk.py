@@ -1,4 +1,4 @@
-"""A full or read-only disk is told as such, and a file is there whole or not at all."""
+"""A full or read-only disk is reported as such, and files are written atomically."""
 
 import errno
 import os
@@ -35,14 +35,14 @@ def small_files():
         (errno.EROFS, "STORAGE_READONLY"),
     ],
 )
-def test_what_the_disk_says_is_told_without_the_files_name(number, code):
+def test_disk_errors_are_translated_without_the_files_name(number, code):
     error = disk_error(OSError(number, os.strerror(number), "/home/Doe^Jane"))
     assert error is not None
     assert error.code == code
     assert "Doe" not in str(error)
 
 
-def test_other_errors_are_none_of_the_disk():
+def test_other_errors_are_not_disk_errors():
     assert disk_error(FileNotFoundError(errno.ENOENT, "none", "x")) is None
     assert disk_error(ValueError("3 requested and 2 written")) is None
 
@@ -55,7 +55,7 @@ def test_numpys_short_write_is_a_full_disk(tmp_path, small_files):
     assert error.code == "STORAGE_FULL"
 
 
-def test_a_file_that_did_not_fit_leaves_the_former_and_nothing_else(tmp_path, small_files):
+def test_a_file_that_did_not_fit_leaves_only_the_former_one(tmp_path, small_files):
     write_json(tmp_path / "run.json", {"seconds": 1})
     with pytest.raises(OSError, match="large"):
         write_json(tmp_path / "run.json", {"seconds": list(range(5000))})
@@ -63,7 +63,7 @@ def test_a_file_that_did_not_fit_leaves_the_former_and_nothing_else(tmp_path, sm
     assert "1" in (tmp_path / "run.json").read_text()
 
 
-def test_the_object_store_tells_a_full_disk(tmp_path, small_files):
+def test_the_object_store_reports_a_full_disk(tmp_path, small_files):
     with pytest.raises(StorageError) as caught:
         FolderStore(tmp_path).write("members/k.zip", bytes(5000))
     assert caught.value.code == "STORAGE_FULL"
@@ -73,7 +73,7 @@ def test_the_object_store_tells_a_full_disk(tmp_path, small_files):
 @pytest.mark.parametrize(
     ("umask", "mode", "expected"), [(0o022, 0o666, 0o644), (0o077, 0o666, 0o600), (0, 0o600, 0o600)]
 )
-def test_the_mode_of_a_file_is_cut_by_the_umask(tmp_path, umask, mode, expected):
+def test_the_umask_applies_to_the_mode_of_a_file(tmp_path, umask, mode, expected):
     before = os.umask(umask)
     try:
         write_whole(tmp_path / "file", b"x", mode=mode)
@@ -82,7 +82,7 @@ def test_the_mode_of_a_file_is_cut_by_the_umask(tmp_path, umask, mode, expected)
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == expected
 
 
-def test_a_file_of_another_user_is_told_by_name_and_what_is_no_matter_of_rights_is_not():
-    told = permission_denied(PermissionError(errno.EACCES, "denied", "run.json"))
-    assert (told.code, "run.json" in told.safe_message, told.exit_code) == ("STORAGE_UNREADABLE", True, 1)
+def test_a_file_of_another_user_is_named_and_other_errors_are_not_about_permissions():
+    error = permission_denied(PermissionError(errno.EACCES, "denied", "run.json"))
+    assert (error.code, "run.json" in error.safe_message, error.exit_code) == ("STORAGE_UNREADABLE", True, 1)
     assert permission_denied(FileNotFoundError(errno.ENOENT, "none", "x")) is None

@@ -40,6 +40,6 @@ def packed():
 
 
 @pytest.mark.parametrize("content", [b"", b"text", packed(), stored(np.array([{}]))])
-def test_what_is_no_plain_array_is_refused(content):
+def test_invalid_arrays_are_refused(content):
     with pytest.raises(ValueError):  # noqa: PT011
         load_array(io.BytesIO(content))

@@ -1,4 +1,4 @@
-"""KServe is imported whatever the command line says, and the command line stays as it is."""
+"""KServe can be imported whatever the command line is, and the command line stays unchanged."""
 
 import subprocess
 import sys

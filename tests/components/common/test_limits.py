@@ -1,4 +1,4 @@
-"""The table of limits for people says what the code refuses, and names every limit that the code has."""
+"""The table in docs/limits.md agrees with the code and lists all its limits."""
 
 import re
 from pathlib import Path

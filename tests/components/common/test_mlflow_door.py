@@ -1,4 +1,4 @@
-"""Whatever answers in MLflow's place, or does not, is told in words, with its own hint and in time."""
+"""Every failure of an MLflow server, or of another server in its place, is translated in time with its own hint."""
 
 import inspect
 import json
@@ -56,7 +56,7 @@ def api(server: MlflowApi, monkeypatch: pytest.MonkeyPatch) -> MlflowApi:
     return server
 
 
-def told(call: Callable[[], Any]) -> SrsError:
+def error_of(call: Callable[[], Any]) -> SrsError:
     started = time.monotonic()
     with pytest.raises(SrsError) as caught:
         call()
@@ -88,9 +88,9 @@ def champion() -> Any:
         (200, b"[]", "MLFLOW_UNKNOWN_SERVER", "port and path"),
     ],
 )
-def test_each_answer_has_its_own_reason_and_hint(api: MlflowApi, status: int, body: bytes, code: str, hint: str):
+def test_each_reply_has_its_own_code_and_hint(api: MlflowApi, status: int, body: bytes, code: str, hint: str):
     api.status, api.body = status, body
-    error = told(champion)
+    error = error_of(champion)
     assert error.code == code
     assert hint in error.hint
     assert "Check that the server is running" not in error.hint
@@ -98,26 +98,26 @@ def test_each_answer_has_its_own_reason_and_hint(api: MlflowApi, status: int, bo
 
 def test_a_redirect_to_a_login_is_a_login_page(api: MlflowApi):
     api.location, api.body = "/login", PAGE
-    assert told(champion).code == "MLFLOW_LOGIN_PAGE"
+    assert error_of(champion).code == "MLFLOW_LOGIN_PAGE"
 
 
 @pytest.mark.parametrize("fault", ["silent", "cut", "close"])
-def test_a_server_that_does_not_answer_is_told_in_time(api: MlflowApi, fault: str, monkeypatch):
+def test_a_server_that_does_not_respond_is_reported_in_time(api: MlflowApi, fault: str, monkeypatch):
     monkeypatch.setattr(mlflow_door, "ANSWER_SECONDS", 1.0)
     api.fault = fault
-    error = told(champion)
+    error = error_of(champion)
     assert error.code == "MLFLOW_UNREACHABLE"
     assert "Check that the server is running" in error.hint
 
 
 @pytest.mark.parametrize(("fault", "code"), [("drip", "MLFLOW_UNREACHABLE"), ("endless", "MLFLOW_UNKNOWN_SERVER")])
-def test_a_server_that_sends_on_and_on_is_told_in_time(api: MlflowApi, fault: str, code: str, monkeypatch):
+def test_a_server_that_never_stops_sending_is_reported_in_time(api: MlflowApi, fault: str, code: str, monkeypatch):
     monkeypatch.setattr(mlflow_door, "ANSWER_SECONDS", 1.0)
     api.fault = fault
-    assert told(champion).code == code
+    assert error_of(champion).code == code
 
 
-def test_the_first_question_is_short_enough():
+def test_the_time_limit_of_the_first_request_is_short_enough():
     assert mlflow_door.CONNECT_SECONDS + mlflow_door.ANSWER_SECONDS < PATIENCE_S
     assert (
         mlflow_door.CONNECT_SECONDS + mlflow_door.INTERACTIVE_SECONDS <= PATIENCE_S / 2
@@ -133,18 +133,18 @@ def test_the_first_question_is_short_enough():
         ("http://anna:secret@127.0.0.1:{port}", "MLFLOW_UNREACHABLE", "nothing listens at 127.0.0.1"),
     ],
 )
-def test_an_address_where_no_server_can_be_is_told(api: MlflowApi, monkeypatch, uri: str, code: str, says: str):
+def test_an_address_without_a_server_is_reported(api: MlflowApi, monkeypatch, uri: str, code: str, says: str):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         free = probe.getsockname()[1]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(port=free, server=api.server_port))
-    error = told(champion)
+    error = error_of(champion)
     assert error.code == code
     assert says in error.safe_message
     assert "secret" not in str(error)
 
 
-def test_a_server_is_asked_once_a_process(api: MlflowApi):
+def test_a_server_is_checked_once_per_process(api: MlflowApi):
     for _ in range(2):
         tracking.require_server()
     assert api.calls == ["POST /api/2.0/mlflow/experiments/search"]
@@ -155,7 +155,7 @@ def test_a_server_that_restarts_in_the_middle_of_a_step_is_waited_for(api: Mlflo
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
     tracking.require_server()
     api.status, api.body = 503, b""
-    assert told(champion).code == "MLFLOW_UNAVAILABLE"
+    assert error_of(champion).code == "MLFLOW_UNAVAILABLE"
     assert len(api.calls) == 1 + 1 + 7
 
 
@@ -180,9 +180,9 @@ statuses = st.one_of(st.sampled_from([200, 201, 302, 401, 403, 404, 429, 500, 50
 
 @given(status=statuses.filter(lambda status: status not in (204, 205, 304)), body=bodies)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_answer_that_is_not_mlflows_is_told_by_a_known_code(api: MlflowApi, status: int, body: bytes):
+def test_any_reply_that_is_not_mlflows_is_reported_with_a_known_code(api: MlflowApi, status: int, body: bytes):
     api.status, api.body = status, body
-    assert told(champion).code in CODES
+    assert error_of(champion).code in CODES
 
 
 class Failing:
@@ -239,7 +239,7 @@ ERRORS = [
     "error", ERRORS, ids=lambda error: f"{type(error).__name__}-{getattr(error, 'error_code', '')}"
 )
 @pytest.mark.parametrize(("module", "name"), PUBLIC)
-def test_no_public_function_lets_an_error_of_the_store_through(module, name, error, tmp_path, monkeypatch):
+def test_no_public_function_raises_an_untranslated_error(module, name, error, tmp_path, monkeypatch):
     (tmp_path / "mlflow.db").touch()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.setattr(mlflow_door, "MlflowClient", lambda **_: Failing(error))
@@ -251,7 +251,7 @@ def test_no_public_function_lets_an_error_of_the_store_through(module, name, err
     assert "a value" not in str(caught.value)
 
 
-def test_a_bundle_is_logged_through_the_door(tmp_path, monkeypatch):
+def test_a_bundle_is_logged_with_translated_errors(tmp_path, monkeypatch):
     from tests.components.model.bundles import make_bundle
 
     make_bundle(tmp_path / "bundle")
@@ -262,23 +262,23 @@ def test_a_bundle_is_logged_through_the_door(tmp_path, monkeypatch):
         registry.log_bundle("0" * 32, tmp_path / "bundle", "ensemble-A")
 
 
-def test_a_lease_that_may_not_be_taken_is_told_at_once(api: MlflowApi):
+def test_a_lease_that_is_forbidden_is_reported_at_once(api: MlflowApi):
     api.greets, api.status, api.body = True, 403, b'{"error_code": "PERMISSION_DENIED", "message": "m"}'
     tracking.require_server()
     with pytest.raises(RegistryError, match="MLFLOW_FORBIDDEN"), tracking_store.exclusive(MODEL):
         raise AssertionError("unreachable")
 
 
-def test_a_store_that_is_no_database_is_told(tmp_path, monkeypatch):
+def test_a_store_that_is_not_a_database_is_reported(tmp_path, monkeypatch):
     (tmp_path / "mlflow.db").write_text("this is no database, and long enough to be looked at" * 10)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    error = told(lambda: tracking.find_tree("srs", "a"))
+    error = error_of(lambda: tracking.find_tree("srs", "a"))
     assert error.code == "MLFLOW_DAMAGED"
     assert str(tmp_path / "mlflow.db") in error.safe_message
     assert "backup" in error.hint
 
 
-def test_an_error_of_ours_passes_unchanged():
+def test_an_srs_error_passes_unchanged():
     ours = RegistryError("CODE", "words")
     assert from_exception(ours, "do", "it") is ours
 
@@ -287,7 +287,7 @@ def raise_interrupt():
     raise KeyboardInterrupt
 
 
-def test_a_database_is_made_whole_or_not_at_all(tmp_path, monkeypatch):
+def test_a_database_is_created_atomically(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow/mlflow.db")
     with monkeypatch.context() as patch:
         patch.setattr(mlflow_door, "set_default_artifact_location", lambda _: raise_interrupt())

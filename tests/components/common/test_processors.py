@@ -1,4 +1,4 @@
-"""Processors by affinity and by cgroup: trees as Docker, Kubernetes and systemd lay them out, in a test's folder."""
+"""Processors by affinity and cgroup, with the hierarchies of Docker, Kubernetes and systemd in a temporary folder."""
 
 import os
 from pathlib import Path
@@ -43,14 +43,12 @@ def machine(root: Path, cgroup: str, mounts: list[str], files: dict[str, str]) -
         ("0 0", 8),
     ],
 )
-def test_a_containers_quota_bounds_the_affinity_and_a_part_counts_as_one(
-    tmp_path: Path, quota: str, count: int
-) -> None:
+def test_a_containers_quota_limits_the_affinity_and_is_rounded_up(tmp_path: Path, quota: str, count: int) -> None:
     root = machine(tmp_path, "0::/", [V2.format(top="/")], {"sys/fs/cgroup/cpu.max": quota})
     assert processors(root) == count
 
 
-def test_the_tightest_quota_on_the_way_up_holds(tmp_path: Path) -> None:
+def test_the_smallest_quota_of_all_parents_applies(tmp_path: Path) -> None:
     files = {
         "sys/fs/cgroup/kubepods/cpu.max": "400000 100000",
         "sys/fs/cgroup/kubepods/pod1/cpu.max": "300000 100000",
@@ -113,7 +111,7 @@ def test_where_there_is_no_affinity_all_processors_count(tmp_path: Path, monkeyp
 
 @given(st.lists(st.one_of(st.none(), st.integers(1, 2_000_000)), min_size=1, max_size=5))
 @settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_never_more_than_the_tightest_quota_rounded_up(tmp_path: Path, quotas: list[int | None]) -> None:
+def test_never_more_than_the_smallest_quota_rounded_up(tmp_path: Path, quotas: list[int | None]) -> None:
     files, path = {}, "sys/fs/cgroup"
     for level, quota in enumerate(quotas):
         path += f"/{level}"
@@ -123,7 +121,7 @@ def test_never_more_than_the_tightest_quota_rounded_up(tmp_path: Path, quotas: l
     assert processors(machine(tmp_path, cgroup, [V2.format(top="/")], files)) == max(1, -(-tightest // 100_000))
 
 
-def test_all_count_by_this_one_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_callers_use_this_one_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No other module asks the machine how many processors it has, nor does a benchmark."""
     root = Path(__file__).parents[3]
     asks = ("cpu_count", "sched_getaffinity", "cpu.max")

@@ -1,4 +1,4 @@
-"""Settings: one gate for presets, files, flags and pipeline parameters."""
+"""Settings from presets, files, flags and pipeline parameters."""
 
 import dataclasses
 import json
@@ -18,7 +18,7 @@ def test_every_preset_is_valid_and_survives_json(preset):
     assert StudySettings.from_json(study.to_json()) == study
 
 
-def test_paper_preset_holds_all_that_the_paper_states():
+def test_paper_preset_has_every_value_that_the_paper_states():
     study = resolve("paper")
     assert (study.split.split_unit, study.evaluate.ensemble_score) == ("tumour", "vote")
     assert (study.split.groups, study.split.members) == (5, 10)
@@ -75,7 +75,7 @@ def test_conflicts_of_all_sections_are_named_at_once():
         assert line in caught.value.safe_message
 
 
-def test_replacing_a_value_checks_it():
+def test_replacing_a_value_validates_it():
     with pytest.raises(InputError, match="batch_size: 0 is outside"):
         dataclasses.replace(TrainSettings(), batch_size=0)
 
@@ -89,7 +89,7 @@ DIGESTS = {
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_digests_of_presets_stay(preset):
+def test_digests_of_presets_are_unchanged(preset):
     """A default or a name that changes trains every stored member again: change these on purpose only."""
     assert digest_of(dataclasses.asdict(resolve(preset))) == DIGESTS[preset]
 
@@ -129,13 +129,13 @@ def test_parameters_of_the_pipeline_override_the_preset():
     assert caught.value.code == "SETTINGS_NOT_JSON"
 
 
-def test_what_patients_share_is_one_of_the_known_names():
+def test_shared_attributes_must_be_known_names():
     assert PreprocessSettings(shared_attributes="PatientID, pixels").shared == ("PatientID", "pixels")
-    with pytest.raises(InputError, match=r"shared_attributes: 1 name is not one of PatientID, .*, crops, separated by commas"):
+    with pytest.raises(InputError, match=r"shared_attributes: 1 name is not one of PatientID, .*, separated by commas"):
         PreprocessSettings(shared_attributes="PatientID;pixels")
 
 
-def test_a_setting_is_known_by_its_name_in_the_first_release():
+def test_a_setting_is_accepted_by_its_name_in_the_first_release():
     """Study files, and bundles that were registered then, hold it."""
     former = {"preprocess": {"lowest_rung": "uid"}}
     assert resolve("default", former).preprocess.lowest_match_level == "uid"
@@ -145,6 +145,6 @@ def test_a_setting_is_known_by_its_name_in_the_first_release():
     assert "lowest_rung" not in settings.to_dict()
 
 
-def test_a_former_name_that_is_wrong_is_named_as_it_was_given():
+def test_a_former_name_is_used_in_the_error_where_it_was_given():
     with pytest.raises(InputError, match=r"preprocess\.lowest_rung: 'high' is not one of uid, plane"):
         resolve("default", {"preprocess": {"lowest_rung": "high"}})

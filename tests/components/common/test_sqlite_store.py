@@ -1,4 +1,4 @@
-"""A local store that is locked, damaged, read-only, full, or another home's is told within seconds."""
+"""A local store that is locked, damaged, read-only, full, or another home's is reported within seconds."""
 
 import contextlib
 import sqlite3
@@ -29,7 +29,7 @@ def code(path: Path) -> str:
     return caught.value.code
 
 
-def test_a_missing_store_and_a_homes_own_pass(tmp_path):
+def test_a_missing_store_and_a_homes_own_are_accepted(tmp_path):
     require_usable(tmp_path / DATABASE)
     require_usable(
         database(tmp_path, f"file://{tmp_path}/mlflow/artifacts", "s3://bucket/mlflow/artifacts", "/mlruns/0")
@@ -37,7 +37,7 @@ def test_a_missing_store_and_a_homes_own_pass(tmp_path):
 
 
 @pytest.mark.parametrize("lock", ["IMMEDIATE", "EXCLUSIVE"])
-def test_a_locked_store_is_told_in_time(tmp_path, monkeypatch, lock):
+def test_a_locked_store_is_reported_in_time(tmp_path, monkeypatch, lock):
     monkeypatch.setattr(sqlite_store, "LOCK_SECONDS", 0.2)
     path = database(tmp_path)
     with contextlib.closing(sqlite3.connect(path)) as other:
@@ -48,11 +48,11 @@ def test_a_locked_store_is_told_in_time(tmp_path, monkeypatch, lock):
     require_usable(path)
 
 
-def test_patience_with_a_lock_is_a_matter_of_seconds():
+def test_a_lock_is_waited_for_only_seconds():
     assert sqlite_store.LOCK_SECONDS <= 5
 
 
-def test_the_door_to_mlflow_looks_at_the_store_first(tmp_path, monkeypatch):
+def test_the_store_is_checked_before_mlflow_opens_it(tmp_path, monkeypatch):
     monkeypatch.setattr(sqlite_store, "LOCK_SECONDS", 0.1)
     monkeypatch.setattr(mlflow_door, "_reachable", set())
     path = database(tmp_path)
@@ -63,13 +63,13 @@ def test_the_door_to_mlflow_looks_at_the_store_first(tmp_path, monkeypatch):
             mlflow_door.client()
 
 
-def test_a_damaged_store_is_told(tmp_path):
+def test_a_damaged_store_is_reported(tmp_path):
     path = database(tmp_path)
     path.write_bytes(b"no database" * 100)
     assert code(path) == "MLFLOW_DAMAGED"
 
 
-def test_a_copy_and_a_moved_home_are_told_apart(tmp_path):
+def test_a_copy_and_a_moved_home_are_distinguished(tmp_path):
     origin, copy = tmp_path / "a home", tmp_path / "copy"
     database(copy, f"{(origin / 'mlflow' / 'artifacts').as_uri()}")
     assert code(copy / DATABASE) == "HOME_MOVED"
@@ -81,14 +81,14 @@ def test_a_copy_and_a_moved_home_are_told_apart(tmp_path):
         require_usable(copy / DATABASE)
 
 
-def test_one_home_under_two_paths_is_no_copy(tmp_path):
+def test_a_home_mounted_at_two_paths_is_not_a_copy(tmp_path):
     database(tmp_path / "home", f"file://{tmp_path}/home/mlflow/artifacts")
     (tmp_path / "home" / "mlflow" / "artifacts").mkdir()
     (tmp_path / "other").symlink_to(tmp_path / "home")
     require_usable(tmp_path / "other" / DATABASE)
 
 
-def test_a_database_that_is_no_homes_may_keep_artifacts_anywhere(tmp_path):
+def test_a_database_outside_a_home_may_store_artifacts_anywhere(tmp_path):
     path = database(tmp_path, "file:///elsewhere/mlflow/artifacts").rename(tmp_path / "mlflow" / "tracking.db")
     require_usable(path)
 
@@ -107,7 +107,7 @@ def test_a_database_that_is_no_homes_may_keep_artifacts_anywhere(tmp_path):
         (sqlite3.SQLITE_ERROR, "MLFLOW_DISK"),
     ],
 )
-def test_a_later_error_of_sqlite_is_told_by_its_code(number, expected):
+def test_a_later_error_of_sqlite_is_translated_by_its_code(number, expected):
     cause = sqlite3.OperationalError("text that may hold what was written")
     cause.sqlite_errorcode = number
     outer = RuntimeError("wrapped")

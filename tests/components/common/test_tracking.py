@@ -129,7 +129,7 @@ def test_the_parent_holds_settings_digests_and_the_cohort(dataset: Dataset, spli
     assert parent.inputs.dataset_inputs[0].dataset.digest == dataset.digest[:36]
 
 
-def test_a_retry_doubles_nothing(store: Path, dataset: Dataset, splits: Splits) -> None:
+def test_a_retry_duplicates_nothing(store: Path, dataset: Dataset, splits: Splits) -> None:
     for _ in range(2):
         tree = open_(dataset, splits)
         logged = tracking.log_members(tree, [member_of(splits.members[0])], dataset)
@@ -163,7 +163,7 @@ def test_a_task_killed_while_it_logged_ends_with_the_same_points(
     assert len(runs_of(tree)) == 1 + 2 + 1
 
 
-def test_steps_count_on_over_a_restart_and_nan_is_left_out(dataset: Dataset, splits: Splits) -> None:
+def test_steps_continue_over_a_restart_and_nan_is_omitted(dataset: Dataset, splits: Splits) -> None:
     logged = tracking.log_members(open_(dataset, splits), [member_of(splits.members[0])], dataset)
     client = MlflowClient(tracking.tracking_uri())
     steps = {name: [m.step for m in client.get_metric_history(logged["A-01"], name)] for name in HISTORY}
@@ -173,7 +173,7 @@ def test_steps_count_on_over_a_restart_and_nan_is_left_out(dataset: Dataset, spl
 HISTORY = ("training_loss", "validation_loss")
 
 
-def test_a_reused_member_says_so(dataset: Dataset, splits: Splits) -> None:
+def test_a_reused_member_is_tagged(dataset: Dataset, splits: Splits) -> None:
     member = member_of(splits.members[0], reused=True)
     logged = tracking.log_members(open_(dataset, splits), [member], dataset)
     assert run_of(logged["A-01"]).data.tags["reused_from"] == "key-A-01"
@@ -203,9 +203,9 @@ def test_a_failed_run_is_found_and_closed_with_its_reason(dataset: Dataset, spli
     tracking.log_members(tree, [member_of(splits.members[0])], dataset)
     assert tracking.find_tree("srs", "another") is None
     assert tracking.find_tree("another", ATTEMPT) is None
-    found = tracking.find_tree("srs", ATTEMPT)
-    assert found == tree
-    tracking.close_tree(found, "FAILED", "members A-02 diverged")
+    reopened = tracking.find_tree("srs", ATTEMPT)
+    assert reopened == tree
+    tracking.close_tree(reopened, "FAILED", "members A-02 diverged")
     status = {run.info.run_name: run.info.status for run in runs_of(tree)}
     assert status == {"run 1": "FAILED", "ensemble A": "FAILED", "ensemble B": "FAILED", "member A-01": "FINISHED"}
     assert run_of(tree.parent).data.tags["srs.failure"] == "members A-02 diverged"
@@ -227,7 +227,7 @@ def test_joins_the_run_of_kfps_plugin(
     assert run_of(outer).data.params == {}
 
 
-def test_progress_is_told_at_most_every_ten_seconds_and_at_the_end(dataset: Dataset, splits: Splits) -> None:
+def test_progress_is_logged_at_most_every_ten_seconds_and_at_the_end(dataset: Dataset, splits: Splits) -> None:
     tree, now = open_(dataset, splits), [0.0]
     progress = tracking.PackProgress(tree, "0-4", clock=lambda: now[0])
     for done, now[0] in enumerate((0.0, 5.0, 10.0, 15.0, 16.0)):
@@ -237,11 +237,11 @@ def test_progress_is_told_at_most_every_ten_seconds_and_at_the_end(dataset: Data
     assert run_of(tree.parent).data.tags["srs.pack/0-4"] == "4 of 4 members. restarts 1"
 
 
-def test_progress_outlives_its_store(dataset: Dataset, splits: Splits) -> None:
+def test_progress_survives_a_failing_store(dataset: Dataset, splits: Splits) -> None:
     tracking.PackProgress(dataclasses.replace(open_(dataset, splits), parent="0" * 32), "0")(1, 2)
 
 
-def test_the_reason_that_a_step_noted_stays(dataset: Dataset, splits: Splits) -> None:
+def test_the_reason_that_a_step_logged_is_kept(dataset: Dataset, splits: Splits) -> None:
     tree = open_(dataset, splits)
     tracking.note_failure(tree, "member A-02 diverged")
     assert run_of(tree.parent).info.status == "RUNNING"
@@ -250,13 +250,13 @@ def test_the_reason_that_a_step_noted_stays(dataset: Dataset, splits: Splits) ->
     assert run_of(tree.groups["A"]).data.tags["srs.failure"] == "train failed"
 
 
-def test_says_what_mlflow_does_not_have_without_its_text() -> None:
+def test_reports_missing_objects_without_mlflows_text() -> None:
     with pytest.raises(RegistryError) as caught:
         tracking.close_tree(TrackedRuns("77", "0" * 32), "FINISHED")
     assert (caught.value.code, caught.value.safe_message) == ("MLFLOW_NOT_FOUND", f"run {'0' * 32} does not exist")
 
 
-def test_a_deleted_experiment_is_told_with_ways_out(dataset: Dataset, splits: Splits) -> None:
+def test_a_deleted_experiment_is_reported_with_a_remedy(dataset: Dataset, splits: Splits) -> None:
     tree = open_(dataset, splits)
     MlflowClient(tracking.tracking_uri()).delete_experiment(tree.experiment_id)
     for asked in (lambda: tracking.require_experiment("srs"), lambda: open_(dataset, splits)):
@@ -270,7 +270,7 @@ def test_a_deleted_experiment_is_told_with_ways_out(dataset: Dataset, splits: Sp
     tracking.require_experiment("srs")
 
 
-def test_an_experiment_deleted_while_a_run_writes_is_told(dataset: Dataset, splits: Splits) -> None:
+def test_an_experiment_deleted_during_a_run_is_reported(dataset: Dataset, splits: Splits) -> None:
     tree = open_(dataset, splits)
     MlflowClient(tracking.tracking_uri()).delete_experiment(tree.experiment_id)
     with pytest.raises(RegistryError) as caught:
@@ -278,7 +278,7 @@ def test_an_experiment_deleted_while_a_run_writes_is_told(dataset: Dataset, spli
     assert caught.value.code == "MLFLOW_DELETED"
 
 
-def test_the_experiment_of_kfps_plugin_is_looked_at_too(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_experiment_of_kfps_plugin_is_checked_too(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     client = MlflowClient(tracking.tracking_uri())
     experiment = client.create_experiment("kfp", artifact_location=(store / "a").as_uri())
     monkeypatch.setenv("MLFLOW_RUN_ID", client.create_run(experiment).info.run_id)

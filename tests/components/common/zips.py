@@ -1,4 +1,4 @@
-"""Zips written byte by byte (APPNOTE 4.3), whatever they say of themselves."""
+"""Zips written byte by byte (APPNOTE 4.3), so that they can state false sizes."""
 
 import dataclasses
 import struct

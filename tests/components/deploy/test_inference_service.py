@@ -1,4 +1,4 @@
-"""The InferenceService of a version, as built from the template."""
+"""The InferenceService of a version, built from the template."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Deployment against an API server over HTTP, with a KServe beside it and the predictor that it starts."""
+"""Deployment against an imitated API server over HTTP, with an imitated KServe that starts a predictor."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from components.deploy import rollout
 from components.deploy.cluster import Cluster
 from components.deploy.inference_service import APPLIED, FORMER, Pin, build
 from components.deploy.rollout import deploy
-from components.deploy.smoke import ask_golden
+from components.deploy.smoke import query_golden_case
 from components.deploy.template import Template
 from components.model.golden import GoldenCase, GoldenInput
 from tests.kserve_api import NAME, NAMESPACE, WHERE, KServe, serving, version_of
@@ -58,13 +58,13 @@ def golden() -> GoldenCase:
 def bring(cluster: Cluster, golden: GoldenCase, version: str, template: Template = TEMPLATE, **changed: Any) -> Any:
     asked: dict[str, Any] = {
         "is_champion": lambda: True,
-        "smoke": lambda url: ask_golden(url, NAME, version, golden, TOLERANCE),
+        "smoke": lambda url: query_golden_case(url, NAME, version, golden, TOLERANCE),
         "timeout_s": 20.0,
     }
     return deploy(cluster, body_of(version, template), template, **(asked | changed))
 
 
-def test_deploys_waits_for_the_new_generation_and_asks_it(kserve: KServe, cluster: Cluster, golden: GoldenCase) -> None:
+def test_waits_for_the_new_generation_and_queries_it(kserve: KServe, cluster: Cluster, golden: GoldenCase) -> None:
     assert bring(cluster, golden, "1") == "deployed"
     assert bring(cluster, golden, "2") == "deployed"
     assert kserve.serving() == ["2"]
@@ -90,7 +90,7 @@ def test_leaves_what_others_added(kserve: KServe, cluster: Cluster, golden: Gold
     assert kserve.service["spec"]["predictor"]["timeout"] == 60
 
 
-def test_takes_its_own_fields_back_from_a_hand(kserve: KServe, cluster: Cluster, golden: GoldenCase) -> None:
+def test_restores_its_own_fields_after_a_manual_change(kserve: KServe, cluster: Cluster, golden: GoldenCase) -> None:
     bring(cluster, golden, "1")
     kserve.add(WHERE, {"metadata": {"name": NAME}, "spec": {"predictor": {"maxReplicas": 9}}}, "kubectl-edit")
     assert bring(cluster, golden, "1") == "deployed"
@@ -105,13 +105,13 @@ def test_does_nothing_when_nothing_changed(kserve: KServe, cluster: Cluster, gol
     assert kserve.service["metadata"]["resourceVersion"] == before
 
 
-def test_does_nothing_when_the_alias_moved_on(kserve: KServe, cluster: Cluster, golden: GoldenCase) -> None:
+def test_does_nothing_when_the_alias_was_moved(kserve: KServe, cluster: Cluster, golden: GoldenCase) -> None:
     assert bring(cluster, golden, "1", is_champion=lambda: False) == "moved on"
     assert kserve.applied == []
 
 
 @pytest.mark.parametrize("status", [409, 429, 503])
-def test_tries_again_after_what_passes(status: int, kserve: KServe, cluster: Cluster, golden: GoldenCase) -> None:
+def test_retries_after_transient_errors(status: int, kserve: KServe, cluster: Cluster, golden: GoldenCase) -> None:
     kserve.failures = [status] * 2
     assert bring(cluster, golden, "1") == "deployed"
 
@@ -130,7 +130,7 @@ def test_gives_up_after_endless_conflicts(kserve: KServe, cluster: Cluster, gold
         ("never ready", "not ready in 2 s: PredictorNotReady"),
     ],
 )
-def test_goes_back_to_the_former_version(
+def test_rolls_back_to_the_former_version(
     fault: str, reason: str, kserve: KServe, cluster: Cluster, golden: GoldenCase
 ) -> None:
     bring(cluster, golden, "1")
@@ -138,7 +138,7 @@ def test_goes_back_to_the_former_version(
     with pytest.raises(SrsError) as caught:
         bring(cluster, golden, "2", timeout_s=2.0)
     assert caught.value.code == "DEPLOY_FAILED"
-    assert caught.value.safe_message == f"the version was taken back: {reason}"
+    assert caught.value.safe_message == f"the version was rolled back: {reason}"
     assert kserve.serving() == ["1"]
     assert kserve.applied[0]["spec"] == kserve.applied[2]["spec"]
     assert bring(cluster, golden, "1") in ("unchanged", "deployed")
@@ -151,7 +151,7 @@ def test_a_first_version_that_fails_leaves_nothing(kserve: KServe, cluster: Clus
     assert WHERE not in kserve.objects
 
 
-def test_an_attempt_that_died_while_it_waited_can_still_be_taken_back(
+def test_an_attempt_that_died_while_waiting_can_still_be_rolled_back(
     kserve: KServe, cluster: Cluster, golden: GoldenCase
 ) -> None:
     bring(cluster, golden, "1")
@@ -167,7 +167,7 @@ def test_an_attempt_that_died_while_it_waited_can_still_be_taken_back(
     assert kserve.serving() == ["1"]
 
 
-def test_takes_nothing_back_from_a_later_deployment(kserve: KServe, cluster: Cluster, golden: GoldenCase) -> None:
+def test_does_not_roll_back_a_later_deployment(kserve: KServe, cluster: Cluster, golden: GoldenCase) -> None:
     bring(cluster, golden, "1")
 
     def overtaken(_: str) -> str:
@@ -179,7 +179,7 @@ def test_takes_nothing_back_from_a_later_deployment(kserve: KServe, cluster: Clu
     assert kserve.serving() == ["3"]
 
 
-def test_a_cluster_that_refuses_amid_the_deployment_is_told(
+def test_a_cluster_that_refuses_during_the_deployment_is_reported(
     kserve: KServe, cluster: Cluster, golden: GoldenCase
 ) -> None:
     bring(cluster, golden, "1")
@@ -193,14 +193,14 @@ def test_a_cluster_that_refuses_amid_the_deployment_is_told(
 
 
 @pytest.mark.parametrize("status", [401, 403, 500])
-def test_tells_a_refusal_without_its_text(status: int, kserve: KServe, cluster: Cluster, golden: GoldenCase) -> None:
+def test_reports_a_refusal_without_its_text(status: int, kserve: KServe, cluster: Cluster, golden: GoldenCase) -> None:
     kserve.failures = [status] * 100
     with pytest.raises(SrsError) as caught:
         bring(cluster, golden, "1")
     assert caught.value.safe_message == f"the cluster answered {status}"
 
 
-def test_no_api_server_is_told_in_words(golden: GoldenCase, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_api_server_is_reported(golden: GoldenCase, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster_module, "FIRST_PAUSE_S", 0.001)
     configuration = client.Configuration()
     configuration.host = "http://127.0.0.1:9"
@@ -226,7 +226,7 @@ def test_applying_the_manifests_after_a_deployment_leaves_the_pin_alone(
 CANARY = Template(canary_percent=10, gateway_api=True)
 
 
-def test_a_canary_in_standard_mode_stands_beside_the_former_version(
+def test_a_canary_in_standard_mode_is_added_to_the_former_version(
     kserve: KServe, cluster: Cluster, golden: GoldenCase
 ) -> None:
     bring(cluster, golden, "1", CANARY)
@@ -239,7 +239,7 @@ def test_a_canary_in_standard_mode_stands_beside_the_former_version(
     assert kserve.queries == ["1", "2", "2"]
 
 
-def test_a_canary_in_knative_mode_is_a_part_of_the_newest_revision(
+def test_a_canary_in_knative_mode_is_a_traffic_share_of_the_newest_revision(
     kserve: KServe, cluster: Cluster, golden: GoldenCase
 ) -> None:
     kserve.mode = "Knative"
@@ -250,7 +250,7 @@ def test_a_canary_in_knative_mode_is_a_part_of_the_newest_revision(
     assert "canaryTrafficPercent" not in kserve.service["spec"]["predictor"]
 
 
-def test_a_canary_that_fails_goes_and_the_former_version_stays(
+def test_a_failed_canary_is_removed_and_the_former_version_stays(
     kserve: KServe, cluster: Cluster, golden: GoldenCase
 ) -> None:
     bring(cluster, golden, "1", CANARY)
@@ -262,7 +262,7 @@ def test_a_canary_that_fails_goes_and_the_former_version_stays(
     assert len(kserve.canaries) == 1  # never more than a part of the traffic
 
 
-def test_an_attempt_that_died_in_its_canary_goes_on(kserve: KServe, cluster: Cluster, golden: GoldenCase) -> None:
+def test_an_attempt_that_died_in_its_canary_is_continued(kserve: KServe, cluster: Cluster, golden: GoldenCase) -> None:
     bring(cluster, golden, "1", CANARY)
 
     def dies(_: str) -> str:
@@ -277,14 +277,14 @@ def test_an_attempt_that_died_in_its_canary_goes_on(kserve: KServe, cluster: Clu
     assert version_of(json.loads(kserve.service["metadata"]["annotations"][APPLIED])["spec"]["predictor"]) == "2"
 
 
-def test_says_where_there_can_be_no_canary(kserve: KServe, cluster: Cluster, golden: GoldenCase) -> None:
-    told: list[str] = []
+def test_reports_where_a_canary_is_impossible(kserve: KServe, cluster: Cluster, golden: GoldenCase) -> None:
+    notes: list[str] = []
     without = Template(canary_percent=10)
-    bring(cluster, golden, "1", without, tell=told.append)
-    bring(cluster, golden, "2", without, tell=told.append)
-    assert told == [
-        "no canary: there is no version beside which it could stand",
-        "no canary: KServe shares no traffic in Standard mode without the Gateway API",
+    bring(cluster, golden, "1", without, notify=notes.append)
+    bring(cluster, golden, "2", without, notify=notes.append)
+    assert notes == [
+        "no canary: no former version is served with which it could share the traffic",
+        "no canary: KServe cannot share traffic in Standard mode without the Gateway API",
     ]
     assert not kserve.canaries
     assert kserve.serving() == ["2"]
@@ -294,8 +294,9 @@ def test_an_old_pod_that_still_answers_is_not_taken_for_the_new(
     kserve: KServe, cluster: Cluster, golden: GoldenCase
 ) -> None:
     bring(cluster, golden, "1")
-    assert ask_golden(kserve.predictor, NAME, "2", golden, TOLERANCE) == "another version answers"
+    assert query_golden_case(kserve.predictor, NAME, "2", golden, TOLERANCE) == "another version replied"
 
 
-def test_no_predictor_is_no_answer(golden: GoldenCase) -> None:
-    assert ask_golden("http://127.0.0.1:9", NAME, "2", golden, TOLERANCE) == "the predictor does not answer in V2"
+def test_a_missing_predictor_is_reported(golden: GoldenCase) -> None:
+    problem = query_golden_case("http://127.0.0.1:9", NAME, "2", golden, TOLERANCE)
+    assert problem == "the predictor does not reply in the V2 protocol"

@@ -1,4 +1,4 @@
-"""The whole step: a version in MLflow with its files in a real bucket, an API server, KServe's predictor, the alias."""
+"""The whole deployment step: a version in MLflow, its files in a real bucket, an API server, a predictor, the alias."""
 
 import json
 import os
@@ -101,20 +101,20 @@ def test_pins_the_version_to_its_files_in_the_bucket(kserve: KServe, versions: d
     assert annotations["srs-response/bundle-digest"] == Manifest.read(versions["2"]).digest
     assert kserve.queries == ["2"]
     assert "deployed" in page.read_text()
-    assert "no canary: there is no version beside which it could stand" in page.read_text()
+    assert "no canary: no former version is served with which it could share the traffic" in page.read_text()
     run("2", NAME, NAMESPACE, str(page))
     assert "unchanged" in page.read_text()
     assert champion() == "2"
 
 
-def test_a_version_that_the_gate_left_behind_is_not_deployed(kserve: KServe, tmp_path: Path) -> None:
+def test_a_version_that_is_no_longer_champion_is_not_deployed(kserve: KServe, tmp_path: Path) -> None:
     run("1", NAME, NAMESPACE, str(tmp_path / "summary.html"))
     assert "moved on" in (tmp_path / "summary.html").read_text()
     assert kserve.applied == []
 
 
 @pytest.mark.parametrize(("fault", "code"), [("model", "DEPLOY_FAILED"), ("template", "TEMPLATE_MISSING")])
-def test_the_alias_goes_back_whatever_failed(fault: str, code: str, kserve: KServe, tmp_path: Path) -> None:
+def test_the_alias_is_restored_whatever_failed(fault: str, code: str, kserve: KServe, tmp_path: Path) -> None:
     if fault == "model":
         kserve.broken["2"] = "BlockedByFailedLoad"
     else:
@@ -129,7 +129,7 @@ def test_the_alias_goes_back_whatever_failed(fault: str, code: str, kserve: KSer
 
 
 @pytest.mark.parametrize("status", [401, 403, 500])
-def test_a_template_that_may_not_be_read_is_not_told_as_missing(status: int, kserve: KServe, tmp_path: Path) -> None:
+def test_an_unreadable_template_is_not_reported_as_missing(status: int, kserve: KServe, tmp_path: Path) -> None:
     kserve.failures = [status]
     with pytest.raises(SrsError, match=f"answered {status} for the template") as caught:
         run("2", NAME, NAMESPACE, str(tmp_path / "summary.html"))
@@ -141,7 +141,7 @@ def test_a_template_that_may_not_be_read_is_not_told_as_missing(status: int, kse
 TYPO = "{max_replicas: 3, resources: {limit: {cpu: 2}}, replicas: 1}"
 
 
-def test_a_typo_in_the_template_is_told_and_the_alias_goes_back(kserve: KServe, tmp_path: Path) -> None:
+def test_a_typo_in_the_template_is_reported_and_the_alias_restored(kserve: KServe, tmp_path: Path) -> None:
     kserve.objects[TEMPLATE] = {"data": {"inferenceservice.yaml": TYPO}}
     with pytest.raises(InputError, match="TEMPLATE_UNKNOWN") as caught:
         run("2", NAME, NAMESPACE, str(tmp_path / "summary.html"))
@@ -151,9 +151,9 @@ def test_a_typo_in_the_template_is_told_and_the_alias_goes_back(kserve: KServe, 
     assert kserve.applied == []
 
 
-@pytest.mark.parametrize("place", ["read_template", "build", "deploy", "cluster_configuration", "ask_golden"])
+@pytest.mark.parametrize("place", ["read_template", "build", "deploy", "cluster_configuration", "query_golden_case"])
 @pytest.mark.parametrize("error", [TypeError("a value"), KeyboardInterrupt(), SystemExit(143), OSError("a value")])
-def test_the_alias_goes_back_on_any_exception_wherever(
+def test_the_alias_is_restored_on_any_exception(
     place: str, error: BaseException, kserve: KServe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -165,10 +165,10 @@ def test_the_alias_goes_back_on_any_exception_wherever(
     assert champion() == "1"
     tags = MlflowClient().get_model_version(NAME, "2").tags
     assert tags["srs.deploy_failed"] == f"deploy stopped on a {type(error).__name__}"
-    assert WHERE not in kserve.objects  # what was applied is taken back
+    assert WHERE not in kserve.objects  # the applied object is removed again
 
 
-def test_the_alias_goes_back_where_the_bundle_cannot_be_fetched(
+def test_the_alias_is_restored_where_the_bundle_cannot_be_downloaded(
     kserve: KServe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def gone(*_: object) -> None:
@@ -180,14 +180,14 @@ def test_the_alias_goes_back_where_the_bundle_cannot_be_fetched(
     assert champion() == "1"
 
 
-def test_sigterm_puts_the_alias_back_before_the_process_ends(
+def test_sigterm_restores_the_alias_before_the_process_ends(
     kserve: KServe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def evicted(*_: object, **__: object) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(5)
 
-    monkeypatch.setattr(step, "ask_golden", evicted)
+    monkeypatch.setattr(step, "query_golden_case", evicted)
     with pytest.raises(SystemExit) as caught:
         run("2", NAME, NAMESPACE, str(tmp_path / "summary.html"))
     assert caught.value.code == 128 + signal.SIGTERM
@@ -214,7 +214,7 @@ def test_a_rollback_that_fails_does_not_hide_the_first_reason(
     assert "srs rollback" in caught.value.hint
 
 
-def test_files_that_kserve_cannot_load_are_refused_and_the_alias_goes_back(
+def test_files_that_kserve_cannot_load_are_refused_and_the_alias_restored(
     kserve: KServe, versions: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxied = "mlflow-artifacts:/1/models/m-1/artifacts"
@@ -228,7 +228,7 @@ def test_files_that_kserve_cannot_load_are_refused_and_the_alias_goes_back(
 
 def test_nothing_promoted_changes_nothing(kserve: KServe, tmp_path: Path) -> None:
     run("", NAME, NAMESPACE, str(tmp_path / "summary.html"))
-    assert "the gate promoted nothing" in (tmp_path / "summary.html").read_text()
+    assert "the gate promoted no version" in (tmp_path / "summary.html").read_text()
     assert json.dumps(kserve.applied) == "[]"
     assert champion() == "2"
 

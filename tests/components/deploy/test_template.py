@@ -1,4 +1,4 @@
-"""The template of the InferenceService: any mapping gives a template or says all that is wrong with it."""
+"""The template of the InferenceService: any mapping gives a template, or one error that names all problems."""
 
 import dataclasses
 from pathlib import Path
@@ -70,7 +70,7 @@ def test_names_all_problems_at_once() -> None:
         ({1: 2, None: 3}, "1: unknown name"),
     ],
 )
-def test_says_what_a_value_may_be(values: dict[Any, Any], says: str) -> None:
+def test_names_the_allowed_values(values: dict[Any, Any], says: str) -> None:
     assert says in refused(values).safe_message
 
 
@@ -86,7 +86,7 @@ def test_every_default_is_allowed() -> None:
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.parent.name)
-def test_takes_every_template_of_infra(path: Path) -> None:
+def test_accepts_every_template_of_infra(path: Path) -> None:
     Template.from_mapping(yaml.safe_load(path.read_text()))
 
 

@@ -1,4 +1,4 @@
-"""A small bundle for tests: drawn weights, their answers by numpy alone, and a disc as the golden slice."""
+"""A small bundle for tests: random weights, their probabilities in plain numpy, and a disc as the golden slice."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A bundle as it is written."""
+"""A freshly written bundle."""
 
 from pathlib import Path
 

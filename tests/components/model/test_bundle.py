@@ -45,7 +45,7 @@ def test_the_same_input_gives_the_same_digest(tmp_path):
     assert make_bundle(tmp_path / "c", seed=2).digest != Manifest.read(tmp_path / "a").digest
 
 
-def test_the_manifest_says_what_was_seen(tmp_path, rng):
+def test_the_manifest_lists_the_patients_seen(tmp_path, rng):
     dataset = make_dataset(rng)
     members = make_members(dataset, SETTINGS, rng, 2)
     manifest = write_bundle(
@@ -68,12 +68,12 @@ def test_the_manifest_says_what_was_seen(tmp_path, rng):
     assert Manifest.read(tmp_path) == manifest
 
 
-def test_patients_cannot_be_read_off_their_digests():
+def test_digests_do_not_reveal_patients():
     assert patient_digest("study", "P1") != patient_digest("other", "P1")
     assert len(patient_digest("study", "P1")) == 64
 
 
-def test_refuses_a_graph_that_answers_other_than_training(tmp_path, rng):
+def test_refuses_a_graph_that_differs_from_training(tmp_path, rng):
     dataset = make_dataset(rng)
     (member,) = make_members(dataset, SETTINGS, rng, 1)
     wrong = dataclasses.replace(member, probabilities=(1 - member.probabilities).astype(np.float32))
@@ -82,7 +82,7 @@ def test_refuses_a_graph_that_answers_other_than_training(tmp_path, rng):
     assert error.value.code == "EXPORT_DIFFERS"
 
 
-def test_the_golden_input_survives_its_files(tmp_path):
+def test_the_golden_input_round_trip(tmp_path):
     given = golden_input()
     given.write(tmp_path)
     read = GoldenInput.read(tmp_path)

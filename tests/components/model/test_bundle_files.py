@@ -1,4 +1,4 @@
-"""A bundle's folder from elsewhere: what is opened is listed, hashed and used as it was read."""
+"""Untrusted bundle folders: only listed files are opened, once, and with the listed digest."""
 
 import hashlib
 import os

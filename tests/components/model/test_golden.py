@@ -1,4 +1,4 @@
-"""The golden case's files from elsewhere: arrays that hold what their heads say, and a geometry in millimetres."""
+"""Untrusted files of a golden case: arrays must match their headers, and the geometry must be plausible."""
 
 import io
 import json
@@ -47,7 +47,7 @@ ARRAYS = {
 
 @pytest.mark.parametrize("name", [name for name in GOLDEN_FILES if name.endswith(".npy")])
 @pytest.mark.parametrize("array", ARRAYS.values(), ids=ARRAYS)
-def test_an_array_that_is_not_as_its_head_says_is_refused(content, name, array):
+def test_an_array_that_does_not_match_its_header_is_refused(content, name, array):
     with pytest.raises(BundleError) as error:
         GoldenCase.parse({**content, name: array}, MEMBERS)
     assert error.value.code == "GOLDEN_CASE"
@@ -59,7 +59,7 @@ def test_the_crop_has_the_networks_shape(content, shape):
         GoldenCase.parse({**content, "golden/crop.npy": npy(np.zeros(shape, np.float32))}, MEMBERS)
 
 
-def test_there_is_one_answer_a_member(content):
+def test_there_is_one_probability_per_member(content):
     assert GoldenCase.parse(content, MEMBERS).probabilities.shape == (MEMBERS,)
     for members in (MEMBERS - 1, MEMBERS + 1):
         with pytest.raises(BundleError):
@@ -82,7 +82,7 @@ GEOMETRIES = {
 
 
 @pytest.mark.parametrize("change", GEOMETRIES.values(), ids=GEOMETRIES)
-def test_a_geometry_that_is_none_is_refused(content, change):
+def test_an_invalid_geometry_is_refused(content, change):
     fields = json.loads(content["golden/golden.json"]) | change
     with pytest.raises(BundleError) as error:
         GoldenCase.parse({**content, "golden/golden.json": json.dumps(fields).encode()}, MEMBERS)
@@ -90,6 +90,6 @@ def test_a_geometry_that_is_none_is_refused(content, change):
 
 
 @pytest.mark.parametrize("text", [b"[]", b"{}", b"{", b"[" * 100_000, b'{"origin_xy_mm": NaN}'])
-def test_text_that_is_no_geometry_is_refused(content, text):
+def test_text_that_is_not_a_geometry_is_refused(content, text):
     with pytest.raises(BundleError):
         GoldenCase.parse({**content, "golden/golden.json": text}, MEMBERS)

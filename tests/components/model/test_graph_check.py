@@ -1,4 +1,4 @@
-"""Only a graph that is a small network and nothing else is opened, and only one whose cost is bounded."""
+"""Only graphs that are small networks of limited cost are opened."""
 
 import dataclasses
 from collections.abc import Callable
@@ -35,7 +35,7 @@ def refused(graph: bytes, manifest: Manifest) -> tuple[str, str]:
     return error.value.code, error.value.safe_message
 
 
-def test_the_graph_that_export_wrote_passes_and_its_memory_is_told(graph, manifest):
+def test_an_exported_graph_passes_and_its_memory_is_returned(graph, manifest):
     memory = check_graph(graph, manifest)
     first, second = SETTINGS.train.filters_1 * 145 * 145, SETTINGS.train.filters_2 * 14 * 14
     assert 4 * MEMBERS * 2 * (first + second) < memory < 4 * MEMBERS * 2 * (first + second) * 1.3
@@ -123,7 +123,7 @@ CHANGES: dict[str, Callable[[onnx.ModelProto], None]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_what_is_no_small_network_is_refused(graph, manifest, change):
+def test_a_graph_that_is_not_a_small_network_is_refused(graph, manifest, change):
     model = onnx.load_from_string(graph)
     change(model)
     assert refused(model.SerializeToString(), manifest)[0] in ("BUNDLE_DAMAGED", "BUNDLE_TOO_LARGE")
@@ -140,18 +140,18 @@ HARMLESS: dict[str, Callable[[onnx.ModelProto], None]] = {
 
 
 @pytest.mark.parametrize("change", HARMLESS.values(), ids=HARMLESS)
-def test_what_is_left_to_the_golden_case(graph, manifest, change):
+def test_graphs_that_only_the_golden_case_refuses(graph, manifest, change):
     model = onnx.load_from_string(graph)
     change(model)
     assert check_graph(model.SerializeToString(), manifest) > 0
 
 
 @pytest.mark.parametrize("damaged", [b"", b"\0", b"\x12\x00", b"no graph at all"], ids=repr)
-def test_what_is_no_graph_is_refused(manifest, damaged):
+def test_bytes_that_are_not_a_graph_are_refused(manifest, damaged):
     assert refused(damaged, manifest)[0] == "BUNDLE_DAMAGED"
 
 
-def test_nodes_without_number_are_refused_within_their_bounds(graph, manifest):
+def test_millions_of_nodes_are_refused_within_the_budget(graph, manifest):
     """Empty nodes of two bytes each, as many as a file may hold: protobuf makes an object of each."""
     few = graph + b"\x3a\x02\x0a\x00" * (MAX_GRAPH_NODES + 1)
     assert refused(few, manifest)[0] in ("BUNDLE_DAMAGED", "BUNDLE_TOO_LARGE")
@@ -197,17 +197,17 @@ def test_costs_are_those_of_the_arithmetic(graph, manifest):
 @pytest.mark.parametrize(
     ("constant", "place"), [("MAX_GRAPH_MEMORY_BYTES", 0), ("MAX_GRAPH_MULTIPLICATIONS", 1), ("MAX_GRAPH_NODES", 2)]
 )
-def test_each_cost_is_taken_at_its_limit_and_refused_one_above(graph, monkeypatch, constant, place):
-    asked = costs(graph)[place]
-    monkeypatch.setattr(graph_check, constant, asked)
+def test_each_cost_is_accepted_at_its_limit_and_refused_above_it(graph, monkeypatch, constant, place):
+    amount = costs(graph)[place]
+    monkeypatch.setattr(graph_check, constant, amount)
     graph_check.measure_graph({"members": MEMBERS}, [graph])
-    monkeypatch.setattr(graph_check, constant, asked - 1)
-    with pytest.raises(BundleError, match=f"{asked:,} .*; at most {asked - 1:,}") as error:
+    monkeypatch.setattr(graph_check, constant, amount - 1)
+    with pytest.raises(BundleError, match=f"{amount:,} .*; at most {amount - 1:,}") as error:
         graph_check.measure_graph({"members": MEMBERS}, [graph])
     assert error.value.code == "BUNDLE_TOO_LARGE"
 
 
-def test_the_file_may_have_its_bytes_and_none_more(graph, manifest, monkeypatch):
+def test_a_file_is_accepted_at_its_limit_and_refused_above_it(graph, manifest, monkeypatch):
     monkeypatch.setattr(graph_check, "MAX_GRAPH_BYTES", len(graph))
     check_graph(graph, manifest)
     monkeypatch.setattr(graph_check, "MAX_GRAPH_BYTES", len(graph) - 1)

@@ -1,4 +1,4 @@
-"""A network of other layers needs no line but its declaration: it has one meaning wherever it is used."""
+"""A network with other layers needs only another declaration, and means the same wherever it is used."""
 
 import numpy as np
 import onnxruntime
@@ -35,8 +35,8 @@ def members(network):
 
 
 def test_the_default_network_is_the_studys():
-    found = [(layer.name, layer.kernel, layer.output, layer.pool, layer.relu) for layer in layers(TrainSettings())]
-    assert found == [
+    declared = [(layer.name, layer.kernel, layer.output, layer.pool, layer.relu) for layer in layers(TrainSettings())]
+    assert declared == [
         ("conv_1", (7, 7, 1, 8), (18, 18, 8), 8, True),
         ("conv_2", (5, 5, 8, 16), (4, 4, 16), 3, True),
         ("dense_1", (256, 32), (32,), 0, True),

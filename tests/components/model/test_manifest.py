@@ -1,4 +1,4 @@
-"""A manifest from elsewhere: every field has its type, range and length, and nothing is believed for its seal."""
+"""Untrusted manifests: type, range and length of every field are checked, even if the digest is right."""
 
 import dataclasses
 import json
@@ -34,7 +34,7 @@ def some(count: int) -> list[str]:
     return [f"{number:064x}" for number in range(count)]
 
 
-def test_a_good_manifest_has_no_problem(fields):
+def test_a_valid_manifest_has_no_problem(fields):
     assert problems(fields) == []
     assert dataclasses.asdict(Manifest.parse(sealed(fields)))["cut_off"] == fields["cut_off"]
 
@@ -116,18 +116,18 @@ def name_of(case: tuple[str, Any]) -> str:
 
 
 @pytest.mark.parametrize(("name", "value"), KEPT, ids=map(name_of, KEPT))
-def test_a_value_within_its_limit_is_taken(fields, name, value):
+def test_a_value_within_its_limit_is_accepted(fields, name, value):
     assert problems({**fields, name: value}) == []
 
 
 @pytest.mark.parametrize(("name", "value"), BEYOND, ids=map(name_of, BEYOND))
-def test_a_value_beyond_its_limit_is_refused_by_its_fields_name(fields, name, value):
+def test_a_value_beyond_its_limit_is_refused_naming_the_field(fields, name, value):
     code, message = refused(sealed({**fields, name: value}))
     assert code == "BUNDLE_DAMAGED"
     assert f"{name} must be " in message
 
 
-def test_all_problems_are_told_at_once_and_no_value(fields):
+def test_all_problems_are_reported_at_once_without_values(fields):
     _, message = refused(sealed({**fields, "cut_off": 7.25, "group": "secret\n"}))
     assert "cut_off must be a number from 0 to 1" in message
     assert "group must be text of 1 to 1,000 characters" in message
@@ -135,13 +135,13 @@ def test_all_problems_are_told_at_once_and_no_value(fields):
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999"])
-def test_numbers_that_are_none_are_refused_wherever_they_stand(fields, number):
+def test_nan_and_infinity_are_refused_in_any_field(fields, number):
     content = sealed({**fields, "extra": {"deep": [{"cut": 12.75}]}})
     assert refused(content.replace(b"12.75", number.encode()))[0] == "BUNDLE_DAMAGED"
 
 
 @pytest.mark.parametrize("content", [b"[" * 100_000, b'{"a":' * 100_000, b"\xff", b"", b"1" * 5000, b"\xfe\xff\x00"])
-def test_bytes_that_are_no_manifest_are_told(content):
+def test_bytes_that_are_not_a_manifest_are_reported(content):
     assert refused(content)[0] == "BUNDLE_DAMAGED"
 
 
@@ -150,13 +150,13 @@ def test_a_version_is_the_integer_1(fields, version):
     assert refused(sealed({**fields, "version": version}))[0] == "BUNDLE_UNKNOWN"
 
 
-def test_a_field_more_or_less_is_refused(fields):
-    assert "one too many" in refused(sealed({**fields, "more": 1}))[1]
+def test_a_missing_or_unknown_field_is_refused(fields):
+    assert "an unknown one" in refused(sealed({**fields, "more": 1}))[1]
     less = {name: value for name, value in fields.items() if name != "extra"}
     assert "lacks a field" in refused(sealed(less))[1]
 
 
-def test_settings_of_an_earlier_release_which_knew_fewer_are_taken(fields):
+def test_settings_of_an_earlier_release_with_fewer_settings_are_accepted(fields):
     settings = {**fields["settings"], "train": {"filters_1": 4, "filters_2": 6, "dense_1": 8, "dense_2": 5}}
     assert problems({**fields, "settings": settings}) == []
 

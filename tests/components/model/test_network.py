@@ -21,7 +21,7 @@ def test_weights_follow_their_generator(tiny):
     assert all(array.dtype == np.float32 for array in first.values())
 
 
-def test_window_takes_its_edges_to_zero_and_one():
+def test_window_maps_its_edges_to_zero_and_one():
     settings = TrainSettings(window_level_hu=40, window_width_hu=160)
     hu = np.array([[-1000.0, -40.0, 40.0, 120.0, 3000.0]], np.float32)
     np.testing.assert_allclose(windowed(hu, settings), [[0, 0, 0.5, 1, 1]], atol=1e-6)

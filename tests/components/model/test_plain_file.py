@@ -1,4 +1,4 @@
-"""Reading one file of a bundle: only a plain one, and no more of it than allowed."""
+"""Reading one file of a bundle: only a regular file, and only up to a limit."""
 
 import os
 
@@ -15,13 +15,13 @@ def refused(folder, name: str, most: int = 4) -> str:
     return error.value.code
 
 
-def test_reads_as_much_as_is_allowed_and_no_byte_more(tmp_path):
+def test_reads_up_to_the_limit_and_no_byte_more(tmp_path):
     (tmp_path / "file").write_bytes(b"1234")
     assert read_plain_file(tmp_path, "file", 4) == b"1234"
     assert refused(tmp_path, "file", 3) == "BUNDLE_TOO_LARGE"
 
 
-def test_refuses_what_is_no_plain_file(tmp_path):
+def test_refuses_everything_but_regular_files(tmp_path):
     (tmp_path / "file").write_bytes(b"1234")
     (tmp_path / "link").symlink_to("file")
     (tmp_path / "gone").symlink_to("nothing")
@@ -32,7 +32,7 @@ def test_refuses_what_is_no_plain_file(tmp_path):
         assert refused(tmp_path, name) == "BUNDLE_DAMAGED"
 
 
-def test_refuses_a_folder_below_that_is_a_link(tmp_path):
+def test_refuses_a_linked_subfolder(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "file").write_bytes(b"1234")
     (tmp_path / "bundle").mkdir()
@@ -40,7 +40,7 @@ def test_refuses_a_folder_below_that_is_a_link(tmp_path):
     assert refused(tmp_path / "bundle", "golden/file") == "BUNDLE_DAMAGED"
 
 
-def test_the_bundles_own_folder_may_be_a_link_as_a_mounted_volume_is(tmp_path):
+def test_the_bundles_own_folder_may_be_a_link_as_in_a_mounted_volume(tmp_path):
     (tmp_path / "elsewhere" / "golden").mkdir(parents=True)
     (tmp_path / "elsewhere" / "golden" / "file").write_bytes(b"1234")
     (tmp_path / "models").symlink_to(tmp_path / "elsewhere")

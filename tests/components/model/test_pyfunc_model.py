@@ -1,4 +1,4 @@
-"""The logged bundle, loaded by plain MLflow where this project cannot be imported."""
+"""A logged bundle, loaded by plain MLflow where this project cannot be imported."""
 
 import json
 import os
@@ -51,11 +51,11 @@ def test_loads_and_answers_without_this_project(logged, tmp_path):
     command = [sys.executable, "-c", ASK, str(logged / "model"), "crops.npy"]
     shown = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200)
     assert shown.returncode == 0, shown.stderr
-    told = json.loads(shown.stdout.splitlines()[-1])
+    output = json.loads(shown.stdout.splitlines()[-1])
     ensemble = Ensemble.open(logged / "bundle")
-    assert told["columns"][:5] == ["probability", "vote_fraction", "spread", "score", "non_responder"]
-    assert told["columns"][5:] == list(ensemble.manifest.members)
-    for row, answer in zip(told["rows"], ensemble.answer(crops), strict=True):
+    assert output["columns"][:5] == ["probability", "vote_fraction", "spread", "score", "non_responder"]
+    assert output["columns"][5:] == list(ensemble.manifest.members)
+    for row, answer in zip(output["rows"], ensemble.answer(crops), strict=True):
         expected = [answer.probability, answer.vote_fraction, answer.spread, answer.score, float(answer.non_responder)]
         np.testing.assert_allclose(row, [*expected, *answer.members], atol=1e-6)
 

@@ -1,4 +1,4 @@
-"""Opening a bundle: what is refused, and that nothing heavy comes along."""
+"""Opening a bundle: valid ones predict, others are refused, and no heavy library is imported."""
 
 import dataclasses
 import io
@@ -44,7 +44,7 @@ def refused(folder: Path) -> str:
     return error.value.code
 
 
-def test_opens_and_judges(bundle):
+def test_opens_and_predicts(bundle):
     ensemble = Ensemble.open(bundle, threads=1)
     crops = draw_crops(5, np.random.default_rng(3))
     members = ensemble.probabilities(crops)
@@ -56,13 +56,13 @@ def test_opens_and_judges(bundle):
         assert answer.non_responder == (answer.score > ensemble.manifest.cut_off)
 
 
-def test_votes_are_the_score_where_the_study_says_so(copy):
+def test_votes_are_the_score_where_the_settings_say_so(copy):
     reseal(copy, ensemble_score="vote")
     (answer,) = Ensemble.open(copy).answer(draw_crops(1, np.random.default_rng(4)))
     assert answer.score == answer.vote_fraction
 
 
-def test_many_crops_answer_as_each_alone(bundle):
+def test_many_crops_give_the_same_results_as_each_alone(bundle):
     ensemble = Ensemble.open(bundle)
     crops = draw_crops(21, np.random.default_rng(6))
     together = ensemble.probabilities(crops)
@@ -160,7 +160,7 @@ def test_refuses_a_golden_geometry_that_cuts_nothing(copy, change):
 
 @pytest.mark.parametrize("name", ["slice_hu.npy", "crop.npy", "probabilities.npy"])
 @pytest.mark.parametrize("number", [np.nan, np.inf, 3e38])
-def test_refuses_golden_numbers_that_are_none(copy, name, number):
+def test_refuses_nan_and_infinity_in_the_golden_case(copy, name, number):
     array = np.full_like(np.load(copy / "golden" / name), number)
     file = io.BytesIO()
     np.save(file, array)
@@ -176,7 +176,7 @@ def test_refuses_another_graph_under_the_same_golden_case(copy, tmp_path):
     assert refused(copy) == "GOLDEN_CASE"
 
 
-def test_refuses_a_graph_that_asks_for_any_memory_before_the_runtime_sees_it(copy, monkeypatch):
+def test_refuses_a_graph_that_needs_too_much_memory_before_onnx_runtime_opens_it(copy, monkeypatch):
     graph = onnx.load(copy / GRAPH)
     graph.graph.initializer.append(numpy_helper.from_array(np.array([2**32], np.int64), "big"))
     graph.graph.node.append(helper.make_node("ConstantOfShape", ["big"], ["huge"]))
@@ -185,18 +185,18 @@ def test_refuses_a_graph_that_asks_for_any_memory_before_the_runtime_sees_it(cop
     assert refused(copy) == "BUNDLE_DAMAGED"
 
 
-def test_a_larger_ensemble_answers_fewer_crops_at_once(bundle, monkeypatch):
+def test_a_larger_ensemble_gets_fewer_crops_at_once(bundle, monkeypatch):
     crops = draw_crops(5, np.random.default_rng(8))
     expected = Ensemble.open(bundle).probabilities(crops)
-    asked = check_graph((bundle / GRAPH).read_bytes(), Manifest.read(bundle))
-    for most, chunk in ((asked, 1), (2 * asked, 2), (10 * asked, 4)):
+    needed = check_graph((bundle / GRAPH).read_bytes(), Manifest.read(bundle))
+    for most, chunk in ((needed, 1), (2 * needed, 2), (10 * needed, 4)):
         monkeypatch.setattr(runtime, "MAX_GRAPH_MEMORY_BYTES", most)
         ensemble = Ensemble.open(bundle)
         assert ensemble._chunk == chunk
         np.testing.assert_allclose(ensemble.probabilities(crops), expected, atol=1e-6)
 
 
-def test_opens_only_what_the_given_key_signed(copy):
+def test_opens_only_bundles_that_the_given_key_signed(copy):
     key = SigningKey(Ed25519PrivateKey.generate())
     with pytest.raises(BundleError) as error:
         Ensemble.open(copy, public_key=key.public)
@@ -209,7 +209,7 @@ def test_opens_only_what_the_given_key_signed(copy):
     assert error.value.code == "BUNDLE_SIGNATURE"
 
 
-def test_refuses_a_file_that_is_no_graph(copy):
+def test_refuses_a_file_that_is_not_a_graph(copy):
     (copy / "ensemble.onnx").write_bytes(b"no graph")
     files = {**read_json(copy / "manifest.json")["files"], "ensemble.onnx": digest_of_file(copy / "ensemble.onnx")}
     reseal(copy, files=files)
@@ -228,13 +228,13 @@ def test_refuses_a_file_that_is_no_graph(copy):
         (np.full((1, 151, 151), 1e5, np.float32), "CROP_RANGE"),
     ],
 )
-def test_refuses_crops_that_are_none(crops, code):
+def test_refuses_invalid_crops(crops, code):
     with pytest.raises(InputError) as error:
         check_crops(crops)
     assert error.value.code == code
 
 
-def test_the_manifest_survives_its_file(bundle):
+def test_the_manifest_round_trip(bundle):
     manifest = Manifest.read(bundle)
     again = json.loads(json.dumps(dataclasses.asdict(manifest)))
     assert digest_of({**again, "digest": ""}) == manifest.digest
@@ -281,7 +281,7 @@ def spread_over_axes(model):
     model.graph.node.extend(nodes)
 
 
-def test_what_grows_faster_than_the_crops_is_refused_before_it_is_opened(bundle, tmp_path, monkeypatch):
+def test_a_graph_whose_memory_grows_faster_than_the_crops_is_refused(bundle, tmp_path, monkeypatch):
     folder = changed_graph(bundle, tmp_path / "grows", spread_over_axes)
     monkeypatch.setattr(runtime, "TRIAL_BYTES", 128 * 2**20)
     Ensemble.open(bundle, threads=1)
@@ -307,7 +307,7 @@ def quotient_of_zeros(model):
         model.graph.node.append(helper.make_node(op, given, [made], **over))
 
 
-def test_answers_that_are_no_probabilities_are_never_given(bundle, tmp_path):
+def test_outputs_that_are_not_probabilities_are_never_returned(bundle, tmp_path):
     ensemble = Ensemble.open(changed_graph(bundle, tmp_path / "nan", quotient_of_zeros), threads=1)
     assert ensemble.answer(np.full((1, 151, 151), 39, np.float32))
     with pytest.raises(BundleError, match="ANSWER_INVALID"):

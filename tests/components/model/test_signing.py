@@ -1,4 +1,4 @@
-"""Signatures of bundles, which OpenSSL makes and verifies too."""
+"""Signatures of bundles, which are compatible with OpenSSL."""
 
 import os
 import re
@@ -54,7 +54,7 @@ def no_key(read, *arguments) -> InputError:
 
 
 @openssl
-def test_what_is_signed_is_opened_and_nothing_else(copy, tmp_path):
+def test_only_a_signed_bundle_is_opened(copy, tmp_path):
     key, public = SigningKey.read(make_key(tmp_path)), PublicKey.read(tmp_path / "bundle-key.pub")
     assert refused(copy, public) == "BUNDLE_UNSIGNED"
     (copy / SIGNATURE).write_bytes(key.sign(read_manifest(copy)))
@@ -66,7 +66,7 @@ def test_what_is_signed_is_opened_and_nothing_else(copy, tmp_path):
 
 
 @openssl
-def test_openssl_verifies_and_makes_signatures_as_documented(copy, tmp_path):
+def test_openssl_verifies_and_creates_signatures_as_documented(copy, tmp_path):
     key = make_key(tmp_path)
     (copy / SIGNATURE).write_bytes(SigningKey.read(key).sign(read_manifest(copy)))
     (command,) = re.findall(r"openssl (pkeyutl -verify .*)", str(signing.__doc__))
@@ -80,7 +80,7 @@ def test_openssl_verifies_and_makes_signatures_as_documented(copy, tmp_path):
 
 @openssl
 @pytest.mark.parametrize("signature", [b"", bytes(64), b"x" * 63], ids=["empty", "zeros", "short"])
-def test_other_bytes_are_no_signature(copy, tmp_path, signature):
+def test_other_bytes_are_not_a_signature(copy, tmp_path, signature):
     make_key(tmp_path)
     (copy / SIGNATURE).write_bytes(signature)
     assert refused(copy, PublicKey.read(tmp_path / "bundle-key.pub")) == "BUNDLE_SIGNATURE"
@@ -97,7 +97,7 @@ def test_a_signature_is_verified_before_the_manifest_is_parsed(copy, tmp_path):
 
 
 @openssl
-def test_a_file_changed_after_signing_is_found(copy, tmp_path):
+def test_a_file_changed_after_signing_is_detected(copy, tmp_path):
     key = SigningKey.read(make_key(tmp_path))
     (copy / SIGNATURE).write_bytes(key.sign(read_manifest(copy)))
     (copy / "ensemble.onnx").write_bytes(b"another")
@@ -122,7 +122,7 @@ def test_an_encrypted_key_needs_its_passphrase(tmp_path):
 
 
 @openssl
-def test_a_passphrase_does_no_harm_to_a_key_that_needs_none(tmp_path):
+def test_a_passphrase_is_ignored_for_an_unencrypted_key(tmp_path):
     assert SigningKey.read(make_key(tmp_path), {"SRS_SIGNING_PASSPHRASE": "unused"}).public.fingerprint
 
 
@@ -144,7 +144,7 @@ def test_keys_of_another_kind_are_refused(tmp_path):
 
 
 @openssl
-def test_a_private_key_is_no_public_one_and_the_other_way_round(tmp_path):
+def test_private_and_public_keys_are_not_interchangeable(tmp_path):
     key = make_key(tmp_path)
     assert no_key(PublicKey.read, key).code == "PUBLIC_KEY"
     (tmp_path / "bundle-key.pub").chmod(0o600)
@@ -152,7 +152,7 @@ def test_a_private_key_is_no_public_one_and_the_other_way_round(tmp_path):
 
 
 @openssl
-def test_a_key_is_read_to_its_limit_and_not_a_byte_beyond(tmp_path):
+def test_a_key_is_read_up_to_its_limit(tmp_path):
     for path, read in ((make_key(tmp_path), SigningKey.read), (tmp_path / "bundle-key.pub", PublicKey.read)):
         path.write_bytes(path.read_bytes().ljust(limits.MAX_KEY_BYTES, b"\n"))
         read(path)
@@ -160,7 +160,7 @@ def test_a_key_is_read_to_its_limit_and_not_a_byte_beyond(tmp_path):
         no_key(read, path)
 
 
-def test_what_cannot_be_read_is_told(tmp_path):
+def test_unreadable_keys_are_reported(tmp_path):
     for path in (tmp_path / "absent", tmp_path):
         assert no_key(PublicKey.read, path).code == "PUBLIC_KEY"
         assert no_key(SigningKey.read, path).code == "SIGNING_KEY"
@@ -180,7 +180,7 @@ def test_the_promote_steps_key_comes_from_its_environment(tmp_path):
 
 
 @openssl
-def test_a_key_is_not_shown_where_it_is_printed(tmp_path):
+def test_printing_a_key_does_not_reveal_it(tmp_path):
     assert repr(SigningKey.read(make_key(tmp_path))) == "SigningKey()"
 
 

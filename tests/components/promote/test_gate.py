@@ -1,4 +1,4 @@
-"""The gate's verdict table: every rule, each with its reason."""
+"""The gate's verdicts: every rule, each with its reason."""
 
 import dataclasses
 import math
@@ -41,12 +41,12 @@ def trial(responders: int = 12, non_responders: int = 11, worse: float = 0.0) ->
     ("metrics", "compared", "load", "verdict", "reason"),
     [
         ({}, None, LOADED, "promoted", "there is no champion yet"),
-        ({}, change(0.02), LOADED, "promoted", "AUC +0.020 against the champion (needed: at least -0.05, and"),
+        ({}, change(0.02), LOADED, "promoted", "AUC +0.020 against the champion (required: at least -0.05, and"),
         ({}, change(-0.03), LOADED, "promoted", "SE 0.030, n = 12 + 11"),
         ({}, change(0.0, 0.0), LOADED, "promoted", "AUC +0.000"),
-        ({"mean_auc": 0.59}, None, LOADED, "refused", "over 3 groups is 0.590 (needed: 0.60)"),
+        ({"mean_auc": 0.59}, None, LOADED, "refused", "over 3 groups is 0.590 (required: 0.60)"),
         ({"mean_auc": 0.60}, None, LOADED, "promoted", "is 0.600"),
-        ({"mean_auc_lower_bound": 0.5}, None, LOADED, "refused", "bound 0.500 (needed: above 0.5)"),
+        ({"mean_auc_lower_bound": 0.5}, None, LOADED, "refused", "bound 0.500 (required: above 0.5)"),
         ({"mean_auc": math.nan}, None, LOADED, "refused", "is nan"),
         ({"mean_auc_lower_bound": None}, None, LOADED, "refused", "bound nan"),
         ({}, change(-0.06, 0.2), LOADED, "refused", "AUC -0.060"),
@@ -89,51 +89,51 @@ def test_the_first_champion_is_the_best_out_of_bag_and_later_ones_keep_its_group
         ({"group": "B"}, "the champion is of group B, the challenger of group A."),
         ({"image_digest": "image-2"}, "different definitions"),
         ({"study": "another"}, "another study"),
-        ({"synthetic": True}, "the champion learned from a SYNTHETIC cohort"),
-        ({"seen_patients": frozenset({"patient-3"})}, "the champion saw 1 of the 23 patients compared"),
+        ({"synthetic": True}, "the champion was trained on a SYNTHETIC cohort"),
+        ({"seen_patients": frozenset({"patient-3"})}, "the champion has seen 1 of the 23 compared patients"),
     ],
 )
 def test_is_not_comparable(fields: dict[str, Any], obstacle: str) -> None:
-    found = compare(SIDE, dataclasses.replace(SIDE, **fields), trial(), GateSettings())
-    assert len(found.obstacles) == 1
-    assert obstacle in found.obstacles[0]
-    assert decide(METRICS, "A", found, LOADED, GateSettings()).verdict == "not_comparable"
+    result = compare(SIDE, dataclasses.replace(SIDE, **fields), trial(), GateSettings())
+    assert len(result.obstacles) == 1
+    assert obstacle in result.obstacles[0]
+    assert decide(METRICS, "A", result, LOADED, GateSettings()).verdict == "not_comparable"
 
 
 def test_is_not_comparable_where_the_challenger_saw_a_patient() -> None:
     challenger = dataclasses.replace(SIDE, seen_patients=frozenset({"patient-0", "patient-22", "patient-99"}))
     assert compare(challenger, SIDE, trial(), GateSettings()).obstacles == (
-        "the challenger saw 2 of the 23 patients compared while it was trained.",
+        "the challenger has seen 2 of the 23 compared patients in training.",
     )
 
 
 @pytest.mark.parametrize(("responders", "non_responders"), [(7, 11), (12, 7), (0, 11)])
 def test_is_not_comparable_with_too_few_of_a_class(responders: int, non_responders: int) -> None:
-    found = compare(SIDE, SIDE, trial(responders, non_responders), GateSettings())
-    assert found.obstacles == (
+    result = compare(SIDE, SIDE, trial(responders, non_responders), GateSettings())
+    assert result.obstacles == (
         f"only {responders} responders and {non_responders} non-responders were compared; "
         "at least 8 of each class are needed.",
     )
 
 
-def test_eight_of_each_class_are_enough() -> None:
+def test_eight_tumours_of_each_class_are_enough() -> None:
     assert compare(SIDE, SIDE, trial(8, 8), GateSettings()).obstacles == ()
 
 
 def test_compares_paired_and_refuses_a_worse_challenger() -> None:
-    found = compare(SIDE, SIDE, trial(worse=1.5), GateSettings())
-    assert found.difference < -0.3
-    assert decide(METRICS, "A", found, LOADED, GateSettings()).verdict == "refused"
+    result = compare(SIDE, SIDE, trial(worse=1.5), GateSettings())
+    assert result.difference < -0.3
+    assert decide(METRICS, "A", result, LOADED, GateSettings()).verdict == "refused"
 
 
 def test_equal_answers_are_no_loss() -> None:
     same = trial()
-    found = compare(SIDE, SIDE, dataclasses.replace(same, challenger=same.champion), GateSettings())
-    assert (found.difference, found.se) == (0.0, 0.0)
-    assert decide(METRICS, "A", found, LOADED, GateSettings()).verdict == "promoted"
+    result = compare(SIDE, SIDE, dataclasses.replace(same, challenger=same.champion), GateSettings())
+    assert (result.difference, result.se) == (0.0, 0.0)
+    assert decide(METRICS, "A", result, LOADED, GateSettings()).verdict == "promoted"
 
 
-def test_tells_the_difference_found_with_80_percent_power() -> None:
+def test_reports_the_difference_detectable_with_80_percent_power() -> None:
     # Normal quantiles 1.2816 (one-sided 90 %) and 0.8416 (80 %), from any table.
     assert change(0.0, 0.1).detectable == pytest.approx(0.21232, abs=1e-4)
 

@@ -1,4 +1,4 @@
-"""Promotions at once, and promotions killed at any moment: one right alias, and no version or model twice."""
+"""Simultaneous promotions, and promotions killed at any moment: the alias is right, and nothing is duplicated."""
 
 import multiprocessing
 import os
@@ -117,13 +117,13 @@ def killed_and_repeated(store, bundles, child, moment: float) -> None:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_a_killed_promotion_is_whole_after_its_retry(store, bundles, child, seed):
+def test_a_killed_promotion_is_complete_after_its_retry(store, bundles, child, seed):
     killed_and_repeated(store, bundles, child, random.Random(seed).uniform(0.0, 1.0))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2, 22))
-def test_a_promotion_killed_at_twenty_moments_is_whole_after_its_retry(store, bundles, child, seed):
+def test_a_promotion_killed_at_twenty_moments_is_complete_after_its_retry(store, bundles, child, seed):
     killed_and_repeated(store, bundles, child, random.Random(seed).uniform(0.0, 2.0))
 
 

@@ -1,4 +1,4 @@
-"""The registry against a real SQLite store: bundles, versions, aliases, races."""
+"""The registry with a real SQLite store: bundles, versions, aliases, races."""
 
 import json
 import multiprocessing
@@ -102,7 +102,7 @@ def test_a_bundle_becomes_one_model_and_one_version_however_often(run_id: str, b
     assert version.run_id == run_id
 
 
-def test_a_model_that_was_begun_is_finished(run_id: str, bundles: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unfinished_model_is_finished(run_id: str, bundles: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     def dies(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
@@ -116,7 +116,7 @@ def test_a_model_that_was_begun_is_finished(run_id: str, bundles: list[Path], mo
     assert [(f"models:/{model.model_id}", model.status) for model in models] == [(uri, "READY")]
 
 
-def test_plain_mlflow_answers_where_this_project_is_not(run_id: str, bundles: list[Path], tmp_path: Path) -> None:
+def test_plain_mlflow_predicts_without_this_project(run_id: str, bundles: list[Path], tmp_path: Path) -> None:
     registry.promote(MODEL, put(run_id, bundles[0]), PROMOTED, expected_previous="")
     done = subprocess.run([sys.executable, "-c", OUTSIDER], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -155,7 +155,7 @@ def test_downloads_the_bundle_that_was_registered(run_id: str, bundles: list[Pat
         registry.download(MODEL, "challenger", tmp_path / "served")
 
 
-def test_refuses_a_version_whose_bundle_was_exchanged(run_id: str, bundles: list[Path], tmp_path: Path) -> None:
+def test_refuses_a_version_whose_bundle_was_replaced(run_id: str, bundles: list[Path], tmp_path: Path) -> None:
     uri = registry.log_bundle(run_id, bundles[0], "ensemble-A")
     version = registry.register(MODEL, uri, run_id, "another digest", {}, "")
     with pytest.raises(BundleError, match="another bundle"):
@@ -166,7 +166,7 @@ def signer() -> SigningKey:
     return SigningKey(Ed25519PrivateKey.generate())
 
 
-def test_a_version_that_lies_in_the_registry_is_signed(run_id: str, bundles: list[Path], tmp_path: Path) -> None:
+def test_a_registered_version_is_signed(run_id: str, bundles: list[Path], tmp_path: Path) -> None:
     import mlflow
 
     version, served = put(run_id, bundles[0]), tmp_path / "served"
@@ -181,7 +181,7 @@ def test_a_version_that_lies_in_the_registry_is_signed(run_id: str, bundles: lis
     assert mlflow.pyfunc.load_model(f"models:/{MODEL}/{version}").metadata.run_id == run_id
 
 
-def test_what_was_exchanged_in_the_registry_is_neither_signed_nor_promoted(run_id: str, bundles: list[Path]) -> None:
+def test_a_replaced_bundle_is_neither_signed_nor_promoted(run_id: str, bundles: list[Path]) -> None:
     one = put(run_id, bundles[0])
     files = Path(registry.source_uri(MODEL, one).removeprefix("file://"))
     (graph,) = files.glob("artifacts/*/ensemble.onnx")
@@ -192,7 +192,7 @@ def test_what_was_exchanged_in_the_registry_is_neither_signed_nor_promoted(run_i
     assert not list(files.glob("artifacts/*/manifest.sig"))
 
 
-def test_a_models_description_leads_to_no_bundle_outside(run_id: str, bundles: list[Path], tmp_path: Path) -> None:
+def test_a_models_description_cannot_name_a_bundle_outside(run_id: str, bundles: list[Path], tmp_path: Path) -> None:
     version = put(run_id, bundles[0])
     bundle = registry.download(MODEL, version, tmp_path / "served")
     fetched, named = bundle.parents[1], f"artifacts/{bundle.name}"
@@ -212,7 +212,7 @@ def test_nothing_is_champion_before_the_first() -> None:
     assert caught.value.code == "NO_CHAMPION"
 
 
-def test_promoting_moves_the_alias_and_tells_why(run_id: str, bundles: list[Path]) -> None:
+def test_promoting_moves_the_alias_and_records_the_reasons(run_id: str, bundles: list[Path]) -> None:
     one, two = put(run_id, bundles[0]), put(run_id, bundles[1])
     assert registry.promote(MODEL, one, PROMOTED, expected_previous="") == ""
     for _ in range(2):  # a retried promote step
@@ -236,14 +236,14 @@ def test_a_refused_version_is_challenger_until_it_is_promoted(run_id: str, bundl
     assert registry.version_info(MODEL, two).tags["srs.reasons"] == "Decided by a person: seen by the board"
 
 
-def test_a_champion_whose_rerun_is_refused_stays(run_id: str, bundles: list[Path]) -> None:
+def test_a_champion_whose_rerun_is_refused_remains_champion(run_id: str, bundles: list[Path]) -> None:
     one = put(run_id, bundles[0])
     registry.promote(MODEL, one, PROMOTED, expected_previous="")
     registry.promote(MODEL, one, REFUSED, expected_previous=one)
     assert aliases() == {"champion": one}
 
 
-def test_a_verdict_against_another_champion_counts_for_nothing(run_id: str, bundles: list[Path]) -> None:
+def test_a_verdict_against_a_former_champion_is_not_applied(run_id: str, bundles: list[Path]) -> None:
     one, two, three = (put(run_id, folder) for folder in bundles)
     registry.promote(MODEL, one, PROMOTED, expected_previous="")
     registry.promote(MODEL, two, PROMOTED, expected_previous=one)
@@ -266,7 +266,7 @@ def test_rollback_goes_back_step_by_step(run_id: str, bundles: list[Path]) -> No
     assert caught.value.code == "NO_PREVIOUS"
 
 
-def test_a_failed_deploy_puts_the_alias_back_unless_it_moved_on(run_id: str, bundles: list[Path]) -> None:
+def test_a_failed_deploy_restores_the_alias_unless_it_was_moved(run_id: str, bundles: list[Path]) -> None:
     one, two = put(run_id, bundles[0]), put(run_id, bundles[1])
     registry.promote(MODEL, one, PROMOTED, expected_previous="")
     registry.promote(MODEL, two, PROMOTED, expected_previous=one)
@@ -277,7 +277,7 @@ def test_a_failed_deploy_puts_the_alias_back_unless_it_moved_on(run_id: str, bun
     assert registry.champion(MODEL) is None
 
 
-def test_a_promotion_killed_before_the_alias_is_carried_out_by_its_retry(
+def test_a_promotion_killed_before_the_alias_is_completed_by_its_retry(
     run_id: str, bundles: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two = put(run_id, bundles[0]), put(run_id, bundles[1])
@@ -304,7 +304,7 @@ def _race(uri: str, version: str, results: Any) -> None:
         results.put(error.code)
 
 
-def test_of_two_promotions_at_once_one_is_told_to_look_again(run_id: str, bundles: list[Path]) -> None:
+def test_of_two_simultaneous_promotions_one_is_refused(run_id: str, bundles: list[Path]) -> None:
     one, two, three = (put(run_id, folder) for folder in bundles)
     registry.promote(MODEL, one, PROMOTED, expected_previous="")
     context = multiprocessing.get_context("spawn")

@@ -1,4 +1,4 @@
-"""The promote step where the registry was changed by hand: a real store, and a gate that promotes whatever comes."""
+"""The promotion step after manual changes of the registry, with a real store and a gate that always promotes."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,21 +41,21 @@ def decided(folder: Path, version: str, key: SigningKey | None = None) -> Any:
     return step._decide(bundles, SimpleNamespace(metrics={}), {"A": version}, MODEL, key)
 
 
-def test_a_deleted_champion_is_none_and_the_reasons_say_so(
+def test_a_deleted_champion_counts_as_none_and_is_named_in_the_reasons(
     database: Path, changes: list[Change | None], tmp_path: Path
 ) -> None:
     delete(database, 3)
     result = decided(tmp_path, "2")
     assert changes == [None]
     assert (result.verdict, result.version, result.previous_champion) == ("promoted", "2", "")
-    assert "Version 3, champion before, was deleted in the registry" in result.reasons[-1]
+    assert "Version 3, the former champion, was deleted in the registry" in result.reasons[-1]
     info = registry.champion(MODEL)
     assert info is not None
     assert info.version == "2"
     assert "was deleted in the registry" in info.tags["srs.reasons"]
 
 
-def test_a_champion_whose_files_are_gone_is_one_that_cannot_be_opened(
+def test_a_champion_whose_files_are_gone_cannot_be_compared(
     database: Path, changes: list[Change | None], tmp_path: Path
 ) -> None:
     lose_files(database, 3)
@@ -65,7 +65,7 @@ def test_a_champion_whose_files_are_gone_is_one_that_cannot_be_opened(
     assert "the champion cannot be opened: the files of version 3 of model srs-response are gone" in str(change)
 
 
-def test_what_the_gate_promotes_is_signed_where_there_is_a_key(
+def test_a_promoted_version_is_signed_where_there_is_a_key(
     database: Path, changes: list[Change | None], tmp_path: Path
 ) -> None:
     delete(database, 3)
@@ -75,7 +75,7 @@ def test_what_the_gate_promotes_is_signed_where_there_is_a_key(
     assert registry.version_info(MODEL, "2").tags.get("srs.signed_by") is None
 
 
-def test_what_the_gate_refuses_is_not_signed(
+def test_a_refused_version_is_not_signed(
     database: Path, changes: list[Change | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     delete(database, 3)
@@ -84,7 +84,7 @@ def test_what_the_gate_refuses_is_not_signed(
     assert registry.version_info(MODEL, "2").tags.get("srs.signed_by") is None
 
 
-def test_a_key_of_the_environment_that_cannot_sign_is_told_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_key_in_the_environment_is_reported_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SRS_SIGNING_KEY", "no key")
     with pytest.raises(InputError) as error:
         step.run("absent", "absent", [], "absent", MODEL, "absent", "absent", lambda *_: None)

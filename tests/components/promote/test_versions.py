@@ -1,4 +1,4 @@
-"""A user's slips at the registry, against a real SQLite store: versions that are not there, aliases left behind."""
+"""A user's mistakes at the registry, with a real SQLite store: missing versions and dangling aliases."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ def champion() -> str:
 
 
 @pytest.mark.parametrize("asked", ["99", "0", "v2", "-1", "1.0", "²", "", "9" * 30, "nobody", "a'b", "ü"])
-def test_a_version_that_is_not_there_is_told_with_those_that_are(store: Path, asked: str) -> None:
+def test_a_missing_version_is_reported_with_the_existing_ones(store: Path, asked: str) -> None:
     for call in (
         lambda: registry.promote_by_hand(MODEL, asked, "typo"),
         lambda: registry.version_of(MODEL, asked),
@@ -32,7 +32,7 @@ def test_a_version_that_is_not_there_is_told_with_those_that_are(store: Path, as
 
 
 @pytest.mark.parametrize("model", ["other", "", "O'Brien", 'a"b', "a/b"])
-def test_a_model_that_is_not_there_is_told(store: Path, model: str) -> None:
+def test_a_missing_model_is_reported(store: Path, model: str) -> None:
     for call in (
         lambda: registry.promote_by_hand(model, "1", "typo"),
         lambda: registry.version_of(model, "champion"),
@@ -63,7 +63,7 @@ def test_a_promotion_without_a_reason_is_refused(store: Path, reason: str) -> No
     assert champion() == "3"
 
 
-def test_an_alias_to_a_deleted_version_is_told_with_ways_out(store: Path) -> None:
+def test_an_alias_to_a_deleted_version_is_reported_with_a_remedy(store: Path) -> None:
     delete(store / "mlflow.db", 3)
     assert champion() == "3"
     assert registry.champion(MODEL) is None
@@ -81,7 +81,7 @@ def test_an_alias_to_a_deleted_version_is_told_with_ways_out(store: Path) -> Non
         assert "there are: 1, 2." in caught.value.hint
 
 
-def test_a_promotion_takes_over_an_alias_that_was_left(store: Path) -> None:
+def test_a_promotion_takes_over_a_dangling_alias(store: Path) -> None:
     delete(store / "mlflow.db", 3)
     assert registry.promote_by_hand(MODEL, "2", "version 3 was deleted") == ""
     assert champion() == "2"
@@ -89,7 +89,7 @@ def test_a_promotion_takes_over_an_alias_that_was_left(store: Path) -> None:
     assert registry.version_info(MODEL, "2").tags["srs.previous_champion"] == ""
 
 
-def test_the_gate_takes_over_an_alias_that_was_left(store: Path) -> None:
+def test_the_gate_takes_over_a_dangling_alias(store: Path) -> None:
     delete(store / "mlflow.db", 3)
     assert registry.promote(MODEL, "1", PROMOTED, expected_previous="") == ""
     assert champion() == "1"
@@ -106,13 +106,13 @@ def test_a_rollback_to_a_deleted_version_is_refused_and_the_champion_stays(store
 
 
 @pytest.mark.parametrize("deleted", [[2], [3], [2, 3]])
-def test_a_failed_deploy_with_nothing_to_go_back_to_leaves_no_champion(store: Path, deleted: list[int]) -> None:
+def test_a_failed_deploy_without_a_predecessor_leaves_no_champion(store: Path, deleted: list[int]) -> None:
     delete(store / "mlflow.db", *deleted)
     assert registry.rollback(MODEL, failed_deploy="3", reason="not ready") == ""
     assert champion() == ""
 
 
-def test_files_that_are_gone_are_told(store: Path) -> None:
+def test_missing_files_are_reported(store: Path) -> None:
     lose_files(store / "mlflow.db", 1)
     with pytest.raises(BundleError) as caught:
         registry.download(MODEL, "1", store / "served")
@@ -121,7 +121,7 @@ def test_files_that_are_gone_are_told(store: Path) -> None:
     assert not list((store / "served").iterdir())
 
 
-def test_an_object_store_without_the_files_gives_an_empty_folder(store: Path, monkeypatch) -> None:
+def test_missing_files_in_an_object_store_are_reported(store: Path, monkeypatch) -> None:
     monkeypatch.setattr(downloads, "download_artifacts", lambda _, folder: folder)
     with pytest.raises(BundleError, match="ARTIFACTS_MISSING"):
         registry.download(MODEL, "2", store / "served")

@@ -1,4 +1,4 @@
-"""Splits: sizes, draws that stay, and the refusal of leakage."""
+"""Splits: sizes, stability of the evaluation sets, and refusal of leakage."""
 
 import dataclasses
 
@@ -56,7 +56,7 @@ def test_every_split_is_a_partition_without_shared_patients(seed, patients, unit
         assert len(validation) == 4
 
 
-def test_thousands_of_members_are_as_distinct_as_ten():
+def test_validation_sets_of_thousands_of_members_are_distinct():
     splits = make_splits(cohort(), SplitSettings(groups=25, members=200), study="study", seed=1)
     assert len({split.id for split in splits}) == len({(split.group, split.validation) for split in splits}) == 5000
     assert splits[-1].id == "Y-200"
@@ -65,20 +65,20 @@ def test_thousands_of_members_are_as_distinct_as_ten():
     assert [split.id for split in as_artifact(splits).of_pack(drawn[-1])][-1] == "Y-200"
 
 
-def test_seed_moves_training_but_not_evaluation():
+def test_seed_changes_training_but_not_evaluation():
     tumours = cohort()
     one, two = (make_splits(tumours, SplitSettings(), study="study", seed=seed) for seed in (1, 2))
     assert [split.evaluation for split in one] == [split.evaluation for split in two]
     assert [split.validation for split in one] != [split.validation for split in two]
 
 
-def test_study_key_moves_evaluation():
+def test_study_key_changes_evaluation():
     tumours = cohort()
     one, two = (make_splits(tumours, SplitSettings(), study=study, seed=1) for study in ("a", "b"))
     assert one[0].evaluation != two[0].evaluation
 
 
-def test_groups_draw_different_evaluation_sets():
+def test_groups_have_different_evaluation_sets():
     splits = make_splits(cohort(), SplitSettings(), study="study", seed=1)
     assert len({split.evaluation for split in splits}) == 5
 
@@ -106,7 +106,7 @@ def test_tumour_level_split_shares_patients_and_counts_them():
     assert shared_patients(splits, tumours) > 0
 
 
-def test_verify_refuses_a_patient_on_two_sides():
+def test_verify_refuses_a_patient_in_two_sets():
     tumours = cohort()
     splits = make_splits(tumours, SplitSettings(split_unit="tumour"), study="study", seed=1)
     with pytest.raises(InputError, match="two sides"):
@@ -119,11 +119,11 @@ def test_verify_refuses_overlap_and_repeated_validation():
     overlapping = dataclasses.replace(splits[0], training=splits[0].training + splits[0].validation)
     with pytest.raises(InputError, match="partition"):
         verify([overlapping, splits[1]], tumours, "patient")
-    with pytest.raises(InputError, match="stands twice"):
+    with pytest.raises(InputError, match="have the same validation set"):
         verify([splits[0], splits[0]], tumours, "patient")
 
 
-def test_too_few_tumours_is_said_with_both_numbers():
+def test_too_few_tumours_is_reported_with_both_numbers():
     with pytest.raises(InputError, match="10 responders and 5 non-responders") as caught:
         make_splits(cohort(15, 15, 5), SplitSettings(), study="study", seed=1)
     assert caught.value.code == "TOO_FEW_TUMOURS"

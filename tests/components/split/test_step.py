@@ -1,4 +1,4 @@
-"""The split step: what it refuses before anything is trained."""
+"""The splitting step refuses an ensemble that could not be served before anything is trained."""
 
 import json
 

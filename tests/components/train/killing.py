@@ -1,4 +1,4 @@
-"""Runs a pack again and again on one member store and one MLflow store, and kills it; a process for each attempt.
+"""Runs a pack repeatedly on one member store and one MLflow store, and kills it; each attempt is a process.
 
 ``python killing.py FOLDER`` reads ``plan.json`` there: the signals to send, and when: after which share of the time
 that the whole training took here. The attempts are forked from here, so that imports and compilation are paid once.

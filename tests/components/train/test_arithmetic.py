@@ -16,7 +16,7 @@ from components.model.network import (
     set_weights,
     views,
 )
-from components.train.arithmetic import Arithmetic, Trained
+from components.train.arithmetic import Arithmetic, SgdState
 from components.train.gpu import GpuArithmetic
 from tests.components.networks import NETWORKS
 
@@ -66,7 +66,7 @@ def test_loss_and_gradients_equal_keras(device, settings_at_random, cohort, seed
 
 
 @pytest.mark.parametrize("layer", ["conv_1", "conv_2", "dense_1", "dense_2"])
-def test_drop_out_stands_where_keras_has_it(device, tiny, cohort, layer):
+def test_dropout_acts_on_the_same_layer_as_in_keras(device, tiny, cohort, layer):
     settings = dataclasses.replace(tiny, dropout_after=layer)
     assert_equal_to_keras(device, settings, cohort[0][:6], cohort[1][:6], np.random.default_rng(4))
 
@@ -116,7 +116,7 @@ def test_steps_are_those_of_the_keras_optimizer(device, tiny, cohort, extras):
     optimizer.finalize_variable_values(model.trainable_variables)
 
     vector = as_vector(weights)
-    trained, arithmetic = Trained(vector, np.zeros_like(vector), vector), device(*cohort[:2], settings)
+    trained, arithmetic = SgdState(vector, np.zeros_like(vector), vector), device(*cohort[:2], settings)
     trained, _ = arithmetic.train(trained, 0, batches[:1], [None], EVEN)
     trained, _ = arithmetic.train(trained, 1, batches[1:], [None] * 2, EVEN)
     for (name, found), reference in zip(
@@ -126,7 +126,7 @@ def test_steps_are_those_of_the_keras_optimizer(device, tiny, cohort, extras):
 
 
 @pytest.mark.parametrize(("augmentation", "count"), [("none", 1), ("flips", 4), ("rotations", 4), ("both", 8)])
-def test_rows_beyond_the_data_set_are_its_crops_turned_and_mirrored(device, tiny, cohort, augmentation, count):
+def test_further_rows_are_rotated_and_mirrored_crops(device, tiny, cohort, augmentation, count):
     settings = dataclasses.replace(tiny, augmentation=augmentation)
     patches = np.random.default_rng(7).uniform(0, 80, (2, 8, 8))
     crops = np.kron(patches, np.ones((19, 19)))[:, :151, :151].astype(np.float32)

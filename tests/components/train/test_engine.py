@@ -46,7 +46,7 @@ def test_probabilities_are_those_of_the_reference_network(trained, cohort, tiny)
         np.testing.assert_allclose(member.probabilities, expected, atol=1e-5)
 
 
-def test_accepted_member_is_the_best_look(trained, cohort):
+def test_accepted_member_is_that_of_the_best_check(trained, cohort):
     row = {tumour: i for i, tumour in enumerate(cohort[2])}
     for member in trained:
         best = member.history.sort_values(["validation_accuracy", "validation_loss"], ascending=[False, True]).iloc[0]
@@ -68,7 +68,7 @@ EXTRAS = {"augmentation": "both", "weight_decay": 0.01, "weight_average": 0.8, "
 
 
 @pytest.mark.parametrize("extra", EXTRAS)
-def test_extras_move_the_weights_and_not_their_exactness(cohort, splits, tiny, extra, tmp_path, monkeypatch):
+def test_optional_settings_change_the_weights_reproducibly(cohort, splits, tiny, extra, tmp_path, monkeypatch):
     settings = dataclasses.replace(tiny, **{extra: EXTRAS[extra]})
     labels = np.where(np.arange(len(cohort[1])) % 8 == 0, 1, cohort[1])  # so that the classes are not even
     data = cohort[0], labels, cohort[2]
@@ -103,7 +103,7 @@ def test_another_seed_gives_another_member(trained, cohort, splits, tiny):
 
 
 def test_finished_members_come_from_the_store(trained, cohort, splits, tiny, tmp_path):
-    store, told, accepted = open_store(str(tmp_path)), [], []
+    store, reported, accepted = open_store(str(tmp_path)), [], []
     first = train_pack(*cohort, splits[:2], tiny, seed=1, dataset_digest="d", store=store, workers=1)
     again = train_pack(
         *cohort,
@@ -113,19 +113,19 @@ def test_finished_members_come_from_the_store(trained, cohort, splits, tiny, tmp
         dataset_digest="d",
         store=store,
         workers=1,
-        progress=lambda *line: told.append(line),
+        progress=lambda *line: reported.append(line),
         accepted=lambda member: accepted.append(member.id),
     )
     assert [member.facts.reused for member in again] == [True, True, False]
     assert again[0].facts.seconds == first[0].facts.seconds
     assert all(same(member, trained[i]) for i, member in enumerate(again))
-    assert told[0][:2] == (2, 3)
+    assert reported[0][:2] == (2, 3)
     assert accepted == [split.id for split in splits]
-    assert told[-1][:2] == (3, 3)
-    assert told[-1][2].startswith("restarts ")
+    assert reported[-1][:2] == (3, 3)
+    assert reported[-1][2].startswith("restarts ")
 
 
-def test_a_half_trained_member_goes_on_to_the_same_bits(trained, cohort, splits, tiny, tmp_path, monkeypatch):
+def test_a_half_trained_member_resumes_to_the_same_bits(trained, cohort, splits, tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(engine, "STATE_EVERY_S", 0.0)
     store = open_store(str(tmp_path))
     for checks in (1, 2):  # killed after the first check, and again after two more
@@ -144,13 +144,13 @@ def dies_after(checks, to_next_check):
     """``to_next_check`` that raises at the check after ``checks``."""
     taken = []
 
-    def to_next_look_or_die(training):
+    def to_next_check_or_die(training):
         if len(taken) == checks:
             raise KeyboardInterrupt
         taken.append(1)
         return to_next_check(training)
 
-    return to_next_look_or_die
+    return to_next_check_or_die
 
 
 def test_sigterm_saves_the_state_and_ends(trained, cohort, splits, tiny, tmp_path, monkeypatch):
@@ -189,7 +189,7 @@ def announce(event, shutdown=engine.futures.ThreadPoolExecutor.shutdown):
     return announced
 
 
-def test_refuses_a_loss_that_is_not_a_number(cohort, splits, tiny, tmp_path, monkeypatch):
+def test_refuses_a_loss_that_is_not_finite(cohort, splits, tiny, tmp_path, monkeypatch):
     def overflowing(settings, _rng):
         return {name: np.full(shape, 1e30, np.float32) for name, shape in weight_shapes(settings).items()}
 
@@ -220,18 +220,18 @@ def test_refuses_crops_of_another_size(cohort, splits, tiny):
         train_pack(cohort[0][:, :100], *cohort[1:], splits, tiny, seed=1, dataset_digest="d")
 
 
-def test_refuses_crops_that_are_not_numbers(cohort, splits, tiny):
+def test_refuses_crops_that_are_not_finite(cohort, splits, tiny):
     with pytest.raises(InputError, match="CROPS_NOT_FINITE"):
         train_pack(np.full_like(cohort[0], np.nan), *cohort[1:], splits, tiny, seed=1, dataset_digest="d")
 
 
-def test_refuses_when_there_are_fewer_gpus_than_asked_for():
+def test_refuses_when_there_are_fewer_gpus_than_requested():
     require_gpus(0)
     with pytest.raises(TrainingError, match="NO_GPU"):
         require_gpus(99)
 
 
-def test_keys_tell_everything_apart_that_moves_the_weights(splits, tiny):
+def test_keys_depend_on_everything_that_affects_the_weights(splits, tiny):
     other = dataclasses.replace(tiny, learning_rate=0.5)
     cases = [(splits[0], tiny, 1, "d"), (splits[1], tiny, 1, "d"), (splits[0], other, 1, "d")]
     cases += [(splits[0], tiny, 2, "d"), (splits[0], tiny, 1, "e")]

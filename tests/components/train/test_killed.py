@@ -1,4 +1,4 @@
-"""Packs in processes of their own, killed at moments drawn at random: what is left, and what a later attempt makes."""
+"""Packs in separate processes that are killed at random times: what they leave, and what a later attempt produces."""
 
 import dataclasses
 import json
@@ -61,7 +61,7 @@ def killed(cohort, tiny, tmp_path_factory):
         yield SimpleNamespace(folder=folder, ended=ended, whole=whole, resumed=resumed, runs=runs, stderr=done.stderr)
 
 
-def test_attempts_were_killed_and_the_last_one_ended(killed):
+def test_attempts_were_killed_and_the_last_one_finished(killed):
     codes = [code for code, _ in killed.ended]
     assert codes[0] == codes[-1] == 0
     assert set(codes) <= {0, 143, -9}, killed.stderr
@@ -76,12 +76,12 @@ def test_a_killed_pack_ends_with_the_same_bits(killed):
 
 
 def test_nothing_half_written_is_left(killed):
-    kept = [path for path in (killed.folder / "store").rglob("*") if path.is_file()]
-    assert len([path for path in kept if path.parent.name == "members"]) == 4
-    assert not [path for path in kept if path.parent.name == "states" and path.suffix == ".zip"]
+    stored = [path for path in (killed.folder / "store").rglob("*") if path.is_file()]
+    assert len([path for path in stored if path.parent.name == "members"]) == 4
+    assert not [path for path in stored if path.parent.name == "states" and path.suffix == ".zip"]
 
 
-def test_no_mlflow_run_is_lost_or_doubled(killed):
+def test_no_mlflow_run_is_lost_or_duplicated(killed):
     members = [run for run in killed.runs if run.data.tags["srs.role"] == "member"]
     assert Counter(run.data.tags["srs.member"] for run in members) == Counter(m.id for m in killed.whole)
     for run in members:
@@ -91,7 +91,7 @@ def test_no_mlflow_run_is_lost_or_doubled(killed):
         assert len(points) == len({point.step for point in points}) == len(member.history)
 
 
-def test_sigterm_saves_and_leaves_at_once(killed):
+def test_sigterm_saves_and_exits_at_once(killed):
     code, seconds = killed.ended[1]
     assert code == 143
     assert seconds < 10  # one interval between two checks, and whatever else the machine does

@@ -27,18 +27,18 @@ def member():
     return Member(split, weights, history, np.array([0.25, 0.5], np.float32), made_facts())
 
 
-def test_gives_back_what_was_put(tmp_path, member):
+def test_a_member_round_trip(tmp_path, member):
     open_store(str(tmp_path / "new" / "store")).put("k", member)
-    found = open_store(str(tmp_path / "new" / "store")).get("k")
-    assert found.split == member.split
-    assert found.facts == member.facts
-    assert list(found.weights) == list(member.weights)
-    assert all(np.array_equal(found.weights[name], array) for name, array in member.weights.items())
-    np.testing.assert_array_equal(found.probabilities, member.probabilities)
-    pd.testing.assert_frame_equal(found.history, member.history)
+    loaded = open_store(str(tmp_path / "new" / "store")).get("k")
+    assert loaded.split == member.split
+    assert loaded.facts == member.facts
+    assert list(loaded.weights) == list(member.weights)
+    assert all(np.array_equal(loaded.weights[name], array) for name, array in member.weights.items())
+    np.testing.assert_array_equal(loaded.probabilities, member.probabilities)
+    pd.testing.assert_frame_equal(loaded.history, member.history)
 
 
-def test_knows_nothing_of_other_keys(tmp_path, member):
+def test_other_keys_are_absent(tmp_path, member):
     store = open_store(str(tmp_path))
     store.put("k", member)
     assert store.get("other") is None
@@ -53,11 +53,11 @@ def test_a_changed_byte_makes_the_member_absent(tmp_path, member, place):
     content = bytearray(path.read_bytes())
     content[int(place * len(content))] ^= 0xFF
     path.write_bytes(content)
-    found = store.get("k")
-    assert found is None or all(np.array_equal(found.weights[name], a) for name, a in member.weights.items())
+    loaded = store.get("k")
+    assert loaded is None or all(np.array_equal(loaded.weights[name], a) for name, a in member.weights.items())
 
 
-def test_a_member_of_a_version_that_says_more_is_absent_and_so_trained_again(tmp_path, member):
+def test_a_member_of_a_newer_version_is_absent_and_so_trained_again(tmp_path, member):
     store = open_store(str(tmp_path))
     store.put("k", member)
     (path,) = tmp_path.rglob("*.zip")
@@ -69,7 +69,7 @@ def test_a_member_of_a_version_that_says_more_is_absent_and_so_trained_again(tmp
 
 
 @pytest.mark.parametrize("part", [0.0, 0.3, 0.9])
-def test_a_cut_object_is_absent(tmp_path, member, part):
+def test_a_truncated_object_is_absent(tmp_path, member, part):
     store = open_store(str(tmp_path))
     store.put("k", member)
     (path,) = tmp_path.rglob("*.zip")
@@ -77,7 +77,7 @@ def test_a_cut_object_is_absent(tmp_path, member, part):
     assert store.get("k") is None
 
 
-def test_a_write_that_fails_leaves_the_former_object_and_nothing_else(tmp_path, member, monkeypatch):
+def test_a_failed_write_leaves_only_the_former_object(tmp_path, member, monkeypatch):
     store = open_store(str(tmp_path))
     store.put("k", member)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
@@ -91,7 +91,7 @@ def test_a_write_that_fails_leaves_the_former_object_and_nothing_else(tmp_path, 
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
-def test_the_state_is_kept_until_the_member_is(tmp_path, member):
+def test_the_state_is_stored_until_the_member_is(tmp_path, member):
     store = open_store(str(tmp_path))
     store.put_state("k", State({"weights/conv_1_bias": np.ones(3, np.float32)}, {"course": {"step": 10}}))
     state = store.get_state("k")
@@ -102,7 +102,7 @@ def test_the_state_is_kept_until_the_member_is(tmp_path, member):
 
 
 @pytest.mark.parametrize("uri", ["", "http://store/x", "models:/x"])
-def test_refuses_places_it_does_not_know(uri):
+def test_refuses_an_unknown_kind_of_uri(uri):
     with pytest.raises(InputError, match="STATE_URI_UNKNOWN"):
         open_store(uri)
 
@@ -114,24 +114,24 @@ def test_refuses_a_folder_that_cannot_be_made(tmp_path):
     assert str(tmp_path) not in str(caught.value)
 
 
-def test_a_bucket_holds_members_as_a_folder_does(member, s3):
+def test_a_bucket_stores_members_as_a_folder_does(member, s3):
     store = open_store("s3://models/study/one")
     store.put_state("k", State({}, {"course": {}}))
     assert store.get("k") is None
     store.put("k", member)
     assert store.get("k").split == member.split
-    kept = s3_client().list_objects("models", recursive=True)
-    assert [one.object_name for one in kept] == ["study/one/members/k.zip"]
+    stored = s3_client().list_objects("models", recursive=True)
+    assert [one.object_name for one in stored] == ["study/one/members/k.zip"]
 
 
-def test_a_bucket_that_refuses_is_not_an_empty_one(member, s3, monkeypatch):
+def test_a_bucket_that_denies_access_is_not_an_empty_one(member, s3, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret")
     with pytest.raises(StorageError, match="STORE_UNREACHABLE") as caught:
         open_store("s3://models/study/two").get("k")
     assert "wrong-secret" not in str(caught.value)
 
 
-def test_members_are_opened_by_any_zip_program(tmp_path, member):
+def test_any_zip_program_can_open_members(tmp_path, member):
     open_store(f"file://{tmp_path}").put("k", member)
     with zipfile.ZipFile(tmp_path / "members" / "k.zip") as archive:
         assert {"member.json", "history.csv", "probabilities.npy"} <= set(archive.namelist())

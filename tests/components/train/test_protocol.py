@@ -21,7 +21,7 @@ def follow(accuracies, settings=SETTINGS, course=None, losses=None):
     return course, verdict
 
 
-def test_goes_on_while_nothing_is_decided():
+def test_continues_while_nothing_is_decided():
     course, verdict = follow([0.5, 0.55])
     assert (verdict, course.step, course.attempt) == (Verdict.GO_ON, 20, 1)
 
@@ -34,7 +34,7 @@ def test_restarts_when_accuracy_is_low_at_the_deadline():
     assert course.best.validation_accuracy == 0.59
 
 
-def test_one_good_look_before_the_deadline_is_enough():
+def test_one_good_check_before_the_deadline_is_enough():
     course, verdict = follow([0.5, 0.6, 0.5, 0.5])
     assert (verdict, course.step) == (Verdict.GO_ON, 40)
 
@@ -71,7 +71,7 @@ def test_accepts_the_best_of_all_attempts():
     assert (course.best.attempt, course.best.validation_accuracy, course.flagged) == (2, 0.6, False)
 
 
-def test_exhausted_restarts_accept_the_best_seen_and_flag_it():
+def test_exhausted_restarts_accept_the_best_check_and_flag_it():
     course, verdict = follow([0.5, 0.59, 0.5])
     for _ in range(2):
         assert verdict is Verdict.RESTART
@@ -91,7 +91,7 @@ def test_a_course_survives_json():
 @pytest.mark.parametrize(
     ("accuracy", "loss", "beats"), [(0.8, 9, True), (0.7, 0.9, True), (0.7, 1, False), (0.6, 0, False)]
 )
-def test_order_of_looks(accuracy, loss, beats):
+def test_order_of_checks(accuracy, loss, beats):
     assert ValidationCheck(1, 2, 0, loss, accuracy).beats(ValidationCheck(1, 1, 0, 1, 0.7)) is beats
 
 

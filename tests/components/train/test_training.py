@@ -23,7 +23,7 @@ def test_every_epoch_shows_every_tumour_once_in_a_new_order():
 
 
 @pytest.mark.parametrize("first", [0, 1, 4, 7])
-def test_draws_are_functions_of_the_step(first):
+def test_samples_are_functions_of_the_step(first):
     settings = TrainSettings(batch_size=5)
     whole, part = sampler(settings, 4), sampler(settings, 4)
     np.testing.assert_array_equal(whole.batches(0, 9)[first:], part.batches(first, 9 - first))
@@ -31,21 +31,21 @@ def test_draws_are_functions_of_the_step(first):
 
 
 @pytest.mark.parametrize("other", [{"seed": 2}, {"attempt": 2}])
-def test_another_seed_or_attempt_draws_anew(other):
+def test_another_seed_or_attempt_gives_other_samples(other):
     one, another = sampler(TrainSettings()), sampler(TrainSettings(), **other)
     assert (one.batches(0, 2) != another.batches(0, 2)).any()
     assert (one.weights()["conv_1_kernel"] != another.weights()["conv_1_kernel"]).any()
     assert (one.dropout_masks(0, 1)[0] != another.dropout_masks(0, 1)[0]).any()
 
 
-def test_each_tumour_is_shown_in_all_orientations_sooner_or_later():
+def test_each_tumour_is_eventually_shown_in_all_orientations():
     rows = sampler(TrainSettings(batch_size=13), orientations=8).batches(0, 200)
     assert all(sorted(epoch % 100) == list(TRAINING) for epoch in rows)
     shown = np.bincount(rows.ravel() // 100, minlength=8)
     assert abs(shown / rows.size - 1 / 8).max() < 0.02
 
 
-def test_drop_out_keeps_the_mean():
+def test_dropout_preserves_the_mean():
     (mask,) = sampler(TrainSettings(dropout=0.5, batch_size=100)).dropout_masks(0, 1)
     assert set(np.unique(mask)) == {0, 2}
     assert abs(mask.mean() - 1) < 0.05

@@ -1,4 +1,4 @@
-"""Everything that lies in a bucket, behind a real S3 server that refuses, lacks the bucket, or answers badly."""
+"""Everything stored in a bucket, on a real S3 server that denies access, lacks the bucket, or replies badly."""
 
 import asyncio
 import json
@@ -95,7 +95,7 @@ def read_cohort():
 
 
 @pytest.mark.parametrize("fault", ["reset", "cut", "stall"])
-def test_an_object_that_breaks_once_comes_whole(cohort, proxy, fault):
+def test_an_interrupted_download_is_repeated(cohort, proxy, fault):
     proxy.fault, proxy.times = fault, 1
     assert read_cohort() == (cohort / "p" / "image").read_bytes()
 
@@ -109,7 +109,7 @@ def test_a_slow_server_is_waited_for(cohort, proxy):
 
 @pytest.mark.parametrize("fault", ["reset", "cut", "stall"])
 @pytest.mark.parametrize("what", [read_cohort, lambda: fingerprint("s3://dicom/broken")], ids=["read", "fingerprint"])
-def test_a_cohort_behind_a_broken_server_is_told_in_time(cohort, proxy, fault, what):
+def test_a_cohort_on_a_broken_server_is_reported_in_time(cohort, proxy, fault, what):
     proxy.fault, proxy.bytes = fault, 200
     started = time.monotonic()
     with pytest.raises(StorageError) as caught:
@@ -123,7 +123,7 @@ def read_heads():
     return open_source("s3://dicom/broken").map_heads(bytes, [f"p/slice {number} +ä" for number in range(40)], 3000)
 
 
-def test_heads_come_in_their_order_and_short_objects_whole(cohort):
+def test_heads_come_in_order_and_short_objects_complete(cohort):
     source = open_source("s3://dicom/broken")
     assert read_heads() == [bytes([number]) * 3000 for number in range(40)]
     assert source.map_heads(len, ["p/slice 1 +ä", "p/image"], 20_000) == [10_000, 20_000]
@@ -133,13 +133,13 @@ def test_heads_come_in_their_order_and_short_objects_whole(cohort):
 
 
 @pytest.mark.parametrize("fault", ["reset", "cut", "stall"])
-def test_heads_that_break_are_asked_for_again(cohort, proxy, fault):
+def test_interrupted_heads_are_requested_again(cohort, proxy, fault):
     proxy.fault, proxy.times = fault, 3
     assert read_heads() == [bytes([number]) * 3000 for number in range(40)]
 
 
 @pytest.mark.parametrize("fault", ["reset", "cut", "stall"])
-def test_heads_behind_a_broken_server_are_told_in_time(cohort, proxy, fault):
+def test_heads_on_a_broken_server_are_reported_in_time(cohort, proxy, fault):
     proxy.fault, proxy.bytes = fault, 200
     started = time.monotonic()
     with pytest.raises(StorageError, match="S3_UNREACHABLE"):
@@ -154,7 +154,7 @@ def test_heads_are_read_where_an_event_loop_runs(cohort):
     assert len(asyncio.run(in_a_notebook())) == 40
 
 
-def test_what_goes_wrong_with_a_head_is_not_taken_for_the_servers(cohort):
+def test_an_error_in_processing_a_head_is_not_the_servers(cohort):
     made = []
 
     def make(head):
@@ -166,7 +166,7 @@ def test_what_goes_wrong_with_a_head_is_not_taken_for_the_servers(cohort):
     assert len(made) == 1
 
 
-def test_an_upload_that_breaks_off_leaves_no_cohort(cohort, proxy, tmp_path):
+def test_an_interrupted_upload_leaves_no_cohort_table(cohort, proxy, tmp_path):
     proxy.fault = "stall"
     with pytest.raises(StorageError, match="S3_UNREACHABLE"):
         upload_folder(cohort, "s3://dicom/half")
@@ -176,7 +176,7 @@ def test_an_upload_that_breaks_off_leaves_no_cohort(cohort, proxy, tmp_path):
 
 
 @pytest.mark.parametrize("fault", ["reset", "cut", "stall"])
-def test_a_member_is_kept_whole_or_not_at_all(member, proxy, fault):
+def test_a_member_is_stored_atomically(member, proxy, fault):
     store = open_store(f"s3://models/{fault}")
     proxy.fault, proxy.bytes = fault, 0
     started = time.monotonic()
@@ -184,25 +184,25 @@ def test_a_member_is_kept_whole_or_not_at_all(member, proxy, fault):
         store.put("k", member)
     assert time.monotonic() - started < PATIENCE_S
     proxy.fault = "pass"
-    kept = store.get("k")
-    assert kept is None or kept.split == member.split
+    stored = store.get("k")
+    assert stored is None or stored.split == member.split
     store.put("k", member)
     np.testing.assert_array_equal(store.get("k").weights["w"], member.weights["w"])
 
 
 @pytest.mark.parametrize("fault", ["reset", "cut", "stall"])
-def test_a_kept_member_comes_whole_or_its_store_is_told(member, proxy, fault):
-    store = open_store("s3://models/kept")
+def test_a_stored_member_is_read_completely_or_its_store_is_reported(member, proxy, fault):
+    store = open_store("s3://models/stored")
     store.put("k", member)
     proxy.fault, proxy.times = fault, 1
-    store_again = open_store("s3://models/kept")
+    store_again = open_store("s3://models/stored")
     assert store_again.get("k").split == member.split
     proxy.times = None
     with pytest.raises(StorageError, match="STORE_UNREACHABLE"):
-        open_store("s3://models/kept").get("k")
+        open_store("s3://models/stored").get("k")
 
 
-def test_a_member_store_that_refuses_is_told(member, proxy, monkeypatch):
+def test_a_member_store_that_denies_access_is_reported(member, proxy, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     store = open_store("s3://models/refused")
     for call in (lambda: store.put("k", member), lambda: store.get("k")):
@@ -228,7 +228,7 @@ def test_a_bundle_goes_through_the_bucket_and_comes_back(run_id, bundle, proxy, 
 
 
 @pytest.mark.parametrize("fault", ["reset", "stall"])
-def test_a_bundle_that_cannot_be_kept_is_told_and_begun_again(run_id, bundle, proxy, tmp_path, fault):
+def test_a_bundle_that_cannot_be_uploaded_is_reported_and_retried(run_id, bundle, proxy, tmp_path, fault):
     proxy.fault, proxy.bytes = fault, 0
     started = time.monotonic()
     with pytest.raises(RegistryError) as caught:
@@ -242,7 +242,7 @@ def test_a_bundle_that_cannot_be_kept_is_told_and_begun_again(run_id, bundle, pr
     assert registry.log_bundle(run_id, bundle, "ensemble-A") == f"models:/{model.model_id}"
 
 
-def test_a_bundle_that_cannot_be_fetched_leaves_no_folder(run_id, bundle, proxy, tmp_path):
+def test_a_bundle_that_cannot_be_downloaded_leaves_no_folder(run_id, bundle, proxy, tmp_path):
     uri = registry.log_bundle(run_id, bundle, "ensemble-A")
     version = registry.register("m", uri, run_id, Manifest.read(bundle).digest, {}, "card")
     proxy.fault = "reset"
@@ -253,7 +253,7 @@ def test_a_bundle_that_cannot_be_fetched_leaves_no_folder(run_id, bundle, proxy,
     assert registry.download("m", version, tmp_path / "served").is_dir()
 
 
-def test_artifacts_refused_are_told_without_their_values(run_id, bundle, monkeypatch):
+def test_refused_artifacts_are_reported_without_their_values(run_id, bundle, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret")
     with pytest.raises(RegistryError) as caught:
         registry.log_bundle(run_id, bundle, "ensemble-A")
@@ -262,7 +262,7 @@ def test_artifacts_refused_are_told_without_their_values(run_id, bundle, monkeyp
     assert "models" not in caught.value.safe_message
 
 
-def test_a_request_that_is_tried_again_logs_no_name(monkeypatch, caplog):
+def test_a_retried_request_logs_no_name(monkeypatch, caplog):
     monkeypatch.setenv("S3_ENDPOINT", "http://127.0.0.1:1")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "key")

@@ -1,4 +1,4 @@
-"""The S3 client: its settings, its requests and what its errors become."""
+"""The S3 client: its settings, its requests and the translation of its errors."""
 
 import types
 
@@ -16,11 +16,11 @@ def test_heads_are_ranged_requests(s3):
     sizes = []
     store = BucketStore("dicom", "ranged")
     store.write("a.dcm", b"x" * 100)
-    asked = store._client.get_object
-    store._client.get_object = lambda *given, **span: sizes.append(span) or asked(*given, **span)
+    get_object = store._client.get_object
+    store._client.get_object = lambda *given, **span: sizes.append(span) or get_object(*given, **span)
     assert store.read_head("a.dcm", 10) == b"x" * 10
     assert sizes == [{"length": 10}]
-    with asked("dicom", "ranged/a.dcm", length=10) as answer:
+    with get_object("dicom", "ranged/a.dcm", length=10) as answer:
         assert answer.status == 206
         assert answer.headers["Content-Length"] == "10"
 
@@ -34,7 +34,7 @@ def test_heads_are_ranged_requests(s3):
         (ConnectionResetError(104, "reset"), "STORAGE_UNREADABLE"),
     ],
 )
-def test_what_a_server_says_is_put_into_words(raised, code):
+def test_errors_of_a_server_are_translated(raised, code):
     class Broken:
         def get_object(self, *_, **__):
             raise raised
@@ -85,7 +85,7 @@ def s3_keys(s3_environment):
 
 
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9000/path", "http://"])
-def test_endpoints_that_are_no_host_and_port_are_refused_in_words(s3_keys, endpoint):
+def test_invalid_endpoints_are_refused_with_an_srs_error(s3_keys, endpoint):
     s3_keys.setenv("S3_ENDPOINT", endpoint)
     with pytest.raises(InputError, match="S3_SETTINGS"):
         open_source("s3://bucket/prefix")
@@ -94,7 +94,7 @@ def test_endpoints_that_are_no_host_and_port_are_refused_in_words(s3_keys, endpo
 @pytest.mark.parametrize(
     "uri", ["s3://", "s3:///prefix", "s3://[x/prefix", "s3://b℀/prefix", "s3://x/prefix", "s3://With Space/prefix"]
 )
-def test_buckets_that_s3_does_not_know_are_refused_in_words(s3_keys, uri):
+def test_invalid_bucket_names_are_refused_with_an_srs_error(s3_keys, uri):
     s3_keys.setenv("S3_ENDPOINT", "127.0.0.1:1")
     with pytest.raises(InputError, match="SOURCE_UNKNOWN"):
         open_source(uri).list("")

@@ -1,4 +1,4 @@
-"""What every kind of store promises alike: a folder, a mapping in memory, a zip, and a bucket of a real S3 server."""
+"""The contract of all stores: a folder, a mapping in memory, a zip, and a bucket of a real S3 server."""
 
 import io
 import itertools
@@ -123,7 +123,7 @@ def test_a_zip_that_is_an_object_is_opened(store):
 
 
 @pytest.mark.parametrize("content", [b"", b"new", bytes(range(256)) * 20_000], ids=len)
-def test_an_object_is_written_over_the_former_one(store, content):
+def test_a_written_object_replaces_the_former_one(store, content):
     store.write("p/x +ä%.zip", b"the former one, which is longer than some")
     store.write("p/x +ä%.zip", content)
     assert store.read("p/x +ä%.zip") == content
@@ -131,7 +131,7 @@ def test_an_object_is_written_over_the_former_one(store, content):
     assert (entry.name, entry.size) == ("p/x +ä%.zip", len(content))
 
 
-def test_a_removed_object_is_absent_and_an_absent_one_removed_in_peace(store):
+def test_a_removed_object_is_absent_and_removing_an_absent_one_is_no_error(store):
     store.write("p/x", b"1")
     store.write("p/y", b"2")
     for _ in range(2):
@@ -149,17 +149,17 @@ def test_nothing_is_written_or_removed_outside(store, name):
 # --- sealed ---
 
 
-def test_sealed_files_come_back_or_are_absent(store):
-    kept, files = SealedStore(store), {"a.npy": b"1", "b/c.json": b"{}"}
-    assert kept.get("k.zip") is None
-    kept.put("k.zip", files)
-    assert kept.get("k.zip") == files
-    kept.remove("k.zip")
-    assert kept.get("k.zip") is None
+def test_sealed_files_are_returned_or_absent(store):
+    sealed_store, files = SealedStore(store), {"a.npy": b"1", "b/c.json": b"{}"}
+    assert sealed_store.get("k.zip") is None
+    sealed_store.put("k.zip", files)
+    assert sealed_store.get("k.zip") == files
+    sealed_store.remove("k.zip")
+    assert sealed_store.get("k.zip") is None
 
 
 @pytest.mark.parametrize("part", [0.0, 0.3, 0.9])
-def test_a_sealed_object_that_is_cut_short_reads_as_absent(store, part):
+def test_a_truncated_sealed_object_is_absent(store, part):
     sealed = seal({"a.npy": b"1" * 100})
     store.write("k.zip", sealed[: int(part * len(sealed))])
     assert SealedStore(store).get("k.zip") is None
@@ -179,7 +179,7 @@ def broken(request, tmp_path, monkeypatch):
     return BucketStore("dicom", "Lindqvist")
 
 
-def test_a_store_that_fails_says_so_without_names_and_sealed_names_the_state(broken):
+def test_a_failing_store_is_reported_without_names(broken):
     for call in (lambda: broken.write("Lindqvist", b""), lambda: SealedStore(broken).put("Lindqvist", {})):
         with pytest.raises(SrsError) as caught:
             call()

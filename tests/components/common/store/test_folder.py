@@ -1,9 +1,9 @@
-"""A folder as a source: links."""
+"""Links in a folder that is read as a source."""
 
 from components.common.store.folder import FolderStore
 
 
-def test_links_that_lead_nowhere_are_passed_over(tmp_path):
+def test_broken_links_are_skipped(tmp_path):
     (tmp_path / "p" / "deep").mkdir(parents=True)
     (tmp_path / "p" / "deep" / "a").write_bytes(b"abc")
     for name, target in {"missing": "nothing", "through": "deep/a/b", "loop": "loop"}.items():

@@ -1,4 +1,4 @@
-"""Names of objects: what would leave the root is refused, and everything else is read as it is called."""
+"""Names of objects: those that would leave the root are refused, and all others are read."""
 
 import io
 import os
@@ -57,20 +57,20 @@ def test_a_zip_with_backslashes_is_one_with_folders():
     assert listed(source, "P1/Serie 1") == {"P1/Serie 1/a.dcm": b"0"}
 
 
-def test_one_name_with_both_separators_is_one_name_twice():
+def test_a_name_with_both_separators_is_a_duplicate():
     assert code(lambda: ZipSource(zip_bytes(["P1\\a", "P1/a"]))) == "ZIP_DUPLICATE"
 
 
 @pytest.mark.parametrize(
     "name", ["..\\x", "a\\..\\..\\x", "C:\\x", "c:/x", "C:", "\\\\server\\share\\x", "\\x", "a/..\\x", "a\0/.."]
 )
-def test_what_leaves_a_zip_on_any_system_is_refused(name):
+def test_names_that_leave_a_zip_on_any_system_are_refused(name):
     assert code(lambda: clean_name(name)) == "PATH_OUTSIDE"
     if "\0" not in name:  # zipfile cuts a name there
         assert code(lambda: ZipSource(zip_bytes([name]))) == "PATH_OUTSIDE"
 
 
-def test_a_method_that_python_lacks_is_no_damage():
+def test_an_unsupported_method_is_not_reported_as_damage():
     data = bytearray(zip_bytes(["P1/a.dcm"]))
     for magic, offset in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
         data[data.index(magic) + offset] = 9  # Deflate64
@@ -98,7 +98,7 @@ def test_a_backslash_or_colon_in_a_files_own_name_is_read(tmp_path):
 @given(st.text(st.sampled_from("ab.:/\\ ~" + string.ascii_uppercase[:3]), max_size=12))
 @example("C:x")
 @example("A:..")
-def test_no_name_that_is_taken_leaves_its_folder(name):
+def test_no_accepted_name_leaves_its_folder(name):
     try:
         taken = clean_name(name)
     except InputError as error:
@@ -111,7 +111,7 @@ def test_no_name_that_is_taken_leaves_its_folder(name):
 
 
 @given(st.lists(st.text(st.sampled_from("ab. ~éß"), min_size=1, max_size=5), min_size=1, max_size=4))
-def test_every_name_of_plain_parts_is_taken_with_either_separator(parts):
+def test_every_ordinary_name_is_accepted_with_either_separator(parts):
     parts = [part for part in parts if part not in (".", "..")] or ["a"]
     name = "/".join(parts)
     assert clean_name(name) == name

@@ -1,4 +1,4 @@
-"""Which store a URI names."""
+"""The store that a URI refers to."""
 
 import zipfile
 
@@ -10,7 +10,7 @@ from components.common.store.opening import open_source
 from components.common.store.zip import ZipSource
 
 
-def test_sources_are_opened_by_what_they_are(tmp_path):
+def test_sources_are_opened_by_their_kind(tmp_path):
     (tmp_path / "cohort.csv").write_bytes(b"")
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         archive.writestr("a", b"1")

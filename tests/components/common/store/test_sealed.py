@@ -1,9 +1,9 @@
-"""Sealed files: the same bytes for the same files, and damage reads as absence."""
+"""Sealed files: the same files give the same bytes, and damaged ones count as missing."""
 
 from components.common.store.sealed import seal, unseal
 
 
-def test_no_flipped_bit_of_a_sealed_object_is_believed_or_raises():
+def test_a_flipped_bit_makes_a_sealed_object_absent():
     files = {"a.txt": b"the first file " * 8, "b/c.txt": b"the second"}
     sealed = seal(files)
     for bit in range(8 * len(sealed)):

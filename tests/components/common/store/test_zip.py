@@ -1,4 +1,4 @@
-"""A zip as a source: what is refused when it is opened."""
+"""Zips that are refused when they are opened as a source."""
 
 import io
 import os
@@ -41,7 +41,7 @@ def test_encrypted_zip_is_refused():
     assert zip_refusal(bytes(data)) == "ZIP_ENCRYPTED"
 
 
-def test_damage_inside_a_zip_is_said():
+def test_damage_inside_a_zip_is_reported():
     data = bytearray(zip_bytes({"a": os.urandom(500)}))
     data[60:80] = bytes(20)
     with pytest.raises(InputError) as caught:
