@@ -17,7 +17,7 @@ from typing import Any
 from starlette.requests import ClientDisconnect
 
 from components.common.errors import InputError, SrsError
-from components.common.kserve_door import ModelNotFound
+from components.common.kserve_import import ModelNotFound
 from components.imaging.reasons import REFUSALS
 from serving.telemetry import where
 

@@ -4,7 +4,7 @@ import dataclasses
 import json
 from typing import Any
 
-from components.common.kserve_door import DataPlane, ModelNotFound, ModelRepository
+from components.common.kserve_import import DataPlane, ModelNotFound, ModelRepository
 from serving.limits import Limits
 from serving.payload import CROP_INPUT, DICOM_INPUT
 from serving.predictor import Job, Predictor

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.common.errors import InputError
-from components.common.kserve_door import Model
+from components.common.kserve_import import Model
 from components.common.limits import LARGE_STUDIES_BYTES
 from components.common.settings import StudySettings
 from components.model.crop_statistics import ABOVE, BELOW, STATISTICS, percentile_ranks

@@ -11,7 +11,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from components.common.errors import InputError
-from components.common.kserve_door import pb
+from components.common.kserve_import import pb
 from components.common.limits import (
     DETAILS_BYTES,
     FACTS_MESSAGES,

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 from components.common.errors import InputError
-from components.common.kserve_door import pb
+from components.common.kserve_import import pb
 from components.common.limits import MAX_DIMENSIONS, MAX_FIELDS, MAX_LISTED, MAX_TEXT
 
 #: Wire types: a varint, 8 bytes, bytes with their length in front, 4 bytes. Groups are older than this protocol.

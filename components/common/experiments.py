@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from components.common.errors import InputError
-from components.common.mlflow_door import client, store_folder
+from components.common.mlflow_client import client, store_folder
 from components.common.mlflow_errors import EXISTS, Ignoring
 
 

@@ -45,19 +45,19 @@ _HOSTS = "Start the MLflow server with this host name in its --allowed-hosts."
 
 
 class Ignoring:
-    """A context manager that suppresses ``RegistryError`` of one code.
+    """A context manager that suppresses ``RegistryError`` of the given codes.
 
     A class, since mypy takes no generator's context manager for one that suppresses exceptions.
     """
 
-    def __init__(self, code: str) -> None:
-        self._code = code
+    def __init__(self, *codes: str) -> None:
+        self._codes = codes
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, _kind: object, error: object, _traceback: object) -> bool:
-        return isinstance(error, RegistryError) and error.code == self._code
+        return isinstance(error, RegistryError) and error.code in self._codes
 
 
 def from_exception(error: Exception, what: str, subject: str) -> SrsError:

@@ -19,7 +19,7 @@ from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.members import Member
 from components.common.artifacts.splits import Splits, TrackedRuns, member_id
 from components.common.experiments import joined_experiment, require_experiment
-from components.common.mlflow_door import client, require_server, tracking_uri
+from components.common.mlflow_client import client, require_server, tracking_uri
 from components.common.settings import StudySettings
 from components.common.tracking_store import PackProgress, flatten, prepare_store
 

@@ -21,9 +21,9 @@ from components.common.artifacts.splits import TrackedRuns
 from components.common.errors import RegistryError
 from components.common.experiments import experiment_id as experiment_id
 from components.common.files import safe_name
-from components.common.mlflow_door import client as client
-from components.common.mlflow_door import describe_table, store_folder
-from components.common.mlflow_door import tracking_uri as tracking_uri
+from components.common.mlflow_client import client as client
+from components.common.mlflow_client import describe_table, store_folder
+from components.common.mlflow_client import tracking_uri as tracking_uri
 from components.common.mlflow_errors import EXISTS, NOT_FOUND, Ignoring
 
 #: MLflow refuses batches above 1000 metrics, 100 params, 100 tags or 1000 of all.
@@ -83,7 +83,7 @@ def _take(lease: str, holder: str) -> None:
     deadline = time.monotonic() + 2 * LEASE_S
     while time.monotonic() < deadline:
         tags = {"holder": holder, "until_ms": str(now_ms() + int(1000 * LEASE_S))}
-        with Ignoring(EXISTS):
+        with Ignoring(EXISTS, NOT_FOUND):  # MLflow reads an existing lease, which may have been released meanwhile
             client().create_registered_model(lease, tags, "Held while a version is registered or promoted.")
             return
         with Ignoring(NOT_FOUND):  # it was just released

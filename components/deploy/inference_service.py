@@ -11,7 +11,7 @@ from typing import Any
 from kubernetes import client
 
 from components.common.errors import InputError
-from components.common.kserve_door import kserve
+from components.common.kserve_import import kserve
 from components.deploy.cluster import API_VERSION, GROUP
 from components.deploy.template import Resources, Template
 

@@ -10,7 +10,7 @@ import numpy as np
 from mlflow.entities import LoggedModel, LoggedModelOutput
 from mlflow.models import Model, ModelSignature
 
-from components.common.mlflow_door import client, save_python_model
+from components.common.mlflow_client import client, save_python_model
 from components.model.bundle import PYFUNC_CODE, pip_requirements, signature
 from components.model.bundle_files import Bundle
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from components.common.errors import RegistryError
 from components.common.files import safe_name
-from components.common.mlflow_door import client, download_artifacts, load_model_description
+from components.common.mlflow_client import client, download_artifacts, load_model_description
 from components.common.mlflow_errors import NOT_FOUND, artifacts_missing
 from components.model.manifest import Manifest
 from components.model.plain_file import damaged

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from components.common.errors import InputError, RegistryError
-from components.common.mlflow_door import client
+from components.common.mlflow_client import client
 from components.common.mlflow_errors import EXISTS, Ignoring
 from components.common.tracking_store import exclusive
 from components.model.bundle_files import Bundle

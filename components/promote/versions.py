@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from components.common.errors import InputError, RegistryError
-from components.common.mlflow_door import client
+from components.common.mlflow_client import client
 from components.common.mlflow_errors import NOT_FOUND
 from components.promote.bundle_model import DIGEST_TAG
 

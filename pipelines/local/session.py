@@ -119,9 +119,9 @@ class Session:
         uri = self.home.mlflow_uri
         if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
             return  # the first run makes the store
-        from components.common import mlflow_door, tracking
+        from components.common import mlflow_client, tracking
 
-        mlflow_door.require_server(mlflow_door.INTERACTIVE_SECONDS)
+        mlflow_client.require_server(mlflow_client.INTERACTIVE_SECONDS)
         tracking.prepare_store()
         tracking.require_experiment(name)
 
@@ -157,7 +157,7 @@ class Session:
             os.environ["MLFLOW_TRACKING_URI"] = mlflow
         for name, value in BRIEF.items():
             os.environ.setdefault(name, value)
-        from components.common.mlflow_door import INTERACTIVE_SECONDS, require_server
+        from components.common.mlflow_client import INTERACTIVE_SECONDS, require_server
         from components.promote import registry
 
         require_server(INTERACTIVE_SECONDS)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from kubernetes import client
 
-from components.common.kserve_door import kserve
+from components.common.kserve_import import kserve
 from components.deploy.inference_service import Pin, Template, build
 from components.model.signing import KEY_VARIABLE
 from pipelines.definitions.options import Compiled

@@ -108,7 +108,7 @@ def attack(server, count: int, seed: int) -> Counter:
 
 def good_message() -> bytes:
     """A ``ModelInferRequest`` as it is sent."""
-    from components.common.kserve_door import pb
+    from components.common.kserve_import import pb
 
     crop = draw_crops(1, np.random.default_rng(0))
     tensor = {"name": "crop_hu", "datatype": "FP32", "shape": crop.shape}

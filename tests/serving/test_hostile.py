@@ -255,7 +255,7 @@ def test_the_largest_bodies_many_at_once_stay_within_bounds(start):
 
 @pytest.mark.slow
 def test_the_largest_grpc_messages_many_at_once_stay_within_bounds(start):
-    from components.common.kserve_door import pb
+    from components.common.kserve_import import pb
 
     server, codes = start(), []
     crops = draw_crops(1, np.random.default_rng(0)).repeat(183, axis=0)

@@ -11,7 +11,7 @@ import grpc
 import numpy as np
 import pytest
 
-from components.common.kserve_door import pb, pb_grpc
+from components.common.kserve_import import pb, pb_grpc
 from components.common.settings import PreprocessSettings
 from components.common.store.zip import ZipSource
 from components.imaging.gtv import find_gtvs

@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from components.common.kserve_door import pb, pb_grpc
+from components.common.kserve_import import pb, pb_grpc
 from components.common.limits import MAX_OFFERED_STRUCTURES, MAX_OFFERED_TEXT, MAX_TEXT
 from components.common.settings import PreprocessSettings
 from components.common.store.memory import MemoryStore

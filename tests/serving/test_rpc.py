@@ -9,7 +9,7 @@ import time
 import grpc
 import pytest
 
-from components.common.kserve_door import pb
+from components.common.kserve_import import pb
 from components.common.limits import WAITING_CALLS
 from serving import rpc
 from serving.limits import Admission, Limits, Load

@@ -11,7 +11,7 @@ import time
 
 import grpc
 
-from components.common.kserve_door import pb
+from components.common.kserve_import import pb
 from serving.server import UNFINISHED
 from tests.serving.attacks import INFER, V1
 from tests.serving.conftest import Server

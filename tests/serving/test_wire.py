@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.common.errors import InputError
-from components.common.kserve_door import pb
+from components.common.kserve_import import pb
 from components.common.limits import MAX_DIMENSIONS, MAX_FIELDS, MAX_JSON_BODY_BYTES, MAX_LISTED, MAX_TEXT
 from serving.payload import Output
 from serving.reply import OUTPUTS, check_outputs

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from components.common import mlflow_door, sqlite_store
+from components.common import mlflow_client, sqlite_store
 from components.common.errors import SrsError
 from components.common.mlflow_errors import from_exception
 from components.common.sqlite_store import DATABASE, from_sqlite, require_usable
@@ -54,13 +54,13 @@ def test_a_lock_is_waited_for_only_seconds():
 
 def test_the_store_is_checked_before_mlflow_opens_it(tmp_path, monkeypatch):
     monkeypatch.setattr(sqlite_store, "LOCK_SECONDS", 0.1)
-    monkeypatch.setattr(mlflow_door, "_reachable", set())
+    monkeypatch.setattr(mlflow_client, "_reachable", set())
     path = database(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
     with contextlib.closing(sqlite3.connect(path)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(SrsError, match="MLFLOW_LOCKED"):
-            mlflow_door.client()
+            mlflow_client.client()
 
 
 def test_a_damaged_store_is_reported(tmp_path):

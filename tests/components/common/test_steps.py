@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from components.common import mlflow_door
+from components.common import mlflow_client
 from components.common.errors import InputError, SrsError, StorageError
 from components.common.steps import (
     at_most_every,
@@ -87,7 +87,7 @@ def test_summary_shows_figures_and_scrolls_a_wide_table_in_its_own_box(tmp_path)
 
 def test_a_tracked_step_requires_mlflow_before_its_work(monkeypatch, capsys):
     """And does not log the failure there, where it would wait again."""
-    monkeypatch.setattr(mlflow_door, "_reachable", set())
+    monkeypatch.setattr(mlflow_client, "_reachable", set())
     with serving() as api:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", api.address)
         api.status = 503

@@ -118,7 +118,7 @@ def test_retries_after_transient_errors(status: int, kserve: KServe, cluster: Cl
 
 def test_gives_up_after_endless_conflicts(kserve: KServe, cluster: Cluster, golden: GoldenCase) -> None:
     kserve.failures = [409] * 100
-    with pytest.raises(SrsError, match="the cluster answered 409"):
+    with pytest.raises(SrsError, match="the cluster returned status 409"):
         bring(cluster, golden, "1")
 
 
@@ -173,7 +173,7 @@ def test_does_not_roll_back_a_later_deployment(kserve: KServe, cluster: Cluster,
     def overtaken(_: str) -> str:
         if kserve.serving() == ["2"]:
             kserve.add(WHERE, body_of("3"), "srs-response-deploy")
-        return "another version answers"
+        return "another version replied"
 
     assert bring(cluster, golden, "2", smoke=overtaken, timeout_s=1.0) == "moved on"
     assert kserve.serving() == ["3"]
@@ -188,7 +188,7 @@ def test_a_cluster_that_refuses_during_the_deployment_is_reported(
         kserve.failures = [403] * 100
         return "wrong"
 
-    with pytest.raises(SrsError, match="the cluster answered 403"):
+    with pytest.raises(SrsError, match="the cluster returned status 403"):
         bring(cluster, golden, "2", smoke=breaks, timeout_s=0.5)
 
 
@@ -197,7 +197,7 @@ def test_reports_a_refusal_without_its_text(status: int, kserve: KServe, cluster
     kserve.failures = [status] * 100
     with pytest.raises(SrsError) as caught:
         bring(cluster, golden, "1")
-    assert caught.value.safe_message == f"the cluster answered {status}"
+    assert caught.value.safe_message == f"the cluster returned status {status}"
 
 
 def test_a_missing_api_server_is_reported(golden: GoldenCase, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,7 +131,7 @@ def test_the_alias_is_restored_whatever_failed(fault: str, code: str, kserve: KS
 @pytest.mark.parametrize("status", [401, 403, 500])
 def test_an_unreadable_template_is_not_reported_as_missing(status: int, kserve: KServe, tmp_path: Path) -> None:
     kserve.failures = [status]
-    with pytest.raises(SrsError, match=f"answered {status} for the template") as caught:
+    with pytest.raises(SrsError, match=f"returned status {status} for the template") as caught:
         run("2", NAME, NAMESPACE, str(tmp_path / "summary.html"))
     assert caught.value.code == "CLUSTER_REFUSED"
     assert "kubectl auth can-i get configmap/srs-response-template" in caught.value.hint

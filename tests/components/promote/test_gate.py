@@ -87,7 +87,7 @@ def test_the_first_champion_is_the_best_out_of_bag_and_later_ones_keep_its_group
     ("fields", "obstacle"),
     [
         ({"group": "B"}, "the champion is of group B, the challenger of group A."),
-        ({"image_digest": "image-2"}, "different definitions"),
+        ({"image_digest": "image-2"}, "different image definitions"),
         ({"study": "another"}, "another study"),
         ({"synthetic": True}, "the champion was trained on a SYNTHETIC cohort"),
         ({"seen_patients": frozenset({"patient-3"})}, "the champion has seen 1 of the 23 compared patients"),
@@ -112,7 +112,7 @@ def test_is_not_comparable_with_too_few_of_a_class(responders: int, non_responde
     result = compare(SIDE, SIDE, trial(responders, non_responders), GateSettings())
     assert result.obstacles == (
         f"only {responders} responders and {non_responders} non-responders were compared; "
-        "at least 8 of each class are needed.",
+        "at least 8 of each class are required.",
     )
 
 

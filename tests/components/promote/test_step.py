@@ -36,8 +36,8 @@ def changes(monkeypatch: pytest.MonkeyPatch) -> list[Change | None]:
 
 
 def decided(folder: Path, version: str, key: SigningKey | None = None) -> Any:
-    drawn = SimpleNamespace(settings=SimpleNamespace(gate=None))
-    bundles = SimpleNamespace(folder=lambda name: folder / name, drawn=drawn)
+    splits = SimpleNamespace(settings=SimpleNamespace(gate=None))
+    bundles = SimpleNamespace(folder=lambda name: folder / name, splits=splits)
     return step._decide(bundles, SimpleNamespace(metrics={}), {"A": version}, MODEL, key)
 
 

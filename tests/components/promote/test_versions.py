@@ -78,7 +78,7 @@ def test_an_alias_to_a_deleted_version_is_reported_with_a_remedy(store: Path) ->
         assert caught.value.code == "CHAMPION_DELETED"
         assert "version 3 of model srs-response was deleted" in caught.value.safe_message
         assert "srs promote VERSION" in caught.value.hint
-        assert "there are: 1, 2." in caught.value.hint
+        assert "existing versions: 1, 2." in caught.value.hint
 
 
 def test_a_promotion_takes_over_a_dangling_alias(store: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_rollback_to_a_deleted_version_is_refused_and_the_champion_stays(store
         registry.rollback(MODEL)
     assert caught.value.code == "NO_PREVIOUS"
     assert "version 2, the champion before version 3, was deleted" in caught.value.safe_message
-    assert "there are: 1, 3." in caught.value.hint
+    assert "existing versions: 1, 3." in caught.value.hint
     assert champion() == "3"
 
 

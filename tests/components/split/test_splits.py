@@ -109,7 +109,7 @@ def test_tumour_level_split_shares_patients_and_counts_them():
 def test_verify_refuses_a_patient_in_two_sets():
     tumours = cohort()
     splits = make_splits(tumours, SplitSettings(split_unit="tumour"), study="study", seed=1)
-    with pytest.raises(InputError, match="two sides"):
+    with pytest.raises(InputError, match="more than one set"):
         verify(splits, tumours, "patient")
 
 

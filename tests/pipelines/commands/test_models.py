@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from mlflow import MlflowClient
 from typer.testing import CliRunner
 
-from components.common import mlflow_door
+from components.common import mlflow_client
 from components.common.errors import SrsError
 from components.model.bundle_files import Bundle
 from components.model.signing import PublicKey
@@ -36,7 +36,7 @@ def home(copied_home, monkeypatch) -> Path:
 
 @pytest.fixture
 def api(monkeypatch) -> Iterator[MlflowApi]:
-    monkeypatch.setattr(mlflow_door, "_reachable", set())
+    monkeypatch.setattr(mlflow_client, "_reachable", set())
     with serving() as server:
         yield server
 

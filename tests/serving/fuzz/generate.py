@@ -14,7 +14,7 @@ from unittest import mock
 import numpy as np
 from pydicom.encaps import encapsulate
 
-from components.common.kserve_door import pb
+from components.common.kserve_import import pb
 from tests.components.model.bundles import draw_crops
 from tests.serving.attacks import CONTENT_TYPES, HEADER_LENGTHS, WORDS, mutated
 from tests.serving.fuzz import odd

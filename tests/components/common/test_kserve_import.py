@@ -10,7 +10,9 @@ ARGUMENTS = ["--co", "-q", "--http_port=x", "--event-loop", "none"]
 
 
 def test_the_command_line_is_neither_read_nor_changed():
-    code = f"import sys; from components.common import kserve_door; assert sys.argv == ['-c', *{ARGUMENTS!r}], sys.argv"
+    code = (
+        f"import sys; from components.common import kserve_import; assert sys.argv == ['-c', *{ARGUMENTS!r}], sys.argv"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code, *ARGUMENTS], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
     )

@@ -17,7 +17,7 @@ from mlflow import environment_variables
 from mlflow.exceptions import MlflowException, RestException
 from urllib3 import Retry
 
-from components.common import mlflow_door, tracking, tracking_store
+from components.common import mlflow_client, tracking, tracking_store
 from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset, Flow
 from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.members import Member
@@ -52,7 +52,7 @@ def api(server: MlflowApi, monkeypatch: pytest.MonkeyPatch) -> MlflowApi:
     server.status, server.body, server.location, server.fault, server.greets = 200, EXPERIMENTS, "", "", False
     server.calls.clear()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
-    monkeypatch.setattr(mlflow_door, "_reachable", set())
+    monkeypatch.setattr(mlflow_client, "_reachable", set())
     return server
 
 
@@ -103,7 +103,7 @@ def test_a_redirect_to_a_login_is_a_login_page(api: MlflowApi):
 
 @pytest.mark.parametrize("fault", ["silent", "cut", "close"])
 def test_a_server_that_does_not_respond_is_reported_in_time(api: MlflowApi, fault: str, monkeypatch):
-    monkeypatch.setattr(mlflow_door, "ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(mlflow_client, "ANSWER_SECONDS", 1.0)
     api.fault = fault
     error = error_of(champion)
     assert error.code == "MLFLOW_UNREACHABLE"
@@ -112,15 +112,15 @@ def test_a_server_that_does_not_respond_is_reported_in_time(api: MlflowApi, faul
 
 @pytest.mark.parametrize(("fault", "code"), [("drip", "MLFLOW_UNREACHABLE"), ("endless", "MLFLOW_UNKNOWN_SERVER")])
 def test_a_server_that_never_stops_sending_is_reported_in_time(api: MlflowApi, fault: str, code: str, monkeypatch):
-    monkeypatch.setattr(mlflow_door, "ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(mlflow_client, "ANSWER_SECONDS", 1.0)
     api.fault = fault
     assert error_of(champion).code == code
 
 
 def test_the_time_limit_of_the_first_request_is_short_enough():
-    assert mlflow_door.CONNECT_SECONDS + mlflow_door.ANSWER_SECONDS < PATIENCE_S
+    assert mlflow_client.CONNECT_SECONDS + mlflow_client.ANSWER_SECONDS < PATIENCE_S
     assert (
-        mlflow_door.CONNECT_SECONDS + mlflow_door.INTERACTIVE_SECONDS <= PATIENCE_S / 2
+        mlflow_client.CONNECT_SECONDS + mlflow_client.INTERACTIVE_SECONDS <= PATIENCE_S / 2
     )  # the rest is the process's start
 
 
@@ -242,7 +242,7 @@ ERRORS = [
 def test_no_public_function_raises_an_untranslated_error(module, name, error, tmp_path, monkeypatch):
     (tmp_path / "mlflow.db").touch()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    monkeypatch.setattr(mlflow_door, "MlflowClient", lambda **_: Failing(error))
+    monkeypatch.setattr(mlflow_client, "MlflowClient", lambda **_: Failing(error))
     known, function = arguments(tmp_path), getattr(module, name)
     wanted = [p.name for p in inspect.signature(function).parameters.values() if p.default is p.empty]
     positional = {n: known[n] for n in wanted}
@@ -257,7 +257,7 @@ def test_a_bundle_is_logged_with_translated_errors(tmp_path, monkeypatch):
     make_bundle(tmp_path / "bundle")
     (tmp_path / "mlflow.db").touch()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    monkeypatch.setattr(mlflow_door, "MlflowClient", lambda **_: Failing(RuntimeError("a value")))
+    monkeypatch.setattr(mlflow_client, "MlflowClient", lambda **_: Failing(RuntimeError("a value")))
     with pytest.raises(RegistryError, match="MLflow could not get run: RuntimeError"):
         registry.log_bundle("0" * 32, tmp_path / "bundle", "ensemble-A")
 
@@ -290,9 +290,9 @@ def raise_interrupt():
 def test_a_database_is_created_atomically(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow/mlflow.db")
     with monkeypatch.context() as patch:
-        patch.setattr(mlflow_door, "set_default_artifact_location", lambda _: raise_interrupt())
+        patch.setattr(mlflow_client, "set_default_artifact_location", lambda _: raise_interrupt())
         with pytest.raises(KeyboardInterrupt):
-            mlflow_door.client()
+            mlflow_client.client()
     assert not list((tmp_path / "mlflow").glob("*mlflow.db*"))
-    made = mlflow_door.client().get_experiment("0")
+    made = mlflow_client.client().get_experiment("0")
     assert made.artifact_location == (tmp_path / "mlflow" / "artifacts").as_uri()
