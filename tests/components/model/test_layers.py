@@ -72,4 +72,4 @@ def test_the_drawing_has_a_block_for_each_layer(network):
     convolutions, hidden = len(network.convolutions), len(network.hidden)
     expected = ["CT", *["convolution", "max-pool"] * convolutions, "flattened", *["fully"] * hidden, "softmax"]
     assert titles == expected
-    assert sum("drop-out" in stage.shape for stage in stages(network)) == 1
+    assert sum("dropout" in stage.shape for stage in stages(network)) == 1

@@ -111,7 +111,7 @@ def test_is_not_comparable_where_the_challenger_saw_a_patient() -> None:
 def test_is_not_comparable_with_too_few_of_a_class(responders: int, non_responders: int) -> None:
     result = compare(SIDE, SIDE, trial(responders, non_responders), GateSettings())
     assert result.obstacles == (
-        f"only {responders} responders and {non_responders} non-responders were compared; "
+        f"only {responders} responders and {non_responders} non-responders can be compared; "
         "at least 8 of each class are required.",
     )
 
