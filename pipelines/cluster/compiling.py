@@ -1,4 +1,4 @@
-"""The pipelines for a KFP cluster."""
+"""Compiles the pipelines for a KFP cluster."""
 
 import warnings
 from pathlib import Path
@@ -11,7 +11,7 @@ from components.common.files import digest_of_file
 from pipelines.definitions import phantom, srs_response
 from pipelines.definitions.options import Compiled
 
-#: The pipelines by name; each builds itself for the options that KFP fixes when it compiles.
+#: The function that builds each pipeline for given compile options, by the pipeline's name.
 PIPELINES = {srs_response.NAME: srs_response.build, phantom.NAME: phantom.build}
 
 
@@ -42,7 +42,7 @@ def digest_of_package(package: Path) -> str:
     Raises
     ------
     InputError
-        ``PACKAGE_INVALID`` where the file is not one.
+        ``PACKAGE_INVALID`` if the file is not a compiled pipeline.
     """
     hint = "`srs compile -o FILE` writes one."
     try:
@@ -52,5 +52,5 @@ def digest_of_package(package: Path) -> str:
     except (yaml.YAMLError, UnicodeDecodeError):
         first = None
     if not isinstance(first, dict) or not {"pipelineInfo", "root"} <= set(first):
-        raise InputError("PACKAGE_INVALID", f"{package} is no compiled pipeline", hint)
+        raise InputError("PACKAGE_INVALID", f"{package} is not a compiled pipeline", hint)
     return digest_of_file(package)

@@ -1,4 +1,4 @@
-"""What this platform asks of a KFP API server: pipelines published, runs started and watched, recurring runs kept."""
+"""Publishes pipelines, starts and watches runs, and manages recurring runs on a KFP API server."""
 
 import dataclasses
 import json
@@ -13,11 +13,11 @@ import yaml
 from components.common.errors import InputError, SrsError
 from pipelines.cluster.connection import Address, connect, silence, translated
 
-#: Seconds between two looks at a run.
+#: Seconds between two queries of a run's state.
 POLL_SECONDS = 5.0
 #: Characters of a pipeline's digest that name its version.
 DIGEST_LENGTH = 12
-#: States that a run leaves no more.
+#: Final states of a run.
 FINAL = ("SUCCEEDED", "SKIPPED", "FAILED", "CANCELED")
 
 
@@ -46,11 +46,11 @@ class Server:
         return cls(*connect(address))
 
     def try_listing(self) -> None:
-        """Asks for a page of pipelines; raises where the caller may not see them."""
+        """Requests one page of pipelines; raises if the caller is not allowed to list them."""
         self._client.list_pipelines(page_size=1, namespace=self.namespace)
 
     def publish(self, package: Path, digest: str) -> Version:
-        """Makes the pipeline of a compiled file unless it is there, and its version unless one has this digest."""
+        """Creates the pipeline of a compiled file, and the version with this digest, unless they exist already."""
         info = next(yaml.safe_load_all(package.read_text()))["pipelineInfo"]
         pipeline_id = self._pipeline_id(info["name"]) or self._create(info)
         name = digest[:DIGEST_LENGTH]
@@ -59,7 +59,7 @@ class Server:
         created = self._upload(package, name, pipeline_id, info.get("description", ""))
         made = self._find_version(pipeline_id, name)
         if made is None:
-            raise SrsError("KFP_UNKNOWN_ANSWER", "KFP does not list the version that it has just taken")
+            raise SrsError("KFP_UNKNOWN_ANSWER", "KFP does not list the version that was just uploaded")
         return dataclasses.replace(made, created=created)
 
     def version(self, pipeline: str, name: str = "") -> Version:
@@ -74,13 +74,15 @@ class Server:
         found = self._find_version(pipeline_id, name) if pipeline_id else None
         if found is None:
             what = f"version {name} of {pipeline}" if name else pipeline
-            raise InputError("PIPELINE_NOT_PUBLISHED", f"{what} is not published there", "`srs publish` does that.")
+            raise InputError(
+                "PIPELINE_NOT_PUBLISHED", f"{what} is not published on that KFP", "`srs publish` publishes it."
+            )
         return found
 
     def submit(
         self, version: Version, name: str, experiment: str, parameters: Mapping[str, Any], service_account: str
     ) -> tuple[str, str]:
-        """Starts a run; returns its id and the address of its page."""
+        """Starts a run; returns its id and the address of its page in the UI."""
         with silence():
             run = self._client.run_pipeline(
                 self._experiment_id(experiment),
@@ -93,12 +95,12 @@ class Server:
         return str(run.run_id), self.link(f"runs/details/{run.run_id}")
 
     def wait(self, run_id: str, progress: Callable[[str, str], None], timeout_s: float | None = None) -> str:
-        """Tells ``progress`` of every change of a task (name, state) until the run ends; returns its last state.
+        """Calls ``progress`` (name, state) on every change of a task until the run ends; returns the run's final state.
 
         Raises
         ------
         SrsError
-            ``RUN_TIMEOUT``; the run itself goes on.
+            ``RUN_TIMEOUT``; the run itself continues.
         """
         deadline = time.monotonic() + (timeout_s or float("inf"))
         seen: dict[str, str] = {}
@@ -113,7 +115,9 @@ class Server:
                 return str(run.state)
             if time.monotonic() > deadline:
                 raise SrsError(
-                    "RUN_TIMEOUT", f"the run is still {run.state or 'PENDING'}", "It goes on; look at its page."
+                    "RUN_TIMEOUT",
+                    f"the run is still {run.state or 'PENDING'}",
+                    "The run continues; follow it on its page in the KFP UI.",
                 )
             time.sleep(POLL_SECONDS)
 
@@ -126,7 +130,7 @@ class Server:
         service_account: str,
         trigger: Mapping[str, Any],
     ) -> str:
-        """Makes a recurring run, one at a time and without catching up on missed ones; returns its id.
+        """Creates a recurring run, one run at a time and without catching up on missed ones; returns its id.
 
         Raises
         ------
@@ -134,7 +138,7 @@ class Server:
             ``SCHEDULE_EXISTS``.
         """
         if any(one.display_name == name for one in self.schedules()):
-            hint = f"`srs schedule {name} --delete` removes it."
+            hint = f"`srs schedule {name} --delete` deletes it."
             raise InputError("SCHEDULE_EXISTS", f"there is a schedule called {name} already", hint)
         made = self._client.create_recurring_run(
             self._experiment_id(experiment),
@@ -154,10 +158,12 @@ class Server:
         return list(_pages(self._client.list_recurring_runs, "recurring_runs", namespace=self.namespace))
 
     def change_schedule(self, name: str, change: str) -> None:
-        """``enable``s, ``disable``s or ``delete``s a recurring run; ``SCHEDULE_UNKNOWN`` where none has the name."""
+        """``enable``s, ``disable``s or ``delete``s a recurring run; ``SCHEDULE_UNKNOWN`` if none has the name."""
         found = [one for one in self.schedules() if one.display_name == name]
         if not found:
-            raise InputError("SCHEDULE_UNKNOWN", f"there is no schedule called {name}", "`srs schedule --list`.")
+            raise InputError(
+                "SCHEDULE_UNKNOWN", f"there is no schedule called {name}", "`srs schedule --list` lists all schedules."
+            )
         for one in found:
             getattr(self._client, f"{change}_recurring_run")(one.recurring_run_id)
 
@@ -177,7 +183,7 @@ class Server:
         return str(self._client.pipelines.pipeline_service_create_pipeline(body).pipeline_id)
 
     def _upload(self, package: Path, name: str, pipeline_id: str, description: str) -> bool:
-        """Uploads a version; False where another did so at the same time."""
+        """Uploads a version; False if another client uploaded it at the same time."""
         try:
             with silence():
                 self._client.upload_pipeline_version(

@@ -1,6 +1,6 @@
 """``srs``: the platform's command line.
 
-Exit codes: 0 done, 1 something failed, 2 the input must be mended first, 3 the gate promoted nothing.
+Exit codes: 0 done, 1 something failed, 2 the input must be fixed first, 3 the gate promoted nothing.
 """
 
 import dataclasses
@@ -18,7 +18,17 @@ from components.common.checked import fields, sentence
 from components.common.disk import disk_error, permission_denied
 from components.common.errors import GateRefused, InputError, SrsError
 from pipelines.commands import study
-from pipelines.commands.terminal import HOME, MODEL, HomeOption, JsonOption, ModelOption, app, errors, screen, tell
+from pipelines.commands.terminal import (
+    HOME,
+    MODEL,
+    HomeOption,
+    JsonOption,
+    ModelOption,
+    app,
+    errors,
+    print_error,
+    screen,
+)
 from pipelines.definitions.parameters import PhantomParameters, StudyParameters
 
 #: Help of the options that are parameters of the pipelines.
@@ -28,26 +38,26 @@ STUDY, PHANTOM = (
 
 
 def main() -> None:
-    """Entry point: runs a command and turns errors into words and exit codes."""
+    """Entry point: runs a command, prints its errors and exits with their codes."""
     try:
         app()
     except SrsError as error:
-        tell(error)
+        print_error(error)
         sys.exit(error.exit_code)
     except OSError as error:
-        told = disk_error(error) or permission_denied(error)
-        if told is None:
+        translated = disk_error(error) or permission_denied(error)
+        if translated is None:
             raise
-        tell(told)
-        sys.exit(told.exit_code)
+        print_error(translated)
+        sys.exit(translated.exit_code)
     except KeyboardInterrupt:
-        errors.print("\nstopped; the same command goes on where it stopped")
+        errors.print("\nstopped; run the same command again to continue")
         sys.exit(130)
 
 
 @app.command()
 def phantom(
-    out: Annotated[Path, typer.Option(help="Folder to write; a phantom that is there already is replaced.")],
+    out: Annotated[Path, typer.Option(help="Folder to write to; an earlier phantom in it is replaced.")],
     seed: Annotated[int, typer.Option(min=0, help=PHANTOM["seed"])] = 1,
     tumours: Annotated[int, typer.Option(help=PHANTOM["tumours"])] = 110,
     patients: Annotated[int, typer.Option(help=PHANTOM["patients"])] = 89,
@@ -59,8 +69,8 @@ def phantom(
 
     with ConsoleDisplay(screen) as display:
         display.begin("phantom")
-        told = functools.partial(display.advance, "phantom", "phantom")
-        table = write_cohort(out, seed=seed, tumours=tumours, patients=patients, signal=signal, progress=told)
+        progress = functools.partial(display.advance, "phantom", "phantom")
+        table = write_cohort(out, seed=seed, tumours=tumours, patients=patients, signal=signal, progress=progress)
         display.end("phantom", failed=False)
     screen.print(f"SYNTHETIC cohort: {table}", soft_wrap=True)
 
@@ -76,7 +86,7 @@ def inspect(
     png: Annotated[Path | None, typer.Option(help="Draw each crop with its contour into this PNG file.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say before a run which tumours would be cut from a study, and how."""
+    """Show which tumours would be cropped from a study, and how, before a run."""
     from components.common.settings import PreprocessSettings
     from components.common.store.opening import open_source
     from components.imaging.gtv import find_gtvs, inspect_gtvs
@@ -110,7 +120,7 @@ def run(
     members: Annotated[int, typer.Option(min=0, help=STUDY["members"])] = 0,
     study_file: Annotated[Path | None, typer.Option("--study", help="YAML file of settings.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="SECTION.NAME=VALUE; may be repeated.")] = None,
-    settings_help: Annotated[bool, typer.Option("--settings-help", help="List every setting and leave.")] = False,
+    settings_help: Annotated[bool, typer.Option("--settings-help", help="List every setting and exit.")] = False,
     home: HomeOption = HOME,
     experiment: Annotated[str, typer.Option(help=STUDY["experiment"])] = "srs-response",
     model_name: ModelOption = MODEL,
@@ -134,7 +144,7 @@ def run(
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(outcome), indent=1, default=str))
     else:
-        session.tell_outcome(outcome)
+        session.print_outcome(outcome)
     if outcome.verdict != "promoted":
         raise GateRefused("GATE_REFUSED", f"the gate promoted nothing: {outcome.verdict}", "The report says why.")
 
@@ -160,22 +170,22 @@ def compare(
     second: Annotated[Path, typer.Argument(help="Folder of another run of the same study and cohort.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Set two runs side by side: settings that differ, and their ensembles on the tumours that both evaluated."""
+    """Compare two runs: the settings that differ, and their ensembles on the tumours that both evaluated."""
     from components.common.artifacts.evaluation import Evaluation
     from components.common.artifacts.splits import Splits
-    from components.evaluate import compare as sides
+    from components.evaluate import compare as comparison
     from pipelines.local.runs import Run
 
     runs = [Run.read(folder) for folder in (first, second)]
     a, b = (Evaluation.read(run.path("evaluation")) for run in runs)
-    changed = sides.differing_settings(*(Splits.read(run.path("splits")) for run in runs))
+    changed = comparison.differing_settings(*(Splits.read(run.path("splits")) for run in runs))
     if as_json:
         settings = {name: values for name, *values in changed}
         synthetic = a.metrics.synthetic or b.metrics.synthetic
-        found = {"settings": settings, "groups": sides.records(a, b), "synthetic": synthetic}
-        typer.echo(json.dumps(found, indent=1))
+        compared = {"settings": settings, "groups": comparison.records(a, b), "synthetic": synthetic}
+        typer.echo(json.dumps(compared, indent=1))
         return
-    table = sides.comparison_text(a, b)  # or refused before anything is printed
+    table = comparison.comparison_text(a, b)  # raises, if at all, before anything is printed
     for letter, run in zip("ab", runs, strict=True):
         screen.print(f"{letter}  {run.folder}", soft_wrap=True, highlight=False)
     for name, *values in changed:
@@ -183,7 +193,7 @@ def compare(
     screen.print(Text(table), soft_wrap=True)
 
 
-# Their commands come after these in `srs --help`.
+# Imported last, so that `srs --help` lists their commands after these.
 from pipelines.commands import cluster as cluster  # noqa: E402
 from pipelines.commands import doctor as doctor  # noqa: E402
 from pipelines.commands import home as home  # noqa: E402

@@ -39,14 +39,19 @@ UserOption = Annotated[int, _compiled("--run-as-user", "run_as_user")]
 
 HostOption = Annotated[str, typer.Option("--host", envvar="KF_PIPELINES_ENDPOINT", help="Address of KFP's API or UI.")]
 NamespaceOption = Annotated[
-    str, typer.Option("--namespace", envvar="KF_PIPELINES_NAMESPACE", help="Your namespace, on a multi-user KFP.")
+    str, typer.Option("--namespace", envvar="KF_PIPELINES_NAMESPACE", help="Your namespace, if KFP is multi-user.")
 ]
 TokenOption = Annotated[
     Path | None,
-    typer.Option("--token-file", envvar="KF_PIPELINES_SA_TOKEN_PATH", help="File of a token; or KF_PIPELINES_TOKEN."),
+    typer.Option(
+        "--token-file", envvar="KF_PIPELINES_SA_TOKEN_PATH", help="File that holds a token; or set KF_PIPELINES_TOKEN."
+    ),
 ]
 CaOption = Annotated[
-    str, typer.Option("--ca-file", envvar="KF_PIPELINES_SSL_CA_CERT", help="Certificate authority of the host.")
+    str,
+    typer.Option(
+        "--ca-file", envvar="KF_PIPELINES_SSL_CA_CERT", help="File with the certificate authority of the host."
+    ),
 ]
 VersionOption = Annotated[str, typer.Option("--version", help="Name of a published version; default: the newest.")]
 ParamOption = Annotated[list[str] | None, typer.Option("--param", help="NAME=VALUE; may be repeated.")]
@@ -70,7 +75,7 @@ def compile_(
     signing_secret: SignSecretOption = DEFAULTS.signing_secret,
     run_as_user: UserOption = DEFAULTS.run_as_user,
 ) -> None:
-    """Compile a pipeline to YAML for a KFP cluster, the same bytes each time; prints their SHA-256."""
+    """Compile a pipeline to YAML for a KFP cluster, reproducibly, and print the file's SHA-256."""
     from pipelines.cluster.compiling import compile_pipeline
 
     options = Compiled(
@@ -98,12 +103,12 @@ def publish(
     token_file: TokenOption = None,
     ca_file: CaOption = "",
 ) -> None:
-    """Publish a compiled pipeline as a version named by its digest; the same digest makes no second one."""
+    """Publish a compiled pipeline as a version named after its digest; publishing it again changes nothing."""
     from pipelines.cluster.compiling import digest_of_package
 
     digest = digest_of_package(package)
     version = _server(host, namespace, token_file, ca_file).publish(package, digest)
-    how = "published" if version.created else "was there already"
+    how = "published" if version.created else "was already published"
     screen.print(f"version {version.name} {how}  sha256 {digest}\n{version.link}", soft_wrap=True)
 
 
@@ -114,10 +119,10 @@ def submit(
     version: VersionOption = "",
     param: ParamOption = None,
     experiment: ExperimentOption = "srs-response",
-    name: Annotated[str, typer.Option(help="Name of the run; default: the pipeline's and its version.")] = "",
+    name: Annotated[str, typer.Option(help="Name of the run; default: the names of pipeline and version.")] = "",
     service_account: AccountOption = "",
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for the end and tell each step.")] = False,
-    wait_limit: Annotated[int, typer.Option(min=0, help="Seconds to wait at most; 0 is no limit.")] = 0,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the run ends, and print each step's state.")] = False,
+    wait_limit: Annotated[int, typer.Option(min=0, help="Longest time to wait, seconds; 0: no limit.")] = 0,
     namespace: NamespaceOption = "",
     token_file: TokenOption = None,
     ca_file: CaOption = "",
@@ -140,13 +145,13 @@ def submit(
 
 @app.command()
 def schedule(
-    name: Annotated[str, typer.Argument(help="Name of the schedule; none with --list.")] = "",
+    name: Annotated[str, typer.Argument(help="Name of the schedule; leave it out with --list.")] = "",
     cron: Annotated[str, typer.Option(help="When, in five fields (minute first) or KFP's six (second first).")] = "",
-    every: Annotated[str, typer.Option(help="How often instead, e.g. 12h or 7d.")] = "",
+    every: Annotated[str, typer.Option(help="Interval in place of --cron, e.g. 12h or 7d.")] = "",
     list_: Annotated[bool, typer.Option("--list", help="List all schedules.")] = False,
-    enable: Annotated[bool, typer.Option("--enable", help="Let it run again.")] = False,
-    disable: Annotated[bool, typer.Option("--disable", help="Stop it, and keep it.")] = False,
-    delete: Annotated[bool, typer.Option("--delete", help="Remove it; its runs stay.")] = False,
+    enable: Annotated[bool, typer.Option("--enable", help="Resume the schedule.")] = False,
+    disable: Annotated[bool, typer.Option("--disable", help="Pause the schedule.")] = False,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete the schedule; its runs stay.")] = False,
     host: HostOption = "",
     pipeline: PipelineOption = "srs-response",
     version: VersionOption = "",
@@ -157,13 +162,17 @@ def schedule(
     token_file: TokenOption = None,
     ca_file: CaOption = "",
 ) -> None:
-    """Run a published version again and again, one run at a time; list, stop or remove such schedules."""
+    """Run a published version on a schedule, one run at a time; list, pause or delete schedules."""
     from pipelines.definitions.parameters import read_parameters, typed
 
-    changes = [word for word, asked in (("enable", enable), ("disable", disable), ("delete", delete)) if asked]
+    changes = [name for name, given in (("enable", enable), ("disable", disable), ("delete", delete)) if given]
     if len(changes) + list_ + bool(cron or every) != 1 or list_ == bool(name):
-        hint = "srs schedule NAME --cron '0 3 * * 1', or --every 7d, or --enable, --disable, --delete; or --list."
-        raise InputError("SCHEDULE_UNCLEAR", "one thing to do is needed, and a name for all but --list", hint)
+        hint = "For example: srs schedule NAME --cron '0 3 * * 1', or srs schedule --list."
+        raise InputError(
+            "SCHEDULE_UNCLEAR",
+            "give one of --cron, --every, --enable, --disable, --delete and a name, or only --list",
+            hint,
+        )
     trigger = trigger_of(cron, every) if cron or every else {}
     given = read_parameters(param or [])
     server = _server(host, namespace, token_file, ca_file)
@@ -183,20 +192,20 @@ def schedule(
 
 
 def trigger_of(cron: str, every: str) -> dict[str, Any]:
-    """KFP's words for a cron expression or an interval; ``SCHEDULE_UNCLEAR`` for anything else."""
+    """KFP's arguments for a cron expression or an interval; ``SCHEDULE_UNCLEAR`` for anything else."""
     fields = cron.split()
     if cron and not every and len(fields) in (5, 6) and all(re.fullmatch(r"[\w*?/,#-]+", field) for field in fields):
         return {"cron_expression": " ".join(["0", *fields][-6:])}
-    found = re.fullmatch(r"([1-9]\d*)([smhd])", every)
-    if found and not cron:
-        return {"interval_second": int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]}
-    hint = "--cron '0 3 * * 1' (Mondays at three, UTC) or --every 12h."
+    interval = re.fullmatch(r"([1-9]\d*)([smhd])", every)
+    if interval and not cron:
+        return {"interval_second": int(interval[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[interval[2]]}
+    hint = "Examples: --cron '0 3 * * 1' (Mondays at 03:00 UTC), --every 12h."
     raise InputError("SCHEDULE_UNCLEAR", "the schedule's times cannot be read", hint)
 
 
-def _schedules(found: list[Any]) -> Table:
+def _schedules(schedules: list[Any]) -> Table:
     table = Table("name", "when", "state", "pipeline version")
-    for one in found:
+    for one in schedules:
         trigger = one.trigger
         when = trigger.cron_schedule.cron if trigger.cron_schedule else f"{trigger.periodic_schedule.interval_second} s"
         version = one.pipeline_version_reference.pipeline_version_id if one.pipeline_version_reference else ""
@@ -209,12 +218,12 @@ def _server(host: str, namespace: str, token_file: Path | None, ca_file: str) ->
     from pipelines.cluster.server import Server
 
     if not host:
-        raise InputError("KFP_HOST", "no KFP was named", "Give --host https://... or set KF_PIPELINES_ENDPOINT.")
+        raise InputError("KFP_HOST", "no KFP server was given", "Give --host https://... or set KF_PIPELINES_ENDPOINT.")
     return Server.open(Address(host, namespace, read_token(token_file), ca_file))
 
 
 def read_token(token_file: Path | None) -> str:
-    """The token of a file, else of KF_PIPELINES_TOKEN, else ""; on a command line others could see it."""
+    """The token in the file, else in KF_PIPELINES_TOKEN, else "". No option takes it: other users see command lines."""
     try:
         return (token_file.read_text() if token_file else os.environ.get("KF_PIPELINES_TOKEN", "")).strip()
     except (OSError, UnicodeDecodeError):

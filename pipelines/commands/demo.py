@@ -13,7 +13,7 @@ from components.common.errors import SrsError
 from components.phantom.phantom import write_unseen_patient
 from pipelines.commands import predictor_client
 from pipelines.commands.models import answers_table
-from pipelines.commands.terminal import tell
+from pipelines.commands.terminal import print_error
 from pipelines.local import predictor_process
 from pipelines.local.session import Outcome, Session, StudyOptions
 
@@ -24,26 +24,26 @@ def main() -> None:
     """Runs the demo; exit code 3 where the gate promoted nothing."""
     options = _arguments()
     console = Console(highlight=False)
-    os.environ.pop("MLFLOW_TRACKING_URI", None)  # a demo writes nowhere else than under its home
+    os.environ.pop("MLFLOW_TRACKING_URI", None)  # a demo writes only under its home
     try:
         sys.exit(demo(Session.open(options.home, console, 2), options.seed, options.preset, options.signal))
     except SrsError as error:
-        tell(error)
+        print_error(error)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        console.print("\nstopped; make demo goes on where it stopped")
+        console.print("\nstopped; run make demo again to continue")
         sys.exit(130)
 
 
 def demo(session: Session, seed: int, preset: str, signal: float) -> int:
-    """The whole way, told on the console; returns the exit code."""
+    """Runs and prints every stage of the demo; returns the exit code."""
     started = time.monotonic()
     session.console.print(Rule("phantom cohort (SYNTHETIC: no patient)"))
     cohort = session.home.path / "phantom"
     session.run_phantom(cohort, seed=seed, signal=signal)
     session.console.print(Rule("srs-response"))
     outcome = session.run_study(str(cohort), StudyOptions(preset, seed, 0, 0, {}), "srs-response", MODEL, 25)
-    session.tell_outcome(outcome)
+    session.print_outcome(outcome)
     code = 0
     if outcome.verdict == "promoted":
         session.console.print(Rule("one unseen phantom patient, asked over HTTP"))

@@ -1,4 +1,4 @@
-"""The command ``srs doctor``: this machine, or a cluster."""
+"""The command ``srs doctor``: checks this machine or a cluster."""
 
 import dataclasses
 import json
@@ -28,7 +28,8 @@ def doctor(
     as_json: JsonOption = False,
     cluster: Annotated[bool, typer.Option("--cluster", help="Check the cluster of the current kubeconfig.")] = False,
     namespace: Annotated[
-        str, typer.Option(envvar="KF_PIPELINES_NAMESPACE", help="Namespace of the runs; kubeflow for one user.")
+        str,
+        typer.Option(envvar="KF_PIPELINES_NAMESPACE", help="Namespace of the runs; kubeflow if KFP is single-user."),
     ] = "kubeflow",
     serving_namespace: Annotated[str, typer.Option(help="Namespace of the InferenceService.")] = "srs-response",
     service_account: AccountOption = "",
@@ -44,18 +45,18 @@ def doctor(
     s3_secret: S3SecretOption = DEFAULTS.s3_secret,
     pseudonym_secret: KeySecretOption = DEFAULTS.pseudonym_secret,
 ) -> None:
-    """Check this machine, or with --cluster a cluster; each line is ok or says what to do."""
+    """Check this machine, or a cluster with --cluster; each line is ok or says what to fix."""
     if cluster:
         from pipelines.cluster.connection import Address
         from pipelines.definitions.options import Compiled
-        from pipelines.doctor.namespace import Look, examine_cluster, in_cluster_mlflow
+        from pipelines.doctor.namespace import Target, examine_cluster, in_cluster_mlflow
         from pipelines.doctor.services import examine_services
 
         names = Compiled(config_map=config_map, s3_secret=s3_secret, pseudonym_secret=pseudonym_secret)
-        look = Look(namespace, serving_namespace, service_account, gpu_type, names)
-        findings = examine_cluster(look)
+        target = Target(namespace, serving_namespace, service_account, gpu_type, names)
+        findings = examine_cluster(target)
         address = Address(host, namespace, read_token(token_file), ca_file)
-        findings += examine_services(address, mlflow, in_cluster_mlflow(look), bucket or [])
+        findings += examine_services(address, mlflow, in_cluster_mlflow(target), bucket or [])
     else:
         from pipelines.doctor.machine import examine
 
@@ -64,7 +65,7 @@ def doctor(
         typer.echo(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=1))
     else:
         for finding in findings:
-            mark = ("ok  ", "green") if finding.ok else ("mend", "bold red")
+            mark = ("ok  ", "green") if finding.ok else ("fix ", "bold red")
             screen.print(Text.assemble(mark, f"  {finding.what:<16} {finding.text}"), soft_wrap=True)
     if not all(finding.ok for finding in findings):
         raise typer.Exit(2)

@@ -1,27 +1,27 @@
-"""``srs home``: what is done to a home as a whole."""
+"""The commands ``srs home ...``: maintenance of a home folder."""
 
 import typer
 
 from pipelines.commands.terminal import HOME, HomeOption, app, screen
 
-homes = typer.Typer(help="The folder that everything is written under.", no_args_is_help=True)
+homes = typer.Typer(help="The folder under which everything is written.", no_args_is_help=True)
 app.add_typer(homes, name="home")
 
 
 @homes.callback()
 def home() -> None:
-    """The folder that everything is written under (--home of other commands)."""
+    """The folder under which everything is written (--home of other commands)."""
 
 
 @homes.command()
 def fix(home: HomeOption = HOME) -> None:
-    """Make a copied or moved home stand on its own; the one that it came from stays as it is."""
-    from pipelines.local.moving import fix as make_its_own
+    """Repair a copied or moved home so that it uses only its own files; the original home is not changed."""
+    from pipelines.local.moving import fix as fix_home
 
-    origins, kept = make_its_own(home)
-    if kept is None:
-        screen.print(f"{home.resolve()} stands on its own already")
+    origins, former_database = fix_home(home)
+    if former_database is None:
+        screen.print(f"{home.resolve()} uses only its own files already: nothing to fix")
         return
-    told = ", ".join(str(origin) for origin in origins)
-    screen.print(f"{home.resolve()} stands on its own now, no longer on {told}", soft_wrap=True)
-    screen.print(f"the former database: {kept}", soft_wrap=True)
+    names = ", ".join(str(origin) for origin in origins)
+    screen.print(f"{home.resolve()} now uses only its own files, no longer those of {names}", soft_wrap=True)
+    screen.print(f"backup of the former database: {former_database}", soft_wrap=True)

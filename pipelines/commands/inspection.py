@@ -1,4 +1,4 @@
-"""What ``srs inspect`` shows on the terminal: the tumours found, or what there is to choose from."""
+"""What ``srs inspect`` shows on the terminal: the tumours found, or the structures that can be chosen."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from components.common.store.base import Source
     from components.imaging.candidate import Candidate
 
-#: Errors after which a choice helps.
+#: Errors after which the user can choose an RTSTRUCT or a structure.
 CHOICES = ("NO_GTV", "ROI_MISSING", "ROI_AMBIGUOUS", "ROI_PATTERN", "NO_RTSTRUCT", "RTSTRUCT_AMBIGUOUS")
 
 
 def show_candidates(candidates: "Sequence[Candidate]") -> None:
-    """A table of the tumours, then what is to be said of each."""
+    """A table of the tumours, then each tumour's message and hint."""
     names = ("no.", "status", "planes", "z mm", "longest\nmm", "tied\nby")
     no, status, planes, z, longest, tied = (Column(name, no_wrap=True) for name in names)
     gtv, size, density = Column("GTV", overflow="fold"), Column("width x\nheight"), Column("HU mean\n± SD")
@@ -31,8 +31,8 @@ def show_candidates(candidates: "Sequence[Candidate]") -> None:
     screen.print(table)
     for one in candidates:
         if one.message:
-            words = f"{one.roi_name} (no. {one.roi_number or '-'}): {one.message}. {one.hint}"
-            screen.print(Text(words.rstrip()), soft_wrap=True)
+            line = f"{one.roi_name} (no. {one.roi_number or '-'}): {one.message}. {one.hint}"
+            screen.print(Text(line.rstrip()), soft_wrap=True)
 
 
 def show_choices(source: "Source", rtstruct_uid: str) -> None:
@@ -41,16 +41,16 @@ def show_choices(source: "Source", rtstruct_uid: str) -> None:
     from components.imaging.listing import list_rtstructs
 
     try:
-        found = list_rtstructs(source, "", rtstruct_uid)
+        rtstructs = list_rtstructs(source, "", rtstruct_uid)
     except SrsError:
         return  # the error that led here says what is wrong with the folder
-    for one in found:
-        words = one.problem or "structures: " + ", ".join(
+    for one in rtstructs:
+        description = one.problem or "structures: " + ", ".join(
             f"{each.number or '-'} {each.name}{' (typed GTV)' if each.interpreted_type == 'GTV' else ''}"
             for each in one.structures
         )
         head = " ".join(filter(None, ("rtstruct_uid", one.sop_instance_uid, one.date, one.label)))
-        errors.print(Text(f"{head}: {words}"), soft_wrap=True)
+        errors.print(Text(f"{head}: {description}"), soft_wrap=True)
 
 
 def _status(candidate: "Candidate") -> Text:

@@ -33,7 +33,8 @@ def serve(
     port: PortOption = 8080,
     grpc: Annotated[str, typer.Option(help="gRPC port, or off.")] = "off",
     public_key: Annotated[
-        Path | None, typer.Option(help="Serve only what was signed with the key of this one.")
+        Path | None,
+        typer.Option(help="Public key (Ed25519, PEM): only a bundle signed with its private key is served."),
     ] = None,
     home: HomeOption = HOME,
 ) -> None:
@@ -61,34 +62,34 @@ def predict(
     path: Annotated[Path, typer.Argument(help="Folder, .zip or file of one study: CT slices and RTSTRUCT.")],
     url: Annotated[str, typer.Option(help="Address of the predictor.")] = "http://127.0.0.1:8080",
     model_name: ModelOption = MODEL,
-    roi: Annotated[str, typer.Option(help="ROIName or ROINumber of the GTV; all of them where empty.")] = "",
-    rtstruct_uid: Annotated[str, typer.Option(help="SOPInstanceUID of the RTSTRUCT, where there are several.")] = "",
+    roi: Annotated[str, typer.Option(help="ROIName or ROINumber of one GTV; default: all GTVs.")] = "",
+    rtstruct_uid: Annotated[str, typer.Option(help="SOPInstanceUID of one RTSTRUCT, if there are several.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Send a study to the predictor as DICOM, of it what the answer needs, and print the answers."""
+    """Send the DICOM files that a prediction needs to the predictor, and print its answers."""
     from pipelines.commands import predictor_client
 
     try:
         answers = predictor_client.ask(url, model_name, path, roi=roi, rtstruct_uid=rtstruct_uid)
     except predictor_client.StudyRefused as error:
-        _tell_unanswered(error.unanswered if len(error.unanswered) > 1 else [])
-        _tell_offer(error.offer)
+        _print_unanswered(error.unanswered if len(error.unanswered) > 1 else [])
+        _print_offer(error.offer)
         raise
     if as_json:
         typer.echo(json.dumps(answers.predictions, indent=1))
     else:
         screen.print(answers_table(answers.predictions))
-    _tell_unanswered(answers.unanswered)
+    _print_unanswered(answers.unanswered)
 
 
-def _tell_unanswered(tumours: Sequence[Mapping[str, Any]]) -> None:
+def _print_unanswered(tumours: Sequence[Mapping[str, Any]]) -> None:
     for one in tumours:
         parts = (f"{_roi(one)}: {one.get('message', '')}", f"[{one.get('code')}]", str(one.get("hint", "")))
         errors.print(Text(" ".join(filter(None, parts))), soft_wrap=True)
 
 
-def _tell_offer(offer: Sequence[Mapping[str, Any]]) -> None:
-    """The RTSTRUCTs and structures to choose from, by what ``--rtstruct-uid`` and ``--roi`` take."""
+def _print_offer(offer: Sequence[Mapping[str, Any]]) -> None:
+    """The RTSTRUCTs and structures to choose from, as the values of ``--rtstruct-uid`` and ``--roi``."""
     for one in offer:
         names = ", ".join(f"{each['number']} {each['roi']}" for each in one["structures"])
         head = " ".join(filter(None, ("rtstruct_uid", one["rtstruct_uid"], one.get("date"), one.get("label"))))
@@ -99,7 +100,7 @@ def _tell_offer(offer: Sequence[Mapping[str, Any]]) -> None:
 def champion(
     home: HomeOption = HOME, mlflow: MlflowOption = "", model_name: ModelOption = MODEL, as_json: JsonOption = False
 ) -> None:
-    """Show the champion: its version, group, digest and the gate's reasons."""
+    """Show the champion's version, group and digest, and the gate's reasons."""
     from pipelines.local.session import Session
 
     registry = Session.open(home, screen, 1).registry(mlflow)
@@ -113,14 +114,14 @@ def champion(
 
 @app.command()
 def promote(
-    version: Annotated[str, typer.Argument(help="Version that becomes champion: its number, or challenger.")],
-    reason: Annotated[str, typer.Option(help="Why; kept with the version.")],
+    version: Annotated[str, typer.Argument(help="Version to make the champion: its number, or challenger.")],
+    reason: Annotated[str, typer.Option(help="Why; stored with the version.")],
     sign: Annotated[Path | None, typer.Option(help="Sign the bundle with this private key (Ed25519, PEM).")] = None,
     home: HomeOption = HOME,
     mlflow: MlflowOption = "",
     model_name: ModelOption = MODEL,
 ) -> None:
-    """Make a version champion by your own decision, whatever the gate said."""
+    """Make a version the champion by your own decision, whatever the gate decided."""
     from components.model.signing import SigningKey
     from pipelines.local.session import Session
 
@@ -135,12 +136,12 @@ def promote(
 
 @app.command()
 def rollback(
-    reason: Annotated[str, typer.Option(help="Why; kept with the version that is left.")] = "",
+    reason: Annotated[str, typer.Option(help="Why; stored with the version that is replaced.")] = "",
     home: HomeOption = HOME,
     mlflow: MlflowOption = "",
     model_name: ModelOption = MODEL,
 ) -> None:
-    """Make the champion's predecessor champion again."""
+    """Make the previous champion the champion again."""
     from pipelines.local.session import Session
 
     now = Session.open(home, screen, 1).registry(mlflow).rollback(model_name, reason=reason)
@@ -148,7 +149,7 @@ def rollback(
 
 
 def answers_table(answers: list[dict[str, Any]]) -> Table:
-    """The predictor's answers as a table, one row a tumour; warnings have a column only where there are any."""
+    """The predictor's answers as a table with one row per tumour, and a column of warnings if there are any."""
     warned = any(answer.get("warnings") for answer in answers)
     columns = ("ROI", "P(non-response)", "votes", "spread", "label", "model")
     table = Table(*columns, *(["warnings"] if warned else []), title=_synthetic(answers))
@@ -160,7 +161,7 @@ def answers_table(answers: list[dict[str, Any]]) -> Table:
 
 
 def _roi(tumour: Mapping[str, Any]) -> str:
-    """A structure's name and number, by either of which ``--roi`` takes it."""
+    """A structure's name and number; ``--roi`` accepts either."""
     name, number = str(tumour.get("roi_name", "")), tumour.get("roi_number")
     return f"{name} (no. {number})" if number else name
 

@@ -1,4 +1,4 @@
-"""A picture of what ``srs inspect`` found: each crop with its contour."""
+"""The picture that ``srs inspect --png`` writes: each crop with its contour."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A client of the predictor: asks what it takes, sends a study, reads its answers or why there are none."""
+"""A client of the predictor: reads its settings, sends it a study, and reads the predictions or the errors."""
 
 import contextlib
 import dataclasses
@@ -17,18 +17,18 @@ from components.common.settings import PreprocessSettings
 from pipelines.commands.study_files import MIB, Wanted, how_to_send_less, pack_study, require_study
 
 MAX_REPLY_BYTES = 64 * 2**20
-#: Seconds in which a predictor tells what it serves, and in which it answers a study.
-LOOK_SECONDS, ANSWER_SECONDS = 20.0, 120.0
-#: How a connection ends that the other side closed while it was sent to.
+#: Time limits, seconds: for the predictor's metadata, and for its answer to a study.
+METADATA_SECONDS, ANSWER_SECONDS = 20.0, 120.0
+#: Errors of a connection that the other side closed while data were being sent.
 BROKEN = (BrokenPipeError, ConnectionResetError, ConnectionAbortedError, ssl.SSLEOFError)
-#: Codes of a study that is too large for the predictor, and what a proxy before it answers.
+#: Codes of a study that is too large for the predictor or for a proxy in front of it.
 TOO_LARGE = ("BODY_TOO_LARGE", "ZIP_TOO_LARGE", "HTTP_413")
 
 
 class StudyRefused(InputError):
-    """The predictor refused a study; its reply says which GTVs cannot be cut, or what there is to choose from.
+    """The predictor refused a study; its reply lists the GTVs that cannot be cropped, or the structures to choose from.
 
-    ``unanswered`` and ``offer`` hold the user's own names and UIDs: for the screen.
+    ``unanswered`` and ``offer`` hold names and UIDs of the user's files: print them, but never log them.
     """
 
     def __init__(self, error: SrsError, reply: Mapping[str, Any]) -> None:
@@ -39,14 +39,14 @@ class StudyRefused(InputError):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Answers:
-    """What the predictor says of a study: a dict per tumour answered, and per tumour that it cannot cut."""
+    """The predictor's reply to a study: a dict per tumour predicted, and one per tumour that it could not crop."""
 
     predictions: list[dict[str, Any]]
     unanswered: list[dict[str, Any]]
 
 
 def ask(url: str, model_name: str, path: Path, *, roi: str = "", rtstruct_uid: str = "") -> Answers:
-    """The predictor's answers to a study on this machine, of which only what they need is sent.
+    """The predictor's answers to a study on this machine; only the files that they depend on are sent.
 
     Raises
     ------
@@ -82,9 +82,9 @@ def predict(
 
 
 def _wanted(url: str, model_name: str, roi: str, rtstruct_uid: str) -> Wanted:
-    """What is asked, with what the predictor tells of itself; an older one, or a proxy, may tell nothing."""
+    """The request, with the predictor's settings and limits; an older predictor, or a proxy, may not report them."""
     try:
-        parameters = _reply(_request(url, f"/v2/models/{model_name}"), LOOK_SECONDS)["parameters"]
+        parameters = _reply(_request(url, f"/v2/models/{model_name}"), METADATA_SECONDS)["parameters"]
         settings = PreprocessSettings(**json.loads(parameters["preprocess"]))
         return Wanted(roi, rtstruct_uid, settings, int(parameters["max_body_bytes"]))
     except urllib.error.HTTPError as error:
@@ -104,13 +104,13 @@ def _request(url: str, path: str, body: bytes | None = None) -> urllib.request.R
 
 
 def _reply(request: urllib.request.Request, seconds: float) -> Any:
-    with _told(request, seconds), _OPENER.open(request, timeout=seconds) as reply:
+    with _translated(request, seconds), _OPENER.open(request, timeout=seconds) as reply:
         return json.loads(reply.read(MAX_REPLY_BYTES))
 
 
 @contextlib.contextmanager
-def _told(request: urllib.request.Request, seconds: float) -> Iterator[None]:
-    """Errors of the connection in words; an answer of the server's, whatever its status, is none."""
+def _translated(request: urllib.request.Request, seconds: float) -> Iterator[None]:
+    """Raises errors of the connection as ``SrsError``; a reply of the server, whatever its status, is left as it is."""
     try:
         yield
     except urllib.error.HTTPError:
@@ -125,7 +125,7 @@ def _broken(request: urllib.request.Request, reason: Any, seconds: float) -> Srs
         return SrsError("PREDICTOR_SLOW", f"the predictor at {where} did not answer within {seconds:.0f} s")
     if isinstance(request.data, bytes) and isinstance(reason, BROKEN):
         message = f"the connection broke while {len(request.data) / MIB:.1f} MiB were sent"
-        hint = f"The predictor, or a proxy before it, may take less at once. {how_to_send_less('')}"
+        hint = f"The predictor, or a proxy before it, may accept less at a time. {how_to_send_less('')}"
         return SrsError("CONNECTION_BROKEN", message, hint)
     hint = "`srs serve` starts the predictor."
     return InputError("PREDICTOR_UNREACHABLE", f"no predictor answers at {where}: {reason}", hint)
@@ -140,7 +140,7 @@ def _refusal(error: urllib.error.HTTPError, size: int, roi: str) -> SrsError:
 
 
 def _reply_of(error: urllib.error.HTTPError) -> dict[str, Any]:
-    """The predictor's reply, or one in its place where a proxy replied."""
+    """The predictor's JSON reply, or a substitute if a proxy replied."""
     with error, contextlib.suppress(ValueError, OSError, http.client.HTTPException):
         reply = json.loads(error.read(MAX_REPLY_BYTES))
         if isinstance(reply, dict) and "code" in reply:
@@ -149,14 +149,14 @@ def _reply_of(error: urllib.error.HTTPError) -> dict[str, Any]:
 
 
 def _unknown(url: str) -> SrsError:
-    return SrsError("PREDICTOR_UNKNOWN", f"what answers at {url} is not this predictor")
+    return SrsError("PREDICTOR_UNKNOWN", f"the server at {url} is not this predictor")
 
 
-class _Stubborn(http.client.HTTPConnection):
-    """Reads the answer even where the connection broke while the body was sent: it says why."""
+class _LenientConnection(http.client.HTTPConnection):
+    """Reads the reply even if the connection broke while the body was sent: the reply says why."""
 
     def send(self, data: Any) -> None:
-        """Sends, as far as the server takes it."""
+        """Sends as much as the server accepts."""
         try:
             super().send(data)
         except BROKEN:
@@ -164,18 +164,18 @@ class _Stubborn(http.client.HTTPConnection):
                 raise
 
 
-class _StubbornTls(_Stubborn, http.client.HTTPSConnection):
+class _LenientTlsConnection(_LenientConnection, http.client.HTTPSConnection):
     pass
 
 
 class _Http(urllib.request.HTTPHandler):
     def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_Stubborn, request)
+        return self.do_open(_LenientConnection, request)
 
 
 class _Https(urllib.request.HTTPSHandler):
     def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_StubbornTls, request, context=getattr(self, "_context", None))
+        return self.do_open(_LenientTlsConnection, request, context=getattr(self, "_context", None))
 
 
 _OPENER = urllib.request.build_opener(_Http, _Https)

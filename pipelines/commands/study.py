@@ -1,4 +1,4 @@
-"""Settings of a run as a user gives them: a study file, then ``--set`` flags."""
+"""Reads a run's settings from a study file and from ``--set`` flags."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,12 +13,12 @@ from components.common.settings import SECTIONS
 
 
 def read_study(path: Path | None) -> dict[str, Any]:
-    """The settings of a YAML or JSON study file; none where no file is given.
+    """The settings in a YAML or JSON study file; an empty dict if no file is given.
 
     Raises
     ------
     InputError
-        ``STUDY_FILE_INVALID`` where it is absent or no mapping.
+        ``STUDY_FILE_INVALID`` if the file cannot be read or is not a mapping.
     """
     if path is None:
         return {}
@@ -34,12 +34,12 @@ def read_study(path: Path | None) -> dict[str, Any]:
 
 
 def read_flags(flags: Iterable[str]) -> dict[str, Any]:
-    """Settings from texts such as ``train.learning_rate=0.05`` or ``seed=2``.
+    """Settings from flags such as ``train.learning_rate=0.05`` or ``seed=2``.
 
     Raises
     ------
     InputError
-        ``SETTING_UNKNOWN`` for a text of another form.
+        ``SETTING_UNKNOWN`` for a flag of another form.
     """
     values: dict[str, Any] = {}
     for flag in flags:

@@ -1,7 +1,7 @@
-"""A study packed for the predictor: of a folder or zip only what its answer needs, under names that say nothing.
+"""Packs a study for the predictor: only the files that its answer depends on, under neutral names.
 
-A planning CT of 300 slices takes some 70 MiB packed, a tumour lies on twenty of them. Which slices are needed is not
-argued but tried: what preprocessing says of the slices chosen must be what it says of all, else all are sent.
+A planning CT of 300 slices takes some 70 MiB packed, and a tumour lies on about twenty of them. The choice of slices is
+verified, not assumed: preprocessing must give the same result for the chosen slices as for all, else all are sent.
 """
 
 import dataclasses
@@ -26,50 +26,50 @@ from components.imaging.missing_object import ending_of
 from components.imaging.rtstruct import is_rtstruct
 
 MIB = 2**20
-#: Slices sent beyond a tumour's own on both sides: more than those by which missing slices are told.
+#: Slices sent beyond a tumour's own on either side: more than the check for missing slices needs.
 MARGIN_SLICES = 6
 
-#: Reads the first so many bytes of a file, or all of it for -1.
+#: Reads the given number of bytes from the start of a file, or the whole file for -1.
 ReadHead = Callable[[int], bytes]
-#: A file's name, its size in bytes, and how it is read.
+#: A file's name, its size in bytes, and the function that reads it.
 File = tuple[str, int, ReadHead]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked of a study, and of which predictor.
+    """What is requested of which predictor.
 
     Parameters
     ----------
     roi, rtstruct_uid
-        The GTV and the RTSTRUCT wanted; "" leaves the choice to the predictor.
+        The GTV and the RTSTRUCT requested; "" leaves the choice to the predictor.
     settings
-        The predictor's; None where it does not tell them, and the whole study is sent.
-    most
-        Bytes of its largest body; None where it does not tell them.
+        The predictor's settings; None if it does not report them: the whole study is then sent.
+    max_bytes
+        Size of the largest body that it accepts; None if it does not report it.
     """
 
     roi: str = ""
     rtstruct_uid: str = ""
     settings: PreprocessSettings | None = None
-    most: int | None = None
+    max_bytes: int | None = None
 
 
 class StudyFiles(Source):
-    """Files under neutral names, in their order: names of folders and files are often patients'."""
+    """Files under neutral names, in their order: names of folders and files often contain patients' names."""
 
     def __init__(self, files: dict[str, tuple[int, ReadHead]]) -> None:
         self._files = files
 
     @classmethod
     def numbered(cls, files: Sequence[File]) -> "StudyFiles":
-        """Files under numbers; of a name only an ending stays that says why a study is not read, such as ``.zip``."""
+        """Files named by numbers; an ending such as ``.zip``, which shows why a study cannot be read, is preserved."""
         return cls(
             {f"{at:05d}{ending_of(name) or '.dcm'}": (size, read) for at, (name, size, read) in enumerate(files)}
         )
 
     def only(self, names: Sequence[str]) -> "StudyFiles":
-        """Some of the files, in the order of all."""
+        """The named files, in their present order."""
         return StudyFiles({name: file for name, file in self._files.items() if name in set(names)})
 
     def list(self, prefix: str = "") -> list[Entry]:  # noqa: ARG002
@@ -91,15 +91,15 @@ def pack_study(path: Path, wanted: Wanted | None = None) -> bytes:
     Parameters
     ----------
     path
-        Where the study lies. A zip that cannot be read here, or another file, is sent as it is: the predictor says what
-        is wrong with it.
+        The study. A zip that cannot be read here, or any other file, is sent as it is: the predictor reports what is
+        wrong with it.
     wanted
-        What is asked; None packs everything.
+        The request; None packs everything.
 
     Raises
     ------
     InputError
-        ``STUDY_MISSING``, ``STUDY_EMPTY``, ``BODY_TOO_LARGE``, or what is wrong with a study too large to send whole.
+        ``STUDY_MISSING``, ``STUDY_EMPTY``, ``BODY_TOO_LARGE``, or the error of a faulty study too large to send whole.
     """
     wanted = wanted or Wanted()
     require_study(path)
@@ -113,13 +113,13 @@ def pack_study(path: Path, wanted: Wanted | None = None) -> bytes:
 
 
 def require_study(path: Path) -> None:
-    """``STUDY_MISSING`` where nothing lies at ``path``."""
+    """Raises ``STUDY_MISSING`` if ``path`` does not exist."""
     if not path.exists():
         raise InputError("STUDY_MISSING", f"there is no file or folder {path}")
 
 
 def _pack_needed(files: StudyFiles, wanted: Wanted) -> bytes:
-    """What is needed; or all files, of which the predictor then says what is wrong, if they are not too large."""
+    """The files needed; of a faulty study all files, if not too large, so that the predictor reports what is wrong."""
     refusal: SrsError | None = None
     try:
         files = needed(files, wanted)
@@ -134,51 +134,51 @@ def _pack_needed(files: StudyFiles, wanted: Wanted) -> bytes:
 def needed(files: StudyFiles, wanted: Wanted) -> StudyFiles:
     """The RTSTRUCTs and the slices in and around the GTVs: all that the predictor's answer depends on.
 
-    All files where they would be answered otherwise, or where the predictor's settings are not known. Raises what
-    ``find_gtvs`` raises of the study.
+    All files if the selection would change the answer or the predictor's settings are unknown. Raises what
+    ``find_gtvs`` raises.
     """
     if wanted.settings is None:
         return files
-    told = partial(find_gtvs, prefix="", settings=wanted.settings, roi=wanted.roi, rtstruct_uid=wanted.rtstruct_uid)
-    candidates = told(files)
+    find = partial(find_gtvs, prefix="", settings=wanted.settings, roi=wanted.roi, rtstruct_uid=wanted.rtstruct_uid)
+    candidates = find(files)
     some = files.only(_names(files, candidates))
     try:
-        same = [one.to_dict() for one in told(some)] == [one.to_dict() for one in candidates]
+        same = [one.to_dict() for one in find(some)] == [one.to_dict() for one in candidates]
     except SrsError:
         same = False
     return some if same else files
 
 
 def _names(files: StudyFiles, candidates: Sequence[Candidate]) -> list[str]:
-    """RTSTRUCTs, CT objects that are no single slice, and of each series the slices within reach of a candidate's."""
-    kept, stacks = _sorted(files)
+    """RTSTRUCTs, CT objects that are not single slices, and the slices of each series near a candidate's slice."""
+    always, stacks = _sorted(files)
     for candidate in candidates:
         reach = candidate.planes + MARGIN_SLICES  # its slice is one of its planes
         for stack in stacks:
             for at, (_, _, uid) in enumerate(stack):
                 if uid == candidate.slice_sop_instance_uid:
-                    kept += [name for _, name, _ in stack[max(0, at - reach) : at + reach + 1]]
-    return kept
+                    always += [name for _, name, _ in stack[max(0, at - reach) : at + reach + 1]]
+    return always
 
 
 def _sorted(files: StudyFiles) -> tuple[list[str], list[list[tuple[float, str, str]]]]:
-    """Names kept in any case; and of each series z in mm, name and SOPInstanceUID of its slices, from low to high z."""
-    kept: list[str] = []
+    """Names that are always sent; and for each series its slices by increasing z: z in mm, name and SOPInstanceUID."""
+    always: list[str] = []
     stacks: dict[str, list[tuple[float, str, str]]] = defaultdict(list)
     names = [entry.name for entry in files.list()]
     for name, header in zip(names, read_headers(files, names), strict=True):
         if not isinstance(header, Header):
             continue
         if is_rtstruct(header):
-            kept.append(name)
+            always.append(name)
         elif is_ct(header):
             try:
                 z = numbers(header, "ImagePositionPatient", 3)[2]
-            except InputError:  # told per frame, or damaged
-                kept.append(name)
+            except InputError:  # positions are given per frame, or damaged
+                always.append(name)
             else:
                 stacks[text(header, "SeriesInstanceUID")].append((z, name, text(header, "SOPInstanceUID")))
-    return kept, [sorted(stack) for stack in stacks.values()]
+    return always, [sorted(stack) for stack in stacks.values()]
 
 
 def _zipped(path: Path) -> list[File]:
@@ -198,28 +198,28 @@ def _read_file(path: Path, size: int) -> bytes:
 
 
 def _packed(files: StudyFiles, wanted: Wanted) -> bytes:
-    """The zip; it is given up as soon as it is larger than the predictor's largest body."""
+    """The zip; refused as soon as it exceeds the largest body that the predictor accepts."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for entry in files.list():
             archive.writestr(entry.name, files.read(entry.name))
-            if wanted.most is not None and buffer.tell() > wanted.most:
+            if wanted.max_bytes is not None and buffer.tell() > wanted.max_bytes:
                 raise _too_large(f"the {len(files.list())} files to send take more than", wanted)
     return _checked(buffer.getvalue(), wanted)
 
 
 def _checked(packed: bytes, wanted: Wanted) -> bytes:
-    if wanted.most is not None and len(packed) > wanted.most:
+    if wanted.max_bytes is not None and len(packed) > wanted.max_bytes:
         raise _too_large(f"packed, the study takes {len(packed) / MIB:.1f} MiB, more than", wanted)
     return packed
 
 
-def _too_large(found: str, wanted: Wanted) -> InputError:
-    message = f"{found} the {(wanted.most or 0) / MIB:g} MiB that the predictor takes at once"
+def _too_large(size: str, wanted: Wanted) -> InputError:
+    message = f"{size} the {(wanted.max_bytes or 0) / MIB:g} MiB that the predictor accepts"
     return InputError("BODY_TOO_LARGE", message, how_to_send_less(wanted.roi))
 
 
 def how_to_send_less(roi: str) -> str:
-    """What a user can do about a study that is too large."""
-    less = "" if roi else "Name one GTV by --roi: then only its slices are sent. "
-    return f"{less}Or leave other series out, or start the predictor with a larger --max-binary-mb."
+    """Advice to a user whose study is too large."""
+    less = "" if roi else "Name one GTV by --roi, so that only its slices are sent. "
+    return f"{less}Or leave out other series, or start the predictor with a larger --max-binary-mb."

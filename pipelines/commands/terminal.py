@@ -1,4 +1,4 @@
-"""What all commands share: the application, its consoles, and how an error is told."""
+"""What all commands share: the application, its consoles and options, and how an error is printed."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +11,7 @@ from components.common.errors import SrsError
 
 app = typer.Typer(
     name="srs",
-    help="Early response of brain metastases to stereotactic radiosurgery: learn, evaluate, register, serve.",
+    help="Early response of brain metastases to stereotactic radiosurgery: train, evaluate, register and serve CNNs.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -19,19 +19,19 @@ app = typer.Typer(
 screen = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
-HomeOption = Annotated[Path, typer.Option("--home", help="Folder that everything is written under.")]
+HomeOption = Annotated[Path, typer.Option("--home", help="Folder under which everything is written.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 MlflowOption = Annotated[
-    str, typer.Option("--mlflow", help="An MLflow server's address; by default --home's own store.")
+    str, typer.Option("--mlflow", help="Address of an MLflow server; default: the store in --home.")
 ]
-ModelOption = Annotated[str, typer.Option("--model-name", help="Registered model in MLflow.")]
+ModelOption = Annotated[str, typer.Option("--model-name", help="Name of the registered model in MLflow.")]
 PortOption = Annotated[int, typer.Option("--port", min=1, max=65535, help="HTTP port of the predictor.")]
 HOME = Path("runs")
 MODEL = "srs-response"
 
 
-def tell(error: SrsError) -> None:
-    """Prints an error for a person: what, its code, what to do, and the log where there is one."""
+def print_error(error: SrsError) -> None:
+    """Prints an error: its message, its code, its hint and, where there is one, the path of its log."""
     errors.print(Text.assemble(("error ", "bold red"), error.safe_message, (f" [{error.code}]", "dim")), soft_wrap=True)
     if error.hint:
         errors.print(Text(error.hint), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""What KFP fixes when it compiles a pipeline: without effect on a local run."""
+"""Options that are fixed when a pipeline is compiled; they have no effect on a local run."""
 
 from typing import Annotated
 
@@ -6,9 +6,9 @@ from components.common.checked import Integer, Refusal, Text, checked, matching,
 from components.common.image import PIPELINE_IMAGE
 from components.common.kubernetes_text import LimitOrNone, ObjectName, ObjectNameOrNone
 
-#: First pause before a failed training pod is started again; the next is twice as long, to an hour at most.
+#: Pause before a failed training pod is first restarted; each later pause is twice as long, up to an hour.
 BACKOFF, BACKOFF_FACTOR = "30s", 2.0
-#: Where a claim with the member store is mounted: ``state_uri`` is then this folder or one below it.
+#: Mount point of a claim that holds the member store: ``state_uri`` is then this folder or one below it.
 STATE_FOLDER = "/state"
 OPTIONS = Refusal(
     "the compile options cannot be used:",
@@ -20,7 +20,7 @@ OPTIONS = Refusal(
 
 @checked(OPTIONS)
 class Compiled:
-    """The options that KFP fixes when it compiles; ``str`` lists them, for the pipeline's description."""
+    """Options that are fixed when a pipeline is compiled; ``str`` lists them for the pipeline's description."""
 
     image: Annotated[Text, matching(r"\S+", "the name of an image, without spaces")] = setting(
         PIPELINE_IMAGE, "container image of every step"

@@ -1,4 +1,4 @@
-"""Parameters of the pipelines' runs: declared here once, and checked before anything is sent to a cluster."""
+"""Declares the parameters of pipeline runs once, and checks them before anything is sent to a cluster."""
 
 import dataclasses
 import json
@@ -31,8 +31,8 @@ from components.common.settings import StudySettings
 PARAMETERS = Refusal(
     "the parameters of the run cannot be used:", invalid="PARAMETER_INVALID", unknown="PARAMETER_INVALID", hint=""
 )
-#: A pod sees no folder of the machine that submits.
-Place = Annotated[
+#: A folder or prefix that pods can reach; they see no folder of the machine that submits the run.
+Location = Annotated[
     Text, matching(r"(?s)(s3://[^/]+.*|/.*)?", "s3://bucket/prefix or an absolute path that the pods mount")
 ]
 Count = Annotated[Text, matching(r"\d+", "a number of GPUs")]
@@ -41,12 +41,12 @@ Count = Annotated[Text, matching(r"\d+", "a number of GPUs")]
 def _json(kind: type, what: str) -> pydantic.BeforeValidator:
     def read(value: Any) -> Any:
         try:
-            found = json.loads(value) if isinstance(value, str) else value
+            parsed = json.loads(value) if isinstance(value, str) else value
         except ValueError:
-            found = None
-        if not isinstance(found, kind):
+            parsed = None
+        if not isinstance(parsed, kind):
             raise ValueError(f"{shown(value)} is not {what}")
-        return found
+        return parsed
 
     return pydantic.BeforeValidator(read)
 
@@ -59,7 +59,7 @@ JsonObject = Annotated[dict[str, Any], _json(dict, "a JSON object")]
 class StudyParameters:
     """Parameters of the pipeline ``srs-response``, in its order."""
 
-    cohort_uri: Place = setting(..., "cohort table (CSV), or the folder or s3:// prefix that holds cohort.csv")
+    cohort_uri: Location = setting(..., "cohort table (CSV), or the folder or s3:// prefix that holds cohort.csv")
     preset: Text = setting(
         "default", "named set of settings: default, paper (everything the paper states) or fast (2 ensembles of 3 CNNs)"
     )
@@ -70,7 +70,7 @@ class StudyParameters:
     members_per_task: Integer = setting(
         25, "number of members that one training task, on one GPU or the CPU, trains", 1
     )
-    state_uri: Place = setting(
+    state_uri: Location = setting(
         "",
         "folder that the pods mount, or s3:// prefix, where crops and trained members are stored for later runs; "
         "empty: they are not stored",
@@ -100,7 +100,7 @@ class StudyParameters:
 class PhantomParameters:
     """Parameters of the pipeline ``phantom``, in its order."""
 
-    cohort_uri: Place = setting(..., "folder or s3:// prefix to which the synthetic cohort is written")
+    cohort_uri: Location = setting(..., "folder or s3:// prefix to which the synthetic cohort is written")
     seed: Integer = setting(1, "seed of the whole cohort: the same seed writes the same bytes", 0)
     tumours: Integer = setting(110, "number of eligible tumours; those that the study excludes come on top")
     patients: Integer = setting(89, "number of patients that have the eligible tumours")
@@ -114,7 +114,7 @@ def docstring(summary: str, parameters: type[Any]) -> str:
 
 
 def read_parameters(flags: Iterable[str]) -> dict[str, str]:
-    """``name=value`` texts as a mapping; ``PARAMETER_INVALID`` where one is not of that form."""
+    """Flags ``name=value`` as a mapping; ``PARAMETER_INVALID`` if one has another form."""
     pairs = [flag.partition("=") for flag in flags]
     wrong = [f"{name}: not of the form name=value" for name, equals, _ in pairs if not equals]
     if wrong:
@@ -123,7 +123,7 @@ def read_parameters(flags: Iterable[str]) -> dict[str, str]:
 
 
 def typed(declared: Mapping[str, Mapping[str, Any]], given: Mapping[str, str]) -> dict[str, Any]:
-    """The values of ``given`` in the types that a published pipeline declares, which may be another release's.
+    """The given values, in the types that a published pipeline declares (possibly one of another release).
 
     Parameters
     ----------
@@ -135,8 +135,8 @@ def typed(declared: Mapping[str, Mapping[str, Any]], given: Mapping[str, str]) -
     Raises
     ------
     InputError
-        ``PARAMETER_INVALID`` naming all that is unknown, missing or not allowed; then what the settings' own check
-        raises.
+        ``PARAMETER_INVALID`` naming every parameter that is unknown, missing or invalid; then the errors of
+        ``resolve_parameters``.
     """
     refusal = dataclasses.replace(PARAMETERS, hint=f"Parameters: {', '.join(sorted(declared))}.")
     read = validated(_class_of(declared), given, refusal)
@@ -148,7 +148,7 @@ def typed(declared: Mapping[str, Mapping[str, Any]], given: Mapping[str, str]) -
     return values
 
 
-#: KFP's types of parameters, and what a text is read as.
+#: KFP's parameter types, and the types that their texts are parsed as.
 _KINDS: dict[str, Any] = {
     "STRING": Text,
     "NUMBER_INTEGER": Integer,
@@ -162,7 +162,7 @@ _KFP_NAMES |= {list: "LIST", dict: "STRUCT"}
 
 
 def _class_of(declared: Mapping[str, Mapping[str, Any]]) -> type[Any]:
-    """A class with the declared parameters; those of this release's names and types have its rules and help."""
+    """A class with the declared parameters; those that this release declares alike get its checks and help texts."""
     ours = {**fields(PhantomParameters), **fields(StudyParameters)}
     hints: dict[str, Any] = {}
     defaults: dict[str, Any] = {}

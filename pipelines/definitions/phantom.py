@@ -1,18 +1,18 @@
-"""The pipeline ``phantom``: a synthetic cohort at a URI."""
+"""The pipeline ``phantom``: writes a synthetic cohort to a folder or an S3 prefix."""
 
 from kfp import dsl
 
 from components.phantom.component import phantom as write_phantom
 from pipelines.definitions.options import Compiled
 from pipelines.definitions.parameters import PhantomParameters, docstring
-from pipelines.definitions.pods import place
+from pipelines.definitions.pods import configure_pod
 
 NAME = "phantom"
 DEFAULTS = PhantomParameters(cohort_uri="")
 
 
 def build(options: Compiled | None = None) -> dsl.base_component.BaseComponent:
-    """The pipeline with the options that KFP fixes when it compiles."""
+    """The pipeline, with the options that are fixed when it is compiled."""
     options = options or Compiled()
 
     def phantom(
@@ -23,7 +23,7 @@ def build(options: Compiled | None = None) -> dsl.base_component.BaseComponent:
         signal: float = DEFAULTS.signal,
     ) -> None:
         written = write_phantom(cohort_uri=cohort_uri, seed=seed, tumours=tumours, patients=patients, signal=signal)
-        place(written, options, cpu="1", memory="2G")
+        configure_pod(written, options, cpu="1", memory="2G")
 
     phantom.__doc__ = docstring("Writes a synthetic cohort.", PhantomParameters)
     description = f"Writes a SYNTHETIC cohort of planning CT, RTSTRUCT and table. Compiled with {options}."

@@ -1,7 +1,7 @@
-"""What the tasks' pods get on a cluster: fixed when a pipeline is compiled, without effect on a local run.
+"""Configures the tasks' pods on a cluster when a pipeline is compiled; it has no effect on a local run.
 
-Everything that names something of the cluster stands here. Secrets and addresses come into a pod by reference: the
-pipeline holds names only. KFP takes the service account with each run, and cannot make a root file system read-only.
+All names of cluster objects are here. A pod gets secrets and addresses by reference: the pipeline holds only their
+names. The service account is given with each run; KFP cannot make a root file system read-only.
 """
 
 from typing import Any
@@ -19,21 +19,21 @@ PSEUDONYM_KEY = "SRS_PSEUDONYM_KEY"
 SIGNING_KEY = "SRS_SIGNING_KEY"
 
 
-def place(
+def configure_pod(
     task: dsl.PipelineTask, options: Compiled, *, cpu: str = "", memory: Any = "", identity: bool = False
 ) -> dsl.PipelineTask:
-    """Gives a task its image, user, addresses, credentials and limits; nothing of it is cached.
+    """Gives a task its image, user, addresses, credentials and limits, and turns off caching.
 
     Parameters
     ----------
     task
         A task of either pipeline.
     options
-        As compiled.
+        The compile options.
     cpu, memory
-        Limits, which Kubernetes takes for requests too; ``memory`` may be a parameter of the pipeline.
+        Limits, which Kubernetes also uses as requests; ``memory`` may be a parameter of the pipeline.
     identity
-        Whether the step reads patients' data and so needs the key of the pseudonyms.
+        Whether the step reads patients' data and therefore needs the key of the pseudonyms.
     """
     task.set_caching_options(False)
     task.set_container_image(options.image)
@@ -42,20 +42,20 @@ def place(
     )
     kubernetes.use_config_map_as_env(task, options.config_map, {key: key for key in ADDRESSES}, optional=True)
     kubernetes.use_secret_as_env(task, options.s3_secret, {key: key for key in S3_KEYS}, optional=True)
-    if identity:  # a phantom has no patients and needs none
+    if identity:  # the phantom pipeline has no patients and needs no key
         kubernetes.use_secret_as_env(task, options.pseudonym_secret, {PSEUDONYM_KEY: PSEUDONYM_KEY}, optional=True)
     if cpu:
         task.set_cpu_limit(cpu)
     if memory:
         task.set_memory_limit(memory)
-    if not isinstance(memory, str):  # else the compiler forgets to hand the parameter down to the task's DAG
+    if not isinstance(memory, str):  # else the compiler does not pass the parameter to the task's DAG
         task.register_pipeline_channels([memory])
     return task
 
 
-def place_training(task: dsl.PipelineTask, options: Compiled) -> dsl.PipelineTask:
-    """Gives a training task, beside ``place``, its retries, time limit, /dev/shm and member store."""
-    place(task, options)
+def configure_training_pod(task: dsl.PipelineTask, options: Compiled) -> dsl.PipelineTask:
+    """Gives a training task, what ``configure_pod`` does, and its retries, time limit, /dev/shm and member store."""
+    configure_pod(task, options)
     if options.retries:
         task.set_retry(options.retries, backoff_duration=BACKOFF, backoff_factor=BACKOFF_FACTOR)
     if options.timeout_seconds:
@@ -66,14 +66,14 @@ def place_training(task: dsl.PipelineTask, options: Compiled) -> dsl.PipelineTas
 
 
 def sign_with(task: dsl.PipelineTask, options: Compiled) -> dsl.PipelineTask:
-    """Gives a task the key that bundles are signed with, where one is named: without that secret it does not start."""
+    """Gives a task the key that bundles are signed with, if an option names its Secret, which must then exist."""
     if options.signing_secret:
         kubernetes.use_secret_as_env(task, options.signing_secret, {SIGNING_KEY: SIGNING_KEY}, optional=False)
     return task
 
 
 def mount_state(task: dsl.PipelineTask, options: Compiled) -> dsl.PipelineTask:
-    """Gives a task the claim that ``state_uri`` may name, where there is one."""
+    """Mounts the claim that holds the member store, if an option names one."""
     if options.state_claim:
         kubernetes.mount_pvc(task, options.state_claim, STATE_FOLDER)
     return task

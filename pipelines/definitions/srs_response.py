@@ -12,14 +12,14 @@ from components.split.component import close_run, split
 from components.train.component import train
 from pipelines.definitions.options import Compiled
 from pipelines.definitions.parameters import StudyParameters, docstring
-from pipelines.definitions.pods import mount_state, place, place_training, sign_with
+from pipelines.definitions.pods import configure_pod, configure_training_pod, mount_state, sign_with
 
 NAME = "srs-response"
 DEFAULTS = StudyParameters(cohort_uri="")
 
 
 def build(options: Compiled | None = None) -> dsl.base_component.BaseComponent:
-    """The pipeline with the options that KFP fixes when it compiles."""
+    """The pipeline, with the options that are fixed when it is compiled."""
     options = options or Compiled()
 
     def srs_response(
@@ -44,31 +44,33 @@ def build(options: Compiled | None = None) -> dsl.base_component.BaseComponent:
         gather_memory: str = DEFAULTS.gather_memory,
     ) -> None:
         attempt = dsl.PIPELINE_JOB_ID_PLACEHOLDER
-        closing = place(close_run(attempt=attempt, experiment=experiment), options, cpu="500m", memory="1G")
+        closing = configure_pod(close_run(attempt=attempt, experiment=experiment), options, cpu="500m", memory="1G")
         with dsl.ExitHandler(closing):
             plan = fingerprint(
                 cohort_uri=cohort_uri, preset=preset, seed=seed, groups=groups, members=members, settings=settings
             )
-            place(plan, options, cpu="1", memory="2G", identity=True)
+            configure_pod(plan, options, cpu="1", memory="2G", identity=True)
             cropped = preprocess(
                 cohort_uri=cohort_uri,
                 fingerprint=plan.outputs["fingerprint"],
                 settings=plan.outputs["preprocess"],
                 state_uri=state_uri,
             )
-            place(mount_state(cropped, options), options, cpu="2", memory="4G", identity=True).set_caching_options(True)
-            drawn = split(
+            configure_pod(
+                mount_state(cropped, options), options, cpu="2", memory="4G", identity=True
+            ).set_caching_options(True)
+            splitting = split(
                 dataset=cropped.outputs["dataset"],
                 settings=plan.outputs["settings"],
                 experiment=experiment,
                 attempt=attempt,
                 members_per_task=members_per_task,
             )
-            place(drawn, options, cpu="1", memory="2G")
-            with dsl.ParallelFor(drawn.outputs["Output"], parallelism=options.parallelism or None) as pack:
+            configure_pod(splitting, options, cpu="1", memory="2G")
+            with dsl.ParallelFor(splitting.outputs["Output"], parallelism=options.parallelism or None) as pack:
                 trained = train(
                     dataset=cropped.outputs["dataset"],
-                    splits=drawn.outputs["splits"],
+                    splits=splitting.outputs["splits"],
                     pack=pack,
                     state_uri=state_uri,
                     gpu_type=gpu_type,
@@ -76,28 +78,28 @@ def build(options: Compiled | None = None) -> dsl.base_component.BaseComponent:
                     cpu=cpu,
                     memory=memory,
                 )
-                place_training(trained, options)
+                configure_training_pod(trained, options)
                 trained.set_accelerator_type(gpu_type).set_accelerator_limit(gpu_count)
                 trained.set_cpu_limit(cpu).set_memory_limit(memory)
                 kubernetes.add_node_selector_json(trained, node_selector)
                 kubernetes.add_toleration_json(trained, tolerations)
-            judged = evaluate(
+            evaluated = evaluate(
                 dataset=cropped.outputs["dataset"],
-                splits=drawn.outputs["splits"],
+                splits=splitting.outputs["splits"],
                 members=dsl.Collected(trained.outputs["members"]),
             )
-            place(judged, options, cpu="2", memory=gather_memory)
+            configure_pod(evaluated, options, cpu="2", memory=gather_memory)
             promoted = promote(
                 dataset=cropped.outputs["dataset"],
-                splits=drawn.outputs["splits"],
+                splits=splitting.outputs["splits"],
                 members=dsl.Collected(trained.outputs["members"]),
-                evaluation=judged.outputs["evaluation"],
+                evaluation=evaluated.outputs["evaluation"],
                 model_name=model_name,
             )
-            place(sign_with(promoted, options), options, cpu="2", memory=gather_memory)
+            configure_pod(sign_with(promoted, options), options, cpu="2", memory=gather_memory)
             with dsl.If(deploy_to == "kserve", name="deploy-to-kserve"):
                 deployed = deploy(version=promoted.outputs["Output"], model_name=model_name, namespace=namespace)
-                place(deployed, options, cpu="1", memory="2G")
+                configure_pod(deployed, options, cpu="1", memory="2G")
 
     srs_response.__doc__ = docstring("Trains, evaluates, registers and serves an ensemble of CNNs.", StudyParameters)
     description = f"Early response of brain metastases to SRS by ensembles of CNNs. Compiled with {options}."

@@ -1,4 +1,4 @@
-"""What a doctor says: one finding a line, each ok or what to do."""
+"""The lines that ``srs doctor`` prints: the result of each check, ok or what to fix."""
 
 import dataclasses
 from collections.abc import Callable
@@ -8,20 +8,20 @@ from components.common.errors import SrsError
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finding:
-    """One line: what was looked at, whether it is well, and what was found or is to be done."""
+    """The result of one check: what was checked, whether it is ok, and the details or what to fix."""
 
     what: str
     ok: bool
     text: str
 
 
-class Mend(Exception):
-    """Something is not well; its text says what to do."""
+class Problem(Exception):
+    """A check failed; the text says what is wrong and what to fix."""
 
 
-def finding(what: str, look: Callable[[], str]) -> Finding:
-    """The finding of a look that returns what it saw, or raises ``Mend`` or an error in words."""
+def finding(what: str, check: Callable[[], str]) -> Finding:
+    """Runs a check, which returns its details or raises ``Problem`` or an ``SrsError``."""
     try:
-        return Finding(what, ok=True, text=look())
-    except (Mend, SrsError) as error:
+        return Finding(what, ok=True, text=check())
+    except (Problem, SrsError) as error:
         return Finding(what, ok=False, text=str(error))

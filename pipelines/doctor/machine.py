@@ -1,4 +1,4 @@
-"""``srs doctor``: what this machine has, each line ok or what to do."""
+"""``srs doctor``: checks Python, packages, disk, port and devices of this machine."""
 
 import importlib.metadata
 import os
@@ -13,8 +13,8 @@ from pipelines.doctor.findings import Finding
 from pipelines.local.home import Home
 from pipelines.local.predictor_process import require_free
 
-NEEDED_GB = 6.0  # a demo writes 0.6 GB; the rest is for runs of one's own
-#: Versions whose behaviour this platform was checked against; another one may fail without a word.
+NEEDED_GB = 6.0  # a demo writes 0.6 GB; the rest is for other runs
+#: Versions that this platform was checked with; another one may fail silently.
 CHECKED = {
     "kfp": "2.17",
     "kfp-kubernetes": "2.17",
@@ -32,7 +32,7 @@ CHECKED = {
 
 
 def examine(home: Path, port: int) -> list[Finding]:
-    """Looks at Python, versions, disk, the output folder, the port and the devices."""
+    """Checks Python, versions, the output folder, the disk, the port and the devices."""
     return [
         _python(),
         *_versions(),
@@ -55,12 +55,16 @@ def _versions() -> list[Finding]:
     findings = []
     for name, wanted in CHECKED.items():
         try:
-            found = importlib.metadata.version(name)
+            installed = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             findings.append(Finding(name, ok=False, text="not installed: run make"))
             continue
-        ok = found.startswith(f"{wanted}.") or found == wanted
-        findings.append(Finding(name, ok, found if ok else f"{found}: checked with {wanted}; run make to get it"))
+        ok = installed.startswith(f"{wanted}.") or installed == wanted
+        findings.append(
+            Finding(
+                name, ok, installed if ok else f"{installed}: checked with {wanted}; run make to install that version"
+            )
+        )
     return findings
 
 
@@ -91,15 +95,15 @@ def _port(port: int) -> Finding:
 def _byte_code() -> Finding:
     ok = not os.environ.get("PYTHONDONTWRITEBYTECODE")
     hint = "PYTHONDONTWRITEBYTECODE is set: imports may take three times as long; unset it"
-    return Finding("byte-code", ok, "is kept" if ok else hint)
+    return Finding("byte-code", ok, "is cached" if ok else hint)
 
 
 def _devices() -> Finding:
-    """Asks TensorFlow in a process of its own: its import takes seconds and talks a lot."""
+    """Queries TensorFlow in its own process: its import takes seconds and prints many lines."""
     code = "import tensorflow as tf; print(len(tf.config.list_physical_devices('GPU')))"
-    asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    if asked.returncode:
-        reason = (asked.stderr.strip().splitlines() or ["it gave no reason"])[-1]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
         return Finding("devices", ok=False, text=f"TensorFlow cannot be imported ({reason}): run make")
-    gpus = int(asked.stdout.strip() or 0)
+    gpus = int(done.stdout.strip() or 0)
     return Finding("devices", ok=True, text=f"{gpus} GPU" if gpus else "CPU only: members train on the cores")

@@ -1,4 +1,4 @@
-"""``srs doctor --cluster``, Kubernetes' part: what the namespace must hold, may do and can run."""
+"""``srs doctor --cluster``: checks the Kubernetes objects, rights and GPUs that the pipeline needs."""
 
 import contextlib
 import dataclasses
@@ -23,7 +23,7 @@ from components.deploy.cluster import (
 from components.deploy.template import Template
 from pipelines.definitions.options import Compiled
 from pipelines.definitions.pods import ADDRESSES, PSEUDONYM_KEY, S3_KEYS
-from pipelines.doctor.findings import Finding, Mend, finding
+from pipelines.doctor.findings import Finding, Problem, finding
 
 OLDEST_MINOR = 30
 POD_SECURITY = "pod-security.kubernetes.io/enforce"
@@ -37,21 +37,21 @@ T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Look:
-    """Where to look and for what.
+class Target:
+    """The namespaces and objects to check.
 
     Parameters
     ----------
     runs
-        Namespace of the runs' pods: addresses and secrets.
+        Namespace of the runs' pods, with the addresses and secrets.
     serving
-        Namespace of the InferenceService: template, runtime and what the deploy step may do.
+        Namespace of the InferenceService, with the template, the runtime and the deploy step's rights.
     service_account
-        Of the pods: its rights are looked at; "" looks at your own.
+        Service account of the pods, whose rights are checked; "" checks your own rights.
     gpu_type
         Resource name of the GPUs.
     names
-        Names of ConfigMap and Secrets, as compiled.
+        Compile options, with the names of ConfigMap and Secrets.
     """
 
     runs: str
@@ -62,7 +62,7 @@ class Look:
 
     @property
     def configuration(self) -> Any:
-        """The cluster of the current kubeconfig, asked once a question."""
+        """The cluster of the current kubeconfig; requests are not retried."""
         configuration = cluster_configuration()
         configuration.retries = False
         return configuration
@@ -73,19 +73,19 @@ class Look:
         return client.ApiClient(self.configuration)
 
 
-def examine_cluster(look: Look) -> list[Finding]:
-    """Looks at everything in the cluster that the pipeline and the deploy step count on."""
-    found = finding("kubeconfig", lambda: str(look.configuration.host))
-    if not found.ok:
-        return [found]
-    version = finding("Kubernetes", functools.partial(_in_words, _version, look))
-    if version.text.startswith(NO_ANSWER):  # nor would it answer the other questions
-        return [found, version]
-    checks: dict[str, Callable[[Look], str]] = {
+def examine_cluster(target: Target) -> list[Finding]:
+    """Checks everything in the cluster that the pipeline and the deploy step rely on."""
+    kubeconfig = finding("kubeconfig", lambda: str(target.configuration.host))
+    if not kubeconfig.ok:
+        return [kubeconfig]
+    version = finding("Kubernetes", functools.partial(_translated, _version, target))
+    if version.text.startswith(NO_ANSWER):  # the other checks would fail alike
+        return [kubeconfig, version]
+    checks: dict[str, Callable[[Target], str]] = {
         "namespace": _namespace,
         "addresses": _addresses,
-        "S3 secret": lambda look: _secret(look, look.names.s3_secret, S3_KEYS),
-        "pseudonym secret": lambda look: _secret(look, look.names.pseudonym_secret, (PSEUDONYM_KEY,)),
+        "S3 secret": lambda target: _secret(target, target.names.s3_secret, S3_KEYS),
+        "pseudonym secret": lambda target: _secret(target, target.names.pseudonym_secret, (PSEUDONYM_KEY,)),
         "KServe": _kserve,
         "template": _template,
         "serving runtime": _runtime,
@@ -93,155 +93,165 @@ def examine_cluster(look: Look) -> list[Finding]:
         "rights": _rights,
         "GPUs": _gpus,
     }
-    return [found, version] + [
-        finding(what, functools.partial(_in_words, check, look)) for what, check in checks.items()
+    return [kubeconfig, version] + [
+        finding(what, functools.partial(_translated, check, target)) for what, check in checks.items()
     ]
 
 
-def in_cluster_mlflow(look: Look) -> str:
-    """MLflow's address as the pods call it; "" where the ConfigMap cannot be read."""
-    with contextlib.suppress(Mend, SrsError):
-        return str(_in_words(_map_of_addresses, look).get("MLFLOW_TRACKING_URI", ""))
+def in_cluster_mlflow(target: Target) -> str:
+    """MLflow's address as the pods use it; "" if the ConfigMap cannot be read."""
+    with contextlib.suppress(Problem, SrsError):
+        return str(_translated(_map_of_addresses, target).get("MLFLOW_TRACKING_URI", ""))
     return ""
 
 
-def _in_words(check: Callable[[Look], T], look: Look) -> T:
+def _translated(check: Callable[[Target], T], target: Target) -> T:
     try:
-        return check(look)
+        return check(target)
     except client.ApiException as error:
         if error.status in (401, 403):
-            raise Mend(f"you may not look at it ({error.status}): ask who administers the cluster") from None
-        raise Mend(f"the cluster answered {error.status}") from None
+            raise Problem(
+                f"you are not allowed to read it ({error.status}): ask an administrator of the cluster for the right"
+            ) from None
+        raise Problem(f"the cluster answered with status {error.status}") from None
     except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise Mend(f"{NO_ANSWER} ({type(error).__name__}): check the kubeconfig") from None
+        raise Problem(f"{NO_ANSWER} ({type(error).__name__}): check the kubeconfig") from None
 
 
 def _read(method: Callable[..., Any], *arguments: str, missing: str) -> Any:
-    """An object; ``missing`` says what to do where there is none."""
+    """Reads an object; ``missing`` is the text of the ``Problem`` if it does not exist."""
     try:
         return method(*arguments, _request_timeout=SECONDS)
     except client.ApiException as error:
         if error.status == 404:
-            raise Mend(missing) from None
+            raise Problem(missing) from None
         raise
 
 
-def _version(look: Look) -> str:
-    version = client.VersionApi(look.api).get_code(_request_timeout=SECONDS)
+def _version(target: Target) -> str:
+    version = client.VersionApi(target.api).get_code(_request_timeout=SECONDS)
     if int(re.sub(r"\D", "", version.minor)) < OLDEST_MINOR:
-        raise Mend(f"{version.git_version}: this platform needs 1.{OLDEST_MINOR} or newer")
+        raise Problem(f"{version.git_version}: this platform needs 1.{OLDEST_MINOR} or newer")
     return str(version.git_version)
 
 
-def _namespace(look: Look) -> str:
-    core = client.CoreV1Api(look.api)
-    found = _read(core.read_namespace, look.serving, missing=f"no namespace {look.serving}: apply infra/")
-    level = (found.metadata.labels or {}).get(POD_SECURITY, "privileged")
+def _namespace(target: Target) -> str:
+    core = client.CoreV1Api(target.api)
+    namespace = _read(core.read_namespace, target.serving, missing=f"no namespace {target.serving}: apply infra/")
+    level = (namespace.metadata.labels or {}).get(POD_SECURITY, "privileged")
     if level == "privileged":
-        raise Mend(f"any pod is let in: kubectl label namespace {look.serving} {POD_SECURITY}=baseline")
-    return f"{look.serving}, Pod Security {level}"
+        raise Problem(f"any pod is admitted; run kubectl label namespace {target.serving} {POD_SECURITY}=baseline")
+    return f"{target.serving}, Pod Security {level}"
 
 
-def _map_of_addresses(look: Look) -> dict[str, str]:
-    name = look.names.config_map
-    core = client.CoreV1Api(look.api)
-    missing = f"no ConfigMap {name} in {look.runs}: apply infra/"
-    return _read(core.read_namespaced_config_map, name, look.runs, missing=missing).data or {}
+def _map_of_addresses(target: Target) -> dict[str, str]:
+    name = target.names.config_map
+    core = client.CoreV1Api(target.api)
+    missing = f"no ConfigMap {name} in {target.runs}: apply infra/"
+    return _read(core.read_namespaced_config_map, name, target.runs, missing=missing).data or {}
 
 
-def _addresses(look: Look) -> str:
-    found = _map_of_addresses(look)
+def _addresses(target: Target) -> str:
+    found = _map_of_addresses(target)
     if not found.get("MLFLOW_TRACKING_URI", "").startswith(("http://", "https://")):
-        raise Mend(f"ConfigMap {look.names.config_map} has no MLFLOW_TRACKING_URI of a server: set it")
+        raise Problem(
+            f"ConfigMap {target.names.config_map} has no MLFLOW_TRACKING_URI with the address of a server: set it"
+        )
     return ", ".join(f"{key}={found[key]}" for key in ADDRESSES if key in found)
 
 
-def _secret(look: Look, name: str, keys: tuple[str, ...]) -> str:
-    core = client.CoreV1Api(look.api)
-    hint = f"kubectl -n {look.runs} create secret generic {name} " + " ".join(
+def _secret(target: Target, name: str, keys: tuple[str, ...]) -> str:
+    core = client.CoreV1Api(target.api)
+    hint = f"kubectl -n {target.runs} create secret generic {name} " + " ".join(
         f"--from-literal={key}=..." for key in keys
     )
-    found = _read(core.read_namespaced_secret, name, look.runs, missing=f"no Secret {name}: {hint}").data or {}
+    found = _read(core.read_namespaced_secret, name, target.runs, missing=f"no Secret {name}: {hint}").data or {}
     if lacking := [key for key in keys if not found.get(key)]:
-        raise Mend(f"Secret {name} lacks {', '.join(lacking)}: {hint}")
+        raise Problem(f"Secret {name} lacks {', '.join(lacking)}: {hint}")
     return f"{name} holds {', '.join(keys)}"
 
 
-def _kserve(look: Look) -> str:
-    custom = client.CustomObjectsApi(look.api)
+def _kserve(target: Target) -> str:
+    custom = client.CustomObjectsApi(target.api)
     missing = "there are no InferenceServices in this cluster: install KServe"
-    where = (GROUP, API_VERSION, look.serving, PLURAL)
+    where = (GROUP, API_VERSION, target.serving, PLURAL)
     found = _read(custom.list_namespaced_custom_object, *where, missing=missing)["items"]
-    return f"{GROUP}/{API_VERSION}, {len(found)} InferenceServices in {look.serving}"
+    return f"{GROUP}/{API_VERSION}, {len(found)} InferenceServices in {target.serving}"
 
 
-def _read_template(look: Look) -> Template:
-    return Template.from_mapping(read_template(look.configuration, look.serving))
+def _read_template(target: Target) -> Template:
+    return Template.from_mapping(read_template(target.configuration, target.serving))
 
 
-def _template(look: Look) -> str:
-    template = _read_template(look)
+def _template(target: Target) -> str:
+    template = _read_template(target)
     share = f", canary {template.canary_percent} %" if template.canary_percent else ""
     return f"InferenceService {template.name}, {template.min_replicas} to {template.max_replicas} replicas{share}"
 
 
-def _runtime(look: Look) -> str:
-    template = _read_template(look)
-    custom = client.CustomObjectsApi(look.api)
-    where = (GROUP, "v1alpha1", look.serving, "servingruntimes", template.runtime)
-    missing = f"no ServingRuntime {template.runtime} in {look.serving}: apply infra/"
+def _runtime(target: Target) -> str:
+    template = _read_template(target)
+    custom = client.CustomObjectsApi(target.api)
+    where = (GROUP, "v1alpha1", target.serving, "servingruntimes", template.runtime)
+    missing = f"no ServingRuntime {template.runtime} in {target.serving}: apply infra/"
     spec = _read(custom.get_namespaced_custom_object, *where, missing=missing)["spec"]
     formats = [one["name"] for one in spec.get("supportedModelFormats", [])]
     if template.model_format not in formats or spec.get("disabled"):
-        raise Mend(f"ServingRuntime {template.runtime} does not serve the format {template.model_format}: apply infra/")
+        raise Problem(
+            f"ServingRuntime {template.runtime} does not serve the format {template.model_format}: apply infra/"
+        )
     return f"{template.runtime} serves {template.model_format}"
 
 
-def _mode(look: Look) -> str:
-    template = _read_template(look)
-    core = client.CoreV1Api(look.api)
+def _mode(target: Target) -> str:
+    template = _read_template(target)
+    core = client.CoreV1Api(target.api)
     missing = "no ConfigMap inferenceservice-config in namespace kserve: install KServe there"
     found = _read(core.read_namespaced_config_map, "inferenceservice-config", "kserve", missing=missing).data or {}
     default = json.loads(found.get("deploy", "{}")).get("defaultDeploymentMode", "")
     mode = template.annotations.get(MODE_ANNOTATION, default)
     if mode not in STANDARD_MODES:
-        raise Mend(f"{mode or 'unknown'}: set the annotation {MODE_ANNOTATION}: Standard in the template")
+        raise Problem(f"{mode or 'unknown'}: set the annotation {MODE_ANNOTATION}: Standard in the template")
     gateway = bool(json.loads(found.get("ingress", "{}")).get("enableGatewayApi", False))
     if template.canary_percent and not (gateway and template.gateway_api):
-        raise Mend(f"{mode}: a canary needs KServe's enableGatewayApi and gateway_api: true in the template")
+        raise Problem(f"{mode}: a canary needs KServe's enableGatewayApi and gateway_api: true in the template")
     return f"{mode}, {'Gateway API' if gateway else 'Ingress'}"
 
 
-def _rights(look: Look) -> str:
-    """A role may allow named objects only, so that each question names its object."""
-    name = _read_template(look).name
-    asked = [(verb, GROUP, PLURAL, name) for verb in ("get", "patch", "delete")]
-    asked += [("create", GROUP, PLURAL, ""), ("get", "", "configmaps", TEMPLATE_CONFIG_MAP)]
-    who = f"service account {look.service_account}" if look.service_account else "you"
-    if lacking := [f"{verb} {kind}" for verb, group, kind, one in asked if not _may(look, verb, group, kind, one)]:
-        raise Mend(f"{who} may not {', '.join(lacking)} in {look.serving}: apply infra/, or bind its Role")
-    return f"{who} may do what the deploy step does"
+def _rights(target: Target) -> str:
+    """A Role may be limited to named objects, so each review names its object."""
+    name = _read_template(target).name
+    needed = [(verb, GROUP, PLURAL, name) for verb in ("get", "patch", "delete")]
+    needed += [("create", GROUP, PLURAL, ""), ("get", "", "configmaps", TEMPLATE_CONFIG_MAP)]
+    who = f"service account {target.service_account}" if target.service_account else "you"
+    if lacking := [f"{verb} {kind}" for verb, group, kind, one in needed if not _may(target, verb, group, kind, one)]:
+        raise Problem(f"{who} may not {', '.join(lacking)} in {target.serving}: apply infra/, or bind its Role")
+    return f"{who} may do all that the deploy step does"
 
 
-def _may(look: Look, verb: str, group: str, resource: str, name: str) -> bool:
-    authorization = client.AuthorizationV1Api(look.api)
-    where = {"namespace": look.serving, "group": group, "resource": resource, "name": name or None}
-    asked = client.V1ResourceAttributes(verb=verb, **where)
-    if not look.service_account:
-        mine = client.V1SelfSubjectAccessReview(spec=client.V1SelfSubjectAccessReviewSpec(resource_attributes=asked))
+def _may(target: Target, verb: str, group: str, resource: str, name: str) -> bool:
+    authorization = client.AuthorizationV1Api(target.api)
+    where = {"namespace": target.serving, "group": group, "resource": resource, "name": name or None}
+    attributes = client.V1ResourceAttributes(verb=verb, **where)
+    if not target.service_account:
+        mine = client.V1SelfSubjectAccessReview(
+            spec=client.V1SelfSubjectAccessReviewSpec(resource_attributes=attributes)
+        )
         return bool(authorization.create_self_subject_access_review(mine, _request_timeout=SECONDS).status.allowed)
-    user = f"system:serviceaccount:{look.runs}:{look.service_account}"
+    user = f"system:serviceaccount:{target.runs}:{target.service_account}"
     theirs = client.V1LocalSubjectAccessReview(
-        metadata=client.V1ObjectMeta(namespace=look.serving),
-        spec=client.V1SubjectAccessReviewSpec(resource_attributes=asked, user=user),
+        metadata=client.V1ObjectMeta(namespace=target.serving),
+        spec=client.V1SubjectAccessReviewSpec(resource_attributes=attributes, user=user),
     )
-    answer = authorization.create_namespaced_local_subject_access_review(look.serving, theirs, _request_timeout=SECONDS)
+    answer = authorization.create_namespaced_local_subject_access_review(
+        target.serving, theirs, _request_timeout=SECONDS
+    )
     return bool(answer.status.allowed)
 
 
-def _gpus(look: Look) -> str:
-    nodes = client.CoreV1Api(look.api).list_node(_request_timeout=SECONDS).items
-    counts = [int((node.status.allocatable or {}).get(look.gpu_type, 0)) for node in nodes]
+def _gpus(target: Target) -> str:
+    nodes = client.CoreV1Api(target.api).list_node(_request_timeout=SECONDS).items
+    counts = [int((node.status.allocatable or {}).get(target.gpu_type, 0)) for node in nodes]
     if not sum(counts):
-        return f"none called {look.gpu_type} on {len(nodes)} nodes: leave gpu_count at 0, and training runs on CPU"
-    return f"{sum(counts)} {look.gpu_type} on {sum(map(bool, counts))} of {len(nodes)} nodes"
+        return f"none called {target.gpu_type} on {len(nodes)} nodes: leave gpu_count at 0 to train on the CPU"
+    return f"{sum(counts)} {target.gpu_type} on {sum(map(bool, counts))} of {len(nodes)} nodes"

@@ -1,4 +1,4 @@
-"""``srs doctor --cluster``, the services' part: KFP, MLflow and the object store, as the pods will meet them."""
+"""``srs doctor --cluster``: checks KFP, MLflow and the object store as the pods will use them."""
 
 import functools
 import json
@@ -14,34 +14,34 @@ from components.common.pages import is_page
 from components.common.store.opening import open_source
 from pipelines.cluster.connection import KFP_CHECKED, Address
 from pipelines.cluster.server import Server
-from pipelines.doctor.findings import Finding, Mend, finding
+from pipelines.doctor.findings import Finding, Problem, finding
 
-#: Version whose behaviour this platform was checked against.
+#: Version that this platform was checked with.
 MLFLOW_CHECKED = "3.17"
-#: What to do about a status of MLflow's address.
+#: Advice for an HTTP status of MLflow's address.
 ABOUT = {
     401: "set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
-    403: "you may not look at it, or the server does not know this host (--allowed-hosts)",
+    403: "you have no access, or the server does not accept this host name (--allowed-hosts)",
     404: "check the path of --mlflow",
-    502: "is MLflow up behind that address?",
-    503: "is MLflow up behind that address?",
-    504: "is MLflow up behind that address?",
+    502: "check that MLflow is running behind that address",
+    503: "check that MLflow is running behind that address",
+    504: "check that MLflow is running behind that address",
 }
-#: Of one answer.
+#: Time limit of each request.
 SECONDS = 5
 
 
 def examine_services(address: Address, mlflow: str, in_cluster_mlflow: str, buckets: list[str]) -> list[Finding]:
-    """Looks at each service.
+    """Checks each service.
 
     Parameters
     ----------
     address
-        Of KFP; an empty host leaves it out.
+        Address of KFP; if the host is empty, KFP is not checked.
     mlflow
-        MLflow's address as reached from here; "" leaves it out.
+        MLflow's address as reached from here; if empty, MLflow is not checked.
     in_cluster_mlflow
-        Its address as the pods call it: what it must accept as host.
+        MLflow's address as the pods use it: MLflow must accept its host name.
     buckets
         Names of buckets that the pods read or write.
     """
@@ -56,18 +56,18 @@ def examine_services(address: Address, mlflow: str, in_cluster_mlflow: str, buck
 
 def _kfp(address: Address) -> str:
     if not address.host:
-        raise Mend("not looked at: give --host")
+        raise Problem("not checked: give --host")
     server = Server.open(address)
     server.try_listing()
     version = _kfp_version(address)
     if version and not version.startswith(f"{KFP_CHECKED}."):
-        raise Mend(f"version {version}: this platform was checked with {KFP_CHECKED}")
-    users = f"many users, you in namespace {server.namespace}" if server.namespace else "one user"
-    return f"version {version or 'untold'}, {users}"
+        raise Problem(f"version {version}: this platform was checked with {KFP_CHECKED}")
+    users = f"multi-user, your namespace {server.namespace}" if server.namespace else "single-user"
+    return f"version {version or 'unknown'}, {users}"
 
 
 def _kfp_version(address: Address) -> str:
-    """The API server's tag, which only its older health page tells; "" where it does not."""
+    """The API server's tag, which only its older health page reports; "" if it does not."""
     request = urllib.request.Request(f"{address.host.rstrip('/')}/apis/v1beta1/healthz")  # noqa: S310
     if address.token:
         request.add_header("Authorization", f"Bearer {address.token}")
@@ -82,64 +82,68 @@ def _kfp_version(address: Address) -> str:
 def _mlflow(url: str) -> str:
     version = _ask(url, "/version").decode(errors="replace").strip()
     if not re.fullmatch(r"\d+(\.\w+)+", version):
-        raise Mend("another server answers: check --mlflow")
+        raise Problem("another server answers at that address: check --mlflow")
     if not version.startswith(f"{MLFLOW_CHECKED}."):
-        raise Mend(f"version {version[:20]}: this platform was checked with {MLFLOW_CHECKED}")
+        raise Problem(f"version {version[:20]}: this platform was checked with {MLFLOW_CHECKED}")
     return f"version {version}"
 
 
 def _hosts(url: str, in_cluster: str) -> str:
-    """A server refuses hosts that it does not know with 403, while ``/health`` stays 200."""
+    """MLflow answers 403 to requests under a host name that it does not accept, while ``/health`` still answers 200."""
     host = urlsplit(in_cluster).netloc
     if not host:
-        raise Mend("not looked at: the ConfigMap names no MLFLOW_TRACKING_URI")
+        raise Problem("not checked: the ConfigMap has no MLFLOW_TRACKING_URI")
     bare = host.partition(":")[0]
     try:
         _experiment(url, host)
     except Refused as refused:
         if refused.status == 403:
             hosts = f"{bare},{bare}:*,localhost,localhost:*"
-            raise Mend(f"pods get 403 as {host}: start the server with --allowed-hosts {hosts}") from None
+            raise Problem(f"pods get 403 as {host}: start the server with --allowed-hosts {hosts}") from None
         raise
     return f"accepts {host}"
 
 
 def _artifacts(url: str) -> str:
-    """KServe cannot load what a server proxies."""
+    """Checks that artifacts have addresses of a bucket: KServe cannot load what MLflow's server proxies."""
     location = str(_experiment(url, "")["artifact_location"])
     if not location.startswith(("s3://", "gs://")):
         scheme = location.partition(":")[0]
-        raise Mend(f"{scheme}: addresses, which KServe cannot load: --no-serve-artifacts and an s3:// artifact root")
+        raise Problem(
+            f"{scheme}: addresses, which KServe cannot load: start MLflow with --no-serve-artifacts and an s3:// root"
+        )
     return location
 
 
 def _bucket(bucket: str) -> str:
     if not bucket:
-        raise Mend("none looked at: give --bucket, and S3_ENDPOINT and the keys in the environment")
+        raise Problem("not checked: give --bucket, and set S3_ENDPOINT and the keys in the environment")
     try:
         open_source(f"s3://{bucket}/.srs-doctor").list("")
     except InputError as error:
         if error.code == "OBJECT_MISSING":
-            raise Mend("there is no such bucket: make it, or name another") from None
+            raise Problem("there is no such bucket: create it, or name another") from None
         raise
     return "can be listed"
 
 
-class Refused(Mend):
-    """A server answered with an error's status."""
+class Refused(Problem):
+    """A server answered with the status of an error."""
 
     def __init__(self, status: int) -> None:
-        super().__init__(f"the server answered {status}" + (f": {ABOUT[status]}" if status in ABOUT else ""))
+        super().__init__(
+            f"the server answered with status {status}" + (f": {ABOUT[status]}" if status in ABOUT else "")
+        )
         self.status = status
 
 
 def _experiment(url: str, host: str) -> Any:
-    """The default experiment, asked for under another host's name."""
+    """The default experiment, requested under a given host name ("": the one in the address)."""
     path = "/api/2.0/mlflow/experiments/get?experiment_id=0"
     try:
         return json.loads(_ask(url, path, host))["experiment"]
     except (ValueError, KeyError, TypeError):
-        raise Mend("another server answers: check --mlflow") from None
+        raise Problem("another server answers at that address: check --mlflow") from None
 
 
 def _headers(host: str) -> dict[str, str]:
@@ -149,15 +153,15 @@ def _headers(host: str) -> dict[str, str]:
 
 def _ask(url: str, path: str, host: str = "") -> bytes:
     if not url.startswith(("http://", "https://")):
-        raise Mend("not looked at: give --mlflow http://...")
+        raise Problem("not checked: give --mlflow http://...")
     request = urllib.request.Request(url.rstrip("/") + path, headers=_headers(host))  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=SECONDS) as reply:  # noqa: S310
-            found = bytes(reply.read())
+            content = bytes(reply.read())
     except urllib.error.HTTPError as error:
         raise Refused(error.code) from None
     except OSError as error:
-        raise Mend(f"no server answers at {url} ({type(error).__name__})") from None
-    if is_page(found):
-        raise Mend("a login page answers: set MLFLOW_TRACKING_TOKEN, or name MLflow's own address (a port-forward)")
-    return found
+        raise Problem(f"no server answers at {url} ({type(error).__name__})") from None
+    if is_page(content):
+        raise Problem("a login page answers: set MLFLOW_TRACKING_TOKEN, or give MLflow's own address (a port-forward)")
+    return content

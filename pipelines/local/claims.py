@@ -1,7 +1,7 @@
-"""Which processes use a home, and what those that were killed left behind.
+"""Tracks the processes that use a home, and cleans up after those that were killed.
 
-Each process holds a folder of the home's ``tmp`` by a lock that the system takes from it however it ends. A process id
-would not do: it may be another process's by now. Two runs on one home so know of each other that they live.
+Each process locks a folder of its own in the home's ``tmp``; the system releases the lock however the process ends.
+Process ids would not do, since they are reused. Runs that share a home can therefore tell which others still run.
 """
 
 import atexit
@@ -18,14 +18,14 @@ from typing import Any
 from components.common.errors import SrsError
 from components.common.files import read_json, write_json
 
-#: Folders below ``tmp`` that are ours to remove; a home may be a folder with a ``tmp`` of the user's own.
+#: Only folders with this prefix are removed from ``tmp``, which may hold files of the user's own.
 PREFIX = "srs-"
 LOCK, NOTE = "lock", "run.json"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Claim:
-    """A living process's folder for temporary files; gone with the process, or swept once that was killed."""
+    """A process's folder for temporary files; removed when it exits, or by ``sweep`` after it was killed."""
 
     folder: Path
     _lock: int
@@ -33,8 +33,8 @@ class Claim:
 
     @classmethod
     def take(cls, home: Path) -> "Claim":
-        """A new claim on a home; raises ``OSError`` where it cannot be written."""
-        with _turn(home):
+        """A new claim on a home; raises ``OSError`` if the home cannot be written."""
+        with _exclusive(home):
             folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=home / "tmp"))
             claim = cls(folder, os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600), os.getpid())
             fcntl.flock(claim._lock, fcntl.LOCK_EX)
@@ -42,29 +42,29 @@ class Claim:
         return claim
 
     def note(self, **facts: Any) -> None:
-        """Keeps what must be known of this process's run if it is killed."""
+        """Records what ``sweep`` needs to close this process's run in MLflow if it is killed."""
         write_json(self.folder / NOTE, facts)
 
     def forget(self) -> None:
-        """The run ended in order: nothing is left to close."""
+        """Removes the record: the run has ended and needs no closing."""
         (self.folder / NOTE).unlink(missing_ok=True)
 
     def outlive_exec(self) -> None:
-        """Hands the claim to the program that takes this process's place."""
+        """Passes the claim on to the program that replaces this process by ``exec``."""
         os.set_inheritable(self._lock, True)
 
     def release(self) -> None:
-        """Removes the folder; one with a note stays for ``sweep``, since MLflow was not told of that run's end."""
+        """Removes the folder, unless it holds a note: ``sweep`` must still close that run in MLflow."""
         if os.getpid() == self._owner and not (self.folder / NOTE).exists():
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def sweep(home: Path, close: Callable[[dict[str, Any]], None]) -> None:
-    """Removes what killed processes left in ``tmp``; ``close`` is first told the note of each that had a run.
+    """Removes what killed processes left in ``tmp``; ``close`` first gets the note of each that had a run.
 
-    Where ``close`` raises an ``SrsError`` (MLflow does not answer), the note stays for the next time.
+    If ``close`` raises an ``SrsError`` (MLflow does not answer), the folder stays for the next sweep.
     """
-    with _turn(home):
+    with _exclusive(home):
         for folder in _dead(home):
             with contextlib.suppress(SrsError):
                 if facts := _note_of(folder):
@@ -74,7 +74,7 @@ def sweep(home: Path, close: Callable[[dict[str, Any]], None]) -> None:
 
 def others_alive(home: Path) -> bool:
     """Whether a process holds a claim on the home."""
-    with _turn(home):
+    with _exclusive(home):
         dead = set(_dead(home))
         return any(folder not in dead for folder in _claimed(home))
 
@@ -84,7 +84,7 @@ def _claimed(home: Path) -> list[Path]:
 
 
 def _dead(home: Path) -> Iterator[Path]:
-    """Claims whose process is gone; each is held while the caller looks at it."""
+    """Claims whose process is gone; each is locked while the caller handles it."""
     for folder in _claimed(home):
         with (folder / LOCK).open("r+b") as file, contextlib.suppress(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -99,8 +99,8 @@ def _note_of(folder: Path) -> dict[str, Any] | None:
 
 
 @contextlib.contextmanager
-def _turn(home: Path) -> Iterator[None]:
-    """One process at a time makes or sweeps claims: a folder is never seen before its lock is held."""
+def _exclusive(home: Path) -> Iterator[None]:
+    """Only one process at a time makes or sweeps claims, so none finds a folder before its lock is held."""
     with (home / "tmp" / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

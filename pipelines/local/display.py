@@ -1,4 +1,4 @@
-"""Progress of a local run on the terminal: one line a step, live where there is a terminal."""
+"""Shows the progress of a local run: a bar per step on a terminal, else plain lines."""
 
 import time
 
@@ -6,11 +6,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-QUIET_SECONDS = 15.0  # between two lines of one step where output is not a terminal
+QUIET_SECONDS = 15.0  # between two lines of one step when the output is not a terminal
 
 
 class ConsoleDisplay:
-    """A bar per step on a terminal; elsewhere a line when a step starts, now and then, and when it ends."""
+    """A bar per step on a terminal; elsewhere a line when a step starts, at intervals, and when it ends."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -19,7 +19,7 @@ class ConsoleDisplay:
         self._bars = Progress(*columns, TextColumn("{task.fields[note]}"), console=console)
 
     def __enter__(self) -> "ConsoleDisplay":
-        self.console.file = self.console.file  # the terminal, also while kfp's own output is sent elsewhere
+        self.console.file = self.console.file  # keeps the terminal while kfp's own output is redirected
         if self.console.is_terminal:
             self._bars.start()
         return self
@@ -70,7 +70,7 @@ class ConsoleDisplay:
 
 
 class _Step:
-    """What is known of a step: its bar, and how far each of its tasks is."""
+    """State of a step: its bar and the progress of each of its tasks."""
 
     def __init__(self, bar: TaskID) -> None:
         self.bar = bar

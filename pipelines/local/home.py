@@ -1,4 +1,4 @@
-"""A home: the folder that everything a run writes lies under, for its user alone."""
+"""A home: the folder under which runs write everything, readable by its user only."""
 
 import contextlib
 import dataclasses
@@ -11,19 +11,19 @@ from components.common.errors import InputError
 from components.common.sqlite_store import DATABASE, require_usable
 from pipelines.local.claims import Claim
 
-#: Where our packages lie: a process that is started finds them there, whatever folder it is started in.
+#: Folder of this project's packages, so that a started process finds them in any working directory.
 SOURCES = Path(__file__).parents[2]
-#: Crops, database and logs are for the user who made them.
+#: Crops, database and logs are readable by the user who made them only.
 UMASK = 0o077
-#: What homes of former releases hold that others of the machine could read.
+#: Folders that former releases made readable by other users of the machine.
 PRIVATE = ("mlflow", "members", "pipeline", "cache", "served", "tmp", "srs-response-*", "phantom-*")
-#: Written to see whether the disk has room at all.
+#: Written to check that the disk has room at all.
 PROBE = bytes(4096)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Home:
-    """The folder that everything a run writes lies under; ``claim`` holds this process's temporary files."""
+    """The folder under which runs write everything; ``claim`` holds this process's temporary files."""
 
     path: Path
     claim: Claim
@@ -35,7 +35,7 @@ class Home:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What libraries must find in their environment, before they are imported, to write nowhere else."""
+        """Environment variables that make libraries write only here; set them before the libraries are imported."""
         return {
             "MLFLOW_TRACKING_URI": self.mlflow_uri,
             "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -54,16 +54,16 @@ class Home:
 
     @classmethod
     def open(cls, path: Path) -> "Home":
-        """Makes the folder, or says why it cannot be used; from now on this process writes files for its user alone.
+        """Creates the folder if necessary; from now on, files of this process are readable by its user only.
 
         Raises
         ------
         InputError
-            ``OUTPUT_UNWRITABLE``, or ``HOME_MOVED`` for a copy or a moved home before anything is written.
+            ``OUTPUT_UNWRITABLE``; ``HOME_MOVED`` for a copied or moved home, before anything is written.
         StorageError
             ``STORAGE_FULL`` or ``STORAGE_READONLY``.
         RegistryError
-            Of its own database, as ``require_usable``.
+            For the errors of ``require_usable`` about its database.
         """
         folder = path.resolve()
         require_usable(folder / DATABASE)
@@ -88,9 +88,9 @@ def _probe(file: Path) -> None:
 
 
 def _shut_out_others(folder: Path) -> None:
-    """Takes others' rights from what a former release made; the folder itself is the user's, who may have named any."""
-    for path in (found for pattern in PRIVATE for found in folder.glob(pattern)):
+    """Removes other users' rights to folders of former releases; not to the home itself, which may be any folder."""
+    for path in (match for pattern in PRIVATE for match in folder.glob(pattern)):
         mode = stat.S_IMODE(path.stat().st_mode)
         if path.is_dir() and mode & UMASK:
-            with contextlib.suppress(PermissionError):  # another user's
+            with contextlib.suppress(PermissionError):  # it belongs to another user
                 path.chmod(mode & ~UMASK)

@@ -1,7 +1,7 @@
-"""All that this project replaces in ``kfp.local``, or reads of its private names, since kfp offers no hook there.
+"""All patches of ``kfp.local`` and all uses of its private names; kfp offers no public hooks for these.
 
-``tests/pipelines/test_kfp_contracts.py`` holds what is relied on, one test a name: where kfp moves, it says which
-feature of ours breaks. kfp is pinned to one version in pyproject.toml; after a new one is pinned, run that test.
+``tests/pipelines/test_kfp_contracts.py`` has one test for each of them: if a new kfp breaks one, the test names the
+feature of ours that fails. kfp is pinned to one version in pyproject.toml; run that test after pinning another.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ RunProcess = Callable[[list[str], dict[str, str] | None], int]
 
 @contextlib.contextmanager
 def tasks_run_by(run: RunProcess) -> Iterator[None]:
-    """Hands each task's command to ``run``: kfp itself prints the output and says no reason where a task fails."""
+    """Runs each task's command by ``run``: kfp itself prints the output and gives no reason when a task fails."""
     with _replaced(subprocess_task_handler, "run_local_subprocess", run):
         yield
 
@@ -34,7 +34,7 @@ def print_left_alone() -> Iterator[None]:
 
 @contextlib.contextmanager
 def loops_of(parallelism: int) -> Iterator[None]:
-    """Runs ``parallelism`` tasks of a loop at a time: kfp runs two, whatever it is asked for."""
+    """Runs ``parallelism`` tasks of a loop at a time: kfp runs two, whatever its argument."""
     executor = enhanced_dag_orchestrator.ParallelExecutor
     make = executor.__init__
 
@@ -48,7 +48,7 @@ def loops_of(parallelism: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def cached_by(kind: type["OutputCache"]) -> Iterator[None]:
-    """Has tasks' outputs cached by a ``kind`` of ``OutputCache`` in place of kfp's own ``LocalCache``."""
+    """Caches tasks' outputs by a subclass of ``OutputCache`` in place of kfp's own ``LocalCache``."""
     with _replaced(cache, "LocalCache", kind):
         cache.reset_local_cache_singleton()
         try:
@@ -58,7 +58,7 @@ def cached_by(kind: type["OutputCache"]) -> Iterator[None]:
 
 
 class OutputCache(cache.LocalCache):  # type: ignore[misc]
-    """kfp's cache, one JSON file an entry, with public names for what a cache of another form needs."""
+    """kfp's cache, with one JSON file per entry, and public names for what a subclass needs."""
 
     @property
     def lock(self) -> threading.Lock:
@@ -70,21 +70,21 @@ class OutputCache(cache.LocalCache):  # type: ignore[misc]
         return Path(self._entry_path(key))
 
     def to_json(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
-        """A task's outputs, artifacts among them, as JSON holds them."""
+        """A task's outputs, including artifacts, as JSON values."""
         return dict(self._serialize_outputs(outputs))
 
     def from_json(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The outputs that ``to_json`` was given; raises where an artifact's path does not exist."""
+        """Inverse of ``to_json``; raises if an artifact's path does not exist."""
         return dict(self._deserialize_outputs(values))
 
     @staticmethod
     def is_artifact(value: Mapping[str, Any]) -> bool:
-        """Whether an object within ``to_json``'s values is an artifact, whose place is its ``uri``."""
+        """Whether an object within ``to_json``'s values is an artifact, which then has a ``uri``."""
         return cache._ARTIFACT_MARKER in value
 
 
 def task_of(command: list[str]) -> tuple[str, dict[str, Any]]:
-    """Name of a task's component, and the executor's input, as they stand in the command that kfp runs."""
+    """Name of a task's component, and the executor's input, parsed from the command that kfp runs."""
     return _option(command, "--function_to_execute"), json.loads(_option(command, "--executor_input"))
 
 

@@ -1,12 +1,12 @@
-"""Ties a task to its parent: no process of it outlives the parent, however that ends."""
+"""Kills a task's processes when its parent ends, however the parent ends."""
 
 import contextlib
 import os
 from collections.abc import Iterator
 
-#: Runs a command as the leader of a process group that is killed when its stdin's other end is closed: by a parent
-#: that has waited for the command, or by the system, however the parent ended. A shell beside it waits for that.
-#: (Linux's signal on a parent's death would reach KFP's shell, and not the Python below it.)
+#: Runs a command in a process group that is killed when the other end of its stdin is closed: by the parent after the
+#: command has ended, or by the system when the parent dies. A second shell in the group waits for that.
+#: (Linux's signal on a parent's death would reach KFP's shell, but not the Python process below it.)
 LEASH = (
     "sh",
     "-c",
@@ -17,7 +17,7 @@ LEASH = (
 
 @contextlib.contextmanager
 def lifeline() -> Iterator[int]:
-    """A pipe's reading end for ``LEASH``; the writing end is this process's alone, and closed at the block's end."""
+    """Read end of a pipe, for ``LEASH``; only this process has the write end, which is closed at the block's end."""
     read, write = os.pipe()
     try:
         yield read

@@ -1,4 +1,4 @@
-"""The predictor as its own process on this machine."""
+"""Starts and stops the predictor as a process on this machine."""
 
 import contextlib
 import errno
@@ -34,7 +34,7 @@ def require_free(host: str, port: int) -> None:
     Raises
     ------
     InputError
-        ``PORT_IN_USE``, or ``ADDRESS_INVALID`` where the host is not an address of this machine.
+        ``PORT_IN_USE``, or ``ADDRESS_INVALID`` if the host is not an address of this machine.
     """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -55,7 +55,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def running(command_line: list[str], url: str, model_name: str, log: Path) -> Iterator[None]:
-    """The predictor's process from ready to stopped; its output goes to ``log``."""
+    """Runs the predictor, ready, for the duration of the block; its output goes to ``log``."""
     environment = {**os.environ, "PYTHONPATH": str(SOURCES)}
     with (
         log.open("w") as file,

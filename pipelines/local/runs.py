@@ -1,4 +1,4 @@
-"""Runs the pipelines on this machine: the same definitions, through ``kfp.local``, one process a task."""
+"""Runs the pipelines on this machine through ``kfp.local``, with one process per task."""
 
 import contextlib
 import dataclasses
@@ -18,32 +18,32 @@ from pipelines.local.home import SOURCES, Home
 from pipelines.local.task_cache import checked_cache
 from pipelines.local.tasks import Display, Tasks, quiet_kfp, stopping
 
-#: A finished run's record in its folder.
+#: File in a run's folder that records the finished run.
 RECORD = "run.json"
-#: The logs of its tasks, from its start on.
+#: Folder in a run's folder with the logs of its tasks.
 LOGS = "logs"
 #: Folder of a home that KFP writes artifacts to.
 ARTIFACTS = "pipeline"
-#: The exit task of a pipeline that has MLflow runs.
+#: The exit task, which closes the run in MLflow.
 CLOSING = "close-run"
-_NAME_IT = f"Name the folder that `srs run` prints after `run:`; it lies in the home and holds {RECORD}."
-_AGAIN = "Run the study again: crops and members are taken from the home."
+_NAME_IT = f"Give the folder that `srs run` prints after `run:`; it is in the home and holds {RECORD}."
+_AGAIN = "Run the study again: crops and members are reused from the home."
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Run:
-    """A finished local run: where each artifact lies.
+    """A finished local run, with the paths of its artifacts.
 
     Parameters
     ----------
     folder
         ``runs/<name>``: ``run.json`` and ``logs/``.
     artifacts
-        Artifact name to folder, or to the folders of all packs for ``members``.
+        Paths by the name of the artifact: one folder, or for ``members`` the folders of all packs.
     steps
-        Steps that ran; one that is not named was taken from KFP's cache.
+        Steps that ran; the results of all others came from KFP's cache.
     seconds
-        Wall time.
+        Wall time, seconds.
     """
 
     folder: Path
@@ -52,7 +52,7 @@ class Run:
     seconds: float
 
     def path(self, artifact: str) -> Path:
-        """The one folder of an artifact; raises as ``paths``."""
+        """The only folder of an artifact; raises what ``paths`` raises."""
         return self.paths(artifact)[0]
 
     def paths(self, artifact: str) -> list[Path]:
@@ -61,22 +61,22 @@ class Run:
         Raises
         ------
         InputError
-            ``RUN_UNKNOWN`` for a run that makes no such artifact, ``RUN_DAMAGED`` where one is not there.
+            ``RUN_UNKNOWN`` if this is not a run of srs-response, ``RUN_DAMAGED`` if a folder is missing.
         """
-        found = self.artifacts.get(artifact)
-        if not found:
-            message = f"the run in {self.folder} has no {artifact}: it is none of the pipeline srs-response"
+        paths = self.artifacts.get(artifact)
+        if not paths:
+            message = f"the run in {self.folder} has no {artifact}: it is not a run of the pipeline srs-response"
             raise InputError("RUN_UNKNOWN", message, _NAME_IT)
-        for path in found:
-            if not os.path.exists(path):  # noqa: PTH110 - unlike Path's, False for a name that no file can have
+        for path in paths:
+            if not os.path.exists(path):  # noqa: PTH110 - unlike Path.exists, False for a name that no file can have
                 message = f"the {artifact} of the run in {self.folder} is not at {path}"
-                hint = f"A run is read where it lies, in its home. {_AGAIN}"
+                hint = f"A run can only be read in the home in which it was made. {_AGAIN}"
                 raise InputError("RUN_DAMAGED", message, hint)
-        return [Path(path) for path in found]
+        return [Path(path) for path in paths]
 
     @classmethod
     def read(cls, folder: Path) -> "Run":
-        """A run recorded earlier; its artifacts are those of the home that its folder lies in, wherever that is now.
+        """Reads a recorded run; its artifacts are sought in the home that now contains its folder.
 
         Raises
         ------
@@ -85,7 +85,7 @@ class Run:
         """
         if not (folder / RECORD).is_file():
             stopped = (folder / LOGS).is_dir()
-            hint = "It was stopped: the same command goes on where it stopped." if stopped else _NAME_IT
+            hint = "It was stopped; run the same command again to continue." if stopped else _NAME_IT
             raise InputError("RUN_UNKNOWN", f"{folder} holds no finished run", hint)
         home = folder.resolve().parent
         try:
@@ -93,10 +93,10 @@ class Run:
             artifacts = {name: [_above(home, path) for path in paths] for name, paths in record["artifacts"].items()}
             return cls(folder, artifacts, record["steps"], record["seconds"])
         except (ValueError, TypeError, KeyError, AttributeError):
-            raise InputError("RUN_DAMAGED", f"{folder / RECORD} is not as it was written", _AGAIN) from None
+            raise InputError("RUN_DAMAGED", f"{folder / RECORD} is damaged", _AGAIN) from None
 
     def write(self) -> None:
-        """Records the run in its folder; places of artifacts are told from its home on, which may be moved."""
+        """Records the run in its folder, with artifact paths relative to the home, which may be moved."""
         home = self.folder.parent
         artifacts = {name: [_below(home, path) for path in paths] for name, paths in self.artifacts.items()}
         write_json(self.folder / RECORD, {"artifacts": artifacts, "steps": self.steps, "seconds": self.seconds})
@@ -116,22 +116,22 @@ def run_pipeline(
     Parameters
     ----------
     pipeline
-        As defined for the cluster.
+        The pipeline, defined as for the cluster.
     arguments
         Its parameters.
     home
-        Where artifacts, logs, MLflow and caches lie.
+        The home for artifacts, logs, MLflow and caches.
     display
-        Told of every step.
+        Gets the progress of every step.
     parallelism
-        Tasks of a loop that run at a time.
+        Number of tasks of a loop that run at a time.
     workers
-        Threads of a training task.
+        Number of threads of a training task.
 
     Raises
     ------
     StepFailed
-        With the reason in words and the log's path.
+        With the reason and the path of the log.
     Stopped
         After SIGINT or SIGTERM; all tasks have ended.
     """
@@ -152,8 +152,8 @@ def run_pipeline(
             if CLOSING in tasks.done:
                 home.claim.forget()
             log = folder / "logs" / "kfp.log"
-            told = StorageError("PIPELINE_STOPPED", f"kfp stopped with a {type(error).__name__}", f"See {log}.")
-            raise tasks.failure() or disk_error(error) or told from None
+            stopped = StorageError("PIPELINE_STOPPED", f"kfp stopped with a {type(error).__name__}", f"See {log}.")
+            raise tasks.failure() or disk_error(error) or stopped from None
     steps = sorted(tasks.steps)
     run = Run(folder, tasks.artifacts, steps, round(time.monotonic() - started, 1))
     run.write()
@@ -165,13 +165,13 @@ def latest(home: Home, pipeline: str = "srs-response") -> Run:
     """The newest finished run of a pipeline."""
     finished = sorted(home.path.glob(f"{pipeline}-*/{RECORD}"))
     if not finished:
-        raise InputError("RUN_UNKNOWN", f"no finished run under {home.path}", "`srs run` and `make demo` make one.")
+        raise InputError("RUN_UNKNOWN", f"no finished run under {home.path}", "`srs run` or `make demo` makes one.")
     return Run.read(finished[-1].parent)
 
 
 @contextlib.contextmanager
 def _environment(home: Home, workers: int) -> Iterator[None]:
-    """What the tasks' processes find in their environment, put back afterwards."""
+    """Sets the environment of the tasks' processes, and restores it afterwards."""
     before = dict(os.environ)
     os.environ.update(home.environment)
     os.environ["SRS_WORKERS"] = str(workers)
@@ -185,12 +185,12 @@ def _environment(home: Home, workers: int) -> Iterator[None]:
 
 
 def _below(home: Path, path: str) -> str:
-    """A path from the home on; one elsewhere as it is."""
+    """A path relative to the home; a path outside it is unchanged."""
     return os.path.relpath(path, home) if path.startswith(f"{home}/") else path
 
 
 def _above(home: Path, path: str) -> str:
-    """The place of an artifact in the home; former releases recorded where it was when it was made."""
+    """The path of an artifact in the home; former releases recorded the absolute path at which it was made."""
     return str(home / ARTIFACTS / path.rpartition(f"/{ARTIFACTS}/")[2] if Path(path).is_absolute() else home / path)
 
 

@@ -1,4 +1,4 @@
-"""What the commands do with local runs: run a study, tell its outcome, fetch a model, rebuild a report."""
+"""Operations of the commands on local runs: run a study, print its outcome, fetch a model, rebuild a report."""
 
 import dataclasses
 import json
@@ -29,13 +29,13 @@ from pipelines.local.home import Home
 from pipelines.local.runs import Run, run_pipeline
 from pipelines.local.tasks import Stopped
 
-#: A person waits for a command: MLflow's client gives up after one more try, and not after minutes as in a step.
+#: Because a person waits for a command, MLflow's client gives up after one retry, not after minutes as in a step.
 BRIEF = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class StudyOptions:
-    """What a user says of a run; ``overrides`` are the settings of study file and flags."""
+    """A user's options of a run; ``overrides`` are the settings from the study file and ``--set``."""
 
     preset: str
     seed: int
@@ -44,7 +44,7 @@ class StudyOptions:
     overrides: dict[str, Any]
 
     def parameters(self) -> dict[str, Any]:
-        """Parameters of the pipeline; refuses bad settings before anything starts."""
+        """Parameters of the pipeline; refuses invalid settings before anything starts."""
         settings = json.dumps(self.overrides, sort_keys=True)
         resolve_parameters(self.preset, self.seed, self.groups, self.members, settings)
         sizes = {"groups": self.groups, "members": self.members}
@@ -53,7 +53,7 @@ class StudyOptions:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended; ``reused`` counts the members taken from the member store."""
+    """The outcome of a run; ``reused`` counts the members taken from the member store."""
 
     run: Path
     report: Path
@@ -70,7 +70,7 @@ class Outcome:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Session:
-    """A home folder, a console, and how much of the machine to use."""
+    """A home, a console, and the number of training tasks that run at a time."""
 
     home: Home
     console: Console
@@ -78,10 +78,10 @@ class Session:
 
     @classmethod
     def open(cls, home: Path, console: Console, parallelism: int) -> "Session":
-        """Opens or makes the home folder, ends what killed runs left, and keeps libraries from writing elsewhere."""
+        """Opens or creates the home, cleans up after killed runs, and makes libraries write only there."""
         session = cls(Home.open(home), console, parallelism)
         os.environ.update(session.home.environment)
-        tempfile.tempdir = None  # looked up anew
+        tempfile.tempdir = None  # so that tempfile reads TMPDIR again
         sweep(session.home.path, _close_killed)
         return session
 
@@ -93,14 +93,14 @@ class Session:
     def run_study(
         self, cohort_uri: str, options: StudyOptions, experiment: str, model_name: str, members_per_task: int
     ) -> Outcome:
-        """Runs the pipeline ``srs-response``; what can be refused is refused before it starts."""
+        """Runs the pipeline ``srs-response``; invalid inputs are refused before it starts."""
         parameters = options.parameters()
         self._require_experiment(experiment)
         if "://" not in cohort_uri:
             cohort_uri = str(Path(cohort_uri).resolve())
         read_cohort(cohort_uri)
-        places = {"state_uri": str(self.home.members), "experiment": experiment, "model_name": model_name}
-        arguments = {"cohort_uri": cohort_uri, "members_per_task": members_per_task, **parameters, **places}
+        names = {"state_uri": str(self.home.members), "experiment": experiment, "model_name": model_name}
+        arguments = {"cohort_uri": cohort_uri, "members_per_task": members_per_task, **parameters, **names}
         pipeline, workers = (
             srs_response.build(Compiled(parallelism=self.parallelism, retries=0)),
             max(1, processors() // self.parallelism),
@@ -115,7 +115,7 @@ class Session:
             raise
 
     def _require_experiment(self, name: str) -> None:
-        """Refuses an MLflow that does not answer and an experiment that was deleted, before hours of work."""
+        """Raises, before hours of work, if MLflow does not answer or the experiment was deleted."""
         uri = self.home.mlflow_uri
         if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
             return  # the first run makes the store
@@ -126,15 +126,15 @@ class Session:
         tracking.require_experiment(name)
 
     def _close(self, parameters: Mapping[str, Any], experiment: str) -> None:
-        """Closes the MLflow runs of a stopped run: no exit task came to do it."""
+        """Closes the MLflow runs of a stopped run, whose exit task did not run."""
         if "attempt" in parameters:
             from components.split.step import close
 
-            close(str(parameters["attempt"]), experiment, "STOPPED", "stopped from outside; run it again to go on")
+            close(str(parameters["attempt"]), experiment, "STOPPED", "stopped from outside; run it again to continue")
         self.home.claim.forget()
 
-    def tell_outcome(self, outcome: Outcome) -> None:
-        """Prints tables, what was reused, the verdict, and where to look further."""
+    def print_outcome(self, outcome: Outcome) -> None:
+        """Prints the tables, what was reused, the verdict, and the paths of the results."""
         from components.evaluate.report import terminal_tables
 
         run = Run.read(outcome.run)
@@ -152,7 +152,7 @@ class Session:
         self.console.print(f"MLflow: .venv/bin/mlflow ui --backend-store-uri {self.home.mlflow_uri}", soft_wrap=True)
 
     def registry(self, mlflow: str = "") -> ModuleType:
-        """The registry's functions, pointed at an MLflow server, by default at this home's own store."""
+        """The module ``registry``, set to use an MLflow server, by default this home's own store."""
         if mlflow:
             os.environ["MLFLOW_TRACKING_URI"] = mlflow
         for name, value in BRIEF.items():
@@ -164,7 +164,7 @@ class Session:
         return registry
 
     def fetch_model(self, model_name: str, version: str) -> tuple[Path, str]:
-        """A registered ensemble as a folder among this process's temporary files, and its version number."""
+        """Downloads a registered ensemble into a temporary folder; returns the folder and the version number."""
         registry = self.registry()
         number = registry.version_of(model_name, version)
         return registry.download(model_name, number, self.home.claim.folder), number
@@ -174,12 +174,12 @@ def _close_killed(facts: Mapping[str, Any]) -> None:
     """Closes the MLflow runs of a run whose process was killed."""
     from components.split.step import close
 
-    reason = "killed from outside, or the machine went down; run it again to go on"
+    reason = "killed from outside, or the machine went down; run it again to continue"
     close(str(facts["attempt"]), str(facts["experiment"]), "KILLED", reason)
 
 
 def outcome_of(run: Run) -> Outcome:
-    """Reads how a run ended from its artifacts."""
+    """Reads the outcome of a run from its artifacts."""
     promotion = Promotion.read(run.path("promotion"))
     facts = [read_json(path / "pack.json") for path in run.paths("members")]
     reused = sum(
@@ -203,7 +203,7 @@ def outcome_of(run: Run) -> Outcome:
 
 
 def rebuild_report(run: Run) -> Path:
-    """Writes a run's report anew into its folder, from its artifacts."""
+    """Writes a run's report into its folder again, from its artifacts."""
     from components.evaluate.evaluation import EvaluatedRun
     from components.evaluate.report import write_report
     from components.evaluate.step import facts_of

@@ -1,4 +1,4 @@
-"""KFP's local cache, with the digest of every file: a task's artifacts are handed back only as they were written."""
+"""KFP's local cache with the digest of every file, so that changed or damaged artifacts are never reused."""
 
 import json
 import logging
@@ -12,13 +12,13 @@ from pipelines.local.kfp_patches import OutputCache, cached_by
 
 
 class CheckedCache(OutputCache):
-    """A cache in which an entry that was changed, or whose artifacts were, is none: the task runs again.
+    """A cache that ignores an entry if it or its artifacts were changed, so that the task runs again.
 
-    KFP itself looks only whether an artifact's path exists.
+    KFP itself checks only that an artifact's path exists.
     """
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """The outputs kept under ``key``; None where there are none, or they are not what was written."""
+        """The outputs stored under ``key``; None if there are none or they were changed."""
         try:
             entry = json.loads(self.path(key).read_bytes())
             outputs, files = entry["outputs"], entry["files"]
@@ -28,29 +28,29 @@ class CheckedCache(OutputCache):
         except FileNotFoundError:
             return None
         except Exception:  # whatever a damaged entry leads to
-            logging.warning("What this task left is damaged: it runs again.")
+            logging.warning("The cached outputs of this task are damaged: it runs again.")
             return None
 
     def put(self, key: str, outputs: dict[str, Any]) -> None:
-        """Keeps outputs with the digests of their files."""
-        kept = self.to_json(outputs)
-        files = _digests(kept)
+        """Stores outputs with the digests of their files."""
+        stored = self.to_json(outputs)
+        files = _digests(stored)
         with self.lock:
-            write_json(self.path(key), {"outputs": kept, "files": files, "digest": digest_of([kept, files])})
+            write_json(self.path(key), {"outputs": stored, "files": files, "digest": digest_of([stored, files])})
 
 
 def checked_cache() -> AbstractContextManager[None]:
-    """Has ``kfp.local`` use ``CheckedCache``."""
+    """Makes ``kfp.local`` use ``CheckedCache``."""
     return cached_by(CheckedCache)
 
 
 def _digests(outputs: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Of every artifact among a task's outputs the digests of its files, by their path below it."""
+    """For every artifact among a task's outputs, the digests of its files by their relative paths."""
     return {uri: _digests_below(Path(uri)) for uri in _artifacts(list(outputs.values()))}
 
 
 def _artifacts(value: Any) -> list[str]:
-    """Places of artifacts on this machine, wherever they stand in a value as KFP keeps it."""
+    """Paths of the artifacts on this machine, at any depth of a value that KFP stores."""
     if isinstance(value, list):
         return [uri for one in value for uri in _artifacts(one)]
     if not isinstance(value, dict):

@@ -1,7 +1,7 @@
-"""Hooks into ``kfp.local``: every task's process is ours to run, log and stop.
+"""Runs, logs and stops the tasks' processes for ``kfp.local``.
 
 ``kfp.local`` streams every task's output to the terminal and names only the task when one fails. Here each
-task's output goes to a file, its progress lines to a ``Display``, and a failure is told in its own words.
+task's output goes to a file, its progress lines to a ``Display``, and a failure is reported with the task's own error.
 """
 
 import contextlib
@@ -22,13 +22,13 @@ from components.common.steps import parse_progress
 from pipelines.local import kfp_patches
 from pipelines.local.leash import LEASH, lifeline
 
-#: Parameters that name a run's tree in MLflow.
+#: Parameters that identify a run's tree of runs in MLflow.
 TREE = {"attempt", "experiment"}
-TAIL_LINES = 12  # of a task's log, shown where it failed without words of its own
+TAIL_LINES = 12  # of a task's log, shown if it failed without an error message
 
 
 class Display(Protocol):
-    """Shows a run's steps to a person."""
+    """Shows the progress of a run's steps."""
 
     def begin(self, step: str) -> None:
         """A task of ``step`` started."""
@@ -58,13 +58,13 @@ class Stopped(KeyboardInterrupt):
 
 
 class Tasks:
-    """Runs the tasks' processes for ``kfp.local`` and keeps what they say."""
+    """Runs the tasks' processes for ``kfp.local``, and records their artifacts, parameters and failures."""
 
-    def __init__(self, logs: Path, display: Display, noted: Callable[..., None] = lambda **_: None) -> None:
+    def __init__(self, logs: Path, display: Display, note_run: Callable[..., None] = lambda **_: None) -> None:
         logs.mkdir(parents=True)
         self.logs = logs
         self.display = display
-        self.noted = noted
+        self.note_run = note_run
         self.artifacts: dict[str, list[str]] = {}
         self.parameters: dict[str, Any] = {}
         self.steps: set[str] = set()
@@ -76,7 +76,7 @@ class Tasks:
         self._count = 0
 
     def run(self, full_command: list[str], env_vars: dict[str, str] | None = None) -> int:
-        """Takes the place of ``kfp.local``'s ``run_local_subprocess``; returns the exit code."""
+        """Replaces ``kfp.local``'s ``run_local_subprocess``; returns the exit code."""
         function, executor_input = kfp_patches.task_of(full_command)
         step = function.replace("_", "-")
         with self._lock:
@@ -87,13 +87,13 @@ class Tasks:
             log = self.logs / f"{self._count:02d}-{step}.log"
             self.steps.add(step)
         self.display.begin(step)
-        error, code = self._told(step, full_command, {**os.environ, **(env_vars or {})}, log)
+        error, code = self._execute(step, full_command, {**os.environ, **(env_vars or {})}, log)
         with self._lock:
             if code:
                 self._failed.append(StepFailed(step, error or _unexplained(log), log))
             else:
                 self.done.add(step)
-                self._keep(executor_input)
+                self._record_artifacts(executor_input)
         self.display.end(step, failed=bool(code))
         return code
 
@@ -102,25 +102,25 @@ class Tasks:
         return self._failed[0] if self._failed else None
 
     def stop(self) -> None:
-        """Ends every task that runs and starts no other."""
+        """Stops every running task and prevents others from starting."""
         self._stopping = True
         for process in list(self._processes):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
 
     def _remember(self, parameters: Mapping[str, Any]) -> None:
-        """Keeps a task's parameters, and notes which MLflow runs it will open before it does."""
+        """Records a task's parameters, and notes the MLflow runs that it will open before it does."""
         self.parameters |= parameters
         if TREE & set(parameters) == TREE:
-            self.noted(**{name: parameters[name] for name in TREE})
+            self.note_run(**{name: parameters[name] for name in TREE})
 
-    def _told(self, *task: Any) -> tuple[SrsError | None, int]:
-        """``_watch``; where the log does not fit on the disk, the task has ended with that error."""
+    def _execute(self, *task: Any) -> tuple[SrsError | None, int]:
+        """Calls ``_watch``; if the log does not fit on the disk, that is the task's error."""
         try:
             return self._watch(*task)
         except OSError as problem:
-            if told := disk_error(problem):
-                return told, 1
+            if translated := disk_error(problem):
+                return translated, 1
             raise
 
     def _watch(self, step: str, command: list[str], env: dict[str, str], log: Path) -> tuple[SrsError | None, int]:
@@ -140,7 +140,7 @@ class Tasks:
         ):
             assert process.stdout is not None
             self._processes.add(process)
-            if self._stopping:  # told so between the first look at it and now
+            if self._stopping:  # stopped after ``run`` checked the flag
                 self.stop()
             try:
                 for line in process.stdout:
@@ -148,13 +148,13 @@ class Tasks:
                     if progress := parse_progress(line):
                         self.display.advance(step, log.stem, *progress)
                     error = SrsError.from_line(line) or error
-            finally:  # a task that was told to stop saves or undoes its work, though its shell has ended
+            finally:  # a task that gets SIGTERM saves or undoes its work, though its shell has ended
                 file.writelines(process.stdout)
             code = process.wait()
         self._processes.discard(process)
         return error, code
 
-    def _keep(self, executor_input: Mapping[str, Any]) -> None:
+    def _record_artifacts(self, executor_input: Mapping[str, Any]) -> None:
         for side in ("inputs", "outputs"):
             for name, value in executor_input.get(side, {}).get("artifacts", {}).items():
                 known = self.artifacts.setdefault(name, [])
@@ -163,9 +163,9 @@ class Tasks:
 
 @contextlib.contextmanager
 def quiet_kfp(tasks: Tasks, parallelism: int) -> Iterator[None]:
-    """Hands tasks' processes to ``tasks`` and kfp's own chatter to ``kfp.log``.
+    """Hands tasks' processes to ``tasks`` and writes kfp's own output to ``kfp.log``.
 
-    At the end kfp and the root logger, whose handlers kfp exchanges once a task, are as they were.
+    At the end, kfp and the root logger, whose handlers kfp replaces for each task, are restored.
     """
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
@@ -178,7 +178,7 @@ def quiet_kfp(tasks: Tasks, parallelism: int) -> Iterator[None]:
             contextlib.redirect_stdout(file),
             warnings.catch_warnings(),
         ):
-            warnings.simplefilter("ignore")  # that limits of pods have no effect here, once a task
+            warnings.simplefilter("ignore")  # for each task, that limits of pods have no effect here
             yield
     finally:
         root.handlers[:], root.level = handlers, level
@@ -186,7 +186,7 @@ def quiet_kfp(tasks: Tasks, parallelism: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def stopping(tasks: Tasks) -> Iterator[None]:
-    """Turns SIGINT and SIGTERM into ``Stopped``, after the tasks have been told to end."""
+    """Turns SIGINT and SIGTERM into ``Stopped``, after it has stopped the tasks."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         tasks.stop()
@@ -205,4 +205,6 @@ def stopping(tasks: Tasks) -> Iterator[None]:
 
 def _unexplained(log: Path) -> SrsError:
     tail = log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
-    return SrsError("STEP_STOPPED", "its process ended without a reason; its last lines:\n  " + "\n  ".join(tail))
+    return SrsError(
+        "STEP_STOPPED", "its process ended without an error message; the last lines of its log:\n  " + "\n  ".join(tail)
+    )

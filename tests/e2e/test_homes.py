@@ -105,7 +105,7 @@ def test_a_copy_runs_on_its_own_while_the_original_is_away_and_stays_as_it_is(pl
     assert digests(home) == before
 
 
-def test_a_moved_home_goes_on_with_all_its_members(place, made, copy, tmp_path):
+def test_a_moved_home_reuses_all_its_members(place, made, copy, tmp_path):
     moved = copy.rename(tmp_path / "moved")
     refused(srs(*command(place, moved)), "HOME_MOVED")
     assert srs("home", "fix", "--home", str(moved)).returncode == 0
@@ -183,7 +183,7 @@ def test_two_runs_at_once_on_one_home_both_end_right(place, made, copy):
 
 
 @pytest.mark.parametrize("lock", ["IMMEDIATE", "EXCLUSIVE"])
-def test_a_locked_database_is_told_by_every_command(place, copy, lock):
+def test_a_locked_database_is_reported_by_every_command(place, copy, lock):
     with contextlib.closing(sqlite3.connect(copy / DATABASE)) as other:
         other.execute(f"BEGIN {lock}")
         for line in (command(place, copy), ["champion", "--home", str(copy)], ["home", "fix", "--home", str(copy)]):
@@ -197,7 +197,7 @@ def test_a_locked_database_is_told_by_every_command(place, copy, lock):
             assert time.monotonic() - started < 60  # MLflow alone would try for minutes
 
 
-def test_a_full_disk_is_told_and_the_next_run_goes_on(place, made, tmp_path):
+def test_a_full_disk_is_reported_and_the_next_run_continues(place, made, tmp_path):
     """The largest file that a process may write stands for the space that is left; no right is needed to set it."""
     home = tmp_path / "home"
     line = [sys.executable, "-m", "pipelines.commands.cli", *command(place, home)]

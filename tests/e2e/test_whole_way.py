@@ -139,7 +139,7 @@ def test_compare_takes_the_folder_that_a_run_prints(place, first):
     printed = io.StringIO()
     outcome = Outcome(**{**first, "run": Path(first["run"])})
     claim = Claim.take(place / "home")
-    Session(Home(place / "home", claim), Console(file=printed), 1).tell_outcome(outcome)
+    Session(Home(place / "home", claim), Console(file=printed), 1).print_outcome(outcome)
     claim.release()
     (folder,) = re.findall(r"^run: (.+)$", printed.getvalue(), re.MULTILINE)
     done = srs("compare", folder, folder, "--json")
@@ -204,7 +204,7 @@ def test_without_signal_the_gate_refuses_and_the_run_is_finished(place, first, c
     assert (served.returncode, "NO_CHAMPION" in served.stderr) == (1, True)
 
 
-def test_failed_step_is_told_with_its_reason_and_log_and_closes_the_mlflow_runs(place):
+def test_failed_step_is_reported_with_reason_and_log_and_closes_the_mlflow_runs(place):
     home = place / "broken"
     (home / "members").mkdir(parents=True)
     (home / "members" / "members").write_text("a file where the member store wants a folder: crops can be kept there")

@@ -21,7 +21,7 @@ def umask_is_put_back():
 
 @pytest.fixture(scope="session")
 def registry_home(tmp_path_factory) -> Path:
-    """A home whose registry has three versions; the third is champion. Not to be changed."""
+    """A home whose registry has three versions, the third champion. Tests must not change it."""
     home = tmp_path_factory.mktemp("a place") / "home"
     (home / "mlflow").mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patch:
@@ -32,6 +32,6 @@ def registry_home(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def copied_home(registry_home, tmp_path) -> Path:
-    """A copy of ``registry_home``, as it was copied."""
+    """A copy of ``registry_home`` whose paths still name the original."""
     shutil.copytree(registry_home, tmp_path / "copy")
     return tmp_path / "copy"

@@ -2,7 +2,7 @@
 
 It keeps pipelines, versions, experiments, runs and recurring runs, refuses what the real one refuses (unknown fields,
 specifications that do not parse, parameters that the pipeline does not declare, a missing namespace or token), and lets
-a run go through its tasks one look at a time. It starts no pods.
+a run go through its tasks one step per query. It starts no pods.
 """
 
 import contextlib
@@ -96,7 +96,7 @@ class KfpApi(http.server.ThreadingHTTPServer):
         return self.keep("versions", checked(body, "V2beta1PipelineVersion"), "pipeline_version_id")
 
     def accept(self, kind: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Checks what a run or recurring run asks for as the server would."""
+        """Checks the body of a run or recurring run as the server would."""
         body = checked(body, {"runs": "V2beta1Run", "recurringruns": "V2beta1RecurringRun"}[kind])
         experiment = self.find("experiments", "experiment_id", body["experiment_id"])
         version = self.find(
@@ -109,9 +109,9 @@ class KfpApi(http.server.ThreadingHTTPServer):
             raise Refused(400, "parameters do not match the pipeline")
         return body | {"namespace": experiment.get("namespace", "")}
 
-    def look(self, run: dict[str, Any]) -> dict[str, Any]:
-        """A run, one step further at each look."""
-        seen = run["looks"] = run.get("looks", 0) + 1
+    def query(self, run: dict[str, Any]) -> dict[str, Any]:
+        """The state of a run, which advances by one step at each query."""
+        seen = run["queries"] = run.get("queries", 0) + 1
         done = seen > len(TASKS)
         states = ["SUCCEEDED" if index < seen - 1 else "RUNNING" for index in range(min(seen, len(TASKS)))]
         if done:
@@ -120,7 +120,7 @@ class KfpApi(http.server.ThreadingHTTPServer):
             {"task_id": str(index), "display_name": name, "state": state}
             for index, (name, state) in enumerate(zip(TASKS, states, strict=False))
         ]
-        return {name: value for name, value in run.items() if name not in ("looks", "namespace")} | {
+        return {name: value for name, value in run.items() if name not in ("queries", "namespace")} | {
             "state": self.outcome if done else "RUNNING",
             "run_details": {"task_details": details},
         }
@@ -177,7 +177,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 return server.keep(kind, body, key, **more)
             case ("GET", "runs", run):
                 server.authorise(self.headers, None)
-                return server.look(server.find("runs", "run_id", run))
+                return server.query(server.find("runs", "run_id", run))
             case ("GET", "recurringruns"):
                 server.authorise(self.headers, query.get("namespace", ""))
                 return server.listing(query, "recurringRuns", server.kept["recurringruns"])

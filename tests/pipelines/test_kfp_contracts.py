@@ -1,4 +1,4 @@
-"""What of kfp this project relies on without kfp's promise: where kfp moves, a test here says what of ours breaks."""
+"""Contracts of kfp's internals that this project relies on: if a new kfp breaks one, a test names what fails."""
 
 import builtins
 import importlib.metadata
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::Warning")  # kfp's own, once a 
 
 
 def moved(ours: str, breaks: str, theirs: str) -> str:
-    """The message of a contract that kfp no longer keeps."""
+    """The message about a contract that kfp no longer meets."""
     version = importlib.metadata.version("kfp")
     return f"kfp {version} has moved {theirs}: {breaks}. Adapt {ours}."
 
@@ -53,7 +53,7 @@ def looping():
 
 @pytest.fixture
 def started(tmp_path):
-    """``kfp.local``, with a pipeline's root of its own; as it was afterwards."""
+    """``kfp.local`` with its own pipeline root; restored afterwards."""
     before = config.LocalExecutionConfig.instance
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(tmp_path / "root"), enable_caching=True)
     cache.reset_local_cache_singleton()
@@ -63,7 +63,7 @@ def started(tmp_path):
 
 
 def commands_of(pipeline) -> list[list[str]]:
-    """The commands that kfp hands to what takes the place of ``run_local_subprocess``."""
+    """The commands that kfp passes to the replacement of ``run_local_subprocess``."""
     commands = []
 
     def run(full_command, env_vars=None):
@@ -83,7 +83,7 @@ def test_run_local_subprocess_is_what_runs_a_task(started):
 
 
 @pytest.mark.parametrize(("code", "expected"), [(0, status.Status.SUCCESS), (1, status.Status.FAILURE)])
-def test_what_takes_its_place_decides_by_its_exit_code_how_a_task_ended(code, expected):
+def test_the_exit_code_of_the_replacement_decides_how_a_task_ended(code, expected):
     why = moved(f"{PATCHES}: tasks_run_by", "a task that failed would count as done", "SubprocessTaskHandler.run")
     command = ["sh", "-c", "python3 -m kfp.dsl.executor_main"]
     handler = subprocess_task_handler.SubprocessTaskHandler("python", command, "", local.SubprocessRunner(False))
@@ -158,16 +158,16 @@ def test_local_cache_is_made_by_its_name_and_kept_in_a_singleton(started):
     assert type(cache.get_local_cache()) is before is cache.LocalCache, why
 
 
-def test_a_task_asks_the_local_cache_by_get_and_put(started):
+def test_a_task_uses_the_local_cache_by_get_and_put(started):
     why = moved(f"{PATCHES}: OutputCache", CACHE, "kfp.local.cache.LocalCache.get and .put")
-    asked = []
+    calls = []
 
     class Asked(kfp_patches.OutputCache):
         def get(self, _key):
-            asked.append("get")
+            calls.append("get")
 
         def put(self, _key, _outputs):
-            asked.append("put")
+            calls.append("put")
 
     @dsl.pipeline
     def cached():
@@ -175,7 +175,7 @@ def test_a_task_asks_the_local_cache_by_get_and_put(started):
 
     with kfp_patches.cached_by(Asked), kfp_patches.tasks_run_by(lambda *_, **__: 0):
         cached()
-    assert asked == ["get", "put"], why
+    assert calls == ["get", "put"], why
 
 
 @pytest.mark.parametrize("name", ["_entry_path", "_serialize_outputs", "_deserialize_outputs"])

@@ -1,4 +1,4 @@
-"""The compiled pipelines, walked for everything that KFP accepts and then does silently or fails on late."""
+"""The compiled pipelines contain nothing that KFP accepts but then ignores, or fails on late."""
 
 import dataclasses
 import os
@@ -52,7 +52,7 @@ class Spec:
         yield from (component for component in self.ir["components"].values() if "dag" in component)
 
     def tasks(self) -> Iterator[tuple[dict[str, Any], str, dict[str, Any]]]:
-        """Every task, with the component whose DAG it stands in."""
+        """Every task, with the component whose DAG contains it."""
         for component in self.dags():
             for name, task in component["dag"]["tasks"].items():
                 yield component, name, task
@@ -90,7 +90,7 @@ def strings(value: Any) -> Iterator[str]:
 
 
 def values_of(value: Any, key: str) -> Iterator[Any]:
-    """What stands under ``key`` anywhere in a value."""
+    """The values of ``key`` at any depth of a value."""
     if isinstance(value, dict):
         yield from ([value[key]] if key in value else [])
         for inner in value.values():
@@ -131,7 +131,7 @@ def test_is_what_the_backend_parses(spec):
 
 
 def test_every_parameter_reaches_the_task_that_names_it(spec):
-    """The compiler forgets to hand a resource parameter down into a DAG (loop, If, exit handler), and the run fails."""
+    """The compiler does not pass a resource parameter down into a DAG (loop, If, exit handler), and the run fails."""
     for component, name, task in spec.tasks():
         inputs = task.get("inputs", {}).get("parameters", {})
         known = parameters(component)
@@ -154,7 +154,7 @@ def test_pods_name_only_parameters_that_reach_them(spec):
 
 
 def test_resource_parameters_are_text(spec):
-    """An integer resolves to nothing, and a GPU request disappears without a word."""
+    """An integer resolves to nothing, and a GPU request disappears silently."""
     named = {name for text in strings(spec.containers()) for name in PLACEHOLDER.findall(text)}
     for name in named:
         assert parameters(spec.ir["root"])[name.removeprefix("pipelinechannel--")]["parameterType"] == "STRING"
@@ -162,7 +162,7 @@ def test_resource_parameters_are_text(spec):
 
 
 def test_a_loop_reads_no_parameter_of_an_outer_task(spec):
-    """It would silently get the loop's item in its place."""
+    """It would silently get the loop's item instead."""
     for _, name, task in spec.tasks():
         if "parameterIterator" in task:
             items = task["parameterIterator"]["items"]["inputParameter"]
@@ -183,12 +183,12 @@ def test_loops_run_over_text_of_an_unnamed_output(spec):
             assert item["parameterType"] == "STRING"
 
 
-def test_conditions_ask_only_parameters_of_the_pipeline(spec):
+def test_conditions_use_only_parameters_of_the_pipeline(spec):
     """One on a named output or a field of a loop's item is skipped, and the run succeeds."""
     for component, name, task in spec.tasks():
         condition = task.get("triggerPolicy", {}).get("condition", "")
-        for asked in re.findall(r"inputs\.parameter_values\['([^']+)'\]", condition):
-            source = task["inputs"]["parameters"][asked]["componentInputParameter"]
+        for name in re.findall(r"inputs\.parameter_values\['([^']+)'\]", condition):
+            source = task["inputs"]["parameters"][name]["componentInputParameter"]
             assert source.removeprefix("pipelinechannel--") in parameters(spec.ir["root"]), name
             assert source in parameters(component)
     assert not list(values_of(spec.ir, "parameterExpressionSelector"))
@@ -231,13 +231,13 @@ def test_secrets_and_addresses_come_by_reference(spec):
         assert addresses["optional"] is True  # a bucket with an AWS address needs none of the endpoints
 
 
-def test_every_parameter_has_help_and_the_description_tells_the_options(spec):
+def test_every_parameter_has_help_and_the_description_lists_the_options(spec):
     for name, parameter in parameters(spec.ir["root"]).items():
         assert len(parameter.get("description", "")) > 10, name
     assert str(spec.options) in spec.ir["pipelineInfo"]["description"]
 
 
-def test_all_steps_stand_below_the_exit_handler(main):
+def test_all_steps_are_below_the_exit_handler(main):
     assert set(main.ir["root"]["dag"]["tasks"]) == {"exit-handler-1", "close-run"}
     close = main.task("close-run")
     assert close["triggerPolicy"]["strategy"] == "ALL_UPSTREAM_TASKS_COMPLETED"
@@ -250,7 +250,7 @@ def test_cache_inputs_of_preprocess_hold_the_fingerprint(main):
     assert "fingerprint" in main.task("preprocess")["inputs"]["parameters"]
 
 
-def test_deploy_stands_under_its_condition(main):
+def test_deploy_is_below_its_condition(main):
     [condition] = [
         t["triggerPolicy"]["condition"] for _, _, t in main.tasks() if t.get("triggerPolicy", {}).get("condition")
     ]
@@ -259,7 +259,7 @@ def test_deploy_stands_under_its_condition(main):
     assert parameters(main.ir["root"])["deploy_to"]["defaultValue"] == "none"
 
 
-def test_options_stand_on_training_alone(main):
+def test_options_apply_to_training_only(main):
     loop = next(task for _, _, task in main.tasks() if "parameterIterator" in task)
     assert loop["iteratorPolicy"]["parallelismLimit"] == 4
     assert main.task("train")["retryPolicy"] == {
@@ -343,7 +343,7 @@ def test_options_change_the_digest_and_the_command_prints_it(tmp_path):
         (["-o", "x.yaml", "--shm", "2GB"], "COMPILE_OPTION_INVALID"),
     ],
 )
-def test_bad_compile_is_refused_in_words(arguments, code, tmp_path, monkeypatch):
+def test_invalid_compilation_is_refused(arguments, code, tmp_path, monkeypatch):
     from pipelines.commands.cli import app
 
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""Bad input is answered in words, with a hint and exit code 2, and nothing is left behind."""
+"""Invalid input ends in an error with a hint and exit code 2, and leaves no files behind."""
 
 import csv
 import json
@@ -139,7 +139,7 @@ def test_every_command_has_help(command):
     assert len(result.output) > 200
 
 
-def test_inspect_tells_tumours_of_a_phantom_patient(cohort):
+def test_inspect_lists_the_tumours_of_a_phantom_patient(cohort):
     with (cohort / "cohort.csv").open() as file:
         row = next(row for row in csv.DictReader(file) if row["longest_diameter_mm"] and row["roi"])
     picture = cohort.parent / "crops.png"

@@ -67,7 +67,7 @@ def test_publishes_a_version_named_by_its_digest_once(api, package, tmp_path):
     assert pipeline["name"] == pipeline["display_name"] == "srs-response"
     assert version["name"] in first
     assert f"sha256 {version['name']}" in first
-    assert "was there already" in again
+    assert "was already published" in again
     assert f"{api.address}/#/pipelines/details/{pipeline['pipeline_id']}/version/" in first.replace("\n", "")
 
     changed = tmp_path / "changed.yaml"
@@ -77,16 +77,16 @@ def test_publishes_a_version_named_by_its_digest_once(api, package, tmp_path):
     assert len(api.kept["pipelines"]) == 1
 
 
-def test_two_who_publish_at_once_make_one_version(api, package, monkeypatch):
+def test_two_clients_that_publish_at_once_make_one_version(api, package, monkeypatch):
     srs(api, "publish", str(package))
-    find, looks = kfp_server.Server._find_version, iter([True])
-    blind = lambda server, *asked: None if next(looks, False) else find(server, *asked)  # noqa: E731
+    find, first = kfp_server.Server._find_version, iter([True])
+    blind = lambda server, *names: None if next(first, False) else find(server, *names)  # noqa: E731
     monkeypatch.setattr(kfp_server.Server, "_find_version", blind)
-    assert "was there already" in srs(api, "publish", str(package))
+    assert "was already published" in srs(api, "publish", str(package))
     assert len(api.kept["versions"]) == 1
 
 
-def test_publishes_what_the_page_of_the_pipeline_needs(api, package):
+def test_publishes_name_and_description_of_the_pipeline(api, package):
     srs(api, "publish", str(package))
     [version] = api.kept["versions"]
     assert "Compiled with" in version["description"]
@@ -137,7 +137,7 @@ def test_refuses_bad_parameters_before_a_run_exists(api, package, flags, named):
     assert not api.kept["runs"]
 
 
-def test_refuses_what_was_not_published(api, package):
+def test_refuses_a_pipeline_that_was_not_published(api, package):
     with pytest.raises(InputError, match="PIPELINE_NOT_PUBLISHED"):
         srs(api, "submit", *COHORT)
     srs(api, "publish", str(package))
@@ -145,7 +145,7 @@ def test_refuses_what_was_not_published(api, package):
         srs(api, "submit", *COHORT, "--version", "123")
 
 
-def test_waits_and_tells_each_step_once(api, package):
+def test_waits_and_prints_each_step_once(api, package):
     srs(api, "publish", str(package))
     printed = srs(api, "submit", *COHORT, "--wait")
     steps = [line.split() for line in printed.splitlines() if line.startswith("  ")]
@@ -171,7 +171,7 @@ def test_a_run_that_fails_fails_the_command(api, package, state):
 
 
 def test_waiting_has_an_end(api, package, monkeypatch):
-    monkeypatch.setattr(api, "look", lambda run: {"run_id": run["run_id"], "state": "RUNNING"})
+    monkeypatch.setattr(api, "query", lambda run: {"run_id": run["run_id"], "state": "RUNNING"})
     srs(api, "publish", str(package))
     with pytest.raises(SrsError, match="RUN_TIMEOUT"):
         srs(api, "submit", *COHORT, "--wait", "--wait-limit", "1")
@@ -236,20 +236,20 @@ def test_refuses_an_unclear_schedule_command(api, flags):
     assert not api.calls
 
 
-def test_many_users_need_a_namespace_and_a_token(many, package, tmp_path):
+def test_a_multi_user_kfp_needs_a_namespace_and_a_token(many, package, tmp_path):
     token = tmp_path / "token"
     with pytest.raises(InputError, match="KFP_NAMESPACE"):
         srs(many, "publish", str(package))
     with pytest.raises(InputError, match="does not know the token"):
         srs(many, "publish", str(package), "--namespace", "anna")
     token.write_text("right\n")
-    asked = ["--token-file", str(token), "--namespace"]
+    flags = ["--token-file", str(token), "--namespace"]
     with pytest.raises(InputError, match="does not allow this"):
-        srs(many, "publish", str(package), *asked, "bernd")
-    srs(many, "publish", str(package), *asked, "anna")
-    srs(many, "submit", *COHORT, "--wait", *asked, "anna")
-    srs(many, "schedule", "weekly", "--every", "7d", *COHORT, *asked, "anna")
-    assert "weekly" in srs(many, "schedule", "--list", *asked, "anna")
+        srs(many, "publish", str(package), *flags, "bernd")
+    srs(many, "publish", str(package), *flags, "anna")
+    srs(many, "submit", *COHORT, "--wait", *flags, "anna")
+    srs(many, "schedule", "weekly", "--every", "7d", *COHORT, *flags, "anna")
+    assert "weekly" in srs(many, "schedule", "--list", *flags, "anna")
     assert many.kept["pipelines"][0]["namespace"] == "anna"
     assert many.kept["experiments"][0]["namespace"] == "anna"
 
@@ -263,13 +263,13 @@ def test_the_environment_names_host_namespace_and_token(many, package, monkeypat
     assert many.kept["versions"]
 
 
-def test_writes_nothing_beside_what_was_asked(many, package, monkeypatch, tmp_path):
+def test_writes_only_the_requested_file(many, package, monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     connect(Address(many.address, "anna", "right"))
     assert not list(tmp_path.rglob("*"))
 
 
-def test_no_host_no_file_and_no_server_are_told_in_words(tmp_path, package):
+def test_missing_host_file_and_server_are_reported(tmp_path, package):
     missing = CliRunner().invoke(app, ["submit"])
     assert (missing.exception.code, missing.exception.exit_code) == ("KFP_HOST", 2)
     junk = tmp_path / "junk.yaml"
@@ -339,7 +339,7 @@ def test_another_server_is_not_taken_for_kfp():
     ],
     ids=" ".join,
 )
-def test_a_login_page_is_told_as_one(package, line, location, healthy):
+def test_a_login_page_is_reported_as_one(package, line, location, healthy):
     """Dex sends those without a session there by 302; KFP's client would follow and read the page as an empty list."""
     line = [str(package) if word == "PACKAGE" else word for word in line]
     with paging(location=location, healthy=healthy) as address:
@@ -373,19 +373,19 @@ statuses = st.one_of(st.sampled_from([200, 302, 307, 401, 403, 404, 409, 500, 50
     healthy=st.booleans(),
 )
 @settings(max_examples=40, deadline=None)
-def test_any_answer_is_understood_or_told_by_a_known_code(status, body, healthy):
+def test_any_answer_is_understood_or_reported_with_a_known_code(status, body, healthy):
     with paging(status=status, body=body, healthy=healthy) as address:
         for ask in (lambda server: server.version("srs-response"), lambda server: server.schedules()):
-            told = ""
+            code = ""
             try:
                 ask(kfp_server.Server.open(Address(address)))
             except SrsError as error:
-                told = error.code
-            assert told in CODES | {"PIPELINE_NOT_PUBLISHED", ""}
-            assert told or status < 300
+                code = error.code
+            assert code in CODES | {"PIPELINE_NOT_PUBLISHED", ""}
+            assert code or status < 300
 
 
-def test_a_server_that_falls_silent_is_left(api, monkeypatch):
+def test_a_server_that_falls_silent_times_out(api, monkeypatch):
     monkeypatch.setattr(kfp_connection, "ANSWER_SECONDS", 1)
     server = kfp_server.Server.open(Address(api.address))
     monkeypatch.setattr(api, "listing", lambda *_: time.sleep(5))

@@ -31,7 +31,7 @@ def inspect(study, folder, *options):
     return CliRunner(env={"COLUMNS": "160"}).invoke(app, ["inspect", str(folder), *options])
 
 
-def test_several_rtstructs_are_listed_and_one_is_taken(study, tmp_path, capfd):
+def test_several_rtstructs_are_listed_and_one_can_be_chosen(study, tmp_path, capfd):
     result = inspect(study, tmp_path)
     assert isinstance(result.exception, TumourError)
     assert result.exception.code == "RTSTRUCT_AMBIGUOUS"
@@ -55,14 +55,14 @@ def test_structures_of_one_name_are_shown_with_their_numbers(study, tmp_path):
         assert one["z_mm"] == 6.0
 
 
-def test_warnings_are_shown_in_words_and_in_json(study, tmp_path):
+def test_warnings_are_shown_as_text_and_in_json(study, tmp_path):
     study.rtstructs.pop()
     del study.rtstruct.ROIContourSequence[0].ContourSequence[0].ContourGeometricType
     found = json.loads(inspect(study, tmp_path, "--json").output)
     assert [one["warnings"] for one in found] == [["CONTOUR_TYPE"], []]
 
 
-def test_neither_name_nor_number_nor_pattern(study, tmp_path):
+def test_an_roi_that_is_neither_name_nor_number_nor_pattern_is_refused(study, tmp_path):
     study.rtstructs.pop()
     assert inspect(study, tmp_path, "--roi", "GTV (").exception.code == "ROI_PATTERN"
     assert inspect(study, tmp_path, "--roi", "Tumour").exception.code == "NO_GTV"

@@ -1,4 +1,4 @@
-"""The registry's commands: a slip is answered in words and an exit code, and MLflow's absence within ten seconds."""
+"""The registry's commands: a mistake ends in an error and an exit code, MLflow's absence within ten seconds."""
 
 import os
 import time
@@ -63,15 +63,15 @@ def champion(home: Path) -> str:
 
 
 @pytest.mark.parametrize("version", ["99", "v2", "nobody", "1.0", ""])
-def test_promote_refuses_what_is_no_version(home, version):
+def test_promote_refuses_an_unknown_version(home, version):
     assert refused(home, "promote", version, "--reason", "typo") == ("VERSION_UNKNOWN", 2)
     assert champion(home) == "3"
 
 
-def test_promote_takes_an_alias_and_says_the_versions_number(home):
+def test_promote_accepts_an_alias_and_prints_the_versions_number(home):
     MlflowClient(f"sqlite:///{home}/mlflow/mlflow.db").set_registered_model_alias(MODEL, "challenger", "1")
-    said = srs(home, "promote", "challenger", "--reason", "seen by the board")
-    assert f"{MODEL}: version 1 is champion; before: 3" in said
+    output = srs(home, "promote", "challenger", "--reason", "seen by the board")
+    assert f"{MODEL}: version 1 is champion; before: 3" in output
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "..."])
@@ -93,20 +93,20 @@ def key(tmp_path) -> Path:
     return private
 
 
-def test_promote_signs_what_lies_in_the_registry(home, key):
+def test_promote_signs_the_bundle_in_the_registry(home, key):
     public = PublicKey.read(key.with_suffix(".pub"))
-    said = srs(home, "promote", "1", "--reason", "seen by the board", "--sign", str(key))
-    assert f"{MODEL}: version 1 is champion; before: 3" in said
-    assert public.fingerprint in said
+    output = srs(home, "promote", "1", "--reason", "seen by the board", "--sign", str(key))
+    assert f"{MODEL}: version 1 is champion; before: 3" in output
+    assert public.fingerprint in output
     (signature,) = home.glob("mlflow/artifacts/models/*/artifacts/artifacts/1/manifest.sig")
     assert Bundle.read(signature.parent, public).signed_by == public.fingerprint
 
 
 def test_promote_changes_nothing_with_a_key_that_cannot_sign(home, key):
     key.chmod(0o644)
-    asked = ("promote", "1", "--reason", "seen by the board", "--sign")
+    arguments = ("promote", "1", "--reason", "seen by the board", "--sign")
     for path in (key, key.with_suffix(".pub"), home / "absent.pem"):
-        assert refused(home, *asked, str(path)) == ("SIGNING_KEY", 2)
+        assert refused(home, *arguments, str(path)) == ("SIGNING_KEY", 2)
     assert champion(home) == "3"
 
 
@@ -136,7 +136,7 @@ def test_serve_refuses_a_version_that_is_not_there_or_has_lost_its_files(home):
     assert refused(home, "serve", "--port", port) == ("ARTIFACTS_MISSING", 1)
 
 
-def test_there_is_a_way_out_of_an_alias_that_names_a_deleted_version(home):
+def test_an_alias_of_a_deleted_version_can_be_replaced(home):
     delete(home / "mlflow" / "mlflow.db", 3)
     for command in (["champion"], ["serve", "--port", str(free_port())], ["rollback"]):
         assert refused(home, *command) == ("CHAMPION_DELETED", 1)
@@ -164,7 +164,7 @@ MEETINGS = [(COMMANDS[0], fault) for fault in FAULTS] + [(command, "silent") for
 
 
 @pytest.mark.parametrize(("command", "fault"), MEETINGS, ids=[f"{command[0]}-{fault}" for command, fault in MEETINGS])
-def test_every_command_says_in_time_that_mlflow_is_not_there(home, api, monkeypatch, command, fault):
+def test_every_command_reports_a_missing_mlflow_in_time(home, api, monkeypatch, command, fault):
     changed, code = FAULTS[fault]
     for name, value in changed.items():
         setattr(api, name, value)

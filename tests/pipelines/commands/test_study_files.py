@@ -43,7 +43,7 @@ def names(packed: bytes) -> list[str]:
     return zipfile.ZipFile(io.BytesIO(packed)).namelist()
 
 
-def told(source, of: PreprocessSettings = SETTINGS, **chosen) -> tuple:
+def preprocessed(source, of: PreprocessSettings = SETTINGS, **chosen) -> tuple:
     """All that is known of a study: its candidates and their crops, or why there are none."""
     try:
         found = find_gtvs(source, "", of, **chosen)
@@ -61,7 +61,7 @@ def long_study():
 def test_a_long_study_is_sent_in_part_and_answered_as_a_whole(tmp_path, long_study):
     packed = pack_study(written(tmp_path / "Doe^Jane", long_study), WANTED)
     assert 1 + 9 < len(names(packed)) < 35
-    assert told(ZipSource(packed)) == told(MemoryStore(long_study))
+    assert preprocessed(ZipSource(packed)) == preprocessed(MemoryStore(long_study))
 
 
 def test_a_zip_is_treated_as_its_folder(tmp_path, long_study):
@@ -84,8 +84,8 @@ def test_the_predictor_s_own_rule_for_names_decides(tmp_path):
     of = dataclasses.replace(SETTINGS, roi_pattern="Lesion.*")
     packed = pack_study(written(tmp_path, files), Wanted(settings=of))
     assert len(names(packed)) < 35
-    assert told(ZipSource(packed), of) == told(MemoryStore(files), of)
-    assert told(ZipSource(packed), of)[0][0]["roi_name"] == "Lesion 1"
+    assert preprocessed(ZipSource(packed), of) == preprocessed(MemoryStore(files), of)
+    assert preprocessed(ZipSource(packed), of)[0][0]["roi_name"] == "Lesion 1"
 
 
 #: Ways in which a folder differs from one clean study; each takes the study's files and returns others.
@@ -111,15 +111,15 @@ ODDITIES = {
     roi=st.sampled_from(["", "GTV2", "Brain", "absent"]),
     seed=st.integers(0, 99),
 )
-def test_what_is_sent_is_answered_as_all_would_be(tmp_path, odd, radius, rois, roi, seed):
+def test_the_files_sent_get_the_answer_of_all_files(tmp_path, odd, radius, rois, roi, seed):
     whole = study_files(radius, rois, slices=48)
     files = ODDITIES[odd](whole, np.random.default_rng(seed))
     shutil.rmtree(tmp_path / "study", ignore_errors=True)
     packed = pack_study(written(tmp_path / "study", files), dataclasses.replace(WANTED, roi=roi))
-    assert told(ZipSource(packed), roi=roi) == told(MemoryStore(files), roi=roi)
+    assert preprocessed(ZipSource(packed), roi=roi) == preprocessed(MemoryStore(files), roi=roi)
 
 
-def test_the_rtstruct_named_decides(tmp_path, long_study):
+def test_the_requested_rtstruct_is_used(tmp_path, long_study):
     import pydicom
 
     other = study_files(slices=60)["RS.dcm"]
@@ -127,7 +127,7 @@ def test_the_rtstruct_named_decides(tmp_path, long_study):
     files = {**long_study, "RS2.dcm": other}
     packed = pack_study(written(tmp_path, files), dataclasses.replace(WANTED, rtstruct_uid=uid))
     assert len(names(packed)) < 35
-    assert told(ZipSource(packed), rtstruct_uid=uid) == told(MemoryStore(files), rtstruct_uid=uid)
+    assert preprocessed(ZipSource(packed), rtstruct_uid=uid) == preprocessed(MemoryStore(files), rtstruct_uid=uid)
 
 
 def refusal(path: Path, **limits) -> InputError:
@@ -136,20 +136,20 @@ def refusal(path: Path, **limits) -> InputError:
     return refused.value
 
 
-def test_what_is_too_large_is_refused_before_it_is_sent_with_figure_and_remedy(tmp_path, long_study):
+def test_a_study_too_large_is_refused_before_it_is_sent_with_size_and_remedy(tmp_path, long_study):
     folder = written(tmp_path / "study", long_study)
-    error = refusal(folder, most=2**16)
+    error = refusal(folder, max_bytes=2**16)
     assert error.code == "BODY_TOO_LARGE"
     assert "0.0625 MiB" in error.safe_message
     assert "--roi" in error.hint
-    assert "--roi" not in refusal(folder, most=2**16, roi="GTV").hint
+    assert "--roi" not in refusal(folder, max_bytes=2**16, roi="GTV").hint
     (tmp_path / "damaged.zip").write_bytes(zipped(long_study)[:-30])
-    assert refusal(tmp_path / "damaged.zip", most=2**16).code == "BODY_TOO_LARGE"
+    assert refusal(tmp_path / "damaged.zip", max_bytes=2**16).code == "BODY_TOO_LARGE"
 
 
-def test_a_study_too_large_to_be_sent_whole_is_told_its_own_fault(tmp_path, long_study):
+def test_a_faulty_study_too_large_to_send_is_reported_with_its_fault(tmp_path, long_study):
     files = {name: data for name, data in long_study.items() if name != "RS.dcm"}
-    assert refusal(written(tmp_path, files), most=2**16).code == "NO_RTSTRUCT"
+    assert refusal(written(tmp_path, files), max_bytes=2**16).code == "NO_RTSTRUCT"
 
 
 def test_other_files_go_as_they_are(tmp_path, long_study):
@@ -158,14 +158,16 @@ def test_other_files_go_as_they_are(tmp_path, long_study):
         assert pack_study(tmp_path / name, WANTED) == data
 
 
-def test_nothing_to_send_is_said(tmp_path):
+def test_an_empty_or_missing_study_is_reported(tmp_path):
     assert refusal(tmp_path).code == "STUDY_EMPTY"
     assert refusal(tmp_path / "absent").code == "STUDY_MISSING"
 
 
 @pytest.mark.parametrize("name", ["Anna Muster.zip", "CT.NII.GZ", "2024-05-01.tar.gz"])
-def test_what_a_folder_holds_instead_of_a_study_is_told_without_its_name(tmp_path, long_study, name):
+def test_a_folder_without_a_study_is_reported_without_file_names(tmp_path, long_study, name):
     folder = written(tmp_path, {name: zipped(long_study), "note of Anna.txt": b"x"})
     packed = pack_study(folder, WANTED)
-    assert told(ZipSource(packed)) == told(MemoryStore({name: zipped(long_study), "note of Anna.txt": b"x"}))
+    assert preprocessed(ZipSource(packed)) == preprocessed(
+        MemoryStore({name: zipped(long_study), "note of Anna.txt": b"x"})
+    )
     assert not any("nna" in one or "2024" in one for one in names(packed))

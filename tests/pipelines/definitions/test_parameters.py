@@ -55,7 +55,7 @@ def test_all_problems_of_parameters_are_named_at_once():
     given = {"seed": "one", "groups": "-1", "memory": "8 GB", "gpu_count": "two", "deploy_to": "prod", "gpus": "1"}
     error = refused(given | {"state_uri": "folder", "node_selector": "[]"})
     assert (error.code, error.exit_code) == ("PARAMETER_INVALID", 2)
-    for says in (
+    for expected in (
         "cohort_uri: must be given. Cohort table",
         "seed: 'one' is not an integer. Seed of",
         "groups: -1 is not 0 or more",
@@ -66,7 +66,7 @@ def test_all_problems_of_parameters_are_named_at_once():
         "state_uri: 'folder' is not s3://bucket/prefix or an absolute path",
         "node_selector: '[]' is not a JSON object",
     ):
-        assert says in error.safe_message
+        assert expected in error.safe_message
 
 
 def test_values_have_the_declared_types():
@@ -110,7 +110,7 @@ def test_all_problems_of_compile_options_are_named_at_once():
     with pytest.raises(InputError) as caught:
         Compiled(image="", parallelism=-1, retries="2.5", run_as_user=0, config_map="", shared_memory="2GB", shm="2Gi")
     assert caught.value.code == "COMPILE_OPTION_INVALID"
-    for says in (
+    for expected in (
         "image: '' is not the name of an image",
         "parallelism: -1 is not 0 or more. Largest number of training pods",
         "retries: '2.5' is not an integer",
@@ -119,7 +119,7 @@ def test_all_problems_of_compile_options_are_named_at_once():
         "shared_memory: '2GB' is not a quantity such as 2Gi",
         "shm: unknown name; known names: image",
     ):
-        assert says in caught.value.safe_message
+        assert expected in caught.value.safe_message
 
 
 def test_compile_options_are_frozen():

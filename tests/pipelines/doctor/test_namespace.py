@@ -1,4 +1,4 @@
-"""``srs doctor --cluster`` against servers over HTTP: one that has all, then each trap by itself."""
+"""``srs doctor --cluster`` against servers over HTTP: everything in order, then one fault at a time."""
 
 import base64
 import http.server
@@ -57,7 +57,7 @@ GOOD: dict[str, Any] = {
 
 
 class MlflowPages(http.server.BaseHTTPRequestHandler):
-    """MLflow's answers that the doctor asks for: health and version to anyone, the API to known hosts only."""
+    """The pages of MLflow that the doctor reads: health and version for anyone, the API for accepted hosts only."""
 
     hosts: tuple[str, ...] = ("mlflow.hospital.svc:5000",)
     location = "s3://models/mlflow/0"
@@ -121,12 +121,12 @@ def doctor(*options: str) -> dict[str, tuple[bool, str]]:
     return found
 
 
-def test_all_is_well(kubernetes, pages, kfp, s3):
+def test_everything_in_order_is_ok(kubernetes, pages, kfp, s3):
     found = doctor("--host", kfp.address, "--bucket", "dicom", "--bucket", "models", "--service-account", "runner")
     assert [what for what, (ok, _) in found.items() if not ok] == []
     texts = {what: text for what, (_, text) in found.items()}
     assert texts["Kubernetes"] == "v1.33.1"
-    assert texts["rights"] == "service account runner may do what the deploy step does"
+    assert texts["rights"] == "service account runner may do all that the deploy step does"
     assert texts["GPUs"] == "2 nvidia.com/gpu on 1 of 2 nodes"
     assert texts["serving mode"] == "Standard, Gateway API"
     assert texts["MLflow hosts"] == "accepts mlflow.hospital.svc:5000"
@@ -134,7 +134,7 @@ def test_all_is_well(kubernetes, pages, kfp, s3):
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "what", "says"),
+    ("path", "body", "what", "expected"),
     [
         ("/version/", {**GOOD["/version/"], "gitVersion": "v1.27.0", "minor": "27+"}, "Kubernetes", "needs 1.30"),
         (SPACE, None, "namespace", "no namespace hospital: apply infra/"),
@@ -153,24 +153,24 @@ def test_all_is_well(kubernetes, pages, kfp, s3):
         (KSERVE, {"data": {"deploy": "{}"}}, "serving mode", "unknown: set the annotation"),
     ],
 )  # fmt: skip
-def test_each_trap_is_named_with_what_to_do(kubernetes, pages, path, body, what, says):
+def test_each_fault_is_named_with_its_fix(kubernetes, pages, path, body, what, expected):
     if body is None:
         del kubernetes.objects[path]
     else:
         kubernetes.objects[path] = body
     ok, text = doctor()[what]
     assert not ok
-    assert says in text
+    assert expected in text
 
 
-def test_the_template_says_the_mode_of_its_service(kubernetes, pages):
+def test_the_template_may_set_the_deployment_mode(kubernetes, pages):
     kubernetes.objects[KSERVE]["data"]["deploy"] = '{"defaultDeploymentMode": "Knative"}'
     annotated = "annotations: {serving.kserve.io/deploymentMode: Standard}"
     kubernetes.objects[TEMPLATE]["data"]["inferenceservice.yaml"] = annotated
     assert doctor()["serving mode"] == (True, "Standard, Gateway API")
 
 
-def test_a_right_that_lacks_is_named(kubernetes, pages):
+def test_a_missing_right_is_named(kubernetes, pages):
     kubernetes.denied = {("create", "inferenceservices"), ("get", "configmaps")}
     ok, text = doctor("--service-account", "runner")["rights"]
     assert not ok
@@ -193,13 +193,16 @@ def test_a_cluster_without_gpus_is_no_fault(kubernetes, pages):
     assert "leave gpu_count at 0" in text
 
 
-def test_what_may_not_be_looked_at_is_said(kubernetes, pages, monkeypatch):
+def test_an_object_that_may_not_be_read_is_reported(kubernetes, pages, monkeypatch):
     def refuse(path: str) -> None:
         raise Refused(403, "Forbidden", "user anna cannot get token abc")
 
     monkeypatch.setattr(kubernetes, "read", refuse)
     found = doctor()
-    assert found["namespace"] == (False, "you may not look at it (403): ask who administers the cluster")
+    assert found["namespace"] == (
+        False,
+        "you are not allowed to read it (403): ask an administrator of the cluster for the right",
+    )
     assert "anna" not in json.dumps(found)
 
 
@@ -222,13 +225,13 @@ def test_artifacts_that_kserve_cannot_load_are_found(kubernetes, pages, location
     assert "--no-serve-artifacts" in text
 
 
-def test_another_version_of_mlflow_is_told(kubernetes, pages):
+def test_another_version_of_mlflow_is_reported(kubernetes, pages):
     pages.version = "2.9.0"
     assert doctor()["MLflow"] == (False, "version 2.9.0: this platform was checked with 3.17")
 
 
 @pytest.mark.parametrize("version", ["<html>Log in to Your Account</html>", "It works!", ""])
-def test_what_is_no_version_is_not_printed_as_one(kubernetes, pages, version):
+def test_a_page_without_a_version_is_not_printed_as_one(kubernetes, pages, version):
     pages.version = version
     ok, text = doctor()["MLflow"]
     assert not ok
@@ -236,23 +239,25 @@ def test_what_is_no_version_is_not_printed_as_one(kubernetes, pages, version):
     assert "version" not in text
 
 
-@pytest.mark.parametrize(("status", "says"), [(401, "MLFLOW_TRACKING_TOKEN"), (502, "up behind that"), (500, "500")])
-def test_what_refuses_in_mlflows_place_is_told_with_what_to_do(kubernetes, pages, status, says):
+@pytest.mark.parametrize(
+    ("status", "advice"), [(401, "MLFLOW_TRACKING_TOKEN"), (502, "running behind that"), (500, "500")]
+)
+def test_a_refusal_at_mlflows_address_is_reported_with_advice(kubernetes, pages, status, advice):
     pages.status = status
     ok, text = doctor()["MLflow"]
     assert not ok
-    assert f"the server answered {status}" in text
-    assert says in text
+    assert f"the server answered with status {status}" in text
+    assert advice in text
 
 
-def test_kfp_of_many_users_needs_a_token(kubernetes, pages, monkeypatch):
+def test_a_multi_user_kfp_needs_a_token(kubernetes, pages, monkeypatch):
     with KfpApi(multi_user=True, token="right", namespaces=("team",)) as kfp:
         threading.Thread(target=kfp.serve_forever, daemon=True).start()
         ok, text = doctor("--host", kfp.address)["KFP"]
         assert not ok
         assert "fresh token" in text
         monkeypatch.setenv("KF_PIPELINES_TOKEN", "right")
-        assert doctor("--host", kfp.address)["KFP"] == (True, "version untold, many users, you in namespace team")
+        assert doctor("--host", kfp.address)["KFP"] == (True, "version unknown, multi-user, your namespace team")
         kfp.shutdown()
 
 
@@ -264,17 +269,17 @@ def test_buckets_and_keys_are_tried(kubernetes, pages, s3, monkeypatch):
     assert "Check keys and rights" in text
 
 
-def test_no_cluster_and_nothing_named_is_told(tmp_path, monkeypatch):
+def test_no_cluster_and_no_addresses_are_reported(tmp_path, monkeypatch):
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     found = doctor()
     assert "point KUBECONFIG at one" in found["kubeconfig"][1]
-    assert found["KFP"] == (False, "not looked at: give --host")
-    assert found["MLflow"] == (False, "not looked at: give --mlflow http://...")
+    assert found["KFP"] == (False, "not checked: give --host")
+    assert found["MLflow"] == (False, "not checked: give --mlflow http://...")
     assert "give --bucket" in found["bucket"][1]
 
 
-def test_servers_that_say_nothing_are_told_within_seconds(kubernetes, monkeypatch):
+def test_silent_servers_are_reported_within_seconds(kubernetes, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         monkeypatch.setattr(KubernetesApi, "answer", lambda *_: time.sleep(2))

@@ -1,4 +1,4 @@
-"""Who uses a home is known by locks that end with their process, and what killed processes left is swept."""
+"""The processes that use a home are known by locks that end with them; the files of killed processes are removed."""
 
 import subprocess
 import sys
@@ -41,14 +41,14 @@ def claims(home: Path) -> list[Path]:
 
 
 def test_a_living_process_keeps_its_files_and_a_killed_ones_are_swept(home, process):
-    told: list[dict] = []
-    sweep(home, told.append)
-    assert (len(claims(home)), told, others_alive(home)) == (1, [], True)
+    notes: list[dict] = []
+    sweep(home, notes.append)
+    assert (len(claims(home)), notes, others_alive(home)) == (1, [], True)
     process.kill()
     process.wait()
     assert not others_alive(home)
-    sweep(home, told.append)
-    assert (claims(home), told) == ([], [{"attempt": "7", "experiment": "srs"}])
+    sweep(home, notes.append)
+    assert (claims(home), notes) == ([], [{"attempt": "7", "experiment": "srs"}])
 
 
 def test_a_run_that_could_not_be_closed_is_closed_the_next_time(home, process):
@@ -59,13 +59,13 @@ def test_a_run_that_could_not_be_closed_is_closed_the_next_time(home, process):
         raise RegistryError("MLFLOW_UNREACHABLE", "it does not answer")
 
     sweep(home, unreachable)
-    told: list[dict] = []
-    sweep(home, told.append)
-    sweep(home, told.append)
-    assert len(told) == 1
+    notes: list[dict] = []
+    sweep(home, notes.append)
+    sweep(home, notes.append)
+    assert len(notes) == 1
 
 
-def test_two_claims_of_one_process_are_told_apart_and_released(home):
+def test_two_claims_of_one_process_are_distinguished_and_released(home):
     first, second = Claim.take(home), Claim.take(home)
     first.release()
     sweep(home, pytest.fail)

@@ -1,4 +1,4 @@
-"""A home: made for its user alone, refused where it cannot be used, and told why."""
+"""A home is readable by its user only; one that cannot be used is refused with the reason."""
 
 import errno
 import os
@@ -24,7 +24,7 @@ def refused(path: Path) -> SrsError:
     return caught.value
 
 
-def test_what_is_made_under_a_home_is_for_its_user_alone(tmp_path):
+def test_files_under_a_home_are_readable_by_their_user_only(tmp_path):
     home = Home.open(tmp_path / "home")
     (home.path / "mlflow" / "file").write_text("x")
     wide = [path for path in (home.path, *home.path.rglob("*")) if mode(path) & 0o077]
@@ -49,7 +49,7 @@ def test_a_copy_is_refused_before_anything_is_written(tmp_path):
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path, monkeypatch):
     def full(self, _content):
         self.touch()
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -60,7 +60,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("number", "code"), [(errno.EROFS, "STORAGE_READONLY"), (errno.EACCES, "OUTPUT_UNWRITABLE")])
-def test_a_home_that_cannot_be_written_is_told(tmp_path, monkeypatch, number, code):
+def test_a_home_that_cannot_be_written_is_reported(tmp_path, monkeypatch, number, code):
     def refuse(*_arguments, **_options):
         raise OSError(number, os.strerror(number))
 
@@ -68,7 +68,7 @@ def test_a_home_that_cannot_be_written_is_told(tmp_path, monkeypatch, number, co
     assert refused(tmp_path / "home").code == code
 
 
-def test_a_damaged_database_of_the_home_is_told_by_name(tmp_path):
+def test_a_damaged_database_of_the_home_is_reported_by_name(tmp_path):
     path = tmp_path / DATABASE
     path.parent.mkdir()
     path.write_bytes(b"no database" * 200)

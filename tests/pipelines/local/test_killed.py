@@ -63,13 +63,15 @@ def gone(pids: list[int]) -> bool:
 
 @pytest.fixture
 def started(tmp_path) -> Iterator[tuple[subprocess.Popen, list[int]]]:
-    """A parent whose task runs, and the task's processes."""
-    told = tmp_path / "pids"
+    """A parent process with a running task, and the task's process ids."""
+    pid_file = tmp_path / "pids"
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path / "logs"), *TASK, str(told)], env=env) as parent:
-        while not told.exists() and parent.poll() is None:
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(tmp_path / "logs"), *TASK, str(pid_file)], env=env
+    ) as parent:
+        while not pid_file.exists() and parent.poll() is None:
             time.sleep(0.05)
-        pids = [int(pid) for pid in told.read_text().split()]
+        pids = [int(pid) for pid in pid_file.read_text().split()]
         assert all(map(alive, pids))
         yield parent, pids
         parent.kill()
@@ -110,16 +112,16 @@ def test_a_tasks_answer_output_and_stdin_are_its_own():
     assert ran("sh", "-c", "kill -KILL $$")[0] == -signal.SIGKILL
 
 
-def test_what_a_task_leaves_behind_ends_with_it(tmp_path):
-    told = tmp_path / "pid"
+def test_background_processes_of_a_task_end_with_it(tmp_path):
+    pid_file = tmp_path / "pid"
     with lifeline() as end:
-        line = ["sh", "-c", f"sleep 600 >/dev/null 2>&1 & echo $! > {told}"]
+        line = ["sh", "-c", f"sleep 600 >/dev/null 2>&1 & echo $! > {pid_file}"]
         subprocess.run([*LEASH, *line], stdin=end, start_new_session=True, check=True)
-        assert alive(int(told.read_text()))
-    assert gone([int(told.read_text())])
+        assert alive(int(pid_file.read_text()))
+    assert gone([int(pid_file.read_text())])
 
 
-def test_a_disk_that_is_full_of_logs_is_told(tmp_path, monkeypatch):
+def test_a_disk_filled_by_logs_is_reported(tmp_path, monkeypatch):
     tasks = Tasks(tmp_path / "logs", Mock())
     opened = Path.open
     monkeypatch.setattr(Path, "open", lambda path, mode="r": opened(Path("/dev/full") if mode == "w" else path, mode))

@@ -1,4 +1,4 @@
-"""A copied home is made to stand on its own, and the one that it came from stays as it is."""
+"""A copied home is repaired to use only its own files, and the original is not changed."""
 
 import contextlib
 import os
@@ -123,13 +123,13 @@ def test_a_fix_that_fails_half_way_changes_nothing(copy, monkeypatch):
     assert left == before
 
 
-def test_a_folder_that_is_no_home_is_refused(tmp_path):
+def test_a_folder_that_is_not_a_home_is_refused(tmp_path):
     with pytest.raises(SrsError, match="HOME_UNKNOWN"):
         fix(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_commands_say_how_and_do_it(origin, copy, monkeypatch):
+def test_the_error_names_the_command_that_fixes_the_home(origin, copy, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     runner = CliRunner()
     for command in (
@@ -140,6 +140,6 @@ def test_the_commands_say_how_and_do_it(origin, copy, monkeypatch):
     ):
         error = runner.invoke(app, [*command, "--home", str(copy)]).exception
         assert (error.code, f"srs home fix --home '{copy}'" in error.hint) == ("HOME_MOVED", True)
-    told = runner.invoke(app, ["home", "fix", "--home", str(copy)])
-    assert str(origin) in told.output.replace("\n", "")
+    result = runner.invoke(app, ["home", "fix", "--home", str(copy)])
+    assert str(origin) in result.output.replace("\n", "")
     assert "already" in runner.invoke(app, ["home", "fix", "--home", str(copy)]).output

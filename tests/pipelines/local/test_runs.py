@@ -1,4 +1,4 @@
-"""The local runner: logs in files, progress, failures in words, and kfp left as it was."""
+"""The local runner writes logs, shows progress, reports failures as errors and restores kfp afterwards."""
 
 import builtins
 import logging
@@ -91,7 +91,7 @@ def waiting():
 
 
 class Recorder:
-    """A display that remembers."""
+    """A display that records its calls."""
 
     def __init__(self):
         self.calls = []
@@ -127,7 +127,7 @@ def test_run_records_artifacts_logs_and_progress(home, capsys):
 
 
 @pytest.mark.filterwarnings("ignore::Warning")
-def test_refusal_of_a_step_is_told_in_its_words(home):
+def test_a_steps_own_error_is_reported(home):
     with pytest.raises(StepFailed) as caught:
         run_pipeline(refusing, {}, home, Recorder())
     assert caught.value.safe_message == "step refuse failed: b cannot be used"
@@ -173,7 +173,7 @@ def test_unwritable_home_is_refused(tmp_path):
 
 
 def test_a_run_is_read_where_its_home_is_now(home, tmp_path):
-    """Whether its record is of this release, or of a former one with absolute places."""
+    """The record may be of this release, or of a former one with absolute paths."""
     folder = home.path / "toy-1"
     folder.mkdir()
     dataset = home.path / "pipeline" / "toy" / "dataset"
@@ -190,7 +190,7 @@ def test_a_run_is_read_where_its_home_is_now(home, tmp_path):
 @pytest.mark.parametrize(
     "text", ["{", "[" * 100_000, "[]", '{"artifacts": 1}', '{"artifacts": {"a": [1]}, "steps": []}']
 )
-def test_a_damaged_record_is_told(home, text):
+def test_a_damaged_record_is_reported(home, text):
     (home.path / "toy-1").mkdir()
     (home.path / "toy-1" / "run.json").write_text(text)
     with pytest.raises(InputError, match="RUN_DAMAGED"):
@@ -201,14 +201,14 @@ def test_a_damaged_record_is_told(home, text):
     ("artifacts", "code"),
     [({}, "RUN_UNKNOWN"), ({"evaluation": []}, "RUN_UNKNOWN"), ({"evaluation": ["gone"]}, "RUN_DAMAGED")],
 )
-def test_a_run_without_the_artifact_asked_for_is_told(home, artifacts, code):
+def test_a_run_without_the_requested_artifact_is_reported(home, artifacts, code):
     (home.path / "toy-1").mkdir()
     write_json(home.path / "toy-1" / "run.json", {"artifacts": artifacts, "steps": [], "seconds": 1.0})
     with pytest.raises(InputError, match=code):
         Run.read(home.path / "toy-1").path("evaluation")
 
 
-def test_a_run_that_was_stopped_is_told_so(home):
+def test_a_stopped_run_is_reported_as_stopped(home):
     (home.path / "toy-1" / "logs").mkdir(parents=True)
     with pytest.raises(InputError, match="was stopped"):
         Run.read(home.path / "toy-1")

@@ -1,4 +1,4 @@
-"""KFP's local cache hands back what a task wrote, or has the task run again."""
+"""KFP's local cache returns exactly what a task wrote, or the task runs again."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def kept(tmp_path) -> tuple[CheckedCache, Path]:
     return cache, folder
 
 
-def test_what_was_put_is_handed_back(kept):
+def test_returns_what_was_put(kept):
     cache, folder = kept
     outputs = cache.get("key")
     assert outputs["Output"] == "1-6"
@@ -35,7 +35,7 @@ def test_what_was_put_is_handed_back(kept):
 
 @pytest.mark.parametrize("name", ["dataset/crops.npy", "dataset/more/flow.json", "summary"])
 @pytest.mark.parametrize("change", ["flip", "cut", "remove"])
-def test_a_changed_artifact_is_none(kept, name, change):
+def test_a_changed_artifact_is_a_miss(kept, name, change):
     cache, folder = kept
     path = folder / name
     content = path.read_bytes()
@@ -46,13 +46,13 @@ def test_a_changed_artifact_is_none(kept, name, change):
     assert cache.get("key") is None
 
 
-def test_a_further_file_makes_it_none(kept):
+def test_a_further_file_is_a_miss(kept):
     cache, folder = kept
     (folder / "dataset" / "extra.csv").write_text("x")
     assert cache.get("key") is None
 
 
-def test_no_flipped_bit_of_the_entry_is_believed_or_raises(kept, tmp_path):
+def test_a_flipped_bit_of_the_entry_is_a_miss(kept, tmp_path):
     cache, _ = kept
     (path,) = (tmp_path / "cache").glob("*.json")
     content = path.read_bytes()
@@ -62,13 +62,13 @@ def test_no_flipped_bit_of_the_entry_is_believed_or_raises(kept, tmp_path):
         assert outputs is None or content[at : at + 1].isspace(), content[at - 9 : at + 9]
 
 
-def test_an_entry_of_kfps_own_is_none(kept):
+def test_an_entry_of_kfps_own_cache_is_a_miss(kept):
     cache, folder = kept
     kfp_cache.LocalCache.put(cache, "key", {"dataset": dsl.Artifact(name="dataset", uri=str(folder / "dataset"))})
     assert cache.get("key") is None
 
 
-def test_kfps_cache_is_put_back():
+def test_kfps_own_cache_is_restored():
     before = kfp_cache.LocalCache
     with checked_cache():
         assert kfp_cache.LocalCache is CheckedCache
