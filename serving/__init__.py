@@ -4,12 +4,12 @@ The modules in the order in which a request passes them:
 
     connection  parser        HTTP connections with time limits; the limits of a message
     connection_limit          how many connections there may be
-    rest  rpc  plane          the REST API, the gRPC service, and what both ask of the model
+    rest  rpc  plane          the REST API, the gRPC service, and the model behind both
     limits  quotas            admission: what is accepted, and how capacity is divided among clients
     fair_queue                which waiting request is served next
-    content  encodings        what a body is, by its first bytes; forms, JSON and base64
+    content  encodings        the format of a body, by its first bytes; forms, JSON and base64
     payload  tensors          bytes -> crops or DICOM studies: V1 with the types of both, V2
-    cutting  dicom  choices   studies -> crops, by the code that cut the training crops; the choices of a refusal
+    cutting  dicom  choices   studies -> crops, by the code that cut the training crops; choices after a refusal
     predictor -> runtime      crops -> answers: the worker threads, the bundle
     reply  errors             answers and refusals -> bytes
     telemetry                 metrics and logs

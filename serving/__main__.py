@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from components.model.signing import PublicKey
 
 log = logging.getLogger(__name__)
-#: Requests worked on at once where none is asked for: one is decoded while another's crops are in the graph.
+#: Default number of requests processed at once: one is decoded while another's crops are in the graph.
 MOST_WORKERS = 2
 #: Where infra/ mounts the public key of the bundles' signer; without a file there, unsigned bundles are served too.
 MOUNTED_KEY = Path("/etc/srs-response/bundle-key.pub")
@@ -39,27 +39,40 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     binary_mb, json_mb = MAX_BINARY_BODY_BYTES // MIB, MAX_JSON_BODY_BYTES // MIB
     flags = argparse.ArgumentParser("python -m serving", description=__doc__, allow_abbrev=False)
-    flags.add_argument("--model-dir", type=Path, required=True, help="bundle folder, or a folder with one in it")
-    flags.add_argument("--model-name", default="srs-response", help="name in the addresses")
-    flags.add_argument("--model-version", default="", help="registry version, which every reply names")
+    flags.add_argument("--model-dir", type=Path, required=True, help="bundle folder, or a folder that contains one")
+    flags.add_argument("--model-name", default="srs-response", help="name of the model in addresses")
+    flags.add_argument("--model-version", default="", help="registry version, named in every reply")
     flags.add_argument(
         "--public-key",
         type=Path,
-        help=f"serve only bundles signed with the key of this one; default: {MOUNTED_KEY}, if there",
+        help=f"public key (PEM): serve only bundles signed with its private key; default: {MOUNTED_KEY}, if it exists",
     )
     flags.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 in a container")
-    flags.add_argument("--http-port", type=int, default=8080, help="0 takes a free one, which the log names")
+    flags.add_argument("--http-port", type=int, default=8080, help="0: any free port, which the log names")
     flags.add_argument("--grpc-port", type=_port_or_off, default=None, help="a port, or off (default)")
-    flags.add_argument("--workers", type=int, default=0, help="requests at work; 0: one a processor, at most 2")
-    flags.add_argument("--threads", type=int, default=0, help="threads of one call; 0 takes all processors")
-    flags.add_argument("--max-requests", type=int, default=REQUESTS, help="accepted at once; more are refused as BUSY")
+    flags.add_argument(
+        "--workers", type=int, default=0, help="requests processed at once; 0: one per processor, at most 2"
+    )
+    flags.add_argument("--threads", type=int, default=0, help="threads of one prediction; 0: all processors")
+    flags.add_argument(
+        "--max-requests", type=int, default=REQUESTS, help="requests accepted at once; more are refused as BUSY"
+    )
     flags.add_argument("--max-binary-mb", type=int, default=binary_mb, help="largest binary body, MiB")
     flags.add_argument("--max-json-mb", type=int, default=json_mb, help="largest JSON body or gRPC message, MiB")
-    flags.add_argument("--body-seconds", type=float, default=BODY_SECONDS, help="in which a body must come")
-    flags.add_argument("--linger-seconds", type=float, default=2.0, help="to keep serving, not ready, after SIGTERM")
-    flags.add_argument("--grace-seconds", type=float, default=25.0, help="then, to finish what was accepted")
     flags.add_argument(
-        "--stuck-seconds", type=float, default=STUCK_SECONDS, help="without a finished request, until it is not alive"
+        "--body-seconds", type=float, default=BODY_SECONDS, help="time limit for receiving a body, seconds"
+    )
+    flags.add_argument(
+        "--linger-seconds", type=float, default=2.0, help="seconds to keep serving, not ready, after SIGTERM"
+    )
+    flags.add_argument(
+        "--grace-seconds", type=float, default=25.0, help="seconds to finish the accepted requests after that"
+    )
+    flags.add_argument(
+        "--stuck-seconds",
+        type=float,
+        default=STUCK_SECONDS,
+        help="seconds without a finished request after which the server reports that it is not alive",
     )
     flags.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
     return flags
@@ -87,7 +100,7 @@ def _serve(given: argparse.Namespace) -> None:
     key = _public_key(given.public_key)
     ensemble = Ensemble.open(bundle_folder(given.model_dir), threads=given.threads or None, public_key=key)
     log.info("bundle opened", extra={"fields": {"signed_by": ensemble.signed_by or "not verified: no public key"}})
-    contained.close()  # the processes that read the graph hold libraries that those for studies do not need
+    contained.close()  # processes that read the graph have loaded libraries that those for studies do not need
     workers = given.workers or min(MOST_WORKERS, processors())
     with ThreadPoolExecutor(1) as beside:  # they start while KServe is imported, which takes as long
         beside.submit(start_workers, workers)
@@ -108,7 +121,7 @@ def _serve(given: argparse.Namespace) -> None:
 
 
 def _public_key(given: Path | None) -> "PublicKey | None":
-    """The key that was given, which must be readable, or the mounted one where there is one."""
+    """The given key, which must be readable, or the mounted key, if there is one."""
     from components.model.signing import PublicKey
 
     path = given or (MOUNTED_KEY if os.path.lexists(MOUNTED_KEY) else None)
@@ -117,8 +130,8 @@ def _public_key(given: Path | None) -> "PublicKey | None":
 
 def bundle_folder(folder: Path) -> Path:
     """The folder that holds the manifest: ``folder``, or the one below it in an MLflow model (``artifacts/<name>``)."""
-    found = sorted(folder.glob("artifacts/*/manifest.json"))
-    return found[0].parent if not (folder / "manifest.json").is_file() and len(found) == 1 else folder
+    manifests = sorted(folder.glob("artifacts/*/manifest.json"))
+    return manifests[0].parent if not (folder / "manifest.json").is_file() and len(manifests) == 1 else folder
 
 
 def _port_or_off(text: str) -> int | None:

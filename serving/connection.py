@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class BoundedConnection(H11Protocol):
-    """A connection that knows what it waits for, and since when."""
+    """A connection that records what it is waiting for, and since when."""
 
     conn: Parser
     limit: ConnectionLimit
@@ -40,7 +40,7 @@ class BoundedConnection(H11Protocol):
         self.caller = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Closes at once where the limit is reached and no other connection can be closed instead."""
+        """Closes at once if the limit is reached and no other connection can be closed instead."""
         admitted = self.limit.admit(self.connections, self.loop)
         self.line = transport
         super().connection_made(_Line(transport, self))  # type: ignore[arg-type]
@@ -50,7 +50,7 @@ class BoundedConnection(H11Protocol):
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Reads on; what follows a refused or the last request is discarded."""
+        """Continues reading; bytes after a refused or the last request are discarded."""
         if not self._lingers and self.conn.their_state is not h11.MUST_CLOSE:
             super().data_received(data)
             if self.full:
@@ -59,7 +59,7 @@ class BoundedConnection(H11Protocol):
                 self.since = self.loop.time()
 
     def handle_events(self) -> None:
-        """Reads on; a request only when it is started."""
+        """Handles further events; a request only once it is started."""
         super().handle_events()
         if self.conn.their_state is not h11.IDLE:
             return
@@ -67,7 +67,7 @@ class BoundedConnection(H11Protocol):
             self._unset_keepalive_if_required()
             self.ready = True
             self.starts.add(self)
-        elif self.cycle and self.timeout_keep_alive_task is None:  # the rest of a refused body has come at last
+        elif self.cycle and self.timeout_keep_alive_task is None:  # the rest of a refused body has arrived
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
@@ -106,13 +106,13 @@ class BoundedConnection(H11Protocol):
             self.abort()
 
     def on_response_complete(self) -> None:
-        """Reads on, if the next request has not come yet."""
+        """Continues reading, if the next request has not arrived yet."""
         super().on_response_complete()
         self.transport.resume_reading()
         self.state()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002
-        """Replies to what is no HTTP at once, and reads no further."""
+        """Replies at once to a request that is not HTTP, and reads no further."""
         self._refused = True
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             for event in _refusal(self.conn.refusal, bodiless=self.conn.bodiless):
@@ -133,7 +133,7 @@ class BoundedConnection(H11Protocol):
         self.state()
 
     def abort(self) -> None:
-        """Ends at once."""
+        """Closes the connection at once."""
         self.line.abort()
 
     @property
@@ -144,7 +144,7 @@ class BoundedConnection(H11Protocol):
 
     @property
     def ending(self) -> bool:
-        """Whether nothing more is answered."""
+        """Whether no further request is answered."""
         return self._lingers or self.line.is_closing()
 
     @property
@@ -171,7 +171,7 @@ class BoundedConnection(H11Protocol):
         return "body" if self.conn.their_state is h11.SEND_BODY else "answer"
 
     def close_if_late(self, most_seconds: float) -> None:
-        """Closes where its caller takes longer than it may; the application has the time limit of a body."""
+        """Closes if its caller exceeds the time limit; for a body, the application enforces the limit."""
         seconds = {"head": self.head_seconds, "rest": self.body_seconds, "reading": READ_SECONDS}
         state = self.state()
         if state != "answer" and self.loop.time() - self.since > min(seconds.get(state, math.inf), most_seconds):
@@ -187,7 +187,7 @@ def bounded_connection(
 
 
 def _refusal(why: str, *, bodiless: bool) -> list[h11.Response | h11.Data | h11.EndOfMessage]:
-    """The reply to what is no HTTP, which reaches no route."""
+    """The reply to a request that is not HTTP and therefore reaches no route."""
     problem = Problem.of(InputError("HTTP_INVALID", why, "Send requests as RFC 9112 describes them."))
     body = json.dumps(problem.to_dict()).encode()
     headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"}

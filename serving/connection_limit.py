@@ -1,24 +1,24 @@
-"""How many connections there may be, which of them is closed in favour of another, and whose request starts next."""
+"""Limits the number of connections, closes one in favour of another, and decides whose request starts next."""
 
 import asyncio
 import collections
 from collections.abc import Collection
 from typing import Any, Protocol
 
-from components.common.limits import BEGINNINGS
+from components.common.limits import REQUEST_STARTS
 from serving.fair_queue import FairQueue
 
 
 class Connection(Protocol):
-    """What both classes below need of a connection."""
+    """The interface of a connection that both classes below need."""
 
     loop: asyncio.AbstractEventLoop
-    #: Since when it has been in its present state, by the event loop's clock in seconds.
+    #: Time at which it entered its present state, by the event loop's clock, seconds.
     since: float
 
     @property
     def caller(self) -> str:
-        """The client that it counts for."""
+        """The client to which it is attributed."""
 
     @property
     def ready(self) -> bool:
@@ -36,11 +36,10 @@ class Connection(Protocol):
 
 
 class ConnectionLimit:
-    """A limit on open connections; beyond it one is closed, of the client that has the most.
+    """A limit on open connections; beyond it, a connection of the client with the most connections is closed.
 
-    Of that client's, first the one for whose caller the server has waited longest, then one whose request has not been
-    started.
-    The order is computed once in an iteration of the event loop, which may accept dozens.
+    The first to be closed is the one for whose caller the server has waited longest, then one whose request has not
+    been started. The order is computed once per iteration of the event loop, which may accept dozens.
     """
 
     def __init__(self, most: int) -> None:
@@ -48,7 +47,7 @@ class ConnectionLimit:
         self._order: list[Connection] | None = None
 
     def admit(self, connections: Collection[Any], loop: asyncio.AbstractEventLoop) -> bool:
-        """Whether there may be another connection, for which one is closed if need be; else all await an answer."""
+        """Whether another connection is allowed, for which one is closed if necessary; False if all await an answer."""
         if len(connections) < self._most:
             return True
         if self._order is None:
@@ -103,7 +102,7 @@ class StartQueue:
     def _start_some(self, loop: asyncio.AbstractEventLoop) -> None:
         self._scheduled = False
         try:
-            for _ in range(BEGINNINGS):
+            for _ in range(REQUEST_STARTS):
                 if self._waiting:
                     self._waiting.pop().start_request()
         finally:

@@ -1,4 +1,4 @@
-"""What a body is, by its first bytes, since clients often declare it wrongly or not at all; and forms."""
+"""Detects the format of a body by its first bytes, since clients declare it wrongly or not at all. Reads forms."""
 
 import dataclasses
 import itertools
@@ -55,7 +55,7 @@ def is_dicom(data: Buffer) -> bool:
 
 
 def is_form(data: Buffer) -> bool:
-    """Whether bytes begin as a multipart body does, whatever the Content-Type says of it."""
+    """Whether bytes begin as a multipart body does, whatever its Content-Type."""
     start = bytes(data[:SNIFFED_BYTES]).lower()
     return start.startswith(b"--") and b"\r\ncontent-" in start
 
@@ -66,7 +66,7 @@ def is_packed(start: Buffer) -> bool:
 
 
 def unreadable(data: Buffer) -> InputError | None:
-    """``CONTENT_UNREADABLE`` that names what was sent instead of a zip or JSON; None where it is not known."""
+    """``CONTENT_UNREADABLE`` naming the format that was sent instead of a zip or JSON; None if it is unknown."""
     start = bytes(data[:SNIFFED_BYTES])
     if not start:
         return InputError("CONTENT_EMPTY", "nothing was sent: the body or the study is empty", "Send JSON, or a .zip.")
@@ -91,12 +91,12 @@ def _is(kind: str, hint: str) -> InputError:
 
 
 def form_parts(body: Buffer) -> list[Part]:
-    """The parts of a multipart body (RFC 7578), delimited as its first line says; ``FORM`` where it is damaged."""
+    """The parts of a multipart body (RFC 7578), delimited as its first line says; ``FORM`` if it is damaged."""
     return list(_parts(body))
 
 
 def _parts(body: Buffer) -> Iterator[Part]:
-    view = memoryview(body)  # whose parts are copied once
+    view = memoryview(body)  # so that each part is copied only once
     at = body.find(b"\r\n", 0, MAX_DELIMITER_BYTES + 2)
     delimiter = bytes(body[: max(at, 0)])
     for count in itertools.count():
@@ -113,5 +113,5 @@ def _parts(body: Buffer) -> Iterator[Part]:
 
 
 def _field_name(head: bytes) -> str:
-    found = re.search(rb'\r\ncontent-disposition:[^\r\n]*[; ]name="?([^";\r\n]*)', head, re.IGNORECASE)
-    return found[1].decode("utf-8", "replace").strip() if found else ""
+    name = re.search(rb'\r\ncontent-disposition:[^\r\n]*[; ]name="?([^";\r\n]*)', head, re.IGNORECASE)
+    return name[1].decode("utf-8", "replace").strip() if name else ""

@@ -1,6 +1,6 @@
-"""Studies cut in another process: whatever a caller's files do to their readers, it ends within its bounds.
+"""Cuts studies in another process with limits on time and memory, so that a caller's files cannot harm the server.
 
-``cut_study`` itself, as training cuts, runs there; the studies go over as bytes, and crops come back as bytes.
+``cut_study``, by which training cuts too, runs there; studies are sent to it and crops returned as bytes.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from components.imaging.crop import ImageDefinition
 from serving.dicom import Cut, StudyRefused, cut_study
 from serving.payload import Study
 
-#: Fields of a study that are JSON.
+#: Fields of a study that are sent as JSON.
 OPTIONS = ("roi", "rtstruct_uid")
 
 
@@ -32,14 +32,14 @@ class RefusedAt(Exception):
 def cut_contained(
     studies: Sequence[Study], settings: PreprocessSettings, definition: ImageDefinition
 ) -> list[list[Cut]]:
-    """The cuts of each study of a request, as ``cut_study`` finds them, all within one budget.
+    """The result of ``cut_study`` for each study of a request, all within one budget.
 
     Raises
     ------
     RefusedAt
-        With what ``cut_study`` raises of the first study that is refused.
+        With the error of ``cut_study`` for the first study that is refused.
     InputError
-        ``STUDY_TOO_COSTLY``: they take more time or memory than studies of their size should.
+        ``STUDY_TOO_COSTLY`` if they take more time or memory than studies of their size should.
     """
     files = [study.files if study.zipped is None else (study.zipped,) for study in studies]
     descriptions = [
@@ -50,12 +50,12 @@ def cut_contained(
     parts = [data for of_one in files for data in of_one]
     seconds = STUDY_SECONDS + sum(map(len, parts)) / STUDY_BYTES_PER_SECOND
     try:
-        found, crops = call(work, head, parts, Budget(seconds, STUDY_BYTES))
+        result, crops = call(work, head, parts, Budget(seconds, STUDY_BYTES))
     except Stopped as error:
         raise _too_costly(error.reason, seconds) from None
     waiting = iter(crops)
-    cuts = [[_cut_from_dict(one, waiting) for one in of_study] for of_study in found["cuts"]]
-    if refused := found["refused"]:
+    cuts = [[_cut_from_dict(one, waiting) for one in of_study] for of_study in result["cuts"]]
+    if refused := result["refused"]:
         raise RefusedAt(len(cuts) - 1, _error_from_dict(refused, cuts[-1]))
     return cuts
 
@@ -109,7 +109,7 @@ def _error_from_dict(fields: dict[str, Any], cuts: Sequence[Cut]) -> InputError:
 
 def _too_costly(reason: str, seconds: float) -> InputError:
     if reason == "crash":
-        return InputError("DICOM_DAMAGED", "a file of the study ends its reader", "Export the study again.")
+        return InputError("DICOM_DAMAGED", "a file of the study crashes the DICOM reader", "Export the study again.")
     most = f"{seconds:.2g} s of a processor" if reason == "time" else f"{STUDY_BYTES / MIB:g} MiB of memory"
     hint = "Send the RTSTRUCT and the CT slices around the tumours only, fewer GTVs at once, or the crops themselves."
     return InputError("STUDY_TOO_COSTLY", f"reading what was sent took more than {most}", hint)

@@ -1,4 +1,4 @@
-"""DICOM studies of a request -> crops, by the very code and the very settings that cut the training crops."""
+"""DICOM studies of a request -> crops, by the same code and settings that cut the training crops."""
 
 import dataclasses
 import threading
@@ -22,24 +22,24 @@ from serving.choices import CHOICE_HELPS, choices_of
 from serving.content import PACK, is_zip, unreadable
 from serving.payload import Study
 
-#: Refusals by the study's inclusion rules: the crop is whole, so it is answered, with a warning.
+#: Refusals by the study's inclusion rules: the crop is complete, so a prediction is made, with a warning.
 ANSWERED_WITH_WARNING = ("TOO_SMALL", "TOO_LARGE", "WIDER_THAN_CROP")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Cut:
-    """A tumour found: its crop, or why there is none.
+    """A tumour of a study: its crop, or the reason why there is none.
 
     Parameters
     ----------
     roi_name, roi_number, slice_sop_instance_uid
-        The caller's own names: for the reply, never for a log.
+        Names and UIDs of the caller's files: for the reply, never for a log.
     crop
-        [151, 151] float32 HU, or None where ``refusal`` says why.
+        [151, 151] float32 HU, or None if there is a ``refusal``.
     refusal
-        Why there is no crop: the code, message and hint that `srs inspect` gives.
+        The reason why there is no crop: code, message and hint as `srs inspect` gives them.
     warnings
-        Codes: of an inclusion rule that the tumour breaks, and of what the contours made doubtful.
+        Codes of inclusion rules that the tumour breaks, and of doubts about its contours.
     """
 
     roi_name: str
@@ -51,16 +51,16 @@ class Cut:
 
 
 class StudyRefused(TumourError):
-    """A study of which nothing can be answered.
+    """A study for which no prediction can be made.
 
     Parameters
     ----------
     error
-        Why.
+        The reason.
     cuts
-        Its tumours, each with its refusal, where none can be cut.
+        Its tumours with their refusals, if none can be cut.
     offer
-        What ``roi`` and ``rtstruct_uid`` can name, where a choice helps (``choices_of``).
+        The RTSTRUCTs and structures to choose from (``choices_of``), if a choice helps.
     """
 
     def __init__(self, error: TumourError, cuts: Sequence[Cut] = (), offer: Sequence[dict[str, Any]] = ()) -> None:
@@ -69,21 +69,21 @@ class StudyRefused(TumourError):
 
 
 def cut_study(study: Study, settings: PreprocessSettings, definition: ImageDefinition) -> list[Cut]:
-    """All GTVs of a study, or the one named.
+    """Cuts all GTVs of a study, or the requested one.
 
     Parameters
     ----------
     study
-        As decoded.
+        The decoded study.
     settings
-        Of the run that trained the bundle.
+        Preprocessing settings of the run that trained the bundle.
     definition
-        The bundle's.
+        The bundle's image definition.
 
     Raises
     ------
     InputError
-        What is wrong with the zip, or ``StudyRefused``.
+        For a zip that cannot be read, or ``StudyRefused``.
     """
     source = _source(study)
     chosen = {"roi": study.roi, "rtstruct_uid": study.rtstruct_uid}
@@ -97,17 +97,17 @@ def cut_study(study: Study, settings: PreprocessSettings, definition: ImageDefin
 
 
 def _why_none(refusals: Sequence[TumourError]) -> TumourError:
-    """Why no GTV can be cut: one speaks for itself; of several, the first one's code is the study's."""
+    """The error of a study of which no GTV can be cut; of several refusals, it has the first one's code."""
     if len(refusals) == 1:
         return refusals[0]
     codes = Counter(refusal.code for refusal in refusals)
     listed = ", ".join(f"{count} {code}" for code, count in codes.items())
     message = f"none of the {len(refusals)} GTVs of the study can be cut: {listed}"
-    return TumourError(refusals[0].code, message, "Each is told under unanswered.")
+    return TumourError(refusals[0].code, message, "The field unanswered gives the reason for each GTV.")
 
 
 class _Inflated(Source):
-    """A study whose deflated DICOM files are read inflated, to ``MAX_UNPACKED_BYTES`` together."""
+    """A study whose deflated DICOM files are inflated, up to ``MAX_UNPACKED_BYTES`` together."""
 
     def __init__(self, packed: Source) -> None:
         self._packed, self._left, self._lock = packed, MAX_UNPACKED_BYTES, threading.Lock()
@@ -121,7 +121,7 @@ class _Inflated(Source):
         return self._inflate(self._packed.read_head(name, size), size, cut=True)
 
     def read(self, name: str) -> bytes:
-        """The whole file, inflated; ``DICOM_DAMAGED`` where the study's bytes are used up."""
+        """The whole file, inflated; ``DICOM_DAMAGED`` if the study's limit is exceeded."""
         return self._inflate(self._packed.read(name), MAX_UNPACKED_BYTES, cut=False)
 
     def _inflate(self, data: bytes, most: int, *, cut: bool) -> bytes:
@@ -148,7 +148,7 @@ def _cut(candidate: Candidate) -> Cut:
     usable = candidate.status == "ok" or candidate.code in ANSWERED_WITH_WARNING
     broken = (candidate.code,) if usable and candidate.code else ()
     return Cut(
-        roi_name=candidate.roi_name[:MAX_TEXT],  # longer ones are no names, and a reply repeats them
+        roi_name=candidate.roi_name[:MAX_TEXT],  # longer texts are not names, and the reply repeats them
         slice_sop_instance_uid=(candidate.slice_sop_instance_uid or "")[:MAX_TEXT],
         crop=candidate.crop if usable else None,
         refusal=None if usable else TumourError(candidate.code, candidate.message, candidate.hint),

@@ -1,4 +1,4 @@
-"""JSON and base64 as clients write them: what is unambiguous is read, and an error names its byte."""
+"""Reads JSON and base64 as clients write them: every unambiguous variant; an error names the byte."""
 
 import base64
 import binascii
@@ -13,9 +13,9 @@ from components.common.errors import InputError
 from components.common.limits import MAX_CONTAINERS, MAX_STRINGS, MAX_VALUES
 from serving.content import Buffer, unreadable
 
-#: Bytes in which the JSON before binary tensors ends.
+#: Size within which the JSON before binary tensors must end, bytes.
 JSON_HEAD_BYTES = 2**16
-#: Characters that a JSON value needs, how many of them, the limit of such values, and what they are.
+#: Characters that a JSON value needs, how many of them each needs, the limit on such values, and their name.
 _COUNTED = (
     ((b"[", b"{"), 1, MAX_CONTAINERS, "lists and objects"),
     ((b'"',), 2, MAX_STRINGS, "keys and texts"),
@@ -30,10 +30,10 @@ _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.B
 
 
 def base64_of(value: Any) -> bytes:
-    """Decoded base64 text; ``BASE64`` where it is none.
+    """Decodes base64 text; raises ``BASE64`` if it is invalid.
 
     Line breaks, blanks, the URL-safe alphabet, missing padding, a ``data:...;base64,`` prefix and TensorFlow Serving's
-    ``{"b64": text}`` are read too: they leave no doubt about the bytes.
+    ``{"b64": text}`` are accepted too, since they are unambiguous.
     """
     if isinstance(value, dict) and set(value) == {"b64"}:
         value = value["b64"]
@@ -77,7 +77,7 @@ def json_object(data: Buffer, length: int) -> dict[str, Any]:
 
 
 def _check_counts(data: Buffer, length: int) -> None:
-    """Refuses what would take many times its bytes as Python objects, by the signs that each of them needs."""
+    """Refuses JSON that would take many times its size as Python objects, by counting the characters they need."""
     for signs, each, most, what in _COUNTED:
         if sum(data.count(sign, 0, length) for sign in signs) > each * most:
             hint = "Send crops as binary tensors of V2, and a study as a .zip."
@@ -92,27 +92,27 @@ def object_of(value: Any) -> dict[str, Any]:
 
 
 def _not_json(data: Buffer, length: int, error: orjson.JSONDecodeError) -> InputError:
-    """What is wrong with a body that is no JSON."""
+    """The error of a body that is not JSON."""
     if data[:4].startswith(_WIDE) or b"\0" in data[:4]:
         return InputError("JSON", "the body is UTF-16 or UTF-32 text, and JSON is UTF-8", "Encode it as UTF-8.")
     if length < len(data):
         return InputError("V2_HEADER", "the bytes that Inference-Header-Content-Length counts are not one JSON object")
     if behind := _bytes_behind(data):
         hint = "Before binary tensors, send the header Inference-Header-Content-Length: the bytes of the JSON."
-        return InputError("V2_HEADER", f"the body goes on for {behind} bytes after its JSON", hint)
+        return InputError("V2_HEADER", f"the body has {behind} bytes after its JSON", hint)
     if "UTF-8" in error.msg:
         return InputError("JSON", "the body is not JSON: its text is not UTF-8", "Encode it as UTF-8.")
     at = _byte_of(data, error.pos)
     if _NOT_FINITE.match(data, at) or "infinity" in error.msg:
         hint = "A crop is finite HU: replace what is beyond the scan by -1000."
-        return InputError("CROP_NOT_FINITE", f"JSON has no NaN or Infinity; one stands at byte {at} of the body", hint)
+        return InputError("CROP_NOT_FINITE", f"JSON has no NaN or Infinity, but byte {at} of the body begins one", hint)
     hint = "Send JSON, or a study as a .zip."
     return InputError("JSON", f"the body is not JSON: the first fault is at byte {at} of {length}", hint)
 
 
 def _bytes_behind(data: Buffer) -> int:
     """Bytes that follow a whole JSON object at the start of a body, but for blanks; 0 where there are none."""
-    text = bytes(data[:JSON_HEAD_BYTES]).decode("latin-1")  # a character a byte, and JSON's own signs are the same
+    text = bytes(data[:JSON_HEAD_BYTES]).decode("latin-1")  # one character per byte; JSON's punctuation is the same
     start = len(text) - len(text.removeprefix(codecs.BOM_UTF8.decode("latin-1")).lstrip(" \t\r\n"))
     try:
         value, end = json.JSONDecoder().raw_decode(text, start)

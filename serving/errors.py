@@ -1,10 +1,10 @@
 """Error replies: stable codes, each with its HTTP status, and never the text of an unexpected exception.
 
 ``CODES`` lists both, for the replies and for the OpenAPI document alike. The code of any other ``SrsError`` is replied
-with status 500, but not its message; ``INTERNAL`` is an exception that nobody expected.
+with status 500, but not its message; ``INTERNAL`` is the code of any unexpected exception.
 
-A refused study also names its ``instance`` in the request, under ``unanswered`` each GTV with the reason where none can
-be cut, and under ``offer`` its RTSTRUCTs and structures where ``roi`` or ``rtstruct_uid`` has to choose.
+The reply to a refused study also gives its ``instance`` in the request, under ``unanswered`` the reason for each GTV if
+none can be cut, and under ``offer`` its RTSTRUCTs and structures if ``roi`` or ``rtstruct_uid`` must choose one.
 gRPC's details are the same JSON as a REST body. gRPC itself answers, with texts of its own, RESOURCE_EXHAUSTED to a
 message or metadata above the limit, and UNIMPLEMENTED to a compressed message.
 """
@@ -23,7 +23,7 @@ from serving.telemetry import where
 
 log = logging.getLogger(__name__)
 
-#: Seconds a caller should wait before it asks again.
+#: Seconds that a caller should wait before it repeats the request.
 RETRY_AFTER_SECONDS = 1
 
 _OTHER_THAN_400: dict[int, tuple[str, ...]] = {
@@ -48,24 +48,24 @@ CODES: dict[int, tuple[str, ...]] = {
 }
 #: What a caller can do about a status.
 REMEDIES = {
-    400: "Fix the request, as message and hint say.",
+    400: "Fix the request as its message and hint describe.",
     404: "Fix the address.",
     405: "Use POST for predictions, GET for everything else.",
     408: "Send the body faster.",
-    413: "Send less at once; the message names the limit.",
+    413: "Send less at a time; the message names the limit.",
     415: "Send the body as it is.",
-    500: "Report it with the time.",
-    503: "Ask again after the seconds of Retry-After.",
+    500: "Report the error and its time to the operator.",
+    503: "Repeat the request after the seconds given by Retry-After.",
 }
 
 
 class Refused(SrsError):
-    """A request whose content is not at fault: too many at once, or to the wrong address."""
+    """A refusal for reasons other than the request's content: too many requests, or a wrong address."""
 
 
 def busy() -> Refused:
     """``BUSY``: the server's capacity is in use."""
-    return Refused("BUSY", "the server has as much to do as it accepts", "Ask again after the seconds of Retry-After.")
+    return Refused("BUSY", "the server is at capacity", "Repeat the request after the seconds given by Retry-After.")
 
 
 class InstanceRefused(InputError):
@@ -74,12 +74,12 @@ class InstanceRefused(InputError):
     Parameters
     ----------
     error
-        Why.
+        The reason.
     instance
         Its position in the request.
     unanswered, offer
         Its tumours, each with the reason why it cannot be cut; and the RTSTRUCTs and structures to choose from. They
-        hold the caller's own names: for the reply, never for a log.
+        hold names of the caller's files: for the reply, never for a log.
     """
 
     def __init__(
@@ -106,14 +106,14 @@ class Problem:
 
     @classmethod
     def of(cls, error: Exception) -> "Problem":
-        """The reply to an exception: message and hint of an ``SrsError`` where the caller can act, else only a code."""
+        """The reply to an exception: message and hint of an ``SrsError`` if the caller can act on it, else a code."""
         if isinstance(error, SrsError):
             status = _STATUS.get(error.code, 400 if isinstance(error, InputError) else 500)
             if status != 500:
                 details = error.details if isinstance(error, InstanceRefused) else {}
                 return cls(status, error.code, error.safe_message, error.hint, details)
-            return cls(500, error.code, "the server could not answer")
-        return cls(500, "INTERNAL", "the server could not answer")
+            return cls(500, error.code, "the server failed to process the request")
+        return cls(500, "INTERNAL", "the server failed to process the request")
 
     def to_dict(self) -> dict[str, Any]:
         """The body of a reply; KServe's clients read the message from ``error``."""
@@ -124,7 +124,7 @@ class Problem:
         """``Retry-After`` where waiting helps.
 
         Only a slow sender's connection is closed: closing it under another's unread body would reset it, and the
-        caller would never see why. The rest of such a body is thrown away as it comes.
+        caller would never see why. The rest of such a body is discarded as it arrives.
         """
         if self.status == 503:
             return {"Retry-After": str(RETRY_AFTER_SECONDS)}
@@ -134,9 +134,11 @@ class Problem:
 def problem_of(error: Exception) -> Problem:
     """Translates an exception; of an unexpected one, type and position in the code are logged."""
     if isinstance(error, ModelNotFound):
-        error = Refused("MODEL_UNKNOWN", "no such model or version is served here", "GET /v2/models lists what is.")
+        error = Refused(
+            "MODEL_UNKNOWN", "no such model or version is served here", "GET /v2/models lists the models served."
+        )
     if isinstance(error, ClientDisconnect):
-        error = InputError("DISCONNECTED", "the caller went away while sending")
+        error = InputError("DISCONNECTED", "the caller disconnected while sending")
     problem = Problem.of(error)
     if problem.status == 500:
         log.error("unforeseen", extra={"fields": where(error) | {"code": problem.code}})

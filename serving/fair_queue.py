@@ -1,4 +1,4 @@
-"""Which waiting request is served next: round-robin among callers. All of it runs on the event loop."""
+"""Decides which waiting request is served next: round-robin among callers. Everything runs on the event loop."""
 
 import asyncio
 import collections
@@ -72,42 +72,42 @@ class FairSemaphore:
 
 
 class Progress:
-    """Whether work that was begun is finished; counted by the pools of threads, on the event loop."""
+    """Counts started and finished work of the thread pools, to detect that none finishes; on the event loop."""
 
     def __init__(self) -> None:
         self._open, self._since = 0, 0.0
 
     def begun(self) -> None:
-        """Some more is begun."""
+        """One more job has started."""
         if not self._open:
             self._since = time.monotonic()
         self._open += 1
 
     def ended(self) -> None:
-        """Some is finished, well or not."""
+        """A job has finished, with or without an error."""
         self._open -= 1
         self._since = time.monotonic()
 
     @property
     def stuck_seconds(self) -> float:
-        """Seconds without any finished although there is work."""
+        """Seconds in which no job has finished although there are some."""
         return time.monotonic() - self._since if self._open else 0.0
 
 
 class FairPool:
     """Threads that take work round-robin among callers.
 
-    A caller that gives up waiting leaves the queue at once. A thread finishes what it has begun, whatever becomes of
-    its caller, and holds its permit until then: so there is never more work in the threads than there are permits.
+    A caller that gives up waiting leaves the queue at once. A thread finishes the job that it has started even if
+    its caller is gone, and holds its permit until then, so that there are never more jobs in threads than permits.
 
     Parameters
     ----------
     workers
-        Number of threads; one job more is handed to them, so that none is idle until the event loop hands it the next.
+        Number of threads; one more job is passed to them, so that no thread waits for the event loop to pass the next.
     name
         Name of the threads.
     progress
-        Counts what is begun and finished.
+        Counts started and finished jobs.
     """
 
     def __init__(self, workers: int, name: str, progress: Progress) -> None:
@@ -115,7 +115,7 @@ class FairPool:
         self._permits, self._progress = FairSemaphore(workers + 1), progress
 
     async def run(self, lane: Hashable, function: Callable[..., T], *given: Any) -> T:
-        """What ``function`` returns, called in a thread when the lane is next."""
+        """Calls ``function`` in a thread when it is the lane's turn, and returns its result."""
         await self._permits.acquire(lane)
         self._progress.begun()
         work = asyncio.get_running_loop().run_in_executor(self._threads, function, *given)
@@ -123,7 +123,7 @@ class FairPool:
         return await asyncio.shield(work)
 
     def drain(self) -> None:
-        """Waits for the work that was begun."""
+        """Waits for the jobs that have started."""
         self._threads.shutdown(wait=True)
 
     def _ended(self, _: object) -> None:

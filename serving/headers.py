@@ -1,4 +1,4 @@
-"""The headers that every reply over REST carries, whatever answers it."""
+"""Adds headers to every reply over REST."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ _CLOSE = [(b"connection", b"close")]
 class WithHeaders:
     """ASGI middleware that adds ``REPLY_HEADERS`` to each reply.
 
-    While the server is ``closing``, each also asks its caller to close the connection, and so to try another server.
+    While the server is ``closing``, each reply also tells its caller to close the connection and use another server.
     """
 
     def __init__(self, app: Any, closing: Callable[[], bool]) -> None:

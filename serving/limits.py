@@ -1,4 +1,4 @@
-"""How large and slow a request may be, and how much is admitted at once. All else is refused before it is stored."""
+"""Limits on the size and duration of requests, and admission control; refused bodies are never held in memory."""
 
 import asyncio
 import dataclasses
@@ -33,11 +33,11 @@ class Limits:
     Parameters
     ----------
     binary_bytes
-        Of a body with binary tensors, and of a zip.
+        Largest body with binary tensors, and largest zip.
     json_bytes
-        Of any other body, and of a gRPC message: both take several times their size in memory.
+        Largest other body, and largest gRPC message: both take several times their size in memory.
     seconds
-        In which a request's headers, and then its body, must come.
+        Time limit for a request's headers, and then for its body.
     """
 
     binary_bytes: int = MAX_BINARY_BODY_BYTES
@@ -45,13 +45,13 @@ class Limits:
     seconds: float = BODY_SECONDS
 
     def of(self, content_type: str, binary_header: bool, start: Buffer = b"") -> int:
-        """The limit in bytes of a body with these headers, and these first bytes where some have come."""
+        """The limit in bytes of a body with these headers, and these first bytes if some have arrived."""
         packed = is_zip_type(content_type) or is_packed(start)
         return self.binary_bytes if binary_header or packed else self.json_bytes
 
     @staticmethod
     def too_large(most: int, size: int) -> InputError:
-        """``BODY_TOO_LARGE``, naming the limit, and the body's size in bytes where it is known (else 0)."""
+        """``BODY_TOO_LARGE``, naming the limit, and the body's size in bytes if it is known (else 0)."""
         message = f"the body may have at most {most / MIB:g} MiB"
         message += f", and this one has {size / MIB:.1f} MiB" if size else ""
         hint = "Send a study's RTSTRUCT and the CT slices around the tumours only. JSON has a smaller limit than a zip"
@@ -60,24 +60,24 @@ class Limits:
 
     def too_slow(self) -> InputError:
         """``BODY_SLOW``, naming the limit."""
-        pace = f"{PACE_BYTES // 1024} KiB each {PACE_SECONDS:g} s"
-        return InputError("BODY_SLOW", f"the body did not come within {self.seconds:g} s, or with less than {pace}")
+        pace = f"{PACE_BYTES // 1024} KiB per {PACE_SECONDS:g} s"
+        return InputError("BODY_SLOW", f"the body did not arrive within {self.seconds:g} s, or at less than {pace}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Load:
-    """How much at once, and how the server ends.
+    """Limits of all requests together, and time limits of the shutdown.
 
     Parameters
     ----------
     most_requests, most_bytes
-        Requests accepted and not answered yet, and bytes of bodies that are held for them or still coming.
+        Largest number of requests accepted and not answered yet, and of bytes held for bodies, also of incoming ones.
     linger_seconds
-        After SIGTERM, in which it is not ready and still answers: until then load balancers send more.
+        Seconds after SIGTERM in which the server is not ready but still answers, since load balancers still send.
     grace_seconds
-        Then, to finish what was accepted.
+        Seconds after that to finish the accepted requests.
     stuck_seconds
-        Without any work finished, although there is some, after which the server says that it is not alive.
+        Seconds without any finished job, although there are some, after which the server reports that it is not alive.
     """
 
     most_requests: int = REQUESTS
@@ -97,7 +97,7 @@ class Admission:
     def __init__(self, load: Load) -> None:
         self._slots, self._bytes = Quota(load.most_requests), Quota(load.most_bytes)
         self._coming: set[Ticket] = set()
-        #: Set when the server is about to end: replies ask callers to use another connection.
+        #: Set when the server is about to stop: replies tell callers to use another connection.
         self.closing = False
 
     @property
@@ -107,7 +107,7 @@ class Admission:
 
     @contextmanager
     def request(self, client: str) -> Iterator["Ticket"]:
-        """A request until the block ends; ``BUSY`` at once where there would be no slot for it."""
+        """A request until the block ends; raises ``BUSY`` at once if there is no slot for it."""
         ticket = Ticket(self, client)
         if not self._slots.allows(client, 1):
             raise busy()
@@ -129,7 +129,7 @@ class Admission:
         telemetry.BYTES_HELD.set(self._bytes.taken)
 
     def _evict_for(self, ticket: "Ticket") -> None:
-        """Evicts the slowest body of the client that holds the most bytes; ``BUSY`` where none is slow."""
+        """Evicts the slowest body of the client that holds the most bytes; ``BUSY`` if none is slow."""
         before = asyncio.get_running_loop().time() - PATIENCE_SECONDS
         slow = [one for one in self._coming if one.bytes and one is not ticket and one.wait.since < before]
         if not slow:
@@ -163,8 +163,8 @@ class Ticket:
         self._end: float | None = None
 
     @asynccontextmanager
-    async def coming(self, limits: Limits) -> AsyncIterator[None]:
-        """Counts the body that comes inside the block; ``BODY_SLOW``, or ``BUSY`` where it is evicted."""
+    async def receiving(self, limits: Limits) -> AsyncIterator[None]:
+        """Counts the body received inside the block; raises ``BODY_SLOW``, or ``BUSY`` if it is evicted."""
         self._end = asyncio.get_running_loop().time() + limits.seconds
         self._admission._coming.add(self)
         try:
@@ -176,7 +176,7 @@ class Ticket:
             self._admission._coming.discard(self)
 
     def hold(self, count: int) -> None:
-        """Takes ``count`` more bytes; ``BUSY`` where all are taken."""
+        """Takes ``count`` more bytes; raises ``BUSY`` if all are taken."""
         if self.wait.evicted:
             raise busy()
         self._admission._hold(self, count)
@@ -186,10 +186,10 @@ class Ticket:
             self.wait.extend(min(PACE_SECONDS, self._end - self.wait.since))
 
     def take_slot(self) -> None:
-        """Takes one of the slots for requests whose body is whole; ``BUSY`` where all are taken."""
+        """Takes a slot for a request whose body is complete; raises ``BUSY`` if all are taken."""
         self._admission._take_slot(self)
 
     @property
     def lane(self) -> Hashable:
-        """Its queue for a worker: its client's, where a small body does not wait behind large ones."""
+        """Its queue for a worker: one for each client, and another for the client's large bodies."""
         return self.client, self.bytes >= LARGE_BODY_BYTES

@@ -23,8 +23,8 @@ def document(limits: Limits) -> Schema:
         "info": {
             "title": "srs-response predictor",
             "version": API_VERSION,
-            "description": "How likely a brain metastasis does not respond to radiosurgery, by its planning CT. By"
-            " KServe's V1 protocol and the Open Inference Protocol (V2). Not a medical device.",
+            "description": "The probability that a brain metastasis does not respond to radiosurgery, from its planning"
+            " CT, by KServe's V1 protocol and the Open Inference Protocol (V2). Not a medical device.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": _paths(limits),
@@ -45,12 +45,12 @@ def _paths(limits: Limits) -> Schema:
         v1 + "/{model}:predict": {"post": _predict_v1(limits), "parameters": _named("model")},
         v2: _get("v2_server", "Name and version of the server", ref("Server")),
         v2 + "/health/live": _get("v2_live", "Whether the process answers", ref("Live")),
-        v2 + "/health/ready": _get("v2_ready", "Whether new requests are welcome", ref("Ready")),
+        v2 + "/health/ready": _get("v2_ready", "Whether new requests are accepted", ref("Ready")),
         v2 + "/models": _get("v2_models", "What is served", ref("Models")),
-        model: _get("v2_model", "Inputs, outputs, and what is served", ref("Model"), "model"),
+        model: _get("v2_model", "Inputs, outputs and facts about the model", ref("Model"), "model"),
         model + "/ready": _get("v2_model_ready", "Whether the model answers", ref("ModelReady"), "model"),
         model + "/infer": {"post": infer, "parameters": _named("model")},
-        version: _get("v2_version", "Inputs, outputs, and what is served", ref("Model"), "model", "version"),
+        version: _get("v2_version", "Inputs, outputs and facts about the model", ref("Model"), "model", "version"),
         version + "/ready": _get("v2_version_ready", "Whether it answers", ref("ModelReady"), "model", "version"),
         version + "/infer": {
             "post": {**infer, "operationId": "v2_version_infer"},
@@ -60,7 +60,7 @@ def _paths(limits: Limits) -> Schema:
 
 
 def _get(name: str, summary: str, schema: Schema, *parameters: str, kind: str = _JSON) -> Schema:
-    """A GET operation; those for liveness and readiness may also answer 503, with the same fields."""
+    """A GET operation; those for liveness and readiness may also reply 503, with the same fields."""
     good = {"description": summary, "content": {kind: {"schema": schema}}}
     replies = {"200": good, "500": _response(500)}
     health = [ref(name) for name in ("Live", "Ready", "ModelReady")]
@@ -78,19 +78,18 @@ def _predict_v1(limits: Limits) -> Schema:
     options = {
         name: {"name": name, "in": "query", "schema": {"type": "string", "maxLength": MAX_TEXT}} for name in OPTIONS
     }
-    options["roi"]["description"] = "Of a zip or form: the GTV to answer, by ROIName or ROINumber; else all are."
-    options["rtstruct_uid"]["description"] = (
-        "Of a zip or form: the RTSTRUCT, by SOPInstanceUID, where it holds several."
-    )
+    options["roi"]["description"] = "For a zip or form: ROIName or ROINumber of one GTV; default: all GTVs."
+    options["rtstruct_uid"]["description"] = "For a zip or form: SOPInstanceUID of one RTSTRUCT, if there are several."
     form = {
         "type": "object",
         "properties": {**dict.fromkeys(OPTIONS, TEXT), "file": {"type": "string", "format": "binary"}},
     }
     return {
         "operationId": "v1_predict",
-        "summary": "Answers crops, or the GTVs of DICOM studies",
-        "description": "A zip, or a form with one zip or the study's DICOM files, is known by its first bytes, whatever"
-        f" its Content-Type. At most {limits.json_bytes // MIB} MiB of JSON, {limits.binary_bytes // MIB} of a zip.",
+        "summary": "Predicts the response for crops, or for the GTVs of DICOM studies",
+        "description": "A zip, or a form with one zip or the study's DICOM files, is recognised by its first bytes,"
+        f" whatever its Content-Type. At most {limits.json_bytes // MIB} MiB of JSON, or {limits.binary_bytes // MIB}"
+        " MiB of a zip.",
         "parameters": list(options.values()),
         "requestBody": {
             "required": True,
@@ -109,19 +108,19 @@ def _predict_v1(limits: Limits) -> Schema:
 
 def _infer_v2(limits: Limits) -> Schema:
     length = {"type": "string", "pattern": "^[0-9]{1,11}$"}
-    said = {"description": "Bytes of JSON before the binary tensors", "schema": length}
+    header = {"description": "Bytes of JSON before the binary tensors", "schema": length}
     binary = {"schema": {"type": "string", "format": "binary"}}
     return {
         "operationId": "v2_infer",
-        "summary": "Answers crops, or the GTVs of DICOM studies",
+        "summary": "Predicts the response for crops, or for the GTVs of DICOM studies",
         "description": f"At most {limits.json_bytes // MIB} MiB of JSON, {limits.binary_bytes // MIB} MiB with binary"
-        " tensors behind it.",
-        "parameters": [{"name": BINARY_HEADER, "in": "header", **said}],
+        " tensors after it.",
+        "parameters": [{"name": BINARY_HEADER, "in": "header", **header}],
         "requestBody": {"required": True, "content": {_JSON: {"schema": ref("V2Request")}, _BINARY: binary}},
         "responses": {
             "200": {
-                "description": "The outputs; those asked for as binary lie behind the JSON",
-                "headers": {BINARY_HEADER: said},
+                "description": "The outputs; those requested as binary follow the JSON",
+                "headers": {BINARY_HEADER: header},
                 "content": {_JSON: {"schema": ref("V2Reply")}, _BINARY: binary},
             },
             **_refusals(),

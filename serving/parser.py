@@ -1,8 +1,8 @@
 """The HTTP/1.1 parser: h11, and the limits that it leaves to its caller.
 
-h11 bounds what it buffers of an incomplete message, reads one request at a time, and leaves a request to upgrade to its
-caller, who ignores it. Added are limits on small chunks and short lines, and the refusal of framing in which two
-servers may see different requests (RFC 9112 6.1).
+h11 limits its buffer for an incomplete message, reads one request at a time, and leaves a request to upgrade to its
+caller, which ignores it. This parser adds limits on small chunks and short lines, and refuses framing that two servers
+may read as different requests (RFC 9112 6.1).
 """
 
 import re
@@ -17,13 +17,13 @@ _EMPTY_LINE = re.compile(rb"\n\r?\n")
 
 
 def _head_of(ahead: bytearray) -> bytearray:
-    """What there is of a head, without the empty line at its end."""
+    """The part of a head received so far, without the empty line at its end."""
     end = _EMPTY_LINE.search(ahead)
     return ahead[: end.start() + 1] if end else ahead
 
 
 class Parser(h11.Connection):
-    """The events of a connection; ``refusal`` says why one ends."""
+    """The events of a connection; ``refusal`` is the reason why it is refused."""
 
     refusal = "Invalid HTTP request received."
 
@@ -35,16 +35,16 @@ class Parser(h11.Connection):
 
     @property
     def ahead(self) -> int:
-        """Bytes that were received and not parsed yet."""
+        """Number of bytes received and not parsed yet."""
         return len(self._receive_buffer)
 
     @property
     def bodiless(self) -> bool:
-        """Whether an answer now may have no body: that of a HEAD."""
+        """Whether the reply must have no body, because the request is a HEAD."""
         return bool(self._request_method == b"HEAD")
 
     def forget(self) -> None:
-        """Drops what has not been read: a closed connection may stay in memory for a while."""
+        """Drops unread bytes, since a closed connection may stay in memory for a while."""
         self._receive_buffer = type(self._receive_buffer)()
 
     def next_event(self) -> Any:
@@ -52,10 +52,10 @@ class Parser(h11.Connection):
         if self.their_state is h11.IDLE:
             if not self.may_begin:
                 return h11.NEED_DATA
-            if self._receive_buffer._data.startswith(b"\r\n"):  # some send one behind a body (RFC 9112 2.2)
+            if self._receive_buffer._data.startswith(b"\r\n"):  # some clients send one after a body (RFC 9112 2.2)
                 self._receive_buffer.maybe_extract_at_most(2)
         size = len(self._receive_buffer)
-        # Its own bytes, not a copy: a head may come byte by byte.
+        # h11's own buffer, not a copy: a head may arrive byte by byte.
         if self.their_state is h11.IDLE and _head_of(self._receive_buffer._data).count(b"\n") > HEAD_LINES:
             self._refuse(f"The head has more than {HEAD_LINES} lines.")
         try:
@@ -80,14 +80,14 @@ class Parser(h11.Connection):
         if b"transfer-encoding" in names and (b"content-length" in names or request.http_version == b"1.0"):
             self._refuse("Transfer-Encoding with Content-Length, or in HTTP/1.0.")
         if request.http_version not in (b"1.0", b"1.1"):
-            self._refuse("Only HTTP/1.0 and HTTP/1.1 are spoken.")
+            self._refuse("Only HTTP/1.0 and HTTP/1.1 are supported.")
         self._chunks = self._bytes = 0
         self.may_begin = False
         if request.target.lower().startswith((b"http://", b"https://")):  # the absolute form (RFC 9112 3.2.2)
             try:
                 url = urlsplit(request.target)
             except ValueError:
-                self._refuse("The address is no URL.")
+                self._refuse("The address is not a URL.")
             object.__setattr__(request, "target", (url.path or b"/") + (b"?" + url.query if url.query else b""))
         return request
 

@@ -1,6 +1,6 @@
-"""What a request holds, and V1 requests -> crops or DICOM studies; V2's are read in ``tensors.py``.
+"""The contents of a request, and V1 requests -> crops or DICOM studies; ``tensors.py`` reads those of V2.
 
-Every limit is checked before memory is taken.
+Every limit is checked before memory is allocated.
 
 V1 JSON     {"instances": [INSTANCE, ...]}, an INSTANCE being one of
             a crop as rows of HU, {"crop_hu": rows}, {"dicom_zip": BASE64}, {"dicom_files": [BASE64, ...]};
@@ -28,13 +28,13 @@ from serving.encodings import base64_of, json_object, object_of
 
 CROP_INPUT = INPUT
 DICOM_INPUT = "dicom_zip"
-#: What goes with DICOM: the GTV and the RTSTRUCT wanted.
+#: Options of a DICOM study: the requested GTV and RTSTRUCT.
 OPTIONS = ("roi", "rtstruct_uid")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Study:
-    """One patient's planning CT and RTSTRUCT: a zip, or its files; and which GTV is wanted."""
+    """One patient's planning CT and RTSTRUCT: a zip or its files, and the requested GTV."""
 
     zipped: Buffer | None = None
     files: tuple[bytes, ...] = ()
@@ -44,7 +44,7 @@ class Study:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Output:
-    """An output that a V2 caller asked for."""
+    """An output that a V2 caller requested."""
 
     name: str
     binary: bool
@@ -57,13 +57,13 @@ class Query:
     Parameters
     ----------
     instances
-        What to answer, in the order of the reply.
+        Crops and studies, in the order of the reply.
     request_id
         V2's ``id``, echoed.
     binary
-        Whether V2 outputs go behind the JSON unless an output says otherwise.
+        Whether V2 outputs follow the JSON as binary unless an output says otherwise.
     outputs
-        The outputs asked for; none means all.
+        The requested outputs; empty: all.
     """
 
     instances: tuple[NDArray[np.float32] | Study, ...]
@@ -78,9 +78,9 @@ def decode_v1(body: Buffer, content_type: str = "application/json", options: Map
     Parameters
     ----------
     body
-        JSON, a zip or a form, which its first bytes say.
+        JSON, a zip or a form, recognised by its first bytes.
     content_type
-        Asked only of what begins as none of them: a damaged zip, or one with something in front.
+        Used only if the body begins as none of them, such as a damaged zip or one with bytes before it.
     options
         ``roi`` and ``rtstruct_uid`` of a zip or form, from the address's query.
 
@@ -111,7 +111,7 @@ def is_zip_type(content_type: str) -> bool:
 
 
 def _form_study(body: Buffer, options: Mapping[str, Any]) -> Study:
-    """The study in a form; ``FORM`` where it holds neither one zip nor DICOM files."""
+    """The study in a form; ``FORM`` if it holds neither one zip nor DICOM files."""
     parts = form_parts(body)
     fields = {part.name: part.data.decode("utf-8", "replace").strip() for part in parts if part.name in OPTIONS}
     files = [part.data for part in parts if part.name not in OPTIONS]
@@ -146,7 +146,7 @@ def numbers_of(value: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:
     if type(value) is not list:
         raise _no_crop()
     flat = value if len(value) == math.prod(shape) else _flattened(value, shape)
-    # NumPy is not asked what this is: beside one long text it would make every element as wide.
+    # NumPy must not infer the type: with one long text it would make every element as wide.
     if not set(map(type, flat)) <= {int, float}:
         raise _no_crop()
     with np.errstate(over="ignore"):  # beyond float32 becomes infinite, which is refused by name
@@ -168,27 +168,27 @@ def _no_crop() -> InputError:
 
 
 def options_of(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """``roi`` and ``rtstruct_uid`` where given; ``OPTION`` where they are no short text. A number is one of an ROI."""
+    """``roi`` and ``rtstruct_uid`` if given; ``OPTION`` unless they are short texts. A number is a ROINumber."""
     given = {name: str(value) if type(value) is int else value for name, value in fields.items() if name in OPTIONS}
     return {name: text_of(given, name, "OPTION") for name in OPTIONS}
 
 
 def check_query(items: Iterable[tuple[str, str]]) -> None:
-    """``OPTION`` where a query chooses twice, or by a name that is nearly an option's: all GTVs would be answered.
+    """Raises ``OPTION`` if an option is repeated or misspelt, since all GTVs would then be answered.
 
-    What a gateway adds, such as a key, is none of ours.
+    Other fields, such as a key that a gateway adds, are ignored.
     """
     names = [name for name, _ in items]
     if len(names) > MAX_QUERY_FIELDS:
         raise InputError("OPTION", f"the address's query may have at most {MAX_QUERY_FIELDS} fields")
     wrong = [name for name in names if name not in OPTIONS and re.match("roi|rtstruct", name, re.IGNORECASE)]
     if wrong or any(names.count(name) > 1 for name in OPTIONS):
-        hint = "roi takes a ROIName or a ROINumber, rtstruct_uid a SOPInstanceUID."
-        raise InputError("OPTION", "the address's query takes roi and rtstruct_uid, each once", hint)
+        hint = "roi is a ROIName or ROINumber, rtstruct_uid a SOPInstanceUID."
+        raise InputError("OPTION", "the address's query may have roi and rtstruct_uid, each once", hint)
 
 
 def text_of(fields: Mapping[str, Any], name: str, code: str = "FORMAT") -> str:
-    """A short text, "" where it is absent or null."""
+    """A short text, "" if it is absent or null."""
     value = fields.get(name)
     if value is not None and (not isinstance(value, str) or len(value) > MAX_TEXT):
         raise InputError(code, f"{name} must be text of at most {MAX_TEXT} characters")

@@ -1,4 +1,4 @@
-"""What REST and gRPC ask of this server: KServe's data plane finds and calls the model, and the rest stands here."""
+"""The operations behind REST and gRPC: KServe's data plane finds and calls the model; health and metadata are here."""
 
 import dataclasses
 import json
@@ -14,17 +14,17 @@ from serving.reply import OUTPUTS
 class Plane:
     """One model behind KServe's data plane.
 
-    It holds a ``DataPlane`` and is none: KServe's answers about health and metadata are those of any server, of one
-    that loads models while it runs, or of a transformer before another server.
+    It holds a ``DataPlane`` and does not inherit from it: KServe's own answers about health and metadata are meant for
+    servers that load models while they run, or for transformers in front of another server.
 
     Parameters
     ----------
     model
         The only model that is served.
     limits
-        Of bodies, which the model's metadata names.
+        Limits of bodies, which the model's metadata reports.
     stuck_seconds
-        Without a finished request although there is work, after which the server is not alive.
+        Seconds without a finished request, although there is work, after which the server is not alive.
     """
 
     def __init__(self, model: Predictor, limits: Limits, stuck_seconds: float) -> None:
@@ -35,17 +35,17 @@ class Plane:
 
     @property
     def models(self) -> list[str]:
-        """Names of what is served."""
+        """Names of the models served."""
         return [self._model.name]
 
     def find(self, name: str, version: str | None = None) -> Predictor:
-        """The model of this name, and of this version where one is given; raises ``ModelNotFound``."""
+        """The model of this name, and of this version if one is given; raises ``ModelNotFound``."""
         if name != self._model.name or version not in (None, self._model.version):
             raise ModelNotFound(name)
         return self._model
 
     async def infer(self, name: str, job: Job) -> Any:
-        """What the job encodes; raises ``ModelNotFound``, and as the model does."""
+        """The encoded result of a job; raises ``ModelNotFound`` and the model's errors."""
         return (await self._dataplane.infer(name, job))[0]
 
     def is_live(self) -> bool:
@@ -65,7 +65,7 @@ class Plane:
         return {**self._dataplane.metadata(), "extensions": ["binary_tensor_data"]}
 
     def model_metadata(self, name: str) -> dict[str, Any]:
-        """Inputs, outputs and what is served; raises ``ModelNotFound``."""
+        """Inputs, outputs and facts about the model; raises ``ModelNotFound``."""
         model = self.find(name)
         members = len(model.ensemble.manifest.members)
         sides = {"members": [-1, members]}

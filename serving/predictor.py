@@ -23,16 +23,16 @@ from serving.fair_queue import FairPool, Progress
 from serving.payload import Query, Study
 from serving.reply import Result, Tumour, Unanswered, check_outputs, model_facts
 
-#: Crops copied and predicted at once, so that a large batch needs little more memory than its body.
+#: Number of crops copied and predicted at once, so that a large batch needs little more memory than its body.
 CHUNK = 16
-#: Least brightest value by which a crop without anything below 0 or above 255 is taken for a picture of 8 bits: soft
-#: tissue stays far below it, bone comes with values far above 255, and noise, fat or air with values below 0.
+#: A crop with all values in 0 to 255 and its maximum at least this is taken for an 8-bit picture: in HU, soft tissue
+#: stays far below it, bone has values far above 255, and noise, fat and air have values below 0.
 WHITE_8_BIT = 200
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Job:
-    """A request that is still encoded: ``decode`` reads it, ``encode`` writes its result; it queues in its ``lane``."""
+    """A request not yet decoded: ``decode`` reads it, ``encode`` writes its result; it queues in its ``lane``."""
 
     decode: Callable[[], Query]
     encode: Callable[[Result, Query, dict[str, Any]], Any]
@@ -47,11 +47,11 @@ class Predictor(Model):  # type: ignore[misc]
     name
         Model name in the addresses.
     ensemble
-        The opened bundle: its golden case was reproduced.
+        The opened bundle, which has reproduced its golden case.
     version
-        Registry version, or "" where none was given.
+        Registry version, or "" if none was given.
     workers
-        Requests decoded and answered at once, and as many whose studies are cut; the others wait.
+        Number of requests decoded and predicted at once, and as many whose studies are cut; others wait.
     """
 
     def __init__(self, name: str, ensemble: Ensemble, version: str, workers: int) -> None:
@@ -60,16 +60,16 @@ class Predictor(Model):  # type: ignore[misc]
         self.version = version
         self.facts = model_facts(ensemble.manifest, name, version)
         self.preprocess_settings = StudySettings.from_dict(ensemble.manifest.settings).preprocess
-        # Python reads one JSON at a time anyhow, and as objects it takes many times its bytes.
+        # Python parses only one JSON at a time anyway, and its objects take many times its size.
         self._decoding = threading.Lock()
         self.progress = Progress()
-        # Lanes: crops need not wait for studies, which take a hundred times as long, nor small ones for large ones.
+        # Separate queues: crops need not wait for studies, which take a hundred times as long; nor small for large.
         self._pool = FairPool(workers, "predict", self.progress)
         self._cutters = FairPool(workers, "cut", self.progress)
         self._large = FairPool(1, "cut large", self.progress)
 
     def load(self) -> bool:
-        """Changes nothing: the server sets ``ready``, and KServe calls this for a model that is not."""
+        """Does nothing: KServe calls this for a model that is not ready, but here the server sets ``ready``."""
         return bool(self.ready)
 
     def drain(self) -> None:
@@ -98,10 +98,10 @@ class Predictor(Model):  # type: ignore[misc]
         """The cuts of a query's studies, by their positions in it."""
         studies = {index: one for index, one in enumerate(query.instances) if isinstance(one, Study)}
         try:
-            found = cut_contained(list(studies.values()), self.preprocess_settings, self.ensemble.definition)
+            results = cut_contained(list(studies.values()), self.preprocess_settings, self.ensemble.definition)
         except RefusedAt as refused:
             raise _refused(refused.error, list(studies)[refused.index]) from None
-        return dict(zip(studies, found, strict=True))
+        return dict(zip(studies, results, strict=True))
 
     def _answered(self, job: Job, query: Query, cuts: Mapping[int, Sequence[Cut]]) -> Any:
         in_order = [(index, cut) for index in sorted(cuts) for cut in cuts[index]]
@@ -115,20 +115,20 @@ class Predictor(Model):  # type: ignore[misc]
         cuts
             Each with the position of its instance in the query.
         """
-        found = [(index, cut, cut.crop) for index, cut in cuts if cut.crop is not None]
+        whole = [(index, cut, cut.crop) for index, cut in cuts if cut.crop is not None]
         tumours = [
-            tumour for start in range(0, len(found), CHUNK) for tumour in self._answer(found[start : start + CHUNK])
+            tumour for start in range(0, len(whole), CHUNK) for tumour in self._answer(whole[start : start + CHUNK])
         ]
         return Result(tuple(tumours), tuple(unanswered(cuts)))
 
-    def _answer(self, found: list[tuple[int, Cut, NDArray[np.float32]]]) -> list[Tumour]:
-        crops = np.stack([crop for _, _, crop in found])
+    def _answer(self, whole: list[tuple[int, Cut, NDArray[np.float32]]]) -> list[Tumour]:
+        crops = np.stack([crop for _, _, crop in whole])
         answers = self.ensemble.answer(crops)
         ranks = percentile_ranks(crops, self.ensemble.manifest.training_crops)
         drifts = [bool(((of_one == BELOW) | (of_one == ABOVE)).any()) for of_one in ranks.T]
         tumours = [
             Tumour(index, answer, cut.roi_name, cut.slice_sop_instance_uid, _warnings(cut, drift), cut.roi_number)
-            for (index, cut, _), answer, drift in zip(found, answers, drifts, strict=True)
+            for (index, cut, _), answer, drift in zip(whole, answers, drifts, strict=True)
         ]
         _count(tumours, ranks)
         return tumours
@@ -141,7 +141,7 @@ def size_of(query: Query) -> int:
 
 
 def _whole_crops(query: Query) -> dict[int, list[Cut]]:
-    """The crops that were sent as such, by their positions in the query."""
+    """The crops that were sent directly, by their positions in the query."""
     crops = {index: one for index, one in enumerate(query.instances) if not isinstance(one, Study)}
     warnings = {index: ("INPUT_8_BIT",) if is_8_bit(crop) else () for index, crop in crops.items()}
     return {index: [Cut("", "", crop, warnings=warnings[index])] for index, crop in crops.items()}
@@ -155,14 +155,14 @@ def _refused(error: InputError, index: int) -> InstanceRefused:
 
 
 def unanswered(cuts: Iterable[tuple[int, Cut]]) -> Iterator[Unanswered]:
-    """The tumours without a crop as they stand in a reply, each with the instance that it belongs to."""
+    """The tumours without a crop, in the form of a reply, each with the position of its instance."""
     for index, cut in cuts:
         if why := cut.refusal:
             yield Unanswered(index, cut.roi_name, why.code, why.safe_message, why.hint, cut.roi_number)
 
 
 def _decoded(job: Job) -> Query:
-    """The job's query; an error drops its traceback, which would keep what was decoded in memory beyond the lock."""
+    """The job's query; drops an error's traceback, which would hold decoded values after the lock is released."""
     try:
         return job.decode()
     except InputError as error:

@@ -1,4 +1,4 @@
-"""How scarce resources are divided among clients. All of it runs on the event loop."""
+"""Divides scarce resources among clients. Everything runs on the event loop."""
 
 import asyncio
 import collections
@@ -6,12 +6,12 @@ import contextlib
 import ipaddress
 from collections.abc import AsyncIterator
 
-from components.common.limits import PATIENCE_SECONDS, SHARE_ALPHA
+from components.common.limits import CLIENT_SHARE_OF_FREE, PATIENCE_SECONDS
 from serving.errors import busy
 
 
 def client_of(host: str) -> str:
-    """The client that a request counts for: an IPv4 address, or the 64-bit network of an IPv6 address."""
+    """The client to which a request is attributed: an IPv4 address, or the 64-bit network of an IPv6 address."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -26,7 +26,7 @@ def client_of(host: str) -> str:
 class Quota:
     """A resource of ``total`` units, divided by a dynamic threshold.
 
-    A client may hold at most ``SHARE_ALPHA`` times what is free: alone it gets nearly all, and there is always some
+    A client may hold at most ``CLIENT_SHARE_OF_FREE`` times what is free: alone it gets nearly all, and some is always
     left for the next (Choudhury and Hahne 1998, IEEE/ACM Transactions on Networking 6, 130). A client that holds
     nothing may take all that is free.
     """
@@ -42,10 +42,10 @@ class Quota:
     def allows(self, client: str, count: int) -> bool:
         """Whether a client may take ``count`` more."""
         left, held = self.total - self.taken - count, self._of[client]
-        return left >= 0 and (held == 0 or held + count <= SHARE_ALPHA * left)
+        return left >= 0 and (held == 0 or held + count <= CLIENT_SHARE_OF_FREE * left)
 
     def take(self, client: str, count: int) -> None:
-        """Takes what is allowed; a negative ``count`` gives back."""
+        """Takes ``count`` units, which must be allowed; a negative ``count`` gives units back."""
         self.taken += count
         self._of[client] += count
         if not self._of[client]:
@@ -63,7 +63,7 @@ class Wait:
 
     @contextlib.asynccontextmanager
     async def within(self, seconds: float) -> AsyncIterator[None]:
-        """Limits the time of the block: ``BUSY`` where it is evicted, ``TimeoutError`` after the seconds."""
+        """Limits the time of the block: raises ``BUSY`` if it is evicted, ``TimeoutError`` after the seconds."""
         try:
             async with self._limit:
                 self.extend(seconds)
@@ -74,7 +74,7 @@ class Wait:
             raise
 
     def extend(self, seconds: float) -> None:
-        """Sets the end of the wait to so many seconds from now."""
+        """Sets the end of the wait to ``seconds`` from now."""
         if not self._limit.expired():
             self._limit.reschedule(asyncio.get_running_loop().time() + seconds)
 
@@ -85,10 +85,10 @@ class Wait:
 
 
 class MessageSlots:
-    """Slots for messages that are being received, of which nothing can be seen until they are whole.
+    """Slots for messages that are being received; gRPC shows nothing of a message until it is complete.
 
-    Of one client's calls the newest is received first, since the one that has waited longest has sent nothing for as
-    long. While calls wait, the oldest message of the client with the most slots is evicted, after ``PATIENCE_SECONDS``.
+    A client's newest call is received first, since the oldest has sent nothing for the longest time. While calls
+    wait, the oldest message of the client with the most slots is evicted, after ``PATIENCE_SECONDS``.
     """
 
     def __init__(self, count: int, most_waiting: int) -> None:
@@ -99,7 +99,7 @@ class MessageSlots:
 
     @contextlib.asynccontextmanager
     async def slot(self, client: str, seconds: float) -> AsyncIterator[None]:
-        """Holds a slot in the block, which may take so many seconds with the waiting; raises as ``Wait.within``."""
+        """Holds a slot in the block, for at most ``seconds`` including the wait; raises as ``Wait.within``."""
         wait = Wait(client)
         granted = self._waiting[wait] = asyncio.Event()
         try:
@@ -116,7 +116,7 @@ class MessageSlots:
             self._grant()
 
     def clear(self) -> None:
-        """Evicts all."""
+        """Evicts all waits."""
         for wait in (*self._held, *self._waiting):
             wait.evict()
 

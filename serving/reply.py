@@ -18,18 +18,18 @@ BINARY_HEADER = "Inference-Header-Content-Length"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Tumour:
-    """One answered tumour.
+    """One tumour for which a prediction was made.
 
     Parameters
     ----------
     instance
-        Position in the request of the crop or study it came from.
+        Position in the request of its crop or study.
     roi_name, roi_number, slice_sop_instance_uid
-        The caller's own; "" for a crop.
+        Names and UID of the caller's files; "" for a crop.
     warnings
         Codes: ``TOO_SMALL``, ``TOO_LARGE``, ``WIDER_THAN_CROP`` (outside the study's inclusion rules), those of the
-        contours (``Candidate.warnings``), ``INPUT_DRIFT`` (mean or standard deviation of the crop outside those of all
-        training crops), ``INPUT_8_BIT`` (a picture of 0 to 255 instead of HU).
+        contours (``Candidate.warnings``), ``INPUT_DRIFT`` (mean or standard deviation of the crop outside the range of
+        all training crops), ``INPUT_8_BIT`` (a picture of 0 to 255 instead of HU).
     """
 
     instance: int
@@ -42,7 +42,7 @@ class Tumour:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Unanswered:
-    """A GTV of a study that could not be cut, and why: the code, message and hint that `srs inspect` gives."""
+    """A GTV of a study that could not be cut, and why: code, message and hint as `srs inspect` gives them."""
 
     instance: int
     roi_name: str
@@ -62,14 +62,14 @@ class Result:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reply:
-    """Bytes of a reply and its headers."""
+    """The bytes of a reply and its headers."""
 
     content: bytes
     headers: dict[str, str]
 
 
 def model_facts(manifest: Manifest, name: str, version: str) -> dict[str, Any]:
-    """What every reply says of the model that made it."""
+    """The facts about the model that every reply includes."""
     return {
         "model_name": name,
         "model_version": version,
@@ -91,7 +91,7 @@ def encode_v1(result: Result, facts: dict[str, Any]) -> Reply:
 
 
 def encode_v2(result: Result, query: Query, facts: dict[str, Any]) -> Reply:
-    """A V2 reply; tensors asked for as binary lie behind the JSON."""
+    """A V2 reply; tensors requested as binary follow the JSON."""
     described, behind = [], []
     for name, binary in _chosen(query):
         datatype, array = tensor_of(result, name)
@@ -118,7 +118,7 @@ def encode_v2(result: Result, query: Query, facts: dict[str, Any]) -> Reply:
     return Reply(b"".join([head, *behind]), headers)
 
 
-#: V2 outputs: name -> datatype and, after the tumours, the other dimension ("members" for that many).
+#: V2 outputs: name -> datatype and, after the tumours, the second dimension ("members": their number).
 OUTPUTS = {
     "probability": "FP32",
     "vote_fraction": "FP32",
@@ -148,7 +148,7 @@ def tensor_of(result: Result, name: str) -> tuple[str, NDArray[Any]]:
 
 
 def raw_bytes(datatype: str, array: NDArray[Any]) -> bytes:
-    """A tensor's bytes, little-endian; BYTES elements with their length in front."""
+    """A tensor's bytes, little-endian; each BYTES element preceded by its length."""
     if datatype != "BYTES":
         return array.tobytes()
     texts = [str(value).encode() for value in array]
@@ -164,15 +164,17 @@ def v2_parameters(result: Result, facts: dict[str, Any]) -> dict[str, str | bool
 
 
 def check_outputs(outputs: Sequence[Output]) -> None:
-    """Raises ``OUTPUT_UNKNOWN`` where an output asked for does not exist, and ``FORMAT`` where one is asked for twice.
+    """Raises ``OUTPUT_UNKNOWN`` if a requested output does not exist, and ``FORMAT`` if one is requested twice.
 
-    So a reply has a bound: it holds each output at most once.
+    This limits the size of a reply: it holds each output at most once.
     """
     unknown = [output for output in outputs if output.name not in OUTPUTS]
     if unknown:
-        raise InputError("OUTPUT_UNKNOWN", "an output asked for does not exist", f"There are {', '.join(OUTPUTS)}.")
+        raise InputError(
+            "OUTPUT_UNKNOWN", "a requested output does not exist", f"The outputs are {', '.join(OUTPUTS)}."
+        )
     if len({output.name for output in outputs}) != len(outputs):
-        raise InputError("FORMAT", "an output is asked for twice", "Name each of outputs once.")
+        raise InputError("FORMAT", "an output is requested twice", "List each output once.")
 
 
 def _chosen(query: Query) -> list[tuple[str, bool]]:

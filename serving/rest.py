@@ -1,4 +1,4 @@
-"""The REST API of V1 and V2: health, metadata, inference and metrics; no address changes the server."""
+"""The REST API of V1 and V2: health, metadata, inference and metrics; nothing in it changes the server."""
 
 import asyncio
 import dataclasses
@@ -34,7 +34,7 @@ Decoder = Callable[[Request, bytearray], Job]
 
 
 class _ModelOfV1(StringConvertor):
-    """A name in V1, which is not the address of a prediction."""
+    """A model name in a V1 address that is not the address of a prediction."""
 
     regex = "[^/]+(?<!:predict)"
 
@@ -48,11 +48,11 @@ class RestEndpoints:
     Parameters
     ----------
     dataplane
-        What the handlers ask.
+        Operations behind the handlers.
     admission
-        Shared with gRPC.
+        Admission control, shared with gRPC.
     limits
-        Of bodies.
+        Limits of bodies.
     """
 
     def __init__(self, dataplane: Plane, admission: Admission, limits: Limits) -> None:
@@ -88,7 +88,7 @@ class RestEndpoints:
         handlers = {HTTPException: _routing_problem}
         headers = Middleware(WithHeaders, closing=lambda: self._admission.closing)
         application = Starlette(routes=routes, middleware=[headers], exception_handlers=handlers)
-        application.router.redirect_slashes = False  # a redirect would name whatever host the caller claims
+        application.router.redirect_slashes = False  # a redirect would contain whatever host name the caller sent
         return application
 
     async def _live(self, _: Request) -> Response:
@@ -101,7 +101,7 @@ class RestEndpoints:
         return JSONResponse({"ready": ready}, 200 if ready else 503)
 
     async def _metrics(self, _: Request) -> Response:
-        """Generated off the event loop, which takes milliseconds, and once for all requests that come meanwhile."""
+        """Generated off the event loop, since it takes milliseconds, and once for all requests arriving meanwhile."""
         if self._written is None or self._written.done():
             self._written = asyncio.ensure_future(asyncio.to_thread(prometheus_client.generate_latest))
         text = await asyncio.shield(self._written)
@@ -125,7 +125,7 @@ class RestEndpoints:
         return JSONResponse(self._dataplane.model_metadata(self._model_name(request)))
 
     def _model_name(self, request: Request) -> str:
-        """The addressed model; ``MODEL_UNKNOWN`` where it, or its version, is not served here."""
+        """The addressed model; ``MODEL_UNKNOWN`` if it, or its version, is not served here."""
         return str(self._dataplane.find(request.path_params["model"], request.path_params.get("version")).name)
 
     async def _infer(self, protocol: str, decoder: Decoder, request: Request) -> Response:
@@ -149,7 +149,7 @@ class RestEndpoints:
         return response
 
     async def _answer(self, request: Request, name: str, job: Job) -> Any:
-        """Cancels the job when the caller disconnects, unless a thread has begun it."""
+        """Runs a job; cancels it when the caller disconnects, unless a thread has started it."""
         work, gone = asyncio.ensure_future(self._dataplane.infer(name, job)), asyncio.ensure_future(request.receive())
         try:
             await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
@@ -175,7 +175,7 @@ def _v2_job(request: Request, body: bytearray) -> Job:
 async def _read_body(request: Request, ticket: Ticket, limits: Limits) -> bytearray:
     """The body, counted while it is received: ``BODY_TOO_LARGE``, ``BODY_SLOW`` and ``BUSY`` are raised at once."""
     if request.headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
-        raise InputError("CONTENT_ENCODING", "compressed bodies are not read", "Send the body as it is.")
+        raise InputError("CONTENT_ENCODING", "compressed bodies are not accepted", "Send the body as it is.")
     kind = request.headers.get("content-type", "")
     limit = functools.partial(limits.of, kind, BINARY_HEADER in request.headers)
     announced = request.headers.get("content-length", "")
@@ -183,7 +183,7 @@ async def _read_body(request: Request, ticket: Ticket, limits: Limits) -> bytear
     if size > limits.binary_bytes:
         raise limits.too_large(limits.json_bytes if "json" in kind.lower() else limits.binary_bytes, size)
     body = bytearray()
-    async with ticket.coming(limits):
+    async with ticket.receiving(limits):
         async for part in request.stream():
             most = limit(bytes(body[:2]) + part[:2])
             if max(size, len(body) + len(part)) > most:
@@ -194,7 +194,7 @@ async def _read_body(request: Request, ticket: Ticket, limits: Limits) -> bytear
 
 
 def _with_error_replies(handler: Callable[[Request], Awaitable[Response]]) -> Any:
-    """A handler whose exceptions become the reply of a ``Problem``: the framework's own page would show their text."""
+    """Wraps a handler: exceptions become replies of a ``Problem``; the framework's page would show their text."""
 
     async def handle(request: Request) -> Response:
         try:
@@ -209,5 +209,5 @@ def _with_error_replies(handler: Callable[[Request], Awaitable[Response]]) -> An
 async def _routing_problem(_: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(status, "INTERNAL")
-    problem = Problem(status, code, "there is nothing at this address for this method")
+    problem = Problem(status, code, "this address does not support this method")
     return JSONResponse(problem.to_dict(), status, getattr(error, "headers", None))

@@ -1,4 +1,4 @@
-"""The V2 protocol over gRPC, on an address of our own; the repository calls are UNIMPLEMENTED."""
+"""The V2 protocol over gRPC, on its own address; the calls of the repository extension are UNIMPLEMENTED."""
 
 import dataclasses
 import json
@@ -42,15 +42,15 @@ _STATUS = {
     413: grpc.StatusCode.RESOURCE_EXHAUSTED,
     503: grpc.StatusCode.UNAVAILABLE,
 }
-#: A message is in memory as it was received, as it was parsed, and as the tensor's bytes.
+#: A message is in memory three times: as received, as parsed, and as the tensor's bytes.
 COPIES = 3
 
 
 class Servicer:
     """Health, metadata and inference.
 
-    Each method is given the stream of its messages and asks for the one that it needs, within a time limit.
-    ``ServerLive`` and ``ServerReady`` wait for none, so that a caller that sends nothing cannot delay a probe.
+    Each method gets the stream of its messages and reads the one that it needs, within a time limit.
+    ``ServerLive`` and ``ServerReady`` read none, so that a caller that sends nothing cannot delay a probe.
     """
 
     def __init__(self, dataplane: Plane, admission: Admission, limits: Limits) -> None:
@@ -78,11 +78,11 @@ class Servicer:
     async def ModelMetadata(self, messages: AsyncIterator[bytes], client: str) -> Any:  # noqa: N802
         """Inputs and outputs of the model."""
         request = _parsed(pb.ModelMetadataRequest, await self._receive(self.facts, messages, client, FACTS_SECONDS))
-        found = self._dataplane.model_metadata(request.name)
-        return pb.ModelMetadataResponse(**{name: found[name] for name in _METADATA})
+        facts = self._dataplane.model_metadata(request.name)
+        return pb.ModelMetadataResponse(**{name: facts[name] for name in _METADATA})
 
     async def ModelInfer(self, messages: AsyncIterator[bytes], client: str) -> Any:  # noqa: N802
-        """Inference, or why not; the message is received once there is a slot for it."""
+        """Inference, or an error; the message is received once there is a slot for it."""
         start, size, problem = time.perf_counter(), 0, None
         try:
             with self._admission.request(client) as ticket:
@@ -91,7 +91,7 @@ class Servicer:
                 ticket.hold(COPIES * size)
                 ticket.take_slot()
                 request = _parsed(pb.ModelInferRequest, message)
-                del message  # the parsed one is enough
+                del message  # only the parsed message is still needed
                 job = Job(lambda: _query(request), _response, ticket.lane)
                 reply = await self._dataplane.infer(request.model_name, job)
         except Exception as error:
@@ -110,7 +110,7 @@ class Servicer:
             raise InputError("FORMAT", "the call holds no message") from None
 
     def method(self, name: str) -> Any:
-        """A method as gRPC calls it: as a stream of one message, which gRPC then buffers only when it is asked for."""
+        """A method as gRPC calls it: with a stream of one message, which gRPC buffers only when it is read."""
 
         async def answer(messages: AsyncIterator[bytes], context: Any) -> Any:
             try:
@@ -128,7 +128,7 @@ _METHODS = ("ServerLive", "ServerReady", "ServerMetadata", "ModelReady", "ModelM
 
 
 class Server:
-    """A gRPC server on an address of its own.
+    """A gRPC server on its own address.
 
     Parameters
     ----------
@@ -137,9 +137,9 @@ class Server:
     address
         ``host:port``.
     limits
-        Of a message.
+        Limits of a message.
     connections
-        At once; more are closed by gRPC itself.
+        Largest number of open connections; gRPC itself closes more.
 
     Raises
     ------
@@ -169,7 +169,7 @@ class Server:
         self._servicer.facts.clear()
 
     async def stop(self, seconds: float) -> None:
-        """Accepts no more calls, and cancels the open ones after so many seconds."""
+        """Accepts no more calls, and cancels the open ones after ``seconds``."""
         await self._server.stop(seconds)
 
 
@@ -182,7 +182,7 @@ def _options(limits: Limits, connections: int) -> list[tuple[str, int]]:
         # By default, gRPC would buffer as much of each waiting message as the network carries.
         ("grpc.http2.bdp_probe", 0),
         ("grpc.http2.lookahead_bytes", UNASKED_BYTES),
-        # A compressed message is decompressed before its size is checked: as over HTTP, none is read.
+        # gRPC decompresses a message before it checks its size, so compressed messages are refused, as over HTTP.
         ("grpc.compression_enabled_algorithms_bitset", 1),
         ("grpc.max_metadata_size", METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", METADATA_BYTES),
@@ -205,7 +205,7 @@ def _parsed(kind: Any, message: bytes) -> Any:
     try:
         return kind.FromString(message)
     except DecodeError:
-        raise InputError("FORMAT", f"the message is no {kind.DESCRIPTOR.name}") from None
+        raise InputError("FORMAT", f"the message is not a {kind.DESCRIPTOR.name}") from None
 
 
 def _query(request: Any) -> Query:
@@ -253,7 +253,7 @@ def _as_parameter(value: str | bool | float) -> Any:
 
 
 async def _abort(context: Any, problem: Problem) -> Any:
-    """Ends a call with a status; code and hint as JSON in its details, and how long to wait where that helps."""
+    """Ends a call with a status; code and hint as JSON in its details, and the time to wait if waiting helps."""
     if problem.status == 503:
         context.set_trailing_metadata((("retry-after", str(RETRY_AFTER_SECONDS)),))
     details = json.dumps(problem.to_dict())

@@ -1,4 +1,4 @@
-"""The schemas of the OpenAPI document: what a request may hold, and what a reply does."""
+"""The schemas of the OpenAPI document: the contents of requests and of replies."""
 
 import dataclasses
 import typing
@@ -13,7 +13,7 @@ from serving.reply import OUTPUTS, Unanswered
 
 Schema = dict[str, Any]
 
-#: Python's types as they stand in JSON.
+#: JSON types of Python's types.
 TYPES: Mapping[Any, Schema] = {
     str: {"type": "string"},
     int: {"type": "integer"},
@@ -47,7 +47,7 @@ def _list(schema: Schema, **bounds: int) -> Schema:
 
 
 def schemas() -> Schema:
-    """Name -> schema, of all that a request or a reply is made of."""
+    """Name -> schema, for all parts of requests and replies."""
     return {**_looks(), **_tensors(), **_requests(), **_replies()}
 
 
@@ -73,7 +73,7 @@ def _looks() -> Schema:
 
 
 def _tensors() -> Schema:
-    """V2's inputs; ``data`` is absent where the values lie behind the JSON."""
+    """V2's inputs; ``data`` is absent if the values follow the JSON."""
     side = {"const": IMAGE_SIZE_PX}
     crops = [{"type": "integer", "minimum": 1, "maximum": MAX_CROPS}, side, side]
     shape = {"type": "array", "prefixItems": crops, "minItems": 3, "maxItems": 3}

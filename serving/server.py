@@ -1,4 +1,4 @@
-"""The predictor's server: addresses as configured, our routes, and an end that loses no accepted request."""
+"""The predictor's server: configured addresses, its own routes, and a shutdown that loses no accepted request."""
 
 import asyncio
 import contextlib
@@ -35,13 +35,13 @@ from serving.rest import RestEndpoints
 
 log = logging.getLogger(__name__)
 
-#: Exit code where an accepted request was not answered within the grace.
+#: Exit code if an accepted request was not answered within the grace period.
 UNFINISHED = 3
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Address:
-    """Where to listen; ``grpc_port`` None means no gRPC, a port of 0 any free one."""
+    """Host and ports to listen on; ``grpc_port`` None: no gRPC; port 0: any free port."""
 
     host: str = "127.0.0.1"
     http_port: int = 8080
@@ -75,11 +75,11 @@ class PredictorServer:
     model
         Becomes ready as soon as all ports are open.
     address
-        Where to listen.
+        Host and ports to listen on.
     limits
-        Of bodies and messages.
+        Limits of bodies and messages.
     load
-        How much is accepted at once, and how it ends.
+        Limits of all requests together, and time limits of the shutdown.
     """
 
     def __init__(self, model: Predictor, address: Address, limits: Limits, load: Load) -> None:
@@ -90,7 +90,7 @@ class PredictorServer:
     def run(self) -> None:
         """Serves; returns when everything accepted is answered and all ports are closed.
 
-        Where that takes longer than the grace, the process ends here, with the exit code ``UNFINISHED``.
+        If that takes longer than the grace period, the process exits here with the code ``UNFINISHED``.
 
         Raises
         ------
@@ -112,7 +112,7 @@ class PredictorServer:
         serving, closing = asyncio.create_task(rest.serve(sockets=[listener])), asyncio.create_task(rest.close_late())
         while not rest.started and not serving.done():
             await asyncio.sleep(0.005)
-        listener.listen(BACKLOG)  # asyncio listened for as many as it accepts in one iteration
+        listener.listen(BACKLOG)  # asyncio uses the number that it accepts in one iteration as backlog
         self.model.ready = True
         _report_ready(self.model, listener, self._address)
         signalled = asyncio.create_task(lingers.get())
@@ -134,12 +134,14 @@ class PredictorServer:
     def _end_at_once(self, connections: int) -> None:
         """A normal exit would wait for the threads that are still working, possibly for ever."""
         unfinished = self._admission.at_work
-        log.error("stopped after the grace", extra={"fields": {"requests": unfinished, "connections": connections}})
+        log.error(
+            "stopped after the grace period", extra={"fields": {"requests": unfinished, "connections": connections}}
+        )
         contained.close()
         os._exit(UNFINISHED if unfinished else 0)
 
     async def _linger(self, seconds: float) -> None:
-        """Is not ready and closes each connection after its next reply, but keeps serving."""
+        """Keeps serving, but is not ready and closes each connection after its next reply."""
         self.model.ready, self._admission.closing = False, True
         telemetry.READY.set(0)
         log.info("draining")
@@ -188,7 +190,7 @@ def _connections() -> tuple[int, int]:
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio turns Nagle's delay (40 ms a reply) off only where the protocol is named.
+    # asyncio turns off Nagle's delay (40 ms a reply) only if the protocol is given.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

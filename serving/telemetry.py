@@ -16,23 +16,25 @@ from components.common.contained import Failed
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 
-LATENCY = Histogram("srs_request_seconds", "Time from the whole body to the reply", ["protocol"], buckets=_SECONDS)
-QUEUE = Histogram("srs_queue_seconds", "Time that a whole request waited for a worker", buckets=_SECONDS)
+LATENCY = Histogram("srs_request_seconds", "Time from the complete body to the reply", ["protocol"], buckets=_SECONDS)
+QUEUE = Histogram("srs_queue_seconds", "Time that a complete request waited for a worker", buckets=_SECONDS)
 REQUESTS = Counter("srs_requests", "Requests answered or refused", ["protocol", "status", "code"])
 IN_FLIGHT = Gauge("srs_requests_in_flight", "Requests accepted and not answered yet")
-BYTES_HELD = Gauge("srs_body_bytes_held", "Bytes of bodies being read or worked on")
-SCORES = Histogram("srs_score", "Primary score of the tumours answered", buckets=[tenth / 10 for tenth in range(1, 10)])
+BYTES_HELD = Gauge("srs_body_bytes_held", "Bytes of bodies being received or processed")
+SCORES = Histogram(
+    "srs_score", "Primary score of the tumours predicted", buckets=[tenth / 10 for tenth in range(1, 10)]
+)
 TUMOURS = Counter("srs_tumours", "Tumours answered", ["label"])
-WARNINGS = Counter("srs_warnings", "Warnings given with answers", ["code"])
+WARNINGS = Counter("srs_warnings", "Warnings given with predictions", ["code"])
 DRIFT = Histogram(
     "srs_crop_percentile",
-    "Where a crop's mean or SD in HU lies among the training crops: without drift 1 % are below 1, half below 50",
+    "Percentile of a crop's mean or SD in HU among the training crops: without drift 1 % are below 1, half below 50",
     ["statistic"],
     buckets=(-1, 1, 5, 25, 50, 75, 95, 99, 100),
 )
-READY = Gauge("srs_ready", "1 while new requests are welcome")
+READY = Gauge("srs_ready", "1 while new requests are accepted")
 MODEL = Gauge(
-    "srs_model", "Always 1; the labels say what is served", ["version", "bundle_digest", "group", "synthetic"]
+    "srs_model", "Always 1; the labels describe the model served", ["version", "bundle_digest", "group", "synthetic"]
 )
 
 _log = logging.getLogger(__name__)
@@ -48,7 +50,7 @@ def note(protocol: str, status: int, code: str, seconds: float, size: int) -> No
     status, code
         HTTP's status, and the error's code or "".
     seconds
-        From the whole body to the reply.
+        Time from the complete body to the reply.
     size
         Bytes of the body.
     """
@@ -59,7 +61,7 @@ def note(protocol: str, status: int, code: str, seconds: float, size: int) -> No
 
 
 class JsonLines(logging.Formatter):
-    """Our own records in full; of a library's only the format string, since its arguments may quote the input."""
+    """Writes our own records in full, but only the format string of a library's: its arguments may quote the input."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
@@ -77,9 +79,9 @@ class JsonLines(logging.Formatter):
 
 
 class LoopErrors:
-    """Logs the event loop's errors, each kind at most once a second with their number: a flood must not fill a disk.
+    """Logs the event loop's errors, each kind at most once a second with a count, so that a flood fills no disk.
 
-    Out of file descriptors, asyncio reports each connection that it cannot accept.
+    Without free file descriptors, asyncio reports each connection that it cannot accept.
     """
 
     def __init__(self) -> None:
@@ -106,8 +108,8 @@ def where(error: BaseException) -> dict[str, Any]:
 
 
 def configure_logs(level: str) -> None:
-    """All logs to stderr as ``JsonLines``; warnings, and KServe's and uvicorn's own records, off."""
-    warnings.simplefilter("ignore")  # pydicom's quote values of the caller's files
+    """Writes all logs to stderr as ``JsonLines``; turns off warnings and the records of KServe and uvicorn."""
+    warnings.simplefilter("ignore")  # pydicom's warnings quote values of the caller's files
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

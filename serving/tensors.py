@@ -1,8 +1,8 @@
-"""Requests in the V2 protocol -> crops or DICOM studies; binary tensors are read where they lie, never as lists.
+"""Requests in the V2 protocol -> crops or DICOM studies; binary tensors are read in place, never as lists.
 
-inputs      "crop_hu" FP32 [n,151,151], or "dicom_zip" BYTES [n] (base64 where the data are JSON)
-parameters  "roi" and "rtstruct_uid" go with DICOM; "binary_data_output" asks for binary outputs
-binary      tensors behind the JSON, whose length the header Inference-Header-Content-Length gives
+inputs      "crop_hu" FP32 [n,151,151], or "dicom_zip" BYTES [n] (base64 if the data are JSON)
+parameters  "roi" and "rtstruct_uid" for DICOM; "binary_data_output" requests binary outputs
+binary      tensors after the JSON, whose length is in the header Inference-Header-Content-Length
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ from serving.payload import (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Tensor:
-    """A V2 input: ``data`` is raw bytes or a JSON value, or as gRPC gives them byte strings or numbers."""
+    """A V2 input: ``data`` is raw bytes or a JSON value, or byte strings or numbers from gRPC."""
 
     name: str
     datatype: str
@@ -47,9 +47,9 @@ def decode_v2(body: Buffer, json_length: str | None) -> Query:
     Parameters
     ----------
     body
-        JSON, and behind it the binary tensors.
+        JSON, followed by the binary tensors.
     json_length
-        The header Inference-Header-Content-Length: bytes of JSON; None where all is JSON.
+        The header Inference-Header-Content-Length: bytes of JSON; None if all is JSON.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def decode_v2(body: Buffer, json_length: str | None) -> Query:
         tensor, start = _v2_tensor(one, memoryview(body), start)
         tensors.append(tensor)
     if start != len(body):
-        raise InputError("V2_DATA", "the body holds more bytes than the inputs name")
+        raise InputError("V2_DATA", "the body holds more bytes than the inputs declare")
     parameters = object_of(fields.get("parameters"))
     binary = bool(parameters.get("binary_data_output", False))
     return query_of(tensors, parameters, text_of(fields, "id"), binary, _outputs(fields.get("outputs"), binary))
@@ -79,7 +79,7 @@ def query_of(
     binary: bool = False,
     outputs: tuple[Output, ...] = (),
 ) -> Query:
-    """The query that V2 tensors make; ``INPUT_UNKNOWN``, ``V2_DATA``, ``BASE64``, ``CROP_*``, ``BATCH_TOO_LARGE``."""
+    """The query in V2 tensors; raises ``INPUT_UNKNOWN``, ``V2_DATA``, ``BASE64``, ``CROP_*``, ``BATCH_TOO_LARGE``."""
     if len(tensors) != 1 or tensors[0].name not in (CROP_INPUT, DICOM_INPUT):
         raise InputError("INPUT_UNKNOWN", f"expected one input, {CROP_INPUT} or {DICOM_INPUT}")
     tensor = tensors[0]
@@ -88,7 +88,7 @@ def query_of(
 
 
 def byte_strings(data: Any) -> list[bytes]:
-    """Elements of a raw BYTES tensor: each has its length in front, 4 bytes little-endian."""
+    """Elements of a raw BYTES tensor, each preceded by its length, 4 bytes little-endian."""
     if isinstance(data, tuple):  # gRPC gives the elements themselves
         return list(data)
     elements: list[bytes] = []
@@ -96,14 +96,14 @@ def byte_strings(data: Any) -> list[bytes]:
     while start < len(data):
         end = start + 4 + int.from_bytes(data[start : start + 4], "little")
         if start + 4 > len(data) or end > len(data) or len(elements) == MAX_STUDIES:
-            raise InputError("V2_DATA", "a BYTES tensor does not fit its lengths")
+            raise InputError("V2_DATA", "a BYTES tensor does not match the lengths of its elements")
         elements.append(bytes(data[start + 4 : end]))
         start = end
     return elements
 
 
 def _v2_tensor(value: Any, body: memoryview, start: int) -> tuple[Tensor, int]:
-    """A tensor of the JSON and where the next one's bytes begin."""
+    """A tensor of the JSON, and the position at which the next one's bytes begin."""
     fields = object_of(value)
     shape, size = fields.get("shape"), object_of(fields.get("parameters")).get("binary_data_size")
     if not isinstance(shape, list) or len(shape) > MAX_DIMENSIONS or not all(map(_is_side, shape)):
@@ -114,7 +114,7 @@ def _v2_tensor(value: Any, body: memoryview, start: int) -> tuple[Tensor, int]:
             raise InputError("FORMAT", "an input needs data, or the parameter binary_data_size and bytes")
         return Tensor(name, datatype, tuple(shape), data), start
     if type(size) is not int or size < 0 or start + size > len(body) or data is not None:
-        raise InputError("V2_DATA", "binary_data_size does not fit the body")
+        raise InputError("V2_DATA", "binary_data_size does not match the body")
     return Tensor(name, datatype, tuple(shape), body[start : start + size]), start + size
 
 
@@ -132,7 +132,7 @@ def _crops(tensor: Tensor) -> list[NDArray[np.float32]]:
         return list(numbers_of(tensor.data, tensor.shape))
     is_raw = isinstance(tensor.data, bytes | memoryview)
     if len(tensor.data) != math.prod(tensor.shape) * (4 if is_raw else 1):
-        raise InputError("V2_DATA", f"{CROP_INPUT} holds other than the numbers of its shape")
+        raise InputError("V2_DATA", f"{CROP_INPUT} does not hold the number of values that its shape gives")
     values = np.frombuffer(tensor.data, "<f4") if is_raw else np.array(tensor.data, np.float32)
     return list(values.reshape(tensor.shape).astype(np.float32, copy=False))
 
@@ -144,7 +144,7 @@ def _studies(tensor: Tensor, parameters: Mapping[str, Any]) -> list[Study]:
     check_batch(count, MAX_STUDIES)
     zips = [base64_of(one) for one in tensor.data] if isinstance(tensor.data, list) else byte_strings(tensor.data)
     if len(zips) != count:
-        raise InputError("V2_DATA", f"{DICOM_INPUT} holds another number of elements than its shape")
+        raise InputError("V2_DATA", f"{DICOM_INPUT} does not hold the number of elements that its shape gives")
     return [Study(zipped=one, **options_of(parameters)) for one in zips]
 
 
@@ -158,7 +158,7 @@ def _outputs(value: Any, binary: bool) -> tuple[Output, ...]:
 
 def _header_length(text: str, size: int) -> int:
     if not text.isdecimal() or not 0 < len(text) < 12 or int(text) > size:
-        raise InputError("V2_HEADER", "Inference-Header-Content-Length does not fit the body")
+        raise InputError("V2_HEADER", "Inference-Header-Content-Length does not match the body")
     if int(text) > MAX_JSON_BODY_BYTES:
         most = f"{MAX_JSON_BODY_BYTES // MIB} MiB"
         raise InputError(

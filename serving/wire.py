@@ -1,4 +1,4 @@
-"""A gRPC message's fields counted before protobuf makes an object of each: 2 bytes of it become 100 in memory.
+"""Counts a gRPC message's fields before protobuf makes an object of each, which turns 2 bytes into 100 in memory.
 
 https://protobuf.dev/programming-guides/encoding
 """
@@ -10,7 +10,7 @@ from components.common.errors import InputError
 from components.common.kserve_import import pb
 from components.common.limits import MAX_DIMENSIONS, MAX_FIELDS, MAX_LISTED, MAX_TEXT
 
-#: Wire types: a varint, 8 bytes, bytes with their length in front, 4 bytes. Groups are older than this protocol.
+#: Wire types: a varint, 8 bytes, bytes preceded by their length, 4 bytes. This protocol has no groups.
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED = {_FIXED64: 8, _FIXED32: 4}
 #: A varint holds 7 of 64 bits in each byte.
@@ -22,7 +22,7 @@ _KINDS = ("fp32_contents", "bytes_contents")
 
 
 def check_message(message: bytes) -> None:
-    """Raises what is beyond a limit in a serialised ``ModelInferRequest``; protobuf is to say whether it is one.
+    """Raises if a serialised ``ModelInferRequest`` exceeds a limit; whether it is valid is left to protobuf.
 
     Raises
     ------
@@ -33,13 +33,13 @@ def check_message(message: bytes) -> None:
 
 
 class _Scan:
-    """Where a message is read, and how many of its fields, at any depth, are read."""
+    """The message being read, and the number of its fields, at any depth, read so far."""
 
     def __init__(self, message: bytes) -> None:
         self._message, self._fields = memoryview(message), 0
 
     def message(self, at: int, end: int, kind: Any) -> None:
-        """The fields from ``at`` to ``end``, which are those of a message of this kind."""
+        """Reads the fields from ``at`` to ``end`` as those of a message of this kind."""
         counts: Counter[str] = Counter()
         while at < end:
             key, at = self._varint(at, end)
@@ -64,14 +64,16 @@ class _Scan:
         if field.message_type:
             self.message(start, end, field.message_type)
         elif field.containing_type.name == "InferTensorContents" and field.name not in _KINDS and end > start:
-            raise InputError("CROP_DTYPE", f"{field.name} are not read: crop_hu must be FP32", "Send HU as float32.")
+            raise InputError(
+                "CROP_DTYPE", f"{field.name} are not supported: crop_hu must be FP32", "Send HU as float32."
+            )
         elif field.name == "shape" and _count_varints(self._message[start:end]) > MAX_DIMENSIONS:
             raise InputError("FORMAT", f"shape may have at most {MAX_DIMENSIONS} dimensions")
         elif field.name in _TEXTS and _is_long(self._message[start:end]):
             raise InputError("FORMAT", f"{field.name} must be text of at most {MAX_TEXT} characters")
 
     def _value(self, wire_type: int, at: int, end: int) -> tuple[int, int]:
-        """Where a field's value begins and ends."""
+        """Positions at which a field's value begins and ends."""
         start, length = at, _FIXED.get(wire_type, 0)
         if wire_type == _BYTES:
             length, start = self._varint(at, end)
@@ -84,7 +86,7 @@ class _Scan:
         return start, start + length
 
     def _varint(self, at: int, end: int) -> tuple[int, int]:
-        """A varint's value, and where it ends."""
+        """A varint's value, and the position at which it ends."""
         value = 0
         for index, byte in enumerate(self._message[at : min(at + _VARINT_BYTES, end)]):
             value |= (byte & 0x7F) << 7 * index
@@ -105,4 +107,4 @@ def _is_long(text: memoryview) -> bool:
 
 
 def _damaged() -> InputError:
-    return InputError("FORMAT", "the message is no ModelInferRequest")
+    return InputError("FORMAT", "the message is not a ModelInferRequest")

@@ -40,7 +40,7 @@ CONNECTIONS = 512
 #: Connections accepted in one turn of the event loop; up to twice as many hold a descriptor until others are closed.
 ACCEPTS = 32
 #: Requests started in one turn of the event loop, which takes some milliseconds.
-BEGINNINGS = 8
+REQUEST_STARTS = 8
 #: Connections that wait to be accepted.
 BACKLOG = 2048
 #: Descriptors reserved for files and for gRPC's own use, beside those of open and of incoming connections.
@@ -50,7 +50,7 @@ REQUESTS = 64
 #: Bodies held at once, in units of MAX_BINARY_BODY_BYTES: with what is parsed from them, half of the pod's memory.
 BODIES = 4
 #: A client may hold this many times the free part of a shared resource: 8 of 9 when alone, and never the last one.
-SHARE_ALPHA = 8
+CLIENT_SHARE_OF_FREE = 8
 #: A body of at least this size waits for a worker in another queue than its sender's small ones.
 LARGE_BODY_BYTES = MIB
 #: Seconds without a finished request, although there is work, after which the liveness probe fails.
@@ -94,10 +94,10 @@ MAX_FILES = 2000
 #: Unpacked bytes of a study: 500 slices of 512 x 512, which fill the largest body when compressed.
 MAX_UNPACKED_BYTES = 256 * MIB
 #: RTSTRUCTs that an error lists for the caller to choose from.
-MAX_OFFERED = 100
+MAX_OFFERED_RTSTRUCTS = 100
 #: Structures listed of all of them together, and characters of a name (PS3.5 6.2: LO): the reply stays below 0.5 MiB.
 MAX_OFFERED_STRUCTURES = 500
-MAX_OFFERED_TEXT = 64
+MAX_OFFERED_NAME = 64
 #: Characters of a name, an id or an option.
 MAX_TEXT = 256
 #: Inputs or outputs of a V2 request, and repetitions of any other gRPC field; the model has twelve outputs.

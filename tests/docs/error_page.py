@@ -28,7 +28,7 @@ _ROOM_OF_SHORTHANDS = "components/model/"
 CHOSEN = {
     "COHORT_UNREADABLE": "the cohort table cannot be read as text, ‹why›",
     "KFP_CONFLICT": "KFP already has something of this name",
-    "METHOD_NOT_ALLOWED": "there is nothing at this address for this method",
+    "METHOD_NOT_ALLOWED": "this address does not support this method",
     "MLFLOW_EXISTS": "MLflow already has what was to be made",
     "MLFLOW_NOT_FOUND": "MLflow does not have what was asked for",
 }

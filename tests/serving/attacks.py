@@ -48,7 +48,7 @@ def seeds() -> list[tuple[str, bytes, dict[str, str]]]:
 
 
 def mutated(data: bytes, rng: random.Random, reach: int = 10**9) -> bytes:
-    """``data`` changed in one to thirty places, half of the time near its start."""
+    """``data`` changed at one to thirty positions, half of the time near its start."""
     body = bytearray(data)
     for _ in range(rng.choice((1, 1, 2, 5, 30))):
         at = rng.randrange(max(1, min(len(body), rng.choice((300, reach)))))
@@ -137,7 +137,7 @@ def _request(index: int, rng: random.Random, good: list, files: dict[str, bytes]
 
 
 def _ask_rest(connection: http.client.HTTPConnection, rng: random.Random, path: str, body: bytes, headers: dict) -> int:
-    """One request on a kept connection, some in chunks without a length."""
+    """One request on a persistent connection, some in chunks without a length."""
     given = (body[at : at + 7000] for at in range(0, len(body), 7000)) if rng.random() < 0.1 and body else body
     connection.request(rng.choice(["POST"] * 30 + ["PUT", "GET"]), path, given, headers)
     reply = connection.getresponse()
@@ -152,7 +152,7 @@ def _ask_rest(connection: http.client.HTTPConnection, rng: random.Random, path: 
 
 
 def _ask_raw(port: int, rng: random.Random, path: str, body: bytes, headers: dict) -> int:
-    """Bytes that only resemble HTTP: lying lengths, pipelined requests, damaged heads; then the caller hangs up."""
+    """Bytes that only resemble HTTP: false lengths, pipelined requests, damaged heads; then the caller disconnects."""
     lying = rng.choice((len(body), len(body) // 2, len(body) + 50, 10**18))
     length = rng.choice((f"Content-Length: {lying}", "Transfer-Encoding: chunked", "Content-Length: -1", "X: y"))
     lines = [f"POST {path} HTTP/1.1", "Host: x", length, *(f"{name}: {value}" for name, value in headers.items())]

@@ -1,4 +1,4 @@
-"""A written bundle, and a predictor serving it in a process of its own."""
+"""A bundle, and a predictor that serves it in its own process."""
 
 import contextlib
 import http.client
@@ -59,7 +59,7 @@ class Server:
         return status, json.loads(body)
 
     def v2(self, fields: dict, binary: bytes | None = None) -> tuple[int, dict, bytes]:
-        """Status, JSON and what lies behind it."""
+        """Status, JSON, and the bytes after it."""
         head = json.dumps(fields).encode()
         headers = {} if binary is None else {"Inference-Header-Content-Length": str(len(head))}
         status, given, body = self.ask("POST", f"/v2/models/{self.name}/infer", head + (binary or b""), headers)
@@ -106,6 +106,6 @@ def server(bundle, tmp_path_factory) -> Iterator[Server]:
 
 @pytest.fixture
 def start(bundle, tmp_path):
-    """Starts a server of the test's own with flags; it ends with the test."""
+    """Starts a server with flags for one test; it ends with the test."""
     with contextlib.ExitStack() as stack:
         yield lambda *flags: stack.enter_context(running(bundle, tmp_path, *flags))

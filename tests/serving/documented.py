@@ -1,4 +1,4 @@
-"""Whether a reply is as the OpenAPI document says."""
+"""Checks a reply against the OpenAPI document."""
 
 import functools
 import json
@@ -19,7 +19,7 @@ ADDRESSES = [(re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), DOCUMENT["paths"][p
 
 
 def undocumented(method: str, target: str, status: int, headers: dict[str, str], body: bytes) -> str:
-    """What the document does not say of a reply; "" where it says all of it."""
+    """The part of a reply that is not documented; "" if all of it is."""
     headers = {name.lower(): value for name, value in headers.items()}
     if missing := [name for name, value in REPLY_HEADERS.items() if headers.get(name.lower()) != value]:
         return f"without {missing[0]}"
@@ -38,7 +38,7 @@ def undocumented(method: str, target: str, status: int, headers: dict[str, str],
 
 
 def _replies(method: str, path: str) -> dict[str, Any]:
-    """The replies of an operation; where there is none, 404 for its address or 405 for its method."""
+    """The documented replies of an operation; without one, 404 for its address or 405 for its method."""
     item = next((item for address, item in ADDRESSES if address.fullmatch(path)), {})
     operation = item.get("get" if method == "HEAD" else method.lower())
     other = "405" if item else "404"

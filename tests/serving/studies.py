@@ -14,7 +14,7 @@ PATIENT_NAME, PATIENT_ID = "Doe^Never^Logged", "SECRET-8127364"
 
 
 def study_files(radius_mm: float = 8.0, rois: tuple[str, ...] = ("GTV",), slices: int = PLANES) -> dict[str, bytes]:
-    """Name -> bytes of the slices and the RTSTRUCT; each ROI is the same circle on every plane it meets."""
+    """Name -> bytes of the slices and the RTSTRUCT; each ROI is the same circle on each of its planes."""
     frame, series, study = generate_uid(), generate_uid(), generate_uid()
     common = {"StudyInstanceUID": study, "FrameOfReferenceUID": frame}
     common |= {"PatientName": PATIENT_NAME, "PatientID": PATIENT_ID}

@@ -1,4 +1,4 @@
-"""At its start the predictor reaches no network, and of all files but its code's reads only its model folder."""
+"""At its start the predictor uses no network, and reads no files but its code and its model folder."""
 
 import json
 import os

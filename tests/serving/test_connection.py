@@ -1,4 +1,4 @@
-"""HTTP as clients in the field speak it, and what a connection may take of the server."""
+"""HTTP as real clients send it, and the limits of a connection."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ import uvicorn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.common.limits import BEGINNINGS, CHUNK_BYTES, CHUNKS, HEAD_BYTES, REQUESTS
+from components.common.limits import CHUNK_BYTES, CHUNKS, HEAD_BYTES, REQUEST_STARTS, REQUESTS
 from components.common.pages import REPLY_HEADERS
 from serving import connection
 from serving.connection import bounded_connection
@@ -48,7 +48,7 @@ def request(upgrade: str, body: bytes, *, chunked: bool, path: str = V1, version
 
 
 def answers(server, sent: bytes, cuts: list[int] = ()) -> bytes:
-    """All that comes back of ``sent``, which ends with a request to close; sent in pieces cut at ``cuts``."""
+    """The reply to ``sent``, which ends with a request to close and is sent in pieces cut at ``cuts``."""
     with socket.create_connection(("127.0.0.1", server.http_port), timeout=30) as line:
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for start, end in zip([0, *cuts], [*cuts, len(sent)], strict=True):
@@ -141,7 +141,7 @@ async def application(scope, receive, send):
 
 
 class Small:
-    """The application behind our connections."""
+    """A server of the application with our connections."""
 
     def __init__(self, **bounds) -> None:
         config = uvicorn.Config(
@@ -193,7 +193,7 @@ def status_of(reply: bytes) -> bytes:
 
 
 def rest(line: socket.socket) -> bytes:
-    """All that comes until the server closes."""
+    """All bytes received until the server closes."""
     reply = b""
     with contextlib.suppress(ConnectionResetError):  # where something sent was not read
         while piece := line.recv(65536):
@@ -213,7 +213,7 @@ def is_silent(line: socket.socket) -> bool:
 
 
 def send_until_full(line: socket.socket, sent: bytes) -> None:
-    """Sends again and again, until the server reads no more."""
+    """Sends repeatedly, until the server stops reading."""
     line.settimeout(0.3)
     with contextlib.suppress(TimeoutError):
         for _ in range(1000):
@@ -223,7 +223,7 @@ def send_until_full(line: socket.socket, sent: bytes) -> None:
 
 @pytest.mark.parametrize("beyond", [0, 1])
 @pytest.mark.parametrize("whole", [True, False], ids=["in one piece", "never whole"])
-def test_a_head_has_a_bound(small, whole, beyond):
+def test_a_head_has_a_limit(small, whole, beyond):
     begin, end = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nX: ", b"\r\n\r\n"
     room = HEAD_BYTES - len(begin) - (len(end) if whole else 0) + beyond
     with small.connect(begin + b"x" * room + (end if whole else b"")) as line:
@@ -239,9 +239,9 @@ def test_a_head_has_a_bound(small, whole, beyond):
     "begin", [b"1;x=", b"0\r\nX: ", b"0\r\nX: y\r\nZ: "], ids=["chunk's line", "trailer", "trailers"]
 )
 @pytest.mark.parametrize("beyond", [0, 1])
-def test_chunk_lines_and_trailers_have_a_bound(small, begin, beyond):
-    kept = begin.removeprefix(b"0\r\n")  # the last chunk's line is read already
-    with small.connect(CHUNKED + begin + b"x" * (HEAD_BYTES - len(kept))) as line:
+def test_chunk_lines_and_trailers_have_a_limit(small, begin, beyond):
+    allowed = begin.removeprefix(b"0\r\n")  # the last chunk's line is read already
+    with small.connect(CHUNKED + begin + b"x" * (HEAD_BYTES - len(allowed))) as line:
         assert is_silent(line)
         if beyond:
             line.sendall(b"x")
@@ -279,7 +279,7 @@ AMBIGUOUS = {
 
 
 @pytest.mark.parametrize("name", AMBIGUOUS)
-def test_ambiguous_framing_is_refused_and_nothing_behind_it_is_answered(small, name):
+def test_ambiguous_framing_is_refused_and_nothing_after_it_is_answered(small, name):
     reply = answers(small, AMBIGUOUS[name] + b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
     assert status_of(reply) == b"400"
     assert reply.count(b"HTTP/1.1 4") == 1
@@ -287,7 +287,7 @@ def test_ambiguous_framing_is_refused_and_nothing_behind_it_is_answered(small, n
 
 
 @pytest.mark.parametrize("name", AMBIGUOUS)
-def test_what_is_no_http_is_refused_as_every_other_request_is(small, name):
+def test_bytes_that_are_not_http_are_refused_with_the_usual_reply(small, name):
     head, _, body = answers(small, AMBIGUOUS[name]).partition(b"\r\n\r\n")
     headers = dict(line.split(": ", 1) for line in head.decode().lower().split("\r\n")[1:])
     assert headers == {
@@ -305,8 +305,8 @@ def test_the_absolute_form_names_the_same_resource(server):
     assert status_of(answers(server, sent)) == b"200"
 
 
-def test_nothing_is_read_ahead_of_the_request_at_work(small):
-    """Whatever is sent behind it stays with its caller, but for what one read brings."""
+def test_nothing_is_read_ahead_of_the_request_in_progress(small):
+    """Bytes sent after it stay with their sender, except those of one read."""
     one = b"POST /slow HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody"
     behind = b"POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % 2**24 + bytes(2**24)
     most = 0
@@ -341,18 +341,18 @@ LATE = {
 }
 
 
-def test_no_caller_is_waited_for_without_end(monkeypatch):
+def test_no_caller_is_waited_for_forever(monkeypatch):
     monkeypatch.setattr(connection, "READ_SECONDS", 0.5)
     with Small(head_seconds=0.5, body_seconds=0.5) as served:
         lines = {name: served.connect(sent) for name, sent in LATE.items()}
-        kept = served.connect(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")  # between two requests
+        idle = served.connect(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")  # between two requests
         time.sleep(0.3)
         assert len(served.connections) == len(LATE) + 1
         end = time.monotonic() + 10
         while len(served.connections) > 1 and time.monotonic() < end:
             time.sleep(0.05)
-        assert [one.client for one in served.connections] == [kept.getsockname()]
-        for line in (*lines.values(), kept):
+        assert [one.client for one in served.connections] == [idle.getsockname()]
+        for line in (*lines.values(), idle):
             line.close()
 
 
@@ -373,7 +373,7 @@ def test_too_many_connections_end_the_one_that_waits_longest_and_never_one_that_
 def test_no_connection_holds_more_than_a_head_and_what_is_read_at_once():
     sent = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n" * 10_000
     with Small() as served:
-        lines = [served.connect() for _ in range(4 * BEGINNINGS)]
+        lines = [served.connect() for _ in range(4 * REQUEST_STARTS)]
         for line in lines:
             line.setblocking(False)
         end, most = time.monotonic() + 2, 0
@@ -421,7 +421,7 @@ def test_one_connection_that_cannot_be_shut_down_leaves_the_others_as_they_are()
     assert not served.thread.is_alive()
 
 
-def test_a_request_begins_in_its_turn_alone():
+def test_a_request_starts_only_in_its_turn():
     parser = Parser()
     parser.receive_data(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
     assert parser.next_event() is h11.NEED_DATA
@@ -431,7 +431,7 @@ def test_a_request_begins_in_its_turn_alone():
 
 
 @pytest.mark.parametrize("behind", [b"\r\n", b"GET / HTTP/1.1\r\n\r\n", b"?"])
-def test_what_comes_behind_the_last_request_does_not_replace_its_answer(server, behind):
+def test_bytes_after_the_last_request_do_not_replace_its_answer(server, behind):
     with socket.create_connection(("127.0.0.1", server.http_port), timeout=30) as line:
         line.sendall(request("Connection: close\r\n", CROP, chunked=False))
         time.sleep(0.005)
@@ -443,12 +443,12 @@ def test_what_comes_behind_the_last_request_does_not_replace_its_answer(server, 
         assert status_of(reply) == b"200"
 
 
-def test_an_empty_line_behind_a_body_is_skipped(server):
+def test_an_empty_line_after_a_body_is_skipped(server):
     reply = answers(server, request("", CROP, chunked=False) + b"\r\n" + LAST)
     assert reply.count(b"HTTP/1.1 200") == 2
 
 
-def test_a_connection_whose_refused_body_came_late_is_kept_no_longer_than_others():
+def test_a_connection_whose_refused_body_came_late_stays_open_no_longer_than_others():
     with Small() as served, served.connect(b"POST /refuse HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n") as line:
         assert line.recv(100)
         line.sendall(b"x")

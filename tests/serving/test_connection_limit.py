@@ -2,12 +2,12 @@
 
 import asyncio
 
-from components.common.limits import BEGINNINGS
+from components.common.limits import REQUEST_STARTS
 from serving.connection_limit import ConnectionLimit, StartQueue
 
 
 class One:
-    """What ``ConnectionLimit`` and ``StartQueue`` need of a connection."""
+    """A connection as ``ConnectionLimit`` and ``StartQueue`` need it."""
 
     def __init__(self, caller: str, since: float = 0, *, ready: bool = False, may_end: bool = True) -> None:
         self.caller, self.since, self.ready, self.may_end = caller, since, ready, may_end
@@ -49,7 +49,7 @@ def test_few_requests_start_in_one_iteration_of_the_event_loop_round_robin_among
             await asyncio.sleep(0)
             counts.append(sum(one.started for one in (*many, *few)))
             assert all(one.started for one in few)  # in the first iteration, though they came last
-        assert counts == [min(BEGINNINGS * done, 102) for done in range(1, len(counts) + 1)]
+        assert counts == [min(REQUEST_STARTS * done, 102) for done in range(1, len(counts) + 1)]
         assert not gone.started
 
     asyncio.run(run())

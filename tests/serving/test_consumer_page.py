@@ -1,4 +1,4 @@
-"""The examples of the page for model consumers, run as they stand: only the ports are others."""
+"""The examples of the page for model consumers, run unchanged except for their ports."""
 
 import os
 import re
@@ -28,7 +28,7 @@ PYTHON = re.findall(r"```python\n(.*?)```", CONSUMER, re.DOTALL)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """A folder as a user has it after a run: a store with a champion, and a patient's DICOM."""
+    """A user's folder after a run: a store with a champion, and a patient's DICOM files."""
     folder = tmp_path_factory.mktemp("consumer")
     manifest = make_bundle(folder / "bundle")
     (folder / "runs" / "mlflow").mkdir(parents=True)
@@ -48,7 +48,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def ports(folder):
-    """Ports of the predictor that the page's own line starts, instead of the page's."""
+    """Runs the predictor by the page's own command, on free ports in place of the page's."""
     found = {"8080": str(free_port()), "8081": str(free_port())}
     line = [sys.executable, "-m", "pipelines.commands.cli", *put(SERVE, found).split()]
     with (folder / "serve.log").open("w") as log:
@@ -79,8 +79,8 @@ def put(text: str, ports: dict[str, str]) -> str:
 
 
 def environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW")}
-    return {**kept, "PYTHONPATH": str(ROOT)}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW")}
+    return {**environment, "PYTHONPATH": str(ROOT)}
 
 
 def run(folder: Path, *line: str) -> str:

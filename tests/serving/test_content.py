@@ -1,4 +1,4 @@
-"""What clients send as a study or as JSON, in the ways that they do: read where no doubt is left, else named."""
+"""Studies and JSON in the forms that clients send: unambiguous ones are read, the others are named in the error."""
 
 import base64
 import bz2
@@ -65,13 +65,13 @@ def test_a_zip_is_read_whatever_its_content_type_says(server, study, kind):
 
 
 @pytest.mark.parametrize("query", ["ROI=GTV2", "roi_number=2", "rtstruct=1.2", "RTSTRUCT_UID=1.2", "roi=GTV&roi=GTV2"])
-def test_a_choice_that_would_be_dropped_is_refused(server, study, query):
+def test_a_repeated_or_misspelt_option_is_refused(server, study, query):
     status, reply = post(server, study, "application/zip", f"{V1}?{query}")
     assert (status, reply["code"]) == (400, "OPTION")
     assert "roi and rtstruct_uid" in reply["error"]
 
 
-def test_what_a_gateway_adds_to_the_query_is_none_of_ours(server, study):
+def test_fields_that_a_gateway_adds_to_the_query_are_ignored(server, study):
     status, reply = post(server, study, "application/zip", f"{V1}?roi=GTV2&subscription-key=1")
     assert (status, len(reply["predictions"])) == (200, 1)
 
@@ -105,7 +105,7 @@ def test_a_form_that_holds_no_study_is_refused(server, study):
     files=st.lists(st.binary(max_size=300), min_size=1, max_size=5),
     boundary=st.from_regex(r"[-A-Za-z0-9'()+_,./:=?]{1,60}[A-Za-z0-9]", fullmatch=True),
 )
-def test_forms_give_back_the_bytes_that_they_were_made_of(files, boundary):
+def test_forms_return_the_bytes_that_they_were_made_of(files, boundary):
     body = form([(f"{index}.dcm", data) for index, data in enumerate(files)], boundary)
     if not any(f"--{boundary}".encode() in data for data in files):
         assert [part.data for part in form_parts(body)] == files
@@ -126,9 +126,9 @@ def test_a_forms_delimiter_and_the_headers_of_its_parts_have_a_length():
     body = form([("a", b"1")], "x7")
     used = body.index(b"\r\n\r\n") + len("\r\n") - len("--x7\r\n")
     line = b"X: ".ljust(MAX_PART_HEAD_BYTES - used - len("\r\n"), b"y")
-    kept, crossed = (body.replace(b"\r\n\r\n", b"\r\n" + line + more + b"\r\n\r\n", 1) for more in (b"", b"y"))
-    assert form_parts(kept)[0].data == b"1"
-    for wrong in (form([("a", b"1")], boundary + "b"), crossed):
+    allowed, too_long = (body.replace(b"\r\n\r\n", b"\r\n" + line + more + b"\r\n\r\n", 1) for more in (b"", b"y"))
+    assert form_parts(allowed)[0].data == b"1"
+    for wrong in (form([("a", b"1")], boundary + "b"), too_long):
         with pytest.raises(InputError) as refused:
             form_parts(wrong)
         assert refused.value.code == "FORM"
@@ -166,7 +166,7 @@ def tar(files: dict[str, bytes]) -> bytes:
 
 
 def others() -> dict[str, bytes]:
-    """Bodies that are neither a zip nor JSON, by the words that name them."""
+    """Bodies that are neither a zip nor JSON, by the text that names their format."""
     zipped, files = study_zip(), study_files()
     return {
         "gzip": gzip.compress(zipped),
@@ -265,7 +265,7 @@ def test_a_lost_header_of_binary_tensors_is_named(server):
         assert "Inference-Header-Content-Length" in reply["hint"]
 
 
-def test_json_in_other_texts(server):
+def test_json_in_other_encodings(server):
     body = json.dumps({"instances": [CROP.tolist()], "note": "ü"}, ensure_ascii=False)
     assert post(server, body.encode("utf-8-sig"))[0] == 200
     for encoding, word in (("utf-16", "UTF-16"), ("utf-16-le", "UTF-16"), ("utf-32", "UTF-32"), ("cp1252", "UTF-8")):
@@ -275,7 +275,7 @@ def test_json_in_other_texts(server):
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
-def test_a_short_body_in_another_text_is_not_taken_for_one_with_tensors_behind(encoding):
+def test_a_short_body_in_another_encoding_is_not_taken_for_one_with_tensors(encoding):
     body = '{"instances": [{"dicom_zip": "x", "roi": "Größe"}]}'.encode(encoding)
     with pytest.raises(InputError) as refused:
         decode_v1(body)
@@ -285,7 +285,7 @@ def test_a_short_body_in_another_text_is_not_taken_for_one_with_tensors_behind(e
 @given(
     behind=st.binary(min_size=1, max_size=50), note=st.text(max_size=20), mark=st.sampled_from([b"", b"\xef\xbb\xbf"])
 )
-def test_the_bytes_behind_json_are_counted_as_bytes(behind, note, mark):
+def test_the_bytes_after_json_are_counted_as_bytes(behind, note, mark):
     head = mark + json.dumps({"note": note}, ensure_ascii=False).encode("utf-8", "surrogatepass")
     body = head + b"\0" + behind
     with pytest.raises(InputError) as refused:
@@ -312,7 +312,7 @@ def test_every_spelling_of_base64_gives_the_bytes(data, width, end, safe, padded
 @pytest.mark.parametrize(
     "text", ["A", "AAAAA", "AA=A", "ä", "@@", "A\0AA", 5, None, [], {"b64": 5}, "data:text/plain,A"]
 )
-def test_what_is_no_base64_is_refused(text):
+def test_invalid_base64_is_refused(text):
     with pytest.raises(InputError) as refused:
         base64_of(text)
     assert refused.value.code == "BASE64"
@@ -328,7 +328,7 @@ def test_base64_as_tools_write_it_is_answered(server, study):
         assert status == 200, reply
 
 
-def test_options_stay_text_of_a_bounded_length(study):
+def test_options_are_text_of_a_limited_length(study):
     with pytest.raises(InputError) as refused:
         decode_v1(form([("s.zip", study)], fields={"roi": "x" * 300}))
     assert refused.value.code == "OPTION"

@@ -1,4 +1,4 @@
-"""A study is cut in another process as it is cut in this one, and whatever it does there ends."""
+"""Cutting in another process gives the same result as in this one, and always ends."""
 
 import asyncio
 import dataclasses
@@ -44,10 +44,10 @@ def test_cuts_are_those_of_cut_study_for_zips_and_files():
         Study(files=tuple(study_files(radius_mm=6).values())),
         Study(zipped=study_zip(rois=("GTV 1", "GTV 2")), roi="GTV 2"),
     ]
-    found = cut_contained(studies, SETTINGS, DEFINITION)
+    cuts = cut_contained(studies, SETTINGS, DEFINITION)
     expected = [cut_study(study, SETTINGS, DEFINITION) for study in studies]
-    assert [[plain(cut) for cut in one] for one in found] == [[plain(cut) for cut in one] for one in expected]
-    assert [len(one) for one in found] == [2, 1, 1]
+    assert [[plain(cut) for cut in one] for one in cuts] == [[plain(cut) for cut in one] for one in expected]
+    assert [len(one) for one in cuts] == [2, 1, 1]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_cuts_are_those_of_cut_study_for_zips_and_files():
         Study(zipped=b"PK\3\4 and no more"),
     ],
 )
-def test_a_refusal_is_that_of_cut_study_and_names_its_place(study):
+def test_a_refusal_is_that_of_cut_study_and_names_its_position(study):
     with pytest.raises(RefusedAt) as refused:
         cut_contained([Study(zipped=study_zip()), study, Study(zipped=study_zip())], SETTINGS, DEFINITION)
     with pytest.raises(InputError) as expected:
@@ -87,7 +87,7 @@ def test_studies_that_take_too_long_are_refused_and_the_limit_is_named(monkeypat
 
 
 def test_studies_that_take_too_much_memory_are_refused_and_the_limit_is_named(monkeypatch):
-    """Slices of 16 MB as HU: what a worker has left over from before is less."""
+    """Slices of 16 MB as HU, more than a worker still holds from earlier studies."""
     monkeypatch.setattr(studies, "SIDE_PX", 2048)
     monkeypatch.setattr(studies, "SPACING_MM", 0.04)
     files = studies.study_files(slices=9)
@@ -95,7 +95,7 @@ def test_studies_that_take_too_much_memory_are_refused_and_the_limit_is_named(mo
     assert "1 MiB" in too_costly(Study(files=tuple(files.values())))
 
 
-def test_a_study_that_ends_its_reader_is_damaged(monkeypatch):
+def test_a_study_that_crashes_the_reader_is_damaged(monkeypatch):
     def crash(*_):
         raise Stopped("crash")
 
@@ -104,7 +104,7 @@ def test_a_study_that_ends_its_reader_is_damaged(monkeypatch):
         cut_contained([Study(zipped=study_zip())], SETTINGS, DEFINITION)
 
 
-def test_crops_are_answered_while_every_cutter_is_at_work(bundle, monkeypatch):
+def test_crops_are_answered_while_every_cutting_process_is_busy(bundle, monkeypatch):
     ended = threading.Event()
 
     def wait(studies, *_):
@@ -158,7 +158,7 @@ def job(*instances) -> Job:
     return Job(lambda: Query(tuple(instances)), lambda result, *_: result)
 
 
-def test_answers_stand_in_the_order_of_the_instances(bundle):
+def test_answers_are_in_the_order_of_the_instances(bundle):
     model = Predictor("srs-response", Ensemble.open(bundle, threads=1), "1", workers=1)
     crops = draw_crops(2, np.random.default_rng(0))
     mixed = (crops[0], Study(zipped=study_zip()), crops[1], Study(zipped=study_zip(rois=("GTV 1", "GTV 2"))))

@@ -1,4 +1,4 @@
-"""JSON bodies: what would take many times its bytes as Python objects is counted first, and base64 costs little."""
+"""JSON that would take many times its size as Python objects is refused by counts, and base64 is decoded cheaply."""
 
 import time
 import tracemalloc

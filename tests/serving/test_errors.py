@@ -1,4 +1,4 @@
-"""Exceptions become error replies, and keep nothing of the request in memory."""
+"""Exceptions become error replies, and hold nothing of the request in memory."""
 
 import gc
 import weakref
@@ -10,12 +10,12 @@ from serving.errors import problem_of
 
 
 class Body(bytearray):
-    """A body that says when it is gone."""
+    """A body that records when it is freed."""
 
 
 @pytest.mark.parametrize("kind", [InputError, RuntimeError])
 def test_a_refused_body_is_freed_at_once(kind):
-    """Not when cycles are collected next, before which others are held as well."""
+    """Not only when cycles are next collected: until then other bodies would be held too."""
     refs = []
 
     def refuse():
@@ -28,13 +28,13 @@ def test_a_refused_body_is_freed_at_once(kind):
 
     gc.disable()
     try:
-        kept = []  # as a task keeps the exception that ended it
+        references = []  # as a task keeps the exception that ended it
         try:
             refuse()
         except kind as error:
-            kept.append(error)
+            references.append(error)
             problem_of(error)
         assert refs[0]() is None
-        assert kept[0].__context__.__traceback__ is None
+        assert references[0].__context__.__traceback__ is None
     finally:
         gc.enable()

@@ -41,7 +41,7 @@ def test_a_permit_that_is_given_up_goes_to_the_next():
     asyncio.run(run())
 
 
-def test_a_thread_finishes_what_it_has_begun_and_a_caller_that_gives_up_waiting_leaves():
+def test_a_thread_finishes_a_started_job_and_a_caller_that_gives_up_leaves_the_queue():
     async def run() -> list[str]:
         progress, begun, done, order = Progress(), threading.Event(), threading.Event(), []
         pool = FairPool(1, "test", progress)

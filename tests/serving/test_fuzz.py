@@ -1,4 +1,4 @@
-"""Two hundred generated requests, and that their judge sees what it is there for."""
+"""Two hundred generated requests, and tests that the judge finds each kind of fault."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ def doors(bundle):
 
 
 def asked(doors, requests):
-    """Faults of requests, one after the other."""
+    """Faults of requests sent one by one."""
 
     async def ask():
         faults = []
@@ -48,7 +48,7 @@ def test_a_number_makes_the_same_request_again():
 GOOD = Request("good", b'{"instances": []}')
 
 
-def test_faults_are_seen(doors):
+def test_faults_are_found(doors):
     assert "good request" in asked(doors, [GOOD])[0]
     with mock.patch.object(Predictor, "answer", side_effect=KeyError("x")):
         requests = [request for request in map(Generator(1).make, range(400)) if request.kind == "good"]
@@ -59,7 +59,7 @@ def test_faults_are_seen(doors):
     assert judge.fault_of(Request("x", b"", grpc=True), Reply("NOT_FOUND", b"no JSON"))
 
 
-def test_a_request_that_never_ends_and_one_that_kills_are_findings_and_the_others_are_asked(tmp_path, capsys):
+def test_a_request_that_hangs_and_one_that_kills_are_findings_and_the_others_are_sent(tmp_path, capsys):
     with mock.patch.object(run, "HANGS_AFTER_SECONDS", 0.5), mock.patch.object(run, "STARTS_WITHIN_SECONDS", 20):
         findings = run.hunt(tmp_path, 1, 0, 8, trouble.work)
     assert findings == {"no answer": [3], "the process died (9)": [5]}
@@ -68,6 +68,6 @@ def test_a_request_that_never_ends_and_one_that_kills_are_findings_and_the_other
     assert "6 asked" in reply
 
 
-def test_what_a_request_costs_is_seen(doors):
+def test_the_cost_of_a_request_is_measured(doors):
     with mock.patch.object(judge, "MOST_SECONDS", -1.0), mock.patch.object(judge, "MOST_MB", -1):
         assert asked(doors, [Request("x", b"")]) == ["more than 2 s of processor", "more than -1 MiB of memory"]

@@ -9,7 +9,7 @@ from serving.headers import WithHeaders
 
 
 @pytest.mark.parametrize("closing", [False, True])
-def test_each_reply_has_them_and_sends_its_caller_away_while_the_server_is_closing(closing):
+def test_each_reply_has_them_and_closes_the_connection_while_the_server_is_closing(closing):
     sent = []
 
     async def application(_scope, _receive, send) -> None:

@@ -87,7 +87,7 @@ def zip_refusal(server, body: bytes) -> tuple[int, str]:
 
 
 def deflated_dicom(megabytes: int) -> bytes:
-    """A multi-frame CT that inflates to far more than its zip says: the inner bomb is the transfer syntax."""
+    """A multi-frame CT that inflates far beyond the size in its zip, because its transfer syntax is deflated."""
     one, meta = Dataset(), FileMetaDataset()
     meta.TransferSyntaxUID, meta.MediaStorageSOPInstanceUID = DeflatedExplicitVRLittleEndian, "1.2.3"
     meta.MediaStorageSOPClassUID = one.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2.1"
@@ -153,7 +153,7 @@ def test_pipelined_requests_are_answered_in_turn(server):
 
 
 def pipelining(port: int, over: threading.Event, count: int) -> None:
-    """Connections of one address with one request behind the other; opened again where they are closed."""
+    """Connections of one address with one request after another, reopened when they are closed."""
     sent = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
     with selectors.DefaultSelector() as selector:
         while not over.is_set():
@@ -175,7 +175,7 @@ def pipelining(port: int, over: threading.Event, count: int) -> None:
 
 
 def vanishing(port: int, over: threading.Event, count: int) -> None:
-    """Callers that are gone before they are answered."""
+    """Callers that disconnect before they are answered."""
     sent = f"POST {V1} HTTP/1.1\r\nHost: x\r\nContent-Length: {count}\r\n\r\n".encode() + b" " * count
     while not over.is_set():
         with socket.create_connection(("127.0.0.1", port), 30, ("127.0.0.2", 0)) as line, contextlib.suppress(OSError):
@@ -186,7 +186,7 @@ def vanishing(port: int, over: threading.Event, count: int) -> None:
 @pytest.mark.parametrize(
     ("flood", "count"), [(pipelining, 400), (pipelining, 600), (vanishing, 2), (vanishing, 60_000)]
 )
-def test_a_flood_of_requests_holds_up_nobody_else(start, flood, count):
+def test_a_flood_of_requests_delays_nobody_else(start, flood, count):
     server, over = start(), threading.Event()
     body = json.dumps({"instances": [[[40] * 151] * 151]})
 

@@ -1,4 +1,4 @@
-"""What is admitted: bodies by their bytes, whole requests by their slots, and jobs round-robin."""
+"""Admission: bodies by their bytes, complete requests by slots, and jobs round-robin."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ async def coming(admission: Admission, count: int, client: str = "bad", seconds:
     """A body that stops after ``count`` bytes."""
     try:
         with admission.request(client) as ticket:
-            async with ticket.coming(Limits(seconds=seconds)):
+            async with ticket.receiving(Limits(seconds=seconds)):
                 ticket.hold(count)
                 await asyncio.sleep(30)
     except SrsError as error:
@@ -24,7 +24,7 @@ async def coming(admission: Admission, count: int, client: str = "bad", seconds:
     return "whole"
 
 
-def test_slow_bodies_take_no_place():
+def test_slow_bodies_take_no_slot():
     async def run() -> None:
         admission = Admission(Load(most_requests=1))
         slow = [asyncio.create_task(coming(admission, 1)) for _ in range(100)]
@@ -37,7 +37,7 @@ def test_slow_bodies_take_no_place():
     asyncio.run(run())
 
 
-def test_a_slow_body_gives_its_bytes_to_one_that_comes():
+def test_a_slow_body_is_evicted_for_another():
     async def run() -> None:
         admission = Admission(Load(most_bytes=1000))
         slow = [asyncio.create_task(coming(admission, 400, client)) for client in ("bad", "other")]
@@ -69,12 +69,12 @@ def test_bytes_are_refused_beyond_the_last():
     asyncio.run(run())
 
 
-def test_a_body_keeps_the_pace_or_is_too_slow(monkeypatch):
+def test_a_body_must_keep_the_pace(monkeypatch):
     monkeypatch.setattr(limits, "PACE_SECONDS", 0.2)
 
     async def body(count: int) -> str:
         with admission.request("one") as ticket:
-            async with ticket.coming(LIMITS):
+            async with ticket.receiving(LIMITS):
                 for _ in range(5):
                     await asyncio.sleep(0.1)
                     ticket.hold(count)
@@ -89,7 +89,7 @@ def test_a_body_keeps_the_pace_or_is_too_slow(monkeypatch):
     assert asyncio.run(coming(admission, PACE_BYTES, seconds=0.05)) == "BODY_SLOW"
 
 
-def test_slots_are_for_whole_bodies_and_given_back():
+def test_slots_are_for_complete_bodies_and_are_returned():
     async def run() -> None:
         admission = Admission(Load(most_requests=2))
         with admission.request("one") as first, admission.request("one") as second:
@@ -108,7 +108,7 @@ def test_slots_are_for_whole_bodies_and_given_back():
     asyncio.run(run())
 
 
-def test_large_bodies_wait_in_a_lane_of_their_own():
+def test_large_bodies_wait_in_their_own_lane():
     async def run() -> list:
         admission, lanes = Admission(Load()), []
         for client, size in (("one", LARGE_BODY_BYTES - 1), ("one", 0), ("one", LARGE_BODY_BYTES), ("other", 0)):

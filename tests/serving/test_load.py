@@ -1,4 +1,4 @@
-"""Minutes of callers while the process is ended by SIGTERM and started again: `make load`."""
+"""Minutes of requests while the predictor is restarted by SIGTERM: `make load`."""
 
 import collections
 import http.client
@@ -17,7 +17,7 @@ KEPT, NEW, OVER_GRPC = 4, 4, 2
 
 
 class Callers:
-    """Threads that ask without a pause; ``received`` counts whole answers by status, ``broken`` what was half one.
+    """Threads that send requests without a pause; ``received`` counts complete answers, ``broken`` partial ones.
 
     A connection that is refused, or closed before a byte of the answer, is asked again elsewhere, as HTTP clients do.
     """
@@ -71,7 +71,7 @@ class Callers:
 
 @pytest.mark.slow
 def test_every_accepted_request_is_answered_while_the_process_is_restarted(bundle, tmp_path):
-    """What the processes' logs say was answered is what the callers got: none was accepted and lost."""
+    """The answers in the processes' logs are those that the callers got: no accepted request was lost."""
     server = Server(bundle, tmp_path)
     server.wait_ready()
     callers = Callers(server)

@@ -1,4 +1,4 @@
-"""The predictor's command line: with a public key it starts for signed bundles alone."""
+"""The predictor's command line: with a public key it serves only signed bundles."""
 
 import shutil
 from pathlib import Path
@@ -29,7 +29,7 @@ def signer(tmp_path) -> SigningKey:
 
 @pytest.fixture
 def served(monkeypatch) -> list[str]:
-    """By whom the bundles were signed that the server would have answered with."""
+    """The signers of the bundles that the server would have served."""
     signed: list[str] = []
     monkeypatch.setattr(PredictorServer, "run", lambda server: signed.append(server.model.ensemble.signed_by))
     monkeypatch.setattr("serving.telemetry.configure_logs", lambda _: None)
@@ -40,7 +40,7 @@ def start(copy: Path, *flags: str) -> int:
     return command.main(["--model-dir", str(copy), "--http-port", str(free_port()), *flags])
 
 
-def test_serves_what_the_keys_owner_signed_and_nothing_else(copy, tmp_path, signer, served, capsys):
+def test_serves_only_bundles_signed_by_the_owner_of_the_key(copy, tmp_path, signer, served, capsys):
     flags = ("--public-key", str(tmp_path / "signer.pub"))
     assert start(copy, *flags) == 1
     assert "[BUNDLE_UNSIGNED]" in capsys.readouterr().err
@@ -60,14 +60,14 @@ def test_a_key_that_cannot_be_read_is_refused_at_once(copy, tmp_path, served, ca
     assert served == []
 
 
-def test_a_mounted_key_is_used_without_being_named(copy, tmp_path, signer, served, monkeypatch):
+def test_a_mounted_key_is_used_by_default(copy, tmp_path, signer, served, monkeypatch):
     assert start(copy) == 0
     monkeypatch.setattr(command, "MOUNTED_KEY", tmp_path / "signer.pub")
     assert start(copy) == 1
     assert served == [""]
 
 
-def test_a_mounted_key_that_leads_nowhere_is_not_taken_for_none(copy, tmp_path, served, monkeypatch):
+def test_a_dangling_link_to_a_mounted_key_is_not_taken_for_no_key(copy, tmp_path, served, monkeypatch):
     (tmp_path / "mounted.pub").symlink_to("nothing")
     monkeypatch.setattr(command, "MOUNTED_KEY", tmp_path / "mounted.pub")
     assert start(copy) == 2

@@ -1,4 +1,4 @@
-"""The OpenAPI document: valid, whole, and true of what the running server answers."""
+"""The OpenAPI document is valid, complete, and true of the running server's answers."""
 
 import ast
 import base64
@@ -25,22 +25,22 @@ NOT_OF_REQUESTS = {"PORT_IN_USE", "ROI_PATTERN", "PUBLIC_KEY", "SIGNING_KEY", "T
 
 
 def test_the_document_is_valid_and_names_every_address():
-    said = document(Limits())
-    validate(said)
+    described = document(Limits())
+    validate(described)
     routes = RestEndpoints(None, None, Limits()).application().routes
     served = {(route.path_format, method.lower()) for route in routes for method in route.methods - {"HEAD"}}
-    assert served == {(path, m) for path, item in said["paths"].items() for m in item if m != "parameters"}
-    names = [item[m]["operationId"] for item in said["paths"].values() for m in item if m != "parameters"]
+    assert served == {(path, m) for path, item in described["paths"].items() for m in item if m != "parameters"}
+    names = [item[m]["operationId"] for item in described["paths"].values() for m in item if m != "parameters"]
     assert len(set(names)) == len(names)
 
 
 def test_limits_are_those_of_the_server():
-    said = document(Limits(json_bytes=5 * 2**20))["paths"]["/v1/models/{model}:predict"]["post"]
-    assert "At most 5 MiB of JSON" in said["description"]
+    described = document(Limits(json_bytes=5 * 2**20))["paths"]["/v1/models/{model}:predict"]["post"]
+    assert "At most 5 MiB of JSON" in described["description"]
 
 
 def raised_codes(path):
-    """Codes that a module gives to an error of a request."""
+    """Codes of request errors that a module raises."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
             first = node.args[0]
@@ -49,14 +49,14 @@ def raised_codes(path):
 
 
 def modules_of_the_server():
-    """Files of serving/, and of what is imported at their top, and at theirs."""
-    found, new = set(), set((ROOT / "serving").glob("*.py"))
+    """Files of serving/ and of all modules that they import at their top, directly or not."""
+    seen, new = set(), set((ROOT / "serving").glob("*.py"))
     while new:
-        found |= new
+        seen |= new
         nodes = [node for path in new for node in ast.parse(path.read_text()).body if isinstance(node, ast.ImportFrom)]
         names = {name for node in nodes for name in (node.module, *(f"{node.module}.{one.name}" for one in node.names))}
-        new = {path for path in (ROOT / f"{name.replace('.', '/')}.py" for name in names) if path.exists()} - found
-    return found
+        new = {path for path in (ROOT / f"{name.replace('.', '/')}.py" for name in names) if path.exists()} - seen
+    return seen
 
 
 def test_every_code_of_a_request_is_documented():
@@ -110,7 +110,7 @@ def requests():
 
 
 @pytest.mark.parametrize("name", battery())
-def test_what_the_server_answers_is_as_documented(server, requests, name):
+def test_the_servers_answers_are_as_documented(server, requests, name):
     method, target, body, headers = requests[name]
     status, given, reply = server.ask(method, target, body, headers)
     assert undocumented(method, target, status, given, reply) == ""

@@ -1,4 +1,4 @@
-"""``srs predict`` against the real predictor, and its client against servers that close, hang or speak otherwise."""
+"""``srs predict`` against the real predictor, and its client against servers that close, hang or are not predictors."""
 
 import contextlib
 import io
@@ -43,7 +43,7 @@ def srs_predict(server, *line: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
 
 
-def test_the_part_that_is_sent_gets_the_answer_of_the_whole(server, tmp_path, long_study):
+def test_the_files_sent_get_the_answer_of_the_whole_study(server, tmp_path, long_study):
     _, _, whole = server.ask("POST", V1, zip_of(long_study), ZIP)
     answers = ask(url_of(server), NAME, written(tmp_path / "study", long_study))
     assert answers.predictions == json.loads(whole)["predictions"]
@@ -52,7 +52,7 @@ def test_the_part_that_is_sent_gets_the_answer_of_the_whole(server, tmp_path, lo
     assert 0 < sizes[-1] < len(zip_of(long_study)) / 3
 
 
-def test_a_study_above_the_limit_is_answered_by_what_it_needs(start, tmp_path, long_study):
+def test_a_study_above_the_limit_is_answered_from_the_files_needed(start, tmp_path, long_study):
     server = start("--max-binary-mb", "1", "--max-json-mb", "1", "--grpc-port", "off")
     assert len(zip_of(long_study)) > 2**20
     status, _, content = server.ask("POST", V1, zip_of(long_study), ZIP)
@@ -155,7 +155,7 @@ def test_a_refusal_is_read_although_the_connection_breaks():
         assert all("10.0 MiB" in error.safe_message and "--roi" in error.hint for error in errors)
 
 
-def test_a_predictor_that_runs_is_not_called_unreachable(tmp_path):
+def test_a_running_predictor_is_not_reported_as_unreachable(tmp_path):
     with answering(b"", reads=1000) as url:
         assert failure(url, 30 * 2**20).code == "CONNECTION_BROKEN"
     with answering(b"", reads=2**20, hangs=True) as url:

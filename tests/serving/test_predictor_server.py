@@ -1,4 +1,4 @@
-"""The predictor as callers meet it: a real process, real sockets."""
+"""The predictor as callers use it: a real process, real sockets."""
 
 import base64
 import json
@@ -92,7 +92,7 @@ def test_grpc_answers_crops(stub, server, crops, expected):
     np.testing.assert_allclose(answered, expected, atol=1e-6)
 
 
-def test_grpc_tells_health_and_metadata_and_refuses_the_rest(stub, server):
+def test_grpc_reports_health_and_metadata_and_refuses_the_rest(stub, server):
     assert stub.ServerReady(pb.ServerReadyRequest(), timeout=30).ready
     assert stub.ModelReady(pb.ModelReadyRequest(name=server.name), timeout=30).ready
     assert {one.name for one in stub.ModelMetadata(pb.ModelMetadataRequest(name=server.name)).inputs} == {
@@ -127,7 +127,7 @@ def test_dicom_zip_agrees_with_the_crop_of_preprocessing(server, trained_crop_an
     np.testing.assert_allclose(tumour["members"], answers, atol=1e-6)
 
 
-def test_dicom_by_every_door(server, stub, trained_crop_answers):
+def test_dicom_by_every_protocol(server, stub, trained_crop_answers):
     zipped, _, answers = trained_crop_answers
     path = f"/v1/models/{server.name}:predict?roi=GTV1"
     status, _, body = server.ask("POST", path, zipped, {"Content-Type": "application/zip"})
@@ -154,7 +154,7 @@ def test_dicom_parts_and_the_size_rule(server):
     assert "TOO_SMALL" in body["predictions"][0]["warnings"]
 
 
-def test_tells_drift(server, crops):
+def test_warns_of_drift(server, crops):
     _, body = server.v1((crops[0] * 0 - 900).tolist(), crops[0].tolist())
     assert "INPUT_DRIFT" in body["predictions"][0]["warnings"]
 
@@ -284,7 +284,7 @@ def test_sigterm_answers_what_was_accepted_and_leaves_no_port(start, crops):
             socket.create_connection(("127.0.0.1", port))
 
 
-def test_a_port_in_use_is_said_in_words(bundle, tmp_path):
+def test_a_port_in_use_is_reported(bundle, tmp_path):
     from tests.serving.conftest import Server
 
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -1,10 +1,10 @@
-"""How scarce resources are divided: no client gets all while others ask, and one that blocks others is evicted."""
+"""Scarce resources are shared: no client gets all while others need some, and one that blocks others is evicted."""
 
 import asyncio
 
 import pytest
 
-from components.common.limits import PATIENCE_SECONDS, SHARE_ALPHA
+from components.common.limits import CLIENT_SHARE_OF_FREE, PATIENCE_SECONDS
 from serving.errors import Refused
 from serving.quotas import MessageSlots, Quota, client_of
 
@@ -28,7 +28,7 @@ def test_a_lone_client_gets_nearly_all_and_leaves_some(total):
     quota = Quota(total)
     while quota.allows("one", 1):
         quota.take("one", 1)
-    assert quota.of("one") == total * SHARE_ALPHA // (SHARE_ALPHA + 1)
+    assert quota.of("one") == total * CLIENT_SHARE_OF_FREE // (CLIENT_SHARE_OF_FREE + 1)
     assert quota.allows("other", total - quota.of("one"))
     assert not quota.allows("other", total - quota.of("one") + 1)
 
@@ -76,7 +76,7 @@ def test_messages_that_do_not_come_are_evicted():
     assert ended == {"BUSY"}
 
 
-def test_no_message_is_evicted_while_none_waits_and_none_is_waited_for_without_end():
+def test_no_message_is_evicted_while_none_waits_and_none_is_waited_for_forever():
     async def run() -> None:
         slots = MessageSlots(2, 100)
         tasks = [asyncio.create_task(silent(slots))]

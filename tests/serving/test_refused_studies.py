@@ -1,4 +1,4 @@
-"""A study or tumour that is refused over HTTP carries the code, message and hint that preprocessing gives it."""
+"""A refusal over HTTP has the code, message and hint that preprocessing gives to the study or tumour."""
 
 import base64
 import io
@@ -10,7 +10,7 @@ import pydicom
 import pytest
 
 from components.common.kserve_import import pb, pb_grpc
-from components.common.limits import MAX_OFFERED_STRUCTURES, MAX_OFFERED_TEXT, MAX_TEXT
+from components.common.limits import MAX_OFFERED_NAME, MAX_OFFERED_STRUCTURES, MAX_TEXT
 from components.common.settings import PreprocessSettings
 from components.common.store.memory import MemoryStore
 from components.imaging.candidate import Candidate
@@ -29,7 +29,7 @@ def without(files: dict[str, bytes], *names: str) -> dict[str, bytes]:
 
 
 def emptied(files: dict[str, bytes], roi: str) -> dict[str, bytes]:
-    """The study with one structure's contours gone."""
+    """The study without the contours of one structure."""
     rtstruct = pydicom.dcmread(io.BytesIO(files["RS.dcm"]))
     number = next(item.ROINumber for item in rtstruct.StructureSetROISequence if item.ROIName == roi)
     for item in rtstruct.ROIContourSequence:
@@ -49,7 +49,7 @@ def ask(server, files: dict[str, bytes]) -> tuple[int, dict]:
     return status, json.loads(reply)
 
 
-def test_one_tumour_that_cannot_be_cut_speaks_for_itself(server):
+def test_the_only_tumour_that_cannot_be_cut_gives_the_error(server):
     files = without(study_files(), "CT06.dcm")
     (candidate,) = inspected(files)
     status, reply = ask(server, files)
@@ -71,7 +71,7 @@ def test_each_tumour_that_cannot_be_cut_is_listed(server):
     assert "GTV1" not in reply["error"]  # names stand beside the message, which logs may take up
 
 
-def test_a_tumour_left_out_of_an_answer_says_why(server):
+def test_a_tumour_left_out_of_an_answer_has_its_reason(server):
     files = emptied(study_files(rois=("GTV1", "GTV2")), "GTV2")
     status, reply = ask(server, files)
     assert status == 200
@@ -121,12 +121,12 @@ def refused_by_grpc(server, files: dict[str, bytes]) -> dict:
     return json.loads(refused.value.details())
 
 
-def test_grpc_tells_the_same(server):
+def test_grpc_reports_the_same(server):
     files = without(study_files(rois=("GTV1", "GTV2")), "CT06.dcm")
     assert refused_by_grpc(server, files) == ask(server, files)[1]
 
 
-def test_grpc_tells_long_lists_short(server):
+def test_grpc_leaves_out_long_lists(server):
     reply = refused_by_grpc(server, study_files(rois=tuple(f"Structure {'ü' * 40} {n}" for n in range(90))))
     assert reply["code"] == "NO_GTV"
     assert reply["hint"]
@@ -173,7 +173,7 @@ def test_a_reply_repeats_no_more_of_a_name_than_an_option_may_have():
     assert len(cut.roi_name) == MAX_TEXT
     with pytest.raises(StudyRefused) as refused:
         cut_study(Study(files=files, roi="none of them"), PreprocessSettings(), ImageDefinition())
-    assert [len(one["roi"]) for one in refused.value.offer[0]["structures"]] == [MAX_OFFERED_TEXT] * 2
+    assert [len(one["roi"]) for one in refused.value.offer[0]["structures"]] == [MAX_OFFERED_NAME] * 2
 
 
 def test_a_refusal_names_a_limited_number_of_structures_of_all_rtstructs():

@@ -20,7 +20,7 @@ SERVICE = "/inference.GRPCInferenceService/"
 
 
 class Plane:
-    """As much of the data plane as health asks for."""
+    """The part of the data plane that health checks use."""
 
     def is_live(self) -> bool:
         return True
@@ -51,7 +51,7 @@ def channel_to(address: str, *options: tuple[str, int]) -> grpc.aio.Channel:
 
 
 async def reply(call) -> str:
-    """``OK``, or the status and its details."""
+    """``OK``, or the status of the error and its details."""
     try:
         await call
     except grpc.aio.AioRpcError as error:
@@ -131,7 +131,7 @@ def test_compressed_messages_and_large_metadata_are_refused():
     assert small == "OK"
 
 
-def test_a_server_holds_so_many_connections():
+def test_a_server_limits_its_connections():
     async def run() -> list[str]:
         async with contextlib.AsyncExitStack() as stack:
             address = await stack.enter_async_context(serving(connections=2))
@@ -152,7 +152,7 @@ def test_hundreds_of_calls_at_once_over_one_connection_are_answered():
     assert asyncio.run(run()) == {"OK"}
 
 
-def test_a_connection_that_says_nothing_is_closed(monkeypatch):
+def test_a_silent_connection_is_closed(monkeypatch):
     monkeypatch.setattr(rpc, "HANDSHAKE_SECONDS", 0.3)
 
     def seconds_until_closed(address: str) -> float:

@@ -1,4 +1,4 @@
-"""Requests that schemathesis makes of the OpenAPI document, right ones and wrong ones: each answer is as documented."""
+"""Valid and invalid requests that schemathesis derives from the OpenAPI document get documented answers."""
 
 import copy
 import os
@@ -19,18 +19,18 @@ SETTINGS = {"deadline": None, "database": None, "suppress_health_check": list(hy
 
 
 def to_generate_from():
-    """The document with the model that is served, and one crop for all: 22,801 numbers are too many to draw."""
-    said = copy.deepcopy(DOCUMENT)
-    schemas = said["components"]["schemas"]
+    """The document with the model that is served, and one crop for all: 22,801 numbers are too many to generate."""
+    document = copy.deepcopy(DOCUMENT)
+    schemas = document["components"]["schemas"]
     crop = draw_crops(1, np.random.default_rng(0))[0].round(1).tolist()
     values = [value for row in crop for value in row]
     schemas["Crop"] = {"enum": [crop]}
     schemas["CropTensor"] = {"enum": [{"name": "crop_hu", "datatype": "FP32", "shape": [1, 151, 151], "data": values}]}
     schemas["V1Request"]["properties"]["instances"]["maxItems"] = 3
     schemas["Instance"]["anyOf"][3]["properties"]["dicom_files"]["maxItems"] = 3
-    for parameter in (one for item in said["paths"].values() for one in item.get("parameters", ())):
+    for parameter in (one for item in document["paths"].values() for one in item.get("parameters", ())):
         parameter["schema"] = {"enum": [{"model": "srs-response", "version": "7"}[parameter["name"]]]}
-    return said
+    return document
 
 
 FOUND = [found.ok() for found in schemathesis.openapi.from_dict(to_generate_from()).get_all_operations()]
@@ -40,7 +40,7 @@ CASES += [(one, GenerationMode.NEGATIVE) for one in FOUND if one.method == "post
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("operation", "mode"), CASES, ids=[f"{one.label} {mode.value}" for one, mode in CASES])
-def test_answers_to_what_the_document_describes_are_as_documented(server, operation, mode):
+def test_answers_are_as_documented(server, operation, mode):
     statuses = Counter()
 
     @hypothesis.seed(int(os.environ.get("FUZZ_SEED", "1")))

@@ -41,7 +41,7 @@ def whole_body(port: int) -> socket.socket:
 
 
 def reply_never_read(port: int) -> socket.socket:
-    """Asks for more answers than its buffers take, and reads none."""
+    """Requests more answers than its buffers hold, and reads none."""
     line = socket.socket()
     line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     line.settimeout(0.3)
@@ -53,7 +53,7 @@ def reply_never_read(port: int) -> socket.socket:
 
 
 def silence(ends: threading.Event):
-    """The messages of a call that has none for long."""
+    """The messages of a call that sends none for a long time."""
     ends.wait(60)
     yield from ()
 
@@ -64,7 +64,7 @@ def grpc_live(channel: grpc.Channel) -> bool:
 
 
 def wait_for(server: Server, requests: int) -> None:
-    """Returns when so many are accepted and not answered."""
+    """Waits until this many requests are accepted and not answered."""
     end = time.monotonic() + 10
     while f"srs_requests_in_flight {requests}.0" not in server.ask("GET", "/metrics")[2].decode():
         assert time.monotonic() < end
@@ -117,7 +117,7 @@ def test_work_that_never_ends(bundle, tmp_path):
             line.close()
 
 
-def test_callers_that_hold_on_to_the_server_do_not_keep_it(start):
+def test_callers_that_hold_connections_do_not_stop_the_shutdown(start):
     server, ends = start("--grace-seconds", str(GRACE)), threading.Event()
     lines = [slow_body(server.http_port), reply_never_read(server.http_port)]
     with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:

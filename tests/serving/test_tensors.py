@@ -1,4 +1,4 @@
-"""V2 bodies: what a list or a shape may hold is counted before it is multiplied, copied or read."""
+"""V2 bodies: elements of lists and shapes are counted before they are multiplied, copied or read."""
 
 import json
 import time

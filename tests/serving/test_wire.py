@@ -1,4 +1,4 @@
-"""gRPC messages: each count kept exactly and crossed by one, and no bytes that take time, memory or a traceback."""
+"""gRPC messages: each limit can be met and not exceeded by one; no bytes cost much, or raise unexpectedly."""
 
 import json
 import time
@@ -117,7 +117,7 @@ def test_numbers_of_a_kind_that_no_input_has_are_refused(name):
 
 
 @pytest.mark.parametrize("count", [0, 1, 151 * 151 - 1, 151 * 151 + 1])
-def test_contents_of_another_number_than_the_shape_says_are_refused_before_they_are_copied(count):
+def test_contents_that_do_not_match_the_shape_are_refused_before_they_are_copied(count):
     message = contents(fp32_contents=[1.5] * count)
     check_message(message)
     numbers = pb.ModelInferRequest.FromString(message).inputs[0].contents.fp32_contents
@@ -126,7 +126,7 @@ def test_contents_of_another_number_than_the_shape_says_are_refused_before_they_
     assert caught.value.code == "V2_DATA"
 
 
-def test_contents_are_read_as_they_are():
+def test_contents_are_read_unchanged():
     numbers = np.random.default_rng(1).normal(size=151 * 151).astype(np.float32)
     message = contents(fp32_contents=numbers)
     check_message(message)
@@ -156,7 +156,7 @@ def test_damage_is_refused(name):
 
 
 @pytest.mark.parametrize("unit", [b"\x2a\x00", b"\x32\x00", b"\x3a\x00", b"\x22\x00", b"\x0b", b"\x80", b"\x78\x00"])
-def test_a_message_of_the_largest_size_costs_nothing(unit):
+def test_a_message_of_the_largest_size_costs_little(unit):
     message = unit * (MAX_JSON_BODY_BYTES // len(unit))
     began = time.process_time()
     tracemalloc.start()
@@ -196,7 +196,7 @@ def test_any_bytes_are_parsed_or_refused(data):
 
 
 def check_or_parse(message):
-    """What the scan passes protobuf parses or refuses; what protobuf parses whole is a good message of the scan's."""
+    """protobuf parses or refuses what passes the scan, and the scan passes all that protobuf parses completely."""
     try:
         check_message(message)
     except InputError as error:
@@ -209,7 +209,7 @@ def check_or_parse(message):
     assert len(parsed.inputs) <= MAX_LISTED
 
 
-def test_an_output_is_asked_for_once():
+def test_an_output_may_be_requested_once():
     check_outputs([Output(name, True) for name in OUTPUTS])
     with pytest.raises(InputError) as caught:
         check_outputs([Output("score", True), Output("score", False)])

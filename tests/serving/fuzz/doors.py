@@ -21,7 +21,7 @@ NAME = "srs-response"
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What is sent. Over gRPC ``body`` is the message, and the rest says nothing."""
+    """A request. Over gRPC, ``body`` is the message, and the other fields are unused."""
 
     kind: str
     body: bytes
@@ -33,7 +33,7 @@ class Request:
 
 @dataclasses.dataclass(frozen=True)
 class Reply:
-    """``status`` is HTTP's number or gRPC's name; ``body`` JSON, or what gRPC's details say."""
+    """``status`` is HTTP's number or gRPC's name; ``body`` is JSON, or gRPC's details."""
 
     status: int | str
     body: bytes
@@ -41,7 +41,7 @@ class Reply:
 
     @property
     def code(self) -> str:
-        """The error's code, "" of an answer."""
+        """The error's code; "" for an answer."""
         refused = self.status != "OK" if isinstance(self.status, str) else self.status >= 400
         return str(json.loads(self.body)["code"]) if refused else ""
 
@@ -51,7 +51,7 @@ class _Aborted(Exception):
 
 
 class _Context:
-    """As much of gRPC's context as a servicer uses."""
+    """The part of gRPC's context that a servicer uses."""
 
     def __init__(self) -> None:
         self.status, self.details = grpc.StatusCode.OK, ""
@@ -68,7 +68,7 @@ class _Context:
 
 
 class Doors:
-    """A predictor over a bundle, and the ways into it. Use ``ask`` on one event loop."""
+    """A predictor of a bundle, with its REST and gRPC entry points. Use ``ask`` on one event loop."""
 
     def __init__(self, bundle: Path) -> None:
         self.predictor = Predictor(NAME, Ensemble.open(bundle, threads=1), "7", 1)
@@ -79,7 +79,7 @@ class Doors:
         self._servicer = Servicer(plane, admission, limits)
 
     async def ask(self, request: Request) -> Reply:
-        """The reply; any exception that leaves the application is a finding of the caller's."""
+        """The reply; an exception that leaves the application is a finding."""
         return await (self._call(request.body) if request.grpc else self._http(request))
 
     async def _call(self, message: bytes) -> Reply:

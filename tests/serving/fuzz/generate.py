@@ -1,4 +1,4 @@
-"""Requests by number: a seed and a number make the same request anywhere, so that a finding is met again."""
+"""Generates requests by seed and number, so that a finding can be reproduced."""
 
 import base64
 import io
@@ -34,7 +34,7 @@ QUERIES += ("roi=" + "x" * 300,)
 
 
 class Generator:
-    """All requests of a seed."""
+    """The requests of a seed."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -59,7 +59,7 @@ class Generator:
             return rng.choices([make for _, make in self._kinds], [weight for weight, _ in self._kinds])[0](rng)
 
     def good(self, rng: random.Random) -> Request:
-        """What is to be answered."""
+        """A valid request, which must be answered."""
         if rng.random() < 0.3:
             return Request("good", self._zip)
         crop = self._crop + np.float32(rng.uniform(-50, 50))
@@ -105,7 +105,7 @@ class Generator:
         return self._rest("bytes of json", path, mutated(json.dumps(body).encode(), rng), rng)
 
     def v2_binary(self, rng: random.Random) -> Request:
-        """Binary tensors whose sizes, shapes and lengths do not fit."""
+        """Binary tensors whose sizes, shapes and lengths do not match."""
         raw = rng.choice((self._crop.tobytes(), bytes(rng.choice((0, 4, 91204, 9))), _elements(rng, self._zip)))
         size = rng.choice((len(raw), len(raw), len(raw) - 1, 0, 2**31, -1))
         body = self._v2(rng, {"parameters": {"binary_data_size": size}})
@@ -172,7 +172,7 @@ class Generator:
         return Request("address", body, path + ("?" + query if query else ""), method, tuple(headers))
 
     def zip_records(self, rng: random.Random) -> Request:
-        """A zip whose records do not say the truth."""
+        """A zip whose records are false."""
         some = rng.sample(list(self._files), 2) if rng.random() < 0.2 else []
         files = {name: self._files[name] for name in some} or {"a.dcm": b"x" * 50}
         data = odd.change_zip(zip_of(files, rng.choice(odd.ZIP_METHODS)), rng)
@@ -204,7 +204,7 @@ class Generator:
         return self._study("bytes of dicom", self._files | {name: mutated(self._files[name], rng, reach=3000)}, rng)
 
     def codec(self, rng: random.Random) -> Request:
-        """A study whose slices are compressed, and whose frames are damaged or say another size."""
+        """A study whose slices are compressed, and whose frames are damaged or declare another size."""
         uid, frame = rng.choice(self._frames)
         uid = rng.choice(SYNTAXES) if rng.random() < 0.1 else uid
         frames = [odd.framed(frame, rng)] * rng.choice((1, 1, 1, 2, 0))
@@ -230,7 +230,7 @@ class Generator:
 
 
 def _dumped(value: Any, rng: random.Random) -> bytes:
-    """JSON text; some with a word in it that JSON does not have, or a key twice."""
+    """JSON text; some with a token that JSON does not have, or a repeated key."""
     try:
         text = json.dumps(value).encode()
     except RecursionError:
@@ -242,7 +242,7 @@ def _dumped(value: Any, rng: random.Random) -> bytes:
 
 
 def _elements(rng: random.Random, zipped: bytes) -> bytes:
-    """A raw BYTES tensor whose lengths may lie."""
+    """A raw BYTES tensor whose lengths may be false."""
     given = [rng.choice((b"", b"PK\x03\x04", b"x" * 50)) for _ in range(rng.choice((1, 1, 2, 9)))]
     given += [zipped] if rng.random() < 0.02 else []
     lengths = [odd.number(rng, 4) if rng.random() < 0.2 else len(one).to_bytes(4, "little") for one in given]

@@ -1,4 +1,4 @@
-"""Whether a reply is a documented one, and what it cost."""
+"""Checks that a reply is documented, and measures its cost."""
 
 import json
 import logging
@@ -22,7 +22,7 @@ GRPC_NAMES = {GRPC[status].name: codes for status, codes in CODES.items() if sta
 
 
 def fault_of(request: Request, reply: Reply) -> str:
-    """What is wrong with a reply, "" where nothing is."""
+    """The fault of a reply; "" if it has none."""
     if PATIENT_ID.encode() in reply.body or PATIENT_NAME.encode() in reply.body:
         return "identity"
     if request.kind == "good" and reply.status not in (200, "OK"):
@@ -43,7 +43,7 @@ def _fault_of_call(reply: Reply) -> str:
 
 
 def spent_seconds() -> float:
-    """Of processor: this process, and the workers that it started with all that they waited for."""
+    """Processor time of this process and of its workers, including their ended children."""
     pids = {pid for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()}
     ticks = 0
     for pid in pids:
@@ -53,7 +53,7 @@ def spent_seconds() -> float:
 
 
 class Watch(logging.Handler):
-    """What one request costs, and the unexpected exceptions, by type and line."""
+    """Measures the cost of one request, and records unexpected exceptions by type and line."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class Watch(logging.Handler):
         logging.getLogger("serving.errors").addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keeps what the server logs of an unforeseen exception."""
+        """Records the server's log of an unexpected exception."""
         fields = getattr(record, "fields", {})
         if "exception" in fields:
             self._unforeseen.append(f"{fields['exception']} at {' < '.join(fields['at'][::-1])}")

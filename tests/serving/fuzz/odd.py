@@ -1,4 +1,4 @@
-"""Odd values, and what is done with them to JSON, bytes, zips, DICOM datasets and protobuf messages."""
+"""Unusual values, and mutations of JSON, bytes, zips, DICOM datasets and protobuf messages by them."""
 
 import copy
 import random
@@ -25,7 +25,7 @@ TEXTS = ["crop_hu", "dicom_zip", "FP32", "BYTES", "FP64", "INT32", "BOOL", "prob
 
 
 def deep(rng: random.Random) -> Any:
-    """Lists or objects within each other, as deep as a reader may not like."""
+    """Lists or objects nested more deeply than a parser may support."""
     value: Any = copy.deepcopy(rng.choice(JSON))
     for _ in range(rng.choice((3, 30, 300))):
         value = [value] if rng.random() < 0.5 else {rng.choice(KEYS): value}
@@ -178,14 +178,14 @@ def _change_items(items: Sequence, rng: random.Random) -> None:
 
 
 def put(dataset: Dataset, tag: Any, value: bytes, vr: str = "") -> None:
-    """Sets an element's bytes as they stand, whether or not its VR allows them."""
+    """Sets an element's raw bytes, whether or not its VR allows them."""
     known = dataset._dict.get(Tag(tag))
     vr = vr or (known.VR if known is not None and known.VR else "UN")
     dataset._dict[Tag(tag)] = RawDataElement(Tag(tag), vr, len(value), value, 0, False, True)
 
 
 def raw_value(known: Any, rng: random.Random) -> bytes:
-    """Odd bytes for an element that is ``known``, or for none; padded to an even number but for a few."""
+    """Unusual bytes for a ``known`` or unknown element, mostly padded to an even number."""
     vr = known.VR if known is not None and known.VR else rng.choice(list(RAW))
     choose: Callable[[], bytes] = lambda: rng.choice(RAW[vr])  # noqa: E731
     value = choose() if vr in RAW else number(rng, rng.choice((1, 2, 2, 2, 4)))

@@ -1,4 +1,4 @@
-"""Generated requests by the million: ``make fuzz COUNT=1000000 SEED=1 START=0``.
+"""Runs millions of generated requests: ``make fuzz COUNT=1000000 SEED=1 START=0``.
 
 The requests are asked in a process of their own, which is killed where one does not end, and started again behind the
 one that killed it. Each finding names the number by which it is met again: ``SEED=1 START=4711 COUNT=1``. Then a
@@ -38,7 +38,7 @@ SHARE_OVER_SOCKETS = 50
 
 
 def main() -> int:
-    """Exit code 1 where there is a finding."""
+    """Runs the requests; exit code 1 if there is a finding."""
     parser = argparse.ArgumentParser(description="generated requests: documented answers only")
     parser.add_argument("--count", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
@@ -54,7 +54,7 @@ def main() -> int:
 
 
 def hunt(bundle: Path, seed: int, start: int, count: int, work: Callable[..., None]) -> dict[str, list[int]]:
-    """Faults found in ``count`` requests asked by ``work``, each with the numbers of the requests that met it."""
+    """Faults of ``count`` requests sent by ``work``, each with the numbers of the requests that caused it."""
     findings: dict[str, list[int]] = {}
     replies: Counter[str] = Counter()
     end, began, next_report = start + count, time.monotonic(), 0.0
@@ -80,7 +80,7 @@ def _note(findings: dict[str, list[int]], fault: str, number: int, seed: int) ->
 
 
 class _Worker:
-    """A process that asks requests; one that dies or hangs ends, with a fault of the request that it was at."""
+    """A process that sends requests; if it dies or hangs, it is ended and the current request has a fault."""
 
     def __init__(self, work: Callable[..., None], bundle: Path, seed: int, start: int, end: int) -> None:
         spawn = multiprocessing.get_context("spawn")
@@ -95,7 +95,7 @@ class _Worker:
         return memory_mb(self._process.pid) if self._process.is_alive() else 0
 
     def reports(self) -> Any:
-        """Last number asked, its faults, and the replies since the last report by their kind."""
+        """Number of the last request, its faults, and the replies since the last report by kind."""
         last, since = self._at.value, time.monotonic() + STARTS_WITHIN_SECONDS
         while True:
             if self._here.poll(1.0):
@@ -116,7 +116,7 @@ class _Worker:
 
 
 def ask_all(bundle: Path, seed: int, start: int, end: int, at: Any, out: Connection) -> None:
-    """Asks the requests from ``start`` to before ``end``, saying in ``at`` at which it is, and reports to ``out``."""
+    """Sends the requests from ``start`` to before ``end``, with the current number in ``at``; reports to ``out``."""
     logging.getLogger("kserve").setLevel(logging.CRITICAL)
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     warnings.simplefilter("ignore")  # as the server itself does

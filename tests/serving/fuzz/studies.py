@@ -1,4 +1,4 @@
-"""Studies to send: zips that are the same at any time, changed datasets, and slices in every codec with an encoder."""
+"""Studies to send: reproducible zips, changed datasets, and slices in every codec that has an encoder."""
 
 import io
 import random
@@ -24,7 +24,7 @@ SYNTAXES = [uid for uid, (_, kind, *_) in UID_dictionary.items() if kind == "Tra
 
 
 def zip_of(files: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
-    """A zip of name -> bytes, the same at any time."""
+    """A reproducible zip of name -> bytes."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", compression) as zipped:
         for name, data in files.items():
@@ -50,7 +50,7 @@ def changed(data: bytes, rng: random.Random) -> bytes:
 
 
 def _written(dataset: Any, before: bytes) -> bytes:
-    """A dataset's file; the first half of the one ``before`` where pydicom cannot write what is meant to be wrong."""
+    """A dataset's file; the first half of the file ``before`` if pydicom cannot write the invalid dataset."""
     buffer = io.BytesIO()
     try:
         implicit, little = ENCODINGS.get(dataset.file_meta.TransferSyntaxUID, (False, True))

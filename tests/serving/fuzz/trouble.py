@@ -1,4 +1,4 @@
-"""A worker in trouble, to see that its supervisor notices."""
+"""A worker that hangs and dies, to test that its supervisor notices."""
 
 import os
 import time
