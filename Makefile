@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ENGINE ?= podman
 JOBS ?= 2
-# An environment that forbids byte-code would make every import of TensorFlow take three times as long.
+# Without cached byte-code, every import of TensorFlow would take three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test lint images images-check e2e e2e-bucket e2e-containers bench null gate-seeds audit homes hostile load fuzz cve docs lock clean setup
@@ -12,11 +12,11 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: setup
 	@$(BIN)/python -m pipelines.commands.demo $(DEMO)
 
-# The files of tests side by side; JOBS=0 runs them one after the other.
+# Runs JOBS test files at a time; JOBS=0 runs them one by one.
 test: setup
 	@$(BIN)/python -m pytest -m "not slow" --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
-# What the phantom promises, counted over many cohorts (hours): no signal, no AUC; signal, a promotion.
+# Statistics over many phantom cohorts (hours): without signal a mean AUC near 0.5; with signal a promotion.
 null: setup
 	@$(BIN)/python -m pytest -m slow -s tests/slow -k without_signal
 
@@ -31,41 +31,41 @@ audit: setup
 e2e-bucket: setup
 	@$(BIN)/python -m pytest -m slow tests/e2e/test_over_s3.py
 
-# What the predictor and the registry withstand: hostile requests, the largest bodies, promotions killed at any moment.
+# Robustness of predictor and registry: hostile requests, the largest bodies, promotions killed at any moment.
 hostile: setup
 	@$(BIN)/python -m pytest -m slow -s tests/serving/test_hostile.py tests/components/promote/test_killed.py
 
-# Three minutes of callers while the predictor is ended by SIGTERM and started again: none accepted and lost.
+# Three minutes of requests while the predictor is restarted by SIGTERM: every accepted request must be answered.
 load: setup
 	@$(BIN)/python -m pytest -m slow -s tests/serving/test_load.py
 
-# Homes that are copied, moved, killed, locked, filled and damaged: each ends with the same Table III, or says what to do.
+# Homes that are copied, moved, killed, locked, filled and damaged: each must end with the same Table III or an error with a hint.
 homes: setup
 	@$(BIN)/python -m pytest -m slow tests/e2e/test_homes.py
 
-# A million generated requests (an hour of a processor), then those that schemathesis makes of the OpenAPI document: documented answers
-# only. COUNT, SEED and START name a part of the first: a finding says by which it is met again.
+# A million generated requests (an hour of a processor), then those that schemathesis derives from the OpenAPI document: every reply
+# must be documented. COUNT, SEED and START select a part of the former; a failure prints the values that reproduce it.
 fuzz: setup
 	@PYTHONPATH=. $(BIN)/python -m tests.serving.fuzz.run $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED)) $(if $(START),--start $(START))
 	@FUZZ_SEED=$(or $(SEED),1) $(BIN)/python -m pytest -m slow -s tests/serving/test_schemathesis.py
 
-# Known vulnerabilities of everything that is locked; exit code 3 where their data base could not be asked.
+# Known vulnerabilities of all locked packages; exit code 3 if their database could not be queried.
 cve: setup
 	@PYTHONPATH=. $(BIN)/python infra/cve.py
 
-# The whole way on the cluster of the current kubeconfig; says what it needs where there is none.
+# The whole study on the cluster of the current kubeconfig; without one, it prints what it needs.
 e2e: setup
 	@$(BIN)/python -m pytest -m slow -s tests/e2e/test_cluster.py
 
-# Both images by podman, buildah or docker (ENGINE); IMAGES holds further options of build.py.
+# Builds both images by podman, buildah or docker (ENGINE); IMAGES gives further options of build.py.
 images:
 	@$(PYTHON) infra/images/build.py --engine $(ENGINE) $(IMAGES)
 
-# Both images run for real: a component by KFP's executor, and the predictor's answer.
+# Runs both images: a component by KFP's executor, and a request to the predictor.
 images-check: setup images
 	@$(BIN)/python -m pytest -m slow -s tests/infra/test_images.py
 
-# The whole way with one container a task, everything over S3; after `make images`.
+# The whole study with one container per task, all data in S3; run `make images` first.
 e2e-containers: setup
 	@$(BIN)/python -m pytest -m slow -s tests/e2e/test_containers.py
 
@@ -87,7 +87,7 @@ setup: .venv/.ready
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# The pages of docs/ that are made from the code.
+# Writes the pages of docs/ that are generated from the code.
 docs: setup
 	@PYTHONPATH=. $(BIN)/python -m tests.docs.error_page
 

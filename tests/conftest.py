@@ -1,4 +1,4 @@
-"""Fixtures of all rooms: a real S3 server."""
+"""Fixtures for all tests: a real S3 server."""
 
 import contextlib
 import os
@@ -54,7 +54,7 @@ class S3Server:
         self._wait(named["s3.port"])
 
     def _wait(self, port: int) -> None:
-        """Until its buckets are there: it listens a moment before."""
+        """Waits until its buckets exist, which is after it starts to listen."""
         client = minio.Minio(f"127.0.0.1:{port}", *KEYS.values(), secure=False)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and self._process.poll() is None:
@@ -72,7 +72,7 @@ class S3Server:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Below those that the system gives to connections, of which other tests open thousands."""
+    """Free ports below the range of client connections, of which other tests open thousands."""
     with contextlib.ExitStack() as stack:
         found: list[int] = []
         while len(found) < count:
@@ -100,7 +100,7 @@ def s3(s3_server, monkeypatch) -> S3Server:
 
 @pytest.fixture(autouse=True)
 def environment_is_put_back():
-    """What a command run in this process sets, such as MLflow's address, is gone for the next test."""
+    """Restores environment variables that a command run in this process sets, such as MLflow's address."""
     before = dict(os.environ)
     yield
     os.environ.clear()

@@ -1,4 +1,4 @@
-"""A KServe for tests: an API server that looks at the InferenceService, and the predictor that it would start."""
+"""A KServe for tests: an API server that reconciles the InferenceService, and the predictor that it would start."""
 
 import contextlib
 import http.server
@@ -18,7 +18,7 @@ def version_of(predictor: dict[str, Any]) -> str:
 
 
 class KServe(KubernetesApi):
-    """Looks at the InferenceService some reads after it changed, as KServe's controller would."""
+    """Reconciles the InferenceService some reads after it changed, as KServe's controller would."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -32,7 +32,7 @@ def leaves(value: Any, path: Path = ()) -> dict[Path, Any]:
 
 
 def fields_of(body: dict[str, Any]) -> dict[Path, Any]:
-    """The fields that an apply of ``body`` owns: all but what names the object."""
+    """The fields that an apply of ``body`` owns: all except those that identify the object."""
     unowned = {("apiVersion",), ("kind",)} | {("metadata", key) for key in ("name", "namespace", "resourceVersion")}
     return {path: value for path, value in leaves(body).items() if path not in unowned}
 
@@ -68,7 +68,7 @@ class KubernetesApi(http.server.ThreadingHTTPServer):
         self.clock = 0
 
     def add(self, path: str, body: dict[str, Any], manager: str = "kubectl") -> dict[str, Any]:
-        """Puts an object in place as another manager would."""
+        """Stores an object as another manager would."""
         return self.apply(path, body, manager, force=True)
 
     def apply(self, path: str, body: dict[str, Any], manager: str, *, force: bool) -> dict[str, Any]:
@@ -112,7 +112,7 @@ class KubernetesApi(http.server.ThreadingHTTPServer):
                 raise Refused(409, "Conflict", f"Apply failed with {len(clash)} conflict: conflict with {other!r}")
 
     def store(self, path: str, before: dict[str, Any] | None, after: dict[str, Any]) -> dict[str, Any]:
-        """Keeps an object; a change moves its version, one of the specification its generation too."""
+        """Stores an object; a change increments its version, and one of the specification also its generation."""
         if before != after:
             self.clock += 1
             changed = before is None or before.get("spec") != after.get("spec")

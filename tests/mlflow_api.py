@@ -1,4 +1,4 @@
-"""A server in MLflow's place that answers one thing to everything, for tests of what a user is then told.
+"""A server in place of MLflow that gives one answer to every request, for tests of the errors that users then see.
 
 The replies of a real server that tests give it were seen of MLflow 3.17.2 on SQLite (``mlflow server``): errors as JSON
 with ``error_code`` and ``message`` (404 RESOURCE_DOES_NOT_EXIST, 400 RESOURCE_ALREADY_EXISTS and
@@ -19,7 +19,7 @@ PROBE = "/api/2.0/mlflow/experiments/search"
 
 
 class MlflowApi(http.server.ThreadingHTTPServer):
-    """``status``, ``body``, ``location`` and ``fault`` are its answer; ``calls`` what was asked.
+    """``status``, ``body``, ``location`` and ``fault`` are its answer; ``calls`` are the requests.
 
     Faults are silent, cut, close, and drip and endless: an answer that comes slowly, or fast, and does not end.
     With ``greets`` it answers the first question of a process as MLflow does.

@@ -1,4 +1,4 @@
-"""A registry for tests: three versions, each champion once, in a real SQLite store with their files."""
+"""A registry for tests: three versions, each of which was champion, in a real SQLite store with their files."""
 
 import sqlite3
 from pathlib import Path
@@ -36,7 +36,7 @@ def delete(database: Path, *versions: int) -> None:
 
 
 def lose_files(database: Path, version: int) -> None:
-    """The version's files are elsewhere than the registry says."""
+    """Moves the version's files away from where the registry has them."""
     with sqlite3.connect(database) as connection:
         gone = f"file://{database.parent}/gone"
         change = "update model_versions set storage_location = ?, source = ? where version = ?"

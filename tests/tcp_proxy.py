@@ -1,4 +1,4 @@
-"""A TCP proxy for tests that stalls, resets, cuts short or slows down what a server answers."""
+"""A TCP proxy for tests that stalls, resets, truncates or slows down a server's answers."""
 
 import contextlib
 import socket

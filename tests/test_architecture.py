@@ -1,4 +1,4 @@
-"""The rules of the house: who may import what, and names that no dependency may take."""
+"""The rules for imports between packages, and names that no dependency may use."""
 
 import ast
 import graphlib
@@ -67,7 +67,7 @@ MLFLOW_MODULES = ("components/common/mlflow_client.py", "components/model/pyfunc
 
 
 def test_mlflow_is_called_through_one_module():
-    """Elsewhere an error of MLflow would leave as a traceback."""
+    """Elsewhere an error of MLflow would end in a traceback."""
     strangers = []
     for path in MODULES:
         if name_of(path) in MLFLOW_MODULES:
@@ -109,7 +109,7 @@ SERVED = {"common", "imaging", "model"}
 
 
 def may_import(module: str, name: str) -> bool:
-    """Whether the file ``module`` may import the dotted ``name``, by the rules above; what is not ours may be."""
+    """Whether the file ``module`` may import the dotted ``name``, by the rules above; foreign packages may be."""
     (package, room, *_), (target, *rest) = [*module.split("/"), ""], name.split(".")
     inner = rest[0] if rest else ""
     if target not in PACKAGES:
@@ -125,7 +125,7 @@ def may_import(module: str, name: str) -> bool:
     return inner in {room, ""} | set(LIBRARIES) or (room, inner) in BETWEEN_STEPS
 
 
-def test_layers_point_one_way():
+def test_layers_are_imported_in_one_direction():
     wrong = [
         f"{name_of(path)} imports {name}"
         for path in MODULES
@@ -176,7 +176,7 @@ NOT_SERVED = {"boto3", "kfp", "kubernetes", "minio", "mlflow", "tensorflow"}
 
 
 def test_the_predictor_reaches_no_library_that_its_image_lacks():
-    """Whatever serving/ imports, and what that imports, at the top of a module: none reads a bucket or MLflow."""
+    """No module that serving/ imports at its top, directly or not, reads a bucket or MLflow."""
     by_name = {".".join(Path(name_of(path)).with_suffix("").parts): path for path in MODULES}
     waiting, seen = [name for name in by_name if name.startswith("serving.")], set()
     while waiting:

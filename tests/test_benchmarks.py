@@ -1,4 +1,4 @@
-"""The benchmarks run behind a target of their own; that their imports still exist is seen at once."""
+"""`make test` does not run the benchmarks; this checks that they can be imported."""
 
 import importlib.util
 import sys

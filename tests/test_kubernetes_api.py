@@ -1,4 +1,4 @@
-"""The API server of the tests keeps what it promises: versions, generations, owners, conflicts."""
+"""The API server for tests implements versions, generations, owners and conflicts."""
 
 import pytest
 

@@ -1,7 +1,7 @@
 """Writes the images' lock files with the versions of requirements.lock: ``python infra/images/lock.py``. Needs uv.
 
-``pipeline.lock`` leaves out the tools of development, ``predictor.lock`` TensorFlow and MLflow too, and
-``pipeline-cuda.lock`` adds to the pipeline's what TensorFlow needs on NVIDIA GPUs.
+``pipeline.lock`` leaves out the development tools; ``predictor.lock`` also leaves out TensorFlow and MLflow;
+``pipeline-cuda.lock`` adds to the pipeline's lock the packages that TensorFlow needs on NVIDIA GPUs.
 """
 
 import subprocess
@@ -13,7 +13,7 @@ ROOT = HERE.parents[1]
 
 
 def compile_lock(output: Path, *chosen: str) -> None:
-    """Resolves what is ``chosen``, for every supported Python and platform, within requirements.lock."""
+    """Resolves the ``chosen`` requirements for every supported Python and platform, within requirements.lock."""
     form = ["--quiet", "--universal", "--python-version", "3.11", "--generate-hashes", "--no-annotate", "--no-header"]
     within = ["--constraints", "requirements.lock"]
     command = ["uv", "pip", "compile", *form, *within, "--output-file", str(output), *chosen]
@@ -26,7 +26,7 @@ def blocks(lock: Path) -> list[str]:
 
 
 def main() -> None:
-    """Writes all three."""
+    """Writes all three lock files."""
     pipeline = HERE / "pipeline.lock"
     compile_lock(pipeline, "--extra", "cluster", "pyproject.toml")
     compile_lock(HERE / "predictor.lock", "--group", "pyproject.toml:predictor")

@@ -54,8 +54,8 @@ class Server:
         info = next(yaml.safe_load_all(package.read_text()))["pipelineInfo"]
         pipeline_id = self._pipeline_id(info["name"]) or self._create(info)
         name = digest[:DIGEST_LENGTH]
-        if found := self._find_version(pipeline_id, name):
-            return found
+        if published := self._find_version(pipeline_id, name):
+            return published
         created = self._upload(package, name, pipeline_id, info.get("description", ""))
         made = self._find_version(pipeline_id, name)
         if made is None:
@@ -71,13 +71,13 @@ class Server:
             ``PIPELINE_NOT_PUBLISHED``.
         """
         pipeline_id = self._pipeline_id(pipeline)
-        found = self._find_version(pipeline_id, name) if pipeline_id else None
-        if found is None:
+        published = self._find_version(pipeline_id, name) if pipeline_id else None
+        if published is None:
             what = f"version {name} of {pipeline}" if name else pipeline
             raise InputError(
                 "PIPELINE_NOT_PUBLISHED", f"{what} is not published on that KFP", "`srs publish` publishes it."
             )
-        return found
+        return published
 
     def submit(
         self, version: Version, name: str, experiment: str, parameters: Mapping[str, Any], service_account: str
@@ -159,12 +159,12 @@ class Server:
 
     def change_schedule(self, name: str, change: str) -> None:
         """``enable``s, ``disable``s or ``delete``s a recurring run; ``SCHEDULE_UNKNOWN`` if none has the name."""
-        found = [one for one in self.schedules() if one.display_name == name]
-        if not found:
+        named = [one for one in self.schedules() if one.display_name == name]
+        if not named:
             raise InputError(
                 "SCHEDULE_UNKNOWN", f"there is no schedule called {name}", "`srs schedule --list` lists all schedules."
             )
-        for one in found:
+        for one in named:
             getattr(self._client, f"{change}_recurring_run")(one.recurring_run_id)
 
     def link(self, path: str) -> str:
@@ -172,8 +172,8 @@ class Server:
         return f"{self._client._get_url_prefix().rstrip('/')}/#/{path}"
 
     def _pipeline_id(self, name: str) -> str:
-        found = self._client.list_pipelines(filter=_equals("display_name", name), namespace=self.namespace)
-        return str(found.pipelines[0].pipeline_id) if found.pipelines else ""
+        listed = self._client.list_pipelines(filter=_equals("display_name", name), namespace=self.namespace)
+        return str(listed.pipelines[0].pipeline_id) if listed.pipelines else ""
 
     def _create(self, info: Mapping[str, str]) -> str:
         """A pipeline without a version: an upload would name its first version after the pipeline."""
@@ -197,12 +197,12 @@ class Server:
 
     def _find_version(self, pipeline_id: str, name: str) -> Version | None:
         chosen = {"filter": _equals("display_name", name)} if name else {}
-        found = self._client.list_pipeline_versions(
+        versions = self._client.list_pipeline_versions(
             pipeline_id, page_size=1, sort_by="created_at desc", **chosen
         ).pipeline_versions
-        if not found:
+        if not versions:
             return None
-        one = found[0]
+        one = versions[0]
         with translated():
             spec = one.pipeline_spec.get("pipeline_spec", one.pipeline_spec)
             declared = spec["root"].get("inputDefinitions", {}).get("parameters", {})

@@ -152,12 +152,12 @@ def _map_of_addresses(target: Target) -> dict[str, str]:
 
 
 def _addresses(target: Target) -> str:
-    found = _map_of_addresses(target)
-    if not found.get("MLFLOW_TRACKING_URI", "").startswith(("http://", "https://")):
+    addresses = _map_of_addresses(target)
+    if not addresses.get("MLFLOW_TRACKING_URI", "").startswith(("http://", "https://")):
         raise Problem(
             f"ConfigMap {target.names.config_map} has no MLFLOW_TRACKING_URI with the address of a server: set it"
         )
-    return ", ".join(f"{key}={found[key]}" for key in ADDRESSES if key in found)
+    return ", ".join(f"{key}={addresses[key]}" for key in ADDRESSES if key in addresses)
 
 
 def _secret(target: Target, name: str, keys: tuple[str, ...]) -> str:
@@ -165,8 +165,8 @@ def _secret(target: Target, name: str, keys: tuple[str, ...]) -> str:
     hint = f"kubectl -n {target.runs} create secret generic {name} " + " ".join(
         f"--from-literal={key}=..." for key in keys
     )
-    found = _read(core.read_namespaced_secret, name, target.runs, missing=f"no Secret {name}: {hint}").data or {}
-    if lacking := [key for key in keys if not found.get(key)]:
+    data = _read(core.read_namespaced_secret, name, target.runs, missing=f"no Secret {name}: {hint}").data or {}
+    if lacking := [key for key in keys if not data.get(key)]:
         raise Problem(f"Secret {name} lacks {', '.join(lacking)}: {hint}")
     return f"{name} holds {', '.join(keys)}"
 
@@ -175,8 +175,8 @@ def _kserve(target: Target) -> str:
     custom = client.CustomObjectsApi(target.api)
     missing = "there are no InferenceServices in this cluster: install KServe"
     where = (GROUP, API_VERSION, target.serving, PLURAL)
-    found = _read(custom.list_namespaced_custom_object, *where, missing=missing)["items"]
-    return f"{GROUP}/{API_VERSION}, {len(found)} InferenceServices in {target.serving}"
+    services = _read(custom.list_namespaced_custom_object, *where, missing=missing)["items"]
+    return f"{GROUP}/{API_VERSION}, {len(services)} InferenceServices in {target.serving}"
 
 
 def _read_template(target: Target) -> Template:
@@ -207,12 +207,14 @@ def _mode(target: Target) -> str:
     template = _read_template(target)
     core = client.CoreV1Api(target.api)
     missing = "no ConfigMap inferenceservice-config in namespace kserve: install KServe there"
-    found = _read(core.read_namespaced_config_map, "inferenceservice-config", "kserve", missing=missing).data or {}
-    default = json.loads(found.get("deploy", "{}")).get("defaultDeploymentMode", "")
+    configuration = (
+        _read(core.read_namespaced_config_map, "inferenceservice-config", "kserve", missing=missing).data or {}
+    )
+    default = json.loads(configuration.get("deploy", "{}")).get("defaultDeploymentMode", "")
     mode = template.annotations.get(MODE_ANNOTATION, default)
     if mode not in STANDARD_MODES:
         raise Problem(f"{mode or 'unknown'}: set the annotation {MODE_ANNOTATION}: Standard in the template")
-    gateway = bool(json.loads(found.get("ingress", "{}")).get("enableGatewayApi", False))
+    gateway = bool(json.loads(configuration.get("ingress", "{}")).get("enableGatewayApi", False))
     if template.canary_percent and not (gateway and template.gateway_api):
         raise Problem(f"{mode}: a canary needs KServe's enableGatewayApi and gateway_api: true in the template")
     return f"{mode}, {'Gateway API' if gateway else 'Ingress'}"

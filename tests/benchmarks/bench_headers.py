@@ -32,12 +32,12 @@ Way = Callable[[Source, Sequence[str]], list[Header]]
 
 
 def by_elements(source: Source, names: Sequence[str]) -> list[Header]:
-    """The platform's own way."""
+    """Headers by ``elements.py``."""
     return [header for header in read_headers(source, names) if isinstance(header, Header)]
 
 
 def by_pydicom(source: Source, names: Sequence[str]) -> list[Header]:
-    """pydicom, whose elements stay undecoded until one is asked for."""
+    """Headers by pydicom, which decodes an element only when it is read."""
 
     def make(head: bytes) -> Header:
         dataset = pydicom.dcmread(io.BytesIO(head), stop_before_pixels=True)
@@ -48,13 +48,13 @@ def by_pydicom(source: Source, names: Sequence[str]) -> list[Header]:
 
 
 def planes(source: Source, names: Sequence[str], way: Way) -> int:
-    """How many planes the CT series of a folder have."""
+    """Number of planes of each CT series in a folder."""
     cts = [(str(number), header) for number, header in enumerate(way(source, names)) if is_ct(header)]
     return sum(len(series.planes) for series in gather_series(cts))
 
 
 def compare(place: str, source: Source, rounds: int) -> dict[str, float | str]:
-    """Both ways in turn; medians over the rounds."""
+    """Times both readers in turn; medians over the rounds."""
     names = [entry.name for entry in source.list("") if not entry.name.startswith("RS")]
     seconds: dict[str, list[float]] = {"elements": [], "pydicom": []}
     for _ in range(rounds):

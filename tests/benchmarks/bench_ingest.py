@@ -1,4 +1,4 @@
-"""Preprocessing by range against the plain way: bytes and time, on a real S3 server and on a folder.
+"""Preprocessing by ranged reads against reading whole files: bytes and time, on a real S3 server and on a folder.
 
 Run ``python tests/benchmarks/bench_ingest.py`` from the repository; it prints a table and writes
 ``runs/bench/ingest.json``. The plain way reads every file of every series in full, one after the other, into HU, then
@@ -53,7 +53,7 @@ SETTINGS, KEY = PreprocessSettings(), b"bench"
 
 
 def write_cohort(folder: Path, patients: int) -> None:
-    """A cohort of one patient a folder: noise in a head, a round GTV, and the outlines of head and PTV."""
+    """A cohort with one folder per patient: noise in a head, a round GTV, and the outlines of head and PTV."""
     cells = {
         "follow_up_days": "60", "response": "PR", "n_brain_metastases": "1", "primary_brain_cancer": "no",
         "whole_brain_radiotherapy": "no", "skull_infiltration": "no", "synthetic": "yes",
@@ -142,12 +142,12 @@ def _contour(radius: float, index: int, uid: str) -> Dataset:
 
 
 def by_range(uri: str) -> np.ndarray:
-    """The platform's own way."""
+    """The platform's ingest, by ranged reads."""
     return np.array(preprocess_cohort(uri, SETTINGS, KEY).crops)
 
 
 def plainly(uri: str) -> np.ndarray:
-    """Every file in full, one after the other, every slice to HU; then the same choice, measures and cut."""
+    """The baseline: reads every file whole, one by one, and all slices as HU; then selects, measures and cuts alike."""
     source, name = open_cohort(uri)
     crops = {}
     for row in parse_table(source.read(name), source):
@@ -168,7 +168,7 @@ def plainly(uri: str) -> np.ndarray:
 
 
 class Meter:
-    """Counts the bytes that sources hand out."""
+    """Counts the bytes read from sources."""
 
     def __init__(self) -> None:
         self.bytes, self._lock = 0, threading.Lock()
@@ -206,7 +206,7 @@ def forget(folder: Path) -> None:
 
 
 def compare(place: str, uri: str, rounds: int, meter: Meter, before: Callable[[], None]) -> dict[str, Any]:
-    """Both ways in turn; medians over the rounds."""
+    """Times both in turn; medians over the rounds."""
     seconds: dict[str, list[float]] = {"by range": [], "plain": []}
     sizes, crops = {}, {}
     for _ in range(rounds):

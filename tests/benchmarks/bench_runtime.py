@@ -1,4 +1,4 @@
-"""Which runtime serves the ensemble: ONNX Runtime against LiteRT, with ten Keras networks as the baseline.
+"""Compares runtimes for the ensemble: ONNX Runtime and LiteRT, with ten Keras networks as the baseline.
 
 Run ``python tests/benchmarks/bench_runtime.py``; it prints a table and writes ``runs/bench/runtime.json``. Each
 figure is the median of repeated calls with two threads, and ``times_faster`` is the ratio to ten
@@ -29,7 +29,7 @@ Call = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 def keras_members(weights: list[Weights], settings: TrainSettings) -> list:
-    """The same networks as training knows them."""
+    """The same networks as Keras models."""
     models = [keras_model(settings) for _ in weights]
     for model, member in zip(models, weights, strict=True):
         set_weights(model, member)

@@ -43,7 +43,7 @@ def request_of(crops: np.ndarray) -> tuple[bytes, dict[str, str]]:
 
 
 def keras_members() -> list:
-    """Ten Keras models, each asked once."""
+    """Predicts by ten Keras models, one call each."""
     settings = StudySettings().train
     models = [keras_model(settings) for _ in range(MEMBERS)]
     for index, model in enumerate(models):
@@ -53,7 +53,7 @@ def keras_members() -> list:
 
 
 def largest_bodies(port: int, process: subprocess.Popen) -> dict[str, float]:
-    """Highest memory in MB while eight callers send the largest bodies that are allowed, by kind."""
+    """Peak memory in MB while eight callers send bodies of the largest size allowed, by kind of body."""
     from tests.serving.test_hostile import largest
 
     peaks = {}
@@ -69,7 +69,7 @@ def largest_bodies(port: int, process: subprocess.Popen) -> dict[str, float]:
 
 
 def post(port: int, path: str, body: bytes, headers: dict[str, str]) -> None:
-    """One request, whatever the answer."""
+    """Sends one request and ignores the status of the answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     with contextlib.suppress(OSError):
         connection.request("POST", path, body, headers)
@@ -130,7 +130,7 @@ def started(command: list[str], port: int, ready_path: str) -> Iterator[tuple[su
 
 
 def answers(port: int, path: str) -> bool:
-    """Whether a GET is answered 200."""
+    """Whether a GET gets status 200."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", path)
@@ -148,7 +148,7 @@ def memory_mb(process: subprocess.Popen, field: str) -> float:
 
 
 def load(port: int, clients: int, seconds: float, crops: np.ndarray) -> dict[str, float]:
-    """Latency percentiles in ms and answers a second of ``clients`` that ask one after the other."""
+    """Latency percentiles in ms, and answers per second, of ``clients`` that each send one request after another."""
     body, headers = request_of(crops)
     times: list[float] = []
     refused = [0]
@@ -196,7 +196,7 @@ def free_port() -> int:
 
 
 def measure(seconds: float) -> dict:
-    """All figures."""
+    """Measures all figures."""
     from components.model.runtime import Ensemble
     from tests.components.model.bundles import draw_crops, make_bundle
 
@@ -239,7 +239,7 @@ def main() -> None:
 
 
 def show(found: dict) -> None:
-    """Prints the figures and keeps them as JSON."""
+    """Prints the figures and stores them as JSON."""
     folder = Path("runs/bench")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "serving.json").write_text(json.dumps(found, indent=1))
@@ -248,12 +248,12 @@ def show(found: dict) -> None:
     print(
         f"ready in {served['ready_s']:.1f} s (Keras {keras['ready_s']:.1f} s), idle {served['idle_mb']:.0f} MB", end=""
     )
-    print(f" (Keras {keras['idle_mb']:.0f} MB); asked: at most 3 s and 400 MB")
+    print(f" (Keras {keras['idle_mb']:.0f} MB); required: at most 3 s and 400 MB")
     peaks = ", ".join(f"{name} {peak:.0f} MB" for name, peak in served["largest_bodies_mb"].items())
     print(f"highest memory under eight of the largest bodies: {peaks}")
-    ratio = f"1/{ten / one:.0f} of ten keras.Model.predict calls ({ten:.0f} ms; asked: 1/20)"
+    ratio = f"1/{ten / one:.0f} of ten keras.Model.predict calls ({ten:.0f} ms; required: 1/20)"
     print(f"one crop over HTTP {one:.2f} ms: {ratio}")
-    print(f"HTTP adds {one - bare:.2f} ms to the bare call of {bare:.2f} ms (asked: at most 10 ms)")
+    print(f"HTTP adds {one - bare:.2f} ms to the bare call of {bare:.2f} ms (required: at most 10 ms)")
     print(f"{'server':<8} {'clients':>7} {'p50 ms':>8} {'p95 ms':>8} {'p99 ms':>8} {'answers/s':>10} {'refused':>8}")
     for name in ("served", "keras"):
         for clients, row in found[name]["clients"].items():

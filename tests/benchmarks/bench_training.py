@@ -36,7 +36,7 @@ def settings_of(options):
 
 
 def cohort_and_splits(members):
-    """Noisy discs with labels that nothing shows, so that no member ends early, and splits of ``members`` members."""
+    """Noisy discs with random labels, so that no member stops early, and splits of ``members`` members."""
     import numpy as np
 
     from components.common.artifacts.splits import MemberSplit
@@ -86,7 +86,7 @@ def train_with_keras(options):
 
 
 def train_with_engine(options):
-    """Seconds of training ``options.members`` members by the engine, in order of their ending."""
+    """Seconds of training ``options.members`` members by the engine, in the order in which they finish."""
     from components.train.engine import train_pack
 
     crops, labels, names, splits = cohort_and_splits(options.members)
@@ -97,7 +97,7 @@ def train_with_engine(options):
 
 
 def train_with_engine_and_mlflow(options):
-    """What logging costs, as part of the processor's time, when a pack tells a SQLite store all that a step tells."""
+    """Share of processor time that logging takes when a pack logs to a SQLite store all that the step logs."""
     import tempfile
 
     import pandas as pd
@@ -154,7 +154,7 @@ PARTS["logging"] = train_with_engine_and_mlflow
 
 
 def run_part(part, options, members):
-    """One part in a process of its own; adds its wall seconds (imports included) and peak memory."""
+    """Runs one part in its own process; adds its wall seconds (imports included) and peak memory."""
     command = [sys.executable, __file__, "--part", part, "--members", str(members)]
     command += ["--steps", str(options.steps), "--settings", options.settings]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -187,7 +187,7 @@ def weights_mb(settings):
 
 
 def measure(options):
-    """All parts and their ratios."""
+    """Measures all parts and their ratios."""
     cores = processors()
     members = options.members
     processes = 2 * cores

@@ -1,4 +1,4 @@
-"""A TCP proxy that holds up all it passes on, as a network would: ``python slow_link.py PORT MILLISECONDS`` each way.
+"""A TCP proxy that delays all data, as a network does: ``python slow_link.py PORT MILLISECONDS`` (each way).
 
 Prints the port of 127.0.0.1 where it listens, and runs until it is ended.
 """
@@ -10,7 +10,7 @@ from asyncio import StreamReader, StreamWriter
 
 
 async def pass_on(reader: StreamReader, writer: StreamWriter, delay_s: float) -> None:
-    """Writes what is read, each piece ``delay_s`` after it came."""
+    """Forwards data, each piece ``delay_s`` after it arrived."""
     clock = asyncio.get_running_loop().time
     pieces: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
 
@@ -31,7 +31,7 @@ async def pass_on(reader: StreamReader, writer: StreamWriter, delay_s: float) ->
 
 
 async def main(port: int, delay_s: float) -> None:
-    """Serves."""
+    """Runs the proxy."""
 
     async def accept(reader: StreamReader, writer: StreamWriter) -> None:
         behind = await asyncio.open_connection("127.0.0.1", port)

@@ -1,4 +1,4 @@
-"""Containers by Docker's API, which podman speaks too: every pod of the cluster as one container on this machine.
+"""Containers by Docker's API, which podman speaks too: each pod of the cluster is one container on this machine.
 
 Each runs as on the cluster: the image's own user, a read-only root file system with ``/tmp`` to write to, no
 capabilities, no new privileges. All share the host's network, where every server binds the loopback address.
@@ -34,7 +34,7 @@ READY_SECONDS = 120
 
 @contextlib.contextmanager
 def engine(folder: Path) -> Iterator[docker.DockerClient]:
-    """A client of DOCKER_HOST, or of podman's service, started for the time being; skips where there is neither."""
+    """A client of DOCKER_HOST, or of podman's service, started for the block; skips the test if there is neither."""
     if os.environ.get("DOCKER_HOST"):
         yield docker.from_env(timeout=600)
         return
@@ -54,7 +54,7 @@ def engine(folder: Path) -> Iterator[docker.DockerClient]:
 
 
 def need_image(client: docker.DockerClient, name: str) -> str:
-    """The name of an image that is here; skips where it is not."""
+    """The name of an image; skips the test if it does not exist here."""
     try:
         client.images.get(name)
     except docker.errors.ImageNotFound:
@@ -64,7 +64,7 @@ def need_image(client: docker.DockerClient, name: str) -> str:
 
 @contextlib.contextmanager
 def running(client: docker.DockerClient, image: str, command: list[str], **arguments: Any) -> Iterator[Any]:
-    """A started container, removed at the end, also where it could not be started."""
+    """A started container, removed at the end, even if it could not be started."""
     container = client.containers.create(image, command, **arguments)
     try:
         container.start()
@@ -74,18 +74,18 @@ def running(client: docker.DockerClient, image: str, command: list[str], **argum
 
 
 class Tasks:
-    """Runs the tasks of ``kfp.local``'s DockerRunner, and keeps what each said and how it ended.
+    """Runs the tasks of ``kfp.local``'s DockerRunner, and records the exit code and duration of each.
 
-    kfp removes a container as soon as it ends and then takes one that it cannot ask any more for a success.
+    kfp removes a container as soon as it ends and then counts one that it can no longer query as successful.
     """
 
     def __init__(self) -> None:
-        self.told: list[tuple[str, int, float]] = []
+        self.ended: list[tuple[str, int, float]] = []
         self.errors: list[SrsError] = []
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:
-        """Takes the place of kfp's own."""
+        """Replaces kfp's own."""
         before = docker_task_handler.run_docker_container
         docker_task_handler.run_docker_container = self.run
         try:
@@ -102,7 +102,7 @@ class Tasks:
             code = int(container.wait()["StatusCode"])
             lines = container.logs().decode(errors="replace").splitlines()
         self.errors += [error for line in lines if (error := SrsError.from_line(line))]
-        self.told.append((step, code, time.monotonic() - started))
+        self.ended.append((step, code, time.monotonic() - started))
         if code:
             print("\n".join(line for line in lines if not parse_progress(line)), flush=True)
         return code
@@ -110,7 +110,7 @@ class Tasks:
 
 @contextlib.contextmanager
 def server(client: docker.DockerClient, image: str, command: list[str], ready: Any, **arguments: Any) -> Iterator[Any]:
-    """A container from ready to removed; ``ready`` says whether it answers."""
+    """Runs a container for the block, once ``ready`` reports that it answers; removes it afterwards."""
     with running(client, image, command, **RESTRICTED, **arguments) as container:
         _until(ready, f"{image} {' '.join(command)}", lambda: _alive(container))
         yield container

@@ -1,4 +1,4 @@
-"""The whole way on the cluster of the current kubeconfig: published, run by KFP, served by KServe, asked, run again.
+"""The whole study on the cluster of the current kubeconfig: published, run by KFP, served, queried and run again.
 
 Runs by ``make e2e`` alone. It needs infra/ applied, and an image of the pipeline that the cluster can pull; what is
 missing is said by ``srs doctor --cluster`` before anything is started. It leaves a deployed InferenceService, objects
@@ -53,7 +53,7 @@ def srs(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Cluster:
-    """The namespace; leaves with what is needed where there is no such cluster."""
+    """The namespace; exits with a list of what is needed if there is no such cluster."""
     missing = [f"  {name}: {what}" for name, what in NEEDED.items() if not os.environ.get(name)]
     missing += [] if shutil.which("kubectl") else ["  kubectl on the PATH"]
     if missing:
@@ -95,8 +95,8 @@ def submit(pipeline: str, **parameters: str) -> subprocess.CompletedProcess[str]
 
 def run_study(place: str) -> None:
     stored = {"cohort_uri": f"{place}/cohort", "state_uri": f"{place}/members"}
-    asked = {"preset": "fast", "members_per_task": "3", "experiment": "srs-e2e", "model_name": "srs-e2e"}
-    done = submit("srs-response", **stored, **asked, deploy_to="kserve", namespace=SERVING)
+    parameters = {"preset": "fast", "members_per_task": "3", "experiment": "srs-e2e", "model_name": "srs-e2e"}
+    done = submit("srs-response", **stored, **parameters, deploy_to="kserve", namespace=SERVING)
     assert done.returncode == 0
 
 

@@ -1,4 +1,4 @@
-"""The whole way in containers, everything over S3: one container a task, MLflow's server, and the predictor.
+"""The whole study in containers with all data in S3: one container per task, MLflow's server, and the predictor.
 
 Runs by ``make e2e-containers`` alone, after ``make images``. Cohort, member store, MLflow's artifacts and the served
 bundle lie in a real S3 server; the only folder that tasks share is kfp's pipeline root.
@@ -79,13 +79,13 @@ def cluster(client, s3_server):
 
 @pytest.fixture
 def tasks(cluster, tmp_path_factory):
-    """``kfp.local`` with one container a task, each with the environment of a pod."""
+    """``kfp.local`` with one container per task, each with the environment of a pod."""
     root = containers.writable(tmp_path_factory.mktemp("root"))
     runner = kfp.local.DockerRunner(environment=cluster, **containers.RESTRICTED)
     kfp.local.init(runner, pipeline_root=str(root), raise_on_error=True)
-    told = containers.Tasks()
-    with told.installed():
-        yield told
+    tasks = containers.Tasks()
+    with tasks.installed():
+        yield tasks
 
 
 def names(uri: str) -> list[str]:
@@ -93,7 +93,7 @@ def names(uri: str) -> list[str]:
 
 
 def table(tasks: containers.Tasks) -> None:
-    for step, code, seconds in tasks.told:
+    for step, code, seconds in tasks.ended:
         print(f"    {step:<12} exit {code}  {seconds:6.1f} s")
 
 
@@ -102,7 +102,7 @@ def test_failed_container_fails_the_run(tasks):
     with pytest.raises(RuntimeError, match="fingerprint"):
         pipeline(cohort_uri="s3://dicom/absent", settings=json.dumps(SMALL))
     assert [error.code for error in tasks.errors] == ["COHORT_MISSING"]
-    assert ("fingerprint", 1) in [(step, code) for step, code, _ in tasks.told]
+    assert ("fingerprint", 1) in [(step, code) for step, code, _ in tasks.ended]
 
 
 def test_every_step_runs_in_its_container_over_s3(client, cluster, tasks, tmp_path):
@@ -115,8 +115,8 @@ def test_every_step_runs_in_its_container_over_s3(client, cluster, tasks, tmp_pa
     )
     print(f"\n  {time.monotonic() - started:.0f} s for both pipelines, one container a task:")
     table(tasks)
-    steps = [step for step, _, _ in tasks.told]
-    assert not any(code for _, code, _ in tasks.told)
+    steps = [step for step, _, _ in tasks.ended]
+    assert not any(code for _, code, _ in tasks.ended)
     assert sorted(steps) == sorted(
         ["phantom", "fingerprint", "preprocess", "split", "train", "train", "evaluate", "promote", "close_run"]
     )
@@ -130,7 +130,7 @@ def test_every_step_runs_in_its_container_over_s3(client, cluster, tasks, tmp_pa
 
 
 def fetched(uri: str, folder: Path, pod: dict[str, str]) -> Path:
-    """The version as KServe's storage initialiser brings it into a predictor's pod."""
+    """The version as KServe's storage initialiser downloads it into a predictor's pod."""
     home = Path(__file__).parents[2] / "runs" / "kserve-storage"
     python = home / "bin" / "python"
     if not (home / ".ready").exists():
@@ -158,8 +158,8 @@ def serve_and_ask(client, model: Path, version: str, patient: Path) -> None:
     ready = lambda: containers.answers(f"{url}/v2/health/ready")  # noqa: E731
     with containers.server(client, PREDICTOR, line, ready, volumes=mounted, entrypoint=["python3", "-m", "serving"]):
         print(f"  predictor ready after {time.monotonic() - started:.1f} s")
-        asked = time.monotonic()
+        started = time.monotonic()
         (answer,) = predictor_client.ask(url, "srs-response", patient).predictions
-        print(f"  answered in {time.monotonic() - asked:.2f} s: {json.dumps(answer)[:400]}")
+        print(f"  answered in {time.monotonic() - started:.2f} s: {json.dumps(answer)[:400]}")
     assert 0.0 <= answer["probability"] <= 1.0
     assert answer["model_version"] == version

@@ -1,4 +1,4 @@
-"""What befalls a home: it is copied, moved, killed, locked, filled, damaged; each ends right, or says what to do."""
+"""Homes that are copied, moved, killed, locked, filled or damaged give the same result, or an error with a hint."""
 
 import contextlib
 import json
@@ -44,14 +44,14 @@ def table(done: subprocess.CompletedProcess[str]) -> bytes:
 
 @pytest.fixture(scope="module")
 def made(place) -> tuple[Path, bytes]:
-    """A home after its first run, and that run's Table III. Not to be changed."""
+    """A home after its first run, and that run's Table III. Tests must not change it."""
     home = place / "home"
     return home, table(srs(*command(place, home)))
 
 
 @pytest.fixture
 def copy(made, tmp_path) -> Path:
-    """A copy of the home that stands on its own."""
+    """A copy of the home that uses only its own files."""
     shutil.copytree(made[0], tmp_path / "copy")
     done = srs("home", "fix", "--home", str(tmp_path / "copy"))
     assert done.returncode == 0, done.stderr
@@ -124,9 +124,9 @@ def damaged(path: Path) -> None:
 def test_a_home_whose_caches_are_all_damaged_makes_the_same_table_anew(place, made, copy):
     table(srs(*command(place, copy)))  # a copy keeps its dataset under its own place
     patterns = ("members/*/*.zip", "pipeline/*/preprocess/**/*", "pipeline/.kfp_cache/*")
-    kept = [path for pattern in patterns for path in copy.glob(pattern) if path.is_file()]
-    assert len(kept) > 40
-    for path in kept:
+    cached = [path for pattern in patterns for path in copy.glob(pattern) if path.is_file()]
+    assert len(cached) > 40
+    for path in cached:
         damaged(path)
     done = srs(*command(place, copy))
     assert table(done) == made[1]
@@ -135,13 +135,13 @@ def test_a_home_whose_caches_are_all_damaged_makes_the_same_table_anew(place, ma
 
 
 def processes(session: int) -> list[int]:
-    """Living processes that a run has started, by the file of its home that they were told."""
-    found = []
+    """Ids of the living processes that a run has started, recognised by a mark in their environment."""
+    pids = []
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if f"SRS_TEST={session}".encode() in (folder / "environ").read_bytes():
-                found.append(int(folder.name))
-    return found
+                pids.append(int(folder.name))
+    return pids
 
 
 @pytest.mark.parametrize(("phase", "whole_tree"), [("train", False), ("promote", True)])
@@ -198,7 +198,7 @@ def test_a_locked_database_is_reported_by_every_command(place, copy, lock):
 
 
 def test_a_full_disk_is_reported_and_the_next_run_continues(place, made, tmp_path):
-    """The largest file that a process may write stands for the space that is left; no right is needed to set it."""
+    """The file size limit of a process stands in for a full disk; it can be set without privileges."""
     home = tmp_path / "home"
     line = [sys.executable, "-m", "pipelines.commands.cli", *command(place, home)]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}

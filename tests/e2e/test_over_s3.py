@@ -1,5 +1,7 @@
-"""The compiled pipelines, as a cluster gets them, with everything in a real bucket that would be there: cohort, member
-store, MLflow's artifacts and the bundles. One process stands for each pod."""
+"""The compiled pipelines with a real bucket: cohort, member store, MLflow's artifacts and bundles are in it.
+
+One process stands in for each pod.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,7 @@ COHORT, MEMBERS, MLFLOW = "s3://dicom/cohort", "s3://models/members", "s3://mode
 
 @pytest.fixture
 def home(s3, tmp_path, monkeypatch) -> Home:
-    """A folder for what is no pod's; the store of MLflow's runs lies there, its artifacts in the bucket."""
+    """A folder for files outside the pods: MLflow's store of runs; its artifacts are in the bucket."""
     monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", s3.environment["S3_ENDPOINT"])
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")

@@ -1,4 +1,4 @@
-"""The whole way on a small phantom: DICOM -> members -> registry -> served answer, by the commands a user types."""
+"""The whole study on a small phantom: DICOM -> members -> registry -> served answer, by the commands a user types."""
 
 import io
 import json
@@ -103,11 +103,11 @@ def test_registry_has_a_version_per_ensemble_and_the_champion(client, first):
 
 def test_registrys_commands_reach_another_mlflow(place, first, tmp_path):
     store = f"sqlite:///{place / 'home' / 'mlflow' / 'mlflow.db'}"
-    told = srs("champion", "--home", str(tmp_path), "--mlflow", store, "--json")
-    assert json.loads(told.stdout)["version"] == first["version"]
+    output = srs("champion", "--home", str(tmp_path), "--mlflow", store, "--json")
+    assert json.loads(output.stdout)["version"] == first["version"]
 
 
-def test_champion_answers_where_this_project_cannot_be_imported(place, first, tmp_path):
+def test_champion_predicts_where_this_project_cannot_be_imported(place, first, tmp_path):
     code = """
 import sys, numpy as np
 class Block:
@@ -177,11 +177,11 @@ def test_second_run_reuses_what_is_unchanged_and_a_changed_cohort_is_noticed(pla
     before, times = table.read_text(), (table.stat().st_atime_ns, table.stat().st_mtime_ns)
     table.write_text("".join(before.splitlines(keepends=True)[:-1]))
     try:
-        told = json.loads(run(place / "cohort", place / "home", place / "study.yaml").stdout)
+        outcome = json.loads(run(place / "cohort", place / "home", place / "study.yaml").stdout)
     finally:
         table.write_text(before)
         os.utime(table, ns=times)
-    assert told["preprocessed"] is True
+    assert outcome["preprocessed"] is True
 
 
 def test_from_scratch_the_same_seed_gives_the_same_table(place, first):

@@ -1,4 +1,4 @@
-"""The renderings, made once."""
+"""The overlays, rendered once."""
 
 import os
 from pathlib import Path

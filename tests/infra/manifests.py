@@ -1,4 +1,4 @@
-"""Rendered manifests, and what stands in them: pods, references, flows through the network policies."""
+"""Reads rendered manifests: pods, references, and connections through the network policies."""
 
 import dataclasses
 import re
@@ -22,7 +22,7 @@ Object = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Pod:
-    """A pod that something here makes: its owner, where it lies, what its policies select it by, its specification."""
+    """A pod that an object here creates: its owner, namespace, labels and specification."""
 
     owner: str
     namespace: str
@@ -54,7 +54,7 @@ def namespace_of(one: Object) -> str:
 
 
 def label(one: Object) -> str:
-    """How a problem names an object."""
+    """The name of an object in the text of a problem."""
     return f"{one['kind']} {one['metadata']['name']}"
 
 
@@ -65,7 +65,7 @@ def template(objects: list[Object]) -> Object:
 
 
 def pods(objects: list[Object]) -> list[Pod]:
-    """The pods of all workloads; KServe makes the predictor's from our runtime, labels it, and uses our account."""
+    """The pods of all workloads; KServe creates the predictor's, with our runtime and service account."""
     made = [
         Pod(
             label(one),
@@ -119,12 +119,12 @@ def references(spec: Object) -> Iterator[tuple[str, str, str]]:
 
 
 def documented_secrets() -> dict[str, dict[str, set[str]]]:
-    """Namespace -> name -> keys of the Secrets that infra/README tells to create."""
+    """Namespace -> name -> keys of the Secrets that infra/README says to create."""
     return _documented("secret generic")
 
 
 def documented_config_maps() -> dict[str, dict[str, set[str]]]:
-    """Namespace -> name -> keys of the ConfigMaps that infra/README tells to create."""
+    """Namespace -> name -> keys of the ConfigMaps that infra/README says to create."""
     return _documented("configmap")
 
 

@@ -1,4 +1,4 @@
-"""What every pod must fulfil: each policy returns its problems in words, none where all is well."""
+"""Policies for every pod; each returns its problems as texts, none if the pod fulfils it."""
 
 import re
 from collections.abc import Iterator

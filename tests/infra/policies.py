@@ -1,4 +1,4 @@
-"""What the objects of a rendering say of each other: each policy returns its problems, none where all is well."""
+"""Policies for the references among rendered objects; each returns its problems, none if all are right."""
 
 import re
 from collections.abc import Callable
@@ -26,7 +26,7 @@ KSERVE_LABEL = "serving.kserve.io/inferenceservice"
 
 
 def references_exist(objects: list[Object]) -> Problems:
-    """ConfigMaps are here, or created as infra/README says; so are Secrets, with those keys; accounts are here."""
+    """ConfigMaps and Secrets are here or created as infra/README says, with their keys; service accounts are here."""
     here = {(one["kind"], namespace_of(one), one["metadata"]["name"]): one for one in objects}
     secrets, maps = documented_secrets(), documented_config_maps()
     for pod in pods(objects):
@@ -70,7 +70,7 @@ def workloads_select_their_pods(objects: list[Object]) -> Problems:
 
 
 def selectors_hit_pods(objects: list[Object]) -> Problems:
-    """Of disruption budgets, network policies and their peers, and ServiceMonitors."""
+    """Selectors of disruption budgets, network policies and their peers, and ServiceMonitors match pods."""
     for one in of_kind(objects, "PodDisruptionBudget"):
         if not any(_chosen(one["spec"]["selector"], one, pod) for pod in pods(objects)):
             yield f"{label(one)} selects no pod"
@@ -149,7 +149,7 @@ def deploy_step_finds_its_parts(objects: list[Object]) -> Problems:
 
 
 def addresses_agree(objects: list[Object]) -> Problems:
-    """Runs and MLflow have the same addresses; hosts inside the cluster are Services here, and MLflow knows its own."""
+    """Runs and MLflow have the same addresses; hosts in the cluster are Services here, and MLflow accepts its own."""
     maps = [one["data"] for one in of_kind(objects, "ConfigMap") if one["metadata"]["name"] == "srs-response"]
     if len(maps) != 2 or maps[0] != maps[1]:
         yield "the addresses of runs and of MLflow differ"

@@ -1,4 +1,4 @@
-"""The CVE audit says apart: none known, some known, and not asked."""
+"""The CVE audit distinguishes none known, some known, and not checked."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ KNOWN = {"id": "GHSA-xxxx", "fix_versions": ["1.1"], "aliases": ["CVE-2026-0001"
 
 
 class Refusing(BaseHTTPRequestHandler):
-    """A proxy that lets nobody out."""
+    """A proxy that refuses every connection."""
 
     def do_CONNECT(self):
         self.server.asked.append(self.path)
@@ -38,12 +38,12 @@ def test_where_the_data_base_cannot_be_asked_nothing_is_called_clean(proxy, monk
         monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.server_port}")
     monkeypatch.setenv("NO_PROXY", "")
     monkeypatch.setenv("no_proxy", "")
-    assert cve.main(("infra/images/predictor.lock",)) == cve.NOT_ASKED == 3
-    told = capsys.readouterr().out
-    assert "could not be asked about infra/images/predictor.lock" in told
-    assert "NOT CHECKED" in told
-    assert "Traceback" not in told
-    assert "no known vulnerability" not in told
+    assert cve.main(("infra/images/predictor.lock",)) == cve.NOT_CHECKED == 3
+    output = capsys.readouterr().out
+    assert "could not be queried about infra/images/predictor.lock" in output
+    assert "NOT CHECKED" in output
+    assert "Traceback" not in output
+    assert "no known vulnerability" not in output
     assert proxy.asked
 
 
@@ -57,9 +57,9 @@ def test_where_the_data_base_cannot_be_asked_nothing_is_called_clean(proxy, monk
     ],
 )
 def test_what_pip_audit_reports_is_told(monkeypatch, capsys, packages, code, words):
-    """Its form is that of pip-audit 2.10, whose exit code is 1 for a vulnerability and for a failure alike."""
-    said = json.dumps({"dependencies": packages, "fixes": []})
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 1, said, "why"))
+    """The report has the form of pip-audit 2.10, whose exit code is 1 for a vulnerability and for a failure alike."""
+    report = json.dumps({"dependencies": packages, "fixes": []})
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 1, report, "why"))
     assert cve.main(("x.lock",)) == code
     assert words in capsys.readouterr().out
 

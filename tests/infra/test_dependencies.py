@@ -1,4 +1,4 @@
-"""What is imported is declared in pyproject.toml, and what is declared is imported, or says here who needs it."""
+"""Imported packages are declared in pyproject.toml; declared ones are imported, or listed here with their user."""
 
 import ast
 import importlib.metadata
@@ -61,7 +61,7 @@ def is_library(name: str) -> bool:
 
 @cache
 def owners(name: str) -> frozenset[str]:
-    """Distributions whose files hold the module of a dotted name: several may share the first part of it."""
+    """Distributions that contain the module of a dotted name; several may share the first part of it."""
     root = name.split(".")[0]
     shared = set(INSTALLED.get(root, ()))
     parts = name.split(".")
@@ -93,7 +93,7 @@ def undeclared(names: set[str], known: set[str]) -> set[str]:
 
 
 def modules() -> dict[str, Path]:
-    """Dotted name -> file, of all that is installed."""
+    """Dotted name -> file, for all installed modules."""
     paths = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
     return {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in paths}
 

@@ -1,4 +1,4 @@
-"""Both images, run for real: by ``make images-check`` alone, which builds them first."""
+"""Runs both images; only ``make images-check`` runs this, after building them."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def test_image_names_its_user_and_itself(client, image):
 
 
 def run(client, image: str, command: list[str], **arguments) -> str:
-    """Output of a container as the cluster would start it; it must end well."""
+    """Output of a container as the cluster would start it; it must exit with 0."""
     with containers.running(client, image, command, **containers.RESTRICTED, **arguments) as container:
         assert container.wait()["StatusCode"] == 0, container.logs().decode()
         return container.logs(stderr=False).decode()
@@ -52,7 +52,7 @@ def test_predictor_holds_neither_tensorflow_nor_mlflow(client):
     assert run_python(client, PREDICTOR, code).strip() == "[]"
 
 
-def test_byte_code_is_there(client):
+def test_byte_code_exists(client):
     code = (
         "import importlib.util as u, pathlib, sys; s = u.find_spec('components.common.errors');"
         "print(pathlib.Path(s.cached).is_file(), pathlib.Path(u.find_spec('numpy').cached).is_file())"
@@ -71,7 +71,7 @@ def test_predictor_decodes_every_pixel_syntax_that_training_does(client):
 
 
 def test_kfps_executor_runs_a_component_in_the_pipelines_image(client, tmp_path):
-    """The container of the compiled pipeline, with what KFP's launcher hands it."""
+    """The container of the compiled pipeline, with the input that KFP's launcher passes to it."""
     compile_pipeline(phantom.NAME, tmp_path / "phantom.yaml")
     spec = next(yaml.safe_load_all((tmp_path / "phantom.yaml").read_text()))
     (executor,) = spec["deploymentSpec"]["executors"].values()
@@ -110,7 +110,7 @@ def test_predictor_answers_over_http(client, tmp_path):
     image = containers.need_image(client, PREDICTOR)
     with containers.server(client, image, line, lambda: containers.answers(f"{url}/v2/health/ready"), volumes=mounted):
         print(f"\n  predictor ready after {time.monotonic() - started:.1f} s")
-        asked = time.monotonic()
+        started = time.monotonic()
         tolerance = manifest.golden_tolerance["probability"]
         assert query_golden_case(url, "srs-response", "7", Bundle.read(bundle).golden, tolerance) == ""
-        print(f"  golden crop answered in {1000 * (time.monotonic() - asked):.0f} ms")
+        print(f"  golden crop answered in {1000 * (time.monotonic() - started):.0f} ms")

@@ -1,4 +1,4 @@
-"""The images' lock files are parts of requirements.lock: one version of everything, wherever it runs."""
+"""The images' lock files are parts of requirements.lock: each package has one version everywhere."""
 
 import importlib.metadata
 import re
@@ -49,9 +49,9 @@ def test_every_requirement_has_its_hashes_and_no_place(lock):
 def test_cuda_adds_to_the_pipelines_lock_what_tensorflow_asks_for():
     text = (IMAGES / "pipeline-cuda.lock").read_text()
     assert text.startswith("-r pipeline.lock\n")
-    asked = [Requirement(text) for text in importlib.metadata.requires("tensorflow")]
-    wanted = {canonicalize_name(r.name) for r in asked if r.marker and r.marker.evaluate({"extra": "and-cuda"})}
-    wanted -= {canonicalize_name(r.name) for r in asked if not r.marker or r.marker.evaluate({"extra": ""})}
+    required = [Requirement(text) for text in importlib.metadata.requires("tensorflow")]
+    wanted = {canonicalize_name(r.name) for r in required if r.marker and r.marker.evaluate({"extra": "and-cuda"})}
+    wanted -= {canonicalize_name(r.name) for r in required if not r.marker or r.marker.evaluate({"extra": ""})}
     assert wanted
     assert wanted <= {name_of(pin) for pin in pins(IMAGES / "pipeline-cuda.lock")}
 

@@ -49,7 +49,7 @@ def test_misspelt_field_is_refused_by_the_schema(rendered):
 
 
 def construct(kind: str, value: Any) -> Any:
-    """A value built by the SDKs' own constructors, which refuse unknown keywords and miss what is required."""
+    """A value built by the SDKs' own constructors, which refuse unknown keywords and report missing ones."""
     if isinstance(value, list):
         return [construct(re.sub(r"^list\[(.*)\]$", r"\1", kind), one) for one in value]
     if kind.startswith("dict("):

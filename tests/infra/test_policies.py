@@ -1,4 +1,4 @@
-"""Every overlay fulfils every policy, and every policy is shown to notice what it is for."""
+"""Every overlay fulfils every policy, and every policy is shown to detect a violation."""
 
 import copy
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def put(policy: Any, what: str, change: Callable[[list[Object]], Any]) -> Any:
 
 
 def edit(place: Callable[[list[Object]], Object], **values: Any) -> Callable[[list[Object]], None]:
-    """Sets fields at a place of the objects; None removes them."""
+    """Sets fields at a position in the objects; None removes them."""
 
     def change(objects: list[Object]) -> None:
         found = place(objects)
@@ -237,11 +237,11 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("policy", "change"), BROKEN)
-def test_policy_notices(rendered, policy, change):
+def test_policy_detects(rendered, policy, change):
     objects = copy.deepcopy(rendered["monitored"])
     change(objects)
     assert list(policy(objects))
 
 
-def test_each_policy_is_shown_to_notice_something():
+def test_each_policy_is_shown_to_detect_a_violation():
     assert {param.values[0] for param in BROKEN} == set(POLICIES)

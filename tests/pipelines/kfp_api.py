@@ -1,6 +1,6 @@
-"""A KFP API server for tests: REST v2beta1 over HTTP, held to the message types of KFP's own client and compiler.
+"""A KFP API server for tests: REST v2beta1 over HTTP, checked by the message types of KFP's own client and compiler.
 
-It keeps pipelines, versions, experiments, runs and recurring runs, refuses what the real one refuses (unknown fields,
+It stores pipelines, versions, experiments, runs and recurring runs, refuses what the real one refuses (unknown fields,
 specifications that do not parse, parameters that the pipeline does not declare, a missing namespace or token), and lets
 a run go through its tasks one step per query. It starts no pods.
 """

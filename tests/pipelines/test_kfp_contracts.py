@@ -203,7 +203,7 @@ def test_entries_of_local_cache_are_files_and_its_artifacts_are_marked(tmp_path)
         assert kept.lock.locked(), why
 
 
-def test_a_missing_artifact_is_not_handed_back(tmp_path):
+def test_a_missing_artifact_is_not_returned(tmp_path):
     why = moved(f"{PATCHES}: OutputCache.from_json", CACHE, "kfp.local.cache.LocalCache._deserialize_artifact")
     kept = kfp_patches.OutputCache(str(tmp_path / "cache"))
     values = kept.to_json({"page": dsl.HTML(name="page", uri=str(tmp_path / "gone"))})

@@ -1,4 +1,4 @@
-"""What the phantom promises, counted over many cohorts: `make null` and `make gate-seeds`."""
+"""Statistics over many phantom cohorts: `make null` and `make gate-seeds`."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ RECORD = Path(__file__).parents[2] / "runs" / "phantom-studies.json"
 
 
 def record(name: str, values: dict) -> None:
-    """Keeps the figures of the last count, for people."""
+    """Stores the figures of the last run for people to read."""
     RECORD.parent.mkdir(exist_ok=True)
     known = json.loads(RECORD.read_text()) if RECORD.is_file() else {}
     RECORD.write_text(json.dumps(known | {name: values}, indent=1) + "\n")

@@ -39,7 +39,7 @@ def cohort(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def table(cohort, tmp_path):
-    """A copy of the table that may be spoiled; its DICOM folders are where they were."""
+    """A copy of the table that tests may change; it refers to the original DICOM folders."""
     shutil.copytree(cohort, tmp_path / "cohort")
     path = tmp_path / "cohort" / "cohort.csv"
     with path.open() as file:

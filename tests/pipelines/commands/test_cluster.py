@@ -40,7 +40,7 @@ def api(monkeypatch) -> Iterator[KfpApi]:
 
 @pytest.fixture
 def many(monkeypatch) -> Iterator[KfpApi]:
-    """A multi-user KFP that knows one token and one namespace."""
+    """A multi-user KFP with one token and one namespace."""
     monkeypatch.setattr(kfp_server, "POLL_SECONDS", 0.01)
     yield from serve(KfpApi(multi_user=True, token="right"))
 
@@ -53,7 +53,7 @@ def package(tmp_path_factory) -> Path:
 
 
 def srs(api, *arguments: str) -> str:
-    """What a command prints; its error is raised."""
+    """The output of a command; raises its error."""
     result = CliRunner().invoke(app, [*arguments, "--host", api.address], catch_exceptions=True)
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -284,7 +284,7 @@ def test_missing_host_file_and_server_are_reported(tmp_path, package):
 
 
 class Page(http.server.BaseHTTPRequestHandler):
-    """A server that is no KFP: it answers a page to everything."""
+    """A server that is not KFP: it answers every request with a page."""
 
     def log_message(self, *_) -> None:
         pass
@@ -314,7 +314,7 @@ class Page(http.server.BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def paging(**changed) -> Iterator[str]:
-    """The address of a server that answers so."""
+    """The address of a server that gives this answer."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Page,), changed)) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"

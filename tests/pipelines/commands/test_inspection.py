@@ -1,4 +1,4 @@
-"""``srs inspect``: what it shows, and what it offers where a choice is missing."""
+"""``srs inspect`` shows the tumours, or the structures to choose from if a choice is needed."""
 
 import json
 

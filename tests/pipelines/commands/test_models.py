@@ -42,7 +42,7 @@ def api(monkeypatch) -> Iterator[MlflowApi]:
 
 
 def srs(home: Path, *arguments: str) -> str:
-    """What a command prints; its error is raised, and anything else than ours fails the test."""
+    """The output of a command; raises its error, and fails the test on any exception that is not an ``SrsError``."""
     result = CliRunner().invoke(app, [*arguments, "--home", str(home)])
     if isinstance(result.exception, SrsError):
         raise result.exception
@@ -82,7 +82,7 @@ def test_promote_needs_a_reason(home, reason):
 
 @pytest.fixture
 def key(tmp_path) -> Path:
-    """A private key as a person has it, with the public one beside it."""
+    """A private key and its public key, as files."""
     private, public = tmp_path / "bundle-key.pem", tmp_path / "bundle-key.pub"
     made = Ed25519PrivateKey.generate()
     form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())

@@ -1,4 +1,4 @@
-"""What is sent of a study: less than all of it, answered as all of it would be, under names that say nothing."""
+"""Part of a study is sent, under neutral names, and gets the answer that the whole study would get."""
 
 import dataclasses
 import io
@@ -44,7 +44,7 @@ def names(packed: bytes) -> list[str]:
 
 
 def preprocessed(source, of: PreprocessSettings = SETTINGS, **chosen) -> tuple:
-    """All that is known of a study: its candidates and their crops, or why there are none."""
+    """The result of preprocessing a study: its candidates and their crops, or the reason why there are none."""
     try:
         found = find_gtvs(source, "", of, **chosen)
     except SrsError as error:
