@@ -5,7 +5,7 @@ with status 500, but not its message; ``INTERNAL`` is the code of any unexpected
 
 The reply to a refused study also gives its ``instance`` in the request, under ``unanswered`` the reason for each GTV if
 none can be cut, and under ``offer`` its RTSTRUCTs and structures if ``roi`` or ``rtstruct_uid`` must choose one.
-gRPC's details are the same JSON as a REST body. gRPC itself answers, with texts of its own, RESOURCE_EXHAUSTED to a
+gRPC's details are the same JSON as a REST body. gRPC itself answers, with its own texts, RESOURCE_EXHAUSTED to a
 message or metadata above the limit, and UNIMPLEMENTED to a compressed message.
 """
 

@@ -112,7 +112,7 @@ def train_with_engine_and_mlflow(options):
     table = pd.DataFrame({name: [""] * TUMOURS for name in TUMOUR_COLUMNS}).assign(tumour=names, label=labels)
     data = Dataset(crops, table, Flow(TUMOURS, TUMOURS, (), TUMOURS, TUMOURS), {}, True, "d" * 64)
     settings = StudySettings(train=settings_of(options))
-    drawn = Splits(tuple(splits), "patient", 0, {"asked": [12, 11]}, settings)
+    assignment = Splits(tuple(splits), "patient", 0, {"asked": [12, 11]}, settings)
     spent = []
 
     def timed(function):
@@ -125,7 +125,7 @@ def train_with_engine_and_mlflow(options):
 
     with tempfile.TemporaryDirectory() as folder:
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
-        tree = tracking.open_tree("bench", settings, data, drawn, attempt="bench")
+        tree = tracking.open_tree("bench", settings, data, assignment, attempt="bench")
         before = time.process_time()
         train_pack(
             crops, labels, names, splits, settings.train, seed=1, dataset_digest="bench",

@@ -37,7 +37,7 @@ UNIMPORTED = {
         "python-gdcm": "pydicom decodes lossless JPEG with it",
     },
 }
-#: Imported where it is installed by hand, to be measured.
+#: Imported by a benchmark only if it was installed by hand.
 OPTIONAL = {"ai_edge_litert"}
 #: Imported by a function of a module that the predictor shares, and never called there: it trains no network.
 UNSERVED = {"keras"}

@@ -394,7 +394,7 @@ def test_an_address_that_is_no_url_is_refused_and_the_server_stops_as_usual(targ
     with Small() as served, served.connect(f"GET {target} HTTP/1.1\r\nHost: h\r\n\r\n".encode()) as line:
         reply = b"".join(iter(lambda: line.recv(4096), b""))
         assert status_of(reply) == b"400"
-        assert b"no URL" in reply
+        assert b"not a URL" in reply
     assert not served.thread.is_alive()
 
 

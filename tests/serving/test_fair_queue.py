@@ -56,7 +56,7 @@ def test_a_thread_finishes_a_started_job_and_a_caller_that_gives_up_leaves_the_q
         for task in (first, given_up):
             task.cancel()
         await asyncio.sleep(0.02)
-        assert progress.stuck_seconds > 0.01  # the first goes on without its caller
+        assert progress.stuck_seconds > 0.01  # the first continues without its caller
         done.set()
         await asyncio.gather(second, last)
         pool.drain()

@@ -15,7 +15,7 @@ from serving.quotas import MessageSlots, Quota, client_of
         ("192.0.2.7", "192.0.2.7"),
         ("::ffff:192.0.2.7", "192.0.2.7"),
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("2001:db8:1:2:ffff::1", "2001:db8:1:2::/64"),  # whoever has one address there has them all
+        ("2001:db8:1:2:ffff::1", "2001:db8:1:2::/64"),  # a client with one address of the network has them all
         ("unix", "unix"),
     ],
 )

@@ -68,7 +68,7 @@ def test_each_tumour_that_cannot_be_cut_is_listed(server):
     assert found == expected
     assert reply["code"] == expected[0][1]
     assert f"2 {expected[0][1]}, 1 ROI_EMPTY" in reply["error"]
-    assert "GTV1" not in reply["error"]  # names stand beside the message, which logs may take up
+    assert "GTV1" not in reply["error"]  # names are in other fields than the message, which may be logged
 
 
 def test_a_tumour_left_out_of_an_answer_has_its_reason(server):

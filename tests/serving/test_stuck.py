@@ -109,7 +109,7 @@ def test_work_that_never_ends(bundle, tmp_path):
             ends.set()
             assert silent.code().name == "UNAVAILABLE"
         last = json.loads(server.log.read_text().splitlines()[-1])
-        assert (last["event"], last["requests"]) == ("stopped after the grace", 2)
+        assert (last["event"], last["requests"]) == ("stopped after the grace period", 2)
     finally:
         ends.set()
         server.process.kill()

@@ -79,7 +79,7 @@ def test_fields_of_one_name_are_counted(name):
 
 
 def test_all_fields_are_counted_together():
-    parameter = _nested(2, b"\x08\x01" * 31)  # 32 fields, and one that it stands in
+    parameter = _nested(2, b"\x08\x01" * 31)  # 32 fields, and one that contains it
     inputs = [_nested(5, _nested(4, parameter) * 32)] * 9  # 1 + 32 * 33 = 1,057 fields each
     output = _nested(6, _nested(2, parameter) * 14)  # 1 + 14 * 33 = 463 fields
     left = MAX_FIELDS - 9 * 1057 - 463

@@ -22,11 +22,17 @@ def run_study(tmp_path):
     def run(seed: int, signal: float, study: StudySettings) -> Metrics:
         table = write_cohort(Path(tmp_path / "cohort"), seed=seed, signal=signal)
         data = preprocess_cohort(str(table), study.preprocess, b"key")
-        drawn = make_splits(data.tumours, study.split, study=study.study, seed=study.seed)
-        facts = (study.split.split_unit, shared_patients(drawn, data.tumours), quotas(drawn, data.tumours, study.split))
-        splits = Splits(drawn, *facts, study)
+        member_splits = make_splits(data.tumours, study.split, study=study.study, seed=study.seed)
+        facts = (
+            study.split.split_unit,
+            shared_patients(member_splits, data.tumours),
+            quotas(member_splits, data.tumours, study.split),
+        )
+        splits = Splits(member_splits, *facts, study)
         labels, names = data.tumours.label.to_numpy(), list(data.tumours.tumour)
-        trained = train_pack(data.crops, labels, names, drawn, study.train, seed=study.seed, dataset_digest=str(seed))
+        trained = train_pack(
+            data.crops, labels, names, member_splits, study.train, seed=study.seed, dataset_digest=str(seed)
+        )
         return evaluate(data, splits, Members(trained, ""), study.evaluate, seed=study.seed).metrics
 
     return run

@@ -23,7 +23,7 @@ def record(name: str, values: dict) -> None:
 def test_without_signal_nothing_is_learned(run_study):
     """Mean ensemble AUC over 12 phantoms without signal lies within 0.06 of 0.5: nothing leaks."""
     small = {"filters_1": 4, "filters_2": 8, "dense_1": 16, "dense_2": 16}
-    wide = {"groups": 5, "members": 2}  # five evaluation sets look at most of a cohort
+    wide = {"groups": 5, "members": 2}  # five evaluation sets cover most of a cohort
     found = {}
     for seed in range(201, 213):
         study = resolve("fast", {"seed": seed, "study": f"null-{seed}", "split": wide, "train": small})
@@ -40,7 +40,7 @@ def test_default_phantom_passes_the_gate(run_study):
     for seed in range(1, 21):
         study = resolve("default", {"seed": seed})
         metrics = run_study(seed, 1.0, study)
-        verdict = decide(metrics, "A", None, Load(ok=True, text="not looked at here"), study.gate)
+        verdict = decide(metrics, "A", None, Load(ok=True, text="not checked here"), study.gate)
         found[seed] = {name: getattr(metrics, name) for name in ("mean_auc", "mean_auc_lower_bound")}
         passed.append(verdict.verdict == "promoted")
         print(f"seed {seed}: {verdict.verdict} {found[seed]}", flush=True)

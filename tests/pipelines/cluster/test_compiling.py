@@ -141,7 +141,7 @@ def test_every_parameter_reaches_the_task_that_names_it(spec):
         if "dag" in below:
             lost = {parameter for parameter in parameters(below) if parameter not in inputs}
             lost -= {task.get("parameterIterator", {}).get("itemInput")}
-            assert not lost, f"{name} does not hand down {lost}"
+            assert not lost, f"{name} does not pass on {lost}"
 
 
 def test_pods_name_only_parameters_that_reach_them(spec):

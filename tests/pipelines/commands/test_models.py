@@ -28,7 +28,7 @@ PATIENCE_S = 10.0
 @pytest.fixture
 def home(copied_home, monkeypatch) -> Path:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    # A command is a process of its own; in this one MLflow remembers where the original's models lie.
+    # A user's command is its own process; in this one MLflow remembers the paths of the original's models.
     monkeypatch.setattr("mlflow.tracking._tracking_service.utils._artifact_repos_cache", OrderedDict())
     fix(copied_home)
     return copied_home

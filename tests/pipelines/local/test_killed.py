@@ -88,7 +88,7 @@ def test_no_process_of_a_task_outlives_a_killed_parent(started):
 def test_a_task_that_saves_its_work_on_sigterm_is_waited_for_and_its_parent_may_be_killed_meanwhile(started):
     parent, pids = started
     parent.send_signal(signal.SIGTERM)
-    assert gone(pids[:1])  # the shell; Python goes on
+    assert gone(pids[:1])  # the shell; Python still runs
     time.sleep(0.3)
     assert (alive(pids[1]), parent.poll()) == (True, None)
     parent.kill()

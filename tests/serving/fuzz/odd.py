@@ -119,7 +119,7 @@ _CODES += tuple(b"RGB MONOCHROME1 YBR_FULL POINT OPEN_PLANAR CLOSED_PLANAR CLOSE
 _CODES += tuple(b"CT MR RTSTRUCT GB18030 HU".split())
 _UIDS = (b"1." + b"2" * 70, b"1..2", b"0", *(b"1.2.840.10008.5.1.4.1.1." + last for last in (b"2", b"2.1", b"481.3")))
 _TEXT_VRS = ("CS", "LO", "SH", "PN", "DA", "TM", "ST", "LT", "UT", "AE", "AS", "DT", "UC", "UR")
-#: VR -> values as they stand in a file.
+#: VR -> values as a file holds them.
 RAW = {
     **dict.fromkeys(("DS", "FL", "FD", "OF", "OD"), _FLOAT + _TEXT),
     **dict.fromkeys(("IS", "SL", "SS"), _WHOLE + _FLOAT + _TEXT),

@@ -1,8 +1,8 @@
 """Runs millions of generated requests: ``make fuzz COUNT=1000000 SEED=1 START=0``.
 
-The requests are asked in a process of their own, which is killed where one does not end, and started again behind the
-one that killed it. Each finding names the number by which it is met again: ``SEED=1 START=4711 COUNT=1``. Then a
-fiftieth as many hostile requests go over real sockets to a real server.
+The requests are sent in another process, which is killed if a request does not end, and restarted with the next
+request. Each finding gives the number that reproduces it: ``SEED=1 START=4711 COUNT=1``. Then one fiftieth as many
+hostile requests are sent over sockets to a real server.
 """
 
 import argparse
