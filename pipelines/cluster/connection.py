@@ -138,7 +138,7 @@ def _refusal(error: Any) -> SrsError:
         return InputError("KFP_TOKEN", f"KFP {what} ({status})", hint)
     if 300 <= status < 400:
         return login_page()
-    if not status:  # status 0: the client reports a TLS failure so
+    if not status:  # the client reports a TLS failure as status 0
         hint = "Give the host's certificate authority: --ca-file or KF_PIPELINES_SSL_CA_CERT; check the host's name."
         return SrsError("KFP_TLS", "the certificate or TLS of the host is not trusted", hint)
     if status in (502, 503, 504):

@@ -122,7 +122,7 @@ def damaged(path: Path) -> None:
 
 
 def test_a_home_whose_caches_are_all_damaged_makes_the_same_table_anew(place, made, copy):
-    table(srs(*command(place, copy)))  # a copy keeps its dataset under its own place
+    table(srs(*command(place, copy)))  # a copy stores its dataset under its own path
     patterns = ("members/*/*.zip", "pipeline/*/preprocess/**/*", "pipeline/.kfp_cache/*")
     cached = [path for pattern in patterns for path in copy.glob(pattern) if path.is_file()]
     assert len(cached) > 40
@@ -202,7 +202,7 @@ def test_a_full_disk_is_reported_and_the_next_run_continues(place, made, tmp_pat
     home = tmp_path / "home"
     line = [sys.executable, "-m", "pipelines.commands.cli", *command(place, home)]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
-    for largest in (20_000, 2_000_000):  # kept crops do not fit; then the dataset does not
+    for largest in (20_000, 2_000_000):  # stored crops do not fit; then the dataset does not
 
         def limited(largest: int = largest) -> None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))

@@ -173,7 +173,7 @@ def test_second_run_reuses_what_is_unchanged_and_a_changed_cohort_is_noticed(pla
     assert (again["reused"], again["preprocessed"], again["version"]) == (6, False, first["version"])
     assert again["mean_auc"] == first["mean_auc"]
     assert len(client.search_model_versions("name = 'srs-response'")) == 2
-    table = place / "cohort" / "cohort.csv"  # at the very place that the runs before have read
+    table = place / "cohort" / "cohort.csv"  # at the same path that the earlier runs have read
     before, times = table.read_text(), (table.stat().st_atime_ns, table.stat().st_mtime_ns)
     table.write_text("".join(before.splitlines(keepends=True)[:-1]))
     try:

@@ -27,7 +27,7 @@ def name_of(pin: str) -> str:
 
 @pytest.mark.parametrize("image", ["pipeline", "predictor"])
 def test_lock_takes_versions_and_hashes_from_the_projects(image):
-    # a smaller set may ask for a package on fewer platforms: markers are its own
+    # a smaller set may need a package on fewer platforms, so its markers may differ
     known, here = (
         {re.sub(r" ;.*?(?= --hash)", "", line) for line in pins(lock).values()}
         for lock in (ROOT / "requirements.lock", IMAGES / f"{image}.lock")

@@ -212,7 +212,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        with contextlib.suppress(BrokenPipeError):  # a client that waits no longer
+        with contextlib.suppress(BrokenPipeError):  # the client has stopped waiting
             self.wfile.write(content)
 
 

@@ -181,7 +181,7 @@ def test_a_missing_right_is_named(kubernetes, pages):
         ("get", "srs-response"),
         ("patch", "srs-response"),
         ("delete", "srs-response"),
-        ("create", None),  # a role cannot name what is yet to be made
+        ("create", None),  # a Role cannot limit create by name
         ("get", "srs-response-template"),
     }
 
