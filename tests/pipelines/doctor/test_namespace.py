@@ -266,14 +266,14 @@ def test_buckets_and_keys_are_tried(kubernetes, pages, s3, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     ok, text = doctor("--bucket", "dicom")["bucket dicom"]
     assert not ok
-    assert "Check keys and rights" in text
+    assert "Check the access keys" in text
 
 
 def test_no_cluster_and_no_addresses_are_reported(tmp_path, monkeypatch):
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     found = doctor()
-    assert "point KUBECONFIG at one" in found["kubeconfig"][1]
+    assert "set KUBECONFIG" in found["kubeconfig"][1]
     assert found["KFP"] == (False, "not checked: give --host")
     assert found["MLflow"] == (False, "not checked: give --mlflow http://...")
     assert "give --bucket" in found["bucket"][1]
