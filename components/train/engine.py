@@ -191,17 +191,19 @@ def _train_all(
     tally: _Tally,
 ) -> list[Member]:
     """Trains ``workers`` members at a time; on a failure or SIGTERM the others save their state and stop."""
-    with ends_on_sigterm(), threadpool_limits(1, "blas"), futures.ThreadPoolExecutor(workers) as threads:
+    with threadpool_limits(1, "blas"), futures.ThreadPoolExecutor(workers) as threads:
+        # An exception while a job is submitted would leave a thread that the pool does not know and never waits for.
         running = [threads.submit(train, *job) for job in jobs]
-        try:
-            pending = set(running)
-            while pending:
-                ended, pending = futures.wait(pending, PROGRESS_EVERY_S, futures.FIRST_COMPLETED)
-                tally.add_finished(future.result() for future in ended)
-        except BaseException:
-            tally.stop.set()
-            threads.shutdown(cancel_futures=True)
-            raise
+        with ends_on_sigterm():
+            try:
+                pending = set(running)
+                while pending:
+                    ended, pending = futures.wait(pending, PROGRESS_EVERY_S, futures.FIRST_COMPLETED)
+                    tally.add_finished(future.result() for future in ended)
+            except BaseException:
+                tally.stop.set()
+                threads.shutdown(cancel_futures=True)
+                raise
     return [future.result() for future in running]
 
 

@@ -2,6 +2,7 @@ import dataclasses
 import os
 import signal
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -154,13 +155,15 @@ def dies_after(checks, to_next_check):
 
 
 def test_sigterm_saves_the_state_and_ends(trained, cohort, splits, tiny, tmp_path, monkeypatch):
-    store, took = open_store(str(tmp_path)), threading.Event()
+    store, took, before = open_store(str(tmp_path)), threading.Event(), signal.getsignal(signal.SIGTERM)
     to_next_check = engine.MemberTraining.to_next_check
 
     def terminated(training):
         verdict = to_next_check(training)
         if not took.is_set():
             took.set()
+            while signal.getsignal(signal.SIGTERM) == before:  # the main thread is still submitting jobs
+                time.sleep(0.001)
             os.kill(os.getpid(), signal.SIGTERM)
             stop_seen.wait(60)
         return verdict
