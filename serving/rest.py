@@ -30,6 +30,11 @@ from serving.reply import BINARY_HEADER, Reply, encode_v1, encode_v2
 from serving.telemetry import note
 from serving.tensors import decode_v2
 
+#: HTTP status of a request that no route takes -> its code and message.
+UNROUTED = {
+    404: ("NOT_FOUND", "there is nothing at this address"),
+    405: ("METHOD_NOT_ALLOWED", "this address does not support this method"),
+}
 Decoder = Callable[[Request, bytearray], Job]
 
 
@@ -208,6 +213,6 @@ def _with_error_replies(handler: Callable[[Request], Awaitable[Response]]) -> An
 
 async def _routing_problem(_: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(status, "INTERNAL")
-    problem = Problem(status, code, "this address does not support this method")
+    code, message = UNROUTED.get(status, ("INTERNAL", "the server failed to process the request"))
+    problem = Problem(status, code, message, "GET /openapi.json lists the addresses and their methods.")
     return JSONResponse(problem.to_dict(), status, getattr(error, "headers", None))

@@ -15,7 +15,10 @@ from pathlib import Path
 from components.common import errors
 from components.imaging.reasons import REFUSALS, WARNINGS
 from components.preprocess.exclusions import REASONS
+from serving.dicom import ANSWERED_WITH_WARNING
 from serving.errors import CODES, REMEDIES
+from serving.rest import UNROUTED
+from tests.docs.reaching import Place, calls
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "errors.md"
@@ -28,9 +31,10 @@ _ROOM_OF_SHORTHANDS = "components/model/"
 CHOSEN = {
     "COHORT_UNREADABLE": "the cohort table cannot be read as text, ‹why›",
     "KFP_CONFLICT": "KFP already has something of this name",
-    "METHOD_NOT_ALLOWED": "this address does not support this method",
+    "METHOD_NOT_ALLOWED": UNROUTED[405][1],
     "MLFLOW_EXISTS": "MLflow already has what was to be made",
-    "MLFLOW_NOT_FOUND": "MLflow does not have what was asked for",
+    "MLFLOW_NOT_FOUND": "MLflow does not have what was requested",
+    "NOT_FOUND": UNROUTED[404][1],
 }
 PREDICTOR_WARNINGS = {
     "INPUT_8_BIT": "the crop looks like a picture of 0 to 255, not like HU",
@@ -52,66 +56,53 @@ class Made:
 def made_errors() -> list[Made]:
     """Every place that makes an error of a code that stands there."""
     files = [path for package in ("components", "pipelines", "serving") for path in (ROOT / package).rglob("*.py")]
-    return sorted({made for path in files for made in _of_file(path)})
+    return sorted({made for path in files for made in errors_of(path.read_text(), path.relative_to(ROOT).as_posix())})
 
 
-def _of_file(path: Path) -> Iterator[Made]:
-    tree = ast.parse(path.read_text())
-    constants = _assigned(tree.body)
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    seen: set[int] = set()
-    for scope in [*reversed(functions), tree]:
-        known = constants | _assigned([node for node in ast.walk(scope) if isinstance(node, ast.stmt)])
-        for call in (node for node in ast.walk(scope) if isinstance(node, ast.Call) and id(node) not in seen):
-            seen.add(id(call))
-            name = ast.unparse(call.func)
-            if name in _SHORTHANDS and call.args and _name(path).startswith(_ROOM_OF_SHORTHANDS):
-                yield Made(_SHORTHANDS[name], "BundleError", _text(call.args[0], known), "", _name(path))
-            elif name == "Refusal":
-                said = {one.arg: _text(one.value, known) for one in call.keywords} | {"": _text(call.args[0], known)}
-                for code in {said["invalid"], said["unknown"]}:
-                    yield Made(code, "InputError", f"{said['']} ‹problems›", said["hint"], _name(path))
-            elif _MAKERS.fullmatch(name) and call.args and isinstance(call.args[0], ast.Constant):
-                code = str(call.args[0].value)
-                if _CODE.fullmatch(code):
-                    collected = name.endswith(".collected")
-                    said = [_text(one, known) for one in call.args[1:]] + [""] * 3
-                    hint = next(
-                        (_text(one.value, known) for one in call.keywords if one.arg == "hint"), said[1 + collected]
-                    )
-                    yield Made(code, name.partition(".")[0], said[0], hint, _name(path))
+def errors_of(source: str, module: str) -> Iterator[Made]:
+    """The errors that a module's source makes."""
+    for call, place in calls(ast.parse(source)):
+        maker = ast.unparse(call.func)
+        keywords = {one.arg: _text(one.value, place) for one in call.keywords}
+        if maker in _SHORTHANDS and call.args and module.startswith(_ROOM_OF_SHORTHANDS):
+            yield Made(_SHORTHANDS[maker], "BundleError", _text(call.args[0], place), "", module)
+        elif maker == "Refusal":
+            for code in {keywords["invalid"], keywords["unknown"]}:
+                yield Made(code, "InputError", f"{_text(call.args[0], place)} ‹problems›", keywords["hint"], module)
+        elif _MAKERS.fullmatch(maker) and call.args and isinstance(call.args[0], ast.Constant):
+            code = str(call.args[0].value)
+            if _CODE.fullmatch(code):
+                texts = [_text(one, place) for one in call.args[1:]] + [""] * 3
+                hint = keywords.get("hint", texts[2 if maker.endswith(".collected") else 1])
+                yield Made(code, maker.partition(".")[0], texts[0], hint, module)
 
 
-def _assigned(statements: list[ast.stmt]) -> dict[str, ast.expr]:
-    found: dict[str, ast.expr] = {}
-    for one in statements:
-        if isinstance(one, ast.Assign) and len(one.targets) == 1 and isinstance(one.targets[0], ast.Name):
-            found[one.targets[0].id] = one.value
-    return found
-
-
-def _text(node: ast.expr, known: dict[str, ast.expr]) -> str:
+def _text(node: ast.expr, place: Place) -> str:
     """What an expression says: its own words, and ``‹name›`` for what it fills in."""
     if isinstance(node, ast.Constant):
         return str(node.value or "")
     if isinstance(node, ast.JoinedStr):
-        parts = (_text(one.value, known) if isinstance(one, ast.FormattedValue) else str(one.value)
-                 for one in node.values if isinstance(one, ast.FormattedValue | ast.Constant))  # fmt: skip
+        parts = (
+            _text(one.value, place) if isinstance(one, ast.FormattedValue) else str(one.value)
+            for one in node.values
+            if isinstance(one, ast.FormattedValue | ast.Constant)
+        )
         return "".join(parts)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        return _text(node.left, known) + _text(node.right, known)
-    if isinstance(node, ast.Name) and node.id in known:
-        value = known[node.id]
-        if isinstance(value, ast.Constant | ast.JoinedStr | ast.BinOp):
-            return _text(value, {name: one for name, one in known.items() if name != node.id})
+        return _text(node.left, place) + _text(node.right, place)
     if isinstance(node, ast.IfExp):
-        return f"{_text(node.body, known)} / {_text(node.orelse, known)}"
-    words = re.findall(r"[a-z][a-z_]+", ast.unparse(node))
+        return f"{_text(node.body, place)} / {_text(node.orelse, place)}"
+    if isinstance(node, ast.Name):
+        known = [
+            _text(value, where)
+            for value, where in place.values(node.id)
+            if isinstance(value, ast.Constant | ast.JoinedStr | ast.BinOp | ast.IfExp | ast.Name)
+        ]
+        if known:
+            return " / ".join(dict.fromkeys(known))
+    filled = node.func if isinstance(node, ast.Call) else node
+    words = re.findall(r"[a-z][a-z_]+", ast.unparse(filled))
     return f"‹{words[-1].strip('_').replace('_', ' ') if words else '...'}›"
-
-
-def _name(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
 
 
 def documented_codes(page: str) -> set[str]:
@@ -145,10 +136,9 @@ def page() -> str:
     for made in made_errors():
         by_code[made.code].append(made)
     for code, message in CHOSEN.items():
-        room = "serving/" if code.startswith("METHOD") else {"K": "pipelines/"}.get(
-            code[0], "components/common/"
-        )  # fmt: skip
-        by_code[code].append(Made(code, "SrsError", message, "", room))
+        room = {"K": "pipelines/"}.get(code[0], "components/common/")
+        kind, room = ("Refused", "serving/") if code in CODES[404] + CODES[405] else ("SrsError", room)
+        by_code[code].append(Made(code, kind, message, "", room))
     for code in (code for codes in CODES.values() for code in codes if code not in by_code):
         room, message = ("components/imaging/", "") if code in REFUSALS else ("serving/", "")
         by_code[code].append(Made(code, "TumourError" if code in REFUSALS else "Refused", message, "", room))
@@ -162,8 +152,9 @@ def page() -> str:
     lines += ["\n## Exclusions by the study's rules\n", "| code | means |", "|---|---|"]
     lines += [f"| `{code}` | {REASONS[code]} |" for code in REASONS if code not in REFUSALS and code not in by_code]
     lines += ["\n## Warnings of a tumour that is used or answered all the same\n", "| code | means |", "|---|---|"]
-    lines += [f"| `{code}` | {means} |" for code, means in sorted({**WARNINGS, **PREDICTOR_WARNINGS}.items())
-              if code not in by_code]  # fmt: skip
+    answered = {code: f"{REASONS[code]}; the predictor answers all the same" for code in ANSWERED_WITH_WARNING}
+    warnings = {**WARNINGS, **PREDICTOR_WARNINGS, **answered}
+    lines += [f"| `{code}` | {means} |" for code, means in sorted(warnings.items())]
     lines += ["\n## Statuses of the predictor\n", "| status | do |", "|---|---|"]
     lines += [f"| {status} | {REMEDIES[status]} |" for status in sorted(REMEDIES)]
     return "\n".join(lines) + "\n"

@@ -1,7 +1,7 @@
 """docs/errors.md names every error that the code makes, and says what it says."""
 
 from serving.errors import CODES
-from tests.docs.error_page import PAGE, documented_codes, made_errors, page
+from tests.docs.error_page import PAGE, documented_codes, errors_of, made_errors, page
 
 
 def test_the_page_is_what_the_code_says():
@@ -13,3 +13,37 @@ def test_every_code_has_a_row():
     assert {made.code for made in made_errors()} <= codes
     assert {code for of_status in CODES.values() for code in of_status} <= codes
     assert len(codes) > 200
+
+
+BRANCHES = """
+AGAIN = "Try again."
+def read(kind):
+    hint = "First."
+    if kind == 1:
+        hint = "Wait."
+        return StorageError("LOCKED", "locked", hint)
+    if kind == 2:
+        message, hint = "no", "Ask."
+    else:
+        message = f"never {kind}"
+    for _ in range(2):
+        hint = AGAIN
+    raise StorageError("REFUSED", message, hint)
+def other():
+    hint = "Of another function."
+"""
+
+
+def test_a_message_and_a_hint_are_those_that_reach_the_error():
+    made = {one.code: (one.message, one.hint) for one in errors_of(BRANCHES, "components/x.py")}
+    assert made["LOCKED"] == ("locked", "Wait.")
+    assert made["REFUSED"] == ("no / never ‹kind›", "First. / Ask. / Try again.")
+
+
+def test_the_hints_are_those_that_users_see():
+    rows = {line.split("`")[1]: line for line in page().splitlines() if line.startswith("| `")}
+    assert "Another program holds its lock" in rows["MLFLOW_LOCKED"]
+    assert "backup" not in rows["MLFLOW_LOCKED"]
+    assert "write permission" in rows["MLFLOW_READONLY"]
+    assert "--ca-file" in rows["KFP_TLS"]
+    assert "access keys" in rows["S3_REFUSED"]
