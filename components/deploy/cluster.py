@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 import urllib3
-import yaml
 from kubernetes import client, config
 
 from components.common.errors import InputError, SrsError
+from components.common.yaml_text import read_yaml
 
 GROUP, API_VERSION, PLURAL = "serving.kserve.io", "v1beta1", "inferenceservices"
 FIELD_MANAGER = "srs-response-deploy"
@@ -99,7 +99,7 @@ def read_template(configuration: Any, namespace: str) -> dict[str, Any]:
     core = client.CoreV1Api(client.ApiClient(configuration))
     try:
         config_map = core.read_namespaced_config_map(TEMPLATE_CONFIG_MAP, namespace, _request_timeout=30)
-        values = yaml.safe_load(config_map.data[TEMPLATE_KEY])
+        values = read_yaml(config_map.data[TEMPLATE_KEY])
     except client.ApiException as error:
         if error.status == 404:
             hint = f"Apply infra/ first, which contains the ConfigMap {TEMPLATE_CONFIG_MAP}."
@@ -109,8 +109,15 @@ def read_template(configuration: Any, namespace: str) -> dict[str, Any]:
         raise SrsError("CLUSTER_REFUSED", message, hint) from None
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise _unreachable(error) from None
-    except (TypeError, KeyError, yaml.YAMLError):
-        values = None
+    except (TypeError, KeyError):
+        raise _unreadable("the key is missing") from None
+    except ValueError as error:
+        raise _unreadable(str(error)) from None
     if not isinstance(values, dict):
-        raise InputError("TEMPLATE_UNREADABLE", f"{TEMPLATE_CONFIG_MAP} has no readable {TEMPLATE_KEY}")
+        raise _unreadable("it holds no settings such as `name: srs-response`")
     return values
+
+
+def _unreadable(reason: str) -> InputError:
+    message = f"{TEMPLATE_KEY} in the ConfigMap {TEMPLATE_CONFIG_MAP} cannot be used: {reason}"
+    return InputError("TEMPLATE_UNREADABLE", message, "Correct the ConfigMap of infra/, and run the step again.")

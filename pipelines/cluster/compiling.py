@@ -49,7 +49,7 @@ def digest_of_package(package: Path) -> str:
         first = next(yaml.safe_load_all(package.read_text()), None)
     except OSError as error:
         raise InputError("PACKAGE_INVALID", f"{package} cannot be read: {error.strerror}", hint) from None
-    except (yaml.YAMLError, UnicodeDecodeError):
+    except (yaml.YAMLError, ValueError, RecursionError):
         first = None
     if not isinstance(first, dict) or not {"pipelineInfo", "root"} <= set(first):
         raise InputError("PACKAGE_INVALID", f"{package} is not a compiled pipeline", hint)

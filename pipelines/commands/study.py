@@ -4,12 +4,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from components.common.checked import fields, range_of
 from components.common.errors import InputError
 from components.common.presets import PRESETS
 from components.common.settings import SECTIONS
+from components.common.yaml_text import read_yaml
+
+_EXAMPLE = "An example stands in docs/data-scientist.md; `srs run --settings-help` lists all settings."
 
 
 def read_study(path: Path | None) -> dict[str, Any]:
@@ -23,14 +24,14 @@ def read_study(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        values = yaml.safe_load(path.read_text()) or {}
+        values = read_yaml(path.read_bytes()) or {}
     except OSError as error:
         raise InputError("STUDY_FILE_INVALID", f"the study file {path} cannot be read: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise InputError("STUDY_FILE_INVALID", f"the study file {path} is not YAML: {error}") from None
+    except ValueError as error:
+        raise InputError("STUDY_FILE_INVALID", f"the study file {path} cannot be used: {error}", _EXAMPLE) from None
     if not isinstance(values, dict):
-        raise InputError("STUDY_FILE_INVALID", f"the study file {path} must hold sections such as `train:`")
-    return values
+        raise InputError("STUDY_FILE_INVALID", f"the study file {path} must hold sections such as `train:`", _EXAMPLE)
+    return {name: value for name, value in values.items() if value is not None}  # a section without a line
 
 
 def read_flags(flags: Iterable[str]) -> dict[str, Any]:
@@ -45,8 +46,10 @@ def read_flags(flags: Iterable[str]) -> dict[str, Any]:
     for flag in flags:
         name, equals, value = flag.partition("=")
         section, dot, key = name.strip().partition(".")
-        if not equals:
-            raise InputError("SETTING_UNKNOWN", f"--set {flag}: not of the form section.name=value")
+        if not equals or not section or (dot and not key):
+            raise InputError("SETTING_UNKNOWN", f"--set {flag}: not of the form section.name=value", _EXAMPLE)
+        if isinstance(values.get(section, {} if dot else ""), dict) is not bool(dot):
+            raise InputError("SETTING_UNKNOWN", f"--set gives both {section} and settings in {section}", _EXAMPLE)
         if dot:
             values.setdefault(section, {})[key] = value.strip()
         else:
