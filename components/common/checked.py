@@ -217,6 +217,8 @@ def _numeric(kind: type[int] | type[float], what: str) -> Callable[[Any], int | 
         if isinstance(value, bool):
             raise ValueError(f"{value!r} is not a number")
         try:
+            if isinstance(value, str) and (not value.isascii() or "_" in value):
+                raise ValueError  # Python's own spellings
             number = kind(value)
         except (TypeError, ValueError, OverflowError):
             raise ValueError(f"{shown(value)} is not {what}") from None

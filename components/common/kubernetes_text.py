@@ -6,9 +6,24 @@ import pydantic
 
 from components.common.checked import Text, matching, shown
 
+#: Largest number that the fields for numbers accept.
+INT32 = 2**31 - 1
 #: A name that becomes a host name.
 HostName = Annotated[
     Text, matching(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", "a name of at most 63 lower-case letters, digits and hyphens")
+]
+#: The name of a namespace.
+LabelName = Annotated[
+    Text,
+    matching(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", "a name of at most 63 lower-case letters, digits and hyphens"),
+]
+#: The name of a resource of a node, such as nvidia.com/gpu.
+ResourceName = Annotated[
+    Text,
+    matching(
+        r"([a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?",
+        "the name of a resource such as nvidia.com/gpu",
+    ),
 ]
 _OBJECT = r"(?=.{1,253}$)[a-z0-9]([-.a-z0-9]*[a-z0-9])?"
 _OBJECT_RULE = "a Kubernetes name of lower-case letters, digits, hyphens and dots"
@@ -16,8 +31,8 @@ _OBJECT_RULE = "a Kubernetes name of lower-case letters, digits, hyphens and dot
 ObjectName = Annotated[Text, matching(_OBJECT, _OBJECT_RULE)]
 ObjectNameOrNone = Annotated[Text, matching(f"({_OBJECT})?", _OBJECT_RULE)]
 #: The quantities that KFP accepts as limits of a task: fewer forms than Kubernetes accepts, and no exponents.
-_LIMIT = r"[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?"
-Limit = Annotated[Text, matching(_LIMIT, "a quantity such as 2 or 8G")]
+_LIMIT = r"(?=.*[1-9])[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?"
+Limit = Annotated[Text, matching(_LIMIT, "a quantity above 0 such as 2 or 8G")]
 LimitOrNone = Annotated[Text, matching(f"({_LIMIT})?", "a quantity such as 2Gi")]
 
 

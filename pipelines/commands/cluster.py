@@ -79,7 +79,7 @@ def compile_(
     from pipelines.cluster.compiling import compile_pipeline
 
     options = Compiled(
-        image=image or DEFAULTS.image,
+        image=image,
         parallelism=parallelism,
         retries=retries,
         timeout_seconds=timeout,

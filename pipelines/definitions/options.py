@@ -4,7 +4,7 @@ from typing import Annotated
 
 from components.common.checked import Integer, Refusal, Text, checked, matching, setting
 from components.common.image import PIPELINE_IMAGE
-from components.common.kubernetes_text import LimitOrNone, ObjectName, ObjectNameOrNone
+from components.common.kubernetes_text import INT32, LimitOrNone, ObjectName, ObjectNameOrNone
 
 #: Pause before a failed training pod is first restarted; each later pause is twice as long, up to an hour.
 BACKOFF, BACKOFF_FACTOR = "30s", 2.0
@@ -25,11 +25,13 @@ class Compiled:
     image: Annotated[Text, matching(r"\S+", "the name of an image, without spaces")] = setting(
         PIPELINE_IMAGE, "container image of every step"
     )
-    parallelism: Integer = setting(0, "largest number of training pods that run at the same time; 0: no limit", 0)
-    retries: Integer = setting(
-        2, "how often a training pod that failed is started again; KFP never restarts one that was deleted", 0
+    parallelism: Integer = setting(
+        0, "largest number of training pods that run at the same time; 0: no limit", 0, INT32
     )
-    timeout_seconds: Integer = setting(0, "time limit of one training pod, seconds; 0: no limit", 0)
+    retries: Integer = setting(
+        2, "how often a training pod that failed is started again; KFP never restarts one that was deleted", 0, INT32
+    )
+    timeout_seconds: Integer = setting(0, "time limit of one training pod, seconds; 0: no limit", 0, INT32)
     shared_memory: LimitOrNone = setting(
         "", "size of /dev/shm in a training pod, such as 2Gi; empty: the node's default of 64 MiB"
     )
@@ -48,7 +50,7 @@ class Compiled:
     signing_secret: ObjectNameOrNone = setting(
         "", "Secret with SRS_SIGNING_KEY, the key that promoted bundles are signed with; empty: they are not signed"
     )
-    run_as_user: Integer = setting(10001, "numeric user id of every pod; never 0, which is root", 1)
+    run_as_user: Integer = setting(10001, "numeric user id of every pod; never 0, which is root", 1, INT32)
 
     def __str__(self) -> str:
         training = (

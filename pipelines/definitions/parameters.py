@@ -1,7 +1,7 @@
 """Declares the parameters of pipeline runs once, and checks them before anything is sent to a cluster."""
 
 import dataclasses
-import json
+import re
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
@@ -24,7 +24,8 @@ from components.common.checked import (
     validated,
 )
 from components.common.errors import InputError
-from components.common.kubernetes_text import Limit
+from components.common.files import strict_json
+from components.common.kubernetes_text import INT32, LabelName, Limit, ResourceName
 from components.common.presets import resolve_parameters
 from components.common.settings import StudySettings
 
@@ -32,16 +33,36 @@ PARAMETERS = Refusal(
     "the parameters of the run cannot be used:", invalid="PARAMETER_INVALID", unknown="PARAMETER_INVALID", hint=""
 )
 #: A folder or prefix that pods can reach; they see no folder of the machine that submits the run.
-Location = Annotated[
-    Text, matching(r"(?s)(s3://[^/]+.*|/.*)?", "s3://bucket/prefix or an absolute path that the pods mount")
-]
-Count = Annotated[Text, matching(r"\d+", "a number of GPUs")]
+_LOCATION = r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\0]*)?|/[^\0]*"
+_LOCATION_RULE = "s3://bucket/prefix or an absolute path that the pods mount"
+Location = Annotated[Text, matching(_LOCATION, _LOCATION_RULE)]
+LocationOrNone = Annotated[Text, matching(f"({_LOCATION})?", _LOCATION_RULE)]
+#: Names that MLflow accepts. In a model's name it forbids ``/`` and ``:``, which separate the parts of its addresses.
+_NAME = r"(?=.*\S)[^\x00-\x1f\x7f]{1,500}"
+ExperimentName = Annotated[Text, matching(_NAME, "the name of an experiment")]
+ModelName = Annotated[Text, matching(rf"(?!\.\.?$)(?!.*[/:]){_NAME}", "the name of a model, without / and :")]
+Count = Annotated[Text, matching("[0-9]{1,4}", "a number of GPUs")]
+TOLERATION = {
+    "key": r".*",
+    "operator": r"Exists|Equal",
+    "value": r".*",
+    "effect": r"NoSchedule|PreferNoSchedule|NoExecute",
+    "tolerationSeconds": r"-?[0-9]{1,18}",
+}
+
+
+def _tolerations(items: list[Any]) -> list[Any]:
+    for item in items:
+        entries = item.items() if isinstance(item, dict) else [("", "")]
+        if not all(name in TOLERATION and re.fullmatch(TOLERATION[name], str(value)) for name, value in entries):
+            raise ValueError(f"{shown(item)} is not a toleration of Kubernetes with {', '.join(TOLERATION)}")
+    return items
 
 
 def _json(kind: type, what: str) -> pydantic.BeforeValidator:
     def read(value: Any) -> Any:
         try:
-            parsed = json.loads(value) if isinstance(value, str) else value
+            parsed = strict_json(value.encode()) if isinstance(value, str) else value
         except ValueError:
             parsed = None
         if not isinstance(parsed, kind):
@@ -53,6 +74,8 @@ def _json(kind: type, what: str) -> pydantic.BeforeValidator:
 
 JsonList = Annotated[list[Any], _json(list, "a JSON list")]
 JsonObject = Annotated[dict[str, Any], _json(dict, "a JSON object")]
+Tolerations = Annotated[list[Any], _json(list, "a JSON list"), pydantic.AfterValidator(_tolerations)]
+NodeSelector = Annotated[dict[str, Text], _json(dict, "a JSON object")]
 
 
 @checked(PARAMETERS)
@@ -63,32 +86,34 @@ class StudyParameters:
     preset: Text = setting(
         "default", "named set of settings: default, paper (everything the paper states) or fast (2 ensembles of 3 CNNs)"
     )
-    seed: Integer = setting(1, help_of(StudySettings, "seed"), 0, 2**31 - 1)
-    groups: Integer = setting(0, "number of ensembles, each with its own evaluation set; 0: the preset's number", 0)
-    members: Integer = setting(0, "number of members (CNNs) of each ensemble; 0: the preset's number", 0)
+    seed: Integer = setting(1, help_of(StudySettings, "seed"), 0, INT32)
+    groups: Integer = setting(
+        0, "number of ensembles, each with its own evaluation set; 0: the preset's number", 0, INT32
+    )
+    members: Integer = setting(0, "number of members (CNNs) of each ensemble; 0: the preset's number", 0, INT32)
     settings: Text = setting("{}", 'all other settings, a JSON object such as {"split": {"split_unit": "tumour"}}')
     members_per_task: Integer = setting(
-        25, "number of members that one training task, on one GPU or the CPU, trains", 1
+        25, "number of members that one training task, on one GPU or the CPU, trains", 1, INT32
     )
-    state_uri: Location = setting(
+    state_uri: LocationOrNone = setting(
         "",
         "folder that the pods mount, or s3:// prefix, where crops and trained members are stored for later runs; "
         "empty: they are not stored",
     )
-    experiment: Text = setting("srs-response", "name of the MLflow experiment")
-    model_name: Text = setting("srs-response", "name of the registered model in MLflow")
+    experiment: ExperimentName = setting("srs-response", "name of the MLflow experiment")
+    model_name: ModelName = setting("srs-response", "name of the registered model in MLflow")
     deploy_to: Literal["none", "kserve"] = setting(
         "none", "where the champion is deployed: nowhere (none), or as an InferenceService (kserve)"
     )
-    namespace: Text = setting("srs-response", "Kubernetes namespace of the InferenceService")
-    gpu_type: Text = setting("nvidia.com/gpu", "Kubernetes resource name of the GPUs")
+    namespace: LabelName = setting("srs-response", "Kubernetes namespace of the InferenceService")
+    gpu_type: ResourceName = setting("nvidia.com/gpu", "Kubernetes resource name of the GPUs")
     gpu_count: Count = setting("0", "number of GPUs of one training task; 0: it trains on the CPU")
     cpu: Limit = setting("2", "CPU limit of one training task, a Kubernetes quantity such as 2 or 500m")
     memory: Limit = setting("4G", "memory limit of one training task, a Kubernetes quantity such as 4G")
-    node_selector: JsonObject = setting(
+    node_selector: NodeSelector = setting(
         {}, 'labels of the nodes on which members are trained, such as {"gpu": "a100"}; empty: any node'
     )
-    tolerations: JsonList = setting(
+    tolerations: Tolerations = setting(
         [], 'taints that training pods tolerate, such as [{"key": "gpu", "operator": "Exists"}]; empty: none'
     )
     gather_memory: Limit = setting(
@@ -105,6 +130,10 @@ class PhantomParameters:
     tumours: Integer = setting(110, "number of eligible tumours; those that the study excludes come on top")
     patients: Integer = setting(89, "number of patients that have the eligible tumours")
     signal: Number = setting(1.0, "strength of the relation between a tumour's image and its response; 0: none")
+
+
+#: The defaults; every run names its own cohort.
+STUDY_DEFAULTS, PHANTOM_DEFAULTS = StudyParameters(cohort_uri="/"), PhantomParameters(cohort_uri="/")
 
 
 def docstring(summary: str, parameters: type[Any]) -> str:

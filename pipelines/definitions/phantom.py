@@ -4,11 +4,10 @@ from kfp import dsl
 
 from components.phantom.component import phantom as write_phantom
 from pipelines.definitions.options import Compiled
-from pipelines.definitions.parameters import PhantomParameters, docstring
+from pipelines.definitions.parameters import PHANTOM_DEFAULTS, PhantomParameters, docstring
 from pipelines.definitions.pods import configure_pod
 
 NAME = "phantom"
-DEFAULTS = PhantomParameters(cohort_uri="")
 
 
 def build(options: Compiled | None = None) -> dsl.base_component.BaseComponent:
@@ -17,10 +16,10 @@ def build(options: Compiled | None = None) -> dsl.base_component.BaseComponent:
 
     def phantom(
         cohort_uri: str,
-        seed: int = DEFAULTS.seed,
-        tumours: int = DEFAULTS.tumours,
-        patients: int = DEFAULTS.patients,
-        signal: float = DEFAULTS.signal,
+        seed: int = PHANTOM_DEFAULTS.seed,
+        tumours: int = PHANTOM_DEFAULTS.tumours,
+        patients: int = PHANTOM_DEFAULTS.patients,
+        signal: float = PHANTOM_DEFAULTS.signal,
     ) -> None:
         written = write_phantom(cohort_uri=cohort_uri, seed=seed, tumours=tumours, patients=patients, signal=signal)
         configure_pod(written, options, cpu="1", memory="2G")

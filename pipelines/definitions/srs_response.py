@@ -11,11 +11,10 @@ from components.promote.component import promote
 from components.split.component import close_run, split
 from components.train.component import train
 from pipelines.definitions.options import Compiled
-from pipelines.definitions.parameters import StudyParameters, docstring
+from pipelines.definitions.parameters import STUDY_DEFAULTS, StudyParameters, docstring
 from pipelines.definitions.pods import configure_pod, configure_training_pod, mount_state, sign_with
 
 NAME = "srs-response"
-DEFAULTS = StudyParameters(cohort_uri="")
 
 
 def build(options: Compiled | None = None) -> dsl.base_component.BaseComponent:
@@ -24,24 +23,24 @@ def build(options: Compiled | None = None) -> dsl.base_component.BaseComponent:
 
     def srs_response(
         cohort_uri: str,
-        preset: str = DEFAULTS.preset,
-        seed: int = DEFAULTS.seed,
-        groups: int = DEFAULTS.groups,
-        members: int = DEFAULTS.members,
-        settings: str = DEFAULTS.settings,
-        members_per_task: int = DEFAULTS.members_per_task,
-        state_uri: str = DEFAULTS.state_uri,
-        experiment: str = DEFAULTS.experiment,
-        model_name: str = DEFAULTS.model_name,
-        deploy_to: str = DEFAULTS.deploy_to,
-        namespace: str = DEFAULTS.namespace,
-        gpu_type: str = DEFAULTS.gpu_type,
-        gpu_count: str = DEFAULTS.gpu_count,
-        cpu: str = DEFAULTS.cpu,
-        memory: str = DEFAULTS.memory,
-        node_selector: Dict[str, str] = DEFAULTS.node_selector,
-        tolerations: List[Dict[str, str]] = DEFAULTS.tolerations,
-        gather_memory: str = DEFAULTS.gather_memory,
+        preset: str = STUDY_DEFAULTS.preset,
+        seed: int = STUDY_DEFAULTS.seed,
+        groups: int = STUDY_DEFAULTS.groups,
+        members: int = STUDY_DEFAULTS.members,
+        settings: str = STUDY_DEFAULTS.settings,
+        members_per_task: int = STUDY_DEFAULTS.members_per_task,
+        state_uri: str = STUDY_DEFAULTS.state_uri,
+        experiment: str = STUDY_DEFAULTS.experiment,
+        model_name: str = STUDY_DEFAULTS.model_name,
+        deploy_to: str = STUDY_DEFAULTS.deploy_to,
+        namespace: str = STUDY_DEFAULTS.namespace,
+        gpu_type: str = STUDY_DEFAULTS.gpu_type,
+        gpu_count: str = STUDY_DEFAULTS.gpu_count,
+        cpu: str = STUDY_DEFAULTS.cpu,
+        memory: str = STUDY_DEFAULTS.memory,
+        node_selector: Dict[str, str] = STUDY_DEFAULTS.node_selector,
+        tolerations: List[Dict[str, str]] = STUDY_DEFAULTS.tolerations,
+        gather_memory: str = STUDY_DEFAULTS.gather_memory,
     ) -> None:
         attempt = dsl.PIPELINE_JOB_ID_PLACEHOLDER
         closing = configure_pod(close_run(attempt=attempt, experiment=experiment), options, cpu="500m", memory="1G")

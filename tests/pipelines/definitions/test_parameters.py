@@ -40,7 +40,7 @@ def refused(given: dict[str, str], of: dict[str, Any] = STUDY) -> InputError:
 @pytest.mark.parametrize(("pipeline", "kind"), PIPELINES)
 def test_a_pipeline_has_the_declared_parameters_defaults_and_descriptions(pipeline, kind):
     function = pipeline.build().pipeline_func
-    default = kind(cohort_uri="s3://a/b")
+    default = kind(cohort_uri="s3://abc/d")
     for (name, parameter), field in zip(inspect.signature(function).parameters.items(), fields(kind), strict=True):
         assert name == field
         if name != "cohort_uri":
@@ -58,8 +58,8 @@ def test_all_problems_of_parameters_are_named_at_once():
     for expected in (
         "cohort_uri: must be given. Cohort table",
         "seed: 'one' is not an integer. Seed of",
-        "groups: -1 is not 0 or more",
-        "memory: '8 GB' is not a quantity such as 2 or 8G",
+        "groups: -1 is outside 0 to 2,147,483,647",
+        "memory: '8 GB' is not a quantity above 0 such as 2 or 8G",
         "gpu_count: 'two' is not a number of GPUs",
         "deploy_to: 'prod' is not one of none, kserve",
         "gpus: unknown name; known names: cohort_uri, cpu",
@@ -78,8 +78,8 @@ def test_values_have_the_declared_types():
         "gpu_count": "2",
         "cpu": "500m",
     }
-    assert typed(declared(phantom), {"cohort_uri": "s3://a", "signal": "0.5"}) == {
-        "cohort_uri": "s3://a",
+    assert typed(declared(phantom), {"cohort_uri": "s3://abc", "signal": "0.5"}) == {
+        "cohort_uri": "s3://abc",
         "signal": 0.5,
     }
 
@@ -87,6 +87,64 @@ def test_values_have_the_declared_types():
 @pytest.mark.parametrize("signal", ["nan", "inf", "much"])
 def test_a_number_is_finite(signal):
     assert "signal" in refused({"cohort_uri": "/data", "signal": signal}, declared(phantom)).safe_message
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"cohort_uri": ""},
+        {"cohort_uri": "s3://A_b/x"},
+        {"cohort_uri": "s3://ab"},
+        {"cohort_uri": "/a\0b"},
+        {"seed": "\u0663"},
+        {"seed": "1_0"},
+        {"members": str(2**31)},
+        {"members_per_task": "9" * 400},
+        {"experiment": " "},
+        {"experiment": "a\nb"},
+        {"model_name": "a/b"},
+        {"model_name": "a:b"},
+        {"model_name": ".."},
+        {"namespace": "Team_A"},
+        {"gpu_type": ""},
+        {"gpu_type": "nvidia.com/gpu/0"},
+        {"gpu_count": "9" * 100},
+        {"gpu_count": "\u0663"},
+        {"memory": "0"},
+        {"cpu": "0.0"},
+        {"gather_memory": "\u0664G"},
+        {"node_selector": '{"gpu": 1}'},
+        {"node_selector": "[" * 5000},
+        {"tolerations": "[1]"},
+        {"tolerations": '[{"keys": "gpu"}]'},
+        {"tolerations": '[{"key": "gpu", "operator": "Maybe"}]'},
+        {"tolerations": '[{"key": "gpu", "effect": ""}]'},
+        {"tolerations": "[" * 5000},
+        {"tolerations": "NaN"},
+        {"settings": "[" * 5000},
+    ],
+)
+def test_what_the_cluster_would_refuse_is_refused_before_it_is_sent(given):
+    error = refused({"cohort_uri": "/data"} | given)
+    assert error.code in ("PARAMETER_INVALID", "SETTINGS_NOT_JSON")
+    assert next(iter(given)) in error.safe_message
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"cohort_uri": "s3://a.b-c/x y/#?%"},
+        {"state_uri": ""},
+        {"namespace": "1-team"},
+        {"gpu_type": "amd.com/gpu"},
+        {"tolerations": '[{"key": "gpu", "operator": "Exists"}, {"key": "a", "value": "", "tolerationSeconds": 60}]'},
+        {"node_selector": '{"example.org/gpu": "a100"}'},
+        {"model_name": "Brain mets, 2"},
+        {"memory": "0.5Gi"},
+    ],
+)
+def test_what_the_cluster_accepts_is_sent(given):
+    assert str(next(iter(given))) in typed(STUDY, {"cohort_uri": "/data"} | given)
 
 
 def test_a_version_of_another_release_is_read_by_its_own_types():
@@ -112,14 +170,21 @@ def test_all_problems_of_compile_options_are_named_at_once():
     assert caught.value.code == "COMPILE_OPTION_INVALID"
     for expected in (
         "image: '' is not the name of an image",
-        "parallelism: -1 is not 0 or more. Largest number of training pods",
+        "parallelism: -1 is outside 0 to 2,147,483,647. Largest number of training pods",
         "retries: '2.5' is not an integer",
-        "run_as_user: 0 is not 1 or more",
+        "run_as_user: 0 is outside 1 to 2,147,483,647",
         "config_map: '' is not a Kubernetes name",
         "shared_memory: '2GB' is not a quantity such as 2Gi",
         "shm: unknown name; known names: image",
     ):
         assert expected in caught.value.safe_message
+
+
+@pytest.mark.parametrize("name", ["parallelism", "retries", "timeout_seconds", "run_as_user"])
+def test_a_compile_option_fits_the_field_that_it_is_written_to(name):
+    assert getattr(Compiled(**{name: 2**31 - 1}), name) == 2**31 - 1
+    with pytest.raises(InputError, match=f"{name}: 2147483648 is outside"):
+        Compiled(**{name: 2**31})
 
 
 def test_compile_options_are_frozen():
