@@ -4,12 +4,12 @@ A study file, the flags of ``srs run`` and the pipeline parameter ``settings`` a
 value is refused before any work.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from components.common.checked import validated
 from components.common.errors import InputError
+from components.common.files import strict_json
 from components.common.settings import SETTINGS, StudySettings
 
 #: The values of each preset that differ from the defaults in ``settings``.
@@ -86,14 +86,23 @@ def resolve_parameters(preset: str, seed: int, groups: int, members: int, settin
     Raises
     ------
     InputError
-        ``SETTINGS_NOT_JSON``, or what ``resolve`` raises.
+        ``SETTINGS_NOT_JSON``, ``SETTING_INVALID`` where a parameter contradicts ``settings``, or the errors of
+        ``resolve``.
     """
     try:
-        overrides = json.loads(settings or "{}")
+        overrides = strict_json((settings or "{}").encode())
     except ValueError:
         overrides = None
     if not isinstance(overrides, dict):
         hint = 'Give, for example, {"train": {"learning_rate": 0.01}}.'
         raise InputError("SETTINGS_NOT_JSON", "the parameter settings is not a JSON object", hint)
     sizes = {name: count for name, count in (("groups", groups), ("members", members)) if count}
+    split = overrides.get("split")
+    both = [name for name in sizes if isinstance(split, dict) and split.get(name, sizes[name]) != sizes[name]]
+    if overrides.get("seed", seed) != seed and seed != StudySettings().seed:
+        both.append("seed")
+    if both:
+        hint = "Give each in one place only."
+        problems = [f"{name}: the parameter and settings give different values" for name in both]
+        raise InputError.collected("SETTING_INVALID", "the parameters of the run cannot be used:", problems, hint)
     return resolve(preset, {"seed": seed, "split": sizes}, overrides)

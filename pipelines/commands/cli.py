@@ -29,7 +29,7 @@ from pipelines.commands.terminal import (
     print_error,
     screen,
 )
-from pipelines.definitions.parameters import PhantomParameters, StudyParameters
+from pipelines.definitions.parameters import PHANTOM_DEFAULTS, STUDY_DEFAULTS, PhantomParameters, StudyParameters
 
 #: Help of the options that are parameters of the pipelines.
 STUDY, PHANTOM = (
@@ -58,10 +58,10 @@ def main() -> None:
 @app.command()
 def phantom(
     out: Annotated[Path, typer.Option(help="Folder to write to; an earlier phantom in it is replaced.")],
-    seed: Annotated[int, typer.Option(min=0, help=PHANTOM["seed"])] = 1,
-    tumours: Annotated[int, typer.Option(help=PHANTOM["tumours"])] = 110,
-    patients: Annotated[int, typer.Option(help=PHANTOM["patients"])] = 89,
-    signal: Annotated[float, typer.Option(help=PHANTOM["signal"])] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help=PHANTOM["seed"])] = PHANTOM_DEFAULTS.seed,
+    tumours: Annotated[int, typer.Option(help=PHANTOM["tumours"])] = PHANTOM_DEFAULTS.tumours,
+    patients: Annotated[int, typer.Option(help=PHANTOM["patients"])] = PHANTOM_DEFAULTS.patients,
+    signal: Annotated[float, typer.Option(help=PHANTOM["signal"])] = PHANTOM_DEFAULTS.signal,
 ) -> None:
     """Write a SYNTHETIC cohort: planning CT, RTSTRUCT and cohort.csv."""
     from components.phantom.phantom import write_cohort
@@ -113,19 +113,19 @@ def inspect(
 @app.command()
 def run(
     cohort: Annotated[str, typer.Option(help="cohort.csv, or the folder or s3:// prefix that holds it.")] = "",
-    preset: Annotated[str, typer.Option(help=STUDY["preset"])] = "default",
+    preset: Annotated[str, typer.Option(help=STUDY["preset"])] = STUDY_DEFAULTS.preset,
     fast: Annotated[bool, typer.Option("--fast", help="The same as --preset fast.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help=STUDY["seed"])] = 1,
+    seed: Annotated[int | None, typer.Option(min=0, help=STUDY["seed"], show_default="1")] = None,
     groups: Annotated[int, typer.Option(min=0, help=STUDY["groups"])] = 0,
     members: Annotated[int, typer.Option(min=0, help=STUDY["members"])] = 0,
     study_file: Annotated[Path | None, typer.Option("--study", help="YAML file of settings.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="SECTION.NAME=VALUE; may be repeated.")] = None,
     settings_help: Annotated[bool, typer.Option("--settings-help", help="List every setting and exit.")] = False,
     home: HomeOption = HOME,
-    experiment: Annotated[str, typer.Option(help=STUDY["experiment"])] = "srs-response",
+    experiment: Annotated[str, typer.Option(help=STUDY["experiment"])] = STUDY_DEFAULTS.experiment,
     model_name: ModelOption = MODEL,
     parallelism: Annotated[int, typer.Option(min=1, help="Training tasks that run at the same time.")] = 2,
-    members_per_task: Annotated[int, typer.Option(min=1, help=STUDY["members_per_task"])] = 25,
+    members_per_task: Annotated[int, typer.Option(help=STUDY["members_per_task"])] = STUDY_DEFAULTS.members_per_task,
     as_json: JsonOption = False,
 ) -> None:
     """Run the whole study on a cohort, on this machine."""
@@ -137,10 +137,14 @@ def run(
     from components.common.presets import merged
     from pipelines.local.session import Session, StudyOptions
 
+    if fast and preset not in ("default", "fast"):
+        raise InputError("PRESET_UNKNOWN", f"--fast and --preset {preset} name two presets", "Give one of them.")
     overrides = merged(study.read_study(study_file), study.read_flags(settings or []))
-    options = StudyOptions("fast" if fast else preset, seed, groups, members, overrides)
+    names = (experiment, model_name, members_per_task)
+    options = StudyOptions("fast" if fast else preset, seed, groups, members, overrides, *names)
+    parameters = options.parameters(cohort)  # before a home is made
     session = Session.open(home, errors if as_json else screen, parallelism)
-    outcome = session.run_study(cohort, options, experiment, model_name, members_per_task)
+    outcome = session.run_study(parameters)
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(outcome), indent=1, default=str))
     else:
@@ -160,7 +164,7 @@ def report(
     from pipelines.local.session import Session, rebuild_report
 
     os.umask(UMASK)
-    run = Run.read(run_folder) if run_folder else latest(Session.open(home, screen, 1).home)
+    run = Run.read(run_folder) if run_folder else latest(Session.of_registry(home, screen).home)
     screen.print(str(rebuild_report(run)), soft_wrap=True)
 
 

@@ -42,7 +42,7 @@ def demo(session: Session, seed: int, preset: str, signal: float) -> int:
     cohort = session.home.path / "phantom"
     session.run_phantom(cohort, seed=seed, signal=signal)
     session.console.print(Rule("srs-response"))
-    outcome = session.run_study(str(cohort), StudyOptions(preset, seed, 0, 0, {}), "srs-response", MODEL, 25)
+    outcome = session.run_study(StudyOptions(preset, seed, model_name=MODEL).parameters(str(cohort)))
     session.print_outcome(outcome)
     code = 0
     if outcome.verdict == "promoted":

@@ -48,7 +48,7 @@ def serve(
         from components.model.signing import PublicKey
 
         PublicKey.read(public_key)
-    session = Session.open(home, screen, 1)
+    session = Session.of_registry(home, screen)
     model, number = session.fetch_model(model_name, version)
     screen.print(f"{model_name} version {number} on http://{host}:{port}", soft_wrap=True)
     line = command(model, number, model_name, host, port, grpc, public_key)
@@ -103,7 +103,7 @@ def champion(
     """Show the champion's version, group and digest, and the gate's reasons."""
     from pipelines.local.session import Session
 
-    registry = Session.open(home, screen, 1).registry(mlflow)
+    registry = Session.of_registry(home, screen, mlflow).registry(mlflow)
     info = registry.version_info(model_name, registry.version_of(model_name, registry.CHAMPION))
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(info), indent=1))
@@ -126,7 +126,7 @@ def promote(
     from pipelines.local.session import Session
 
     key = SigningKey.read(sign) if sign else None
-    registry = Session.open(home, screen, 1).registry(mlflow)
+    registry = Session.of_registry(home, screen, mlflow).registry(mlflow)
     before = registry.promote_by_hand(model_name, version, reason, key)
     now = registry.version_of(model_name, registry.CHAMPION)
     screen.print(f"{model_name}: version {now} is champion; before: {before or 'none'}")
@@ -144,7 +144,7 @@ def rollback(
     """Make the previous champion the champion again."""
     from pipelines.local.session import Session
 
-    now = Session.open(home, screen, 1).registry(mlflow).rollback(model_name, reason=reason)
+    now = Session.of_registry(home, screen, mlflow).registry(mlflow).rollback(model_name, reason=reason)
     screen.print(f"{model_name}: version {now} is champion again")
 
 

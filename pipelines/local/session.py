@@ -17,12 +17,15 @@ from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.members import Members, read_member_file
 from components.common.artifacts.promotion import Promotion
 from components.common.artifacts.splits import Splits
+from components.common.errors import InputError
 from components.common.files import read_json
-from components.common.presets import resolve_parameters
+from components.common.presets import merged, resolve
 from components.common.processors import processors
+from components.common.sqlite_store import DATABASE
 from components.preprocess.cohort import read_cohort
 from pipelines.definitions import phantom, srs_response
 from pipelines.definitions.options import Compiled
+from pipelines.definitions.parameters import STUDY_DEFAULTS, StudyParameters
 from pipelines.local.claims import sweep
 from pipelines.local.display import ConsoleDisplay
 from pipelines.local.home import Home
@@ -35,20 +38,40 @@ BRIEF = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class StudyOptions:
-    """A user's options of a run; ``overrides`` are the settings from the study file and ``--set``."""
+    """A user's options of a run; those that are given win over ``overrides``: the study file's settings and ``--set``.
+
+    A seed of None, and 0 groups or members, mean that the option was not given.
+    """
 
     preset: str
-    seed: int
-    groups: int
-    members: int
-    overrides: dict[str, Any]
+    seed: int | None = None
+    groups: int = 0
+    members: int = 0
+    overrides: dict[str, Any] = dataclasses.field(default_factory=dict)
+    experiment: str = STUDY_DEFAULTS.experiment
+    model_name: str = STUDY_DEFAULTS.model_name
+    members_per_task: int = STUDY_DEFAULTS.members_per_task
 
-    def parameters(self) -> dict[str, Any]:
-        """Parameters of the pipeline; refuses invalid settings before anything starts."""
-        settings = json.dumps(self.overrides, sort_keys=True)
-        resolve_parameters(self.preset, self.seed, self.groups, self.members, settings)
-        sizes = {"groups": self.groups, "members": self.members}
-        return {"preset": self.preset, "seed": self.seed, **sizes, "settings": settings}
+    def parameters(self, cohort: str) -> dict[str, Any]:
+        """Parameters of the pipeline for the cohort table, folder or S3 prefix; refuses those that cannot be used.
+
+        Raises
+        ------
+        InputError
+            The errors of ``resolve``, of the parameters' checks and of ``read_cohort``.
+        """
+        sizes = {name: count for name, count in (("groups", self.groups), ("members", self.members)) if count}
+        given = ({"split": sizes} if sizes else {}) | ({} if self.seed is None else {"seed": self.seed})
+        overrides = merged(self.overrides, given)
+        seed = resolve(self.preset, overrides).seed
+        settings = json.dumps({name: value for name, value in overrides.items() if name != "seed"}, sort_keys=True)
+        names = ("preset", "groups", "members", "experiment", "model_name", "members_per_task")
+        uri = cohort if "://" in cohort else str(Path(cohort).resolve())
+        parameters: dict[str, Any] = {"cohort_uri": uri, "seed": seed, "settings": settings}
+        parameters |= {name: getattr(self, name) for name in names}
+        StudyParameters(**parameters)
+        read_cohort(uri)
+        return parameters
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -85,22 +108,30 @@ class Session:
         sweep(session.home.path, _close_killed)
         return session
 
+    @classmethod
+    def of_registry(cls, home: Path, console: Console, mlflow: str = "") -> "Session":
+        """Opens a home to use its registry, or the MLflow server that is named; makes no home where there is none.
+
+        Raises
+        ------
+        InputError
+            ``HOME_UNKNOWN``, or as ``open``.
+        """
+        if not mlflow and not os.environ.get("MLFLOW_TRACKING_URI") and not (home / DATABASE).is_file():
+            hint = "`srs run` and `make demo` make one; --home names another folder, --mlflow a server."
+            raise InputError("HOME_UNKNOWN", f"{home} holds no runs and no models", hint)
+        return cls.open(home, console, 1)
+
     def run_phantom(self, cohort: Path, **parameters: Any) -> Run:
         """Runs the pipeline ``phantom``."""
         with ConsoleDisplay(self.console) as display:
             return run_pipeline(phantom.build(), {"cohort_uri": str(cohort), **parameters}, self.home, display)
 
-    def run_study(
-        self, cohort_uri: str, options: StudyOptions, experiment: str, model_name: str, members_per_task: int
-    ) -> Outcome:
-        """Runs the pipeline ``srs-response``; invalid inputs are refused before it starts."""
-        parameters = options.parameters()
+    def run_study(self, parameters: Mapping[str, Any]) -> Outcome:
+        """Runs the pipeline ``srs-response`` with the parameters of a ``StudyOptions``."""
+        experiment = str(parameters["experiment"])
         self._require_experiment(experiment)
-        if "://" not in cohort_uri:
-            cohort_uri = str(Path(cohort_uri).resolve())
-        read_cohort(cohort_uri)
-        names = {"state_uri": str(self.home.members), "experiment": experiment, "model_name": model_name}
-        arguments = {"cohort_uri": cohort_uri, "members_per_task": members_per_task, **parameters, **names}
+        arguments = {**parameters, "state_uri": str(self.home.members)}
         pipeline, workers = (
             srs_response.build(Compiled(parallelism=self.parallelism, retries=0)),
             max(1, processors() // self.parallelism),

@@ -129,6 +129,25 @@ def test_parameters_of_the_pipeline_override_the_preset():
     assert caught.value.code == "SETTINGS_NOT_JSON"
 
 
+@pytest.mark.parametrize("text", ["[" * 5000, '{"a": NaN}', "{", '"text"', "\ud800"])
+def test_settings_that_are_no_json_object_are_refused(text):
+    with pytest.raises(InputError) as caught:
+        resolve_parameters("default", 1, 0, 0, text)
+    assert caught.value.code == "SETTINGS_NOT_JSON"
+
+
+def test_a_parameter_that_contradicts_the_settings_is_refused():
+    """Neither of two values wins silently."""
+    settings = json.dumps({"seed": 5, "split": {"groups": 3, "members": 4}})
+    with pytest.raises(InputError) as caught:
+        resolve_parameters("fast", 2, 4, 5, settings)
+    assert caught.value.code == "SETTING_INVALID"
+    assert all(
+        f"{name}: the parameter and settings" in caught.value.safe_message for name in ("groups", "members", "seed")
+    )
+    assert resolve_parameters("fast", 5, 3, 0, settings) == resolve_parameters("fast", 1, 0, 0, settings)
+
+
 def test_shared_attributes_must_be_known_names():
     assert PreprocessSettings(shared_attributes="PatientID, pixels").shared == ("PatientID", "pixels")
     with pytest.raises(InputError, match=r"shared_attributes: 1 name is not one of PatientID, .*, separated by commas"):

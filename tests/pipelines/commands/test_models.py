@@ -16,6 +16,7 @@ from components.common import mlflow_client
 from components.common.errors import SrsError
 from components.model.bundle_files import Bundle
 from components.model.signing import PublicKey
+from components.phantom.phantom import write_cohort
 from pipelines.commands.cli import app
 from pipelines.local.moving import fix
 from pipelines.local.predictor_process import free_port
@@ -32,6 +33,11 @@ def home(copied_home, monkeypatch) -> Path:
     monkeypatch.setattr("mlflow.tracking._tracking_service.utils._artifact_repos_cache", OrderedDict())
     fix(copied_home)
     return copied_home
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory) -> str:
+    return str(write_cohort(tmp_path_factory.mktemp("phantom") / "cohort", tumours=8, patients=7))
 
 
 @pytest.fixture
@@ -149,7 +155,7 @@ COMMANDS = [
     ["promote", "1", "--reason", "why not"],
     ["rollback"],
     ["serve"],
-    ["run", "--cohort", "absent.csv"],
+    ["run"],
 ]
 
 
@@ -164,14 +170,14 @@ MEETINGS = [(COMMANDS[0], fault) for fault in FAULTS] + [(command, "silent") for
 
 
 @pytest.mark.parametrize(("command", "fault"), MEETINGS, ids=[f"{command[0]}-{fault}" for command, fault in MEETINGS])
-def test_every_command_reports_a_missing_mlflow_in_time(home, api, monkeypatch, command, fault):
+def test_every_command_reports_a_missing_mlflow_in_time(home, api, cohort, monkeypatch, command, fault):
     changed, code = FAULTS[fault]
     for name, value in changed.items():
         setattr(api, name, value)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", api.address)
+    more = {"serve": ["--port", str(free_port())], "run": ["--cohort", cohort]}.get(command[0], [])
     started = time.monotonic()
-    port = ["--port", str(free_port())] if command == ["serve"] else []
-    assert refused(home, *command, *port)[0] == code
+    assert refused(home, *command, *more)[0] == code
     assert time.monotonic() - started < PATIENCE_S
     assert len(api.calls) == 1
 
@@ -183,16 +189,16 @@ def test_a_server_that_fails_between_two_questions_does_not_hold_a_command(home,
     assert time.monotonic() - started < PATIENCE_S
 
 
-def test_run_refuses_a_deleted_experiment_before_anything_else(home, monkeypatch):
+def test_run_refuses_a_deleted_experiment_before_it_starts(home, cohort):
     client = MlflowClient(f"sqlite:///{home}/mlflow/mlflow.db")
     client.delete_experiment(client.create_experiment("gone"))
-    assert refused(home, "run", "--cohort", "absent.csv", "--experiment", "gone") == ("EXPERIMENT_DELETED", 2)
-    assert refused(home, "run", "--cohort", "absent.csv", "--experiment", "other") == ("COHORT_MISSING", 2)
+    assert refused(home, "run", "--cohort", cohort, "--experiment", "gone") == ("EXPERIMENT_DELETED", 2)
+    assert refused(home, "run", "--cohort", "absent.csv", "--experiment", "gone") == ("COHORT_MISSING", 2)
     assert not list(home.glob("srs-response-*"))
 
 
 def test_run_makes_no_store_for_a_table_that_is_not_there(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert refused(tmp_path, "run", "--cohort", "absent.csv") == ("COHORT_MISSING", 2)
-    assert not (tmp_path / "mlflow" / "mlflow.db").exists()
+    assert list(tmp_path.iterdir()) == []
     assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ

@@ -1,0 +1,89 @@
+"""A run's parameters come from the user's options, checked before a home is made; a registry is not made by asking."""
+
+import json
+import os
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from components.common.errors import InputError
+from components.common.presets import resolve_parameters
+from components.phantom.phantom import write_cohort
+from pipelines.commands.cli import app
+from pipelines.local.session import Session, StudyOptions
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory) -> str:
+    return str(write_cohort(tmp_path_factory.mktemp("phantom") / "cohort", tumours=8, patients=7).parent)
+
+
+def settings_of(options: StudyOptions, cohort: str):
+    parameters = options.parameters(cohort)
+    names = ("preset", "seed", "groups", "members", "settings")
+    return resolve_parameters(**{name: parameters[name] for name in names})
+
+
+def test_options_win_over_the_study_file_and_set(cohort):
+    overrides = {"seed": "7", "split": {"groups": "4", "members": "6"}, "train": {"momentum": "0.5"}}
+    file_only = settings_of(StudyOptions("fast", overrides=overrides), cohort)
+    assert (file_only.seed, file_only.split.groups, file_only.split.members) == (7, 4, 6)
+    given = settings_of(StudyOptions("fast", 3, 2, 0, overrides), cohort)
+    assert (given.seed, given.split.groups, given.split.members, given.train.momentum) == (3, 2, 6, 0.5)
+    back_to_default = settings_of(StudyOptions("fast", 1, overrides=overrides), cohort)
+    assert back_to_default.seed == 1
+
+
+def test_the_seed_has_one_place(cohort):
+    parameters = StudyOptions("fast", overrides={"seed": 7}).parameters(cohort)
+    assert parameters["seed"] == 7
+    assert "seed" not in json.loads(parameters["settings"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"preset": "papre"}, "PRESET_UNKNOWN"),
+        ({"overrides": {"train": {"batch_size": 0}}}, "SETTING_INVALID"),
+        ({"model_name": "a/b"}, "PARAMETER_INVALID"),
+        ({"experiment": ""}, "PARAMETER_INVALID"),
+        ({"members_per_task": 0}, "PARAMETER_INVALID"),
+    ],
+)
+def test_options_that_cannot_be_used_are_refused_before_the_cohort_is_read(changes, code):
+    with pytest.raises(InputError) as caught:
+        StudyOptions(**{"preset": "fast", **changes}).parameters("/absent")
+    assert caught.value.code == code
+
+
+def test_the_cohort_is_read_before_a_home_is_made(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["run", "--cohort", "absent", "--home", "home"])
+    assert result.exception.code == "COHORT_MISSING"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "command", [["champion"], ["promote", "1", "--reason", "x"], ["rollback"], ["serve", "--port", "0"], ["report"]]
+)
+def test_a_question_about_a_home_that_is_not_there_makes_none(command, tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr("pipelines.local.predictor_process.require_free", lambda *_: None)
+    arguments = [*command[:2], "8080"] if command[0] == "serve" else command
+    result = CliRunner().invoke(app, [*arguments, "--home", str(tmp_path / "absent")])
+    assert result.exception.code == "HOME_UNKNOWN", result.output
+    assert "absent" in result.exception.safe_message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_mlflow_server_needs_no_home_with_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    opened = Session.of_registry(tmp_path / "home", Console(), "http://127.0.0.1:1")
+    assert opened.home.path == tmp_path / "home"
+
+
+def test_two_presets_are_refused():
+    result = CliRunner().invoke(app, ["run", "--cohort", "x", "--fast", "--preset", "paper"])
+    assert result.exception.code == "PRESET_UNKNOWN"
+    assert "paper" in result.exception.safe_message
