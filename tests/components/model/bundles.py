@@ -35,15 +35,15 @@ def reference(weights: dict[str, np.ndarray], crops: np.ndarray, settings: Train
     """[n] probability of non-response, in float64 and without any library of the trade."""
     low = settings.window_level_hu - settings.window_width_hu / 2
     x = np.clip((crops.astype(np.float64) - low) / settings.window_width_hu, 0, 1)[..., np.newaxis]
-    for layer, pool in (("conv_1", settings.pool_1), ("conv_2", settings.pool_2)):
-        kernel = weights[f"{layer}_kernel"].astype(np.float64)
+    for number, (_, _, pool) in enumerate(settings.convolutions, start=1):
+        kernel, bias = weights[f"conv_{number}_kernel"].astype(np.float64), weights[f"conv_{number}_bias"]
         windows = sliding_window_view(x, kernel.shape[:2], axis=(1, 2))
-        x = np.maximum(np.einsum("nrcikl,klio->nrco", windows, kernel, optimize=True) + weights[f"{layer}_bias"], 0)
+        x = np.maximum(np.einsum("nrcikl,klio->nrco", windows, kernel, optimize=True) + bias, 0)
         side = x.shape[1] // pool
         x = x[:, : side * pool, : side * pool].reshape(len(x), side, pool, side, pool, -1).max(axis=(2, 4))
     x = x.reshape(len(x), -1)
-    for layer in ("dense_1", "dense_2"):
-        x = np.maximum(x @ weights[f"{layer}_kernel"] + weights[f"{layer}_bias"], 0)
+    for number in range(1, len(settings.hidden) + 1):
+        x = np.maximum(x @ weights[f"dense_{number}_kernel"] + weights[f"dense_{number}_bias"], 0)
     logits = x @ weights["output_kernel"] + weights["output_bias"]
     return (1 / (1 + np.exp(logits[:, 0] - logits[:, 1]))).astype(np.float32)
 

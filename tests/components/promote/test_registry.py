@@ -29,6 +29,7 @@ from components.model.bundle_files import Bundle
 from components.model.export import ensemble_graph
 from components.model.golden import GoldenInput
 from components.model.manifest import Manifest
+from components.model.network import weight_shapes
 from components.model.signing import SigningKey
 from components.promote import registry
 from components.promote.gate import Verdict
@@ -37,7 +38,6 @@ from tests.components.common.member_facts import made_facts
 MODEL = "srs-response"
 TRAIN = {"filters_1": 2, "filters_2": 2, "kernel_1": 5, "pool_1": 4, "pool_2": 4, "dense_1": 4, "dense_2": 3}
 SETTINGS = resolve("default", {"train": TRAIN})
-SHAPES = {"conv_1": (5, 5, 1, 2), "conv_2": (5, 5, 2, 2), "dense_1": (128, 4), "dense_2": (4, 3), "output": (3, 2)}
 PROMOTED = Verdict("promoted", ("Value: enough.",), "A", {"mean_auc": 0.8})
 REFUSED = Verdict("refused", ("Value: too little.",), "A", {"mean_auc": 0.5})
 
@@ -50,8 +50,10 @@ def bundle(folder: Path, seed: int, members: int = 3) -> Path:
     dataset = Dataset(crops, table, Flow(6, 6, (), 6, 6), ImageDefinition().to_dict(), True, "d" * 64)
     split = [MemberSplit("A", i, ("tumour-0", "tumour-1"), ("tumour-2",), ("tumour-5",)) for i in range(1, members + 1)]
     weights = [
-        {f"{name}_kernel": rng.normal(0, 0.3, shape).astype(np.float32) for name, shape in SHAPES.items()}
-        | {f"{name}_bias": np.zeros(shape[-1], np.float32) for name, shape in SHAPES.items()}
+        {
+            name: rng.normal(0, 0.3 if name.endswith("_kernel") else 0, shape).astype(np.float32)
+            for name, shape in weight_shapes(SETTINGS.train).items()
+        }
         for _ in split
     ]
     graph = ensemble_graph(weights, SETTINGS.train).SerializeToString()
