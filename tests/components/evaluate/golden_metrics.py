@@ -1,5 +1,6 @@
 """The metrics of two small studies, ``usual`` and ``one_class_out_of_bag``, as earlier runs wrote ``metrics.json``."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -18,3 +19,20 @@ def golden_dict(case: str = "usual") -> dict[str, Any]:
 def golden_metrics(case: str = "usual") -> Metrics:
     """The same as dataclasses; ``usual`` has the groups A and B."""
     return METRICS_FILE.validate_json(json.dumps(golden_dict(case)))
+
+
+def golden_study(make, case):
+    """The study that the case of ``metrics.json`` was computed on."""
+    make_dataset, make_splits, make_members = make
+    if case == "usual":
+        dataset, latent = make_dataset(60, 48)
+        splits = make_splits(dataset, 2, 3)
+    else:
+        dataset, latent = make_dataset(20, 18)
+        (member,) = make_splits(dataset, 1, 1).members
+        positive = set(dataset.tumours["tumour"][dataset.tumours["label"] == 1])
+        only_positive = tuple(tumour for tumour in member.validation if tumour in positive)
+        splits = dataclasses.replace(
+            make_splits(dataset, 1, 1), members=(dataclasses.replace(member, validation=only_positive),)
+        )
+    return dataset, splits, make_members(dataset, splits, latent)

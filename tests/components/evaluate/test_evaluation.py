@@ -9,9 +9,10 @@ from sklearn import metrics as sklearn_metrics
 from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.members import Members
 from components.common.errors import InputError
+from components.common.files import read_json
 from components.common.settings import EvaluateSettings
 from components.evaluate.evaluation import TABLE_III_COLUMNS, evaluate, group_curves
-from tests.components.evaluate.golden_metrics import golden_dict, golden_metrics
+from tests.components.evaluate.golden_metrics import golden_dict, golden_metrics, golden_study
 
 SETTINGS = EvaluateSettings(bootstrap=300)
 
@@ -75,29 +76,13 @@ def flat(values, path=""):
     return {path: values}
 
 
-def golden_study(make, case):
-    """The study that the case of ``metrics.json`` was computed on."""
-    make_dataset, make_splits, make_members = make
-    if case == "usual":
-        dataset, latent = make_dataset(60, 48)
-        splits = make_splits(dataset, 2, 3)
-    else:
-        dataset, latent = make_dataset(20, 18)
-        (member,) = make_splits(dataset, 1, 1).members
-        positive = set(dataset.tumours["tumour"][dataset.tumours["label"] == 1])
-        only_positive = tuple(tumour for tumour in member.validation if tumour in positive)
-        splits = dataclasses.replace(
-            make_splits(dataset, 1, 1), members=(dataclasses.replace(member, validation=only_positive),)
-        )
-    return dataset, splits, make_members(dataset, splits, latent)
-
-
 @pytest.mark.parametrize(("case", "score"), [("usual", "mean"), ("one_class_out_of_bag", "vote")])
 def test_metrics_json_keeps_its_keys_types_and_values(make, tmp_path, case, score):
     settings = EvaluateSettings(bootstrap=100, ensemble_score=score)
     evaluate(*golden_study(make, case), settings, seed=1).write(tmp_path)
-    written = flat(json.loads((tmp_path / "metrics.json").read_text()))
     golden = flat(golden_dict(case))
+    # A later release may write more than the file of an earlier one holds.
+    written = {path: value for path, value in flat(read_json(tmp_path / "metrics.json")).items() if path in golden}
     assert {path: type(value) for path, value in written.items()} == {
         path: type(value) for path, value in golden.items()
     }
@@ -109,7 +94,8 @@ def test_metrics_json_keeps_its_keys_types_and_values(make, tmp_path, case, scor
 
 @pytest.mark.parametrize("case", ["usual", "one_class_out_of_bag"])
 def test_metrics_of_an_earlier_run_are_read_and_written_again_unchanged(case):
-    assert flat(golden_metrics(case).to_dict()) == flat(golden_dict(case))
+    """Whatever statistic is added has a default, or no ``metrics.json`` of an earlier release could be read."""
+    assert flat(golden_metrics(case).to_dict()).items() >= flat(golden_dict(case)).items()
 
 
 def test_same_seed_gives_the_same_metrics(study, result):

@@ -23,6 +23,7 @@ from components.evaluate.model_card import write_model_card
 from components.evaluate.report import terminal_tables, write_report
 from components.evaluate.tables import SYNTHETIC, TERMINAL_COLUMNS, flat_facts
 from components.model.network import initial_weights
+from tests.components.evaluate.golden_metrics import golden_metrics, golden_study
 
 SETTINGS = EvaluateSettings(bootstrap=100)
 FACTS = {"dataset digest": "d" * 64, "settings": StudySettings(), "restarts": 5, "flagged members": [], "seed": 17}
@@ -99,6 +100,17 @@ def test_report_prints_table_iii_digit_for_digit(reported):
     assert f"{result.metrics.mean_auc:.3f}" in text
     for group in "ABCDE":
         assert f"Group {group}" in text
+
+
+@pytest.mark.parametrize(("case", "score"), [("usual", "mean"), ("one_class_out_of_bag", "vote")])
+def test_pages_of_an_earlier_run_are_written_again(make, tmp_path, case, score):
+    """Statistics that were added since are missing in its ``metrics.json``."""
+    study = golden_study(make, case)
+    settings = EvaluateSettings(bootstrap=100, ensemble_score=score)
+    result = dataclasses.replace(evaluate(*study, settings, seed=1), metrics=golden_metrics(case))
+    parsed(write_report(tmp_path, EvaluatedRun(*study, result, FACTS)).read_text())
+    write_model_card(tmp_path, EvaluatedRun(*study, result, FACTS))
+    assert SYNTHETIC in terminal_tables(result, study[0])
 
 
 def test_report_says_whether_fewer_networks_suffice_and_whether_the_spread_indicates_errors(reported):
