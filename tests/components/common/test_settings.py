@@ -1,7 +1,9 @@
 """Settings from presets, files, flags and pipeline parameters."""
 
+import ast
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,8 @@ from components.common.errors import InputError
 from components.common.files import digest_of
 from components.common.presets import PRESETS, resolve, resolve_parameters
 from components.common.settings import SECTIONS, PreprocessSettings, StudySettings, TrainSettings
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -108,6 +112,12 @@ def test_every_setting_has_help_with_its_unit():
             text = field.description or ""
             assert len(text) > 20, f"{section}.{name}"
             assert all(unit in text for ending, unit in UNITS.items() if name.endswith(ending)), f"{section}.{name}"
+
+
+def test_every_setting_is_read():
+    sources = [path.read_text() for folder in ("components", "pipelines") for path in (ROOT / folder).rglob("*.py")]
+    read = {node.attr for text in sources for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Attribute)}
+    assert not [f"{section}.{name}" for section, kind in SECTIONS.items() for name in fields(kind) if name not in read]
 
 
 def test_unknown_preset_lists_the_known():

@@ -153,6 +153,11 @@ def test_pods_name_only_parameters_that_reach_them(spec):
             assert source in parameters(component), name
 
 
+def test_every_parameter_of_a_pipeline_is_used(spec):
+    used = set(values_of(spec.ir["root"]["dag"], "componentInputParameter"))
+    assert set(parameters(spec.ir["root"])) <= used
+
+
 def test_resource_parameters_are_text(spec):
     """An integer resolves to nothing, and a GPU request disappears silently."""
     named = {name for text in strings(spec.containers()) for name in PLACEHOLDER.findall(text)}

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -130,6 +131,14 @@ def test_settings_help_lists_every_setting_with_its_default():
     assert "patient, tumour" in out
     assert "      smallest lesion included (longest diameter, mm)" in out
     assert "0 to 0.9" in out
+
+
+def test_every_module_with_commands_is_imported_by_the_command_line():
+    """Otherwise its commands do not exist."""
+    folder = ROOT / "pipelines" / "commands"
+    imported = re.findall(r"from pipelines\.commands import (\w+) as", (folder / "cli.py").read_text())
+    commands = [path.stem for path in folder.glob("*.py") if re.search(r"^@\w+\.command\(", path.read_text(), re.M)]
+    assert set(commands) == {*imported, "cli"}
 
 
 @pytest.mark.parametrize("command", get_command(app).commands)
