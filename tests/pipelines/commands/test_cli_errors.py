@@ -146,6 +146,10 @@ def test_every_command_has_help(command):
     result = CliRunner().invoke(app, [command, "--help"])
     assert result.exit_code == 0
     assert len(result.output) > 200
+    declared = get_command(app).commands[command]
+    for one in (declared, *getattr(declared, "commands", {}).values()):
+        assert one.help, one.name
+        assert not [parameter.name for parameter in one.params if not getattr(parameter, "help", None)], one.name
 
 
 def test_inspect_lists_the_tumours_of_a_phantom_patient(cohort):

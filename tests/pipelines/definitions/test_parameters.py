@@ -62,7 +62,7 @@ def test_all_problems_of_parameters_are_named_at_once():
         "memory: '8 GB' is not a quantity above 0 such as 2 or 8G",
         "gpu_count: 'two' is not a number of GPUs",
         "deploy_to: 'prod' is not one of none, kserve",
-        "gpus: unknown name; known names: cohort_uri, cpu",
+        "gpus: unknown name; known names: cohort_uri, ",
         "state_uri: 'folder' is not s3://bucket/prefix or an absolute path",
         "node_selector: '[]' is not a JSON object",
     ):
