@@ -1,7 +1,6 @@
 """Declares the parameters of pipeline runs once, and checks them before anything is sent to a cluster."""
 
 import dataclasses
-import re
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
@@ -42,21 +41,27 @@ _NAME = r"(?=.*\S)[^\x00-\x1f\x7f]{1,500}"
 ExperimentName = Annotated[Text, matching(_NAME, "the name of an experiment")]
 ModelName = Annotated[Text, matching(rf"(?!\.\.?$)(?!.*[/:]){_NAME}", "the name of a model, without / and :")]
 Count = Annotated[Text, matching("[0-9]{1,4}", "a number of GPUs")]
-TOLERATION = {
-    "key": r".*",
-    "operator": r"Exists|Equal",
-    "value": r".*",
-    "effect": r"NoSchedule|PreferNoSchedule|NoExecute",
-    "tolerationSeconds": r"-?[0-9]{1,18}",
+#: The fields of a toleration, and the values of those that have a list of them.
+TOLERATION: dict[str, tuple[str, ...]] = {
+    "key": (),
+    "operator": ("Exists", "Equal"),
+    "value": (),
+    "effect": ("NoSchedule", "PreferNoSchedule", "NoExecute"),
+    "tolerationSeconds": (),
 }
 
 
 def _tolerations(items: list[Any]) -> list[Any]:
     for item in items:
-        entries = item.items() if isinstance(item, dict) else [("", "")]
-        if not all(name in TOLERATION and re.fullmatch(TOLERATION[name], str(value)) for name, value in entries):
+        if not isinstance(item, dict) or not all(_tolerates(name, value) for name, value in item.items()):
             raise ValueError(f"{shown(item)} is not a toleration of Kubernetes with {', '.join(TOLERATION)}")
     return items
+
+
+def _tolerates(name: str, value: Any) -> bool:
+    if name == "tolerationSeconds":
+        return isinstance(value, int) and not isinstance(value, bool)
+    return name in TOLERATION and isinstance(value, str) and value in (TOLERATION[name] or [value])
 
 
 def _json(kind: type, what: str) -> pydantic.BeforeValidator:
