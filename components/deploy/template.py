@@ -13,7 +13,7 @@ TEMPLATE = Refusal(
     "the InferenceService template cannot be used:",
     invalid="TEMPLATE_INVALID",
     unknown="TEMPLATE_UNKNOWN",
-    hint="Correct it in the ConfigMap of infra/, and run the step again.",
+    hint="Correct it in the ConfigMap of infra/, and submit the run again: what it finished is reused from state_uri.",
 )
 Word = Annotated[Text, matching(r"(?s).*\S.*", "a text that is not blank")]
 #: YAML has numbers, so text is not converted.

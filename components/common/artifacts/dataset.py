@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from components.common.artifacts.layout import Layout
+from components.common.artifacts.layout import RUN_AGAIN, Layout
 from components.common.errors import InputError
 from components.common.files import read_json, write_json
 
@@ -104,7 +104,7 @@ class Dataset(Layout):
         tumours = pd.read_csv(folder / "tumours.csv", dtype={"tumour": str, "patient": str})
         tumours = tumours.rename(columns={"reference_rung": "match_level"})  # its name in release 0.1
         if tuple(tumours.columns) != TUMOUR_COLUMNS or crops.dtype != np.float32 or len(crops) != len(tumours):
-            raise InputError("ARTIFACT_DAMAGED", "dataset: the table and the crops do not match")
+            raise InputError("ARTIFACT_DAMAGED", "dataset: the table and the crops do not match", RUN_AGAIN)
         facts = read_json(folder / "cohort.json")
         return cls(
             crops=crops,

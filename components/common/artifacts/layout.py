@@ -10,7 +10,10 @@ from typing import ClassVar
 from components.common.errors import InputError
 from components.common.files import digest_of, digest_of_file, read_json, write_json
 
-RUN_AGAIN = "Rerun the step that writes it."
+RUN_AGAIN = (
+    "Run the study again, by the same `srs run` or `srs submit`: finished members are reused from the member store (on "
+    "a cluster, if the parameter state_uri is given)."
+)
 
 
 class Layout:

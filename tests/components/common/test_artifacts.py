@@ -10,6 +10,7 @@ import pytest
 
 from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset, Exclusion, Flow
 from components.common.artifacts.evaluation import Evaluation
+from components.common.artifacts.layout import RUN_AGAIN
 from components.common.artifacts.members import Member, Members, read_member, write_member
 from components.common.artifacts.promotion import Promotion
 from components.common.artifacts.splits import MemberSplit, Splits, TrackedRuns
@@ -79,7 +80,20 @@ def test_a_change_of_any_file_is_detected(tmp_path):
             with pytest.raises(InputError) as caught:
                 Dataset.read(tmp_path)
             assert caught.value.code in ("ARTIFACT_DAMAGED", "ARTIFACT_MISSING", "ARTIFACT_UNKNOWN")
+            assert "Run the study again" in caught.value.hint  # nobody can rerun one step
+            assert "srs run" in caught.value.hint
+            assert "state_uri" in caught.value.hint
             path.write_bytes(content)
+
+
+def test_a_table_that_does_not_fit_the_crops_says_what_to_do(tmp_path):
+    dataset().write(tmp_path)
+    table = tmp_path / "tumours.csv"
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:-1]))
+    Dataset._seal(tmp_path)
+    with pytest.raises(InputError, match="do not match") as caught:
+        Dataset.read(tmp_path)
+    assert (caught.value.code, caught.value.hint) == ("ARTIFACT_DAMAGED", RUN_AGAIN)
 
 
 def test_a_changed_folder_digest_is_detected(tmp_path):
