@@ -115,7 +115,7 @@ class BoundedConnection(H11Protocol):
         """Replies at once to a request that is not HTTP, and reads no further."""
         self._refused = True
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            for event in _refusal(self.conn.refusal, bodiless=self.conn.bodiless):
+            for event in _refusal(self.conn.refusal, self.conn.remedy, bodiless=self.conn.bodiless):
                 self.line.write(self.conn.send(event))
         self.line.close()
 
@@ -186,9 +186,9 @@ def bounded_connection(
     return type("Connection", (BoundedConnection,), {**bounds, "limit": ConnectionLimit(most), "starts": StartQueue()})
 
 
-def _refusal(why: str, *, bodiless: bool) -> list[h11.Response | h11.Data | h11.EndOfMessage]:
+def _refusal(why: str, remedy: str, *, bodiless: bool) -> list[h11.Response | h11.Data | h11.EndOfMessage]:
     """The reply to a request that is not HTTP and therefore reaches no route."""
-    problem = Problem.of(InputError("HTTP_INVALID", why, "Send requests as RFC 9112 describes them."))
+    problem = Problem.of(InputError("HTTP_INVALID", why, remedy))
     body = json.dumps(problem.to_dict()).encode()
     headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"}
     lines = list((REPLY_HEADERS | headers).items())

@@ -296,8 +296,37 @@ def test_bytes_that_are_not_http_are_refused_with_the_usual_reply(small, name):
     }
     problem = json.loads(body)
     assert problem.pop("error")
-    assert problem == {"code": "HTTP_INVALID", "hint": "Send requests as RFC 9112 describes them."}
+    assert problem.pop("hint")
+    assert problem == {"code": "HTTP_INVALID"}
     assert problem["code"] in CODES[400]
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+#: What was sent -> a part of the message, and of the hint.
+WHY_NOT_HTTP = {
+    "TLS": (b"\x16\x03\x01\x02\x00\x01\x00", "TLS handshake", "http://"),
+    "no host": (AMBIGUOUS["no host"], "header Host is missing", "Send the header Host"),
+    "two hosts": (b"GET / HTTP/1.1\r\nHost: h\r\nHost: i\r\n\r\n", "more than once", "once"),
+    "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "Only HTTP/1.0 and HTTP/1.1", "--grpc-port"),
+    "a space in the address": (b"GET /a b HTTP/1.1\r\nHost: h\r\n\r\n", "first line", "percent-encoded"),
+    "another protocol": (b"SSH-2.0-OpenSSH_9.0\r\n\r\n", "first line", "GET /v2 HTTP/1.1"),
+    "a header": (b"GET / HTTP/1.1\r\nHost: h\r\nsecret\r\n\r\n", "Name: value", "one Name: value per line"),
+    "a length": (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: five\r\n\r\n", "not a number", "as digits"),
+    "two lengths": (AMBIGUOUS["two lengths"], "different values", "once"),
+    "another coding": (AMBIGUOUS["another coding"], "not chunked", "Content-Length"),
+    "a chunk": (CHUNKED + b"secret\r\n", "chunk of the body", "hexadecimal"),
+    "chunks and a length": (AMBIGUOUS["chunks and a length"], "with Content-Length", "one of the two"),
+}
+
+
+@pytest.mark.parametrize("name", WHY_NOT_HTTP)
+def test_a_request_that_is_not_http_is_told_why_and_what_to_do(small, name):
+    sent, message, hint = WHY_NOT_HTTP[name]
+    problem = json.loads(answers(small, sent).partition(b"\r\n\r\n")[2])
+    assert problem["code"] == "HTTP_INVALID"
+    assert message in problem["error"]
+    assert hint in problem["hint"]
+    assert "secret" not in str(problem)
 
 
 def test_the_absolute_form_names_the_same_resource(server):
