@@ -13,6 +13,7 @@ from components.common.errors import InputError
 from components.common.limits import MAX_CONTAINERS, MAX_STRINGS, MAX_VALUES
 from serving.content import Buffer, unreadable
 
+JSON_LENGTH = "Before binary tensors, send the header Inference-Header-Content-Length: the bytes of the JSON."
 #: Size within which the JSON before binary tensors must end, bytes.
 JSON_HEAD_BYTES = 2**16
 #: Characters that a JSON value needs, how many of them each needs, the limit on such values, and their name.
@@ -87,7 +88,8 @@ def _check_counts(data: Buffer, length: int) -> None:
 def object_of(value: Any) -> dict[str, Any]:
     """A JSON object or null, as a dict."""
     if not isinstance(value, dict | None):
-        raise InputError("FORMAT", "the body holds another JSON type where an object is expected")
+        hint = 'Send {"instances": [...]} in V1, {"inputs": [{"name": ...}]} in V2; parameters are objects too.'
+        raise InputError("FORMAT", "the body holds another JSON type where an object is expected", hint)
     return value or {}
 
 
@@ -96,10 +98,10 @@ def _not_json(data: Buffer, length: int, error: orjson.JSONDecodeError) -> Input
     if data[:4].startswith(_WIDE) or b"\0" in data[:4]:
         return InputError("JSON", "the body is UTF-16 or UTF-32 text, and JSON is UTF-8", "Encode it as UTF-8.")
     if length < len(data):
-        return InputError("V2_HEADER", "the bytes that Inference-Header-Content-Length counts are not one JSON object")
+        message = "the bytes that Inference-Header-Content-Length counts are not one JSON object"
+        return InputError("V2_HEADER", message, JSON_LENGTH)
     if behind := _bytes_behind(data):
-        hint = "Before binary tensors, send the header Inference-Header-Content-Length: the bytes of the JSON."
-        return InputError("V2_HEADER", f"the body has {behind} bytes after its JSON", hint)
+        return InputError("V2_HEADER", f"the body has {behind} bytes after its JSON", JSON_LENGTH)
     if "UTF-8" in error.msg:
         return InputError("JSON", "the body is not JSON: its text is not UTF-8", "Encode it as UTF-8.")
     at = _byte_of(data, error.pos)

@@ -57,6 +57,7 @@ REMEDIES = {
     500: "Report the error and its time to the operator.",
     503: "Repeat the request after the seconds given by Retry-After.",
 }
+_FAILED = "the server failed to process the request"
 
 
 class Refused(SrsError):
@@ -112,8 +113,8 @@ class Problem:
             if status != 500:
                 details = error.details if isinstance(error, InstanceRefused) else {}
                 return cls(status, error.code, error.safe_message, error.hint, details)
-            return cls(500, error.code, "the server failed to process the request")
-        return cls(500, "INTERNAL", "the server failed to process the request")
+            return cls(500, error.code, _FAILED, REMEDIES[500])
+        return cls(500, "INTERNAL", _FAILED, REMEDIES[500])
 
     def to_dict(self) -> dict[str, Any]:
         """The body of a reply; KServe's clients read the message from ``error``."""
@@ -135,10 +136,14 @@ def problem_of(error: Exception) -> Problem:
     """Translates an exception; of an unexpected one, type and position in the code are logged."""
     if isinstance(error, ModelNotFound):
         error = Refused(
-            "MODEL_UNKNOWN", "no such model or version is served here", "GET /v2/models lists the models served."
+            "MODEL_UNKNOWN",
+            "no such model or version is served here",
+            "GET /v2/models lists the models served, and GET /v2/models/NAME the version.",
         )
     if isinstance(error, ClientDisconnect):
-        error = InputError("DISCONNECTED", "the caller disconnected while sending")
+        error = InputError(
+            "DISCONNECTED", "the caller disconnected while sending", "Send the whole request, and wait for the reply."
+        )
     problem = Problem.of(error)
     if problem.status == 500:
         log.error("unforeseen", extra={"fields": where(error) | {"code": problem.code}})

@@ -25,6 +25,8 @@ from serving.errors import busy
 from serving.payload import is_zip_type
 from serving.quotas import Quota, Wait
 
+_LESS = "Send a study's RTSTRUCT and the CT slices around the tumours only."
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limits:
@@ -54,14 +56,16 @@ class Limits:
         """``BODY_TOO_LARGE``, naming the limit, and the body's size in bytes if it is known (else 0)."""
         message = f"the body may have at most {most / MIB:g} MiB"
         message += f", and this one has {size / MIB:.1f} MiB" if size else ""
-        hint = "Send a study's RTSTRUCT and the CT slices around the tumours only. JSON has a smaller limit than a zip"
+        hint = f"{_LESS} JSON has a smaller limit than a zip"
         hint += " as the body, and than binary tensors (V2, with the header Inference-Header-Content-Length)."
         return InputError("BODY_TOO_LARGE", message, hint)
 
     def too_slow(self) -> InputError:
         """``BODY_SLOW``, naming the limit."""
         pace = f"{PACE_BYTES // 1024} KiB per {PACE_SECONDS:g} s"
-        return InputError("BODY_SLOW", f"the body did not arrive within {self.seconds:g} s, or at less than {pace}")
+        return InputError(
+            "BODY_SLOW", f"the body did not arrive within {self.seconds:g} s, or at less than {pace}", _LESS
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

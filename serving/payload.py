@@ -30,6 +30,8 @@ CROP_INPUT = INPUT
 DICOM_INPUT = "dicom_zip"
 #: Options of a DICOM study: the requested GTV and RTSTRUCT.
 OPTIONS = ("roi", "rtstruct_uid")
+_OPTIONS = "roi is a ROIName or ROINumber, rtstruct_uid a SOPInstanceUID."
+_FILES = "Send each file of one study in base64; more files as several studies, or the slices around the tumours only."
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -130,14 +132,19 @@ def _v1_instance(instance: Any) -> NDArray[np.float32] | Study:
     fields = object_of(instance)
     kinds = [name for name in (CROP_INPUT, DICOM_INPUT, "dicom_files") if name in fields]
     if len(kinds) != 1 or not set(fields) <= {*kinds, *OPTIONS}:
-        raise InputError("FORMAT", f"an instance holds one of {CROP_INPUT}, {DICOM_INPUT}, dicom_files, and roi")
+        message = (
+            f"an instance holds one of {CROP_INPUT}, {DICOM_INPUT} and dicom_files; beside DICOM roi, rtstruct_uid"
+        )
+        raise InputError(
+            "FORMAT", message, 'For example {"dicom_zip": BASE64, "roi": "GTV_1"}, or a crop\'s rows alone.'
+        )
     value, options = fields[kinds[0]], options_of(fields)
     if kinds == [CROP_INPUT]:
         return numbers_of(value, (IMAGE_SIZE_PX, IMAGE_SIZE_PX))
     if kinds == [DICOM_INPUT]:
         return Study(zipped=base64_of(value), **options)
     if not isinstance(value, list) or not 0 < len(value) <= MAX_FILES:
-        raise InputError("FORMAT", f"dicom_files must be a list of 1 to {MAX_FILES} files")
+        raise InputError("FORMAT", f"dicom_files must be a list of 1 to {MAX_FILES} files", _FILES)
     return Study(files=tuple(base64_of(one) for one in value), **options)
 
 
@@ -164,7 +171,8 @@ def _flattened(value: list[Any], shape: tuple[int, ...]) -> list[Any]:
 
 
 def _no_crop() -> InputError:
-    return InputError("CROP_SHAPE", f"a crop must be {IMAGE_SIZE_PX} x {IMAGE_SIZE_PX} numbers")
+    hint = f"Send {IMAGE_SIZE_PX} rows of {IMAGE_SIZE_PX} HU, without null, text or true; or DICOM, as {DICOM_INPUT}."
+    return InputError("CROP_SHAPE", f"a crop must be {IMAGE_SIZE_PX} x {IMAGE_SIZE_PX} numbers", hint)
 
 
 def options_of(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,18 +188,18 @@ def check_query(items: Iterable[tuple[str, str]]) -> None:
     """
     names = [name for name, _ in items]
     if len(names) > MAX_QUERY_FIELDS:
-        raise InputError("OPTION", f"the address's query may have at most {MAX_QUERY_FIELDS} fields")
+        raise InputError("OPTION", f"the address's query may have at most {MAX_QUERY_FIELDS} fields", _OPTIONS)
     wrong = [name for name in names if name not in OPTIONS and re.match("roi|rtstruct", name, re.IGNORECASE)]
     if wrong or any(names.count(name) > 1 for name in OPTIONS):
-        hint = "roi is a ROIName or ROINumber, rtstruct_uid a SOPInstanceUID."
-        raise InputError("OPTION", "the address's query may have roi and rtstruct_uid, each once", hint)
+        raise InputError("OPTION", "the address's query may have roi and rtstruct_uid, each once", _OPTIONS)
 
 
 def text_of(fields: Mapping[str, Any], name: str, code: str = "FORMAT") -> str:
     """A short text, "" if it is absent or null."""
     value = fields.get(name)
     if value is not None and (not isinstance(value, str) or len(value) > MAX_TEXT):
-        raise InputError(code, f"{name} must be text of at most {MAX_TEXT} characters")
+        hint = _OPTIONS if name in OPTIONS else "Send a shorter text in quotes, or leave it out where it is optional."
+        raise InputError(code, f"{name} must be text of at most {MAX_TEXT} characters", hint)
     return value or ""
 
 

@@ -214,5 +214,8 @@ def _with_error_replies(handler: Callable[[Request], Awaitable[Response]]) -> An
 async def _routing_problem(_: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     code, message = UNROUTED.get(status, ("INTERNAL", "the server failed to process the request"))
-    problem = Problem(status, code, message, "GET /openapi.json lists the addresses and their methods.")
-    return JSONResponse(problem.to_dict(), status, getattr(error, "headers", None))
+    headers = getattr(error, "headers", None)
+    methods = ", ".join(sorted(headers["Allow"].split(", "))) if headers and "Allow" in headers else ""
+    allowed = f"This address supports {methods}. " if methods else ""
+    problem = Problem(status, code, message, f"{allowed}GET /openapi.json lists the addresses and their methods.")
+    return JSONResponse(problem.to_dict(), status, headers)

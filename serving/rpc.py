@@ -32,8 +32,8 @@ from serving.predictor import Job
 from serving.quotas import MessageSlots, client_of
 from serving.reply import OUTPUTS, Result, raw_bytes, tensor_of, v2_parameters
 from serving.telemetry import note
-from serving.tensors import Tensor, query_of
-from serving.wire import check_message
+from serving.tensors import SHAPES, Tensor, query_of
+from serving.wire import NOT_THIS_PROTOCOL, check_message
 
 _STATUS = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
@@ -107,7 +107,7 @@ class Servicer:
         except TimeoutError:
             raise self._limits.too_slow() from None
         except StopAsyncIteration:
-            raise InputError("FORMAT", "the call holds no message") from None
+            raise InputError("FORMAT", "the call holds no message", NOT_THIS_PROTOCOL) from None
 
     def method(self, name: str) -> Any:
         """A method as gRPC calls it: with a stream of one message, which gRPC buffers only when it is read."""
@@ -205,13 +205,14 @@ def _parsed(kind: Any, message: bytes) -> Any:
     try:
         return kind.FromString(message)
     except DecodeError:
-        raise InputError("FORMAT", f"the message is not a {kind.DESCRIPTOR.name}") from None
+        raise InputError("FORMAT", f"the message is not a {kind.DESCRIPTOR.name}", NOT_THIS_PROTOCOL) from None
 
 
 def _query(request: Any) -> Query:
     raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):
-        raise InputError("V2_DATA", "raw_input_contents has another number of elements than inputs")
+        hint = "Send one element of raw_input_contents for each input, or the contents in the inputs."
+        raise InputError("V2_DATA", "raw_input_contents has another number of elements than inputs", hint)
     tensors = [_tensor(one, raw[index] if raw else None) for index, one in enumerate(request.inputs)]
     parameters = {name: _parameter(value) for name, value in request.parameters.items()}
     outputs = tuple(Output(one.name, True) for one in request.outputs)
@@ -225,7 +226,7 @@ def _tensor(one: Any, raw: bytes | None) -> Tensor:
     elif raw is None:
         data = one.contents.fp32_contents
     if any(side < 0 for side in one.shape):
-        raise InputError("FORMAT", "shape must be a list of whole numbers")
+        raise InputError("FORMAT", "shape must be a list of whole numbers", SHAPES)
     return Tensor(one.name, one.datatype, tuple(one.shape), data)
 
 

@@ -18,6 +18,8 @@ _VARINT_BYTES = 10
 #: Names that a reply or a refusal may repeat.
 _TEXTS = ("model_name", "model_version", "id", "name", "datatype")
 #: The kinds of InferTensorContents that an input of this model can have.
+_FEWER = "Send one input, crop_hu or dicom_zip, and its numbers or bytes as raw_input_contents."
+NOT_THIS_PROTOCOL = "Send the messages of KServe's V2 protocol (inference.GRPCInferenceService), as its clients do."
 _KINDS = ("fp32_contents", "bytes_contents")
 
 
@@ -55,10 +57,10 @@ class _Scan:
         self._fields += 1
         counts[name] += 1
         if counts[name] > MAX_LISTED:
-            hint = "Pack its numbers." if name in ("shape", "fp32_contents") else ""
+            hint = "Pack its numbers." if name in ("shape", "fp32_contents") else _FEWER
             raise InputError("FORMAT", f"a message may hold at most {MAX_LISTED} {name}", hint)
         if self._fields > MAX_FIELDS:
-            raise InputError("FORMAT", f"a message may hold at most {MAX_FIELDS:,} fields")
+            raise InputError("FORMAT", f"a message may hold at most {MAX_FIELDS:,} fields", _FEWER)
 
     def _inside(self, start: int, end: int, field: Any) -> None:
         if field.message_type:
@@ -68,9 +70,11 @@ class _Scan:
                 "CROP_DTYPE", f"{field.name} are not supported: crop_hu must be FP32", "Send HU as float32."
             )
         elif field.name == "shape" and _count_varints(self._message[start:end]) > MAX_DIMENSIONS:
-            raise InputError("FORMAT", f"shape may have at most {MAX_DIMENSIONS} dimensions")
+            hint = "crop_hu has three dimensions, dicom_zip one."
+            raise InputError("FORMAT", f"shape may have at most {MAX_DIMENSIONS} dimensions", hint)
         elif field.name in _TEXTS and _is_long(self._message[start:end]):
-            raise InputError("FORMAT", f"{field.name} must be text of at most {MAX_TEXT} characters")
+            message = f"{field.name} must be text of at most {MAX_TEXT} characters"
+            raise InputError("FORMAT", message, "Send a shorter text, or none where it is optional.")
 
     def _value(self, wire_type: int, at: int, end: int) -> tuple[int, int]:
         """Positions at which a field's value begins and ends."""
@@ -107,4 +111,4 @@ def _is_long(text: memoryview) -> bool:
 
 
 def _damaged() -> InputError:
-    return InputError("FORMAT", "the message is not a ModelInferRequest")
+    return InputError("FORMAT", "the message is not a ModelInferRequest", NOT_THIS_PROTOCOL)

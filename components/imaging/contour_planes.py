@@ -53,12 +53,14 @@ def resolve_contours(roi: Roi, series: CtSeries) -> list[ResolvedPlane]:
     groups: dict[CtPlane, list[tuple[Contour, str]]] = defaultdict(list)
     for contour in roi.contours:
         if np.ptp(contour.points_mm[:, 2]) > PLANE_TOLERANCE_MM:
-            raise TumourError("CONTOUR_NOT_PLANAR", "a contour of the GTV does not lie in one axial plane")
+            hint = "Draw the GTV on the axial slices, or convert it to axial contours, and export the RTSTRUCT again."
+            raise TumourError("CONTOUR_NOT_PLANAR", "a contour of the GTV does not lie in one axial plane", hint)
         plane, level = by_uid.get((contour.sop_instance_uid, contour.frame)), "uid"
         if plane is None:
             plane, level = _plane_at(contour.z_mm, series, z, roi), "plane"
         elif abs(plane.z_mm - contour.z_mm) > PLANE_TOLERANCE_MM:
-            raise TumourError("CONTOUR_OFF_PLANE", "a contour does not lie on the CT slice that it references")
+            hint = "Export the RTSTRUCT again, together with the CT series that it was drawn on."
+            raise TumourError("CONTOUR_OFF_PLANE", "a contour does not lie on the CT slice that it references", hint)
         groups[plane].append((contour, level))
     return [_resolved(plane, matched) for plane, matched in sorted(groups.items(), key=lambda item: item[0].z_mm)]
 
@@ -84,7 +86,8 @@ def _plane_at(height: float, series: CtSeries, z: Points, roi: Roi) -> CtPlane:
     if abs(z[nearest] - height) > PLANE_TOLERANCE_MM:
         raise _without_slice(height, z)
     if np.sum(np.abs(z - z[nearest]) <= SAME_PLANE_MM) > 1:
-        raise TumourError("DUPLICATE_SLICE", "a contour of the GTV lies on more than one CT slice")
+        hint = "Keep only the CT series that the GTV was drawn on, each slice once."
+        raise TumourError("DUPLICATE_SLICE", "a contour of the GTV lies on more than one CT slice", hint)
     return series.planes[nearest]
 
 

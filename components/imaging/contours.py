@@ -141,8 +141,10 @@ def _not_closed(count: int, total: int) -> TumourError:
 
 def _no_outline(*, has_points: bool) -> TumourError:
     if has_points:
-        return TumourError("ROI_NOT_CLOSED", "the GTV has only points or open lines")
-    return TumourError("ROI_EMPTY", "the GTV is listed, but has no contour")
+        hint = "Draw closed contours in the planning system, and export the RTSTRUCT again."
+        return TumourError("ROI_NOT_CLOSED", "the GTV has only points or open lines", hint)
+    hint = "Draw the GTV in the planning system, and export the RTSTRUCT again; or name another structure by roi."
+    return TumourError("ROI_EMPTY", "the GTV is listed, but has no contour", hint)
 
 
 def _beside(line: Contour, closed: Sequence[Contour]) -> bool:

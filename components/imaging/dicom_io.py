@@ -100,7 +100,7 @@ def read_headers(
     return [results[name] for name in names]
 
 
-_CUT_OFF = TumourError("DICOM_DAMAGED", "a header ends beyond what was read")
+_CUT_OFF = TumourError("DICOM_DAMAGED", "a header ends beyond what was read", "Export it again.")
 
 
 def _header(head: bytes, last_group: int, size: int, most: int) -> Header | TumourError | None:

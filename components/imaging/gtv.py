@@ -136,7 +136,8 @@ def _measure(plan: Plan, roi: Roi, settings: PreprocessSettings, definition: Ima
         candidate = candidate.warned(*note)
     shapes = [measure_shape(plane.contours_xy_mm) for plane in planes]
     if not any(shape.area_mm2 >= MIN_AREA_MM2 for shape in shapes):  # a line can have a tiny area by rounding
-        return candidate.refused(TumourError("ROI_EMPTY", "the GTV's contours enclose no area"))
+        hint = "Draw the GTV in the planning system, and export the RTSTRUCT again; or name another structure by roi."
+        return candidate.refused(TumourError("ROI_EMPTY", "the GTV's contours enclose no area", hint))
     crossed = sum(overlaps(p.contours_xy_mm, s.area_mm2) for p, s in zip(planes, shapes, strict=True))
     if crossed:
         message = f"contours cross on {crossed} of {len(planes)} planes; the area follows the even-odd rule"
@@ -186,7 +187,8 @@ def check_size(
         return candidate
     error = size_refusal(diameter, settings)
     if error is None and max(candidate.width_mm, candidate.height_mm) > definition.size_mm:
-        error = TumourError("WIDER_THAN_CROP", "the GTV is wider than the crop")
+        hint = "The model was made for smaller lesions; name each GTV by roi if this structure holds several."
+        error = TumourError("WIDER_THAN_CROP", "the GTV is wider than the crop", hint)
     return candidate if error is None else candidate.refused(error)
 
 
@@ -226,7 +228,8 @@ def _problems(
     level = weakest_match([plane.match_level for plane in planes])
     if MATCH_LEVELS.index(level) > MATCH_LEVELS.index(settings.lowest_match_level):
         message = "the contours do not reference their CT slices, which the study requires"
-        errors.append(TumourError("MATCH_LEVEL_TOO_LOW", message))
+        hint = "Export the RTSTRUCT with references to the CT slices, or allow plane: preprocess.lowest_match_level."
+        errors.append(TumourError("MATCH_LEVEL_TOO_LOW", message, hint))
     try:
         check_lesion(plan.series, planes[0].plane.z_mm, planes[-1].plane.z_mm)
     except TumourError as error:
@@ -234,7 +237,8 @@ def _problems(
     pixels = chosen.plane.geometry.to_pixel(np.concatenate(chosen.contours_xy_mm))
     limit = np.array(chosen.plane.shape) - 1 + OUTSIDE_TOLERANCE_PX
     if (pixels < -OUTSIDE_TOLERANCE_PX).any() or (pixels > limit).any():
-        errors.append(TumourError("OUTSIDE_IMAGE", "the GTV reaches beyond the CT slice"))
+        hint = "Check that the RTSTRUCT was drawn on this CT series, and export both again."
+        errors.append(TumourError("OUTSIDE_IMAGE", "the GTV reaches beyond the CT slice", hint))
     return errors
 
 

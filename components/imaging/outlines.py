@@ -64,7 +64,9 @@ class _Comparisons:
         self.pairs, self.points = self.pairs - 1, self.points - len(one) - len(other)
         if min(self.pairs, self.points) < 0:
             raise TumourError(
-                "CONTOURS_TOO_MANY", "the GTV has more outlines on top of each other than can be compared"
+                "CONTOURS_TOO_MANY",
+                "the GTV has more outlines on top of each other than can be compared",
+                "Delete the duplicate outlines in the planning system, and export the RTSTRUCT again.",
             )
         length = float(np.hypot(*(one - np.roll(one, -1, axis=0)).T).sum())
         return even_odd_moments([one, other])[0] <= min(mm * length, mm2)

@@ -37,7 +37,8 @@ def check_series(series: CtSeries) -> None:
         raise TumourError("NO_FRAME_OF_REFERENCE", "the CT has no FrameOfReferenceUID", "Export the series again.")
     directions = np.array([plane.orientation for plane in series.planes])
     if np.ptp(directions, axis=0).max() > ORIENTATION_TOLERANCE:
-        raise TumourError("MIXED_ORIENTATION", "the planes of the CT series have different orientations")
+        hint = "Keep only the axial slices of one series, without localizers and reformats."
+        raise TumourError("MIXED_ORIENTATION", "the planes of the CT series have different orientations", hint)
     row, column = directions[0, :3], directions[0, 3:]
     lengths = abs(np.linalg.norm(row) - 1) + abs(np.linalg.norm(column) - 1) + abs(float(row @ column))
     if lengths > ORIENTATION_TOLERANCE or max(abs(row[2]), abs(column[2])) > ORIENTATION_TOLERANCE:

@@ -200,10 +200,12 @@ def check_crops(crops: NDArray[Any]) -> None:
     if crops.dtype != np.float32:
         raise InputError("CROP_DTYPE", "crops must be float32", "Send HU as float32 (FP32).")
     if crops.ndim != 3 or crops.shape[1:] != (IMAGE_SIZE_PX, IMAGE_SIZE_PX) or not len(crops):
-        raise InputError("CROP_SHAPE", f"crops must have the shape [n, {IMAGE_SIZE_PX}, {IMAGE_SIZE_PX}], n at least 1")
+        message = f"crops must have the shape [n, {IMAGE_SIZE_PX}, {IMAGE_SIZE_PX}], n at least 1"
+        raise InputError("CROP_SHAPE", message, f"Send [1, {IMAGE_SIZE_PX}, {IMAGE_SIZE_PX}] also for a single crop.")
     low, high = float(crops.min()), float(crops.max())
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise InputError("CROP_NOT_FINITE", "crops contain NaN or infinity")
+        hint = "Replace what is beyond the scan by -1000 HU."
+        raise InputError("CROP_NOT_FINITE", "crops contain NaN or infinity", hint)
     if low < LOWEST_HU or high > HIGHEST_HU:
         raise InputError(
             "CROP_RANGE", f"crops must lie in {LOWEST_HU:.0f} to {HIGHEST_HU:.0f} HU", "Send HU, unscaled."

@@ -15,6 +15,12 @@ def test_every_code_has_a_row():
     assert len(codes) > 200
 
 
+def test_every_error_that_the_predictor_answers_says_what_to_do():
+    answered = {code for of_status in CODES.values() for code in of_status}
+    silent = [made for made in made_errors() if made.code in answered and not made.hint]
+    assert not silent
+
+
 BRANCHES = """
 AGAIN = "Try again."
 def read(kind):

@@ -5,12 +5,19 @@ import weakref
 
 import pytest
 
-from components.common.errors import InputError
-from serving.errors import problem_of
+from components.common.errors import InputError, SrsError
+from serving.errors import REMEDIES, problem_of
 
 
 class Body(bytearray):
     """A body that records when it is freed."""
+
+
+@pytest.mark.parametrize("error", [RuntimeError("P-7"), SrsError("BUNDLE_DAMAGED", "P-7", "P-7")])
+def test_a_failure_of_the_server_says_whom_to_ask_and_nothing_of_the_request(error):
+    problem = problem_of(error)
+    assert (problem.status, problem.hint) == (500, REMEDIES[500])
+    assert "P-7" not in str(problem)
 
 
 @pytest.mark.parametrize("kind", [InputError, RuntimeError])

@@ -120,7 +120,28 @@ def test_the_servers_answers_are_as_documented(server, requests, name):
 def test_another_method_is_refused_with_the_one_that_the_address_has(server, method):
     status, headers, body = server.ask(method, V1)
     assert (status, headers["allow"]) == (405, "POST")
-    assert method == "HEAD" or json.loads(body)["code"] == "METHOD_NOT_ALLOWED"
+    assert (body == b"") == (method == "HEAD")
+    if body:
+        problem = json.loads(body)
+        assert (problem["code"], problem["hint"][:28]) == ("METHOD_NOT_ALLOWED", "This address supports POST. ")
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "expected"),
+    [
+        ("GET", "/v3", (404, "NOT_FOUND", "openapi.json")),
+        ("POST", f"{V1}/", (404, "NOT_FOUND", "openapi.json")),
+        ("POST", V1.replace("srs-response", "x"), (404, "MODEL_UNKNOWN", "GET /v2/models ")),
+        ("POST", V2.replace("/infer", "/versions/9/infer"), (404, "MODEL_UNKNOWN", "GET /v2/models/NAME the version")),
+        ("GET", V2.replace("/infer", "/versions/9"), (404, "MODEL_UNKNOWN", "GET /v2/models/NAME the version")),
+        ("POST", V1.removesuffix(":predict"), (405, "METHOD_NOT_ALLOWED", "supports GET")),
+    ],
+)
+def test_a_wrong_address_is_refused_with_where_to_look(server, method, target, expected):
+    status, _, body = server.ask(method, target, b"{}" if method == "POST" else None)
+    problem = json.loads(body)
+    assert (status, problem["code"]) == expected[:2]
+    assert expected[2] in problem["hint"]
 
 
 def test_the_server_publishes_the_document(server):

@@ -40,6 +40,14 @@ def test_files_of_a_study_are_counted():
     assert refusal(lambda: v1({"dicom_files": [FILE] * (MAX_FILES + 1)})) == "FORMAT"
 
 
+def test_an_instance_of_another_form_is_told_what_it_may_hold():
+    with pytest.raises(InputError) as caught:
+        v1({"dicom_zip": "UEsF", "rtstruct": "1.2"})
+    for name in ("crop_hu", "dicom_zip", "dicom_files", "roi", "rtstruct_uid"):
+        assert name in caught.value.safe_message
+    assert '"roi": "GTV_1"' in caught.value.hint
+
+
 def test_files_of_a_form_are_counted():
     files = [(f"{number}.dcm", bytes(128) + b"DICM") for number in range(MAX_FILES + 1)]
     (study,) = decode_v1(form(files[:MAX_FILES])).instances

@@ -198,7 +198,8 @@ def bucket_errors() -> Iterator[None]:
             yield
     except minio.error.S3Error as error:
         if error.code in ("NoSuchKey", "NoSuchBucket"):
-            raise InputError("OBJECT_MISSING", f"the S3 server replied {error.code}") from None
+            hint = "Check the names of the bucket and of the files, which are case-sensitive."
+            raise InputError("OBJECT_MISSING", f"the S3 server replied {error.code}", hint) from None
         hint = "Check the access keys and their permissions."
         raise StorageError("S3_REFUSED", f"the S3 server replied {error.code}", hint) from None
     except (minio.error.MinioException, urllib3.exceptions.HTTPError) as error:

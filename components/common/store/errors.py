@@ -13,7 +13,8 @@ def missing_object() -> Iterator[None]:
     try:
         yield
     except (KeyError, FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        raise InputError("OBJECT_MISSING", "a requested file does not exist") from None
+        hint = "Check the paths in the cohort table, and that nothing was moved meanwhile."
+        raise InputError("OBJECT_MISSING", "a requested file does not exist", hint) from None
 
 
 @contextmanager

@@ -29,7 +29,7 @@ class ZipSource(Source):
         infos = [info for info in self._zip.infos if not with_slashes(info.filename).endswith("/")]
         self._infos = {clean_name(with_slashes(info.filename)): info for info in infos}
         if len(self._infos) != len(infos):
-            raise InputError("ZIP_DUPLICATE", "the zip contains the same name twice")
+            raise InputError("ZIP_DUPLICATE", "the zip contains the same name twice", "Zip the folder again.")
 
     def resolve(self, name: str) -> str:
         """The name in the zip, ignoring case and Unicode form."""
