@@ -137,8 +137,9 @@ def _source(study: Study) -> Source:
     try:
         zipped = ZipSource(bytes(study.zipped), max_entries=MAX_FILES, max_bytes=MAX_UNPACKED_BYTES)
     except InputError as error:
-        known = unreadable(study.zipped) if error.code == "ZIP_DAMAGED" and not is_zip(study.zipped) else None
-        raise known or error from None
+        if error.code != "ZIP_DAMAGED" or is_zip(study.zipped):
+            raise
+        raise unreadable(study.zipped) or InputError("ZIP_DAMAGED", "what was sent is not a zip", PACK) from None
     if not zipped.list(""):
         raise InputError("DICOM_MISSING", "the zip holds no file", PACK)
     return _Inflated(zipped)

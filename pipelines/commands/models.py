@@ -59,7 +59,7 @@ def serve(
 
 @app.command()
 def predict(
-    path: Annotated[Path, typer.Argument(help="Folder, .zip or file of one study: CT slices and RTSTRUCT.")],
+    path: Annotated[Path, typer.Argument(help="Folder or .zip of one study: CT slices and RTSTRUCT.")],
     url: Annotated[str, typer.Option(help="Address of the predictor.")] = "http://127.0.0.1:8080",
     model_name: ModelOption = MODEL,
     roi: Annotated[str, typer.Option(help="ROIName or ROINumber of one GTV; default: all GTVs.")] = "",

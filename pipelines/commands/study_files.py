@@ -6,6 +6,7 @@ verified, not assumed: preprocessing must give the same result for the chosen sl
 
 import dataclasses
 import io
+import os
 import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -28,6 +29,7 @@ from components.imaging.rtstruct import is_rtstruct
 MIB = 2**20
 #: Slices sent beyond a tumour's own on either side: more than the check for missing slices needs.
 MARGIN_SLICES = 6
+_NAME_ONE = "Name the folder of the CT slices and the RTSTRUCT, or a .zip of it."
 
 #: Reads the given number of bytes from the start of a file, or the whole file for -1.
 ReadHead = Callable[[int], bytes]
@@ -99,7 +101,7 @@ def pack_study(path: Path, wanted: Wanted | None = None) -> bytes:
     Raises
     ------
     InputError
-        ``STUDY_MISSING``, ``STUDY_EMPTY``, ``BODY_TOO_LARGE``, or the error of a faulty study too large to send whole.
+        Those of ``require_study``, ``STUDY_EMPTY``, ``BODY_TOO_LARGE``, or the error of a faulty study too large to send whole.
     """
     wanted = wanted or Wanted()
     require_study(path)
@@ -108,14 +110,16 @@ def pack_study(path: Path, wanted: Wanted | None = None) -> bytes:
     except InputError:  # not a zip, or a damaged or locked one
         return _checked(_read_file(path, -1), wanted)
     if not files.list():
-        raise InputError("STUDY_EMPTY", f"{path} holds no file", "Name the folder of the CT slices and the RTSTRUCT.")
+        raise InputError("STUDY_EMPTY", f"{path} holds no file", _NAME_ONE)
     return _pack_needed(files, wanted)
 
 
 def require_study(path: Path) -> None:
-    """Raises ``STUDY_MISSING`` if ``path`` does not exist."""
-    if not path.exists():
-        raise InputError("STUDY_MISSING", f"there is no file or folder {path}")
+    """Raises ``STUDY_MISSING`` if ``path`` does not exist, and ``STUDY_EMPTY`` if it is an empty file."""
+    if not os.path.exists(path):  # noqa: PTH110 - unlike Path.exists, False for a name that no file can have
+        raise InputError("STUDY_MISSING", f"there is no file or folder {path}", _NAME_ONE)
+    if path.is_file() and not _read_file(path, 1):
+        raise InputError("STUDY_EMPTY", f"{path} is empty", _NAME_ONE)
 
 
 def _pack_needed(files: StudyFiles, wanted: Wanted) -> bytes:

@@ -100,6 +100,15 @@ def test_tumours_without_an_answer_are_listed_with_their_codes(server, tmp_path)
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("name", ["study.yaml", "text.dcm", "text.zip"])
+def test_a_file_of_no_known_kind_is_told_what_it_should_be(server, tmp_path, name):
+    (tmp_path / name).write_text("train: {}")
+    done = srs_predict(server, str(tmp_path / name))
+    assert done.returncode == 2
+    assert "what was sent is not a zip" in done.stderr
+    assert "Pack the CT slices and the RTSTRUCT as a .zip" in done.stderr
+
+
 def test_another_kind_of_file_is_named(server, tmp_path):
     (tmp_path / "study.tar.gz").write_bytes(b"\x1f\x8b\x08\0" + bytes(60))
     done = srs_predict(server, str(tmp_path / "study.tar.gz"))

@@ -161,6 +161,11 @@ def test_other_files_go_as_they_are(tmp_path, long_study):
 def test_an_empty_or_missing_study_is_reported(tmp_path):
     assert refusal(tmp_path).code == "STUDY_EMPTY"
     assert refusal(tmp_path / "absent").code == "STUDY_MISSING"
+    assert refusal(tmp_path / ("long" * 100)).code == "STUDY_MISSING"
+    (tmp_path / "empty.zip").touch()
+    error = refusal(tmp_path / "empty.zip")
+    assert (error.code, "empty.zip is empty" in error.safe_message) == ("STUDY_EMPTY", True)
+    assert "folder of the CT slices and the RTSTRUCT, or a .zip" in error.hint
 
 
 @pytest.mark.parametrize("name", ["Anna Muster.zip", "CT.NII.GZ", "2024-05-01.tar.gz"])
