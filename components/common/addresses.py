@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from components.common.errors import InputError
 
 #: Host names, IPv4 addresses, and IPv6 addresses without their brackets.
-_HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+", re.IGNORECASE)
+_HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+", re.IGNORECASE | re.ASCII)
 
 
 def http_address(url: str, option: str) -> str:
@@ -47,5 +47,5 @@ def problem_of_address(url: str, *, credentials: bool = False) -> str:
     if "@" in parts.netloc and not credentials:
         return "it holds a user's name or password"
     if not _HOST.fullmatch(parts.hostname or ""):
-        return "it names no host"
+        return "its host is missing, or is not a host name in ASCII"
     return "it has a query or a fragment" if parts.query or parts.fragment else ""

@@ -8,13 +8,11 @@ import fcntl
 import inspect
 import os
 import queue
-import re
 import secrets
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import mlflow.artifacts
 import mlflow.data
@@ -24,6 +22,7 @@ from mlflow.models import Model
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
+from components.common.addresses import problem_of_address
 from components.common.artifact_store import bound_artifact_store
 from components.common.errors import InputError
 from components.common.mlflow_errors import from_exception, from_reply
@@ -70,11 +69,7 @@ def _is_address(uri: str) -> bool:
         return rest.startswith("//")
     if kind not in ("http", "https"):
         return kind in DATABASES and bool(rest)
-    try:
-        parts = urlsplit(uri)
-        return bool(parts.hostname) and parts.port != 0 and not re.search(r"\s", uri)
-    except ValueError:  # an invalid port, or an unclosed bracket
-        return False
+    return not problem_of_address(uri, credentials=True)
 
 
 def store_folder() -> Path | None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from components.common.checked import fields, sentence
+from components.common.addresses import http_address
+from components.common.checked import fields, sentence, shown
 from components.common.errors import InputError, SrsError
 from pipelines.commands.terminal import app, screen
 from pipelines.definitions.options import Compiled
@@ -200,7 +201,8 @@ def trigger_of(cron: str, every: str) -> dict[str, Any]:
     if interval and not cron:
         return {"interval_second": int(interval[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[interval[2]]}
     hint = "Examples: --cron '0 3 * * 1' (Mondays at 03:00 UTC), --every 12h."
-    raise InputError("SCHEDULE_UNCLEAR", "the schedule's times cannot be read", hint)
+    given = " and ".join(f"--{name} {shown(text)}" for name, text in (("cron", cron), ("every", every)) if text)
+    raise InputError("SCHEDULE_UNCLEAR", f"the schedule's times cannot be read: {given}", hint)
 
 
 def _schedules(schedules: list[Any]) -> Table:
@@ -219,7 +221,7 @@ def _server(host: str, namespace: str, token_file: Path | None, ca_file: str) ->
 
     if not host:
         raise InputError("KFP_HOST", "no KFP server was given", "Give --host https://... or set KF_PIPELINES_ENDPOINT.")
-    return Server.open(Address(host, namespace, read_token(token_file), ca_file))
+    return Server.open(Address(http_address(host, "--host"), namespace, read_token(token_file), ca_file))
 
 
 def read_token(token_file: Path | None) -> str:

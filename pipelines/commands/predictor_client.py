@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from components.common.addresses import http_address
 from components.common.errors import InputError, SrsError
 from components.common.settings import PreprocessSettings
 from pipelines.commands.study_files import MIB, Wanted, how_to_send_less, pack_study, require_study
@@ -53,6 +54,7 @@ def ask(url: str, model_name: str, path: Path, *, roi: str = "", rtstruct_uid: s
     SrsError
         Those of ``pack_study`` and ``predict``.
     """
+    http_address(url, "--url")
     require_study(path)
     wanted = _wanted(url, model_name, roi, rtstruct_uid)
     return predict(url, model_name, pack_study(path, wanted), roi=roi, rtstruct_uid=rtstruct_uid)
@@ -71,7 +73,7 @@ def predict(
     """
     options = {name: value for name, value in (("roi", roi), ("rtstruct_uid", rtstruct_uid)) if value}
     query = f"?{urllib.parse.urlencode(options)}" if options else ""
-    request = _request(url, f"/v1/models/{model_name}:predict{query}", study)
+    request = _request(url, f"/v1/models/{urllib.parse.quote(model_name, '')}:predict{query}", study)
     try:
         reply = _reply(request, seconds)
         return Answers(list(reply["predictions"]), list(reply.get("unanswered", [])))
@@ -84,7 +86,9 @@ def predict(
 def _wanted(url: str, model_name: str, roi: str, rtstruct_uid: str) -> Wanted:
     """The request, with the predictor's settings and limits; an older predictor, or a proxy, may not report them."""
     try:
-        parameters = _reply(_request(url, f"/v2/models/{model_name}"), METADATA_SECONDS)["parameters"]
+        parameters = _reply(_request(url, f"/v2/models/{urllib.parse.quote(model_name, '')}"), METADATA_SECONDS)[
+            "parameters"
+        ]
         settings = PreprocessSettings(**json.loads(parameters["preprocess"]))
         return Wanted(roi, rtstruct_uid, settings, int(parameters["max_body_bytes"]))
     except urllib.error.HTTPError as error:
@@ -96,11 +100,8 @@ def _wanted(url: str, model_name: str, roi: str, rtstruct_uid: str) -> Wanted:
 
 
 def _request(url: str, path: str, body: bytes | None = None) -> urllib.request.Request:
-    address = url.rstrip("/") + path
-    if not address.startswith(("http://", "https://")):
-        raise InputError("ADDRESS_INVALID", f"{url} is not an http address")
     headers = {} if body is None else {"Content-Type": "application/zip"}
-    return urllib.request.Request(address, body, headers)  # noqa: S310
+    return urllib.request.Request(http_address(url, "--url") + path, body, headers)  # noqa: S310
 
 
 def _reply(request: urllib.request.Request, seconds: float) -> Any:
@@ -122,12 +123,15 @@ def _translated(request: urllib.request.Request, seconds: float) -> Iterator[Non
 def _broken(request: urllib.request.Request, reason: Any, seconds: float) -> SrsError:
     where = f"{request.type}://{request.host}"
     if request.data and isinstance(reason, TimeoutError):
-        return SrsError("PREDICTOR_SLOW", f"the predictor at {where} did not answer within {seconds:.0f} s")
+        message = f"the predictor at {where} did not answer within {seconds:.0f} s"
+        return SrsError("PREDICTOR_SLOW", message, "It may be busy: try again, or name one GTV by --roi.")
     if isinstance(request.data, bytes) and isinstance(reason, BROKEN):
         message = f"the connection broke while {len(request.data) / MIB:.1f} MiB were sent"
         hint = f"The predictor, or a proxy before it, may accept less at a time. {how_to_send_less('')}"
         return SrsError("CONNECTION_BROKEN", message, hint)
     hint = "`srs serve` starts the predictor."
+    if getattr(reason, "reason", "") == "WRONG_VERSION_NUMBER":  # OpenSSL's word for an answer that is not TLS
+        hint = "That port speaks plain HTTP: begin the address with http://."
     return InputError("PREDICTOR_UNREACHABLE", f"no predictor answers at {where}: {reason}", hint)
 
 
@@ -149,7 +153,8 @@ def _reply_of(error: urllib.error.HTTPError) -> dict[str, Any]:
 
 
 def _unknown(url: str) -> SrsError:
-    return SrsError("PREDICTOR_UNKNOWN", f"the server at {url} is not this predictor")
+    hint = "Give the address that `srs serve` prints as --url."
+    return SrsError("PREDICTOR_UNKNOWN", f"the server at {url} is not this predictor", hint)
 
 
 class _LenientConnection(http.client.HTTPConnection):

@@ -101,7 +101,7 @@ def pack_study(path: Path, wanted: Wanted | None = None) -> bytes:
     Raises
     ------
     InputError
-        Those of ``require_study``, ``STUDY_EMPTY``, ``BODY_TOO_LARGE``, or the error of a faulty study too large to send whole.
+        ``STUDY_MISSING``, ``STUDY_EMPTY``, ``BODY_TOO_LARGE``, or the error of a faulty study too large to send whole.
     """
     wanted = wanted or Wanted()
     require_study(path)

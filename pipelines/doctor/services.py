@@ -9,6 +9,7 @@ import urllib.request
 from typing import Any
 from urllib.parse import urlsplit
 
+from components.common.addresses import http_address
 from components.common.errors import InputError
 from components.common.pages import is_page
 from components.common.store.opening import open_source
@@ -57,6 +58,7 @@ def examine_services(address: Address, mlflow: str, in_cluster_mlflow: str, buck
 def _kfp(address: Address) -> str:
     if not address.host:
         raise Problem("not checked: give --host")
+    http_address(address.host, "--host")
     server = Server.open(address)
     server.try_listing()
     version = _kfp_version(address)
@@ -152,8 +154,9 @@ def _headers(host: str) -> dict[str, str]:
 
 
 def _ask(url: str, path: str, host: str = "") -> bytes:
-    if not url.startswith(("http://", "https://")):
+    if not url:
         raise Problem("not checked: give --mlflow http://...")
+    http_address(url, "--mlflow")
     request = urllib.request.Request(url.rstrip("/") + path, headers=_headers(host))  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=SECONDS) as reply:  # noqa: S310

@@ -17,6 +17,8 @@ from pipelines.local.home import SOURCES
 
 READY_SECONDS = 60.0
 
+_HOST = "Give --host an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all of them."
+
 
 def command(
     model: Path, version: str, model_name: str, host: str, port: int, grpc: str = "off", public_key: Path | None = None
@@ -43,7 +45,7 @@ def require_free(host: str, port: int) -> None:
         except (OSError, OverflowError) as error:
             if getattr(error, "errno", None) == errno.EADDRINUSE:
                 raise InputError("PORT_IN_USE", f"port {port} on {host} is in use", "Name another by --port.") from None
-            raise InputError("ADDRESS_INVALID", f"{host}:{port} cannot be listened on: {error}") from None
+            raise InputError("ADDRESS_INVALID", f"{host}:{port} cannot be listened on: {error}", _HOST) from None
 
 
 def free_port() -> int:

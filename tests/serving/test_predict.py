@@ -171,6 +171,8 @@ def test_a_running_predictor_is_not_reported_as_unreachable(tmp_path):
         assert failure(url, 10, seconds=0.5).code == "PREDICTOR_SLOW"
     with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]", reads=2**20) as url:
         assert failure(url, 10).code == "PREDICTOR_UNKNOWN"
+    with answering(b"HTTP/1.1 400 Bad Request\r\n\r\n", reads=10) as url:
+        assert "begin the address with http://" in failure(url.replace("http", "https"), 10).hint
     written(tmp_path / "study", study_files())
     for url in (f"http://127.0.0.1:{free_port()}", "http://nowhere.invalid"):
         assert failure(url, 10).code == "PREDICTOR_UNREACHABLE"

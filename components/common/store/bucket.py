@@ -18,6 +18,7 @@ import certifi
 import minio
 import urllib3
 
+from components.common.addresses import problem_of_address
 from components.common.errors import InputError, StorageError
 from components.common.store import timeouts
 from components.common.store.base import Entry, Made, Store, map_concurrently
@@ -138,10 +139,12 @@ def s3_client() -> Any:
     endpoint = os.environ.get("S3_ENDPOINT") or os.environ.get("AWS_ENDPOINT_URL", "")
     missing = [name for name in names if not os.environ.get(name)] + ([] if endpoint else ["S3_ENDPOINT"])
     if missing:
-        raise InputError("S3_SETTINGS", f"S3 needs the environment variables {', '.join(missing)}")
-    parts = urlsplit(endpoint if "://" in endpoint else f"https://{endpoint}")
+        hint = "Set them to the address and the keys of the object store."
+        raise InputError("S3_SETTINGS", f"S3 needs the environment variables {', '.join(missing)}", hint)
+    url = endpoint if "://" in endpoint else f"https://{endpoint}"
     try:
-        if not parts.netloc or parts.path.strip("/"):
+        parts = urlsplit(url)
+        if problem_of_address(url) or parts.path.strip("/"):
             raise ValueError
         return minio.Minio(
             parts.netloc,
