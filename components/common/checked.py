@@ -6,8 +6,10 @@ descriptions and the error messages are made from that declaration.
 """
 
 import dataclasses
+import datetime
 import difflib
 import functools
+import json
 import re
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -204,25 +206,39 @@ def _known(name: Any, siblings: Mapping[str, Any]) -> str:
 
 
 def shown(value: Any) -> str:
-    """A refused value as a message quotes it."""
+    """A refused value as a message quotes it: as it is written in YAML or JSON, texts in quotes."""
     try:
-        text = repr(value)
+        text = _written(value)
     except ValueError:  # Python writes no integer of more than 4,300 digits
         return "a number of too many digits"
+    except RecursionError:
+        return "a value nested too deeply"
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, str | float):
+        return repr(value)
+    if isinstance(value, datetime.date | datetime.time):
+        return str(value)
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=_written)
+    except (TypeError, ValueError):  # a key of another type, a value that contains itself, or a large number
+        text = repr(value)
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _numeric(kind: type[int] | type[float], what: str) -> Callable[[Any], int | float]:
     def read(value: Any) -> int | float:
         if isinstance(value, bool):
-            raise ValueError(f"{value!r} is not a number")
+            raise ValueError(f"{shown(value)} is not a number")
         try:
             if isinstance(value, str) and (not value.isascii() or "_" in value):
                 raise ValueError  # Python's own spellings
             number = kind(value)
         except (TypeError, ValueError, OverflowError):
             raise ValueError(f"{shown(value)} is not {what}") from None
-        if not isinstance(value, str) and number != value:
+        if not isinstance(value, str) and number != value and value == value:  # NaN is refused later, as not finite
             raise ValueError(f"{shown(value)} is not {what}")
         return number
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from components.common.checked import fields, range_of
+from components.common.checked import fields, range_of, shown
 from components.common.errors import InputError
 from components.common.presets import PRESETS
 from components.common.settings import SECTIONS
@@ -63,7 +63,7 @@ def settings_help() -> str:
     for section, kind in SECTIONS.items():
         lines += [f"{section}: {(kind.__doc__ or '').strip()}"]
         for name, field in fields(kind).items():
-            lines.append(f"  {section}.{name} = {field.default!r:<10} {range_of(field)}".rstrip())
+            lines.append(f"  {section}.{name} = {shown(field.default):<10} {range_of(field)}".rstrip())
             lines.append(f"      {field.description}")
         lines.append("")
     return "\n".join(lines)

@@ -1,6 +1,7 @@
 """Checked values: types, ranges and unknown names, all problems in one error that says what is allowed."""
 
 import dataclasses
+import datetime
 import pickle
 from collections.abc import Mapping
 from typing import Literal, Self
@@ -49,6 +50,13 @@ class Oven:
         return self
 
 
+DEEP: list = []
+for _ in range(100_000):
+    DEEP = [DEEP]
+LOOP: list = []
+LOOP.append(LOOP)
+
+
 def refused(**values) -> InputError:
     with pytest.raises(InputError) as caught:
         validated(Oven, values, OVEN)
@@ -88,16 +96,24 @@ def test_names_that_are_not_text_are_unknown():
     ("values", "says"),
     [
         ({"heat": "hot"}, "heat: 'hot' is not a number"),
-        ({"heat": True}, "heat: True is not a number"),
-        ({"heat": None}, "heat: None is not a number"),
-        ({"heat": float("nan")}, "heat: nan is not a number"),
+        ({"heat": True}, "heat: true is not a number"),
+        ({"heat": None}, "heat: null is not a number"),
+        ({"heat": float("nan")}, "heat: nan is not a finite number"),
         ({"heat": "nan"}, "heat: nan is not a finite number"),
         ({"heat": float("inf")}, "heat: inf is not a finite number"),
         ({"heat": 10**400}, "is not a number"),
         ({"doors": 1.5}, "doors: 1.5 is not an integer"),
         ({"doors": "1.0"}, "doors: '1.0' is not an integer"),
-        ({"doors": True}, "doors: True is not a number"),
-        ({"dish": b"pie"}, "dish: b'pie' is not text"),
+        ({"doors": True}, "doors: true is not a number"),
+        ({"dish": b"pie"}, "is not text"),
+        ({"dish": None}, "dish: null is not text"),
+        ({"dish": datetime.date(2024, 1, 1)}, "dish: 2024-01-01 is not text"),
+        ({"dish": {"a": [True, None, "x"]}}, 'dish: {"a": [true, null, "x"]} is not text'),
+        ({"dish": [datetime.date(2024, 1, 1)]}, 'dish: ["2024-01-01"] is not text'),
+        ({"dish": {datetime.date(2024, 1, 1): "\ud800"}}, "dish: {"),
+        ({"doors": float("nan")}, "doors: nan is not an integer"),
+        ({"tray": DEEP}, "tray: "),
+        ({"dish": LOOP}, "dish: [[...]] is not text"),
         ({"tray": {"rack": "yes"}}, "tray.rack: 'yes' is not true or false"),
         ({"tray": [1]}, "tray: [1] is not a mapping of names to values"),
         ({"dish": ["x" * 1000]}, "x..."),

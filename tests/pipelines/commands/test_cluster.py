@@ -223,8 +223,9 @@ def test_finds_a_schedule_behind_the_first_page(api, package):
     ("cron", "every"), [("", "0d"), ("", "week"), ("* * *", ""), ("0 3 * * 1", "1d"), ("; ; ; ; ;", "")]
 )
 def test_refuses_times_that_cannot_be_read(cron, every):
-    with pytest.raises(InputError, match="SCHEDULE_UNCLEAR"):
+    with pytest.raises(InputError, match="SCHEDULE_UNCLEAR") as caught:
         trigger_of(cron, every)
+    assert all(f"{text!r}" in caught.value.safe_message for text in (cron, every) if text)
 
 
 @pytest.mark.parametrize(
