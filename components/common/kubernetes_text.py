@@ -35,6 +35,23 @@ _LIMIT = r"(?=.*[1-9])[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?"
 Limit = Annotated[Text, matching(_LIMIT, "a quantity above 0 such as 2 or 8G")]
 LimitOrNone = Annotated[Text, matching(f"({_LIMIT})?", "a quantity such as 2Gi")]
 
+_NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+#: The key of a label or annotation, or the name of a resource; and the value of a label.
+QualifiedName = Annotated[
+    Text,
+    matching(
+        rf"((?=[^/]{{1,253}}/)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?{_NAME}",
+        "a Kubernetes key: at most 63 letters, digits, '-', '_' and '.', and before them at most a domain and a slash",
+    ),
+]
+LabelValue = Annotated[
+    Text,
+    matching(
+        f"({_NAME})?",
+        "a label's value: at most 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit",
+    ),
+]
+
 
 def _as_text(amount: Any) -> Any:
     """Converts numbers to text: YAML reads ``cpu: 2`` as a number, but Kubernetes objects hold text."""
@@ -47,7 +64,7 @@ def _as_text(amount: Any) -> Any:
 Amount = Annotated[
     Text,
     matching(
-        r"\+?(\d+\.?\d*|\.\d+)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?\d+)?",
+        r"\+?(\d+\.?\d*|\.\d+)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?\d{1,3})?",
         "an amount such as 500m, 2 or 2Gi",
     ),
     pydantic.BeforeValidator(_as_text),

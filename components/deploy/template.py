@@ -5,9 +5,17 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
 import pydantic
+from kubernetes.utils.quantity import parse_quantity
 
 from components.common.checked import Conflicts, Refusal, Text, checked, matching, setting, validated
-from components.common.kubernetes_text import Amount, HostName, ObjectName, ObjectNameOrNone
+from components.common.kubernetes_text import (
+    Amount,
+    HostName,
+    LabelValue,
+    ObjectName,
+    ObjectNameOrNone,
+    QualifiedName,
+)
 
 TEMPLATE = Refusal(
     "the InferenceService template cannot be used:",
@@ -18,15 +26,26 @@ TEMPLATE = Refusal(
 Word = Annotated[Text, matching(r"(?s).*\S.*", "a text that is not blank")]
 #: YAML has numbers, so text is not converted.
 Whole = pydantic.StrictInt
-Texts = Mapping[Text, Text]
+Amounts = Mapping[QualifiedName, Amount]
 
 
 @checked(TEMPLATE)
 class Resources:
     """Resource requests and limits of the predictor's container."""
 
-    requests: Mapping[Text, Amount] = setting({}, 'amounts that Kubernetes reserves, such as {cpu: "2", memory: 2Gi}')
-    limits: Mapping[Text, Amount] = setting({}, 'most that the container may use, such as {cpu: "2", memory: 2Gi}')
+    requests: Amounts = setting({}, 'amounts that Kubernetes reserves, such as {cpu: "2", memory: 2Gi}')
+    limits: Amounts = setting({}, 'most that the container may use, such as {cpu: "2", memory: 2Gi}')
+
+    @pydantic.model_validator(mode="after")
+    def _agree(self) -> Self:
+        above = [
+            f"requests.{name} is {amount}, which is above limits.{name} ({self.limits[name]})"
+            for name, amount in self.requests.items()
+            if name in self.limits and parse_quantity(amount) > parse_quantity(self.limits[name])
+        ]
+        if above:
+            raise Conflicts(*above)
+        return self
 
 
 @checked(TEMPLATE)
@@ -42,8 +61,10 @@ class Template:
     min_replicas: Whole = setting(1, "smallest number of predictor pods; 0 lets KServe stop them all", 0)
     max_replicas: Whole = setting(1, "largest number of predictor pods", 1)
     resources: Resources = dataclasses.field(default_factory=Resources)
-    labels: Texts = setting({}, 'labels of the InferenceService; write a value that is no text in quotes, e.g. "true"')
-    annotations: Texts = setting(
+    labels: Mapping[QualifiedName, LabelValue] = setting(
+        {}, 'labels of the InferenceService; write a value that is no text in quotes, e.g. "true"'
+    )
+    annotations: Mapping[QualifiedName, Text] = setting(
         {},
         "annotations of the InferenceService, such as serving.kserve.io/deploymentMode; write a value that is no text "
         'in quotes, e.g. "true"',

@@ -41,7 +41,7 @@ def test_names_all_problems_at_once() -> None:
         "max_replicas: '3' is not an integer",
         "resources.limit: unknown name; did you mean limits?",
         "resources.requests.cpu: 'two' is not an amount",
-        "labels.team: True is not text",
+        "labels.team: true is not text",
         "gateway_api: 'yes' is not true or false",
     ):
         assert said in text
@@ -58,10 +58,26 @@ def test_names_all_problems_at_once() -> None:
         ({"min_replicas": 3, "max_replicas": 2}, "min_replicas is 3, which is above max_replicas (2)"),
         ({"min_replicas": 3}, "above max_replicas (1)"),
         ({"max_replicas": 0}, "0 is not 1 or more"),
-        ({"resources": ["cpu"]}, "resources: ['cpu'] is not a mapping"),
+        ({"resources": ["cpu"]}, 'resources: ["cpu"] is not a mapping'),
         ({"resources": {"limits": "2Gi"}}, "resources.limits: '2Gi' is not a mapping"),
         ({"resources": {"limits": {"memory": "2GiB"}}}, "memory: '2GiB' is not an amount"),
         ({"resources": {"limits": {"memory": -1}}}, "memory: '-1' is not an amount"),
+        ({"labels": {"a b": "x"}}, "labels.a b: 'a b' is not a Kubernetes key"),
+        ({"labels": {"": "x"}}, "'' is not a Kubernetes key"),
+        ({"labels": {"a/b/c": "x"}}, "'a/b/c' is not a Kubernetes key"),
+        ({"labels": {"A.b/c": "x"}}, "'A.b/c' is not a Kubernetes key"),
+        ({"labels": {"a" * 64: "x"}}, "is not a Kubernetes key"),
+        ({"labels": {"a": "the team"}}, "labels.a: 'the team' is not a label's value"),
+        ({"labels": {"a": "x" * 64}}, "is not a label's value"),
+        ({"labels": {"a": "-x"}}, "'-x' is not a label's value"),
+        ({"annotations": {"a b": "x"}}, "'a b' is not a Kubernetes key"),
+        ({"resources": {"limits": {"cpu s": 1}}}, "'cpu s' is not a Kubernetes key"),
+        ({"resources": {"limits": {"cpu": "1e9999"}}}, "'1e9999' is not an amount"),
+        (
+            {"resources": {"requests": {"memory": "1.1Gi"}, "limits": {"memory": "1126M"}}},
+            "resources: requests.memory is 1.1Gi, which is above limits.memory (1126M)",
+        ),
+        ({"resources": {"requests": {"cpu": 2}, "limits": {"cpu": "1999m"}}}, "requests.cpu is 2, which is above"),
         ({"annotations": {"a": 1}}, "write a value that is no text in quotes"),
         ({"annotations": "a"}, "annotations: 'a' is not a mapping"),
         ({"service_account": 5}, "service_account"),
@@ -72,6 +88,17 @@ def test_names_all_problems_at_once() -> None:
 )
 def test_names_the_allowed_values(values: dict[Any, Any], says: str) -> None:
     assert says in refused(values).safe_message
+
+
+def test_keys_and_amounts_of_kubernetes_are_accepted() -> None:
+    labels = {"app.kubernetes.io/part-of": "srs_response.v1", "team": "", "A": "x" * 63}
+    resources = {"requests": {"cpu": "1000m", "memory": "1Gi", "nvidia.com/gpu": 1}, "limits": {"cpu": 1}}
+    resources["limits"] |= {"memory": "1073741824", "nvidia.com/gpu": 1}
+    read = Template.from_mapping(
+        {"labels": labels, "annotations": {"example.org/A_b": "any text!"}, "resources": resources}
+    )
+    assert dict(read.labels) == labels
+    assert read.resources.limits["memory"] == "1073741824"
 
 
 def test_numbers_are_amounts_and_empty_keys_keep_their_defaults() -> None:
