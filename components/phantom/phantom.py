@@ -54,7 +54,7 @@ def write_cohort(
         Strength of the tendency of non-responders to necrosis: 1 as calibrated, 0 none (then covariates do not differ
         either).
     progress
-        Called as ``progress(patients done, patients, note)``.
+        Called as ``progress(patients done, patients, note)``: with 0 done once nothing can be refused any more.
 
     Returns
     -------
@@ -69,6 +69,8 @@ def write_cohort(
     facts = cohort_facts(seed, tumours, patients, signal)
     planned = plan_cohort(seed, tumours, patients, float(signal))
     with new_folder(out, facts) as folder:
+        if progress:
+            progress(0, len(planned), "")
         rows = _write_patients(folder, planned, Uids(json.dumps(facts)), progress)
         with (folder / "cohort.csv").open("w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")

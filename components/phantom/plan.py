@@ -90,7 +90,8 @@ def check_numbers(seed: int, tumours: int, patients: int, signal: float) -> None
     if not 0 <= signal <= 10:
         problems.append(f"signal {signal:g}: not from 0 (none) to 10; the default is 1")
     if problems:
-        raise InputError.collected("PHANTOM_INVALID", "a phantom cohort cannot have these numbers:", problems)
+        heading, hint = "a phantom cohort cannot have these numbers:", "`srs phantom --help` shows the defaults."
+        raise InputError.collected("PHANTOM_INVALID", heading, problems, hint)
 
 
 def plan_cohort(seed: int, tumours: int, patients: int, signal: float) -> list[Patient]:

@@ -58,7 +58,7 @@ def main() -> None:
 @app.command()
 def phantom(
     out: Annotated[Path, typer.Option(help="Folder to write to; an earlier phantom in it is replaced.")],
-    seed: Annotated[int, typer.Option(min=0, help=PHANTOM["seed"])] = PHANTOM_DEFAULTS.seed,
+    seed: Annotated[int, typer.Option(help=PHANTOM["seed"])] = PHANTOM_DEFAULTS.seed,
     tumours: Annotated[int, typer.Option(help=PHANTOM["tumours"])] = PHANTOM_DEFAULTS.tumours,
     patients: Annotated[int, typer.Option(help=PHANTOM["patients"])] = PHANTOM_DEFAULTS.patients,
     signal: Annotated[float, typer.Option(help=PHANTOM["signal"])] = PHANTOM_DEFAULTS.signal,
@@ -68,8 +68,12 @@ def phantom(
     from pipelines.local.display import ConsoleDisplay
 
     with ConsoleDisplay(screen) as display:
-        display.begin("phantom")
-        progress = functools.partial(display.advance, "phantom", "phantom")
+
+        def progress(done: int, total: int, note: str) -> None:
+            if not done:
+                display.begin("phantom")
+            display.advance("phantom", "phantom", done, total, note)
+
         table = write_cohort(out, seed=seed, tumours=tumours, patients=patients, signal=signal, progress=progress)
         display.end("phantom", failed=False)
     screen.print(f"SYNTHETIC cohort: {table}", soft_wrap=True)

@@ -25,7 +25,8 @@ class ConsoleDisplay:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bars.stop()
+        if self.console.is_terminal:  # elsewhere it would print an empty line
+            self._bars.stop()
 
     def begin(self, step: str) -> None:
         """A task of ``step`` started."""

@@ -129,6 +129,22 @@ def test_bad_arguments_are_refused_before_any_work(arguments, code, tmp_path, mo
     assert result.exception.exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["--tumours", "0", "--seed", "-1", "--signal", "nan"], "PHANTOM_INVALID", ["0 tumours", "seed -1", "signal"]),
+        (["--tumours", "8", "--patients", "9"], "PHANTOM_INVALID", ["9 patients"]),
+        (["--tumours", "8", "--patients", "7", "--out", "."], "FOLDER_FOREIGN", ["holds other files"]),
+        (["--tumours", "8", "--patients", "7", "--out", "file/new"], "FOLDER_UNWRITABLE", ["cannot be written"]),
+    ],
+)
+def test_phantom_starts_only_once_nothing_is_refused(arguments, code, says, tmp_path):
+    (tmp_path / "file").touch()
+    done = srs("phantom", "--out", "new", *arguments, cwd=tmp_path)
+    refused(done, code, *says)
+    assert not done.stdout  # neither "started" nor a bar
+
+
 def test_settings_help_lists_every_setting_with_its_default():
     out = CliRunner().invoke(app, ["run", "--settings-help"]).output
     assert "train.learning_rate" in out
