@@ -6,7 +6,7 @@ import os
 import secrets
 from pathlib import Path
 
-from components.common.errors import StorageError
+from components.common.errors import InputError, StorageError
 
 #: No space, a quota used up, or a file larger than its process may write.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -35,6 +35,14 @@ def permission_denied(error: OSError) -> StorageError | None:
         return None
     hint = "Only the user who created a home can use it: run the command as that user."
     return StorageError("STORAGE_UNREADABLE", f"this user has no permission to use {error.filename}", hint)
+
+
+def path_refused(error: OSError) -> InputError | None:
+    """``PATH_INVALID`` where the system cannot follow a path: too long, or links in a circle; else None."""
+    if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):
+        return None
+    message = f"a path of the command cannot be used: {os.strerror(error.errno).lower()}"
+    return InputError("PATH_INVALID", message, "Name an existing file or folder, or a shorter new one.")
 
 
 def disk_full() -> StorageError:

@@ -15,7 +15,7 @@ import typer
 from rich.text import Text
 
 from components.common.checked import fields, sentence
-from components.common.disk import disk_error, permission_denied
+from components.common.disk import disk_error, path_refused, permission_denied
 from components.common.errors import GateRefused, InputError, SrsError
 from pipelines.commands import study
 from pipelines.commands.terminal import (
@@ -45,7 +45,7 @@ def main() -> None:
         print_error(error)
         sys.exit(error.exit_code)
     except OSError as error:
-        translated = disk_error(error) or permission_denied(error)
+        translated = disk_error(error) or permission_denied(error) or path_refused(error)
         if translated is None:
             raise
         print_error(translated)

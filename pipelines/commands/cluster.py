@@ -197,7 +197,7 @@ def trigger_of(cron: str, every: str) -> dict[str, Any]:
     fields = cron.split()
     if cron and not every and len(fields) in (5, 6) and all(re.fullmatch(r"[\w*?/,#-]+", field) for field in fields):
         return {"cron_expression": " ".join(["0", *fields][-6:])}
-    interval = re.fullmatch(r"([1-9]\d*)([smhd])", every)
+    interval = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", every)
     if interval and not cron:
         return {"interval_second": int(interval[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[interval[2]]}
     hint = "Examples: --cron '0 3 * * 1' (Mondays at 03:00 UTC), --every 12h."
@@ -221,6 +221,9 @@ def _server(host: str, namespace: str, token_file: Path | None, ca_file: str) ->
 
     if not host:
         raise InputError("KFP_HOST", "no KFP server was given", "Give --host https://... or set KF_PIPELINES_ENDPOINT.")
+    if ca_file and not os.path.isfile(ca_file):  # noqa: PTH113 - unlike Path's, False for a name that no file can have
+        message = f"the certificate authority's file {ca_file} does not exist"
+        raise InputError("KFP_TLS", message, "Name another by --ca-file or KF_PIPELINES_SSL_CA_CERT.")
     return Server.open(Address(http_address(host, "--host"), namespace, read_token(token_file), ca_file))
 
 

@@ -118,6 +118,11 @@ def test_unwritable_output_folder(cohort, tmp_path):
         (["submit", "--host", "http://h:99999"], "ADDRESS_INVALID"),
         (["schedule", "--list", "--host", "ftp://x"], "ADDRESS_INVALID"),
         (["champion", "--mlflow", "http://[::1"], "TRACKING_URI"),
+        (["submit", "--host", "http://h", "--ca-file", "absent"], "KFP_TLS"),
+        (["compile", "-o", "x.yaml", "--parallelism", "9999999999"], "COMPILE_OPTION_INVALID"),
+        (["compile", "-o", "x.yaml", "--retries", "9999999999"], "COMPILE_OPTION_INVALID"),
+        (["compile", "-o", "x.yaml", "--timeout", "9999999999"], "COMPILE_OPTION_INVALID"),
+        (["schedule", "x", "--every", "9999999999d"], "SCHEDULE_UNCLEAR"),
         (["report", "absent"], "RUN_UNKNOWN"),
         (["inspect", "absent"], "SOURCE_MISSING"),
     ],
@@ -143,6 +148,11 @@ def test_phantom_starts_only_once_nothing_is_refused(arguments, code, says, tmp_
     done = srs("phantom", "--out", "new", *arguments, cwd=tmp_path)
     refused(done, code, *says)
     assert not done.stdout  # neither "started" nor a bar
+
+
+@pytest.mark.parametrize("command", [["inspect"], ["report"], ["champion", "--home"]])
+def test_a_path_that_the_system_cannot_follow_is_refused(command, tmp_path):
+    refused(srs(*command, "x" * 5000, cwd=tmp_path), "PATH_INVALID", "too long")
 
 
 def test_settings_help_lists_every_setting_with_its_default():
