@@ -21,7 +21,7 @@ from tests.serving.studies import study_files, study_zip
 
 ROOT = Path(__file__).parents[2]
 #: Of the start of the server; and of a GTV that is answered all the same.
-NOT_OF_REQUESTS = {"PORT_IN_USE", "ROI_PATTERN", "PUBLIC_KEY", "SIGNING_KEY", "TOO_SMALL", "TOO_LARGE"}
+NOT_OF_REQUESTS = {"PATH_INVALID", "PORT_IN_USE", "ROI_PATTERN", "PUBLIC_KEY", "SIGNING_KEY", "TOO_SMALL", "TOO_LARGE"}
 
 
 def test_the_document_is_valid_and_names_every_address():
