@@ -86,9 +86,8 @@ def predict(
 def _wanted(url: str, model_name: str, roi: str, rtstruct_uid: str) -> Wanted:
     """The request, with the predictor's settings and limits; an older predictor, or a proxy, may not report them."""
     try:
-        parameters = _reply(_request(url, f"/v2/models/{urllib.parse.quote(model_name, '')}"), METADATA_SECONDS)[
-            "parameters"
-        ]
+        request = _request(url, f"/v2/models/{urllib.parse.quote(model_name, '')}")
+        parameters = _reply(request, METADATA_SECONDS)["parameters"]
         settings = PreprocessSettings(**json.loads(parameters["preprocess"]))
         return Wanted(roi, rtstruct_uid, settings, int(parameters["max_body_bytes"]))
     except urllib.error.HTTPError as error:

@@ -6,8 +6,6 @@ from components.common.checked import Integer, Refusal, Text, checked, matching,
 from components.common.image import PIPELINE_IMAGE
 from components.common.kubernetes_text import INT32, LimitOrNone, ObjectName, ObjectNameOrNone
 
-#: Largest number of a field in a compiled pipeline.
-INT32 = 2**31 - 1
 #: Pause before a failed training pod is first restarted; each later pause is twice as long, up to an hour.
 BACKOFF, BACKOFF_FACTOR = "30s", 2.0
 #: Mount point of a claim that holds the member store: ``state_uri`` is then this folder or one below it.
