@@ -114,18 +114,18 @@ def documented_codes(page: str) -> set[str]:
 SECTIONS = (
     (
         "Reading and cutting a study",
-        "A tumour with such an error is left out and counted in the flow; the predictor answers with its HTTP status.",
+        "A tumour with such an error is excluded and counted in the flow; the predictor replies with the status.",
         ("components/imaging/",),
     ),
-    ("Cohort table, exclusions and identity", "Found by preprocessing.", ("components/preprocess/",)),
-    ("Settings, files and stores", "Met by every step and command.", ("components/common/",)),
+    ("Cohort table, exclusions and identity", "Raised by preprocessing.", ("components/preprocess/",)),
+    ("Settings, files and stores", "Raised by any step or command.", ("components/common/",)),
     (
         "Splitting, training and evaluation",
         "",
         ("components/split/", "components/train/", "components/evaluate/", "components/stats/"),
     ),
     ("Bundles, registry and deployment", "", ("components/model/", "components/promote/", "components/deploy/")),
-    ("Predictor", "With their HTTP status; gRPC's details are the same JSON.", ("serving/",)),
+    ("Predictor", "Over gRPC, the details of the status are the same JSON.", ("serving/",)),
     ("Commands, local runs and clusters", "", ("pipelines/", "components/phantom/")),
 )  # fmt: skip
 
@@ -147,15 +147,15 @@ def page() -> str:
     for title, lead, folders in SECTIONS:
         codes = sorted(code for code, all_made in left.items() if any(m.module.startswith(folders) for m in all_made))
         lines += [f"\n## {title}\n"] + ([f"{lead}\n"] if lead else [])
-        lines += ["| code | status | says | do |", "|---|---|---|---|"]
+        lines += ["| code | status or exit code | message | hint |", "|---|---|---|---|"]
         lines += [_row(code, left.pop(code)) for code in codes]
-    lines += ["\n## Exclusions by the study's rules\n", "| code | means |", "|---|---|"]
+    lines += ["\n## Exclusions by the study's rules\n", "| code | meaning |", "|---|---|"]
     lines += [f"| `{code}` | {REASONS[code]} |" for code in REASONS if code not in REFUSALS and code not in by_code]
-    lines += ["\n## Warnings of a tumour that is used or answered all the same\n", "| code | means |", "|---|---|"]
-    answered = {code: f"{REASONS[code]}; the predictor answers all the same" for code in ANSWERED_WITH_WARNING}
+    lines += ["\n## Warnings about a tumour that is used nevertheless\n", "| code | meaning |", "|---|---|"]
+    answered = {code: f"{REASONS[code]}; the predictor answers nevertheless" for code in ANSWERED_WITH_WARNING}
     warnings = {**WARNINGS, **PREDICTOR_WARNINGS, **answered}
     lines += [f"| `{code}` | {means} |" for code, means in sorted(warnings.items())]
-    lines += ["\n## Statuses of the predictor\n", "| status | do |", "|---|---|"]
+    lines += ["\n## HTTP statuses of the predictor\n", "| status | what to do |", "|---|---|"]
     lines += [f"| {status} | {REMEDIES[status]} |" for status in sorted(REMEDIES)]
     return "\n".join(lines) + "\n"
 
@@ -179,9 +179,12 @@ def _joined(texts: list[str], most: int = 3) -> str:
 
 _HEAD = """# Errors
 
-Made by `make docs` from the code. An error has a code that stays, a message without identity, and a hint. `srs` prints
-all three and ends with the exit code; a step of a run prints them in its log; the predictor answers with the HTTP
-status and `{"error", "code", "hint"}`. `‹...›` is filled in."""
+`make docs` generates this page from the code. An error has a code that never changes, a message that identifies no
+patient, and a hint that says what to do. `srs` prints all three and ends with the exit code; a step of a run prints
+them in its log; the predictor replies with the HTTP status and `{"error": MESSAGE, "code": CODE, "hint": HINT}`.
+
+A message or hint has several lines if the code is raised in several places. `‹...›` stands for a value that is filled
+in, and ` / ` separates alternatives. An empty hint means that the message says it all."""
 
 
 if __name__ == "__main__":
