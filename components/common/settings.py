@@ -7,7 +7,20 @@ from typing import Annotated, Any, Literal, Self
 
 import pydantic
 
-from components.common.checked import Conflicts, Integer, Number, Refusal, Text, Truth, checked, setting, validated
+from components.common.checked import (
+    Conflicts,
+    Integer,
+    Number,
+    Refusal,
+    Text,
+    Truth,
+    checked,
+    setting,
+    shown,
+    validated,
+)
+from components.common.limits import MAX_MANIFEST_TEXT
+from components.common.patterns import pattern_problem
 
 #: DICOM attributes, and properties of images, whose equality shows that two exports are of one patient.
 IDENTIFYING = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPInstanceUID")
@@ -44,6 +57,21 @@ def _are_shareable(text: str) -> str:
     return text
 
 
+def _is_pattern(text: str) -> str:
+    if problem := pattern_problem(text):
+        raise ValueError(f"{shown(text)} is not a regular expression: {problem}")
+    return text
+
+
+def _fits_manifest(text: str) -> str:
+    if len(text) > MAX_MANIFEST_TEXT:  # otherwise the bundle would be refused, after all members were trained
+        raise ValueError(f"longer than {MAX_MANIFEST_TEXT:,} characters")
+    return text
+
+
+ShortText = Annotated[Text, pydantic.AfterValidator(_fits_manifest)]
+
+
 @checked(SETTINGS)
 class PreprocessSettings(Settings):
     """From planning CT to crops in HU (STUDY 1 and 2)."""
@@ -53,7 +81,7 @@ class PreprocessSettings(Settings):
         "axial slice that is cut out: the one nearest to the centroid of the GTV's volume (centre), or the one with "
         "the largest area of GTV (largest)",
     )
-    roi_pattern: Text = setting(
+    roi_pattern: Annotated[ShortText, pydantic.AfterValidator(_is_pattern)] = setting(
         "",
         "regular expression for the names of the structures that are GTVs; empty: names by TG-263 (GTV, GTVp1, GTV_02) "
         "and structures whose type is GTV",
@@ -78,7 +106,7 @@ class PreprocessSettings(Settings):
         "what happens where different patient_ids have the DICOM identifiers or images of one patient: the cohort is "
         "refused (refuse), or they are treated as one patient (merge)",
     )
-    shared_attributes: Annotated[Text, pydantic.AfterValidator(_are_shareable)] = setting(
+    shared_attributes: Annotated[ShortText, pydantic.AfterValidator(_are_shareable)] = setting(
         "",
         "what different patients of this cohort have in common and so does not identify one, separated by commas: the "
         f"PatientID of an anonymised export, or the pixels of a phantom; any of {', '.join(SHAREABLE)}",
@@ -247,7 +275,7 @@ class GateSettings(Settings):
 class StudySettings:
     """All settings of a run."""
 
-    study: Text = setting("srs-response", "name of the study; it decides which tumours each evaluation set holds")
+    study: ShortText = setting("srs-response", "name of the study; it decides which tumours each evaluation set holds")
     seed: Integer = setting(
         1,
         "seed of the training and validation sets and of the initial weights; the evaluation sets do not depend on it",

@@ -3,6 +3,7 @@
 import re
 
 from components.common.errors import InputError
+from components.common.patterns import pattern_problem
 
 #: Classifier of a target (TG-263: primary, nodal, surgical bed, parenchyma, venous or vascular), or any one letter.
 _CLASSIFIER = r"(?:SB|PAR|VAS|[A-Z])"
@@ -56,11 +57,10 @@ def is_gtv_name(name: str, pattern: str = "") -> bool:
     """
     if not pattern:
         return _matches(GTV_NAME, name) and not is_derived(name)
-    try:
-        return _matches(pattern, name)
-    except re.error:
+    if pattern_problem(pattern):
         hint = "The exact name of a structure or its number can be given instead."
-        raise InputError("ROI_PATTERN", "the pattern for GTV names is not a regular expression", hint) from None
+        raise InputError("ROI_PATTERN", "the pattern for GTV names is not a regular expression", hint)
+    return _matches(pattern, name)
 
 
 def is_derived(name: str) -> bool:

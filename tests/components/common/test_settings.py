@@ -10,6 +10,8 @@ import pytest
 from components.common.checked import fields
 from components.common.errors import InputError
 from components.common.files import digest_of
+from components.common.limits import MAX_MANIFEST_TEXT
+from components.common.patterns import pattern_problem
 from components.common.presets import PRESETS, resolve, resolve_parameters
 from components.common.settings import SECTIONS, PreprocessSettings, StudySettings, TrainSettings
 
@@ -162,6 +164,35 @@ def test_shared_attributes_must_be_known_names():
     assert PreprocessSettings(shared_attributes="PatientID, pixels").shared == ("PatientID", "pixels")
     with pytest.raises(InputError, match=r"shared_attributes: 1 name is not one of PatientID, .*, separated by commas"):
         PreprocessSettings(shared_attributes="PatientID;pixels")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [
+        ("GTV (", r"missing \), unterminated subpattern, at character 5"),
+        ("*", "nothing to repeat, at character 1"),
+        ("a{99999999999}", "repetition number is too large"),
+        ("(?u)(?a)GTV", "ASCII and UNICODE flags are incompatible"),
+        ("(" * 500 + ")" * 500, "nested too deeply"),
+    ],
+)
+def test_a_pattern_that_is_no_regular_expression_is_refused_with_its_place_and_reason(pattern, reason):
+    """It would otherwise fail only while crops are cut."""
+    message = rf"preprocess\.roi_pattern: .* is not a regular expression: .*{reason}"
+    with pytest.raises(InputError, match=message) as caught:
+        resolve("default", {"preprocess": {"roi_pattern": pattern}})
+    assert caught.value.code == "SETTING_INVALID"
+    assert pattern_problem(r"met \d+") == ""
+
+
+@pytest.mark.parametrize(("section", "name"), [("", "study"), ("preprocess", "roi_pattern")])
+def test_a_text_that_no_manifest_may_hold_is_refused(section, name):
+    """It would otherwise fail only at promotion, after all members were trained."""
+    longest = "m" * MAX_MANIFEST_TEXT
+    resolve("default", {section: {name: longest}} if section else {name: longest})
+    with pytest.raises(InputError, match=rf"{name}: longer than 1,000 characters") as caught:
+        resolve("default", {section: {name: longest + "m"}} if section else {name: longest + "m"})
+    assert caught.value.code == "SETTING_INVALID"
 
 
 def test_a_setting_is_accepted_by_its_name_in_the_first_release():
