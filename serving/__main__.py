@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.common import contained
+from components.common import contained, defaults
 from components.common.errors import SrsError
 from components.common.limits import (
     BODIES,
@@ -40,15 +40,17 @@ def parser() -> argparse.ArgumentParser:
     binary_mb, json_mb = MAX_BINARY_BODY_BYTES // MIB, MAX_JSON_BODY_BYTES // MIB
     flags = argparse.ArgumentParser("python -m serving", description=__doc__, allow_abbrev=False)
     flags.add_argument("--model-dir", type=Path, required=True, help="bundle folder, or a folder that contains one")
-    flags.add_argument("--model-name", default="srs-response", help="name of the model in addresses")
+    flags.add_argument("--model-name", default=defaults.MODEL, help="name of the model in addresses")
     flags.add_argument("--model-version", default="", help="registry version, named in every reply")
     flags.add_argument(
         "--public-key",
         type=Path,
         help=f"public key (PEM): serve only bundles signed with its private key; default: {MOUNTED_KEY}, if it exists",
     )
-    flags.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 in a container")
-    flags.add_argument("--http-port", type=int, default=8080, help="0: any free port, which the log names")
+    flags.add_argument("--host", default=defaults.HOST, help="address to listen on; 0.0.0.0 in a container")
+    flags.add_argument(
+        "--http-port", type=int, default=defaults.HTTP_PORT, help="0: any free port, which the log names"
+    )
     flags.add_argument("--grpc-port", type=_port_or_off, default=None, help="a port, or off (default)")
     flags.add_argument(
         "--workers", type=int, default=0, help="requests processed at once; 0: one per processor, at most 2"

@@ -21,7 +21,7 @@ from serving.dicom import Cut, StudyRefused
 from serving.errors import InstanceRefused
 from serving.fair_queue import FairPool, Progress
 from serving.payload import Query, Study
-from serving.reply import Result, Tumour, Unanswered, check_outputs, model_facts
+from serving.reply import INPUT_8_BIT, INPUT_DRIFT, Result, Tumour, Unanswered, check_outputs, model_facts
 
 #: Number of crops copied and predicted at once, so that a large batch needs little more memory than its body.
 CHUNK = 16
@@ -143,7 +143,7 @@ def size_of(query: Query) -> int:
 def _whole_crops(query: Query) -> dict[int, list[Cut]]:
     """The crops that were sent directly, by their positions in the query."""
     crops = {index: one for index, one in enumerate(query.instances) if not isinstance(one, Study)}
-    warnings = {index: ("INPUT_8_BIT",) if is_8_bit(crop) else () for index, crop in crops.items()}
+    warnings = {index: (INPUT_8_BIT,) if is_8_bit(crop) else () for index, crop in crops.items()}
     return {index: [Cut("", "", crop, warnings=warnings[index])] for index, crop in crops.items()}
 
 
@@ -176,7 +176,7 @@ def is_8_bit(crop: NDArray[np.float32]) -> bool:
 
 
 def _warnings(cut: Cut, drift: bool) -> tuple[str, ...]:
-    return (*cut.warnings, *(("INPUT_DRIFT",) if drift else ()))
+    return (*cut.warnings, *((INPUT_DRIFT,) if drift else ()))
 
 
 def _count(tumours: list[Tumour], ranks: NDArray[np.float64]) -> None:

@@ -13,6 +13,12 @@ from components.model.manifest import Manifest
 from components.model.runtime import Answer
 from serving.payload import Output, Query
 
+INPUT_8_BIT, INPUT_DRIFT = "INPUT_8_BIT", "INPUT_DRIFT"
+#: Meaning of each warning about a crop, beside those about its contours (``components.imaging.reasons``).
+WARNINGS = {
+    INPUT_8_BIT: "the crop looks like a picture of 0 to 255, not like HU",
+    INPUT_DRIFT: "mean or spread of the crop's HU lie outside those of all training crops",
+}
 BINARY_HEADER = "Inference-Header-Content-Length"
 
 
@@ -28,8 +34,7 @@ class Tumour:
         Names and UID of the caller's files; "" for a crop.
     warnings
         Codes: ``TOO_SMALL``, ``TOO_LARGE``, ``WIDER_THAN_CROP`` (outside the study's inclusion rules), those of the
-        contours (``Candidate.warnings``), ``INPUT_DRIFT`` (mean or standard deviation of the crop outside the range of
-        all training crops), ``INPUT_8_BIT`` (a picture of 0 to 255 instead of HU).
+        contours (``Candidate.warnings``), and ``WARNINGS``.
     """
 
     instance: int

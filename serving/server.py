@@ -14,7 +14,7 @@ from pathlib import Path
 
 import uvicorn
 
-from components.common import contained
+from components.common import contained, defaults
 from components.common.errors import InputError
 from components.common.limits import (
     ACCEPTS,
@@ -43,8 +43,8 @@ UNFINISHED = 3
 class Address:
     """Host and ports to listen on; ``grpc_port`` None: no gRPC; port 0: any free port."""
 
-    host: str = "127.0.0.1"
-    http_port: int = 8080
+    host: str = defaults.HOST
+    http_port: int = defaults.HTTP_PORT
     grpc_port: int | None = None
 
 

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from components.common.disk import write_whole
 
+#: Form of a SHA-256 as it stands in our files.
+SHA256 = "[0-9a-f]{64}"
+
 
 def digest_of(value: Any) -> str:
     """SHA-256 of a value's canonical JSON, as 64 hexadecimal digits."""

@@ -16,11 +16,13 @@ from mlflow.entities import Metric, Run
 from components.common import tracking_store as store
 from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.evaluation import Evaluation
+from components.common.artifacts.layout import LAYOUT
 from components.common.artifacts.members import Member
 from components.common.artifacts.splits import Splits, TrackedRuns, member_id
 from components.common.experiments import joined_experiment, require_experiment
 from components.common.mlflow_client import client, require_server, tracking_uri
 from components.common.settings import StudySettings
+from components.common.tags import DATASET_DIGEST, GROUP, SPLIT_DIGEST, SYNTHETIC
 from components.common.tracking_store import PackProgress, flatten, prepare_store
 
 __all__ = [
@@ -99,9 +101,9 @@ def open_tree(
 
 def _describe(parent: Run, settings: StudySettings, dataset: Dataset, splits: Splits, tags: Mapping[str, str]) -> None:
     facts = {
-        "srs.dataset_digest": dataset.digest,
-        "srs.split_digest": splits.digest,
-        "srs.synthetic": str(dataset.synthetic).lower(),
+        DATASET_DIGEST: dataset.digest,
+        SPLIT_DIGEST: splits.digest,
+        SYNTHETIC: str(dataset.synthetic).lower(),
         "srs.split_unit": splits.unit,
         "srs.shared_patients": splits.shared_patients,
     }
@@ -111,12 +113,12 @@ def _describe(parent: Run, settings: StudySettings, dataset: Dataset, splits: Sp
 
 
 def _open_group(parent: Run, group: str, splits: Splits) -> str:
-    key = {"srs.parent": parent.info.run_id, "srs.role": "ensemble", "srs.group": group}
+    key = {"srs.parent": parent.info.run_id, "srs.role": "ensemble", GROUP: group}
     nested = {"mlflow.parentRunId": parent.info.run_id}
     run = store.find_or_create(parent.info.experiment_id, f"ensemble {group}", key, nested)
     members = splits.of_group(group)
     sizes = {"srs.members": len(members), "srs.evaluation_tumours": len(members[0].evaluation)}
-    store.log(run, [], sizes, {"srs.split_digest": splits.digest})
+    store.log(run, [], sizes, {SPLIT_DIGEST: splits.digest})
     return str(run.info.run_id)
 
 
@@ -128,16 +130,16 @@ def log_members(tracking: TrackedRuns, members: Sequence[Member], dataset: Datas
 def _log_member(tracking: TrackedRuns, member: Member, dataset: Dataset) -> str:
     facts, split = member.facts, member.split
     key = {"srs.parent": tracking.parent, "srs.role": "member", "srs.member": member.id}
-    nested = {"mlflow.parentRunId": tracking.groups[split.group], "srs.group": split.group}
+    nested = {"mlflow.parentRunId": tracking.groups[split.group], GROUP: split.group}
     start_ms = store.now_ms() - (0 if facts.reused else int(1000 * facts.seconds))
     run = store.find_or_create(tracking.experiment_id, f"member {member.id}", key, nested, start_ms)
     if run.data.tags.get("srs.logged") != facts.key:
-        params = {"srs.seed": facts.seed, "srs.index": split.index, "srs.split_digest": split.digest}
+        params = {"srs.seed": facts.seed, "srs.index": split.index, SPLIT_DIGEST: split.digest}
         params |= {
             f"srs.{role}_tumours": len(getattr(split, role)) for role in ("training", "validation", "evaluation")
         }
         tags = {f"srs.{name}": str(getattr(facts, name)).lower() for name in ("restarts", "flagged", "determinism")}
-        tags |= {"srs.dataset_digest": dataset.digest, "srs.logged": facts.key}
+        tags |= {DATASET_DIGEST: dataset.digest, "srs.logged": facts.key}
         tags |= {"reused_from": facts.key} if facts.reused else {}
         figures = {name: getattr(facts, name) for name in ("restarts", "accepted_step", "seconds")}
         figures["accepted_validation_accuracy"] = facts.validation_accuracy
@@ -178,7 +180,7 @@ def log_evaluation(tracking: TrackedRuns, evaluation: Evaluation, folder: Path) 
             _log_figures(run_id, {"evaluation": {k: v for k, v in row.items() if k not in MEMBER_COLUMNS}})
     _log_figures(tracking.parent, metrics, {"srs.evaluation_digest": evaluation.digest})
     for path in sorted(folder.iterdir()):
-        if path.suffix in SHOWN_SUFFIXES and path.name != "layout.json":
+        if path.suffix in SHOWN_SUFFIXES and path.name != LAYOUT:
             client().log_artifact(tracking.parent, str(path), "evaluation")
 
 
@@ -233,7 +235,7 @@ def find_tree(experiment: str, attempt: str) -> TrackedRuns | None:
         return None
     tracking = TrackedRuns(run.info.experiment_id, run.info.run_id)
     ensembles = [child for child in _children(tracking) if child.data.tags["srs.role"] == "ensemble"]
-    groups = {child.data.tags["srs.group"]: child.info.run_id for child in ensembles}
+    groups = {child.data.tags[GROUP]: child.info.run_id for child in ensembles}
     return dataclasses.replace(tracking, groups=dict(sorted(groups.items())))
 
 

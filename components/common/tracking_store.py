@@ -25,6 +25,7 @@ from components.common.mlflow_client import client as client
 from components.common.mlflow_client import describe_table, store_folder
 from components.common.mlflow_client import tracking_uri as tracking_uri
 from components.common.mlflow_errors import EXISTS, NOT_FOUND, Ignoring
+from components.common.tags import DATASET_DIGEST
 
 #: MLflow refuses batches above 1000 metrics, 100 params, 100 tags or 1000 of all.
 METRICS_PER_BATCH = 800
@@ -158,7 +159,7 @@ def cohort_input(study: str, dataset: Dataset) -> DatasetInput:
     """The tumour table as a run's input: MLflow stores its schema, size and digest; it holds pseudonyms only."""
     whole = dataset.tumours.select_dtypes("integer").columns
     table = dataset.tumours.astype(dict.fromkeys(whole, float))  # MLflow warns of integers, which cannot be missing
-    source = CodeDatasetSource({"srs.dataset_digest": dataset.digest})
+    source = CodeDatasetSource({DATASET_DIGEST: dataset.digest})
     logged = describe_table(table, source, "label", study, dataset.digest[:DATASET_DIGEST_LENGTH])
     return DatasetInput(LoggedDataset.from_dictionary(logged.to_dict()), [InputTag("mlflow.data.context", "training")])
 

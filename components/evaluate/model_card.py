@@ -5,6 +5,7 @@ from typing import Any
 
 import jinja2
 
+from components.common.artifacts.evaluation import MODEL_CARD
 from components.common.files import write_json
 from components.evaluate.checklist import MISSING, checklist
 from components.evaluate.evaluation import EvaluatedRun
@@ -16,7 +17,7 @@ def write_model_card(folder: Path, run: EvaluatedRun) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     items = checklist(run)
     write_json(folder / "checklist.json", {"synthetic": run.dataset.synthetic, "items": items})
-    path = folder / "model_card.md"
+    path = folder / MODEL_CARD
     path.write_text(card(run, items), encoding="utf-8")
     return path
 

@@ -9,6 +9,7 @@ import jinja2
 import pandas as pd
 
 from components.common.artifacts.dataset import Dataset
+from components.common.artifacts.evaluation import REPORT
 from components.common.artifacts.members import Member, Members
 from components.common.pages import POLICY_TAG
 from components.evaluate import architecture, figures
@@ -50,7 +51,7 @@ def write_report(folder: Path, run: EvaluatedRun) -> Path:
     and tables are computed only once.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "report.html"
+    path = folder / REPORT
     render, figures = _template(run), _figures(run)
     misclassified = failures(run.dataset, run.evaluation, run.splits.settings.train, MOST_CROPS)
     page = ""

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from pydicom.dataset import Dataset
+from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage
 
 from components.common.errors import TumourError
 from components.common.limits import MAX_COORDINATE_MM, MAX_FRAMES, MAX_SIDE_PX, MAX_SPACING_MM, MIN_SPACING_MM
@@ -13,9 +14,8 @@ from components.imaging.elements import Header
 from components.imaging.geometry import SliceGeometry
 from components.imaging.structure import too_large
 
-CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 #: Multi-frame objects: Enhanced CT, and legacy converted CT, which archives make of single slices (PS3.3 A.70).
-MULTI_FRAME_CT_IMAGES = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
+MULTI_FRAME_CT_IMAGES = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 
 #: Range of direction cosines, with a margin for rounding.
 COSINES = (-1.01, 1.01)
@@ -85,7 +85,7 @@ class CtSeries:
 
 def is_ct(header: Header) -> bool:
     """Whether a header belongs to a CT image other than a localizer."""
-    return text(header, "SOPClassUID") in (CT_IMAGE, *MULTI_FRAME_CT_IMAGES) and not is_localizer(header)
+    return text(header, "SOPClassUID") in (CTImageStorage, *MULTI_FRAME_CT_IMAGES) and not is_localizer(header)
 
 
 def is_localizer(header: Header) -> bool:

@@ -5,13 +5,13 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
+from pydicom.uid import RTStructureSetStorage
+
 from components.common.errors import TumourError
 from components.imaging.contours import ClosedContours, Contour, ContourBudget, Note, contour_numbers, read_contours
 from components.imaging.dicom_io import dicom_errors, text
 from components.imaging.elements import Header
 from components.imaging.structure import CONTOUR_DATA
-
-RTSTRUCT_STORAGE = "1.2.840.10008.5.1.4.1.1.481.3"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Rtstruct:
 
 def is_rtstruct(header: Header) -> bool:
     """Whether a header belongs to an RT structure set."""
-    return text(header, "SOPClassUID") == RTSTRUCT_STORAGE
+    return bool(text(header, "SOPClassUID") == RTStructureSetStorage)
 
 
 def parse_rtstruct(header: Header, wanted: Callable[[RoiLabel], bool]) -> Rtstruct:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from components.common.errors import InputError
+from components.common.files import SHA256
 from components.common.limits import (
     MAX_GOLDEN_CROP_HU,
     MAX_GOLDEN_PROBABILITY,
@@ -18,7 +19,6 @@ from components.common.settings import StudySettings
 WIDEST_HU = 100_000
 #: Largest difference of the graph's probabilities from training's; a GPU's may differ so much from another device's.
 EXPORT_TOLERANCE = 1e-3
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 Check = Callable[[Any], bool]
 
 
@@ -36,7 +36,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_digest(value: Any) -> bool:
-    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
+    return isinstance(value, str) and re.fullmatch(SHA256, value) is not None
 
 
 def _is_list(fits: Check, low: int, high: int) -> Check:

@@ -19,15 +19,14 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from components.common.environment import SIGNING_KEY
 from components.common.errors import BundleError, InputError
 from components.common.limits import MAX_KEY_BYTES
 
 SIGNATURE = "manifest.sig"
 SIGNATURE_BYTES = 64
-#: Variables with the PEM text of the signing key, or the path of its file, and the passphrase of an encrypted key.
-KEY_VARIABLE, KEY_FILE_VARIABLE, PASSPHRASE_VARIABLE = (
-    "SRS_SIGNING_KEY", "SRS_SIGNING_KEY_FILE", "SRS_SIGNING_PASSPHRASE",
-)  # fmt: skip
+#: Variables with the path of the signing key's file, and the passphrase of an encrypted key.
+KEY_FILE_VARIABLE, PASSPHRASE_VARIABLE = "SRS_SIGNING_KEY_FILE", "SRS_SIGNING_PASSPHRASE"
 #: Permission bits that a private key's file may not have: more than read access by the group, or any by others.
 TOO_OPEN = 0o037
 _SIGN_AGAIN = "Sign it: `srs promote VERSION --reason TEXT --sign KEY`."
@@ -113,7 +112,7 @@ class SigningKey:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self | None:
         """The key of ``SRS_SIGNING_KEY`` (PEM) or ``SRS_SIGNING_KEY_FILE``; None where neither is set."""
-        if pem := environment.get(KEY_VARIABLE):
+        if pem := environment.get(SIGNING_KEY):
             return cls.parse(pem.encode(), environment)
         path = environment.get(KEY_FILE_VARIABLE)
         return cls.read(Path(path), environment) if path else None

@@ -12,14 +12,12 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
 from components.phantom.identity import Identity
 from components.phantom.lesion import Floats
 from components.phantom.study import Structure, Study
 
-CT_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
-RTSTRUCT_STORAGE = "1.2.840.10008.5.1.4.1.1.481.3"
 DETACHED_STUDY = "1.2.840.10008.3.1.2.3.1"
 CONTOUR_DATA = Tag("ContourData")
 COLOURS = {"GTV": "255\\0\\0", "PTV": "255\\160\\0", "EXTERNAL": "0\\200\\0", "ORGAN": "0\\160\\255"}
@@ -86,7 +84,7 @@ def _ct(study: Study, identity: Identity, uids: Uids) -> Dataset:
     """The attributes that all slices share."""
     scan = study.scan
     image = _common(identity, uids, "CT")
-    image.SOPClassUID = CT_STORAGE
+    image.SOPClassUID = CTImageStorage
     image.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
     image.SeriesInstanceUID, image.SeriesNumber = uids.of("CT series"), 2
     image.SeriesDescription = "SYNTHETIC Brain CE planning"
@@ -109,7 +107,7 @@ def _ct(study: Study, identity: Identity, uids: Uids) -> Dataset:
 
 def _rtstruct(study: Study, identity: Identity, uids: Uids) -> Dataset:
     plan = _common(identity, uids, "RTSTRUCT")
-    plan.SOPClassUID, plan.SOPInstanceUID = RTSTRUCT_STORAGE, uids.of("RTSTRUCT")
+    plan.SOPClassUID, plan.SOPInstanceUID = RTStructureSetStorage, uids.of("RTSTRUCT")
     plan.SeriesInstanceUID, plan.SeriesNumber = uids.of("RTSTRUCT series"), 3
     plan.SeriesDescription = "SYNTHETIC structures"
     plan.InstanceNumber = 1
@@ -140,7 +138,7 @@ def _referenced_frame(study: Study, uids: Uids) -> Dataset:
 
 def _image(uids: Uids, index: int) -> Dataset:
     image = Dataset()
-    image.ReferencedSOPClassUID, image.ReferencedSOPInstanceUID = CT_STORAGE, uids.of("CT", index)
+    image.ReferencedSOPClassUID, image.ReferencedSOPInstanceUID = CTImageStorage, uids.of("CT", index)
     return image
 
 

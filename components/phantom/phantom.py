@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from components.common.defaults import COHORT_TABLE
 from components.common.files import digest_of_sources
 from components.model.golden import GoldenInput
 from components.phantom.dicom_writer import Uids, write_study
@@ -72,11 +73,11 @@ def write_cohort(
         if progress:
             progress(0, len(planned), "")
         rows = _write_patients(folder, planned, Uids(json.dumps(facts)), progress)
-        with (folder / "cohort.csv").open("w", newline="") as file:
+        with (folder / COHORT_TABLE).open("w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
-    return out / "cohort.csv"
+    return out / COHORT_TABLE
 
 
 def cohort_facts(seed: int, tumours: int, patients: int, signal: float) -> dict[str, Any]:

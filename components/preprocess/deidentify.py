@@ -13,6 +13,7 @@ import hmac
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from components.common.artifacts.layout import LAYOUT
 from components.common.errors import InputError
 from components.preprocess.identity_index import IdentityIndex
 from components.preprocess.kinds import PSEUDONYM
@@ -106,7 +107,7 @@ class Audit:
             yield from ((name, value) for value in values_of_text(name, text))
         for folder in folders:
             paths = sorted(folder.rglob("*")) if folder.is_dir() else [folder]
-            sealed = folder / "layout.json" in paths
+            sealed = folder / LAYOUT in paths
             for number, path in enumerate(paths, start=1):
                 name = path.relative_to(folder).as_posix() if folder.is_dir() else path.name
                 in_name = name_value(name)

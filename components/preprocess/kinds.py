@@ -9,7 +9,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset
+from components.common.artifacts.dataset import FILES, TUMOUR_COLUMNS, Dataset
+from components.common.artifacts.layout import LAYOUT
+from components.common.files import SHA256
 from components.imaging.contour_planes import MATCH_LEVELS
 from components.imaging.crop import ImageDefinition
 from components.imaging.reasons import WARNINGS
@@ -24,16 +26,18 @@ Kind = Callable[[str], bool]
 
 #: Form of a pseudonym: P (patient) or T (tumour), and 50 bits in base32.
 PSEUDONYM = re.compile(r"[PT]-[a-z2-7]{10}")
+#: Figure of the flow of tumours, in the dataset's folder.
+FLOW_FIGURE = "flow.svg"
 #: All files of a dataset's folder.
-DATASET_FILES = frozenset(
-    ["crops.npy", "tumours.csv", "flow.json", "image_definition.json", "cohort.json", "layout.json", "flow.svg"]
-)
+DATASET_FILES = frozenset([*FILES, LAYOUT, FLOW_FIGURE])
 #: Names that the caller of the step may give the page's file.
 PAGE_NAMES = frozenset(["summary", "summary.html"])
+#: Line that the step prints where it makes a key for pseudonyms.
+NEW_KEY_LINE = "a new key for pseudonyms was made: keep the file, later runs need it"
 #: Lines that the step prints.
 LOG_LINES = (
     rf"srs-progress preprocess {COUNT}/{COUNT}(?: {COUNT} tumours(?:, {COUNT} patients read earlier)?)?",
-    "a new key for pseudonyms was made: keep the file, later runs need it",
+    NEW_KEY_LINE,
 )
 #: Lines of text in the flow's figure.
 FIGURE_LINES = (
@@ -106,7 +110,7 @@ COLUMN_KINDS: Mapping[str, Kind] = {
     "pixel_spacing_mm": _SPACING_MM,
 }
 
-_COUNT, _DIGEST = _json(number(0, 1_000_000)), of_form("[0-9a-f]{64}")
+_COUNT, _DIGEST = _json(number(0, 1_000_000)), of_form(SHA256)
 _CODE = one_of("", *REASONS, *WARNINGS)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Hashable
 from pathlib import Path
 
 from components.common.csv_table import read_csv_table
+from components.common.defaults import COHORT_TABLE
 from components.common.errors import InputError
 from components.common.files import digest_of
 from components.common.store.base import Source
@@ -22,7 +23,6 @@ from components.common.store.names import clean_name, with_slashes
 from components.common.store.opening import open_source
 from components.common.store.zip import ZipSource
 
-TABLE_NAME = "cohort.csv"
 #: Endings of tables, for storage where a name does not show whether it is a file.
 TABLE_ENDINGS = (".csv", ".tsv", ".tab", ".txt")
 #: Endings of spreadsheet workbooks. They are accepted here, so that reading them fails with an explanation.
@@ -44,7 +44,7 @@ def open_cohort(cohort_uri: str) -> tuple[Source, str]:
     InputError
         ``COHORT_MISSING``, with the kinds of files that are there instead.
     """
-    root, name = cohort_uri.rstrip("/"), TABLE_NAME
+    root, name = cohort_uri.rstrip("/"), COHORT_TABLE
     if _is_table(root):
         root, _, name = root.rpartition("/")
         root = root or ("/" if cohort_uri.startswith("/") else ".")
@@ -53,7 +53,7 @@ def open_cohort(cohort_uri: str) -> tuple[Source, str]:
     except InputError as error:
         raise (_no_table() if error.code == "SOURCE_MISSING" else error) from None
     if not _is_there(source, name):
-        raise _no_table(_instead(root, source) if name == TABLE_NAME else "")
+        raise _no_table(_instead(root, source) if name == COHORT_TABLE else "")
     return source, name
 
 
@@ -67,7 +67,7 @@ def _is_there(source: Source, name: str) -> bool:
 
 
 def _no_table(instead: str = "") -> InputError:
-    hint = f"Give the table's .csv file, or the folder or s3:// prefix that holds {TABLE_NAME}."
+    hint = f"Give the table's .csv file, or the folder or s3:// prefix that holds {COHORT_TABLE}."
     return InputError("COHORT_MISSING", f"there is no cohort table at the given location{instead}", hint)
 
 
@@ -84,10 +84,10 @@ def _instead(root: str, source: Source) -> str:
     names = [unicodedata.normalize("NFKC", name).strip().lower() for name in _names(root, source)]
     here = [name for name in names if "/" not in name]
     kinds = {
-        f"called {TABLE_NAME} except for upper and lower case, or blanks": here.count(TABLE_NAME),
+        f"called {COHORT_TABLE} except for upper and lower case, or blanks": here.count(COHORT_TABLE),
         "of a spreadsheet program (save it as CSV UTF-8)": sum(name.endswith(WORKBOOK_ENDINGS) for name in here),
-        "that may be a table under another name": sum(n.endswith(TABLE_ENDINGS) for n in here if n != TABLE_NAME),
-        f"called {TABLE_NAME} in a folder below": sum(name.endswith(f"/{TABLE_NAME}") for name in names),
+        "that may be a table under another name": sum(n.endswith(TABLE_ENDINGS) for n in here if n != COHORT_TABLE),
+        f"called {COHORT_TABLE} in a folder below": sum(name.endswith(f"/{COHORT_TABLE}") for name in names),
     }
     found = [f"{count} {'file' if count == 1 else 'files'} {kind}" for kind, count in kinds.items() if count]
     return f"; found there: {', '.join(found)}" if found else ""

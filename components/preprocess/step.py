@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 from components.common.disk import write_whole
+from components.common.environment import PSEUDONYM_KEY, PSEUDONYM_KEY_FILE
 from components.common.errors import InputError
 from components.common.files import digest_of, digest_of_file
 from components.common.presets import resolve_parameters
@@ -24,12 +25,10 @@ from components.preprocess.code import code_digest
 from components.preprocess.cohort import preprocess_cohort, read_cohort
 from components.preprocess.deidentify import Audit
 from components.preprocess.flow_diagram import flow_svg
+from components.preprocess.kinds import FLOW_FIGURE, NEW_KEY_LINE
 from components.preprocess.locating import fingerprint
 from components.preprocess.parts import PartStore
 from components.preprocess.summary import facts_of, page_of
-
-KEY_VARIABLE = "SRS_PSEUDONYM_KEY"
-KEY_FILE_VARIABLE = "SRS_PSEUDONYM_KEY_FILE"
 
 
 def plan(cohort_uri: str, preset: str, seed: int, groups: int, members: int, settings: str) -> tuple[str, str, str]:
@@ -43,7 +42,7 @@ def plan(cohort_uri: str, preset: str, seed: int, groups: int, members: int, set
     parts = {
         "cohort": cohort,
         "code": code_digest(),
-        "key": digest_of(os.environ.get(KEY_VARIABLE, "")),
+        "key": digest_of(os.environ.get(PSEUDONYM_KEY, "")),
     }
     relevant = {"study": study.study, "preprocess": study.preprocess.to_dict()}
     return f"{cohort.partition('-')[0]}-{digest_of(parts)}", study.to_json(), json.dumps(relevant, sort_keys=True)
@@ -72,7 +71,7 @@ def run(
         result = preprocess_cohort(cohort, study.preprocess, key, progress=throttled, store=store, audit=audit)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "flow.svg").write_text(flow_svg(result.flow))
+            (folder / FLOW_FIGURE).write_text(flow_svg(result.flow))
             result.write(folder)
             page = page_of(facts_of(result, cohort_fingerprint), result.flow, synthetic=result.synthetic)
             audit.check([folder], {"summary": page, "the step's log": log.getvalue()})
@@ -128,16 +127,16 @@ def pseudonym_key(study: str, *, synthetic: bool) -> bytes:
     InputError
         ``PSEUDONYM_KEY_MISSING`` for real patients without a key; ``PSEUDONYM_KEY_CHANGED`` for a changed key file.
     """
-    if key := os.environ.get(KEY_VARIABLE):
+    if key := os.environ.get(PSEUDONYM_KEY):
         return key.encode()
     if synthetic:
         return study.encode()
-    if path := os.environ.get(KEY_FILE_VARIABLE):
+    if path := os.environ.get(PSEUDONYM_KEY_FILE):
         return _key_of_file(Path(path))
     raise InputError(
         "PSEUDONYM_KEY_MISSING",
         "the cohort has real patients, but no key for their pseudonyms is given",
-        f"Set {KEY_VARIABLE} to a secret of your own (on a cluster, from a Secret), and store it safely.",
+        f"Set {PSEUDONYM_KEY} to a secret of your own (on a cluster, from a Secret), and store it safely.",
     )
 
 
@@ -158,4 +157,4 @@ def _make_key(path: Path, digest: Path) -> None:
     with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
         file.write(key)
     write_whole(digest, hashlib.sha256(key).hexdigest().encode(), mode=0o600)
-    print("a new key for pseudonyms was made: keep the file, later runs need it")
+    print(NEW_KEY_LINE)

@@ -9,12 +9,13 @@ from typing import Any
 
 from components.common import tracking
 from components.common.artifacts.dataset import Dataset
-from components.common.artifacts.evaluation import Evaluation
+from components.common.artifacts.evaluation import MODEL_CARD, Evaluation
 from components.common.artifacts.members import Member, Members
 from components.common.artifacts.promotion import Promotion
 from components.common.artifacts.splits import Splits
 from components.common.errors import BundleError, RegistryError
 from components.common.steps import Progress, write_summary
+from components.common.tags import DATASET_DIGEST, GROUP, SPLIT_DIGEST, SYNTHETIC
 from components.model.bundle import write_bundle
 from components.model.manifest import Manifest, patient_digest
 from components.model.runtime import Ensemble
@@ -99,13 +100,13 @@ def _register(
     run_id = bundles.splits.tracking.groups[group]
     uri = registry.log_bundle(run_id, bundles.folder(group), f"ensemble-{group}")
     tags = {
-        "srs.group": group,
-        "srs.dataset_digest": bundles.data.digest,
-        "srs.split_digest": bundles.splits.digest,
+        GROUP: group,
+        DATASET_DIGEST: bundles.data.digest,
+        SPLIT_DIGEST: bundles.splits.digest,
         "srs.image_digest": manifest.image_digest,
-        "srs.synthetic": str(bundles.data.synthetic).lower(),
+        SYNTHETIC: str(bundles.data.synthetic).lower(),
     }
-    card = (Path(evaluation) / "model_card.md").read_text()
+    card = (Path(evaluation) / MODEL_CARD).read_text()
     return registry.register(model_name, uri, run_id, manifest.digest, tags, card)
 
 

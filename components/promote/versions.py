@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from components.common.errors import InputError, RegistryError
 from components.common.mlflow_client import client
 from components.common.mlflow_errors import NOT_FOUND
+from components.common.tags import GROUP
 from components.promote.bundle_model import DIGEST_TAG
 
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -89,7 +90,7 @@ def find_version(model_name: str, version: str) -> ChampionInfo | None:
             raise
         return None
     tags = dict(record.tags)
-    return ChampionInfo(str(record.version), record.run_id, tags.get("srs.group", ""), tags.get(DIGEST_TAG, ""), tags)
+    return ChampionInfo(str(record.version), record.run_id, tags.get(GROUP, ""), tags.get(DIGEST_TAG, ""), tags)
 
 
 def versions(model_name: str) -> list[int]:

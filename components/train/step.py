@@ -7,6 +7,7 @@ from components.common import tracking
 from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.members import Member, Members
 from components.common.artifacts.splits import Splits
+from components.common.environment import WORKERS
 from components.common.steps import Progress, write_summary
 from components.figures.training_curves import training_curves
 from components.train.devices import require_gpus
@@ -38,7 +39,7 @@ def run(
         seed=run_splits.settings.seed,
         dataset_digest=data.digest,
         store=open_store(state_uri) if state_uri else None,
-        workers=int(os.environ["SRS_WORKERS"]) if "SRS_WORKERS" in os.environ else None,
+        workers=int(os.environ[WORKERS]) if WORKERS in os.environ else None,
         gpus=gpus,
         progress=report,
         accepted=accepted,

@@ -14,13 +14,13 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from components.common import defaults
 from components.common.checked import fields, sentence
 from components.common.disk import disk_error, path_refused, permission_denied
 from components.common.errors import GateRefused, InputError, SrsError
 from pipelines.commands import study
 from pipelines.commands.terminal import (
     HOME,
-    MODEL,
     HomeOption,
     JsonOption,
     ModelOption,
@@ -126,10 +126,10 @@ def run(
     settings: Annotated[list[str] | None, typer.Option("--set", help="SECTION.NAME=VALUE; may be repeated.")] = None,
     settings_help: Annotated[bool, typer.Option("--settings-help", help="List every setting and exit.")] = False,
     home: HomeOption = HOME,
-    experiment: Annotated[str, typer.Option(help=STUDY["experiment"])] = STUDY_DEFAULTS.experiment,
-    model_name: ModelOption = MODEL,
+    experiment: Annotated[str, typer.Option(help=STUDY["experiment"])] = defaults.EXPERIMENT,
+    model_name: ModelOption = defaults.MODEL,
     parallelism: Annotated[int, typer.Option(min=1, help="Training tasks that run at the same time.")] = 2,
-    members_per_task: Annotated[int, typer.Option(help=STUDY["members_per_task"])] = STUDY_DEFAULTS.members_per_task,
+    members_per_task: Annotated[int, typer.Option(help=STUDY["members_per_task"])] = defaults.MEMBERS_PER_TASK,
     as_json: JsonOption = False,
 ) -> None:
     """Run the whole study on a cohort, on this machine."""

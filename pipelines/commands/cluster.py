@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from components.common import defaults
 from components.common.addresses import http_address
 from components.common.checked import fields, sentence, shown
 from components.common.errors import InputError, SrsError
@@ -63,7 +64,7 @@ AccountOption = Annotated[str, typer.Option("--service-account", help="Kubernete
 @app.command("compile")
 def compile_(
     output: Annotated[Path, typer.Option("-o", "--output", help="YAML file to write.")],
-    pipeline: PipelineOption = "srs-response",
+    pipeline: PipelineOption = defaults.PIPELINE,
     image: ImageOption = DEFAULTS.image,
     parallelism: ParallelismOption = DEFAULTS.parallelism,
     retries: RetriesOption = DEFAULTS.retries,
@@ -116,10 +117,10 @@ def publish(
 @app.command()
 def submit(
     host: HostOption = "",
-    pipeline: PipelineOption = "srs-response",
+    pipeline: PipelineOption = defaults.PIPELINE,
     version: VersionOption = "",
     param: ParamOption = None,
-    experiment: ExperimentOption = "srs-response",
+    experiment: ExperimentOption = defaults.EXPERIMENT,
     name: Annotated[str, typer.Option(help="Name of the run; default: the names of pipeline and version.")] = "",
     service_account: AccountOption = "",
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the run ends, and print each step's state.")] = False,
@@ -154,10 +155,10 @@ def schedule(
     disable: Annotated[bool, typer.Option("--disable", help="Pause the schedule.")] = False,
     delete: Annotated[bool, typer.Option("--delete", help="Delete the schedule; its runs stay.")] = False,
     host: HostOption = "",
-    pipeline: PipelineOption = "srs-response",
+    pipeline: PipelineOption = defaults.PIPELINE,
     version: VersionOption = "",
     param: ParamOption = None,
-    experiment: ExperimentOption = "srs-response",
+    experiment: ExperimentOption = defaults.EXPERIMENT,
     service_account: AccountOption = "",
     namespace: NamespaceOption = "",
     token_file: TokenOption = None,

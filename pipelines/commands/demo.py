@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.rule import Rule
 
+from components.common import defaults
 from components.common.errors import SrsError
 from components.phantom.phantom import write_unseen_patient
 from pipelines.commands import predictor_client
@@ -16,8 +17,6 @@ from pipelines.commands.models import answers_table
 from pipelines.commands.terminal import print_error
 from pipelines.local import predictor_process
 from pipelines.local.session import Outcome, Session, StudyOptions
-
-MODEL = "srs-response"
 
 
 def main() -> None:
@@ -41,8 +40,8 @@ def demo(session: Session, seed: int, preset: str, signal: float) -> int:
     session.console.print(Rule("phantom cohort (SYNTHETIC: no patient)"))
     cohort = session.home.path / "phantom"
     session.run_phantom(cohort, seed=seed, signal=signal)
-    session.console.print(Rule("srs-response"))
-    outcome = session.run_study(StudyOptions(preset, seed, model_name=MODEL).parameters(str(cohort)))
+    session.console.print(Rule(defaults.PIPELINE))
+    outcome = session.run_study(StudyOptions(preset, seed).parameters(str(cohort)))
     session.print_outcome(outcome)
     code = 0
     if outcome.verdict == "promoted":
@@ -58,12 +57,12 @@ def demo(session: Session, seed: int, preset: str, signal: float) -> int:
 def _ask(session: Session, outcome: Outcome, seed: int, signal: float) -> None:
     patient = write_unseen_patient(session.home.path / "unseen", seed=seed, signal=signal)
     port = predictor_process.free_port()
-    url, log = f"http://127.0.0.1:{port}", outcome.run / "logs" / "predictor.log"
+    url, log = f"http://{defaults.HOST}:{port}", outcome.run / "logs" / "predictor.log"
     options = ["--home", str(session.home.path), "--version", outcome.version, "--port", str(port)]
     line = [sys.executable, "-m", "pipelines.commands.cli", "serve", *options]
-    with predictor_process.running(line, url, MODEL, log):
+    with predictor_process.running(line, url, defaults.MODEL, log):
         started = time.monotonic()
-        answers = predictor_client.ask(url, MODEL, patient).predictions
+        answers = predictor_client.ask(url, defaults.MODEL, patient).predictions
         took = time.monotonic() - started
     session.console.print(answers_table(answers))
     session.console.print(f"answered in {took:.2f} s by version {outcome.version}; the predictor is stopped again")

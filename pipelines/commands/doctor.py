@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from components.common import defaults
 from pipelines.commands.cluster import (
     DEFAULTS,
     AccountOption,
@@ -24,14 +25,14 @@ from pipelines.commands.terminal import HOME, HomeOption, JsonOption, PortOption
 @app.command()
 def doctor(
     home: HomeOption = HOME,
-    port: PortOption = 8080,
+    port: PortOption = defaults.HTTP_PORT,
     as_json: JsonOption = False,
     cluster: Annotated[bool, typer.Option("--cluster", help="Check the cluster of the current kubeconfig.")] = False,
     namespace: Annotated[
         str,
         typer.Option(envvar="KF_PIPELINES_NAMESPACE", help="Namespace of the runs; kubeflow if KFP is single-user."),
     ] = "kubeflow",
-    serving_namespace: Annotated[str, typer.Option(help="Namespace of the InferenceService.")] = "srs-response",
+    serving_namespace: Annotated[str, typer.Option(help="Namespace of the InferenceService.")] = defaults.NAMESPACE,
     service_account: AccountOption = "",
     host: HostOption = "",
     token_file: TokenOption = None,
@@ -40,7 +41,7 @@ def doctor(
         str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="Address of MLflow, as reached from here.")
     ] = "",
     bucket: Annotated[list[str] | None, typer.Option(help="Bucket that the pods use; may be repeated.")] = None,
-    gpu_type: Annotated[str, typer.Option(help="Resource name of the GPUs.")] = "nvidia.com/gpu",
+    gpu_type: Annotated[str, typer.Option(help="Resource name of the GPUs.")] = defaults.GPU_TYPE,
     config_map: ConfigMapOption = DEFAULTS.config_map,
     s3_secret: S3SecretOption = DEFAULTS.s3_secret,
     pseudonym_secret: KeySecretOption = DEFAULTS.pseudonym_secret,

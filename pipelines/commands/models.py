@@ -11,9 +11,10 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from components.common import defaults
+from components.common.tags import REASONS
 from pipelines.commands.terminal import (
     HOME,
-    MODEL,
     HomeOption,
     JsonOption,
     MlflowOption,
@@ -27,10 +28,10 @@ from pipelines.commands.terminal import (
 
 @app.command()
 def serve(
-    model_name: ModelOption = MODEL,
+    model_name: ModelOption = defaults.MODEL,
     version: Annotated[str, typer.Option(help="A version number, or an alias such as champion.")] = "champion",
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: PortOption = 8080,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = defaults.HOST,
+    port: PortOption = defaults.HTTP_PORT,
     grpc: Annotated[str, typer.Option(help="gRPC port, or off.")] = "off",
     public_key: Annotated[
         Path | None,
@@ -60,8 +61,10 @@ def serve(
 @app.command()
 def predict(
     path: Annotated[Path, typer.Argument(help="Folder or .zip of one study: CT slices and RTSTRUCT.")],
-    url: Annotated[str, typer.Option(help="Address of the predictor.")] = "http://127.0.0.1:8080",
-    model_name: ModelOption = MODEL,
+    url: Annotated[
+        str, typer.Option(help="Address of the predictor.")
+    ] = f"http://{defaults.HOST}:{defaults.HTTP_PORT}",
+    model_name: ModelOption = defaults.MODEL,
     roi: Annotated[str, typer.Option(help="ROIName or ROINumber of one GTV; default: all GTVs.")] = "",
     rtstruct_uid: Annotated[str, typer.Option(help="SOPInstanceUID of one RTSTRUCT, if there are several.")] = "",
     as_json: JsonOption = False,
@@ -98,7 +101,10 @@ def _print_offer(offer: Sequence[Mapping[str, Any]]) -> None:
 
 @app.command()
 def champion(
-    home: HomeOption = HOME, mlflow: MlflowOption = "", model_name: ModelOption = MODEL, as_json: JsonOption = False
+    home: HomeOption = HOME,
+    mlflow: MlflowOption = "",
+    model_name: ModelOption = defaults.MODEL,
+    as_json: JsonOption = False,
 ) -> None:
     """Show the champion's version, group and digest, and the gate's reasons."""
     from pipelines.local.session import Session
@@ -109,7 +115,7 @@ def champion(
         typer.echo(json.dumps(dataclasses.asdict(info), indent=1))
         return
     screen.print(f"{model_name} version {info.version}, group {info.group}, bundle {info.bundle_digest[:12]}")
-    screen.print(info.tags.get("srs.reasons", ""), soft_wrap=True)
+    screen.print(info.tags.get(REASONS, ""), soft_wrap=True)
 
 
 @app.command()
@@ -119,7 +125,7 @@ def promote(
     sign: Annotated[Path | None, typer.Option(help="Sign the bundle with this private key (Ed25519, PEM).")] = None,
     home: HomeOption = HOME,
     mlflow: MlflowOption = "",
-    model_name: ModelOption = MODEL,
+    model_name: ModelOption = defaults.MODEL,
 ) -> None:
     """Make a version the champion by your own decision, whatever the gate decided."""
     from components.model.signing import SigningKey
@@ -139,7 +145,7 @@ def rollback(
     reason: Annotated[str, typer.Option(help="Why; stored with the version that is replaced.")] = "",
     home: HomeOption = HOME,
     mlflow: MlflowOption = "",
-    model_name: ModelOption = MODEL,
+    model_name: ModelOption = defaults.MODEL,
 ) -> None:
     """Make the previous champion the champion again."""
     from pipelines.local.session import Session

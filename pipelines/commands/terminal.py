@@ -27,7 +27,6 @@ MlflowOption = Annotated[
 ModelOption = Annotated[str, typer.Option("--model-name", help="Name of the registered model in MLflow.")]
 PortOption = Annotated[int, typer.Option("--port", min=1, max=65535, help="HTTP port of the predictor.")]
 HOME = Path("runs")
-MODEL = "srs-response"
 
 
 def print_error(error: SrsError) -> None:

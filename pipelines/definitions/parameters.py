@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
+from components.common import defaults
 from components.common.checked import (
     Integer,
     Number,
@@ -98,20 +99,20 @@ class StudyParameters:
     members: Integer = setting(0, "number of members (CNNs) of each ensemble; 0: the preset's number", 0, INT32)
     settings: Text = setting("{}", 'all other settings, a JSON object such as {"split": {"split_unit": "tumour"}}')
     members_per_task: Integer = setting(
-        25, "number of members that one training task, on one GPU or the CPU, trains", 1, INT32
+        defaults.MEMBERS_PER_TASK, "number of members that one training task, on one GPU or the CPU, trains", 1, INT32
     )
     state_uri: LocationOrNone = setting(
         "",
         "folder that the pods mount, or s3:// prefix, where crops and trained members are stored for later runs; "
         "empty: they are not stored",
     )
-    experiment: ExperimentName = setting("srs-response", "name of the MLflow experiment")
-    model_name: ModelName = setting("srs-response", "name of the registered model in MLflow")
+    experiment: ExperimentName = setting(defaults.EXPERIMENT, "name of the MLflow experiment")
+    model_name: ModelName = setting(defaults.MODEL, "name of the registered model in MLflow")
     deploy_to: Literal["none", "kserve"] = setting(
         "none", "where the champion is deployed: nowhere (none), or as an InferenceService (kserve)"
     )
-    namespace: LabelName = setting("srs-response", "Kubernetes namespace of the InferenceService")
-    gpu_type: ResourceName = setting("nvidia.com/gpu", "Kubernetes resource name of the GPUs")
+    namespace: LabelName = setting(defaults.NAMESPACE, "Kubernetes namespace of the InferenceService")
+    gpu_type: ResourceName = setting(defaults.GPU_TYPE, "Kubernetes resource name of the GPUs")
     gpu_count: Count = setting("0", "number of GPUs of one training task; 0: it trains on the CPU")
     cpu: Limit = setting("2", "CPU limit of one training task, a Kubernetes quantity such as 2 or 500m")
     memory: Limit = setting("4G", "memory limit of one training task, a Kubernetes quantity such as 4G")

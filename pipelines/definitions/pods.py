@@ -8,15 +8,11 @@ from typing import Any
 
 from kfp import dsl, kubernetes
 
+from components.common.environment import PSEUDONYM_KEY, S3_ENDPOINT, S3_KEYS, SIGNING_KEY
 from pipelines.definitions.options import BACKOFF, BACKOFF_FACTOR, STATE_FOLDER, Compiled
 
 #: ConfigMap key, and name of the environment variable, of each address.
-ADDRESSES = ("MLFLOW_TRACKING_URI", "MLFLOW_S3_ENDPOINT_URL", "S3_ENDPOINT", "AWS_REGION")
-#: Secret key, and name of the environment variable, of the object store's credentials.
-S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-PSEUDONYM_KEY = "SRS_PSEUDONYM_KEY"
-#: Secret key, and name of the environment variable, of the PEM text that bundles are signed with.
-SIGNING_KEY = "SRS_SIGNING_KEY"
+ADDRESSES = ("MLFLOW_TRACKING_URI", "MLFLOW_S3_ENDPOINT_URL", S3_ENDPOINT, "AWS_REGION")
 
 
 def configure_pod(

@@ -4,6 +4,7 @@ from typing import Dict, List
 
 from kfp import dsl, kubernetes
 
+from components.common.defaults import PIPELINE
 from components.deploy.component import deploy
 from components.evaluate.component import evaluate
 from components.preprocess.component import fingerprint, preprocess
@@ -13,8 +14,6 @@ from components.train.component import train
 from pipelines.definitions.options import Compiled
 from pipelines.definitions.parameters import STUDY_DEFAULTS, StudyParameters, docstring
 from pipelines.definitions.pods import configure_pod, configure_training_pod, mount_state, sign_with
-
-NAME = "srs-response"
 
 
 def build(options: Compiled | None = None) -> dsl.base_component.BaseComponent:
@@ -102,4 +101,4 @@ def build(options: Compiled | None = None) -> dsl.base_component.BaseComponent:
 
     srs_response.__doc__ = docstring("Trains, evaluates, registers and serves an ensemble of CNNs.", StudyParameters)
     description = f"Early response of brain metastases to SRS by ensembles of CNNs. Compiled with {options}."
-    return dsl.pipeline(srs_response, name=NAME, description=description)
+    return dsl.pipeline(srs_response, name=PIPELINE, description=description)

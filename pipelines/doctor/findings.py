@@ -5,6 +5,9 @@ from collections.abc import Callable
 
 from components.common.errors import SrsError
 
+#: Time limit of each request of a check.
+SECONDS = 5
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finding:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from components.common import defaults
 from components.common.errors import InputError, SrsError
 from components.common.processors import processors
 from pipelines.doctor.findings import Finding
@@ -86,7 +87,7 @@ def _disk(home: Path) -> Finding:
 
 def _port(port: int) -> Finding:
     try:
-        require_free("127.0.0.1", port)
+        require_free(defaults.HOST, port)
     except InputError as error:
         return Finding("port", ok=False, text=str(error))
     return Finding("port", ok=True, text=f"{port} is free")

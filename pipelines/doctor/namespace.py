@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import urllib3
 from kubernetes import client
 
+from components.common.environment import PSEUDONYM_KEY, S3_KEYS
 from components.common.errors import SrsError
 from components.deploy.cluster import (
     API_VERSION,
@@ -22,15 +23,14 @@ from components.deploy.cluster import (
 )
 from components.deploy.template import Template
 from pipelines.definitions.options import Compiled
-from pipelines.definitions.pods import ADDRESSES, PSEUDONYM_KEY, S3_KEYS
-from pipelines.doctor.findings import Finding, Problem, finding
+from pipelines.definitions.pods import ADDRESSES
+from pipelines.doctor.findings import SECONDS, Finding, Problem, finding
 
 OLDEST_MINOR = 30
 POD_SECURITY = "pod-security.kubernetes.io/enforce"
 #: KServe's names for the mode without Knative; the second is the former one.
 STANDARD_MODES = ("Standard", "RawDeployment")
 MODE_ANNOTATION = "serving.kserve.io/deploymentMode"
-SECONDS = 5
 NO_ANSWER = "the cluster does not answer"
 
 T = TypeVar("T")

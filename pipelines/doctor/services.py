@@ -15,7 +15,7 @@ from components.common.pages import is_page
 from components.common.store.opening import open_source
 from pipelines.cluster.connection import KFP_CHECKED, Address
 from pipelines.cluster.server import Server
-from pipelines.doctor.findings import Finding, Problem, finding
+from pipelines.doctor.findings import SECONDS, Finding, Problem, finding
 
 #: Version that this platform was checked with.
 MLFLOW_CHECKED = "3.17"
@@ -28,8 +28,6 @@ ABOUT = {
     503: "check that MLflow is running behind that address",
     504: "check that MLflow is running behind that address",
 }
-#: Time limit of each request.
-SECONDS = 5
 
 
 def examine_services(address: Address, mlflow: str, in_cluster_mlflow: str, buckets: list[str]) -> list[Finding]:

@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+from components.common.defaults import HOST
 from components.common.errors import InputError, SrsError
 from pipelines.local.home import SOURCES
 
@@ -51,7 +52,7 @@ def require_free(host: str, port: int) -> None:
 def free_port() -> int:
     """A port of the loopback address that nothing listens on now."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
 
 

@@ -11,7 +11,9 @@ from typing import Any
 
 from kfp import dsl, local
 
+from components.common.defaults import PIPELINE
 from components.common.disk import disk_error
+from components.common.environment import PSEUDONYM_KEY_FILE, WORKERS
 from components.common.errors import InputError, StorageError
 from components.common.files import read_json, write_json
 from pipelines.local.home import SOURCES, Home
@@ -161,7 +163,7 @@ def run_pipeline(
     return run
 
 
-def latest(home: Home, pipeline: str = "srs-response") -> Run:
+def latest(home: Home, pipeline: str = PIPELINE) -> Run:
     """The newest finished run of a pipeline."""
     finished = sorted(home.path.glob(f"{pipeline}-*/{RECORD}"))
     if not finished:
@@ -174,8 +176,8 @@ def _environment(home: Home, workers: int) -> Iterator[None]:
     """Sets the environment of the tasks' processes, and restores it afterwards."""
     before = dict(os.environ)
     os.environ.update(home.environment)
-    os.environ["SRS_WORKERS"] = str(workers)
-    os.environ.setdefault("SRS_PSEUDONYM_KEY_FILE", str(home.path / "pseudonym.key"))
+    os.environ[WORKERS] = str(workers)
+    os.environ.setdefault(PSEUDONYM_KEY_FILE, str(home.path / "pseudonym.key"))
     os.environ.setdefault("PYTHONPATH", str(SOURCES))
     try:
         yield

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.text import Text
 
 from components.common.artifacts.dataset import Dataset
-from components.common.artifacts.evaluation import Evaluation
-from components.common.artifacts.members import Members, read_member_file
+from components.common.artifacts.evaluation import REPORT, Evaluation
+from components.common.artifacts.members import PACK, Members, read_member_file
 from components.common.artifacts.promotion import Promotion
 from components.common.artifacts.splits import Splits
 from components.common.errors import InputError
@@ -212,7 +212,7 @@ def _close_killed(facts: Mapping[str, Any]) -> None:
 def outcome_of(run: Run) -> Outcome:
     """Reads the outcome of a run from its artifacts."""
     promotion = Promotion.read(run.path("promotion"))
-    facts = [read_json(path / "pack.json") for path in run.paths("members")]
+    facts = [read_json(path / PACK) for path in run.paths("members")]
     reused = sum(
         read_member_file(path / name).facts.reused
         for path, pack in zip(run.paths("members"), facts, strict=True)
@@ -220,7 +220,7 @@ def outcome_of(run: Run) -> Outcome:
     )
     return Outcome(
         run=run.folder,
-        report=run.path("evaluation") / "report.html",
+        report=run.path("evaluation") / REPORT,
         verdict=promotion.verdict,
         reasons=promotion.reasons,
         version=promotion.version,

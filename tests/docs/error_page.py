@@ -15,6 +15,7 @@ from pathlib import Path
 from components.common import errors
 from components.imaging.reasons import REFUSALS, WARNINGS
 from components.preprocess.exclusions import REASONS
+from serving import reply
 from serving.dicom import ANSWERED_WITH_WARNING
 from serving.errors import CODES, REMEDIES
 from serving.rest import UNROUTED
@@ -35,10 +36,6 @@ CHOSEN = {
     "MLFLOW_EXISTS": "MLflow already has what was to be made",
     "MLFLOW_NOT_FOUND": "MLflow does not have what was requested",
     "NOT_FOUND": UNROUTED[404][1],
-}
-PREDICTOR_WARNINGS = {
-    "INPUT_8_BIT": "the crop looks like a picture of 0 to 255, not like HU",
-    "INPUT_DRIFT": "mean or spread of the crop's HU lie outside those of all training crops",
 }
 
 
@@ -153,7 +150,7 @@ def page() -> str:
     lines += [f"| `{code}` | {REASONS[code]} |" for code in REASONS if code not in REFUSALS and code not in by_code]
     lines += ["\n## Warnings about a tumour that is used nevertheless\n", "| code | meaning |", "|---|---|"]
     answered = {code: f"{REASONS[code]}; the predictor answers nevertheless" for code in ANSWERED_WITH_WARNING}
-    warnings = {**WARNINGS, **PREDICTOR_WARNINGS, **answered}
+    warnings = {**WARNINGS, **reply.WARNINGS, **answered}
     lines += [f"| `{code}` | {means} |" for code, means in sorted(warnings.items())]
     lines += ["\n## HTTP statuses of the predictor\n", "| status | what to do |", "|---|---|"]
     lines += [f"| {status} | {REMEDIES[status]} |" for status in sorted(REMEDIES)]

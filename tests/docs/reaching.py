@@ -3,7 +3,9 @@
 import ast
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 
+ROOT = Path(__file__).parents[2]
 Block = list[ast.stmt]
 _LEAVES = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 
@@ -71,12 +73,26 @@ def _of_statement(
             value for target in statement.targets for one, value in _pairs(target, statement.value) if one == name
         ]
         return [(value, Place(path)) for value in values], bool(values)
+    if isinstance(statement, ast.ImportFrom):
+        values = _of_import(name, statement)
+        return values, bool(values)
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return [], False
     ends = [_of_block(name, body, path) for body in _blocks(statement) if not isinstance(body[-1], _LEAVES)]
     found = [one for values, _ in ends for one in values]
     whole = isinstance(statement, ast.With) or (isinstance(statement, ast.If) and bool(statement.orelse))
     return found, whole and all(certain for _, certain in ends)
+
+
+def _of_import(name: str, statement: ast.ImportFrom) -> list[tuple[ast.expr, Place]]:
+    """The values of a constant imported from a module here; a float is left out, since messages format it."""
+    path = ROOT / f"{(statement.module or '').replace('.', '/')}.py"
+    found = [alias.name for alias in statement.names if name == (alias.asname or alias.name)]
+    if not found or not path.is_file():
+        return []
+    body = ast.parse(path.read_text()).body
+    values = Place(((body, len(body)),)).values(found[0])
+    return [one for one in values if not isinstance(getattr(one[0], "value", None), float)]
 
 
 def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr]]:

@@ -46,6 +46,17 @@ def test_a_message_and_a_hint_are_those_that_reach_the_error():
     assert made["REFUSED"] == ("no / never ‹kind›", "First. / Ask. / Try again.")
 
 
+IMPORTED = """
+from components.common.defaults import COHORT_TABLE as TABLE
+def read():
+    raise InputError("MISSING", f"no {TABLE}", "Give it.")
+"""
+
+
+def test_a_constant_of_another_module_is_spelt_out():
+    assert [made.message for made in errors_of(IMPORTED, "components/x.py")] == ["no cohort.csv"]
+
+
 def test_the_hints_are_those_that_users_see():
     rows = {line.split("`")[1]: line for line in page().splitlines() if line.startswith("| `")}
     assert "Another program holds its lock" in rows["MLFLOW_LOCKED"]

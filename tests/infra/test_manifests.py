@@ -10,11 +10,11 @@ import pytest
 import yaml
 from kubernetes import client
 
+from components.common.environment import PSEUDONYM_KEY, S3_KEYS, SIGNING_KEY
 from components.common.kserve_import import kserve
 from components.deploy.inference_service import Pin, Template, build
-from components.model.signing import KEY_VARIABLE
 from pipelines.definitions.options import Compiled
-from pipelines.definitions.pods import ADDRESSES, PSEUDONYM_KEY, S3_KEYS, SIGNING_KEY
+from pipelines.definitions.pods import ADDRESSES
 from serving.__main__ import MOUNTED_KEY
 from tests.infra import policies
 from tests.infra.manifests import (
@@ -139,7 +139,7 @@ def test_the_predictor_of_signed_bundles_is_started_with_the_mounted_key(rendere
     assert argument == f"--public-key={MOUNTED_KEY}"
     assert "optional" not in volume  # no pod starts without the key
     assert documented_config_maps()["srs-response"][volume["name"]] == {volume["items"][0]["key"]}
-    assert documented_secrets()["kubeflow"]["srs-response-signing"] == {SIGNING_KEY} == {KEY_VARIABLE}
+    assert documented_secrets()["kubeflow"]["srs-response-signing"] == {SIGNING_KEY}
 
 
 def test_every_overlay_is_rendered():

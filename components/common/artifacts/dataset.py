@@ -13,6 +13,10 @@ from components.common.artifacts.layout import RUN_AGAIN, Layout
 from components.common.errors import InputError
 from components.common.files import read_json, write_json
 
+CROPS_FILE, TUMOURS_FILE, FLOW_FILE = "crops.npy", "tumours.csv", "flow.json"
+IMAGE_FILE, COHORT_FILE = "image_definition.json", "cohort.json"
+#: The files that a dataset writes, beside its layout.
+FILES = (CROPS_FILE, TUMOURS_FILE, FLOW_FILE, IMAGE_FILE, COHORT_FILE)
 #: Columns of a dataset's tumour table. ``tumour`` and ``patient`` are pseudonyms; label 1 = non-responder.
 TUMOUR_COLUMNS = (
     "tumour", "patient", "response", "label", "diameter_mm", "follow_up_days",
@@ -89,28 +93,28 @@ class Dataset(Layout):
     def write(self, folder: Path) -> str:
         """Writes the folder and returns its digest."""
         folder.mkdir(parents=True, exist_ok=True)
-        np.save(folder / "crops.npy", self.crops, allow_pickle=False)
-        self.tumours.to_csv(folder / "tumours.csv", index=False)
-        write_json(folder / "flow.json", dataclasses.asdict(self.flow))
-        write_json(folder / "image_definition.json", self.image_definition)
-        write_json(folder / "cohort.json", {"synthetic": self.synthetic, "told_apart_by": list(self.told_apart_by)})
+        np.save(folder / CROPS_FILE, self.crops, allow_pickle=False)
+        self.tumours.to_csv(folder / TUMOURS_FILE, index=False)
+        write_json(folder / FLOW_FILE, dataclasses.asdict(self.flow))
+        write_json(folder / IMAGE_FILE, self.image_definition)
+        write_json(folder / COHORT_FILE, {"synthetic": self.synthetic, "told_apart_by": list(self.told_apart_by)})
         return self._seal(folder)
 
     @classmethod
     def read(cls, folder: Path) -> Self:
         """Reads and verifies a folder; the crops are memory-mapped."""
         digest = cls._open(folder)
-        crops = np.load(folder / "crops.npy", mmap_mode="r", allow_pickle=False)
-        tumours = pd.read_csv(folder / "tumours.csv", dtype={"tumour": str, "patient": str})
+        crops = np.load(folder / CROPS_FILE, mmap_mode="r", allow_pickle=False)
+        tumours = pd.read_csv(folder / TUMOURS_FILE, dtype={"tumour": str, "patient": str})
         tumours = tumours.rename(columns={"reference_rung": "match_level"})  # its name in release 0.1
         if tuple(tumours.columns) != TUMOUR_COLUMNS or crops.dtype != np.float32 or len(crops) != len(tumours):
             raise InputError("ARTIFACT_DAMAGED", "dataset: the table and the crops do not match", RUN_AGAIN)
-        facts = read_json(folder / "cohort.json")
+        facts = read_json(folder / COHORT_FILE)
         return cls(
             crops=crops,
             tumours=tumours,
-            flow=Flow.from_dict(read_json(folder / "flow.json")),
-            image_definition=read_json(folder / "image_definition.json"),
+            flow=Flow.from_dict(read_json(folder / FLOW_FILE)),
+            image_definition=read_json(folder / IMAGE_FILE),
             synthetic=bool(facts["synthetic"]),
             told_apart_by=tuple(facts.get("told_apart_by", ())),
             digest=digest,

@@ -11,6 +11,9 @@ from components.common.artifacts.metrics import METRICS_FILE, Metrics
 from components.common.artifacts.typed_json import read_as
 from components.common.files import write_json
 
+#: Files of an evaluation's folder that are written for people.
+REPORT, MODEL_CARD = "report.html", "model_card.md"
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Evaluation(Layout):

@@ -93,6 +93,8 @@ class MemberFile:
     facts: MemberFacts
 
 
+#: File with the members' ids and the digest of their dataset.
+PACK = "pack.json"
 _MEMBER_FILE = TypeAdapter(MemberFile)
 
 
@@ -109,16 +111,14 @@ class Members(Layout):
         """Writes the folder, with one sub-folder per member, and returns its digest."""
         for member in self.members:
             write_member(folder / member.id, member)
-        write_json(
-            folder / "pack.json", {"members": [m.id for m in self.members], "dataset_digest": self.dataset_digest}
-        )
+        write_json(folder / PACK, {"members": [m.id for m in self.members], "dataset_digest": self.dataset_digest})
         return self._seal(folder)
 
     @classmethod
     def read(cls, folder: Path) -> Self:
         """Reads and verifies a folder."""
         digest = cls._open(folder)
-        pack = read_json(folder / "pack.json")
+        pack = read_json(folder / PACK)
         members = tuple(read_member(folder / name) for name in pack["members"])
         return cls(members=members, dataset_digest=pack["dataset_digest"], digest=digest)
 

@@ -19,6 +19,7 @@ import minio
 import urllib3
 
 from components.common.addresses import problem_of_address
+from components.common.environment import S3_ENDPOINT, S3_KEYS
 from components.common.errors import InputError, StorageError
 from components.common.store import timeouts
 from components.common.store.base import Entry, Made, Store, map_concurrently
@@ -135,9 +136,8 @@ class BucketStore(Store):
 
 def s3_client() -> Any:
     """A ``minio.Minio`` from the environment; ``S3_SETTINGS`` where something is not set."""
-    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-    endpoint = os.environ.get("S3_ENDPOINT") or os.environ.get("AWS_ENDPOINT_URL", "")
-    missing = [name for name in names if not os.environ.get(name)] + ([] if endpoint else ["S3_ENDPOINT"])
+    endpoint = os.environ.get(S3_ENDPOINT) or os.environ.get("AWS_ENDPOINT_URL", "")
+    missing = [name for name in S3_KEYS if not os.environ.get(name)] + ([] if endpoint else [S3_ENDPOINT])
     if missing:
         hint = "Set them to the address and the keys of the object store."
         raise InputError("S3_SETTINGS", f"S3 needs the environment variables {', '.join(missing)}", hint)
@@ -148,8 +148,8 @@ def s3_client() -> Any:
             raise ValueError
         return minio.Minio(
             parts.netloc,
-            access_key=os.environ[names[0]],
-            secret_key=os.environ[names[1]],
+            access_key=os.environ[S3_KEYS[0]],
+            secret_key=os.environ[S3_KEYS[1]],
             session_token=os.environ.get("AWS_SESSION_TOKEN"),
             secure=parts.scheme == "https",
             region=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"),

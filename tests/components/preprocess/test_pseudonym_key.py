@@ -4,14 +4,15 @@ import stat
 
 import pytest
 
+from components.common.environment import PSEUDONYM_KEY, PSEUDONYM_KEY_FILE
 from components.common.errors import InputError
-from components.preprocess.step import KEY_FILE_VARIABLE, KEY_VARIABLE, pseudonym_key
+from components.preprocess.step import pseudonym_key
 
 
 @pytest.fixture
 def file(tmp_path, monkeypatch):
-    monkeypatch.delenv(KEY_VARIABLE, raising=False)
-    monkeypatch.setenv(KEY_FILE_VARIABLE, str(tmp_path / "home" / "pseudonym.key"))
+    monkeypatch.delenv(PSEUDONYM_KEY, raising=False)
+    monkeypatch.setenv(PSEUDONYM_KEY_FILE, str(tmp_path / "home" / "pseudonym.key"))
     return tmp_path / "home" / "pseudonym.key"
 
 

@@ -16,10 +16,11 @@ from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 from typer.testing import CliRunner
 
+from components.common.environment import PSEUDONYM_KEY, S3_KEYS, SIGNING_KEY
 from components.common.errors import InputError
 from pipelines.cluster.compiling import PIPELINES, compile_pipeline
 from pipelines.definitions.options import Compiled
-from pipelines.definitions.pods import ADDRESSES, PSEUDONYM_KEY, S3_KEYS, SIGNING_KEY
+from pipelines.definitions.pods import ADDRESSES
 
 ROOT = Path(__file__).parents[3]
 EVERY_OPTION = Compiled(

@@ -1,0 +1,7 @@
+"""Names of tags that stand on MLflow runs and model versions alike, or that one module writes and another reads."""
+
+GROUP = "srs.group"
+DATASET_DIGEST, SPLIT_DIGEST = "srs.dataset_digest", "srs.split_digest"
+SYNTHETIC = "srs.synthetic"
+#: Reasons of the gate's verdict, one a line.
+REASONS = "srs.reasons"
