@@ -6,9 +6,10 @@ from typing import Any
 from components.common.errors import SrsError
 from components.common.limits import MAX_OFFERED_NAME, MAX_OFFERED_RTSTRUCTS, MAX_OFFERED_STRUCTURES
 from components.common.store.base import Source
-from components.imaging.dicom_io import dicom_errors, text
+from components.imaging.attributes import text
 from components.imaging.elements import Header
 from components.imaging.plan import read_folder
+from components.imaging.pydicom_errors import dicom_errors
 
 #: Codes of refusals that a choice by ``roi`` or ``rtstruct_uid`` can resolve.
 CHOICE_HELPS = ("NO_GTV", "ROI_MISSING", "ROI_AMBIGUOUS", "NO_RTSTRUCT", "RTSTRUCT_AMBIGUOUS")

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from components.common.errors import InputError
 from components.common.limits import MAX_DELIMITER_BYTES, MAX_PART_HEAD_BYTES, MAX_PARTS
-from components.imaging.dicom_io import FIRST_TAGS, MAGIC
+from components.imaging.dicom_io import FIRST_TAGS
+from components.imaging.elements import MAGIC
 
 Buffer = bytes | bytearray
 

@@ -15,9 +15,11 @@ from components.common.settings import PreprocessSettings
 from components.common.store.base import Entry, Source
 from components.common.store.memory import MemoryStore
 from components.common.store.zip import ZipSource
+from components.imaging.candidate import Candidate
 from components.imaging.crop import ImageDefinition
-from components.imaging.dicom_io import dicom_errors, inflate
-from components.imaging.gtv import Candidate, find_gtvs
+from components.imaging.dicom_io import inflate
+from components.imaging.gtv import find_gtvs
+from components.imaging.pydicom_errors import dicom_errors
 from serving.choices import CHOICE_HELPS, choices_of
 from serving.content import PACK, is_zip, unreadable
 from serving.payload import Study

@@ -3,12 +3,11 @@
 import dataclasses
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import unquote
 
 import grpc
-from google.protobuf.message import DecodeError
 
 from components.common.errors import InputError
 from components.common.kserve_import import pb
@@ -26,14 +25,12 @@ from components.common.limits import (
 )
 from serving.errors import RETRY_AFTER_SECONDS, Problem, problem_of
 from serving.limits import Admission, Limits
-from serving.payload import Output, Query
 from serving.plane import Plane
 from serving.predictor import Job
 from serving.quotas import MessageSlots, client_of
-from serving.reply import OUTPUTS, Result, raw_bytes, tensor_of, v2_parameters
+from serving.rpc_messages import parsed, request_query, response
 from serving.telemetry import note
-from serving.tensors import SHAPES, Tensor, query_of
-from serving.wire import NOT_THIS_PROTOCOL, check_message
+from serving.wire import NOT_THIS_PROTOCOL
 
 _STATUS = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
@@ -72,12 +69,12 @@ class Servicer:
 
     async def ModelReady(self, messages: AsyncIterator[bytes], client: str) -> Any:  # noqa: N802
         """Whether the model answers."""
-        request = _parsed(pb.ModelReadyRequest, await self._receive(self.facts, messages, client, FACTS_SECONDS))
+        request = parsed(pb.ModelReadyRequest, await self._receive(self.facts, messages, client, FACTS_SECONDS))
         return pb.ModelReadyResponse(ready=await self._dataplane.model_ready(request.name))
 
     async def ModelMetadata(self, messages: AsyncIterator[bytes], client: str) -> Any:  # noqa: N802
         """Inputs and outputs of the model."""
-        request = _parsed(pb.ModelMetadataRequest, await self._receive(self.facts, messages, client, FACTS_SECONDS))
+        request = parsed(pb.ModelMetadataRequest, await self._receive(self.facts, messages, client, FACTS_SECONDS))
         facts = self._dataplane.model_metadata(request.name)
         return pb.ModelMetadataResponse(**{name: facts[name] for name in _METADATA})
 
@@ -90,9 +87,9 @@ class Servicer:
                 size, start = len(message), time.perf_counter()
                 ticket.hold(COPIES * size)
                 ticket.take_slot()
-                request = _parsed(pb.ModelInferRequest, message)
+                request = parsed(pb.ModelInferRequest, message)
                 del message  # only the parsed message is still needed
-                job = Job(lambda: _query(request), _response, ticket.lane)
+                job = Job(lambda: request_query(request), response, ticket.lane)
                 reply = await self._dataplane.infer(request.model_name, job)
         except Exception as error:
             problem = problem_of(error)
@@ -198,59 +195,6 @@ def _options(limits: Limits, connections: int) -> list[tuple[str, int]]:
 def _host(peer: str) -> str:
     """The address of ``ipv4:127.0.0.1:5555`` or ``ipv6:%5B::1%5D:5555``."""
     return unquote(peer).partition(":")[2].rpartition(":")[0].strip("[]")
-
-
-def _parsed(kind: Any, message: bytes) -> Any:
-    check_message(message)
-    try:
-        return kind.FromString(message)
-    except DecodeError:
-        raise InputError("FORMAT", f"the message is not a {kind.DESCRIPTOR.name}", NOT_THIS_PROTOCOL) from None
-
-
-def _query(request: Any) -> Query:
-    raw = request.raw_input_contents
-    if raw and len(raw) != len(request.inputs):
-        hint = "Send one element of raw_input_contents for each input, or the contents in the inputs."
-        raise InputError("V2_DATA", "raw_input_contents has another number of elements than inputs", hint)
-    tensors = [_tensor(one, raw[index] if raw else None) for index, one in enumerate(request.inputs)]
-    parameters = {name: _parameter(value) for name, value in request.parameters.items()}
-    outputs = tuple(Output(one.name, True) for one in request.outputs)
-    return query_of(tensors, parameters, request.id, True, outputs)
-
-
-def _tensor(one: Any, raw: bytes | None) -> Tensor:
-    data: Any = raw
-    if raw is None and one.datatype == "BYTES":
-        data = tuple(one.contents.bytes_contents)
-    elif raw is None:
-        data = one.contents.fp32_contents
-    if any(side < 0 for side in one.shape):
-        raise InputError("FORMAT", "shape must be a list of whole numbers", SHAPES)
-    return Tensor(one.name, one.datatype, tuple(one.shape), data)
-
-
-def _parameter(value: Any) -> Any:
-    return getattr(value, value.WhichOneof("parameter_choice") or "string_param")
-
-
-def _response(result: Result, query: Query, facts: dict[str, Any]) -> Any:
-    names: Sequence[str] = [output.name for output in query.outputs] or list(OUTPUTS)
-    tensors = [(name, *tensor_of(result, name)) for name in names]
-    return pb.ModelInferResponse(
-        model_name=facts["model_name"],
-        model_version=facts["model_version"],
-        id=query.request_id,
-        parameters={name: _as_parameter(value) for name, value in v2_parameters(result, facts).items()},
-        outputs=[{"name": name, "datatype": kind, "shape": array.shape} for name, kind, array in tensors],
-        raw_output_contents=[raw_bytes(kind, array) for _, kind, array in tensors],
-    )
-
-
-def _as_parameter(value: str | bool | float) -> Any:
-    if isinstance(value, bool):
-        return pb.InferParameter(bool_param=value)
-    return pb.InferParameter(string_param=value if isinstance(value, str) else repr(value))
 
 
 async def _abort(context: Any, problem: Problem) -> Any:

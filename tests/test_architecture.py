@@ -23,7 +23,7 @@ IMPORTERS = {
     "kfp": r"components/\w+/component\.py|pipelines/(definitions|local|cluster)/\w+\.py",
     "kfp_server_api": r"pipelines/cluster/\w+\.py",
     "mlflow": r"components/(common/(tracking(_store)?|mlflow_\w+)|promote/bundle_model|model/pyfunc_model)\.py",
-    "kubernetes": r"components/deploy/\w+\.py|pipelines/doctor/namespace\.py",
+    "kubernetes": r"components/deploy/\w+\.py|pipelines/doctor/(kserve|namespace|target)\.py",
     "kserve": r"components/common/kserve_import\.py",
     "minio": r"components/common/store/bucket\.py",
     "tensorflow": r"components/train/\w+\.py",

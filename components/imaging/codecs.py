@@ -30,7 +30,7 @@ from components.common.limits import (
 )
 from components.imaging.codestreams import describe
 from components.imaging.decoding import ATTRIBUTES, decode_frame, has_decoder
-from components.imaging.dicom_io import dicom_errors
+from components.imaging.pydicom_errors import dicom_errors
 
 #: Largest number of bits per sample of lossy JPEG that Pillow reads.
 JPEG_BITS = 8

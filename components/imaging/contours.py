@@ -14,8 +14,8 @@ from components.common.limits import (
     MAX_POINTS,
     MAX_POINTS_IN_ALL,
 )
+from components.imaging.attributes import text
 from components.imaging.ct import NO_FRAME
-from components.imaging.dicom_io import text
 from components.imaging.elements import Header
 from components.imaging.geometry import Points
 from components.imaging.structure import CONTOUR_DATA

@@ -9,9 +9,10 @@ from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, LegacyConvertedE
 
 from components.common.errors import TumourError
 from components.common.limits import MAX_COORDINATE_MM, MAX_FRAMES, MAX_SIDE_PX, MAX_SPACING_MM, MIN_SPACING_MM
-from components.imaging.dicom_io import damaged, dicom_errors, numbers, text
+from components.imaging.attributes import numbers, text
 from components.imaging.elements import Header
 from components.imaging.geometry import SliceGeometry
+from components.imaging.pydicom_errors import damaged, dicom_errors
 from components.imaging.structure import too_large
 
 #: Multi-frame objects: Enhanced CT, and legacy converted CT, which archives make of single slices (PS3.3 A.70).

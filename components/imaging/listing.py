@@ -4,7 +4,7 @@ import dataclasses
 
 from components.common.errors import TumourError
 from components.common.store.base import Source
-from components.imaging.dicom_io import text
+from components.imaging.attributes import text
 from components.imaging.elements import Header
 from components.imaging.plan import read_folder
 from components.imaging.rtstruct import RoiLabel, structure_labels

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from pydicom.uid import UID
 
 from components.common.errors import TumourError
-from components.imaging.dicom_io import DICOMDIR, text
+from components.imaging.attributes import text
+from components.imaging.dicom_io import DICOMDIR
 from components.imaging.elements import Header
 
 #: Modalities that a message may print (PS3.3 C.7.3.1.1.1). Any other value is free text and could be identity.

@@ -12,9 +12,11 @@ from scipy.ndimage import label
 from components.common.errors import TumourError
 from components.common.limits import MAX_SLICE_COPIES
 from components.common.store.base import Source
+from components.imaging.attributes import numbers, text
 from components.imaging.codecs import stored_pixels
 from components.imaging.ct import CtPlane, check_image, is_multi_frame
-from components.imaging.dicom_io import dicom_errors, numbers, read_dataset, text
+from components.imaging.dicom_io import read_dataset
+from components.imaging.pydicom_errors import dicom_errors
 from components.imaging.structure import too_large
 
 #: A slice in HU contains air near -1000; without any pixel below this value it is not in HU.

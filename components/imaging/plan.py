@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from components.common.errors import TumourError
 from components.common.store.base import Entry, Source
+from components.imaging.attributes import text
 from components.imaging.ct import CtSeries, gather_series, is_ct, is_localizer, is_multi_frame
-from components.imaging.dicom_io import PIXEL_GROUP, read_headers, read_rtstruct, text
+from components.imaging.dicom_io import PIXEL_GROUP, read_headers, read_rtstruct
 from components.imaging.elements import Header
 from components.imaging.missing_object import missing_object_error
 from components.imaging.rtstruct import RoiLabel, Rtstruct, fingerprint, is_rtstruct, parse_rtstruct

@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pydicom.uid import RTStructureSetStorage
 
 from components.common.errors import TumourError
+from components.imaging.attributes import text
 from components.imaging.contours import ClosedContours, Contour, ContourBudget, Note, contour_numbers, read_contours
-from components.imaging.dicom_io import dicom_errors, text
 from components.imaging.elements import Header
+from components.imaging.pydicom_errors import dicom_errors
 from components.imaging.structure import CONTOUR_DATA
 
 

@@ -14,8 +14,8 @@ import numpy as np
 from components.common.errors import InputError, TumourError
 from components.common.files import digest_of_array
 from components.common.settings import CROPS, IDENTIFYING, PIXELS
+from components.imaging.attributes import text
 from components.imaging.ct import CtPlane
-from components.imaging.dicom_io import text
 from components.imaging.elements import Header
 from components.imaging.pixels import read_hu
 from components.imaging.plan import Folder, Plan

@@ -9,9 +9,10 @@ from components.common.files import digest_of
 from components.common.settings import PreprocessSettings
 from components.common.store.base import Entry, Source
 from components.imaging.crop import ImageDefinition
-from components.imaging.gtv import check_size, measure, size_refusal
+from components.imaging.measuring import measure
 from components.imaging.plan import Folder, Plan, list_folder, open_plan, read_entries
 from components.imaging.roi import choose_roi, find_rois, gtvs_of, left_out_gtvs, roi_rule
+from components.imaging.size_rule import check_size, size_refusal
 from components.preprocess.code import code_digest
 from components.preprocess.deidentify import Audit, Pseudonymiser
 from components.preprocess.distinct import Digest, evidence_of_folder, evidence_of_pixels

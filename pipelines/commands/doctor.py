@@ -50,8 +50,9 @@ def doctor(
     if cluster:
         from pipelines.cluster.connection import Address
         from pipelines.definitions.options import Compiled
-        from pipelines.doctor.namespace import Target, examine_cluster, in_cluster_mlflow
+        from pipelines.doctor.namespace import examine_cluster, in_cluster_mlflow
         from pipelines.doctor.services import examine_services
+        from pipelines.doctor.target import Target
 
         names = Compiled(config_map=config_map, s3_secret=s3_secret, pseudonym_secret=pseudonym_secret)
         target = Target(namespace, serving_namespace, service_account, gpu_type, names)

@@ -18,9 +18,10 @@ from components.common.settings import PreprocessSettings
 from components.common.store.base import Entry, Source
 from components.common.store.errors import disk_errors
 from components.common.store.zip import ZipSource
+from components.imaging.attributes import numbers, text
 from components.imaging.candidate import Candidate
 from components.imaging.ct import is_ct
-from components.imaging.dicom_io import numbers, read_headers, text
+from components.imaging.dicom_io import read_headers
 from components.imaging.elements import Header
 from components.imaging.gtv import find_gtvs
 from components.imaging.missing_object import ending_of

@@ -15,7 +15,8 @@ from components.common.pages import is_page
 from components.common.store.opening import open_source
 from pipelines.cluster.connection import KFP_CHECKED, Address
 from pipelines.cluster.server import Server
-from pipelines.doctor.findings import SECONDS, Finding, Problem, finding
+from pipelines.doctor import findings
+from pipelines.doctor.findings import Finding, Problem, finding
 
 #: Version that this platform was checked with.
 MLFLOW_CHECKED = "3.17"
@@ -72,7 +73,7 @@ def _kfp_version(address: Address) -> str:
     if address.token:
         request.add_header("Authorization", f"Bearer {address.token}")
     try:
-        with urllib.request.urlopen(request, timeout=SECONDS) as reply:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=findings.SECONDS) as reply:  # noqa: S310
             facts = json.load(reply)
         return str(facts.get("apiServerTagName") or facts.get("tag_name") or "")
     except (OSError, ValueError, AttributeError):
@@ -157,7 +158,7 @@ def _ask(url: str, path: str, host: str = "") -> bytes:
     http_address(url, "--mlflow")
     request = urllib.request.Request(url.rstrip("/") + path, headers=_headers(host))  # noqa: S310
     try:
-        with urllib.request.urlopen(request, timeout=SECONDS) as reply:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=findings.SECONDS) as reply:  # noqa: S310
             content = bytes(reply.read())
     except urllib.error.HTTPError as error:
         raise Refused(error.code) from None

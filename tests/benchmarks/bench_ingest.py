@@ -38,9 +38,9 @@ from components.common.store.memory import MemoryStore
 from components.imaging.crop import ImageDefinition
 from components.imaging.ct import is_ct
 from components.imaging.elements import Header
-from components.imaging.gtv import gtvs_of, measure
+from components.imaging.measuring import measure
 from components.imaging.plan import Folder, open_plan
-from components.imaging.roi import roi_rule
+from components.imaging.roi import gtvs_of, roi_rule
 from components.preprocess.cohort import preprocess_cohort
 from components.preprocess.columns import COLUMNS
 from components.preprocess.deidentify import Pseudonymiser

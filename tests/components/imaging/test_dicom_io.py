@@ -9,8 +9,8 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, 
 from components.common.errors import TumourError
 from components.common.settings import PreprocessSettings
 from components.common.store.memory import MemoryStore
-from components.imaging.dicom_io import dicom_errors
 from components.imaging.gtv import find_gtvs
+from components.imaging.pydicom_errors import dicom_errors
 
 SETTINGS = PreprocessSettings()
 

@@ -12,7 +12,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from components.common.errors import TumourError
-from components.imaging.dicom_io import numbers, text
+from components.imaging.attributes import numbers, text
 from components.imaging.elements import Header, read_header
 
 LAST = 0x2FFF

@@ -29,8 +29,9 @@ from components.common.settings import PreprocessSettings
 from components.common.store.memory import MemoryStore
 from components.imaging.crop import ImageDefinition
 from components.imaging.dicom_io import HEAD_BYTES
-from components.imaging.gtv import check_size, find_gtvs
+from components.imaging.gtv import find_gtvs
 from components.imaging.plan import read_folder
+from components.imaging.size_rule import check_size
 from components.preprocess.identity import identities_of_headers
 from tests.components.studies import file_bytes, new_dataset
 

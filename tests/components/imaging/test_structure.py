@@ -23,7 +23,8 @@ from components.common.errors import TumourError
 from components.common.settings import PreprocessSettings
 from components.common.store.memory import MemoryStore
 from components.imaging import dicom_io, elements
-from components.imaging.dicom_io import read_dataset, read_headers, read_rtstruct, text
+from components.imaging.attributes import text
+from components.imaging.dicom_io import read_dataset, read_headers, read_rtstruct
 from components.imaging.elements import Header, read_header
 from components.imaging.gtv import find_gtvs
 from components.imaging.structure import OPENED, ElementBudget, Encoding, read_items
