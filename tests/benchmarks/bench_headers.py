@@ -8,25 +8,23 @@ have to go before pydicom, which makes an object of every element that a file cl
 
 import argparse
 import io
-import json
 import os
-import statistics
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pydicom
 
 from components.common.store.base import Source
-from components.common.store.bucket import BucketStore, upload_folder
+from components.common.store.bucket import BucketStore
 from components.common.store.folder import FolderStore
 from components.imaging.ct import gather_series, is_ct
 from components.imaging.dicom_io import HEAD_BYTES, read_headers
 from components.imaging.elements import Header
-from tests.benchmarks.bench_ingest import slow_link, write_patient
+from tests.benchmarks.bench_ingest import write_patient
+from tests.benchmarks.harness import s3_places, timed_in_turn, write_results
 
 Way = Callable[[Source, Sequence[str]], list[Header]]
 
@@ -56,15 +54,9 @@ def planes(source: Source, names: Sequence[str], way: Way) -> int:
 def compare(place: str, source: Source, rounds: int) -> dict[str, float | str]:
     """Times both readers in turn; medians over the rounds."""
     names = [entry.name for entry in source.list("") if not entry.name.startswith("RS")]
-    seconds: dict[str, list[float]] = {"elements": [], "pydicom": []}
-    for _ in range(rounds):
-        found = set()
-        for name, way in (("elements", by_elements), ("pydicom", by_pydicom)):
-            start = time.perf_counter()
-            found.add(planes(source, names, way))
-            seconds[name].append(time.perf_counter() - start)
-        assert len(found) == 1, "the two ways differ"
-    times = {name: statistics.median(values) for name, values in seconds.items()}
+    ways = {"elements": by_elements, "pydicom": by_pydicom}
+    times, found = timed_in_turn({name: partial(planes, source, names, way) for name, way in ways.items()}, rounds)
+    assert found["elements"] == found["pydicom"], "the two ways differ"
     return {"place": place, "files": len(names), **times, "ratio": times["pydicom"] / times["elements"]}
 
 
@@ -74,32 +66,20 @@ def main() -> None:
     options.add_argument("folder", nargs="?", type=Path)
     options.add_argument("--rounds", type=int, default=7)
     given = options.parse_args()
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-    from conftest import S3Server
-
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
-        (root / "s3").mkdir()
         folder = given.folder or root / "patient"
         if not given.folder:
             write_patient(folder, np.random.default_rng(0))
         results = [compare("folder", FolderStore(folder), given.rounds)]
-        server = S3Server(root / "s3")
-        try:
-            os.environ.update(server.environment)
-            upload_folder(folder, "s3://dicom/headers")
-            results.append(compare("S3, same machine", BucketStore("dicom", "headers"), given.rounds))
-            with slow_link(os.environ["S3_ENDPOINT"]) as far:
-                os.environ["S3_ENDPOINT"] = far
-                results.append(compare("S3, 5 ms away", BucketStore("dicom", "headers"), given.rounds))
-        finally:
-            server.stop()
+        with s3_places(folder, "s3://dicom/headers", root / "s3") as places:
+            for place, endpoint in places:
+                os.environ["S3_ENDPOINT"] = endpoint
+                results.append(compare(place, BucketStore("dicom", "headers"), given.rounds))
     for one in results:
         times = f"elements.py {one['elements']:.3f} s, pydicom {one['pydicom']:.3f} s: {one['ratio']:.1f}x"
         print(f"{one['place']:18}{one['files']} files: {times}")
-    out = Path("runs/bench")
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "headers.json").write_text(json.dumps(results, indent=1) + "\n")
+    write_results("headers", results)
 
 
 if __name__ == "__main__":

@@ -9,18 +9,13 @@ passes on by 2.5 ms each way, as a network does; and a folder, read from the dis
 """
 
 import argparse
-import contextlib
 import csv
 import io
-import json
 import os
-import statistics
-import subprocess
-import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +24,10 @@ import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels import apply_modality_lut, pixel_array
 from pydicom.sequence import Sequence
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
 from components.common.settings import PreprocessSettings
-from components.common.store.bucket import BucketStore, upload_folder
+from components.common.store.bucket import BucketStore
 from components.common.store.folder import FolderStore
 from components.common.store.memory import MemoryStore
 from components.imaging.crop import ImageDefinition
@@ -46,9 +41,9 @@ from components.preprocess.columns import COLUMNS
 from components.preprocess.deidentify import Pseudonymiser
 from components.preprocess.locating import open_cohort
 from components.preprocess.table import parse_table
+from tests.benchmarks.harness import s3_places, timed_in_turn, write_results
 
 SLICES, SIDE, PIXEL_MM, STEP_MM = 150, 512, 0.7, 1.25
-CT, RTSTRUCT = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.481.3"
 SETTINGS, KEY = PreprocessSettings(), b"bench"
 
 
@@ -76,7 +71,7 @@ def write_patient(folder: Path, rng: np.random.Generator) -> None:
     head = np.where(np.hypot(x, y) < 90, noise, -1000)
     uids = []
     for index in range(SLICES):
-        ct = _new(CT, "CT", study)
+        ct = _new(CTImageStorage, "CT", study)
         ct.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL", "CT_SOM5 SPI"]
         ct.SeriesInstanceUID, ct.FrameOfReferenceUID, ct.InstanceNumber = series, frame, index + 1
         ct.ImagePositionPatient = [-SIDE / 2 * PIXEL_MM, -SIDE / 2 * PIXEL_MM, index * STEP_MM]
@@ -103,14 +98,14 @@ def _new(sop_class: str, modality: str, study: str) -> Dataset:
     dataset.InstitutionName, dataset.Manufacturer, dataset.StationName = "Somewhere", "Scanner", "CT99"
     for keyword in ("ReferencedStudySequence", "ReferencedImageSequence", "ProcedureCodeSequence"):
         item = Dataset()
-        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = CT, generate_uid()
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = CTImageStorage, generate_uid()
         setattr(dataset, keyword, Sequence([item, item]))
         dataset[keyword].is_undefined_length = True
     return dataset
 
 
 def _rtstruct(study: str, series: str, frame: str, uids: list[str]) -> Dataset:
-    dataset = _new(RTSTRUCT, "RTSTRUCT", study)
+    dataset = _new(RTStructureSetStorage, "RTSTRUCT", study)
     one, inner, reference = Dataset(), Dataset(), Dataset()
     one.SeriesInstanceUID = series
     inner.RTReferencedSeriesSequence = Sequence([one])
@@ -136,7 +131,7 @@ def _contour(radius: float, index: int, uid: str) -> Dataset:
     points = np.column_stack([radius * np.cos(angles), radius * np.sin(angles), np.full(60, index * STEP_MM)])
     contour.ContourGeometricType, contour.NumberOfContourPoints = "CLOSED_PLANAR", 60
     contour.ContourData = [f"{value:.2f}" for value in points.ravel()]
-    image.ReferencedSOPClassUID, image.ReferencedSOPInstanceUID = CT, uid
+    image.ReferencedSOPClassUID, image.ReferencedSOPInstanceUID = CTImageStorage, uid
     contour.ContourImageSequence = Sequence([image])
     return contour
 
@@ -186,18 +181,6 @@ class Meter:
         return metered
 
 
-@contextlib.contextmanager
-def slow_link(endpoint: str) -> Iterator[str]:
-    """The address of a proxy before ``endpoint``, 2.5 ms away in each direction."""
-    command = [sys.executable, Path(__file__).with_name("slow_link.py"), endpoint.rpartition(":")[2], "2.5"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as proxy:
-        assert proxy.stdout
-        try:
-            yield f"http://127.0.0.1:{proxy.stdout.readline().strip()}"
-        finally:
-            proxy.terminate()
-
-
 def forget(folder: Path) -> None:
     """Drops the folder's files from the page cache, so that the disk is read."""
     for path in folder.rglob("*.dcm"):
@@ -207,18 +190,17 @@ def forget(folder: Path) -> None:
 
 def compare(place: str, uri: str, rounds: int, meter: Meter, before: Callable[[], None]) -> dict[str, Any]:
     """Times both in turn; medians over the rounds."""
-    seconds: dict[str, list[float]] = {"by range": [], "plain": []}
-    sizes, crops = {}, {}
-    for _ in range(rounds):
-        for name, way in (("plain", plainly), ("by range", by_range)):
-            before()
-            meter.bytes = 0
-            start = time.perf_counter()
-            crops[name] = way(uri)
-            seconds[name].append(time.perf_counter() - start)
-            sizes[name] = meter.bytes
+    sizes = {}
+
+    def metered(name: str, way: Callable[[str], np.ndarray]) -> np.ndarray:
+        meter.bytes = 0
+        crops = way(uri)
+        sizes[name] = meter.bytes
+        return crops
+
+    ways = {name: partial(metered, name, way) for name, way in (("plain", plainly), ("by range", by_range))}
+    times, crops = timed_in_turn(ways, rounds, before)
     assert np.array_equal(crops["plain"], crops["by range"]), "the two ways differ"
-    times = {name: statistics.median(values) for name, values in seconds.items()}
     return {
         "place": place,
         "plain MB": sizes["plain"] / 1e6,
@@ -236,26 +218,16 @@ def main() -> None:
     options.add_argument("--patients", type=int, default=3)
     options.add_argument("--rounds", type=int, default=3)
     given = options.parse_args()
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-    from conftest import S3Server
-
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         (root / "cohort").mkdir()
-        (root / "s3").mkdir()
         write_cohort(root / "cohort", given.patients)
         os.sync()
         meter, results = Meter(), []
-        server = S3Server(root / "s3")
-        try:
-            os.environ.update(server.environment)
-            upload_folder(root / "cohort", "s3://dicom/bench")
-            with slow_link(os.environ["S3_ENDPOINT"]) as far:
-                for place, endpoint in (("S3, same machine", os.environ["S3_ENDPOINT"]), ("S3, 5 ms away", far)):
-                    os.environ["S3_ENDPOINT"] = endpoint
-                    results.append(compare(place, "s3://dicom/bench", given.rounds, meter, lambda: None))
-        finally:
-            server.stop()
+        with s3_places(root / "cohort", "s3://dicom/bench", root / "s3") as places:
+            for place, endpoint in places:
+                os.environ["S3_ENDPOINT"] = endpoint
+                results.append(compare(place, "s3://dicom/bench", given.rounds, meter, lambda: None))
         results.append(compare("folder", str(root / "cohort"), given.rounds, meter, lambda: forget(root / "cohort")))
     print(f"{given.patients} patients, {SLICES} slices of {SIDE} x {SIDE} each; identical crops")
     print(f"{'':18}{'plain MB':>10}{'MB':>8}{'fewer':>8}{'plain s':>10}{'s':>8}{'faster':>8}")
@@ -263,9 +235,7 @@ def main() -> None:
         sizes = f"{one['plain MB']:>10.1f}{one['MB']:>8.1f}{one['bytes ratio']:>7.1f}x"
         times = f"{one['plain s']:>10.2f}{one['s']:>8.2f}{one['time ratio']:>7.1f}x"
         print(f"{one['place']:18}{sizes}{times}")
-    out = Path("runs/bench")
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "ingest.json").write_text(json.dumps(results, indent=1) + "\n")
+    write_results("ingest", results)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,9 @@ figure is the median of repeated calls with two threads, and ``times_faster`` is
 """
 
 import importlib.util
-import json
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 from components.common.settings import IMAGE_SIZE_PX, TrainSettings
 from components.model.export import INPUT, Weights, ensemble_graph
 from components.model.network import initial_weights, keras_model, set_weights
+from tests.benchmarks.harness import write_results
 
 MEMBERS = 10
 THREADS = 2
@@ -112,9 +111,7 @@ def main() -> None:
                 {"runtime": name, "crops": batch, "median_ms": milliseconds,
                  "times_faster": baseline / milliseconds, "largest_difference": difference}
             )  # fmt: skip
-    folder = Path("runs/bench")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "runtime.json").write_text(json.dumps({"members": MEMBERS, "threads": THREADS, "cases": rows}, indent=1))
+    write_results("runtime", {"members": MEMBERS, "threads": THREADS, "cases": rows})
     print(f"{'runtime':<12} {'crops':>5} {'median ms':>10} {'times faster':>12} {'largest difference':>18}")
     for row in rows:
         print(

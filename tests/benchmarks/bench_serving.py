@@ -25,6 +25,7 @@ import numpy as np
 from components.common.processors import processors
 from components.common.settings import StudySettings
 from components.model.network import initial_weights, keras_model, set_weights
+from tests.benchmarks.harness import write_results
 
 MEMBERS = 10
 CLIENTS = (1, 8, 32)
@@ -240,9 +241,7 @@ def main() -> None:
 
 def show(found: dict) -> None:
     """Prints the figures and stores them as JSON."""
-    folder = Path("runs/bench")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "serving.json").write_text(json.dumps(found, indent=1))
+    write_results("serving", found)
     served, keras = found["served"], found["keras"]
     one, ten, bare = served["clients"][1]["p50_ms"], found["ten_keras_predicts_ms"], found["bare_call_ms"]
     print(
