@@ -6,11 +6,11 @@ from pathlib import Path
 from components.common.files import digest_of_sources
 
 #: This package and all packages that it imports.
-ROOMS = ("preprocess", "imaging", "common")
+PACKAGES = ("preprocess", "imaging", "common")
 
 
 @functools.cache
 def code_digest() -> str:
-    """SHA-256 over the Python files of ``ROOMS``, at any depth."""
+    """SHA-256 over the Python files of ``PACKAGES``, at any depth."""
     components = Path(__file__).parent.parent
-    return digest_of_sources(*(components / room for room in ROOMS))
+    return digest_of_sources(*(components / package for package in PACKAGES))

@@ -36,8 +36,8 @@ COMPARED_HU = (-200, 1500)
 #: Rows named in a problem.
 MOST_ROWS = 12
 
-#: Kinds of evidence by which patients are told apart, in the order of the report.
-TOLD_APART_BY = ("folder", *IDENTIFYING, PIXELS, CROPS)
+#: Kinds of evidence that distinguish patients, in the order of the report.
+EVIDENCE_KINDS = ("folder", *IDENTIFYING, PIXELS, CROPS)
 
 Digest = Callable[[str, str], str]
 
@@ -209,7 +209,7 @@ class _PatientGroups:
         problems = []
         for root, same in sorted(groups.items(), key=lambda item: _first_row(item[1])):
             if (count := len({row.patient_id for row in same})) > 1:
-                kinds = [DESCRIPTIONS.get(kind, kind) for kind in TOLD_APART_BY if kind in self._kinds[root]]
+                kinds = [DESCRIPTIONS.get(kind, kind) for kind in EVIDENCE_KINDS if kind in self._kinds[root]]
                 problems.append(f"{_rows(same)}: one patient under {count} patient_ids, by {', '.join(kinds)}")
         return problems
 

@@ -16,7 +16,7 @@ from components.imaging.contour_planes import MATCH_LEVELS
 from components.imaging.crop import ImageDefinition
 from components.imaging.reasons import WARNINGS
 from components.preprocess.columns import COLUMNS
-from components.preprocess.distinct import TOLD_APART_BY
+from components.preprocess.distinct import EVIDENCE_KINDS
 from components.preprocess.exclusions import REASONS, UNKNOWN_REASON, UNKNOWN_WARNING
 from components.preprocess.recist import RESPONSES
 from components.preprocess.summary import COUNT, FACTS
@@ -129,7 +129,7 @@ JSON_KINDS: Mapping[str, Kind] = {
     "": _CODE,
     "reason": one_of(*REASONS.values(), *WARNINGS.values(), UNKNOWN_REASON, UNKNOWN_WARNING),
     "synthetic": one_of(),
-    "told_apart_by": one_of(*TOLD_APART_BY),
+    "told_apart_by": one_of(*EVIDENCE_KINDS),
     "kind": one_of(Dataset.layout[0]),
     "version": _json(number(1, 999)),
     "files": one_of(),

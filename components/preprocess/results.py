@@ -16,7 +16,7 @@ from components.common.errors import InputError
 from components.common.settings import PreprocessSettings
 from components.imaging.crop import ImageDefinition
 from components.preprocess.deidentify import Pseudonymiser
-from components.preprocess.distinct import TOLD_APART_BY, RowEvidence, check_distinct
+from components.preprocess.distinct import EVIDENCE_KINDS, RowEvidence, check_distinct
 from components.preprocess.exclusions import TABLE_RULES, flow_lines, warning_lines
 from components.preprocess.parts import Outcome, Part
 from components.preprocess.patients import Patient
@@ -87,7 +87,7 @@ class Results:
             flow=flow,
             image_definition=ImageDefinition(slice_rule=settings.slice_rule).to_dict(),
             synthetic=any(row.synthetic for row in self._rows),
-            told_apart_by=tuple(kind for kind in TOLD_APART_BY if kind not in settings.shared),
+            distinguished_by=tuple(kind for kind in EVIDENCE_KINDS if kind not in settings.shared),
         )
 
     def _check_distinct(

@@ -7,20 +7,20 @@ from typing import Any
 from components.common.artifacts.dataset import Dataset, Exclusion, Flow
 from components.common.steps import summary_page
 from components.imaging.reasons import WARNINGS
-from components.preprocess.distinct import TOLD_APART_BY
+from components.preprocess.distinct import EVIDENCE_KINDS
 from components.preprocess.exclusions import REASONS, UNKNOWN_REASON, UNKNOWN_WARNING
 from components.preprocess.flow_diagram import flow_svg
 
 #: A count in a page or a log line.
 COUNT = r"\d{1,6}"
-_APART = "|".join(map(re.escape, TOLD_APART_BY))
+_APART = "|".join(map(re.escape, EVIDENCE_KINDS))
 _WARNED = f"{COUNT}: (?:{'|'.join(map(re.escape, [*WARNINGS.values(), UNKNOWN_WARNING]))})"
 #: The form of each fact.
 FACTS: Mapping[str, str] = {
     "tumours listed": f"{COUNT} of {COUNT} patients",
     "used": f"{COUNT} of {COUNT} patients",
     "responders / non-responders": f"{COUNT} / {COUNT}",
-    "patients told apart by": f"(?:{_APART})(?:, (?:{_APART}))*",
+    "patients distinguished by": f"(?:{_APART})(?:, (?:{_APART}))*",
     "used with a warning": f"none|{_WARNED}(?:; {_WARNED})*",
     "GTVs without a row": COUNT,
     "image definition": r"version \d{1,3}",
@@ -36,7 +36,7 @@ def facts_of(dataset: Dataset, cohort_fingerprint: str) -> dict[str, Any]:
         "tumours listed": f"{flow.listed} of {flow.listed_patients} patients",
         "used": f"{flow.used} of {flow.used_patients} patients",
         "responders / non-responders": f"{flow.used - positives} / {positives}",
-        "patients told apart by": ", ".join(dataset.told_apart_by),
+        "patients distinguished by": ", ".join(dataset.distinguished_by),
         "used with a warning": "; ".join(f"{line.tumours}: {line.reason}" for line in flow.warnings) or "none",
         "GTVs without a row": flow.unlisted_gtvs,
         "image definition": f"version {dataset.image_definition['version']}",

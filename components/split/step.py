@@ -48,7 +48,7 @@ def close(attempt: str, experiment: str, state: str, reason: str) -> None:
 
 
 def _summarise(data: Dataset, run_splits: Splits, path: str) -> None:
-    distinct = f"; no two patients have in common: {', '.join(data.told_apart_by)}" if data.told_apart_by else ""
+    distinct = f"; no two patients have in common: {', '.join(data.distinguished_by)}" if data.distinguished_by else ""
     leakage = f"none: no patient is in more than one set of a split{distinct}"
     if run_splits.unit == "tumour":
         leakage = (

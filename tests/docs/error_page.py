@@ -25,9 +25,9 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "errors.md"
 _CODE = re.compile(r"[A-Z][A-Z0-9_]+")
 _MAKERS = re.compile(r"(?:\w+Error|Refused|GateRefused)(?:\.collected)?")
-#: Functions of the model's room that make an error of one code; their first argument is the message.
+#: Functions of the package model that make an error of one code; their first argument is the message.
 _SHORTHANDS = {"damaged": "BUNDLE_DAMAGED", "_damaged": "BUNDLE_DAMAGED"}
-_ROOM_OF_SHORTHANDS = "components/model/"
+_PACKAGE_OF_SHORTHANDS = "components/model/"
 #: Codes that are chosen at run time, with what they say.
 CHOSEN = {
     "COHORT_UNREADABLE": "the cohort table cannot be read as text, ‹why›",
@@ -61,7 +61,7 @@ def errors_of(source: str, module: str) -> Iterator[Made]:
     for call, place in calls(ast.parse(source)):
         maker = ast.unparse(call.func)
         keywords = {one.arg: _text(one.value, place) for one in call.keywords}
-        if maker in _SHORTHANDS and call.args and module.startswith(_ROOM_OF_SHORTHANDS):
+        if maker in _SHORTHANDS and call.args and module.startswith(_PACKAGE_OF_SHORTHANDS):
             yield Made(_SHORTHANDS[maker], "BundleError", _text(call.args[0], place), "", module)
         elif maker == "Refusal":
             for code in {keywords["invalid"], keywords["unknown"]}:
@@ -133,12 +133,12 @@ def page() -> str:
     for made in made_errors():
         by_code[made.code].append(made)
     for code, message in CHOSEN.items():
-        room = {"K": "pipelines/"}.get(code[0], "components/common/")
-        kind, room = ("Refused", "serving/") if code in CODES[404] + CODES[405] else ("SrsError", room)
-        by_code[code].append(Made(code, kind, message, "", room))
+        package = {"K": "pipelines/"}.get(code[0], "components/common/")
+        kind, package = ("Refused", "serving/") if code in CODES[404] + CODES[405] else ("SrsError", package)
+        by_code[code].append(Made(code, kind, message, "", package))
     for code in (code for codes in CODES.values() for code in codes if code not in by_code):
-        room, message = ("components/imaging/", "") if code in REFUSALS else ("serving/", "")
-        by_code[code].append(Made(code, "TumourError" if code in REFUSALS else "Refused", message, "", room))
+        package, message = ("components/imaging/", "") if code in REFUSALS else ("serving/", "")
+        by_code[code].append(Made(code, "TumourError" if code in REFUSALS else "Refused", message, "", package))
     lines = [_HEAD]
     left = dict(by_code)
     for title, lead, folders in SECTIONS:

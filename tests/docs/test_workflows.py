@@ -1,4 +1,4 @@
-"""The workflows call what exists: make targets, versions, and all that the test on a cluster wants to be told."""
+"""The workflows call what exists: make targets, versions, and all parameters that the test on a cluster needs."""
 
 import re
 import tomllib

@@ -144,7 +144,7 @@ def answering(reply: bytes, *, reads: int, hangs: bool = False):
 
 
 PAGE = b"<html><title>413 Request Entity Too Large</title></html>"
-TOLD = b'{"error":"the body may have at most 1 MiB","code":"BODY_TOO_LARGE","hint":""}'
+FROM_PREDICTOR = b'{"error":"the body may have at most 1 MiB","code":"BODY_TOO_LARGE","hint":""}'
 
 
 def failure(url: str, size: int, **options) -> SrsError:
@@ -154,7 +154,7 @@ def failure(url: str, size: int, **options) -> SrsError:
 
 
 def test_a_refusal_is_read_although_the_connection_breaks():
-    for body, code in ((PAGE, "HTTP_413"), (TOLD, "BODY_TOO_LARGE")):
+    for body, code in ((PAGE, "HTTP_413"), (FROM_PREDICTOR, "BODY_TOO_LARGE")):
         reply = b"HTTP/1.1 413 X\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(body), body)
         with answering(reply, reads=1000) as url:
             errors = [failure(url, 10 * 2**20) for _ in range(5)]

@@ -77,7 +77,7 @@ class Dataset(Layout):
         How the crops were cut, as data (``components.imaging.crop``).
     synthetic
         True where any part of the cohort is a phantom.
-    told_apart_by
+    distinguished_by
         Attributes that were compared between patients; no two patients share a value of any of them.
     """
 
@@ -88,7 +88,7 @@ class Dataset(Layout):
     image_definition: dict[str, Any]
     synthetic: bool
     digest: str = ""
-    told_apart_by: tuple[str, ...] = ()
+    distinguished_by: tuple[str, ...] = ()
 
     def write(self, folder: Path) -> str:
         """Writes the folder and returns its digest."""
@@ -97,7 +97,7 @@ class Dataset(Layout):
         self.tumours.to_csv(folder / TUMOURS_FILE, index=False)
         write_json(folder / FLOW_FILE, dataclasses.asdict(self.flow))
         write_json(folder / IMAGE_FILE, self.image_definition)
-        write_json(folder / COHORT_FILE, {"synthetic": self.synthetic, "told_apart_by": list(self.told_apart_by)})
+        write_json(folder / COHORT_FILE, {"synthetic": self.synthetic, "told_apart_by": list(self.distinguished_by)})
         return self._seal(folder)
 
     @classmethod
@@ -116,6 +116,6 @@ class Dataset(Layout):
             flow=Flow.from_dict(read_json(folder / FLOW_FILE)),
             image_definition=read_json(folder / IMAGE_FILE),
             synthetic=bool(facts["synthetic"]),
-            told_apart_by=tuple(facts.get("told_apart_by", ())),
+            distinguished_by=tuple(facts.get("told_apart_by", ())),
             digest=digest,
         )

@@ -235,7 +235,7 @@ def test_contours_between_slices_are_reported_as_such(make_study):
 # --- names and numbers ---
 
 
-def test_structures_of_one_name_are_told_apart_by_their_numbers(make_study):
+def test_structures_of_one_name_are_distinguished_by_their_numbers(make_study):
     study = make_study({"GTV": {3.0: [circle(8)]}, "GTV*": {6.0: [circle(6)]}, "Brain": FIVE})
     assert [(c.roi_name, c.roi_number, c.z_mm) for c in found(study)] == [("GTV", "1", 3.0), ("GTV", "2", 6.0)]
     error = folder_error(study, roi="GTV")

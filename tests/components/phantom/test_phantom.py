@@ -29,10 +29,10 @@ def small(tmp_path_factory):
 
 
 def test_same_arguments_give_the_same_bytes_and_file_times(small, tmp_path):
-    told = []
-    table = write_cohort(tmp_path / "again", **SMALL, progress=lambda *step: told.append(step))
+    reported = []
+    table = write_cohort(tmp_path / "again", **SMALL, progress=lambda *step: reported.append(step))
     assert digests(table.parent) == digests(small)
-    assert [done for done, _, _ in told] == list(range(told[0][1] + 1))
+    assert [done for done, _, _ in reported] == list(range(reported[0][1] + 1))
 
 
 @pytest.mark.parametrize("change", [{"seed": 6}, {"signal": 0.0}])

@@ -20,22 +20,22 @@ def imported_with(module):
 
 
 def test_the_digest_covers_every_module_that_makes_a_dataset():
-    rooms = {module.split(".")[1] for module in imported_with("components.preprocess.step")}
-    assert rooms <= set(code.ROOMS)
-    assert {"imaging", "preprocess", "common"} <= rooms
+    packages = {module.split(".")[1] for module in imported_with("components.preprocess.step")}
+    assert packages <= set(code.PACKAGES)
+    assert {"imaging", "preprocess", "common"} <= packages
 
 
-@pytest.mark.parametrize("room", code.ROOMS)
+@pytest.mark.parametrize("package", code.PACKAGES)
 @pytest.mark.parametrize("below", ["new.py", "deeper/new.py"])
-def test_a_changed_file_of_any_package_changes_the_digest(tmp_path, room, below):
-    for name in code.ROOMS:
+def test_a_changed_file_of_any_package_changes_the_digest(tmp_path, package, below):
+    for name in code.PACKAGES:
         (tmp_path / name).mkdir()
         (tmp_path / name / "module.py").write_text("1")
-    rooms = [tmp_path / name for name in code.ROOMS]
-    before = digest_of_sources(*rooms)
-    (tmp_path / room / below).parent.mkdir(exist_ok=True)
-    (tmp_path / room / below).write_text("2")
-    assert digest_of_sources(*rooms) != before
+    packages = [tmp_path / name for name in code.PACKAGES]
+    before = digest_of_sources(*packages)
+    (tmp_path / package / below).parent.mkdir(exist_ok=True)
+    (tmp_path / package / below).write_text("2")
+    assert digest_of_sources(*packages) != before
 
 
 def test_the_key_of_kfps_cache_covers_the_code(tmp_path, monkeypatch):

@@ -67,8 +67,8 @@ def test_a_cohort_becomes_a_dataset(cohort, tmp_path, make_study):
     apart = {"GTV_1": {3.0: [circle(7)]}, "GTV_2": {4.5: [circle(8) + 9]}, "GTV_3": {4.5: [circle(8)]}}
     make_study(apart).of_patient("b").write(tmp_path / "b")
     uri = cohort({"dicom": "a"}, {"dicom": "b", "roi": "GTV_1", "response": "PD"}, {"dicom": "b", "roi": "GTV_2"})
-    told = []
-    dataset = run(uri, progress=lambda *args: told.append(args))
+    reported = []
+    dataset = run(uri, progress=lambda *args: reported.append(args))
     assert dataset.crops.shape == (3, 151, 151)
     assert dataset.crops.dtype == np.float32
     assert tuple(dataset.tumours.columns) == TUMOUR_COLUMNS
@@ -82,7 +82,7 @@ def test_a_cohort_becomes_a_dataset(cohort, tmp_path, make_study):
     )
     assert dataset.image_definition["slice_rule"] == "centre"
     assert not dataset.synthetic
-    assert [(done, total) for done, total, _ in told] == [(1, 2), (2, 2)]
+    assert [(done, total) for done, total, _ in reported] == [(1, 2), (2, 2)]
     dataset.write(tmp_path / "out")
     again = Dataset.read(tmp_path / "out")
     assert (again.crops == dataset.crops).all()
@@ -166,9 +166,9 @@ def test_warnings_about_used_gtvs_are_counted(cohort, tmp_path, make_study):
 
 
 def test_every_warning_about_a_gtv_has_a_phrase():
-    room = Path(gtv.__file__).parent
+    package = Path(gtv.__file__).parent
     codes = {
-        code for path in room.glob("*.py") for code in re.findall(r'(?:Note|warned)\("([A-Z_]+)"', path.read_text())
+        code for path in package.glob("*.py") for code in re.findall(r'(?:Note|warned)\("([A-Z_]+)"', path.read_text())
     }
     assert codes
     assert codes <= set(WARNINGS)

@@ -16,7 +16,7 @@ from components.common.settings import IDENTIFYING, PreprocessSettings
 from components.common.store.folder import FolderStore
 from components.common.store.sealed import SealedStore
 from components.preprocess.cohort import preprocess_cohort
-from components.preprocess.distinct import TOLD_APART_BY, RowEvidence, check_distinct
+from components.preprocess.distinct import EVIDENCE_KINDS, RowEvidence, check_distinct
 from components.preprocess.parts import PartStore
 
 ROW = {
@@ -83,7 +83,7 @@ def with_new_uids(study):
 def test_different_patients_pass_and_the_dataset_lists_the_kinds_of_evidence(patients, preprocess):
     dataset = preprocess(("a", "P1"), ("b", "P2"), ("c", "P3"))
     assert dataset.flow.used_patients == 3
-    assert dataset.told_apart_by == TOLD_APART_BY
+    assert dataset.distinguished_by == EVIDENCE_KINDS
 
 
 @pytest.mark.parametrize("name", ["P1/", "./P1", "P1\\", ".\\P1/", "p1", "absolute", "link", "file"])
@@ -119,7 +119,7 @@ def test_a_copied_folder_is_the_same_patient_and_tumour(patients, preprocess, tm
     error = refusal(preprocess, ("a", "P1"), ("b", "P2"), ("c", "deep/P9"))
     assert error.code == "COHORT_DUPLICATES"
     assert "rows 2, 4: one patient under 2 patient_ids, by " in error.safe_message
-    assert all(kind in error.safe_message for kind in TOLD_APART_BY[1:])
+    assert all(kind in error.safe_message for kind in EVIDENCE_KINDS[1:])
     assert "row 3" not in error.safe_message
     assert (
         "rows 2, 4: one tumour, by the same structure"
@@ -141,8 +141,8 @@ def test_one_shared_attribute_is_enough(preprocess, tmp_path, make_study, kind):
         f"rows 2, 3: one patient under 2 patient_ids, by {kind}"
         in refusal(preprocess, ("a", "P1"), ("b", "P2")).safe_message
     )
-    assert preprocess(("a", "P1"), ("b", "P2"), shared_attributes=f" {kind} ").told_apart_by == tuple(
-        one for one in TOLD_APART_BY if one != kind
+    assert preprocess(("a", "P1"), ("b", "P2"), shared_attributes=f" {kind} ").distinguished_by == tuple(
+        one for one in EVIDENCE_KINDS if one != kind
     )
 
 
@@ -202,7 +202,7 @@ def test_phantoms_may_share_their_pixels_if_the_settings_allow_it(preprocess, tm
     assert "phantoms with the same pixels" in error.hint
     dataset = preprocess(("a", "P1"), ("b", "P2"), shared_attributes="pixels,crops")
     assert dataset.flow.used_patients == 2
-    assert dataset.told_apart_by == TOLD_APART_BY[:-2]
+    assert dataset.distinguished_by == EVIDENCE_KINDS[:-2]
 
 
 def test_merge_joins_several_patient_ids_into_one_patient(preprocess, tmp_path, make_study):
@@ -247,8 +247,8 @@ def test_a_resumed_run_refuses_the_same_rows(patients, preprocess, tmp_path):
 
 def test_the_message_names_rows_and_never_a_patient(patients, preprocess, tmp_path):
     shutil.copytree(tmp_path / "P1", tmp_path / "Lindqvist")
-    told = str(refusal(preprocess, ("Brunhilde", "P1"), ("Lindqvist", "Lindqvist")))
-    assert not any(name in told for name in ("Lindqvist", "Brunhilde", "MRN", "P1"))
+    message = str(refusal(preprocess, ("Brunhilde", "P1"), ("Lindqvist", "Lindqvist")))
+    assert not any(name in message for name in ("Lindqvist", "Brunhilde", "MRN", "P1"))
 
 
 def test_an_excluded_row_is_not_compared(patients, preprocess, tmp_path):

@@ -61,11 +61,11 @@ def test_a_second_run_reads_no_dicom_and_gives_the_same_dataset(folder, tmp_path
     first = run(folder, tmp_path)
     assert reads
     reads.clear()
-    told = []
-    second = run(folder, tmp_path, progress=lambda *what: told.append(what))
+    reported = []
+    second = run(folder, tmp_path, progress=lambda *what: reported.append(what))
     assert not reads
     same(first, second)
-    assert f"{told[-1][1]} patients read earlier" in told[-1][2]
+    assert f"{reported[-1][1]} patients read earlier" in reported[-1][2]
     same(first, preprocess_cohort(str(folder), SETTINGS, b"key"))
 
 

@@ -165,7 +165,7 @@ FAULTS = {
     "401": ({"status": 401}, "MLFLOW_TOKEN"),
     "silent": ({"fault": "silent"}, "MLFLOW_UNREACHABLE"),
 }
-#: One command meets each fault, and each command meets silence: all go through one door.
+#: One command meets each fault, and each command meets silence: all go through one client.
 MEETINGS = [(COMMANDS[0], fault) for fault in FAULTS] + [(command, "silent") for command in COMMANDS[1:]]
 
 

@@ -18,7 +18,7 @@ from components.common.kserve_import import pb
 from tests.components.model.bundles import draw_crops
 from tests.serving.attacks import CONTENT_TYPES, HEADER_LENGTHS, WORDS, mutated
 from tests.serving.fuzz import odd
-from tests.serving.fuzz.doors import NAME, Request
+from tests.serving.fuzz.entry_points import NAME, Request
 from tests.serving.fuzz.studies import SYNTAXES, changed, compressed, entry, frames_of, zip_of
 from tests.serving.studies import study_files
 

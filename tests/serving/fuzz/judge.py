@@ -13,7 +13,7 @@ from serving.errors import CODES
 from serving.rpc import _STATUS as GRPC
 from tests.serving.attacks import forget_peak, memory_mb
 from tests.serving.documented import undocumented
-from tests.serving.fuzz.doors import Reply, Request
+from tests.serving.fuzz.entry_points import Reply, Request
 from tests.serving.studies import PATIENT_ID, PATIENT_NAME
 
 #: Of one request: seconds of processor, and megabytes more than before it: an idle server has 300 of its 1,024.

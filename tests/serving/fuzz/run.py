@@ -23,7 +23,7 @@ from typing import Any
 from tests.components.model.bundles import make_bundle
 from tests.serving.attacks import attack, memory_mb
 from tests.serving.conftest import running
-from tests.serving.fuzz.doors import Doors
+from tests.serving.fuzz.entry_points import EntryPoints
 from tests.serving.fuzz.generate import Generator
 from tests.serving.fuzz.judge import Watch, fault_of
 
@@ -124,14 +124,14 @@ def ask_all(bundle: Path, seed: int, start: int, end: int, at: Any, out: Connect
 
 
 async def _ask(bundle: Path, seed: int, numbers: range, at: Any, out: Connection) -> None:
-    doors, generator, watch = Doors(bundle), Generator(seed), Watch()
+    entry_points, generator, watch = EntryPoints(bundle), Generator(seed), Watch()
     replies: Counter[str] = Counter()
     for number in numbers:
         request = generator.make(number)
         at.value = number
         with watch.one() as faults:
             try:
-                reply = await doors.ask(request)
+                reply = await entry_points.ask(request)
                 faults += filter(None, [fault_of(request, reply)])
                 replies[f"{request.kind}: {reply.status} {reply.code}"] += 1
             except Exception as error:

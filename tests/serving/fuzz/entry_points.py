@@ -67,7 +67,7 @@ class _Context:
         raise _Aborted
 
 
-class Doors:
+class EntryPoints:
     """A predictor of a bundle, with its REST and gRPC entry points. Use ``ask`` on one event loop."""
 
     def __init__(self, bundle: Path) -> None:
