@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from components.common import defaults
 from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.evaluation import REPORT, Evaluation
 from components.common.artifacts.members import PACK, Members, read_member_file
@@ -25,7 +26,7 @@ from components.common.sqlite_store import DATABASE
 from components.preprocess.cohort import read_cohort
 from pipelines.definitions import phantom, srs_response
 from pipelines.definitions.options import Compiled
-from pipelines.definitions.parameters import STUDY_DEFAULTS, StudyParameters
+from pipelines.definitions.parameters import StudyParameters
 from pipelines.local.claims import sweep
 from pipelines.local.display import ConsoleDisplay
 from pipelines.local.home import Home
@@ -48,9 +49,9 @@ class StudyOptions:
     groups: int = 0
     members: int = 0
     overrides: dict[str, Any] = dataclasses.field(default_factory=dict)
-    experiment: str = STUDY_DEFAULTS.experiment
-    model_name: str = STUDY_DEFAULTS.model_name
-    members_per_task: int = STUDY_DEFAULTS.members_per_task
+    experiment: str = defaults.EXPERIMENT
+    model_name: str = defaults.MODEL
+    members_per_task: int = defaults.MEMBERS_PER_TASK
 
     def parameters(self, cohort: str) -> dict[str, Any]:
         """Parameters of the pipeline for the cohort table, folder or S3 prefix; refuses those that cannot be used.
