@@ -31,8 +31,8 @@ IMPORTERS = {
     "numba": r"components/train/convolution\.py",
     "onnxruntime": r"components/model/\w+\.py",
     "onnx": r"components/model/\w+\.py",
-    "pydantic": r"components/common/(checked|settings|kubernetes_text|artifacts/\w+)\.py|components/deploy/template\.py"
-    r"|pipelines/definitions/(options|parameters)\.py",
+    "pydantic": r"components/common/(checked|field_types|settings|kubernetes_text|artifacts/\w+)\.py"
+    r"|components/deploy/template\.py|pipelines/definitions/(options|parameters)\.py",
     "cryptography": r"components/model/signing\.py",
     "matplotlib": r"components/(figures|evaluate)/\w+\.py|pipelines/commands/picture\.py",
     "jinja2": r"components/evaluate/\w+\.py",

@@ -6,20 +6,19 @@ descriptions and the error messages are made from that declaration.
 """
 
 import dataclasses
-import datetime
 import difflib
 import functools
-import json
 import re
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import pydantic
 import pydantic.dataclasses
 from pydantic.fields import FieldInfo
 
 from components.common.errors import InputError
+from components.common.field_types import shown
 
 CONFIG = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
 #: Pydantic's error types for an undeclared name: as a keyword, in a mapping, and where the name is not text.
@@ -38,8 +37,6 @@ NOT_OF_TYPE = {
 }
 #: Similarity, from 0 to 1, above which an unknown name is taken for a misspelling of a declared one.
 ALIKE = 0.7
-#: Longest part of a refused value that a message quotes, in characters.
-SHOWN = 80
 Kind = TypeVar("Kind")
 
 
@@ -203,69 +200,3 @@ def _known(name: Any, siblings: Mapping[str, Any]) -> str:
     snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(name)).lower()
     close = difflib.get_close_matches(snake, siblings, 1, ALIKE)
     return f"did you mean {close[0]}?" if close else f"known names: {', '.join(siblings)}"
-
-
-def shown(value: Any) -> str:
-    """A refused value as a message quotes it: as it is written in YAML or JSON, texts in quotes."""
-    try:
-        text = _written(value)
-    except ValueError:  # Python writes no integer of more than 4,300 digits
-        return "a number of too many digits"
-    except RecursionError:
-        return "a value nested too deeply"
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
-
-
-def _written(value: Any) -> str:
-    if isinstance(value, str | float):
-        return repr(value)
-    if isinstance(value, datetime.date | datetime.time):
-        return str(value)
-    try:
-        text = json.dumps(value, ensure_ascii=False, default=_written)
-    except (TypeError, ValueError):  # a key of another type, a value that contains itself, or a large number
-        text = repr(value)
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-def _numeric(kind: type[int] | type[float], what: str) -> Callable[[Any], int | float]:
-    def read(value: Any) -> int | float:
-        if isinstance(value, bool):
-            raise ValueError(f"{shown(value)} is not a number")
-        try:
-            if isinstance(value, str) and (not value.isascii() or "_" in value):
-                raise ValueError  # Python's own spellings
-            number = kind(value)
-        except (TypeError, ValueError, OverflowError):
-            raise ValueError(f"{shown(value)} is not {what}") from None
-        if not isinstance(value, str) and number != value and value == value:  # NaN is refused later, as not finite
-            raise ValueError(f"{shown(value)} is not {what}")
-        return number
-
-    return read
-
-
-def _truth(value: Any) -> bool:
-    if isinstance(value, str) and value.lower() in ("true", "false"):
-        return value.lower() == "true"
-    if not isinstance(value, bool):
-        raise ValueError(f"{shown(value)} is not true or false")
-    return value
-
-
-#: Numbers may arrive as text (flags) or as floats (KFP), true and false as text; nothing else is converted.
-Integer = Annotated[int, pydantic.BeforeValidator(_numeric(int, "an integer"))]
-Number = Annotated[float, pydantic.BeforeValidator(_numeric(float, "a number"))]
-Truth = Annotated[bool, pydantic.BeforeValidator(_truth)]
-Text = pydantic.StrictStr
-
-
-def matching(pattern: str, what: str) -> pydantic.AfterValidator:
-    """A validator of texts: ``pattern`` must match the whole text; otherwise the message says it is not ``what``."""
-
-    def check(text: str) -> str:
-        if not re.fullmatch(pattern, text):
-            raise ValueError(f"{shown(text)} is not {what}")
-        return text
-
-    return pydantic.AfterValidator(check)

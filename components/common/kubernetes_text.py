@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import pydantic
 
-from components.common.checked import Text, matching, shown
+from components.common.field_types import Text, matching, shown
 
 #: Largest number that the fields for numbers accept.
 INT32 = 2**31 - 1

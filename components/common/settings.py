@@ -7,18 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 import pydantic
 
-from components.common.checked import (
-    Conflicts,
-    Integer,
-    Number,
-    Refusal,
-    Text,
-    Truth,
-    checked,
-    setting,
-    shown,
-    validated,
-)
+from components.common.checked import Conflicts, Refusal, checked, setting, validated
+from components.common.field_types import Integer, Number, Text, Truth, shown
 from components.common.limits import MAX_MANIFEST_TEXT
 from components.common.patterns import pattern_problem
 

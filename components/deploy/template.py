@@ -7,7 +7,8 @@ from typing import Annotated, Any, Self
 import pydantic
 from kubernetes.utils.quantity import parse_quantity
 
-from components.common.checked import Conflicts, Refusal, Text, checked, matching, setting, validated
+from components.common.checked import Conflicts, Refusal, checked, setting, validated
+from components.common.field_types import Text, matching
 from components.common.kubernetes_text import (
     Amount,
     HostName,

@@ -10,8 +10,9 @@ from rich.table import Table
 
 from components.common import defaults
 from components.common.addresses import http_address
-from components.common.checked import fields, sentence, shown
+from components.common.checked import fields, sentence
 from components.common.errors import InputError, SrsError
+from components.common.field_types import shown
 from pipelines.commands.terminal import app, screen
 from pipelines.definitions.options import Compiled
 

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from components.common.checked import fields, range_of, shown
+from components.common.checked import fields, range_of
 from components.common.errors import InputError
+from components.common.field_types import shown
 from components.common.presets import PRESETS
 from components.common.settings import SECTIONS
 from components.common.yaml_text import read_yaml

@@ -2,7 +2,8 @@
 
 from typing import Annotated
 
-from components.common.checked import Integer, Refusal, Text, checked, matching, setting
+from components.common.checked import Refusal, checked, setting
+from components.common.field_types import Integer, Text, matching
 from components.common.image import PIPELINE_IMAGE
 from components.common.kubernetes_text import INT32, LimitOrNone, ObjectName, ObjectNameOrNone
 

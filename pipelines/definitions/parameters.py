@@ -8,22 +8,9 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 from components.common import defaults
-from components.common.checked import (
-    Integer,
-    Number,
-    Refusal,
-    Text,
-    Truth,
-    checked,
-    fields,
-    help_of,
-    matching,
-    sentence,
-    setting,
-    shown,
-    validated,
-)
+from components.common.checked import Refusal, checked, fields, help_of, sentence, setting, validated
 from components.common.errors import InputError
+from components.common.field_types import Integer, Number, Text, Truth, matching, shown
 from components.common.files import strict_json
 from components.common.kubernetes_text import INT32, LabelName, Limit, ResourceName
 from components.common.presets import resolve_parameters

@@ -1,7 +1,6 @@
 """Checked values: types, ranges and unknown names, all problems in one error that says what is allowed."""
 
 import dataclasses
-import datetime
 import pickle
 from collections.abc import Mapping
 from typing import Literal, Self
@@ -9,21 +8,9 @@ from typing import Literal, Self
 import pydantic
 import pytest
 
-from components.common.checked import (
-    Conflicts,
-    Integer,
-    Number,
-    Refusal,
-    Text,
-    Truth,
-    checked,
-    fields,
-    range_of,
-    sentence,
-    setting,
-    validated,
-)
+from components.common.checked import Conflicts, Refusal, checked, fields, range_of, sentence, setting, validated
 from components.common.errors import InputError
+from components.common.field_types import Integer, Number, Text, Truth
 
 OVEN = Refusal("the oven:", invalid="OVEN_INVALID", unknown="OVEN_UNKNOWN", hint="See the manual.")
 
@@ -107,10 +94,8 @@ def test_names_that_are_not_text_are_unknown():
         ({"doors": True}, "doors: true is not a number"),
         ({"dish": b"pie"}, "is not text"),
         ({"dish": None}, "dish: null is not text"),
-        ({"dish": datetime.date(2024, 1, 1)}, "dish: 2024-01-01 is not text"),
         ({"dish": {"a": [True, None, "x"]}}, 'dish: {"a": [true, null, "x"]} is not text'),
-        ({"dish": [datetime.date(2024, 1, 1)]}, 'dish: ["2024-01-01"] is not text'),
-        ({"dish": {datetime.date(2024, 1, 1): "\ud800"}}, "dish: {"),
+        ({"dish": {(1, 2): "\ud800"}}, "dish: {"),
         ({"doors": float("nan")}, "doors: nan is not an integer"),
         ({"tray": DEEP}, "tray: "),
         ({"dish": LOOP}, "dish: [[...]] is not text"),
