@@ -290,6 +290,43 @@ def test_there_is_no_import_cycle(parts):
     assert list(graphlib.TopologicalSorter(edges).static_order())
 
 
+def missing_names(path: Path) -> list[str]:
+    """Names that a file imports from our modules, inside functions too, and that are not there."""
+    tree = ast.walk(ast.parse(path.read_text()))
+    named = [node for node in tree if isinstance(node, ast.ImportFrom) and not node.level and node.module]
+    ours = [node for node in named if node.module.split(".")[0] in (*PACKAGES, *NOT_INSTALLED)]
+    return [f"{node.module}.{one.name}" for node in ours for one in node.names if not is_there(node.module, one.name)]
+
+
+def is_there(package: str, name: str) -> bool:
+    """Whether a package holds a module of this name, or a module defines it."""
+    path = ROOT / package.replace(".", "/")
+    inside = path / name
+    return inside.is_dir() or inside.with_suffix(".py").is_file() or name in defined_in(path.with_suffix(".py"))
+
+
+@functools.cache
+def defined_in(path: Path) -> set[str]:
+    """Names that a file binds anywhere, by assignment, definition or import."""
+    nodes = list(ast.walk(ast.parse(path.read_text()))) if path.is_file() else []
+    imported = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {(alias.asname or alias.name).split(".")[0] for node in imported for alias in node.names}
+    names |= {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
+    return names | {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+
+
+def test_every_name_that_is_imported_exists():
+    """In functions, benchmarks and slow tests too, which nothing else imports at every change."""
+    files = [path for folder in (*PACKAGES, *NOT_INSTALLED) for path in (ROOT / folder).rglob("*.py")]
+    assert len(files) > 400
+    assert [f"{path.relative_to(ROOT)}: {name}" for path in files for name in missing_names(path)] == []
+
+
+def test_a_name_that_is_gone_is_found(tmp_path):
+    (tmp_path / "a.py").write_text("def f():\n    from components.model.network import gone, weight_shapes\n")
+    assert missing_names(tmp_path / "a.py") == ["components.model.network.gone"]
+
+
 def test_component_modules_import_only_kfp_and_the_image_at_their_top():
     allowed = set(sys.stdlib_module_names) | {"kfp"}
     for path in ROOT.glob("components/*/component.py"):

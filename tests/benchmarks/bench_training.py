@@ -165,16 +165,17 @@ def run_part(part, options, members):
 
 def flops_per_step(settings):
     """Floating-point operations of one SGD step, counted for the plain network: twice forward for backward."""
-    import numpy as np
+    import math
 
-    from components.model.network import pooled_sides, weight_shapes
+    from components.common.settings import IMAGE_SIZE_PX
+    from components.model.layers import layers
 
-    side_1 = 151 - settings.kernel_1 + 1
-    side_2 = pooled_sides(settings)[0] - settings.kernel_2 + 1
-    places = {"conv_1_kernel": side_1**2, "conv_2_kernel": side_2**2}
-    products = {name: np.prod(shape) * places.get(name, 1) for name, shape in weight_shapes(settings).items()}
-    forward = sum(products.values())
-    return float(2 * settings.batch_size * (3 * forward - products["conv_1_kernel"]))  # images need no gradient
+    side, forward = IMAGE_SIZE_PX, []
+    for layer in layers(settings):
+        positions = (side - layer.kernel[0] + 1) ** 2 if layer.is_convolution else 1
+        forward.append(positions * math.prod(layer.kernel))
+        side = layer.output[0]
+    return float(2 * settings.batch_size * (3 * sum(forward) - forward[0]))  # images need no gradient
 
 
 def weights_mb(settings):
