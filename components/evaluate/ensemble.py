@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from components.common.artifacts.dataset import Dataset
+from components.common.artifacts.layout import RUN_AGAIN
 from components.common.artifacts.members import Member, Members
 from components.common.artifacts.metrics import SizeMetrics, SpreadOfErrors
 from components.common.artifacts.splits import Splits
@@ -45,7 +46,7 @@ def scores(dataset: Dataset, splits: Splits, members: Members) -> pd.DataFrame:
     by_id = {member.id: member for member in members.members}
     missing = [f"{split.id}: missing" for split in splits.members if split.id not in by_id]
     if missing:
-        raise InputError.collected("MEMBERS_INCOMPLETE", "members of the splits were not trained:", missing)
+        raise InputError.collected("MEMBERS_INCOMPLETE", "members of the splits were not trained:", missing, RUN_AGAIN)
     frames = [
         _of_group(dataset, group, [by_id[split.id] for split in splits.of_group(group)]) for group in splits.groups
     ]

@@ -13,6 +13,7 @@ import pandas as pd
 
 from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.evaluation import Evaluation
+from components.common.artifacts.layout import RUN_AGAIN
 from components.common.artifacts.members import Members
 from components.common.artifacts.metrics import AucByScore, Counts, GroupMetrics, MembersAuc, Metrics
 from components.common.artifacts.splits import Splits
@@ -62,7 +63,7 @@ def evaluate(
         ``MEMBERS_MISMATCHED``, ``EVALUATION_ONE_CLASS``, or as ``ensemble.scores``.
     """
     if members.dataset_digest != dataset.digest:
-        raise InputError("MEMBERS_MISMATCHED", "the members were trained on another dataset")
+        raise InputError("MEMBERS_MISMATCHED", "the members were trained on another dataset", RUN_AGAIN)
     scores = ensemble.scores(dataset, splits, members)
     _refuse_one_class(scores)
     groups = {

@@ -110,7 +110,9 @@ def _check_any_left(outcomes: Sequence[Outcome], codes: Sequence[str]) -> None:
         first = technical[0]
         raise InputError(first.code, f"all {len(outcomes)} tumours that were read: {first.message}", first.hint)
     lines = [f"{line.code}: {line.tumours} ({line.reason})" for line in flow_lines(codes) if line.tumours]
-    raise InputError.collected("NOTHING_LEFT", f"none of {len(codes)} tumours is left:", lines)
+    raise InputError.collected(
+        "NOTHING_LEFT", f"none of {len(codes)} tumours is left:", lines, "docs/errors.md explains each code."
+    )
 
 
 def _record(row: Row, measures: Mapping[str, Any]) -> dict[str, object]:

@@ -18,6 +18,7 @@ OFFERED_LIKENESS = 0.6
 #: dropped. The optional columns themselves are less similar to each other.
 MISSPELT_LIKENESS = 0.85
 
+_REMEDY = "Rename or remove these columns; docs/data-scientist.md lists the names."
 _ALIKE = (
     "differs from that of row {} only in upper and lower case, blanks, dashes, invisible characters or letters of "
     "another script. Write both in the same way, or make them clearly different"
@@ -56,9 +57,10 @@ def check_header(table: CsvTable) -> None:
         heading = heading if doubled or misspelt else "the cohort table lacks columns:"
         raise InputError.collected("COLUMNS_MISSING", heading, problems, _where_columns_are(table), most=99)
     if doubled:
-        raise InputError.collected("COLUMNS_DOUBLED", "the cohort table has columns twice:", problems)
+        raise InputError.collected("COLUMNS_DOUBLED", "the cohort table has columns twice:", problems, _REMEDY)
     if misspelt:
-        raise InputError.collected("COLUMNS_MISSPELT", "the cohort table has columns that are misspelt:", problems)
+        heading = "the cohort table has columns that are misspelt:"
+        raise InputError.collected("COLUMNS_MISSPELT", heading, problems, _REMEDY)
 
 
 def _where_columns_are(table: CsvTable) -> str:

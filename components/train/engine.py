@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from components.common.artifacts.layout import RUN_AGAIN
 from components.common.artifacts.members import Member, MemberFacts
 from components.common.artifacts.splits import MemberSplit
 from components.common.errors import InputError
@@ -224,7 +225,7 @@ def _check(crops: NDArray[Any], labels: NDArray[Any], rows: dict[str, int], spli
             elif len(set(labels[in_dataset])) < 2:
                 one_class.append(f"{split.id}: the {role} set does not contain both classes")
     if unknown:
-        raise InputError.collected("SPLIT_UNKNOWN_TUMOUR", "the splits belong to another data set:", unknown)
+        raise InputError.collected("SPLIT_UNKNOWN_TUMOUR", "the splits belong to another dataset:", unknown, RUN_AGAIN)
     if one_class:
         hint = "Use more tumours, fewer groups, or another seed."
         raise InputError.collected("SPLIT_ONE_CLASS", "some members cannot be trained:", one_class, hint)

@@ -12,6 +12,7 @@ from components.common.files import digest_of_file
 from pipelines.definitions import phantom, srs_response
 from pipelines.definitions.options import Compiled
 
+_OTHER = "Name another file by -o."
 #: The function that builds each pipeline for given compile options, by the pipeline's name.
 PIPELINES = {PIPELINE: srs_response.build, phantom.NAME: phantom.build}
 
@@ -27,13 +28,13 @@ def compile_pipeline(name: str, output: Path, options: Compiled | None = None) -
     if name not in PIPELINES:
         raise InputError("PIPELINE_UNKNOWN", f"there is no pipeline {name}", f"Pipelines: {', '.join(PIPELINES)}.")
     if output.suffix not in (".yaml", ".yml") or not output.parent.is_dir():
-        raise InputError("OUTPUT_UNWRITABLE", f"{output} must end in .yaml and its folder must exist")
+        raise InputError("OUTPUT_UNWRITABLE", f"{output} must end in .yaml and its folder must exist", _OTHER)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             compiler.Compiler().compile(PIPELINES[name](options), str(output))
     except OSError as error:
-        raise InputError("OUTPUT_UNWRITABLE", f"{output} cannot be written: {error.strerror}") from None
+        raise InputError("OUTPUT_UNWRITABLE", f"{output} cannot be written: {error.strerror}", _OTHER) from None
     return digest_of_file(output)
 
 

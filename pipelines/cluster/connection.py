@@ -146,8 +146,10 @@ def _refusal(error: Any) -> SrsError:
             "A proxy sent this reply: check that ml-pipeline is running behind that address; it may still be starting."
         )
         return SrsError("KFP_REFUSED", f"KFP answered {status}: {_message(error)}", hint)
-    code = "KFP_CONFLICT" if status == CONFLICT else "KFP_REFUSED"
-    return SrsError(code, f"KFP answered {status}: {_message(error)}")
+    what = f"KFP answered {status}: {_message(error)}"
+    if status == CONFLICT:
+        return SrsError("KFP_CONFLICT", what, "Choose another name, or delete what has it.")
+    return SrsError("KFP_REFUSED", what, "If the message does not say why, the log of ml-pipeline does.")
 
 
 def login_page() -> InputError:

@@ -31,9 +31,10 @@ def draw_candidates(candidates: Sequence[Candidate], path: Path) -> None:
     """
     shown = [candidate for candidate in candidates if candidate.crop is not None]
     if not shown:
-        raise InputError("NOTHING_TO_DRAW", "no tumour of this study could be cut, so there is no crop to draw")
+        hint = "Without --png, the command lists the reason for each structure."
+        raise InputError("NOTHING_TO_DRAW", "no tumour of this study could be cut, so there is no crop to draw", hint)
     if path.suffix != ".png":
-        raise InputError("OUTPUT_UNWRITABLE", f"{path} must end in .png")
+        raise InputError("OUTPUT_UNWRITABLE", f"{path} must end in .png", "Name another by --png.")
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -45,7 +46,9 @@ def draw_candidates(candidates: Sequence[Candidate], path: Path) -> None:
     try:
         figure.savefig(path, dpi=110)
     except OSError as error:
-        raise InputError("OUTPUT_UNWRITABLE", f"{path} cannot be written: {error.strerror}") from None
+        raise InputError(
+            "OUTPUT_UNWRITABLE", f"{path} cannot be written: {error.strerror}", "Name another by --png."
+        ) from None
     finally:
         plt.close(figure)
 

@@ -140,7 +140,7 @@ def read_parameters(flags: Iterable[str]) -> dict[str, str]:
     pairs = [flag.partition("=") for flag in flags]
     wrong = [f"{name}: not of the form name=value" for name, equals, _ in pairs if not equals]
     if wrong:
-        raise InputError.collected("PARAMETER_INVALID", "--param:", wrong)
+        raise InputError.collected("PARAMETER_INVALID", "--param:", wrong, "For example: --param seed=2")
     return {name.strip(): value for name, _, value in pairs}
 
 

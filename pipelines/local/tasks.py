@@ -204,7 +204,6 @@ def stopping(tasks: Tasks) -> Iterator[None]:
 
 
 def _unexplained(log: Path) -> SrsError:
-    tail = log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
-    return SrsError(
-        "STEP_STOPPED", "its process ended without an error message; the last lines of its log:\n  " + "\n  ".join(tail)
-    )
+    tail = "\n  ".join(log.read_text(errors="replace").splitlines()[-TAIL_LINES:])
+    message = f"its process ended without an error message; the last lines of its log:\n  {tail}"
+    return SrsError("STEP_STOPPED", message, "If nothing there says why, memory may have run out: see dmesg.")

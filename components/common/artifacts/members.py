@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, with_config
 
-from components.common.artifacts.layout import Layout
+from components.common.artifacts.layout import RUN_AGAIN, Layout
 from components.common.artifacts.splits import MemberSplit, Splits
 from components.common.artifacts.typed_json import STRICT, read_as
 from components.common.errors import InputError
@@ -133,9 +133,8 @@ class Members(Layout):
             problems = [f"{name}: missing" for name in missing] + [
                 f"{name}: trained on another split" for name in wrong
             ]
-            raise InputError.collected(
-                "MEMBERS_INCOMPLETE", "the packs do not contain all members of the run:", problems
-            )
+            heading = "the packs do not contain all members of the run:"
+            raise InputError.collected("MEMBERS_INCOMPLETE", heading, problems, RUN_AGAIN)
         return cls(members=tuple(by_id[split.id] for split in splits.members), dataset_digest=packs[0].dataset_digest)
 
 
