@@ -1,29 +1,33 @@
 """Reads a YAML text that a user wrote: one plain value, without aliases, doubled keys or bottomless nesting."""
 
+import re
 from collections.abc import Hashable
 from typing import Any, ClassVar
 
 import yaml
 
-#: The types of JSON. YAML's own - dates, sets, bytes, merged mappings - are left out: a date stays text.
-PLAIN = [f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str", "seq", "map")]
+_WHOLE, _POWER = "(0|[1-9][0-9]*)", "([eE][-+]?[0-9]+)"
+_TAG = "tag:yaml.org,2002:"
+#: How a value without quotes is recognised: as in JSON, but that true and false have YAML's other spellings. What YAML
+#: 1.1 takes for more - 010 for 8, 1:30 for 90, a date - stays text, and so do integers too long to be meant.
+_PLAIN_VALUES = {
+    "null": r"~|null|Null|NULL|",
+    "bool": r"(?i:yes|no|true|false|on|off)",
+    "int": r"[-+]?(0|[1-9][0-9]{0,30})",
+    "float": rf"[-+]?({_WHOLE}?\.[0-9]+{_POWER}?|{_WHOLE}\.?{_POWER}|{_WHOLE}\.)|[-+]?\.(inf|nan)",
+}
 
 
 class _Plain(yaml.SafeLoader):
-    """Refuses what hides mistakes, or makes a small text large."""
+    """Reads the types of JSON only, and refuses what hides mistakes, or makes a small text large."""
 
-    yaml_constructors: ClassVar = {
-        tag: how for tag, how in yaml.SafeLoader.yaml_constructors.items() if tag in (*PLAIN, None)
-    }
-    yaml_implicit_resolvers: ClassVar = {  # type: ignore[misc]
-        first: [rule for rule in rules if rule[0] in PLAIN]
-        for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+    yaml_implicit_resolvers: ClassVar = {}  # type: ignore[misc]
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            line = self.peek_event().start_mark.line + 1  # type: ignore[no-untyped-call]
-            raise ValueError(f"line {line}: aliases (*name) are not read")
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.AliasEvent) or event.tag:
+            what = "aliases (*name)" if isinstance(event, yaml.AliasEvent) else "tags (!name)"
+            raise ValueError(f"line {event.start_mark.line + 1}: {what} are not read")
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
@@ -31,6 +35,10 @@ class _Plain(yaml.SafeLoader):
         if doubled := next((name for name in names if names.count(name) > 1), None):
             raise ValueError(f"line {node.start_mark.line + 1}: {doubled!r} is given more than once")
         return super().construct_mapping(node, deep)
+
+
+for _kind, _rule in _PLAIN_VALUES.items():
+    _Plain.add_implicit_resolver(f"{_TAG}{_kind}", re.compile(f"({_rule})$"), None)
 
 
 def read_yaml(content: bytes | str) -> Any:

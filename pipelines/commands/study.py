@@ -25,14 +25,14 @@ def read_study(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        values = read_yaml(path.read_bytes()) or {}
+        values = read_yaml(path.read_bytes())
     except OSError as error:
         raise InputError("STUDY_FILE_INVALID", f"the study file {path} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise InputError("STUDY_FILE_INVALID", f"the study file {path} cannot be used: {error}", _EXAMPLE) from None
-    if not isinstance(values, dict):
+    if not isinstance(values, dict | None):
         raise InputError("STUDY_FILE_INVALID", f"the study file {path} must hold sections such as `train:`", _EXAMPLE)
-    return {name: value for name, value in values.items() if value is not None}  # a section without a line
+    return {name: value for name, value in (values or {}).items() if value is not None}  # a section without a line
 
 
 def read_flags(flags: Iterable[str]) -> dict[str, Any]:
@@ -51,6 +51,8 @@ def read_flags(flags: Iterable[str]) -> dict[str, Any]:
             raise InputError("SETTING_UNKNOWN", f"--set {flag}: not of the form section.name=value", _EXAMPLE)
         if isinstance(values.get(section, {} if dot else ""), dict) is not bool(dot):
             raise InputError("SETTING_UNKNOWN", f"--set gives both {section} and settings in {section}", _EXAMPLE)
+        if key in values.get(section, {}) if dot else section in values:
+            raise InputError("SETTING_UNKNOWN", f"--set gives {name.strip()} more than once", _EXAMPLE)
         if dot:
             values.setdefault(section, {})[key] = value.strip()
         else:

@@ -14,7 +14,19 @@ def test_a_study_file_without_content_or_with_an_empty_section_changes_nothing(t
 
 
 @pytest.mark.parametrize(
-    "content", [b"- a", b"text", b"train: \xff", b"train: {\n", b"seed: 1\nseed: 2", b"a: &b\nc: *b"]
+    "content",
+    [
+        b"- a",
+        b"[]",
+        b"false",
+        b"0",
+        b"text",
+        b"seed: !!bool maybe",
+        b"train: \xff",
+        b"train: {\n",
+        b"seed: 1\nseed: 2",
+        b"a: &b\nc: *b",
+    ],
 )
 def test_a_file_that_is_no_study_is_refused_with_an_example(tmp_path, content):
     (tmp_path / "study.yaml").write_bytes(content)
@@ -37,7 +49,17 @@ def test_flags_name_a_section_and_a_setting():
 
 
 @pytest.mark.parametrize(
-    "flags", [["nonsense"], ["=3"], [".a=3"], ["train.=3"], ["train=5", "train.a=4"], ["train.a=4", "train=5"]]
+    "flags",
+    [
+        ["nonsense"],
+        ["=3"],
+        [".a=3"],
+        ["train.=3"],
+        ["train=5", "train.a=4"],
+        ["train.a=4", "train=5"],
+        ["seed=1", "seed=2"],
+        ["train.a=4", "train.a=4"],
+    ],
 )
 def test_flags_of_another_form_are_refused(flags):
     with pytest.raises(InputError) as caught:
