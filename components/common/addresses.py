@@ -1,10 +1,13 @@
-"""Checks addresses of servers that a user gives, before anything is sent to them."""
+"""Checks addresses of servers and buckets that a user gives, before anything is sent to them."""
 
 import re
 from urllib.parse import urlsplit
 
 from components.common.errors import InputError
 
+#: A bucket's name, as S3 servers other than AWS's allow it, and in former years AWS too.
+BUCKET = r"(?![^/]*(\.\.|\.-|-\.))[A-Za-z0-9][A-Za-z0-9._:-]{1,61}[A-Za-z0-9]"
+BUCKET_RULE = "a bucket's name of 3 to 63 letters, digits, dots and hyphens"
 #: Host names, IPv4 addresses, and IPv6 addresses without their brackets.
 _HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+", re.IGNORECASE | re.ASCII)
 

@@ -45,6 +45,15 @@ def path_refused(error: OSError) -> InputError | None:
     return InputError("PATH_INVALID", message, "Name an existing file or folder, or a shorter new one.")
 
 
+def require_text(path: str) -> None:
+    """Raises ``PATH_INVALID`` where a path is not text in UTF-8, which artifacts and KFP cannot hold."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        message = f"the path {path.encode(errors='backslashreplace').decode()} is not text in UTF-8"
+        raise InputError("PATH_INVALID", message, "Rename the folder.") from None
+
+
 def disk_full() -> StorageError:
     """``STORAGE_FULL``."""
     hint = "Free space (see df) or raise the quota, then run the same command again: it continues where it stopped."

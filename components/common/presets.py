@@ -12,6 +12,7 @@ from components.common.errors import InputError
 from components.common.files import strict_json
 from components.common.settings import SETTINGS, StudySettings
 
+ONE_PLACE = "Give each value in one place only."
 #: The values of each preset that differ from the defaults in ``settings``.
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "default": {},
@@ -75,8 +76,11 @@ def merged(*parts: Mapping[str, Any]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for part in parts:
         for key, value in part.items():
-            both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-            result[key] = {**result[key], **value} if both else value
+            former = result.get(key, {})
+            if not isinstance(value, Mapping):
+                result[key] = value
+            elif isinstance(former, Mapping):  # else it is no section, and is refused as such
+                result[key] = {**former, **value}
     return result
 
 
@@ -97,12 +101,20 @@ def resolve_parameters(preset: str, seed: int, groups: int, members: int, settin
         hint = 'Give, for example, {"train": {"learning_rate": 0.01}}.'
         raise InputError("SETTINGS_NOT_JSON", "the parameter settings is not a JSON object", hint)
     sizes = {name: count for name, count in (("groups", groups), ("members", members)) if count}
-    split = overrides.get("split")
-    both = [name for name in sizes if isinstance(split, dict) and split.get(name, sizes[name]) != sizes[name]]
-    if overrides.get("seed", seed) != seed and seed != StudySettings().seed:
-        both.append("seed")
-    if both:
-        hint = "Give each in one place only."
-        problems = [f"{name}: the parameter and settings give different values" for name in both]
-        raise InputError.collected("SETTING_INVALID", "the parameters of the run cannot be used:", problems, hint)
-    return resolve(preset, {"seed": seed, "split": sizes}, overrides)
+    given: dict[str, Any] = {"split": sizes}
+    if seed != StudySettings().seed:  # the default may not have been given at all
+        given["seed"] = seed
+    study, contradicted = resolve(preset, given, overrides), resolve(preset, overrides, given)
+    if study != contradicted:
+        values = {
+            "seed": (seed, study.seed),
+            "groups": (groups, study.split.groups),
+            "members": (members, study.split.members),
+        }
+        problems = [
+            f"{name}: the parameter is {one}, settings says {other}"
+            for name, (one, other) in values.items()
+            if one != other and (one or name == "seed")
+        ]
+        raise InputError.collected("SETTING_INVALID", "the parameters of the run cannot be used:", problems, ONE_PLACE)
+    return study

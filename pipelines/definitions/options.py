@@ -5,7 +5,7 @@ from typing import Annotated
 from components.common.checked import Refusal, checked, setting
 from components.common.field_types import Integer, Text, matching
 from components.common.image import PIPELINE_IMAGE
-from components.common.kubernetes_text import INT32, LimitOrNone, ObjectName, ObjectNameOrNone
+from components.common.kubernetes_text import INT32, MemoryLimitOrNone, ObjectName, ObjectNameOrNone
 
 #: Pause before a failed training pod is first restarted; each later pause is twice as long, up to an hour.
 BACKOFF, BACKOFF_FACTOR = "30s", 2.0
@@ -33,7 +33,7 @@ class Compiled:
         2, "how often a training pod that failed is started again; KFP never restarts one that was deleted", 0, INT32
     )
     timeout_seconds: Integer = setting(0, "time limit of one training pod, seconds; 0: no limit", 0, INT32)
-    shared_memory: LimitOrNone = setting(
+    shared_memory: MemoryLimitOrNone = setting(
         "", "size of /dev/shm in a training pod, such as 2Gi; empty: the node's default of 64 MiB"
     )
     state_claim: ObjectNameOrNone = setting(

@@ -8,67 +8,29 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 from components.common import defaults
+from components.common.addresses import BUCKET, BUCKET_RULE
 from components.common.checked import Refusal, checked, fields, help_of, sentence, setting, validated
 from components.common.errors import InputError
-from components.common.field_types import Integer, Number, Text, Truth, matching, shown
-from components.common.files import strict_json
-from components.common.kubernetes_text import INT32, LabelName, Limit, ResourceName
-from components.common.presets import resolve_parameters
+from components.common.field_types import Integer, Number, Text, Truth, matching
+from components.common.kubernetes_text import INT32, CpuLimit, LabelName, MemoryLimit, QualifiedName
+from components.common.presets import ONE_PLACE, resolve_parameters
 from components.common.settings import StudySettings
+from pipelines.definitions.json_parameters import JsonList, JsonObject, NodeSelector, Tolerations
 
 PARAMETERS = Refusal(
     "the parameters of the run cannot be used:", invalid="PARAMETER_INVALID", unknown="PARAMETER_INVALID", hint=""
 )
 #: A folder or prefix that pods can reach; they see no folder of the machine that submits the run.
-_LOCATION = r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\0]*)?|/[^\0]*"
-_LOCATION_RULE = "s3://bucket/prefix or an absolute path that the pods mount"
+_LOCATION = rf"s3://{BUCKET}(/[^\0]*)?|/[^\0]*"
+_LOCATION_RULE = f"an absolute path, on a cluster one that the pods mount, or s3://bucket/prefix with {BUCKET_RULE}"
 Location = Annotated[Text, matching(_LOCATION, _LOCATION_RULE)]
 LocationOrNone = Annotated[Text, matching(f"({_LOCATION})?", _LOCATION_RULE)]
-#: Names that MLflow accepts. In a model's name it forbids ``/`` and ``:``, which separate the parts of its addresses.
-_NAME = r"(?=.*\S)[^\x00-\x1f\x7f]{1,500}"
+#: Names that MLflow accepts, and its database stores. In a model's name it forbids ``/`` and ``:``, which separate the
+#: parts of its addresses.
+_NAME = r"(?=.*\S)[^\x00-\x1f\x7f]{1,256}"
 ExperimentName = Annotated[Text, matching(_NAME, "the name of an experiment")]
 ModelName = Annotated[Text, matching(rf"(?!\.\.?$)(?!.*[/:]){_NAME}", "the name of a model, without / and :")]
 Count = Annotated[Text, matching("[0-9]{1,4}", "a number of GPUs")]
-#: The fields of a toleration, and the values of those that have a list of them.
-TOLERATION: dict[str, tuple[str, ...]] = {
-    "key": (),
-    "operator": ("Exists", "Equal"),
-    "value": (),
-    "effect": ("NoSchedule", "PreferNoSchedule", "NoExecute"),
-    "tolerationSeconds": (),
-}
-
-
-def _tolerations(items: list[Any]) -> list[Any]:
-    for item in items:
-        if not isinstance(item, dict) or not all(_tolerates(name, value) for name, value in item.items()):
-            raise ValueError(f"{shown(item)} is not a toleration of Kubernetes with {', '.join(TOLERATION)}")
-    return items
-
-
-def _tolerates(name: str, value: Any) -> bool:
-    if name == "tolerationSeconds":
-        return isinstance(value, int) and not isinstance(value, bool)
-    return name in TOLERATION and isinstance(value, str) and value in (TOLERATION[name] or [value])
-
-
-def _json(kind: type, what: str) -> pydantic.BeforeValidator:
-    def read(value: Any) -> Any:
-        try:
-            parsed = strict_json(value.encode()) if isinstance(value, str) else value
-        except ValueError:
-            parsed = None
-        if not isinstance(parsed, kind):
-            raise ValueError(f"{shown(value)} is not {what}")
-        return parsed
-
-    return pydantic.BeforeValidator(read)
-
-
-JsonList = Annotated[list[Any], _json(list, "a JSON list")]
-JsonObject = Annotated[dict[str, Any], _json(dict, "a JSON object")]
-Tolerations = Annotated[list[Any], _json(list, "a JSON list"), pydantic.AfterValidator(_tolerations)]
-NodeSelector = Annotated[dict[str, Text], _json(dict, "a JSON object")]
 
 
 @checked(PARAMETERS)
@@ -99,18 +61,18 @@ class StudyParameters:
         "none", "where the champion is deployed: nowhere (none), or as an InferenceService (kserve)"
     )
     namespace: LabelName = setting(defaults.NAMESPACE, "Kubernetes namespace of the InferenceService")
-    gpu_type: ResourceName = setting(defaults.GPU_TYPE, "Kubernetes resource name of the GPUs")
+    gpu_type: QualifiedName = setting(defaults.GPU_TYPE, "Kubernetes resource name of the GPUs")
     gpu_count: Count = setting("0", "number of GPUs of one training task; 0: it trains on the CPU")
-    cpu: Limit = setting("2", "CPU limit of one training task, a Kubernetes quantity such as 2 or 500m")
-    memory: Limit = setting("4G", "memory limit of one training task, a Kubernetes quantity such as 4G")
+    cpu: CpuLimit = setting("2", "CPU limit of one training task, such as 2 or 500m")
+    memory: MemoryLimit = setting("4G", "memory limit of one training task, such as 4G")
     node_selector: NodeSelector = setting(
         {}, 'labels of the nodes on which members are trained, such as {"gpu": "a100"}; empty: any node'
     )
     tolerations: Tolerations = setting(
         [], 'taints that training pods tolerate, such as [{"key": "gpu", "operator": "Exists"}]; empty: none'
     )
-    gather_memory: Limit = setting(
-        "4G", "memory limit of evaluate and promote, which hold all members at once, a Kubernetes quantity such as 4G"
+    gather_memory: MemoryLimit = setting(
+        "4G", "memory limit of evaluate and promote, which hold all members at once, such as 4G"
     )
 
 
@@ -119,7 +81,7 @@ class PhantomParameters:
     """Parameters of the pipeline ``phantom``, in its order."""
 
     cohort_uri: Location = setting(..., "folder or s3:// prefix to which the synthetic cohort is written")
-    seed: Integer = setting(1, "seed of the whole cohort: the same seed writes the same bytes", 0)
+    seed: Integer = setting(1, "seed of the whole cohort: the same seed writes the same bytes", 0, INT32)
     tumours: Integer = setting(110, "number of eligible tumours; those that the study excludes come on top")
     patients: Integer = setting(89, "number of patients that have the eligible tumours")
     signal: Number = setting(1.0, "strength of the relation between a tumour's image and its response; 0: none")
@@ -138,7 +100,9 @@ def docstring(summary: str, parameters: type[Any]) -> str:
 def read_parameters(flags: Iterable[str]) -> dict[str, str]:
     """Flags ``name=value`` as a mapping; ``PARAMETER_INVALID`` if one has another form."""
     pairs = [flag.partition("=") for flag in flags]
-    wrong = [f"{name}: not of the form name=value" for name, equals, _ in pairs if not equals]
+    names = [name.strip() for name, _, _ in pairs]
+    wrong = [f"{name}: not of the form name=value" for name, equals, _ in pairs if not equals or not name.strip()]
+    wrong += [f"{name}: given more than once" for name in dict.fromkeys(names) if names.count(name) > 1]
     if wrong:
         raise InputError.collected("PARAMETER_INVALID", "--param:", wrong, "For example: --param seed=2")
     return {name.strip(): value for name, _, value in pairs}
@@ -166,7 +130,10 @@ def typed(declared: Mapping[str, Mapping[str, Any]], given: Mapping[str, str]) -
     if {"preset", "settings"} <= set(declared):
         study: dict[str, Any] = {name: parameter.get("defaultValue") for name, parameter in declared.items()} | values
         seed, groups, members = (int(study[name]) for name in ("seed", "groups", "members"))
-        resolve_parameters(study["preset"], seed, groups, members, study["settings"])
+        resolved = resolve_parameters(study["preset"], seed, groups, members, study["settings"])
+        if "seed" in values and resolved.seed != seed:  # the default, but given
+            message = f"seed: the parameter is {seed}, settings says {resolved.seed}"
+            raise InputError("SETTING_INVALID", message, ONE_PLACE)
     return values
 
 

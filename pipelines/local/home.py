@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from components.common.disk import disk_error
+from components.common.disk import disk_error, require_text
 from components.common.errors import InputError
 from components.common.sqlite_store import DATABASE, require_usable
 from pipelines.local.claims import Claim
@@ -59,13 +59,15 @@ class Home:
         Raises
         ------
         InputError
-            ``OUTPUT_UNWRITABLE``; ``HOME_MOVED`` for a copied or moved home, before anything is written.
+            ``OUTPUT_UNWRITABLE``; before anything is written ``PATH_INVALID``, and ``HOME_MOVED`` for a copied or moved
+            home.
         StorageError
             ``STORAGE_FULL`` or ``STORAGE_READONLY``.
         RegistryError
             For the errors of ``require_usable`` about its database.
         """
         folder = path.resolve()
+        require_text(str(folder))
         require_usable(folder / DATABASE)
         os.umask(UMASK)
         try:

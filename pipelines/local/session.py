@@ -18,6 +18,7 @@ from components.common.artifacts.evaluation import REPORT, Evaluation
 from components.common.artifacts.members import PACK, Members, read_member_file
 from components.common.artifacts.promotion import Promotion
 from components.common.artifacts.splits import Splits
+from components.common.disk import require_text
 from components.common.errors import InputError
 from components.common.files import read_json
 from components.common.presets import merged, resolve
@@ -67,7 +68,9 @@ class StudyOptions:
         seed = resolve(self.preset, overrides).seed
         settings = json.dumps({name: value for name, value in overrides.items() if name != "seed"}, sort_keys=True)
         names = ("preset", "groups", "members", "experiment", "model_name", "members_per_task")
-        uri = cohort if "://" in cohort else str(Path(cohort).resolve())
+        path = cohort.removeprefix("file://")
+        require_text(path)
+        uri = path if "://" in path else os.path.realpath(path)
         parameters: dict[str, Any] = {"cohort_uri": uri, "seed": seed, "settings": settings}
         parameters |= {name: getattr(self, name) for name in names}
         StudyParameters(**parameters)

@@ -18,7 +18,7 @@ import certifi
 import minio
 import urllib3
 
-from components.common.addresses import problem_of_address
+from components.common.addresses import BUCKET_RULE, problem_of_address
 from components.common.environment import S3_ENDPOINT, S3_KEYS
 from components.common.errors import InputError, StorageError
 from components.common.store import timeouts
@@ -209,5 +209,5 @@ def bucket_errors() -> Iterator[None]:
         hint = "Check S3_ENDPOINT and that the server is running, then try again."
         raise StorageError("S3_UNREACHABLE", f"the S3 server does not respond ({type(error).__name__})", hint) from None
     except ValueError:  # raised by the minio client for a name that S3 does not allow
-        hint = "The name of a bucket has 3 to 63 lower-case letters, digits, dots and dashes."
+        hint = f"Use {BUCKET_RULE}, in lower case on AWS."
         raise InputError("SOURCE_UNKNOWN", "S3 does not allow this name of a bucket or object", hint) from None

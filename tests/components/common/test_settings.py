@@ -154,10 +154,18 @@ def test_a_parameter_that_contradicts_the_settings_is_refused():
     with pytest.raises(InputError) as caught:
         resolve_parameters("fast", 2, 4, 5, settings)
     assert caught.value.code == "SETTING_INVALID"
-    assert all(
-        f"{name}: the parameter and settings" in caught.value.safe_message for name in ("groups", "members", "seed")
+    assert caught.value.safe_message.endswith(
+        "seed: the parameter is 2, settings says 5\n"
+        "  - groups: the parameter is 4, settings says 3\n"
+        "  - members: the parameter is 5, settings says 4"
     )
     assert resolve_parameters("fast", 5, 3, 0, settings) == resolve_parameters("fast", 1, 0, 0, settings)
+
+
+@pytest.mark.parametrize("parts", [({"split": 3}, {"split": {"groups": 2}}), ({"split": {"groups": 2}}, {"split": 3})])
+def test_a_value_in_place_of_a_section_is_refused_whatever_it_is_merged_with(parts):
+    with pytest.raises(InputError, match="split: 3 is not a mapping"):
+        resolve("fast", *parts)
 
 
 def test_shared_attributes_must_be_known_names():

@@ -119,7 +119,7 @@ def test_submits_the_newest_version_with_typed_parameters(api, package):
             ["seed=one", "gpus=1"],
             ["seed: 'one' is not an integer", "gpus: unknown name; known names: ", "cohort_uri: must be given"],
         ),
-        (["cohort_uri=cohort.csv"], ["cohort_uri: 'cohort.csv' is not s3://"]),
+        (["cohort_uri=cohort.csv"], ["cohort_uri: 'cohort.csv' is not an absolute path"]),
         (["cohort_uri=s3://dicom/c", "memory=8 GB", "gpu_count=one"], ["memory: '8 GB'", "gpu_count: 'one'"]),
         (["cohort_uri=s3://dicom/c", "tolerations={}"], ["tolerations: '{}' is not a JSON list"]),
         (["cohort_uri=s3://dicom/c", "deploy_to=prod"], ["deploy_to: 'prod' is not one of none, kserve"]),

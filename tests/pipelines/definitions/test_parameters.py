@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import json
 from typing import Any
 
 import pytest
@@ -59,11 +60,11 @@ def test_all_problems_of_parameters_are_named_at_once():
         "cohort_uri: must be given. Cohort table",
         "seed: 'one' is not an integer. Seed of",
         "groups: -1 is outside 0 to 2,147,483,647",
-        "memory: '8 GB' is not a quantity above 0 such as 2 or 8G",
+        "memory: '8 GB' is not an amount of memory above 0 such as 8G or 2Gi",
         "gpu_count: 'two' is not a number of GPUs",
         "deploy_to: 'prod' is not one of none, kserve",
         "gpus: unknown name; known names: cohort_uri, ",
-        "state_uri: 'folder' is not s3://bucket/prefix or an absolute path",
+        "state_uri: 'folder' is not an absolute path",
         "node_selector: '[]' is not a JSON object",
     ):
         assert expected in error.safe_message
@@ -93,7 +94,7 @@ def test_a_number_is_finite(signal):
     "given",
     [
         {"cohort_uri": ""},
-        {"cohort_uri": "s3://A_b/x"},
+        {"cohort_uri": "s3://a..b/x"},
         {"cohort_uri": "s3://ab"},
         {"cohort_uri": "/a\0b"},
         {"seed": "\u0663"},
@@ -118,7 +119,20 @@ def test_a_number_is_finite(signal):
         {"tolerations": "[1]"},
         {"tolerations": '[{"keys": "gpu"}]'},
         {"tolerations": '[{"key": "gpu", "operator": "Maybe"}]'},
-        {"tolerations": '[{"key": "gpu", "effect": ""}]'},
+        {"tolerations": '[{"key": "gpu", "effect": "No"}]'},
+        {"tolerations": '[{"key": "bad key!", "operator": "Exists"}]'},
+        {"tolerations": '[{"key": "gpu", "value": 5}]'},
+        {"tolerations": "[{}]"},
+        {"tolerations": '[{"operator": "Equal", "value": "b"}]'},
+        {"tolerations": '[{"operator": "Exists", "value": "x"}]'},
+        {"tolerations": '[{"key": "a", "tolerationSeconds": 60}]'},
+        {"tolerations": '[{"key": "a", "effect": "NoExecute", "tolerationSeconds": 1.5}]'},
+        {"node_selector": '{"a b": "x"}'},
+        {"node_selector": '{"": ""}'},
+        {"node_selector": json.dumps({"a": "x" * 64})},
+        {"cpu": "4G"},
+        {"memory": "1m"},
+        {"experiment": "x" * 257},
         {"tolerations": "[" * 5000},
         {"tolerations": "NaN"},
         {"settings": "[" * 5000},
@@ -137,7 +151,15 @@ def test_what_the_cluster_would_refuse_is_refused_before_it_is_sent(given):
         {"state_uri": ""},
         {"namespace": "1-team"},
         {"gpu_type": "amd.com/gpu"},
-        {"tolerations": '[{"key": "gpu", "operator": "Exists"}, {"key": "a", "value": "", "tolerationSeconds": 60}]'},
+        {"tolerations": '[{"key": "example.org/gpu", "operator": "Exists"}, {"operator": "Exists"}, {"key": "a"}]'},
+        {"tolerations": '[{"key": "a", "value": "", "effect": "NoExecute", "tolerationSeconds": 300.0}]'},
+        {"tolerations": '[{"key": "a", "operator": "", "value": null, "effect": ""}]'},
+        {"tolerations": ""},
+        {"node_selector": ""},
+        {"cohort_uri": "s3://Bucket_of.2019/x"},
+        {"cpu": "0.5"},
+        {"memory": "1Ei"},
+        {"experiment": "Étude n° 2"},
         {"node_selector": '{"example.org/gpu": "a100"}'},
         {"model_name": "Brain mets, 2"},
         {"memory": "0.5Gi"},
@@ -158,10 +180,35 @@ def test_a_version_of_another_release_is_read_by_its_own_types():
     assert "model_copy: must be given" in refused({}, other).safe_message
 
 
+def test_equal_values_are_no_contradiction_in_whatever_form():
+    given = {"cohort_uri": "/data", "seed": "3", "groups": "4"}
+    settings = '{"seed": "3", "split": {"groups": "4", "members": 5}}'
+    assert typed(STUDY, given | {"settings": settings})["groups"] == 4
+
+
+@pytest.mark.parametrize("given", [{"seed": "1"}, {"seed": "2"}, {"groups": "2"}, {"members": "9"}])
+def test_a_parameter_and_settings_that_contradict_each_other_are_refused(given):
+    """The seed 1 is the default, but given here."""
+    settings = '{"seed": 3, "split": {"groups": 4, "members": 5}}'
+    error = refused({"cohort_uri": "/data", "settings": settings} | given)
+    assert error.code == "SETTING_INVALID"
+    [(name, value)] = given.items()
+    assert f"{name}: the parameter is {value}, settings says" in error.safe_message
+
+
+def test_a_toleration_s_problem_is_named():
+    error = refused({"cohort_uri": "/data", "tolerations": '[{"key": "gpu", "operator": "Maybe"}]'})
+    assert "operator is one of Exists, Equal" in error.safe_message
+
+
+@pytest.mark.parametrize("flags", [["a"], ["=1"], ["a=1", "a=2"]])
+def test_flags_of_another_form_or_given_twice_are_refused(flags):
+    with pytest.raises(InputError, match="PARAMETER_INVALID"):
+        read_parameters(flags)
+
+
 def test_flags_are_pairs():
     assert read_parameters(["a=b=c", " d = e"]) == {"a": "b=c", "d": " e"}
-    with pytest.raises(InputError, match="PARAMETER_INVALID"):
-        read_parameters(["a"])
 
 
 def test_all_problems_of_compile_options_are_named_at_once():
@@ -174,7 +221,7 @@ def test_all_problems_of_compile_options_are_named_at_once():
         "retries: '2.5' is not an integer",
         "run_as_user: 0 is outside 1 to 2,147,483,647",
         "config_map: '' is not a Kubernetes name",
-        "shared_memory: '2GB' is not a quantity such as 2Gi",
+        "shared_memory: '2GB' is not an amount of memory",
         "shm: unknown name; known names: image",
     ):
         assert expected in caught.value.safe_message

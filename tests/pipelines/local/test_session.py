@@ -2,6 +2,10 @@
 
 import json
 import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -11,12 +15,19 @@ from components.common.errors import InputError
 from components.common.presets import resolve_parameters
 from components.phantom.phantom import write_cohort
 from pipelines.commands.cli import app
+from pipelines.local.home import Home
 from pipelines.local.session import Session, StudyOptions
 
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory) -> str:
     return str(write_cohort(tmp_path_factory.mktemp("phantom") / "cohort", tumours=8, patients=7).parent)
+
+
+def run_srs(*arguments: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "pipelines.commands.cli", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    return subprocess.run(line, capture_output=True, text=True, env=environment, timeout=120)
 
 
 def settings_of(options: StudyOptions, cohort: str):
@@ -39,6 +50,31 @@ def test_the_seed_has_one_place(cohort):
     parameters = StudyOptions("fast", overrides={"seed": 7}).parameters(cohort)
     assert parameters["seed"] == 7
     assert "seed" not in json.loads(parameters["settings"])
+
+
+def test_a_cohort_may_be_a_file_uri(cohort):
+    assert StudyOptions("fast").parameters(f"file://{cohort}") == StudyOptions("fast").parameters(cohort)
+
+
+def test_a_cohort_whose_links_go_in_circles_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    done = run_srs("run", "--cohort", "loop", "--home", "home")
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["loop"]
+
+
+def test_a_path_that_is_no_text_is_refused_before_a_home_is_made(tmp_path, cohort):
+    name = os.fsdecode(b"c\xff")
+    shutil.copytree(cohort, tmp_path / name)
+    with pytest.raises(InputError) as caught:
+        StudyOptions("fast").parameters(str(tmp_path / name))
+    assert caught.value.code == "PATH_INVALID"
+    with pytest.raises(InputError) as caught:
+        Home.open(tmp_path / "homes" / name)
+    assert caught.value.code == "PATH_INVALID"
+    assert not (tmp_path / "homes").exists()
 
 
 @pytest.mark.parametrize(
