@@ -12,7 +12,7 @@ BUCKET_RULE = "a bucket's name of 3 to 63 letters, digits, dots and hyphens"
 _HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+", re.IGNORECASE | re.ASCII)
 
 
-def http_address(url: str, option: str) -> str:
+def http_address(url: str, option: str, *, credentials: bool = False) -> str:
     """The address without a slash at its end.
 
     Parameters
@@ -21,15 +21,18 @@ def http_address(url: str, option: str) -> str:
         What the user gave.
     option
         Where it was given, for the message: ``--url``.
+    credentials
+        Whether it may hold a user's name and password.
 
     Raises
     ------
     InputError
         ``ADDRESS_INVALID``. An address that may hold a password is not quoted.
     """
-    if problem := problem_of_address(url):
+    if problem := problem_of_address(url, credentials=credentials):
         shown = "" if "@" in url else f" {url!r}"
-        hint = f"Give {option} as http://HOST:PORT or https://HOST, without a user's name or password."
+        hint = f"Give {option} as http://HOST:PORT or https://HOST"
+        hint += "." if credentials else ", without a user's name or password."
         raise InputError("ADDRESS_INVALID", f"the address{shown} of {option} cannot be used: {problem}", hint)
     return url.rstrip("/")
 

@@ -1,5 +1,6 @@
 """``srs doctor --cluster``: checks KFP, MLflow and the object store as the pods will use them."""
 
+import base64
 import functools
 import json
 import os
@@ -7,7 +8,7 @@ import re
 import urllib.error
 import urllib.request
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from components.common.addresses import http_address
 from components.common.errors import InputError
@@ -91,7 +92,7 @@ def _mlflow(url: str) -> str:
 
 def _hosts(url: str, in_cluster: str) -> str:
     """MLflow answers 403 to requests under a host name that it does not accept, while ``/health`` still answers 200."""
-    host = urlsplit(in_cluster).netloc
+    host = urlsplit(in_cluster).netloc.rpartition("@")[2]
     if not host:
         raise Problem("not checked: the ConfigMap has no MLFLOW_TRACKING_URI")
     bare = host.partition(":")[0]
@@ -147,16 +148,22 @@ def _experiment(url: str, host: str) -> Any:
         raise Problem("another server answers at that address: check --mlflow") from None
 
 
-def _headers(host: str) -> dict[str, str]:
+def _headers(host: str, user: str, password: str) -> dict[str, str]:
+    """The headers that MLflow's client sends, for another host name where one is given."""
     token = os.environ.get("MLFLOW_TRACKING_TOKEN", "")
-    return ({"Host": host} if host else {}) | ({"Authorization": f"Bearer {token}"} if token else {})
+    basic = base64.b64encode(f"{user}:{password}".encode()).decode()
+    authorization = f"Basic {basic}" if user else f"Bearer {token}" if token else ""
+    return {name: value for name, value in (("Host", host), ("Authorization", authorization)) if value}
 
 
 def _ask(url: str, path: str, host: str = "") -> bytes:
     if not url:
         raise Problem("not checked: give --mlflow http://...")
-    http_address(url, "--mlflow")
-    request = urllib.request.Request(url.rstrip("/") + path, headers=_headers(host))  # noqa: S310
+    parts = urlsplit(http_address(url, "--mlflow", credentials=True))
+    user = unquote(parts.username or os.environ.get("MLFLOW_TRACKING_USERNAME", ""))
+    password = unquote(parts.password or os.environ.get("MLFLOW_TRACKING_PASSWORD", ""))
+    url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    request = urllib.request.Request(url + path, headers=_headers(host, user, password))  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=findings.SECONDS) as reply:  # noqa: S310
             content = bytes(reply.read())

@@ -3,6 +3,7 @@
 import base64
 import http.server
 import json
+import os
 import socket
 import threading
 import time
@@ -62,6 +63,7 @@ class MlflowPages(http.server.BaseHTTPRequestHandler):
     location = "s3://models/mlflow/0"
     version = "3.17.2"
     status = 200
+    authorization: str | None = None
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -69,6 +71,7 @@ class MlflowPages(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         host = self.headers["Host"]
         known = host.startswith("127.0.0.1") or host in self.hosts
+        known = known and self.headers["Authorization"] == self.authorization
         status, content = self.status, b"OK"
         if self.path == "/version":
             content = self.version.encode()
@@ -266,6 +269,26 @@ def test_buckets_and_keys_are_tried(kubernetes, pages, s3, monkeypatch):
     ok, text = doctor("--bucket", "dicom")["bucket dicom"]
     assert not ok
     assert "Check the access keys" in text
+
+
+@pytest.mark.parametrize("how", ["address", "environment"])
+def test_an_mlflow_with_users_is_asked_as_its_client_asks(kubernetes, pages, monkeypatch, how):
+    pages.authorization = f"Basic {base64.b64encode(b'ann:p@ss').decode()}"
+    assert not doctor()["MLflow artifacts"][0]
+    if how == "address":
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", os.environ["MLFLOW_TRACKING_URI"].replace("//", "//ann:p%40ss@"))
+    else:
+        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ann")
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "p@ss")
+    found = doctor()
+    assert found["MLflow artifacts"][0], found["MLflow artifacts"]
+    assert not any(secret in str(found) for secret in ("p@ss", "p%40ss"))
+
+
+def test_a_password_in_the_pods_address_is_not_printed(kubernetes, pages):
+    addresses = kubernetes.objects[f"{RUNS}/configmaps/srs-response"]["data"]
+    addresses["MLFLOW_TRACKING_URI"] = "http://u:pw@mlflow.hospital.svc:5000"
+    assert doctor()["MLflow hosts"] == (True, "accepts mlflow.hospital.svc:5000")
 
 
 def test_no_cluster_and_no_addresses_are_reported(tmp_path, monkeypatch):
