@@ -55,24 +55,47 @@ def imports_in(source: str, module: str, *, top_level_only: bool = False) -> set
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            start = ".".join([*module.split("/")[: -node.level], *filter(None, [node.module])]) if node.level else ""
-            names |= {start or node.module} | {f"{start or node.module}.{alias.name}" for alias in node.names}
+            start = base_of(node, module)
+            names |= {start} | {f"{start}.{alias.name}" for alias in node.names}
     return names
 
 
+def base_of(node: ast.ImportFrom, module: str) -> str:
+    """What an import is from; dots that lead out of the packages stay, and no package's name begins with one."""
+    package = module.split("/")[: -node.level] if node.level else []
+    above = "." * node.level if node.level and not package else ""
+    return above + ".".join([*package, *filter(None, [node.module])])
+
+
+def reached_in(source: str) -> set[str]:
+    """Dotted names that a source text reads as attributes of a module, as ``import components`` allows."""
+    tree = parsed(source)
+    aliases = [alias for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    bound = {alias.asname or alias.name.split(".")[0]: alias.name for alias in aliases}
+    bound |= {alias.name.split(".")[0]: alias.name.split(".")[0] for alias in aliases if not alias.asname}
+    chains = [ast.unparse(node).split(".") for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    return {".".join([bound[start], *rest]) for start, *rest in chains if start in bound}
+
+
 def named_in(source: str) -> set[str]:
-    """Modules that a source text names in a string, as ``python -m``, ``python -c`` and ``import_module`` take them."""
+    """Modules that a source text names in a string or in bytes: dotted, as a path, or in an import statement."""
     tree = parsed(source)
     documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    constants = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
-    texts = [node.value for node in constants if id(node) not in documentation]
+    constants = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in documentation]
+    texts = [node.value for node in constants if isinstance(node.value, str)]
+    texts += [node.value.decode("latin-1") for node in constants if isinstance(node.value, bytes)]
     lists = [node.elts for node in ast.walk(tree) if isinstance(node, ast.List | ast.Tuple)]
     texts += [
         " ".join(map(ast.unparse, pair)).replace("'", "") for items in lists for pair in itertools.pairwise(items)
     ]
     top = "|".join((*PACKAGES, *NOT_INSTALLED))
-    patterns = rf"(?<![\w./-])(?:{top})(?:\.\w+)+", rf"\b(?:from|import) ({top})\b", rf"-m ({top})\b"
-    return {name for text in texts for pattern in patterns for name in re.findall(pattern, text) if is_module(name)}
+    patterns = rf"(?<![\w./-])(?:{top})(?:\.\w+)+", rf"\b(?:from|import)\s+({top})\b", rf"-m ({top})\b"
+    names = {name for text in texts for pattern in patterns for name in re.findall(pattern, text)}
+    statement = rf"\bfrom\s+((?:{top})(?:\.\w+)*)\s+import\s+\(?([\w\s,]+)"
+    statements = [found for text in texts for found in re.findall(statement, text)]
+    names |= {f"{start}.{name}" for start, imported in statements for name in re.findall(r"\w+", imported)}
+    paths = [path for text in texts for path in re.findall(rf"(?<![\w-])((?:{top})(?:/\w+)+)\.py\b", text)]
+    return {name for name in names | {path.replace("/", ".") for path in paths} if is_module(name)}
 
 
 def is_module(name: str) -> bool:
@@ -155,7 +178,7 @@ def may_import(module: str, name: str) -> bool:
     """Whether the file ``module`` may import the dotted ``name``, by the rules above; foreign packages may be."""
     (top, package, *_), (target, *rest) = [*module.split("/"), ""], name.split(".")
     inner = rest[0] if rest else ""
-    if target in NOT_INSTALLED:
+    if target in ("", *NOT_INSTALLED):
         return False
     if target not in PACKAGES:
         return True
@@ -172,7 +195,7 @@ def may_import(module: str, name: str) -> bool:
 
 def violations(module: str, source: str) -> list[str]:
     """What a source text that stands in the file ``module`` imports, names or calls against the rules above."""
-    imported = {name for name in imports_in(source, module) if not may_import(module, name)}
+    imported = {name for name in imports_in(source, module) | reached_in(source) if not may_import(module, name)}
     named = {name for name in named_in(source) if not may_import(module, name) and (module, name) not in STARTED}
     called = {getattr(node, "attr", getattr(node, "id", "")) for node in ast.walk(parsed(source))}
     called |= {name.rpartition(".")[2] for name in imports_in(source, module)}
@@ -239,6 +262,19 @@ def test_every_package_has_its_rules_and_every_exception_is_used():
         ("components/model/runtime.py", 'subprocess.run([sys.executable, "-c", "import serving"])'),
         ("serving/predictor.py", 'subprocess.run([sys.executable, "-c", "from pipelines.local import home"])'),
         ("pipelines/commands/cli.py", 'subprocess.run([sys.executable, "-m", "tests.docs.error_page"])'),
+        ("components/train/step.py", 'subprocess.run([sys.executable, "-c", "from components import promote"])'),
+        ("components/train/step.py", 'subprocess.run(["python", "-c", "from components import common, promote"])'),
+        ("components/train/step.py", 'TEXT = """from components import (\n    promote,\n)"""'),
+        ("components/train/step.py", 'TEXT = b"from components import promote"'),
+        ("components/train/step.py", 'TEXT = b"import components.promote.gate"'),
+        ("components/train/step.py", "import components\ncomponents.promote.gate.decide()"),
+        ("components/train/step.py", "import components.common.files\ncomponents.promote"),
+        ("components/train/step.py", "import components as ours\nours.promote.gate"),
+        ("components/train/step.py", 'subprocess.run([sys.executable, "components/promote/gate.py"])'),
+        ("components/train/step.py", 'subprocess.run([sys.executable, root + "/components/promote/gate.py"])'),
+        ("components/train/step.py", "from ....... import pipelines"),
+        ("components/train/step.py", "from ... import pipelines"),
+        ("components/train/step.py", "from ...pipelines import local"),
     ],
 )
 def test_a_planted_violation_is_found(module, source):
@@ -250,6 +286,10 @@ def test_a_planted_violation_is_found(module, source):
     [
         ("components/train/step.py", "from components.common.files import digest_of"),
         ("components/train/step.py", "from . import protocol"),
+        ("components/train/step.py", "from .. import common"),
+        ("components/train/step.py", "import components.common.files\ncomponents.common.files.digest_of(path)"),
+        ("components/train/step.py", 'TEXT = "from components import common"'),
+        ("components/train/step.py", 'subprocess.run([sys.executable, "components/common/files.py"])'),
         ("pipelines/commands/demo.py", '[sys.executable, "-m", "pipelines.commands.cli"]'),
         ("components/deploy/cluster.py", 'GROUP = "serving.kserve.io"'),
         ("components/train/step.py", 'raise ValueError("the serving container is not ready")'),
@@ -330,8 +370,10 @@ def test_a_name_that_is_gone_is_found(tmp_path):
 def test_component_modules_import_only_kfp_and_the_image_at_their_top():
     allowed = set(sys.stdlib_module_names) | {"kfp"}
     for path in ROOT.glob("components/*/component.py"):
-        names = {n for n in imports(path, top_level_only=True) if not n.startswith("components.common.image")}
-        assert {n.split(".")[0] for n in names} <= allowed, name_of(path)
+        names = imports(path, top_level_only=True)
+        ours = {name for name in names if name.startswith("components")}
+        assert ours == {"components.common.image", "components.common.image.PIPELINE_IMAGE"}, name_of(path)
+        assert {name.split(".")[0] for name in names - ours} <= allowed, name_of(path)
 
 
 def test_component_bodies_are_short():
