@@ -63,11 +63,15 @@ def test_all_problems_of_parameters_are_named_at_once():
         "memory: '8 GB' is not an amount of memory above 0 such as 8G or 2Gi",
         "gpu_count: 'two' is not a number of GPUs",
         "deploy_to: 'prod' is not one of none, kserve",
-        "gpus: unknown name; known names: cohort_uri, ",
+        f"gpus: unknown name; known names: {', '.join(sorted(STUDY))}",
         "state_uri: 'folder' is not an absolute path",
         "node_selector: '[]' is not a JSON object",
     ):
         assert expected in error.safe_message
+
+
+def test_an_empty_name_is_quoted():
+    assert "  - '': unknown name; " in refused({"cohort_uri": "/data"} | read_parameters(["=1"])).safe_message
 
 
 def test_values_have_the_declared_types():
