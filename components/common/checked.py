@@ -18,7 +18,7 @@ import pydantic.dataclasses
 from pydantic.fields import FieldInfo
 
 from components.common.errors import InputError
-from components.common.field_types import shown
+from components.common.field_types import shown, shown_name
 
 CONFIG = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
 #: Pydantic's error types for an undeclared name: as a keyword, in a mapping, and where the name is not text.
@@ -157,9 +157,8 @@ def range_of(field: FieldInfo) -> str:
 
 def _lines(problem: Mapping[str, Any], kind: type[Any]) -> Iterator[str]:
     """One line for a problem, or several where a class's own validator found several."""
-    path = [part for part in problem["loc"] if part != "[key]"]
-    name = ".".join(map(str, path))
-    start = f"{name}: " if name else ""
+    path = _path(problem)
+    start = f"{'.'.join(map(shown_name, path))}: " if path else ""
     cause = problem.get("ctx", {}).get("error")
     if isinstance(cause, Conflicts):
         yield from (start + text for text in cause.problems)
@@ -169,6 +168,15 @@ def _lines(problem: Mapping[str, Any], kind: type[Any]) -> Iterator[str]:
         field = _declared(kind, path)
         text = f". {sentence(field)}" if field and field.description else ""
         yield f"{start}{cause or _wrong(problem, field)}{text}"
+
+
+def _path(problem: Mapping[str, Any]) -> list[Any]:
+    """Names that lead to a value; pydantic has made text or a number of a key that is neither, such as ``true``."""
+    path = list(problem["loc"])
+    if problem["type"] == "invalid_key":
+        return [*path[:-1], problem["input"]]
+    is_key = path[-1:] == ["[key]"] and problem["type"] not in UNKNOWN
+    return [*path[:-2], problem["input"]] if is_key else path
 
 
 def _declared(kind: type[Any], path: Sequence[Any]) -> FieldInfo | None:
@@ -197,6 +205,6 @@ def _wrong(problem: Mapping[str, Any], field: FieldInfo | None) -> str:
 
 def _known(name: Any, siblings: Mapping[str, Any]) -> str:
     """A suggestion for an unknown name: the most similar declared name, or else all of them."""
-    snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(name)).lower()
+    snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", shown_name(name)).lower()
     close = difflib.get_close_matches(snake, siblings, 1, ALIKE)
     return f"did you mean {close[0]}?" if close else f"known names: {', '.join(siblings)}"

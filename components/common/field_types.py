@@ -1,6 +1,7 @@
 """Types of the fields that a user sets, and how a message quotes a value that was refused."""
 
 import json
+import math
 import re
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -22,7 +23,15 @@ def shown(value: Any) -> str:
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 
 
+def shown_name(name: Any) -> str:
+    """A name as a message begins with it: plain, or quoted as a value is where it would not be recognised."""
+    plain = isinstance(name, str) and name.strip() == name != "" and name.isprintable() and len(name) <= SHOWN
+    return name if plain else shown(name)
+
+
 def _written(value: Any) -> str:
+    if isinstance(value, float) and not math.isfinite(value):  # JSON has no such numbers
+        return ".nan" if math.isnan(value) else f"{'-' if value < 0 else ''}.inf"
     if isinstance(value, str | float):
         return repr(value)
     try:

@@ -73,10 +73,34 @@ def test_names_unknown_keys_with_suggestions_beside_wrong_values():
     assert "tray.x: unknown name; known names: height, rack" in error.safe_message
 
 
-def test_names_that_are_not_text_are_unknown():
-    with pytest.raises(InputError, match="1: unknown name") as caught:
-        validated(Oven, {1: 2}, OVEN)
+@pytest.mark.parametrize(
+    ("name", "quoted"),
+    [
+        (1, "1"),
+        (True, "true"),
+        (None, "null"),
+        (1.5, "1.5"),
+        (float("inf"), ".inf"),
+        (10**5000, "a number of too many digits"),
+        ("", "''"),
+        (" heat", "' heat'"),
+        ("a\nb", "'a\\nb'"),
+        ("[key]", "[key]"),
+        ("x" * 1000, f"'{'x' * 76}..."),
+    ],
+    ids=["integer", "true", "null", "float", "infinite", "digits", "empty", "space", "line", "key", "long"],
+)
+@pytest.mark.parametrize("where", ["", "tray."])
+def test_an_unknown_name_is_quoted_as_it_is_written_in_yaml(name, quoted, where):
+    with pytest.raises(InputError) as caught:
+        validated(Oven, {"tray": {name: 2}} if where else {name: 2}, OVEN)
     assert caught.value.code == "OVEN_UNKNOWN"
+    assert f"  - {where}{quoted}: unknown name; " in caught.value.safe_message
+
+
+def test_the_key_of_an_entry_is_quoted_as_it_is_written_in_yaml():
+    assert "  - notes.true: true is not text. Anything." in refused(notes={True: "a"}).safe_message
+    assert "  - notes.null: null is not text. Anything." in refused(notes={None: "a"}).safe_message
 
 
 @pytest.mark.parametrize(
@@ -85,9 +109,10 @@ def test_names_that_are_not_text_are_unknown():
         ({"heat": "hot"}, "heat: 'hot' is not a number"),
         ({"heat": True}, "heat: true is not a number"),
         ({"heat": None}, "heat: null is not a number"),
-        ({"heat": float("nan")}, "heat: nan is not a finite number"),
-        ({"heat": "nan"}, "heat: nan is not a finite number"),
-        ({"heat": float("inf")}, "heat: inf is not a finite number"),
+        ({"heat": float("nan")}, "heat: .nan is not a finite number"),
+        ({"heat": "nan"}, "heat: .nan is not a finite number"),
+        ({"heat": float("inf")}, "heat: .inf is not a finite number"),
+        ({"heat": "-inf"}, "heat: -.inf is not a finite number"),
         ({"heat": 10**400}, "is not a number"),
         ({"doors": 1.5}, "doors: 1.5 is not an integer"),
         ({"doors": "1.0"}, "doors: '1.0' is not an integer"),
@@ -96,7 +121,7 @@ def test_names_that_are_not_text_are_unknown():
         ({"dish": None}, "dish: null is not text"),
         ({"dish": {"a": [True, None, "x"]}}, 'dish: {"a": [true, null, "x"]} is not text'),
         ({"dish": {(1, 2): "\ud800"}}, "dish: {"),
-        ({"doors": float("nan")}, "doors: nan is not an integer"),
+        ({"doors": float("nan")}, "doors: .nan is not an integer"),
         ({"tray": DEEP}, "tray: "),
         ({"dish": LOOP}, "dish: [[...]] is not text"),
         ({"tray": {"rack": "yes"}}, "tray.rack: 'yes' is not true or false"),
