@@ -119,14 +119,3 @@ def set_weights(model: Any, weights: Mapping[str, NDArray[np.float32]]) -> None:
         layer, _, part = name.rpartition("_")
         if part == "kernel":
             model.get_layer(layer).set_weights([kernel, weights[f"{layer}_bias"]])
-
-
-def reference_probabilities(
-    weights: Mapping[str, NDArray[np.float32]], crops_hu: NDArray[np.float32], settings: TrainSettings
-) -> NDArray[np.float32]:
-    """Probability of non-response [n] of crops [n, 151, 151] in HU, computed by the Keras model."""
-    model = keras_model(settings)
-    set_weights(model, weights)
-    return np.concatenate(
-        [model(crops_hu[i : i + 32], training=False).numpy()[:, 1] for i in range(0, len(crops_hu), 32)]
-    )

@@ -10,7 +10,8 @@ from scipy import special
 
 from components.common.settings import TrainSettings
 from components.evaluate.saliency import margin_gradient, most_confident, saliency_maps
-from components.model.network import initial_weights, reference_probabilities, windowed
+from components.model.network import initial_weights, windowed
+from tests.components.networks import reference_probabilities
 
 SMALL = TrainSettings(filters_1=2, filters_2=3, kernel_1=4, kernel_2=3, pool_1=5, pool_2=4, dense_1=6, dense_2=5)
 

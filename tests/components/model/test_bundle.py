@@ -12,9 +12,9 @@ from components.common.presets import resolve
 from components.model.bundle import pip_requirements, signature, write_bundle
 from components.model.golden import GoldenInput
 from components.model.manifest import Manifest, patient_digest
-from components.model.network import reference_probabilities
 from components.model.runtime import Ensemble
 from tests.components.model.bundles import SETTINGS, draw_crops, golden_input, make_bundle, make_dataset, make_members
+from tests.components.networks import reference_probabilities
 
 
 @pytest.fixture

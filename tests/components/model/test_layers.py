@@ -13,11 +13,10 @@ from components.model.network import (
     dropout_shape,
     initial_weights,
     keras_model,
-    reference_probabilities,
     weight_shapes,
     windowed,
 )
-from tests.components.networks import NETWORKS
+from tests.components.networks import NETWORKS, reference_probabilities
 
 
 @pytest.fixture(params=NETWORKS)

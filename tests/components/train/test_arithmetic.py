@@ -12,13 +12,12 @@ from components.model.network import (
     dropout_shape,
     initial_weights,
     keras_model,
-    reference_probabilities,
     set_weights,
     views,
 )
 from components.train.arithmetic import Arithmetic, SgdState
 from components.train.gpu import GpuArithmetic
-from tests.components.networks import NETWORKS
+from tests.components.networks import NETWORKS, reference_probabilities
 
 #: Sums of some 10^5 float32 products taken in another order differ by this much of their size.
 ROUNDING = 2e-5

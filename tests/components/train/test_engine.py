@@ -9,11 +9,12 @@ import pytest
 
 from components.common.artifacts.splits import MemberSplit
 from components.common.errors import InputError, TrainingError
-from components.model.network import reference_probabilities, weight_shapes
+from components.model.network import weight_shapes
 from components.train import engine, training
 from components.train.devices import require_gpus
 from components.train.engine import member_key, train_pack
 from components.train.member_store import open_store
+from tests.components.networks import reference_probabilities
 
 
 @pytest.fixture(scope="module")
