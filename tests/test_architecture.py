@@ -31,7 +31,7 @@ IMPORTERS = {
     "numba": r"components/train/convolution\.py",
     "onnxruntime": r"components/model/\w+\.py",
     "onnx": r"components/model/\w+\.py",
-    "pydantic": r"components/common/(checked|field_types|settings|kubernetes_text|artifacts/\w+)\.py"
+    "pydantic": r"components/common/(checked|field_types|setting_types|settings|kubernetes_text|artifacts/\w+)\.py"
     r"|components/deploy/template\.py|pipelines/definitions/(options|parameters)\.py",
     "cryptography": r"components/model/signing\.py",
     "matplotlib": r"components/(figures|evaluate)/\w+\.py|pipelines/commands/picture\.py",

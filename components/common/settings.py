@@ -3,19 +3,14 @@
 import dataclasses
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import pydantic
 
 from components.common.checked import Conflicts, Refusal, checked, setting, validated
-from components.common.field_types import Integer, Number, Text, Truth, shown
-from components.common.limits import MAX_MANIFEST_TEXT
-from components.common.patterns import pattern_problem
+from components.common.field_types import Integer, Number, Truth
+from components.common.setting_types import SHAREABLE, Pattern, SharedAttributes, ShortText, names_in
 
-#: DICOM attributes, and properties of images, whose equality shows that two exports are of one patient.
-IDENTIFYING = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPInstanceUID")
-PIXELS, CROPS = "pixels", "crops"
-SHAREABLE = (*IDENTIFYING, PIXELS, CROPS)
 #: Names of an ensemble's scores: the mean probability, and the fraction of votes.
 Score = Literal["mean", "vote"]
 IMAGE_SIZE_PX = 151
@@ -36,32 +31,6 @@ class Settings:
         return dataclasses.asdict(self)  # type: ignore[call-overload, no-any-return]
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _are_shareable(text: str) -> str:
-    if unknown := set(_names(text)) - set(SHAREABLE):
-        count = f"{len(unknown)} {'name is' if len(unknown) == 1 else 'names are'} not"
-        raise ValueError(f"{count} one of {', '.join(SHAREABLE)}, separated by commas")  # the names may be a patient's
-    return text
-
-
-def _is_pattern(text: str) -> str:
-    if problem := pattern_problem(text):
-        raise ValueError(f"{shown(text)} is not a regular expression: {problem}")
-    return text
-
-
-def _fits_manifest(text: str) -> str:
-    if len(text) > MAX_MANIFEST_TEXT:  # otherwise the bundle would be refused, after all members were trained
-        raise ValueError(f"longer than {MAX_MANIFEST_TEXT:,} characters")
-    return text
-
-
-ShortText = Annotated[Text, pydantic.AfterValidator(_fits_manifest)]
-
-
 @checked(SETTINGS)
 class PreprocessSettings(Settings):
     """From planning CT to crops in HU (STUDY 1 and 2)."""
@@ -71,7 +40,7 @@ class PreprocessSettings(Settings):
         "axial slice that is cut out: the one nearest to the centroid of the GTV's volume (centre), or the one with "
         "the largest area of GTV (largest)",
     )
-    roi_pattern: Annotated[ShortText, pydantic.AfterValidator(_is_pattern)] = setting(
+    roi_pattern: Pattern = setting(
         "",
         "regular expression for the names of the structures that are GTVs; empty: names by TG-263 (GTV, GTVp1, GTV_02) "
         "and structures whose type is GTV",
@@ -96,7 +65,7 @@ class PreprocessSettings(Settings):
         "what happens where different patient_ids have the DICOM identifiers or images of one patient: the cohort is "
         "refused (refuse), or they are treated as one patient (merge)",
     )
-    shared_attributes: Annotated[ShortText, pydantic.AfterValidator(_are_shareable)] = setting(
+    shared_attributes: SharedAttributes = setting(
         "",
         "what different patients of this cohort have in common and so does not identify one, separated by commas: the "
         f"PatientID of an anonymised export, or the pixels of a phantom; any of {', '.join(SHAREABLE)}",
@@ -111,7 +80,7 @@ class PreprocessSettings(Settings):
     @property
     def shared(self) -> tuple[str, ...]:
         """The attributes that do not distinguish patients of this cohort."""
-        return _names(self.shared_attributes)
+        return names_in(self.shared_attributes)
 
 
 @checked(SETTINGS)

@@ -13,7 +13,7 @@ import numpy as np
 
 from components.common.errors import InputError, TumourError
 from components.common.files import digest_of_array
-from components.common.settings import CROPS, IDENTIFYING, PIXELS
+from components.common.setting_types import CROPS, IDENTIFYING, PIXELS
 from components.imaging.attributes import text
 from components.imaging.ct import CtPlane
 from components.imaging.elements import Header

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pydicom.uid import generate_uid
 
 from components.common.errors import InputError
-from components.common.settings import IDENTIFYING, PreprocessSettings
+from components.common.setting_types import IDENTIFYING
+from components.common.settings import PreprocessSettings
 from components.common.store.folder import FolderStore
 from components.common.store.sealed import SealedStore
 from components.preprocess.cohort import preprocess_cohort
