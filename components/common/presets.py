@@ -57,7 +57,7 @@ def resolve(preset: str, *overrides: Mapping[str, Any]) -> StudySettings:
     Parameters
     ----------
     preset
-        ``default``, ``paper`` (everything the paper states) or ``fast`` (2 x 3 members).
+        ``default``, ``paper`` (everything the paper states) or ``fast`` (few members and steps, to see that it runs).
     overrides
         Mappings such as ``{"seed": 2, "train": {"learning_rate": 0.05}}``.
 

@@ -205,9 +205,10 @@ def _read_file(path: Path, size: int) -> bytes:
 def _packed(files: StudyFiles, wanted: Wanted) -> bytes:
     """The zip; refused as soon as it exceeds the largest body that the predictor accepts."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    with zipfile.ZipFile(buffer, "w") as archive:
         for entry in files.list():
-            archive.writestr(entry.name, files.read(entry.name))
+            undated = zipfile.ZipInfo(entry.name)  # else each entry would hold the time of sending
+            archive.writestr(undated, files.read(entry.name), zipfile.ZIP_DEFLATED, 1)
             if wanted.max_bytes is not None and buffer.tell() > wanted.max_bytes:
                 raise _too_large(f"the {len(files.list())} files to send take more than", wanted)
     return _checked(buffer.getvalue(), wanted)

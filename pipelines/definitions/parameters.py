@@ -11,7 +11,7 @@ from components.common import defaults
 from components.common.addresses import BUCKET, BUCKET_RULE
 from components.common.checked import Refusal, checked, fields, help_of, sentence, setting, validated
 from components.common.errors import InputError
-from components.common.field_types import Integer, Number, Text, Truth, matching
+from components.common.field_types import Integer, Number, Text, Truth, matching, shown_name
 from components.common.kubernetes_text import INT32, CpuLimit, LabelName, MemoryLimit, QualifiedName
 from components.common.presets import ONE_PLACE, resolve_parameters
 from components.common.settings import StudySettings
@@ -39,7 +39,8 @@ class StudyParameters:
 
     cohort_uri: Location = setting(..., "cohort table (CSV), or the folder or s3:// prefix that holds cohort.csv")
     preset: Text = setting(
-        "default", "named set of settings: default, paper (everything the paper states) or fast (2 ensembles of 3 CNNs)"
+        "default",
+        "named set of settings: default, paper (everything the paper states) or fast (small, to see that it runs)",
     )
     seed: Integer = setting(1, help_of(StudySettings, "seed"), 0, INT32)
     groups: Integer = setting(
@@ -101,7 +102,9 @@ def read_parameters(flags: Iterable[str]) -> dict[str, str]:
     """Flags ``name=value`` as a mapping; ``PARAMETER_INVALID`` if one has another form."""
     pairs = [flag.partition("=") for flag in flags]
     names = [name.strip() for name, _, _ in pairs]
-    wrong = [f"{name}: not of the form name=value" for name, equals, _ in pairs if not equals or not name.strip()]
+    wrong = [
+        f"{shown_name(name)}: not of the form name=value" for name, equals, _ in pairs if not equals or not name.strip()
+    ]
     wrong += [f"{name}: given more than once" for name in dict.fromkeys(names) if names.count(name) > 1]
     if wrong:
         raise InputError.collected("PARAMETER_INVALID", "--param:", wrong, "For example: --param seed=2")

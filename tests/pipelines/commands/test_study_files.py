@@ -69,6 +69,7 @@ def test_a_zip_is_treated_as_its_folder(tmp_path, long_study):
     (tmp_path / "Doe.zip").write_bytes(zipped(inside))
     packed = pack_study(tmp_path / "Doe.zip", WANTED)
     assert packed == pack_study(written(tmp_path / "folder", long_study), WANTED)
+    assert {info.date_time for info in zipfile.ZipFile(io.BytesIO(packed)).infolist()} == {(1980, 1, 1, 0, 0, 0)}
     assert not any("Doe" in name for name in names(packed))
     assert b"Doe Jane" not in packed
 
