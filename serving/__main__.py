@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.common import contained, defaults
-from components.common.errors import SrsError
+from components.common.errors import InputError, SrsError
 from components.common.limits import (
     BODIES,
     BODY_SECONDS,
@@ -87,6 +87,8 @@ def main(arguments: list[str]) -> int:
 
     configure_logs(given.log_level)
     try:
+        if not given.host.strip():  # the system would take it for all addresses
+            raise InputError("ADDRESS_INVALID", "--host is empty", "Give it an address, or 0.0.0.0 for all of them.")
         _serve(given)
     except SrsError as error:
         print(error.to_line(), flush=True)

@@ -19,7 +19,8 @@ _AS_THE_RFC = "Send requests as RFC 9112 describes them."
 _TLS = b"\x16\x03"
 _PLAIN = "This port speaks plain HTTP: begin the address with http://, or send TLS to the gateway before the predictor."
 _SMALLER = "Send fewer and shorter headers, and larger chunks."
-_GRPC = "gRPC has a port of its own: start the predictor with --grpc-port, and send HTTP/1.1 here."
+_VERSIONS = "Send HTTP/1.1."
+_GRPC = "gRPC has a port of its own: srs serve opens it with --grpc, python -m serving with --grpc-port. Send HTTP/1.1 here."
 _CHUNK = (
     "A chunk of the body is not framed as HTTP requires.",
     "Send each chunk with its size in hexadecimal, or the whole body with Content-Length.",
@@ -130,7 +131,7 @@ class Parser(h11.Connection):
                 "Send one of the two, and Transfer-Encoding only in HTTP/1.1.",
             )
         if request.http_version not in (b"1.0", b"1.1"):
-            self._refuse("Only HTTP/1.0 and HTTP/1.1 are supported.", _GRPC)
+            self._refuse("Only HTTP/1.0 and HTTP/1.1 are supported.", _GRPC if request.method == b"PRI" else _VERSIONS)
         self._chunks = self._bytes = 0
         self.may_begin = False
         if request.target.lower().startswith((b"http://", b"https://")):  # the absolute form (RFC 9112 3.2.2)

@@ -41,10 +41,11 @@ def serve(
 ) -> None:
     """Serve a registered ensemble with the KServe predictor, until stopped."""
     from pipelines.local.home import SOURCES
-    from pipelines.local.predictor_process import command, require_free
+    from pipelines.local.predictor_process import command, require_free, require_grpc
     from pipelines.local.session import Session
 
     require_free(host, port)
+    require_grpc(host, grpc, port)
     if public_key:
         from components.model.signing import PublicKey
 

@@ -307,7 +307,12 @@ WHY_NOT_HTTP = {
     "TLS": (b"\x16\x03\x01\x02\x00\x01\x00", "TLS handshake", "http://"),
     "no host": (AMBIGUOUS["no host"], "header Host is missing", "Send the header Host"),
     "two hosts": (b"GET / HTTP/1.1\r\nHost: h\r\nHost: i\r\n\r\n", "more than once", "once"),
-    "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "Only HTTP/1.0 and HTTP/1.1", "--grpc-port"),
+    "HTTP/2": (
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "Only HTTP/1.0 and HTTP/1.1",
+        "srs serve opens it with --grpc, python -m serving with --grpc-port",
+    ),
+    "HTTP/0.9": (b"GET / HTTP/0.9\r\nHost: h\r\n\r\n", "Only HTTP/1.0 and HTTP/1.1", "Send HTTP/1.1."),
     "a space in the address": (b"GET /a b HTTP/1.1\r\nHost: h\r\n\r\n", "first line", "percent-encoded"),
     "another protocol": (b"SSH-2.0-OpenSSH_9.0\r\n\r\n", "first line", "GET /v2 HTTP/1.1"),
     "a header": (b"GET / HTTP/1.1\r\nHost: h\r\nsecret\r\n\r\n", "Name: value", "one Name: value per line"),
@@ -327,6 +332,7 @@ def test_a_request_that_is_not_http_is_told_why_and_what_to_do(small, name):
     assert message in problem["error"]
     assert hint in problem["hint"]
     assert "secret" not in str(problem)
+    assert ("gRPC" in problem["hint"]) == (name == "HTTP/2")
 
 
 def test_the_absolute_form_names_the_same_resource(server):

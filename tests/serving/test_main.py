@@ -60,6 +60,13 @@ def test_a_key_that_cannot_be_read_is_refused_at_once(copy, tmp_path, served, ca
     assert served == []
 
 
+@pytest.mark.parametrize("host", ["", " "])
+def test_an_empty_host_is_not_taken_for_all_addresses(tmp_path, served, capsys, host):
+    assert start(tmp_path / "absent", "--host", host) == 2
+    assert "[ADDRESS_INVALID]" in capsys.readouterr().err
+    assert served == []
+
+
 def test_a_mounted_key_is_used_by_default(copy, tmp_path, signer, served, monkeypatch):
     assert start(copy) == 0
     monkeypatch.setattr(command, "MOUNTED_KEY", tmp_path / "signer.pub")

@@ -1,6 +1,7 @@
 """The registry's commands: a mistake ends in an error and an exit code, MLflow's absence within ten seconds."""
 
 import os
+import socket
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -126,6 +127,31 @@ def test_serve_hands_the_public_key_to_the_predictor(home, key, monkeypatch):
     assert line[line.index("--public-key") + 1] == public
     assert refused(home, "serve", "--port", port, "--public-key", str(key)) == ("PUBLIC_KEY", 2)
     assert len(lines) == 1
+
+
+@pytest.fixture
+def taken() -> Iterator[str]:
+    """A port of this machine that something listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield str(listener.getsockname()[1])
+
+
+@pytest.mark.parametrize("host", ["", " "])
+def test_serve_does_not_take_an_empty_host_for_all_addresses(tmp_path, host):
+    assert refused(tmp_path, "serve", "--port", str(free_port()), "--host", host) == ("ADDRESS_INVALID", 2)
+
+
+@pytest.mark.parametrize("grpc", ["abc", "", "0", "65536", "-1", "8.5", "Off", "\uff11", "9" * 5000])
+def test_serve_refuses_a_grpc_port_before_it_opens_a_home(tmp_path, grpc):
+    assert refused(tmp_path, "serve", "--port", str(free_port()), "--grpc", grpc) == ("ADDRESS_INVALID", 2)
+
+
+def test_serve_refuses_a_grpc_port_that_is_its_http_port_or_in_use(tmp_path, taken):
+    port = str(free_port())
+    assert refused(tmp_path, "serve", "--port", port, "--grpc", port) == ("ADDRESS_INVALID", 2)
+    with pytest.raises(SrsError, match="Name another by --grpc") as caught:
+        srs(tmp_path, "serve", "--port", port, "--grpc", taken)
+    assert caught.value.code == "PORT_IN_USE"
 
 
 def test_a_deleted_model_is_told(home):
