@@ -20,7 +20,10 @@ _TLS = b"\x16\x03"
 _PLAIN = "This port speaks plain HTTP: begin the address with http://, or send TLS to the gateway before the predictor."
 _SMALLER = "Send fewer and shorter headers, and larger chunks."
 _VERSIONS = "Send HTTP/1.1."
-_GRPC = "gRPC has a port of its own: srs serve opens it with --grpc, python -m serving with --grpc-port. Send HTTP/1.1 here."
+_GRPC = (
+    "gRPC has a port of its own: srs serve opens it with --grpc, python -m serving with --grpc-port. "
+    "Send HTTP/1.1 here."
+)
 _CHUNK = (
     "A chunk of the body is not framed as HTTP requires.",
     "Send each chunk with its size in hexadecimal, or the whole body with Content-Length.",

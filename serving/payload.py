@@ -10,6 +10,7 @@ V1 form     multipart with one zip or the study's DICOM files; "roi" and "rtstru
 """
 
 import dataclasses
+import difflib
 import itertools
 import math
 import re
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from components.common.checked import ALIKE
 from components.common.errors import InputError
 from components.common.limits import MAX_CROPS, MAX_FILES, MAX_QUERY_FIELDS, MAX_STUDIES, MAX_TEXT
 from components.common.settings import IMAGE_SIZE_PX
@@ -31,6 +33,7 @@ DICOM_INPUT = "dicom_zip"
 #: Options of a DICOM study: the requested GTV and RTSTRUCT.
 OPTIONS = ("roi", "rtstruct_uid")
 _OPTIONS = "roi is a ROIName or ROINumber, rtstruct_uid a SOPInstanceUID."
+_FORM = "Let the client write the Content-Type of a form with its boundary, as curl -F does; or send the .zip itself."
 _FILES = "Send each file of one study in base64; more files as several studies, or the slices around the tumours only."
 
 
@@ -82,7 +85,7 @@ def decode_v1(body: Buffer, content_type: str = "application/json", options: Map
     body
         JSON, a zip or a form, recognised by its first bytes.
     content_type
-        Used only if the body begins as none of them, such as a damaged zip or one with bytes before it.
+        Used only if the body begins as none of them: a damaged zip, one with bytes before it, or a form without parts.
     options
         ``roi`` and ``rtstruct_uid`` of a zip or form, from the address's query.
 
@@ -96,7 +99,7 @@ def decode_v1(body: Buffer, content_type: str = "application/json", options: Map
         return Query((_form_study(body, options or {}),))
     if is_zip(body) or is_zip_type(content_type):
         return Query((Study(zipped=body, **options_of(options or {})),))
-    fields = json_object(body, len(body))
+    fields = _json_or_form(body, content_type)
     instances = fields.get("instances")
     if not isinstance(instances, list) or not instances:
         raise InputError("FORMAT", "instances must be a list of at least one", 'Send {"instances": [...]}.')
@@ -104,6 +107,17 @@ def decode_v1(body: Buffer, content_type: str = "application/json", options: Map
     query = Query(tuple(_v1_instance(instance) for instance in instances))
     check_batch(sum(isinstance(instance, Study) for instance in query.instances), MAX_STUDIES)
     return query
+
+
+def _json_or_form(body: Buffer, content_type: str) -> dict[str, Any]:
+    """The JSON object; ``FORM`` where something else was sent as a form, as which it cannot be read either."""
+    try:
+        return json_object(body, len(body))
+    except InputError as error:
+        as_form = content_type.strip().lower().startswith("multipart/") or body[:2] == b"--"
+        if error.code not in ("JSON", "FORMAT") or not as_form:
+            raise
+        raise InputError("FORM", "the form holds no part, or does not begin with its boundary", _FORM) from None
 
 
 def is_zip_type(content_type: str) -> bool:
@@ -184,14 +198,27 @@ def options_of(fields: Mapping[str, Any]) -> dict[str, Any]:
 def check_query(items: Iterable[tuple[str, str]]) -> None:
     """Raises ``OPTION`` if an option is repeated or misspelt, since all GTVs would then be answered.
 
-    Other fields, such as a key that a gateway adds, are ignored.
+    Fields with other names, such as a key that a gateway adds, are ignored.
     """
     names = [name for name, _ in items]
     if len(names) > MAX_QUERY_FIELDS:
         raise InputError("OPTION", f"the address's query may have at most {MAX_QUERY_FIELDS} fields", _OPTIONS)
-    wrong = [name for name in names if name not in OPTIONS and re.match("roi|rtstruct", name, re.IGNORECASE)]
-    if wrong or any(names.count(name) > 1 for name in OPTIONS):
-        raise InputError("OPTION", "the address's query may have roi and rtstruct_uid, each once", _OPTIONS)
+    if any(names.count(name) > 1 for name in OPTIONS):
+        raise InputError("OPTION", "roi and rtstruct_uid may each be once in the address's query", _OPTIONS)
+    if meant := next(filter(None, map(_meant, names)), ""):
+        message = "a name in the address's query resembles roi and rtstruct_uid, but is neither"
+        raise InputError("OPTION", f"{message}: did you mean {meant}?", f"{_OPTIONS} Unlike names are ignored.")
+
+
+def _meant(name: str) -> str:
+    """The option that another name is probably a misspelling of; "" for an option, and for an unlike name."""
+    lower = name.lower()
+    if name in OPTIONS:
+        return ""
+    if start := re.match("roi|rtstruct", lower):
+        return next(option for option in OPTIONS if option.startswith(start[0]))
+    swapped = [option for option in OPTIONS if sorted(option) == sorted(lower)]  # difflib rates rio no nearer than rid
+    return next(iter(swapped or difflib.get_close_matches(lower, OPTIONS, 1, ALIKE)), "")
 
 
 def text_of(fields: Mapping[str, Any], name: str, code: str = "FORMAT") -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import functools
+import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -35,13 +36,14 @@ UNROUTED = {
     404: ("NOT_FOUND", "there is nothing at this address"),
     405: ("METHOD_NOT_ALLOWED", "this address does not support this method"),
 }
+_PREDICT = "The only operation of V1 is a prediction: POST /v1/models/NAME:predict. "
 Decoder = Callable[[Request, bytearray], Job]
 
 
 class _ModelOfV1(StringConvertor):
-    """A model name in a V1 address that is not the address of a prediction."""
+    """A model name in a V1 address; behind a colon, an address has the name of an operation."""
 
-    regex = "[^/]+(?<!:predict)"
+    regex = "[^/:]+"
 
 
 register_url_convertor("model_of_v1", _ModelOfV1())
@@ -211,11 +213,13 @@ def _with_error_replies(handler: Callable[[Request], Awaitable[Response]]) -> An
     return handle
 
 
-async def _routing_problem(_: Request, error: Exception) -> Response:
+async def _routing_problem(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     code, message = UNROUTED.get(status, ("INTERNAL", "the server failed to process the request"))
     headers = getattr(error, "headers", None)
     methods = ", ".join(sorted(headers["Allow"].split(", "))) if headers and "Allow" in headers else ""
     allowed = f"This address supports {methods}. " if methods else ""
+    if status == 404 and re.match("/v1/models/[^/]*:", request.url.path):
+        allowed = _PREDICT
     problem = Problem(status, code, message, f"{allowed}GET /openapi.json lists the addresses and their methods.")
     return JSONResponse(problem.to_dict(), status, headers)

@@ -18,7 +18,7 @@ from components.common.errors import InputError
 from components.common.limits import MAX_DELIMITER_BYTES, MAX_PART_HEAD_BYTES, MAX_PARTS
 from serving.content import form_parts, is_form
 from serving.encodings import base64_of, json_object
-from serving.payload import decode_v1
+from serving.payload import check_query, decode_v1
 from tests.components.model.bundles import draw_crops
 from tests.serving.attacks import V1, V2
 from tests.serving.studies import study_files, study_zip
@@ -64,14 +64,33 @@ def test_a_zip_is_read_whatever_its_content_type_says(server, study, kind):
         assert [one["roi_name"] for one in reply["predictions"]] == ["GTV2"]
 
 
-@pytest.mark.parametrize("query", ["ROI=GTV2", "roi_number=2", "rtstruct=1.2", "RTSTRUCT_UID=1.2", "roi=GTV&roi=GTV2"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "ROI=GTV2",
+        "roi_number=2",
+        "rtstruct=1.2",
+        "RTSTRUCT_UID=1.2",
+        "roi=GTV&roi=GTV2",
+        "rio=nope",
+        "rtstructuid=1",
+        "Struct_UID=1",
+    ],
+)
 def test_a_repeated_or_misspelt_option_is_refused(server, study, query):
     status, reply = post(server, study, "application/zip", f"{V1}?{query}")
     assert (status, reply["code"]) == (400, "OPTION")
     assert "roi and rtstruct_uid" in reply["error"]
 
 
+def test_a_misspelt_option_is_refused_with_the_one_that_was_meant():
+    for name, meant in (("rio", "roi"), ("ROI", "roi"), ("rois", "roi"), ("rtsruct_uid", "rtstruct_uid")):
+        with pytest.raises(InputError, match=f"did you mean {meant}?"):
+            check_query([(name, "1")])
+
+
 def test_fields_that_a_gateway_adds_to_the_query_are_ignored(server, study):
+    check_query([(name, "1") for name in ("rid", "uid", "trace_id", "route", "region", "structure", "")])
     status, reply = post(server, study, "application/zip", f"{V1}?roi=GTV2&subscription-key=1")
     assert (status, len(reply["predictions"])) == (200, 1)
 
@@ -98,6 +117,19 @@ def test_a_form_that_holds_no_study_is_refused(server, study):
     ):
         status, reply = post(server, body, "multipart/form-data; boundary=x7")
         assert (status, reply["code"]) == (400, code)
+
+
+@pytest.mark.parametrize("body", [b"\n", b"1", b"x=1", b"--x7--\r\n", b"--x7\r\n\r\nPK\r\n--x7--\r\n"])
+def test_a_form_without_parts_or_boundary_is_not_taken_for_json(server, body):
+    for kind in ("multipart/form-data", "Multipart/form-data; boundary=x7"):
+        status, reply = post(server, body, kind)
+        assert (status, reply["code"], "JSON" in reply["error"]) == (400, "FORM", False)
+    assert post(server, b"{", "application/json")[1]["code"] == "JSON"
+
+
+def test_json_is_read_whatever_its_content_type_says():
+    body = b'{"instances": [{"dicom_zip": "UEsF"}]}'
+    assert decode_v1(body, "multipart/form-data").instances
 
 
 @settings(max_examples=60, deadline=None)

@@ -21,7 +21,16 @@ from tests.serving.studies import study_files, study_zip
 
 ROOT = Path(__file__).parents[2]
 #: Of the start of the server; and of a GTV that is answered all the same.
-NOT_OF_REQUESTS = {"PATH_INVALID", "PORT_IN_USE", "ROI_PATTERN", "PUBLIC_KEY", "SIGNING_KEY", "TOO_SMALL", "TOO_LARGE"}
+NOT_OF_REQUESTS = {
+    "ADDRESS_INVALID",
+    "PATH_INVALID",
+    "PORT_IN_USE",
+    "ROI_PATTERN",
+    "PUBLIC_KEY",
+    "SIGNING_KEY",
+    "TOO_SMALL",
+    "TOO_LARGE",
+}
 
 
 def test_the_document_is_valid_and_names_every_address():
@@ -131,6 +140,8 @@ def test_another_method_is_refused_with_the_one_that_the_address_has(server, met
     [
         ("GET", "/v3", (404, "NOT_FOUND", "openapi.json")),
         ("POST", f"{V1}/", (404, "NOT_FOUND", "openapi.json")),
+        ("POST", V1.replace(":predict", ":explain"), (404, "NOT_FOUND", "POST /v1/models/NAME:predict")),
+        ("GET", V1.replace(":predict", ":predct"), (404, "NOT_FOUND", "POST /v1/models/NAME:predict")),
         ("POST", V1.replace("srs-response", "x"), (404, "MODEL_UNKNOWN", "GET /v2/models ")),
         ("POST", V2.replace("/infer", "/versions/9/infer"), (404, "MODEL_UNKNOWN", "GET /v2/models/NAME the version")),
         ("GET", V2.replace("/infer", "/versions/9"), (404, "MODEL_UNKNOWN", "GET /v2/models/NAME the version")),

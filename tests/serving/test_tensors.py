@@ -74,6 +74,30 @@ def test_studies_are_counted(data):
     assert refusal(lambda: asked(MAX_STUDIES, data)) == "V2_DATA"
 
 
+ROWS = [[0.0] * 151] * 151
+
+
+@pytest.mark.parametrize(
+    ("shape", "data", "told"),
+    [
+        ((2, 151, 151), [0.0] * 22_801, "its shape [2, 151, 151] gives 45,602 values, and the number sent is 22,801"),
+        ((2, 151, 151), [ROWS], "its shape [2, 151, 151] gives 45,602 values, and the number sent is 22,801"),
+        ((1, 151, 151), [1], "its shape [1, 151, 151] gives 22,801 values, and the number sent is 1"),
+        ((1, 151, 151), [], "its shape [1, 151, 151] gives 22,801 values, and the number sent is 0"),
+        ((1, 151, 151), bytes(7), "its shape [1, 151, 151] gives 91,204 bytes, and the number sent is 7"),
+    ],
+)
+def test_a_number_of_values_that_the_shape_does_not_give_is_refused_with_both(shape, data, told):
+    with pytest.raises(InputError) as caught:
+        query_of([Tensor(CROP_INPUT, "FP32", shape, data)], {})
+    assert (caught.value.code, caught.value.safe_message) == ("V2_DATA", f"{CROP_INPUT}: {told}")
+
+
+@pytest.mark.parametrize("data", [[[*ROWS[:-1], None]], [[[0.0] * 22_801]], [[*ROWS[:-1], ["a"] * 151]]])
+def test_rows_of_another_form_are_refused_as_no_crop(data):
+    assert refusal(lambda: query_of([Tensor(CROP_INPUT, "FP32", (1, 151, 151), data)], {})) == "CROP_SHAPE"
+
+
 def test_an_id_has_a_length():
     assert v2(id="ü" * MAX_TEXT).request_id == "ü" * MAX_TEXT
     assert refusal(lambda: v2(id="ü" * (MAX_TEXT + 1))) == "FORMAT"
