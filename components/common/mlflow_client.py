@@ -26,7 +26,7 @@ from components.common.addresses import problem_of_address
 from components.common.artifact_store import bound_artifact_store
 from components.common.errors import InputError
 from components.common.mlflow_errors import from_exception, from_reply
-from components.common.sqlite_store import require_usable, set_default_artifact_location
+from components.common.sqlite_store import file_of, require_usable, set_default_artifact_location
 
 #: Seconds to reach a server, and to wait for its first reply: many steps that start at once may have to queue for it.
 CONNECT_SECONDS, ANSWER_SECONDS = 2.0, 7.0
@@ -80,8 +80,7 @@ def store_folder() -> Path | None:
 
 def database_file() -> Path | None:
     """The file of a SQLite store; None for a server."""
-    uri = tracking_uri()
-    return Path(uri.partition("://")[2][1:].partition("?")[0]) if uri.startswith("sqlite") else None
+    return file_of(tracking_uri())
 
 
 def client() -> Any:

@@ -20,6 +20,11 @@ LOCK_SECONDS = 5.0
 DATABASE, ARTIFACTS = Path("mlflow", "mlflow.db"), Path("mlflow", "artifacts")
 
 
+def file_of(uri: str) -> Path | None:
+    """The file of a SQLite store's URI; None for the URI of a server."""
+    return Path(uri.partition("://")[2][1:].partition("?")[0]) if uri.startswith("sqlite") else None
+
+
 @contextlib.contextmanager
 def opened(database: Path) -> Iterator[sqlite3.Connection]:
     """A connection to an existing database, without SQLAlchemy; errors are translated by ``from_sqlite``."""

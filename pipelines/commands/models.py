@@ -50,7 +50,7 @@ def serve(
         from components.model.signing import PublicKey
 
         PublicKey.read(public_key)
-    session = Session.of_registry(home, screen)
+    session = Session.of_registry(home, screen, downloads=True)
     model, number = session.fetch_model(model_name, version)
     screen.print(f"{model_name} version {number} on http://{host}:{port}", soft_wrap=True)
     line = command(model, number, model_name, host, port, grpc, public_key)
@@ -134,9 +134,13 @@ def promote(
 
     key = SigningKey.read(sign) if sign else None
     registry = Session.of_registry(home, screen, mlflow).registry(mlflow)
+    champion_before = registry.champion(model_name)
     before = registry.promote_by_hand(model_name, version, reason, key)
     now = registry.version_of(model_name, registry.CHAMPION)
-    screen.print(f"{model_name}: version {now} is champion; before: {before or 'none'}")
+    if champion_before and champion_before.version == now:
+        screen.print(f"{model_name}: version {now} is champion already; the reason is stored with it")
+    else:
+        screen.print(f"{model_name}: version {now} is champion; before: {before or 'none'}")
     if key:
         screen.print(f"signed; SHA-256 of the public key: {key.public.fingerprint}", soft_wrap=True)
 

@@ -35,9 +35,17 @@ class Claim:
     def take(cls, home: Path) -> "Claim":
         """A new claim on a home; raises ``OSError`` if the home cannot be written."""
         with _exclusive(home):
-            folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=home / "tmp"))
-            claim = cls(folder, os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600), os.getpid())
-            fcntl.flock(claim._lock, fcntl.LOCK_EX)
+            return cls._on(Path(tempfile.mkdtemp(prefix=PREFIX, dir=home / "tmp")))
+
+    @classmethod
+    def without_home(cls) -> "Claim":
+        """A claim of a process that uses no home: its folder is among the system's temporary files."""
+        return cls._on(Path(tempfile.mkdtemp(prefix=PREFIX)))
+
+    @classmethod
+    def _on(cls, folder: Path) -> "Claim":
+        claim = cls(folder, os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600), os.getpid())
+        fcntl.flock(claim._lock, fcntl.LOCK_EX)
         atexit.register(claim.release)
         return claim
 

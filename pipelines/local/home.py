@@ -8,7 +8,7 @@ from pathlib import Path
 
 from components.common.disk import disk_error, require_text
 from components.common.errors import InputError
-from components.common.sqlite_store import DATABASE, require_usable
+from components.common.sqlite_store import DATABASE, file_of, require_usable
 from pipelines.local.claims import Claim
 
 #: Folder of this project's packages, so that a started process finds them in any working directory.
@@ -80,6 +80,36 @@ class Home:
             raise disk_error(error) or InputError(
                 "OUTPUT_UNWRITABLE", f"the folder {path} cannot be written: {error.strerror}", "Name another by --home."
             ) from None
+
+    @classmethod
+    def absent(cls, path: Path) -> "Home":
+        """A home at a path where there is none, for a process that writes only temporary files; makes no folder there.
+
+        They are among the system's temporary files, and are removed when the process exits.
+        """
+        os.umask(UMASK)
+        return cls(path.resolve(), Claim.without_home())
+
+
+def is_home(path: Path) -> bool:
+    """Whether a home was opened at this path before."""
+    return (path / DATABASE).is_file() or (path / "tmp").is_dir()
+
+
+def require_registry(home: Path, uri: str) -> None:
+    """Refuses a registry that cannot exist yet: in a home without a database, or in a database without a file.
+
+    Raises
+    ------
+    InputError
+        ``HOME_UNKNOWN`` without the ``uri`` of another registry; ``TRACKING_URI`` where that names a missing database.
+    """
+    if not uri and not (home / DATABASE).is_file():
+        hint = "`srs run` and `make demo` make one; --home names another folder, --mlflow a server."
+        raise InputError("HOME_UNKNOWN", f"{home} holds no runs and no models", hint)
+    if (database := file_of(uri)) and database.is_absolute() and not database.is_file():
+        message = f"the database {database} of MLFLOW_TRACKING_URI (or --mlflow) does not exist"
+        raise InputError("TRACKING_URI", message, "Give the path of an existing database, or a server's address.")
 
 
 def _probe(file: Path) -> None:

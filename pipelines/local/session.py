@@ -23,14 +23,13 @@ from components.common.errors import InputError
 from components.common.files import read_json
 from components.common.presets import merged, resolve
 from components.common.processors import processors
-from components.common.sqlite_store import DATABASE
 from components.preprocess.cohort import read_cohort
 from pipelines.definitions import phantom, srs_response
 from pipelines.definitions.options import Compiled
 from pipelines.definitions.parameters import StudyParameters
 from pipelines.local.claims import sweep
 from pipelines.local.display import ConsoleDisplay
-from pipelines.local.home import Home
+from pipelines.local.home import Home, is_home, require_registry
 from pipelines.local.runs import Run, run_pipeline
 from pipelines.local.tasks import Stopped
 
@@ -106,25 +105,30 @@ class Session:
     @classmethod
     def open(cls, home: Path, console: Console, parallelism: int) -> "Session":
         """Opens or creates the home, cleans up after killed runs, and makes libraries write only there."""
-        session = cls(Home.open(home), console, parallelism)
-        os.environ.update(session.home.environment)
-        tempfile.tempdir = None  # so that tempfile reads TMPDIR again
+        session = cls._using(Home.open(home), console, parallelism)
         sweep(session.home.path, _close_killed)
         return session
 
     @classmethod
-    def of_registry(cls, home: Path, console: Console, mlflow: str = "") -> "Session":
-        """Opens a home to use its registry, or the MLflow server that is named; makes no home where there is none.
+    def of_registry(cls, home: Path, console: Console, mlflow: str = "", *, downloads: bool = False) -> "Session":
+        """Opens a home to use its registry, or the MLflow server or database that is named.
+
+        No home is made, except for a process that ``downloads`` a server's model and then becomes another program:
+        the next command on that home removes the model's files.
 
         Raises
         ------
         InputError
-            ``HOME_UNKNOWN``, or as ``open``.
+            As ``require_registry`` and ``open``.
         """
-        if not mlflow and not os.environ.get("MLFLOW_TRACKING_URI") and not (home / DATABASE).is_file():
-            hint = "`srs run` and `make demo` make one; --home names another folder, --mlflow a server."
-            raise InputError("HOME_UNKNOWN", f"{home} holds no runs and no models", hint)
-        return cls.open(home, console, 1)
+        require_registry(home, mlflow or os.environ.get("MLFLOW_TRACKING_URI", ""))
+        return cls.open(home, console, 1) if downloads or is_home(home) else cls._using(Home.absent(home), console, 1)
+
+    @classmethod
+    def _using(cls, home: Home, console: Console, parallelism: int) -> "Session":
+        os.environ.update(home.environment)
+        tempfile.tempdir = None  # so that tempfile reads TMPDIR again
+        return cls(home, console, parallelism)
 
     def run_phantom(self, cohort: Path, **parameters: Any) -> Run:
         """Runs the pipeline ``phantom``."""

@@ -2,6 +2,9 @@
 
 import os
 import socket
+import subprocess
+import sys
+import tempfile
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -19,6 +22,7 @@ from components.model.bundle_files import Bundle
 from components.model.signing import PublicKey
 from components.phantom.phantom import write_cohort
 from pipelines.commands.cli import app
+from pipelines.local.home import SOURCES
 from pipelines.local.moving import fix
 from pipelines.local.predictor_process import free_port
 from tests.mlflow_api import PAGE, MlflowApi, serving
@@ -79,6 +83,12 @@ def test_promote_accepts_an_alias_and_prints_the_versions_number(home):
     MlflowClient(f"sqlite:///{home}/mlflow/mlflow.db").set_registered_model_alias(MODEL, "challenger", "1")
     output = srs(home, "promote", "challenger", "--reason", "seen by the board")
     assert f"{MODEL}: version 1 is champion; before: 3" in output
+
+
+def test_promote_of_the_champion_says_so_and_stores_the_reason(home):
+    assert f"{MODEL}: version 3 is champion already" in srs(home, "promote", "3", "--reason", "seen by the board")
+    assert "seen by the board" in srs(home, "champion")
+    assert f"{MODEL}: version 2 is champion again" in srs(home, "rollback")
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "..."])
@@ -213,6 +223,44 @@ def test_a_server_that_fails_between_two_questions_does_not_hold_a_command(home,
     started = time.monotonic()
     assert refused(home, "champion", "--mlflow", api.address) == ("MLFLOW_UNAVAILABLE", 1)
     assert time.monotonic() - started < PATIENCE_S
+
+
+@pytest.mark.parametrize("command", [*COMMANDS[:3], ["report"]], ids=lambda command: command[0])
+@pytest.mark.parametrize("fault", ["502", "silent"])
+def test_a_command_that_asks_a_server_makes_no_home(tmp_path, api, monkeypatch, command, fault):
+    changed, code = FAULTS[fault]
+    for name, value in changed.items():
+        setattr(api, name, value)
+    monkeypatch.setattr(os, "environ", dict(os.environ) | {"MLFLOW_TRACKING_URI": api.address})
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    assert refused(tmp_path / "home", *command)[0] == ("RUN_UNKNOWN" if command[0] == "report" else code)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_version_of_another_store_is_promoted_without_a_home(home, tmp_path):
+    """In a process of its own: what it leaves is seen when it has ended."""
+    apart = tmp_path / "apart"
+    apart.mkdir()
+    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    environment["TMPDIR"] = str(apart)
+    store = f"sqlite:///{home}/mlflow/mlflow.db"
+    line = [sys.executable, "-m", "pipelines.commands.cli", "promote", "1", "--reason", "why not", "--mlflow", store]
+    done = subprocess.run(line, cwd=apart, env=environment | {"PYTHONPATH": str(SOURCES)}, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert champion(home) == "1"
+    assert list(apart.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", COMMANDS[:4], ids=lambda command: command[0])
+def test_a_database_that_is_not_there_is_refused_and_not_made(tmp_path, monkeypatch, command):
+    store = f"sqlite:///{tmp_path}/absent.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    assert refused(tmp_path / "home", *command, *serving_port(command)) == ("TRACKING_URI", 2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def serving_port(command: list[str]) -> list[str]:
+    return ["--port", str(free_port())] if command == ["serve"] else []
 
 
 def test_run_refuses_a_deleted_experiment_before_it_starts(home, cohort):
