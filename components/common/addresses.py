@@ -8,8 +8,8 @@ from components.common.errors import InputError
 #: A bucket's name, as S3 servers other than AWS's allow it, and in former years AWS too.
 BUCKET = r"(?![^/]*(\.\.|\.-|-\.))[A-Za-z0-9][A-Za-z0-9._:-]{1,61}[A-Za-z0-9]"
 BUCKET_RULE = "a bucket's name of 3 to 63 letters, digits, dots and hyphens"
-#: Host names, IPv4 addresses, and IPv6 addresses without their brackets.
-_HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+", re.IGNORECASE | re.ASCII)
+#: Host names, IPv4 addresses, and IPv6 addresses without their brackets, with or without a zone (RFC 6874).
+_HOST = re.compile(r"[\w.-]+|[0-9a-f.]*:[0-9a-f:.]*(%(25)?[\w.~-]+)?", re.IGNORECASE | re.ASCII)
 
 
 def http_address(url: str, option: str, *, credentials: bool = False) -> str:

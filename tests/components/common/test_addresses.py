@@ -22,6 +22,7 @@ WRONG = {
     "http://jane:secret@h": "password",
     "http://h/?a=1": "query",
     "http://m\u00fcnchen": "ASCII",
+    "http://a%25lo": "host",
 }
 
 
@@ -36,7 +37,11 @@ def test_what_is_no_address_of_a_server_is_refused_with_the_reason(url):
 
 
 @pytest.mark.parametrize(
-    "url", ["http://h", "https://h.example/kfp/", "http://127.0.0.1:8080", "http://[::1]:80", "HTTP://H"]
+    "url",
+    [
+        *("http://h", "https://h.example/kfp/", "http://127.0.0.1:8080", "HTTP://H"),
+        *("http://[::1]:80", "http://[fe80::1%25lo]:1", "http://[fe80::1%eth0.1]"),
+    ],
 )
 def test_addresses_of_servers_are_accepted(url):
     assert http_address(url, "--url") == url.rstrip("/")
