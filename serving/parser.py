@@ -15,10 +15,12 @@ from components.common.limits import CHUNK_BYTES, CHUNKS, HEAD_BYTES, HEAD_LINES
 
 #: What to do about a request that is refused for its framing or its limits.
 _AS_THE_RFC = "Send requests as RFC 9112 describes them."
+_LARGE_HEAD = f"The address and the headers are larger than {HEAD_BYTES} bytes together."
 #: First bytes of a TLS handshake: its record type, and the major version that all releases of TLS have in common.
 _TLS = b"\x16\x03"
 _PLAIN = "This port speaks plain HTTP: begin the address with http://, or send TLS to the gateway before the predictor."
-_SMALLER = "Send fewer and shorter headers, and larger chunks."
+_SMALLER = "Send a shorter address, and fewer and shorter headers."
+_SMALLER_LINES = "Send fewer and shorter trailers, and each chunk's size without extensions."
 _VERSIONS = "Send HTTP/1.1."
 _GRPC = (
     "gRPC has a port of its own: srs serve opens it with --grpc, python -m serving with --grpc-port. "
@@ -108,11 +110,14 @@ class Parser(h11.Connection):
         # h11's own buffer, not a copy: a head may arrive byte by byte.
         if self.their_state is h11.IDLE and _head_of(self._receive_buffer._data).count(b"\n") > HEAD_LINES:
             self._refuse(f"The head has more than {HEAD_LINES} lines.", _SMALLER)
+        in_head = self.their_state is h11.IDLE
         try:
             event = super().next_event()
         except h11.RemoteProtocolError as error:
             if error.error_status_hint == 431:
-                self._refuse(f"Headers, trailers or a chunk's line are larger than {HEAD_BYTES} bytes.", _SMALLER)
+                if in_head:
+                    self._refuse(_LARGE_HEAD, _SMALLER)
+                self._refuse(f"The trailers or a chunk's line are larger than {HEAD_BYTES} bytes.", _SMALLER_LINES)
             why = (known for start, known in _KNOWN.items() if str(error).startswith(start))
             self._refuse(*next(why, (self.refusal, self.remedy)))
         if isinstance(event, h11.Request):
@@ -127,7 +132,7 @@ class Parser(h11.Connection):
     def _request(self, request: h11.Request, size: int) -> h11.Request:
         names = [name for name, _ in request.headers]
         if size > HEAD_BYTES:
-            self._refuse(f"The headers are larger than {HEAD_BYTES} bytes.", _SMALLER)
+            self._refuse(_LARGE_HEAD, _SMALLER)
         if b"transfer-encoding" in names and (b"content-length" in names or request.http_version == b"1.0"):
             self._refuse(
                 "Transfer-Encoding with Content-Length, or in HTTP/1.0.",

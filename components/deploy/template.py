@@ -24,7 +24,7 @@ TEMPLATE = Refusal(
     unknown="TEMPLATE_UNKNOWN",
     hint="Correct it in the ConfigMap of infra/, and submit the run again: what it finished is reused from state_uri.",
 )
-Word = Annotated[Text, matching(r"(?s).*\S.*", "a text that is not blank")]
+Word = Annotated[Text, matching(r"(?s).*\S.*", "a text with anything but spaces")]
 #: YAML has numbers, so text is not converted.
 Whole = pydantic.StrictInt
 Amounts = Mapping[QualifiedName, Amount]

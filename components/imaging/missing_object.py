@@ -51,8 +51,9 @@ def missing_object_error(
     endings = [_ending(name) for name in others]
     objects, files = Counter(kind for kind, _ in distinct), Counter(filter(None, endings))
     if endings and not objects and not files:
-        not_dicom = f"{message}; none of the {len(endings)} files in the folder is DICOM"
-        return TumourError(code, not_dicom, "Export the study as DICOM.")
+        which = f"none of the {len(endings)} files" if len(endings) > 1 else "the only file"
+        not_dicom = "is DICOM" if len(endings) > 1 else "is not DICOM"
+        return TumourError(code, f"{message}; {which} in the folder {not_dicom}", "Export the study as DICOM.")
     counts = [*objects.items(), *files.items()]
     contents = ", ".join(f"{count} x {kind}" if count > 1 else kind for kind, count in counts)
     return TumourError(code, f"{message}; the folder holds: {contents}" if contents else message, _hint(objects, files))

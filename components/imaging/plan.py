@@ -181,7 +181,9 @@ def _choose_rtstruct(folder: Folder, rtstruct_uid: str) -> Header:
     hint = "Set rtstruct_uid to the SOPInstanceUID of one of them; `srs inspect` lists them."
     chosen = [rtstruct for uid, rtstruct in folder.rtstructs if rtstruct_uid.strip() in ("", uid)]
     if not chosen and folder.rtstructs:
-        message = f"rtstruct_uid names none of the {len(folder.rtstructs)} RTSTRUCTs in the DICOM folder"
+        count = len(folder.rtstructs)
+        which = f"names none of the {count} RTSTRUCTs" if count > 1 else "does not name the only RTSTRUCT"
+        message = f"rtstruct_uid {which} in the DICOM folder"
         raise TumourError("NO_RTSTRUCT", message, hint)
     if not chosen:
         raise _missing(folder, "NO_RTSTRUCT", "there is no RTSTRUCT in the DICOM folder")

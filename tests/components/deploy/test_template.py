@@ -81,7 +81,7 @@ def test_names_all_problems_at_once() -> None:
         ({"annotations": {"a": 1}}, "write a value that is no text in quotes"),
         ({"annotations": "a"}, "annotations: 'a' is not a mapping"),
         ({"service_account": 5}, "service_account"),
-        ({"model_format": " "}, "model_format"),
+        ({"model_format": " "}, "model_format: ' ' is not a text with anything but spaces"),
         ({"runtime": ""}, "runtime"),
         ({1: 2, None: 3}, "1: unknown name"),
     ],

@@ -136,3 +136,4 @@ def test_files_of_which_none_is_dicom_are_counted():
     assert error.code == "NO_RTSTRUCT"
     assert "none of the 2 files in the folder is DICOM" in error.safe_message
     assert "Lindqvist" not in str(error)
+    assert "; the only file in the folder is not DICOM" in refusal(MemoryStore({"Lindqvist": b"y"})).safe_message

@@ -408,6 +408,9 @@ def test_several_rtstructs_are_listed_for_their_owner(make_study):
     error = folder_error(study, rtstruct_uid="1.2.3")
     assert (error.code, "none of the 2 RTSTRUCTs" in error.safe_message) == ("NO_RTSTRUCT", True)
     assert "srs inspect" in error.hint
+    del study.rtstructs[1]
+    error = folder_error(study, rtstruct_uid="1.2.3")
+    assert (error.code, "does not name the only RTSTRUCT in" in error.safe_message) == ("NO_RTSTRUCT", True)
 
 
 def refer_to(study, *series):
