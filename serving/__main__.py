@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 #: Default number of requests processed at once: one is decoded while another's crops are in the graph.
 MOST_WORKERS = 2
+_HOST = "Give --host an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all of them."
 #: Where infra/ mounts the public key of the bundles' signer; without a file there, unsigned bundles are served too.
 MOUNTED_KEY = Path("/etc/srs-response/bundle-key.pub")
 
@@ -88,7 +89,7 @@ def main(arguments: list[str]) -> int:
     configure_logs(given.log_level)
     try:
         if not given.host.strip():  # the system would take it for all addresses
-            raise InputError("ADDRESS_INVALID", "--host is empty", "Give it an address, or 0.0.0.0 for all of them.")
+            raise InputError("ADDRESS_INVALID", "--host is empty", _HOST)
         _serve(given)
     except SrsError as error:
         print(error.to_line(), flush=True)

@@ -204,10 +204,12 @@ def check_query(items: Iterable[tuple[str, str]]) -> None:
     if len(names) > MAX_QUERY_FIELDS:
         raise InputError("OPTION", f"the address's query may have at most {MAX_QUERY_FIELDS} fields", _OPTIONS)
     if any(names.count(name) > 1 for name in OPTIONS):
-        raise InputError("OPTION", "roi and rtstruct_uid may each be once in the address's query", _OPTIONS)
+        raise InputError("OPTION", "roi and rtstruct_uid may be given once each in the address's query", _OPTIONS)
     if meant := next(filter(None, map(_meant, names)), ""):
-        message = "a name in the address's query resembles roi and rtstruct_uid, but is neither"
-        raise InputError("OPTION", f"{message}: did you mean {meant}?", f"{_OPTIONS} Unlike names are ignored.")
+        message = "a name in the address's query resembles one of roi and rtstruct_uid, but is neither"
+        raise InputError(
+            "OPTION", f"{message}: did you mean {meant}?", f"{_OPTIONS} Names that resemble neither are ignored."
+        )
 
 
 def _meant(name: str) -> str:

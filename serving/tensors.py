@@ -34,8 +34,8 @@ from serving.payload import (
 #: What to do about an input that is not as the protocol says.
 _INPUT = 'Send one input, such as {"name": "crop_hu", "datatype": "FP32", "shape": [1, 151, 151], "data": [...]}.'
 _SIZES = "Binary data follow the JSON; give each input's number of bytes as its parameter binary_data_size."
-_ROWS = "Send all crops' HU row by row, as float32: 4 bytes each, little-endian, where they are binary."
 SHAPES = f"{CROP_INPUT} is FP32 of shape [n, {IMAGE_SIZE_PX}, {IMAGE_SIZE_PX}], {DICOM_INPUT} is BYTES of shape [n]."
+_COUNTS = f"{SHAPES} Send HU row by row, as float32: 4 bytes each, little-endian, where they are binary."
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -139,10 +139,11 @@ def _crops(tensor: Tensor) -> list[NDArray[np.float32]]:
         raise InputError("CROP_SHAPE", message, f"Send [1, {IMAGE_SIZE_PX}, {IMAGE_SIZE_PX}] also for a single crop.")
     check_batch(tensor.shape[0], MAX_CROPS)
     if isinstance(tensor.data, list):
-        _require_count(tensor, _values_in(tensor.data), "values", _ROWS)
+        if len(tensor.data) != math.prod(tensor.shape):  # a flat list, the usual form, need not be read twice
+            _require_count(tensor, _values_in(tensor.data), "values")
         return list(numbers_of(tensor.data, tensor.shape))
     is_raw = isinstance(tensor.data, bytes | memoryview)
-    _require_count(tensor, len(tensor.data), "bytes" if is_raw else "values", _ROWS, 4 if is_raw else 1)
+    _require_count(tensor, len(tensor.data), "bytes" if is_raw else "values", 4 if is_raw else 1)
     values = np.frombuffer(tensor.data, "<f4") if is_raw else np.array(tensor.data, np.float32)
     return list(values.reshape(tensor.shape).astype(np.float32, copy=False))
 
@@ -150,18 +151,18 @@ def _crops(tensor: Tensor) -> list[NDArray[np.float32]]:
 def _values_in(data: list[Any]) -> int | None:
     """How many values are in a list, or in lists of one depth of at most three; None where others are among them."""
     for _ in range(2):
-        if data and all(type(one) is list for one in data):
+        if set(map(type, data)) == {list}:
             data = list(itertools.chain.from_iterable(data))
-    return None if any(type(one) is list for one in data) else len(data)
+    return None if list in set(map(type, data)) else len(data)
 
 
-def _require_count(tensor: Tensor, count: int | None, units: str, hint: str, each: int = 1) -> None:
+def _require_count(tensor: Tensor, count: int | None, units: str, each: int = 1) -> None:
     """``V2_DATA`` unless a tensor holds as many as its shape gives, which are ``each`` of the units per value."""
     expected = each * math.prod(tensor.shape)
     if count is not None and count != expected:
         message = f"{tensor.name}: its shape {list(tensor.shape)} gives {expected:,} {units}"
         message += f", and the number sent is {count:,}"
-        raise InputError("V2_DATA", message, hint)
+        raise InputError("V2_DATA", message, _COUNTS)
 
 
 def _studies(tensor: Tensor, parameters: Mapping[str, Any]) -> list[Study]:
@@ -170,7 +171,7 @@ def _studies(tensor: Tensor, parameters: Mapping[str, Any]) -> list[Study]:
         raise InputError("FORMAT", f"{DICOM_INPUT} must be BYTES with at least one element", SHAPES)
     check_batch(count, MAX_STUDIES)
     zips = [base64_of(one) for one in tensor.data] if isinstance(tensor.data, list) else byte_strings(tensor.data)
-    _require_count(tensor, len(zips), "elements", SHAPES)
+    _require_count(tensor, len(zips), "elements")
     return [Study(zipped=one, **options_of(parameters)) for one in zips]
 
 
