@@ -19,7 +19,6 @@ from components.common.artifacts.members import PACK, Members, read_member_file
 from components.common.artifacts.promotion import Promotion
 from components.common.artifacts.splits import Splits
 from components.common.disk import require_text
-from components.common.errors import InputError
 from components.common.files import read_json
 from components.common.presets import merged, resolve
 from components.common.processors import processors
