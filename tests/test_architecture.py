@@ -32,7 +32,7 @@ IMPORTERS = {
     "onnxruntime": r"components/model/\w+\.py",
     "onnx": r"components/model/\w+\.py",
     "pydantic": r"components/common/(checked|field_types|setting_types|settings|kubernetes_text|artifacts/\w+)\.py"
-    r"|components/deploy/template\.py|pipelines/definitions/(options|parameters)\.py",
+    r"|components/deploy/template\.py|pipelines/definitions/(json_parameters|options|parameters)\.py",
     "cryptography": r"components/model/signing\.py",
     "matplotlib": r"components/(figures|evaluate)/\w+\.py|pipelines/commands/picture\.py",
     "jinja2": r"components/evaluate/\w+\.py",
