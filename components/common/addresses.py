@@ -4,6 +4,7 @@ import re
 from urllib.parse import urlsplit
 
 from components.common.errors import InputError
+from components.common.field_types import shown
 
 #: A bucket's name, as S3 servers other than AWS's allow it, and in former years AWS too.
 BUCKET = r"(?![^/]*(\.\.|\.-|-\.))[A-Za-z0-9][A-Za-z0-9._:-]{1,61}[A-Za-z0-9]"
@@ -30,10 +31,10 @@ def http_address(url: str, option: str, *, credentials: bool = False) -> str:
         ``ADDRESS_INVALID``. An address that may hold a password is not quoted.
     """
     if problem := problem_of_address(url, credentials=credentials):
-        shown = "" if "@" in url else f" {url!r}"
+        quoted = "" if "@" in url else f" {shown(url)}"
         hint = f"Give {option} as http://HOST:PORT or https://HOST"
         hint += "." if credentials else ", without a user's name or password."
-        raise InputError("ADDRESS_INVALID", f"the address{shown} of {option} cannot be used: {problem}", hint)
+        raise InputError("ADDRESS_INVALID", f"the address{quoted} of {option} cannot be used: {problem}", hint)
     return url.rstrip("/")
 
 

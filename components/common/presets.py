@@ -106,15 +106,11 @@ def resolve_parameters(preset: str, seed: int, groups: int, members: int, settin
         given["seed"] = seed
     study, contradicted = resolve(preset, given, overrides), resolve(preset, overrides, given)
     if study != contradicted:
-        values = {
-            "seed": (seed, study.seed),
-            "groups": (groups, study.split.groups),
-            "members": (members, study.split.members),
-        }
+        effective = {"seed": study.seed, "groups": study.split.groups, "members": study.split.members}
         problems = [
-            f"{name}: the parameter is {one}, settings says {other}"
-            for name, (one, other) in values.items()
-            if one != other and (one or name == "seed")
+            f"{name}: the parameter is {value}, settings says {effective[name]}"
+            for name, value in (given | sizes).items()
+            if name in effective and value != effective[name]
         ]
         raise InputError.collected("SETTING_INVALID", "the parameters of the run cannot be used:", problems, ONE_PLACE)
     return study

@@ -243,12 +243,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--members", type=int, default=50)
     parser.add_argument("--steps", type=int, default=200, help="SGD steps of a member")
-    parser.add_argument("--sample", type=int, default=3, help="members that (b) is extrapolated from")
+    parser.add_argument("--sample", type=int, default=3, help="members that (b) is extrapolated from, at least 2")
     parser.add_argument("--also", type=int, nargs="*", default=[10, 200], help="other pack sizes for the engine")
     parser.add_argument("--settings", default="{}", help="changes of the default TrainSettings, as JSON")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "bench" / "training.json")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.sample < 2:
+        parser.error("--sample must be at least 2")
     if options.part:
         found = PARTS[options.part](options)
         print(json.dumps({**found, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))

@@ -162,6 +162,13 @@ def test_a_parameter_that_contradicts_the_settings_is_refused():
     assert resolve_parameters("fast", 5, 3, 0, settings) == resolve_parameters("fast", 1, 0, 0, settings)
 
 
+def test_a_default_seed_is_no_contradiction():
+    with pytest.raises(InputError) as caught:
+        resolve_parameters("fast", 1, 4, 0, json.dumps({"seed": 5, "split": {"groups": 3}}))
+    assert "groups: the parameter is 4, settings says 3" in caught.value.safe_message
+    assert "seed" not in caught.value.safe_message
+
+
 @pytest.mark.parametrize("parts", [({"split": 3}, {"split": {"groups": 2}}), ({"split": {"groups": 2}}, {"split": 3})])
 def test_a_value_in_place_of_a_section_is_refused_whatever_it_is_merged_with(parts):
     with pytest.raises(InputError, match="split: 3 is not a mapping"):
