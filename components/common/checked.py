@@ -68,6 +68,14 @@ class Conflicts(ValueError):
         self.problems = problems
 
 
+class InvalidPart(ValueError):
+    """Raised by a field's validator for a mapping of which another class declares the fields."""
+
+    def __init__(self, error: pydantic.ValidationError, kind: type[Any]) -> None:
+        super().__init__(str(error))
+        self.problems, self.kind = error.errors(include_url=False), kind
+
+
 def setting(
     default: Any, text: str, low: float | None = None, high: float | None = None, *, names: Sequence[str] = ()
 ) -> Any:
@@ -121,9 +129,13 @@ def validated(kind: type[Kind], values: Mapping[Any, Any], refusal: Refusal) -> 
 def refused(error: pydantic.ValidationError, kind: type[Any], refusal: Refusal) -> InputError:
     """The one error for all problems that pydantic found: each with the field's name, value, range and help."""
     problems = error.errors(include_url=False)
-    code = refusal.unknown if any(problem["type"] in UNKNOWN for problem in problems) else refusal.invalid
-    lines = [line for problem in problems for line in _lines(problem, kind)]
-    return InputError.collected(code, refusal.heading, lines, refusal.hint)
+    code = refusal.unknown if any(map(_names_unknown, problems)) else refusal.invalid
+    return InputError.collected(code, refusal.heading, problems_of(error, kind), refusal.hint)
+
+
+def problems_of(error: pydantic.ValidationError, kind: type[Any]) -> list[str]:
+    """A line for each problem that pydantic found in the values of a class."""
+    return [line for problem in error.errors(include_url=False) for line in _lines(problem, kind)]
 
 
 def fields(kind: type[Any], *path: Any) -> dict[str, FieldInfo]:
@@ -155,12 +167,26 @@ def range_of(field: FieldInfo) -> str:
     return " to ".join(texts) if len(texts) != 1 else f"{texts[0]} or more"
 
 
+def _names_unknown(problem: Mapping[str, Any]) -> bool:
+    cause = _cause(problem)
+    return any(map(_names_unknown, cause.problems)) if isinstance(cause, InvalidPart) else problem["type"] in UNKNOWN
+
+
+def _cause(problem: Mapping[str, Any]) -> Any:
+    """The exception that a validator of ours raised, if it was one."""
+    return problem.get("ctx", {}).get("error")
+
+
 def _lines(problem: Mapping[str, Any], kind: type[Any]) -> Iterator[str]:
     """One line for a problem, or several where a class's own validator found several."""
     path = _path(problem)
     start = f"{'.'.join(map(shown_name, path))}: " if path else ""
-    cause = problem.get("ctx", {}).get("error")
-    if isinstance(cause, Conflicts):
+    cause = _cause(problem)
+    if isinstance(cause, InvalidPart):
+        for inner in cause.problems:
+            beginning = f"{start[:-2]}." if inner["loc"] else start
+            yield from (beginning + line for line in _lines(inner, cause.kind))
+    elif isinstance(cause, Conflicts):
         yield from (start + text for text in cause.problems)
     elif problem["type"] in UNKNOWN:
         yield f"{start}unknown name; {_known(path[-1], fields(kind, *path[:-1]))}"

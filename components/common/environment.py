@@ -9,3 +9,6 @@ WORKERS = "SRS_WORKERS"
 #: Address and credentials of the object store.
 S3_ENDPOINT = "S3_ENDPOINT"
 S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+#: Keras' backend in a process that trains: ``tensorflow`` or ``jax``; everywhere else it is JAX, whatever Keras' own
+#: variable says.
+KERAS_BACKEND = "SRS_KERAS_BACKEND"

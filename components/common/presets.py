@@ -36,12 +36,13 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "train": {
             "momentum": 0.0,
             "learning_rate": 0.1,
-            "dropout_after": "conv_2",
+            "network": "cha2018",
             "class_weights": "none",
             "weight_decay": 0.0,
             "augmentation": "none",
             "weight_average": 0.0,
         },
+        "network": {"dropout_after": "conv_2"},
         "evaluate": {"ensemble_score": "vote", "cut_off": 0.5},
     },
     "fast": {

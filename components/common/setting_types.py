@@ -4,8 +4,9 @@ from typing import Annotated
 
 import pydantic
 
-from components.common.field_types import Text, shown
+from components.common.field_types import Text, matching, shown
 from components.common.limits import MAX_MANIFEST_TEXT
+from components.common.network_settings import NETWORKS
 from components.common.patterns import pattern_problem
 
 #: DICOM attributes, and properties of images, whose equality shows that two exports are of one patient.
@@ -40,5 +41,9 @@ def _fits_manifest(text: str) -> str:
 
 ShortText = Annotated[Text, pydantic.AfterValidator(_fits_manifest)]
 Pattern = Annotated[ShortText, pydantic.AfterValidator(_is_pattern)]
+#: The name of a network: a built-in one, or ``package.module:function``.
+NetworkName = Annotated[
+    ShortText, matching(rf"{'|'.join(NETWORKS)}|\w+(\.\w+)*:\w+", f"{', '.join(NETWORKS)} or package.module:function")
+]
 #: Names of ``SHAREABLE``, separated by commas.
 SharedAttributes = Annotated[ShortText, pydantic.AfterValidator(_are_shareable)]

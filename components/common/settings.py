@@ -7,28 +7,17 @@ from typing import Any, Literal, Self
 
 import pydantic
 
-from components.common.checked import Conflicts, Refusal, checked, setting, validated
+from components.common.checked import Conflicts, checked, setting, validated
 from components.common.field_types import Integer, Number, Truth
-from components.common.setting_types import SHAREABLE, Pattern, SharedAttributes, ShortText, names_in
+from components.common.network_settings import IMAGE_SIZE_PX as IMAGE_SIZE_PX
+from components.common.network_settings import NETWORKS, Cha2018Settings, NetworkSettings, with_names
+from components.common.network_settings import SETTINGS as SETTINGS
+from components.common.network_settings import Settings as Settings
+from components.common.setting_types import SHAREABLE, NetworkName, Pattern, SharedAttributes, ShortText, names_in
 
 #: Names of an ensemble's scores: the mean probability, and the fraction of votes.
 Score = Literal["mean", "vote"]
-IMAGE_SIZE_PX = 151
 IMAGE_SIZE_MM = 40.0
-SETTINGS = Refusal(
-    "the study's settings cannot be used:",
-    invalid="SETTING_INVALID",
-    unknown="SETTING_UNKNOWN",
-    hint="`srs run --settings-help` lists all settings and their ranges.",
-)
-
-
-class Settings:
-    """Base class of the settings of each step."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return dataclasses.asdict(self)  # type: ignore[call-overload, no-any-return]
 
 
 @checked(SETTINGS)
@@ -105,19 +94,17 @@ class SplitSettings(Settings):
 
 @checked(SETTINGS)
 class TrainSettings(Settings):
-    """The network and its training protocol (STUDY 4)."""
+    """The image that a network sees, and the training protocol (STUDY 4)."""
 
-    filters_1: Integer = setting(8, "number of filters of the first convolution", 1, 512)
-    filters_2: Integer = setting(16, "number of filters of the second convolution", 1, 512)
-    kernel_1: Integer = setting(7, "kernel size of the first convolution, pixels", 1, 31)
-    kernel_2: Integer = setting(5, "kernel size of the second convolution, pixels", 1, 31)
-    pool_1: Integer = setting(8, "size and stride of the first max-pooling, pixels", 1, 16)
-    pool_2: Integer = setting(3, "size and stride of the second max-pooling, pixels", 1, 16)
-    dense_1: Integer = setting(32, "number of units of the first fully connected layer", 1, 4096)
-    dense_2: Integer = setting(16, "number of units of the second fully connected layer", 1, 4096)
-    dropout: Number = setting(0.25, "fraction of activations that dropout sets to zero in training", 0.0, 0.9)
-    dropout_after: Literal["conv_1", "conv_2", "dense_1", "dense_2"] = setting(
-        "conv_2", "layer whose output dropout acts on; for a convolution, after its max-pooling"
+    network: NetworkName = setting(
+        "cha2018",
+        f"the network: {' or '.join(NETWORKS)}, or a function of your own as package.module:function; its settings are "
+        "the section network",
+    )
+    engine: Literal["auto", "cpu", "jax", "tensorflow"] = setting(
+        "auto",
+        "what trains: compiled loops on CPU (cpu), which know the layers of cha2018; programs of JAX or TensorFlow for "
+        "packs of CNNs (jax, tensorflow); or cpu where it knows the layers and no GPU was requested, else jax (auto)",
     )
     window_level_hu: Number = setting(40.0, "centre of the CT window, HU", -1000, 3000)
     window_width_hu: Number = setting(80.0, "width of the CT window, HU", 1, 6000)
@@ -169,30 +156,9 @@ class TrainSettings(Settings):
 
     @pydantic.model_validator(mode="after")
     def _agree(self) -> Self:
-        problems = network_problems(self)
         if self.restart_step > self.max_steps:
-            problems.append("restart_step is beyond max_steps")
-        if problems:
-            raise Conflicts(*problems)
+            raise Conflicts("restart_step is beyond max_steps")
         return self
-
-    @property
-    def convolutions(self) -> tuple[tuple[int, int, int], ...]:
-        """Filters, kernel size and pool size of each convolution, from which ``model.layers`` builds the layers."""
-        return (self.filters_1, self.kernel_1, self.pool_1), (self.filters_2, self.kernel_2, self.pool_2)
-
-    @property
-    def hidden(self) -> tuple[int, ...]:
-        """Units of each fully connected layer before the last."""
-        return self.dense_1, self.dense_2
-
-
-def network_problems(settings: TrainSettings) -> list[str]:
-    """Why no network can be built with the kernels and pools of ``settings``; empty where one can."""
-    side = IMAGE_SIZE_PX
-    for _, kernel, pool in settings.convolutions:
-        side = max(0, side - kernel + 1) // pool
-    return [] if side else ["the convolutions and max-poolings leave nothing of the image"]
 
 
 @checked(SETTINGS)
@@ -244,8 +210,14 @@ class StudySettings:
     preprocess: PreprocessSettings = dataclasses.field(default_factory=PreprocessSettings)
     split: SplitSettings = dataclasses.field(default_factory=SplitSettings)
     train: TrainSettings = dataclasses.field(default_factory=TrainSettings)
+    network: NetworkSettings = pydantic.Field(default_factory=dict, validate_default=True)
     evaluate: EvaluateSettings = dataclasses.field(default_factory=EvaluateSettings)
     gate: GateSettings = dataclasses.field(default_factory=GateSettings)
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _name_the_network(cls, values: Any) -> Any:
+        return with_names(values)
 
     def to_json(self) -> str:
         """JSON text that ``from_json`` reads back."""
@@ -272,6 +244,7 @@ SECTIONS: dict[str, type[Settings]] = {
     "preprocess": PreprocessSettings,
     "split": SplitSettings,
     "train": TrainSettings,
+    "network": Cha2018Settings,
     "evaluate": EvaluateSettings,
     "gate": GateSettings,
 }

@@ -1,8 +1,10 @@
-"""Weights, CT window and orientations of the network of STUDY 4, and the network as a Keras model.
+"""A network as data: what every step after the start of a run needs to train, export or draw it.
 
-``layers`` declares its layers. Only the Keras functions import TensorFlow, and only when they are called.
+``components.model.keras_network`` makes it once from the Keras model that a function of
+``components.model.networks``, or of a user, returns; it also makes the Keras model again. This module needs no Keras.
 """
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -10,56 +12,111 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.common.settings import IMAGE_SIZE_PX, TrainSettings
-from components.model.layers import layers
+from components.common.files import digest_of
+from components.common.settings import TrainSettings
+from components.model.initializers import draw
 
 Weights = dict[str, NDArray[np.float32]]
 
 
-def dropout_shape(settings: TrainSettings) -> tuple[int, ...]:
-    """Shape of one image's activations that dropout acts on: the output of the layer ``dropout_after``."""
-    return next(layer.output for layer in layers(settings) if layer.name == settings.dropout_after)
+@dataclasses.dataclass(frozen=True, slots=True)
+class Weight:
+    """One array of weights.
+
+    Parameters
+    ----------
+    name
+        Its path in the Keras model, joined by underscores: ``conv_1_kernel``.
+    shape
+        As in Keras: kernels of convolutions [height, width, in, out], of fully connected layers [in, out].
+    initializer
+        Class name and configuration of its Keras initializer.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    initializer: dict[str, Any]
 
 
-def weight_shapes(settings: TrainSettings) -> dict[str, tuple[int, ...]]:
-    """Shapes by name, in order: kernels [height, width, in, out] or [in, out], each followed by its bias [out]."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for layer in layers(settings):
-        shapes |= {f"{layer.name}_kernel": layer.kernel, f"{layer.name}_bias": (layer.units,)}
-    return shapes
+@dataclasses.dataclass(frozen=True, slots=True)
+class Dropout:
+    """A dropout layer: its name, its rate, and the shape of its mask for one image (1 where a value is shared)."""
+
+    layer: str
+    rate: float
+    shape: tuple[int, ...]
 
 
-def views(vector: NDArray[np.float32], settings: TrainSettings) -> Weights:
-    """The weights by name, as views of a ``vector`` that holds them all in order."""
-    shapes = weight_shapes(settings)
-    ends = np.cumsum([np.prod(shape) for shape in shapes.values()])
-    parts = np.split(vector, ends[:-1])
-    return {name: part.reshape(shape) for part, (name, shape) in zip(parts, shapes.items(), strict=True)}
+@dataclasses.dataclass(frozen=True, slots=True)
+class Network:
+    """A network from images [n, 151, 151, 1] in [0, 1] to logits [n, 2] of responder and non-responder.
+
+    Parameters
+    ----------
+    name
+        A built-in network's name, or ``package.module:function``.
+    settings
+        The settings that its function was called with.
+    architecture
+        The Keras model in Keras' own JSON format.
+    weights
+        All its weights, in the order of the model's ``trainable_variables``.
+    dropouts
+        Its dropout layers, in the order in which they are computed.
+    """
+
+    name: str
+    settings: dict[str, Any]
+    architecture: dict[str, Any]
+    weights: tuple[Weight, ...]
+    dropouts: tuple[Dropout, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, which ``from_dict`` reads back."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> "Network":
+        """A network written by ``to_dict``."""
+        parts = {
+            "weights": tuple(Weight(**{**one, "shape": tuple(one["shape"])}) for one in fields["weights"]),
+            "dropouts": tuple(Dropout(**{**one, "shape": tuple(one["shape"])}) for one in fields["dropouts"]),
+        }
+        return cls(**{**fields, **parts})
+
+    @property
+    def digest(self) -> str:
+        """Digest of everything that training depends on."""
+        return digest_of([self.architecture, [dataclasses.asdict(weight) for weight in self.weights]])
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the weights by name, in order."""
+        return {weight.name: weight.shape for weight in self.weights}
+
+    @property
+    def size(self) -> int:
+        """Number of all weights."""
+        return sum(math.prod(weight.shape) for weight in self.weights)
+
+    def initial_weights(self, rng: np.random.Generator) -> Weights:
+        """Random initial weights, as the layers' initializers define them."""
+        return {one.name: draw(one.initializer, one.shape, rng) for one in self.weights}
+
+    def views(self, vector: NDArray[np.float32]) -> Weights:
+        """The weights by name, as views of a ``vector`` that holds them all in order."""
+        ends = np.cumsum([math.prod(weight.shape) for weight in self.weights])
+        parts = np.split(vector, ends[:-1])
+        return {one.name: part.reshape(one.shape) for part, one in zip(parts, self.weights, strict=True)}
+
+    def kernel_mask(self) -> NDArray[np.float32]:
+        """Vector over all weights that is 1 for those of kernels, on which weight decay acts, and 0 for others."""
+        return as_vector({n: np.full(shape, n.endswith("kernel"), np.float32) for n, shape in self.shapes.items()})
 
 
 def as_vector(weights: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
     """All weights in order, as one vector."""
     return np.concatenate([array.ravel() for array in weights.values()])
-
-
-def kernel_mask(settings: TrainSettings) -> NDArray[np.float32]:
-    """Vector over all weights that is 1 for those of kernels and 0 for biases."""
-    shapes = weight_shapes(settings).items()
-    return as_vector({name: np.full(shape, name.endswith("kernel"), np.float32) for name, shape in shapes})
-
-
-def initial_weights(settings: TrainSettings, rng: np.random.Generator) -> Weights:
-    """Random initial weights: He-normal before a ReLU, Glorot-uniform before the softmax, biases zero."""
-    weights: Weights = {}
-    for layer in layers(settings):
-        fan_in = math.prod(layer.kernel[:-1])
-        if layer.relu:
-            kernel = rng.standard_normal(layer.kernel) * np.sqrt(2 / fan_in)
-        else:
-            kernel = rng.uniform(-1, 1, layer.kernel) * np.sqrt(6 / (fan_in + layer.units))
-        weights[f"{layer.name}_kernel"] = kernel.astype(np.float32)
-        weights[f"{layer.name}_bias"] = np.zeros(layer.units, np.float32)
-    return weights
 
 
 def window_scale(settings: TrainSettings) -> tuple[float, float]:
@@ -69,7 +126,7 @@ def window_scale(settings: TrainSettings) -> tuple[float, float]:
 
 
 def windowed(crops_hu: NDArray[np.float32], settings: TrainSettings) -> NDArray[np.float32]:
-    """Crops [n, side, side] in HU mapped to [0, 1] by the CT window: the network's first operation."""
+    """Crops [n, side, side] in HU mapped to [0, 1] by the CT window: what a network sees."""
     slope, intercept = (np.float32(value) for value in window_scale(settings))
     return np.asarray(np.clip(crops_hu * slope + intercept, 0, 1), np.float32)
 
@@ -85,37 +142,3 @@ def oriented(images: NDArray[np.float32], augmentation: str) -> NDArray[np.float
         "both": turns + mirrored,
     }
     return np.concatenate(chosen[augmentation])
-
-
-def keras_model(settings: TrainSettings) -> Any:
-    """The network as a Keras model: crops [n, 151, 151] in HU to probabilities [n, 2]."""
-    import keras
-    from keras.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D, ReLU, Rescaling, Reshape
-
-    slope, intercept = window_scale(settings)
-    stack = [
-        Rescaling(slope, intercept, name="window"),
-        ReLU(max_value=1.0, name="clip"),
-        Reshape((IMAGE_SIZE_PX, IMAGE_SIZE_PX, 1), name="channel"),
-    ]
-    maps = True
-    for layer in layers(settings):
-        activation = "relu" if layer.relu else "softmax"
-        if layer.is_convolution:
-            stack.append(Conv2D(layer.units, layer.kernel[0], activation=activation, name=layer.name))
-            stack.append(MaxPooling2D(layer.pool, name=layer.name.replace("conv", "pool")))
-        else:
-            stack += [Flatten(name="features")] if maps else []
-            stack.append(Dense(layer.units, activation=activation, name=layer.name))
-        maps = layer.is_convolution
-        if layer.name == settings.dropout_after:
-            stack.append(Dropout(layer.dropout, name="dropout"))
-    return keras.Sequential([keras.Input((IMAGE_SIZE_PX, IMAGE_SIZE_PX)), *stack])
-
-
-def set_weights(model: Any, weights: Mapping[str, NDArray[np.float32]]) -> None:
-    """Sets a member's weights in a model created by ``keras_model``."""
-    for name, kernel in weights.items():
-        layer, _, part = name.rpartition("_")
-        if part == "kernel":
-            model.get_layer(layer).set_weights([kernel, weights[f"{layer}_bias"]])

@@ -1,5 +1,6 @@
 """The splitting step: reads the dataset; writes splits and a summary page, and opens the run's MLflow tree."""
 
+import dataclasses
 from pathlib import Path
 
 from components.common import tracking
@@ -9,7 +10,7 @@ from components.common.files import digest_of
 from components.common.settings import StudySettings
 from components.common.steps import write_summary
 from components.figures.split_matrix import split_matrix
-from components.model.graph_check import check_cost
+from components.model.own_network import checked_network
 from components.split.splits import make_splits, packs, quotas, shared_patients
 
 
@@ -18,10 +19,10 @@ def run(
 ) -> list[str]:
     """Samples the splits, opens the run's MLflow tree and returns the packs of members to train.
 
-    An ensemble that would be too large to serve is refused first; see ``check_cost``.
+    A network that cannot be trained or exported, or whose ensemble would be too large to serve, is refused first.
     """
     study = StudySettings.from_json(settings)
-    check_cost(study.train, study.split.members)  # before training what no predictor would open
+    network = checked_network(study)  # before training what no predictor would open
     tracking.prepare_store()
     tracking.require_experiment(experiment)
     data = Dataset.read(Path(dataset))
@@ -32,10 +33,11 @@ def run(
         shared_patients=shared_patients(members, data.tumours),
         quotas=quotas(members, data.tumours, study.split),
         settings=study,
+        network=network.to_dict(),
         digest=digest_of([member.digest for member in members]),
     )
     ids = tracking.open_tree(experiment, study, data, run_splits, attempt=attempt)
-    Splits(members, run_splits.unit, run_splits.shared_patients, run_splits.quotas, study, ids).write(Path(splits))
+    dataclasses.replace(run_splits, tracking=ids).write(Path(splits))
     _summarise(data, run_splits, summary)
     return packs(len(members), members_per_task)
 

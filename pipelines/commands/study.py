@@ -7,6 +7,7 @@ from typing import Any
 from components.common.checked import fields, range_of
 from components.common.errors import InputError
 from components.common.field_types import shown
+from components.common.network_settings import NETWORKS
 from components.common.presets import PRESETS
 from components.common.settings import SECTIONS
 from components.common.yaml_text import read_yaml
@@ -63,8 +64,10 @@ def read_flags(flags: Iterable[str]) -> dict[str, Any]:
 def settings_help() -> str:
     """Every setting with its default, its range and what it means."""
     lines = [f"Presets: {', '.join(PRESETS)}. Give settings by --set SECTION.NAME=VALUE or in a study file.", ""]
-    for section, kind in SECTIONS.items():
-        lines += [f"{section}: {(kind.__doc__ or '').strip()}"]
+    others = [(f"network, where train.network is {name}", kind) for name, kind in NETWORKS.items()][1:]
+    for title, kind in [*SECTIONS.items(), *others]:
+        section = title.partition(",")[0]
+        lines += [f"{title}: {(kind.__doc__ or '').strip()}"]
         for name, field in fields(kind).items():
             lines.append(f"  {section}.{name} = {shown(field.default):<10} {range_of(field)}".rstrip())
             lines.append(f"      {field.description}")

@@ -22,6 +22,7 @@ from components.common.disk import require_text
 from components.common.files import read_json
 from components.common.presets import merged, resolve
 from components.common.processors import processors
+from components.model.own_network import check_own_network
 from components.preprocess.cohort import read_cohort
 from pipelines.definitions import phantom, srs_response
 from pipelines.definitions.options import Compiled
@@ -58,21 +59,22 @@ class StudyOptions:
         Raises
         ------
         InputError
-            The errors of ``resolve``, of the parameters' checks and of ``read_cohort``.
+            The errors of ``resolve``, of the parameters' checks, of ``read_cohort`` and of ``checked_network``.
         """
         sizes = {name: count for name, count in (("groups", self.groups), ("members", self.members)) if count}
         given = ({"split": sizes} if sizes else {}) | ({} if self.seed is None else {"seed": self.seed})
         overrides = merged(self.overrides, given)
-        seed = resolve(self.preset, overrides).seed
+        study = resolve(self.preset, overrides)
         settings = json.dumps({name: value for name, value in overrides.items() if name != "seed"}, sort_keys=True)
         names = ("preset", "groups", "members", "experiment", "model_name", "members_per_task")
         path = cohort.removeprefix("file://")
         require_text(path)
         uri = path if "://" in path else os.path.realpath(path)
-        parameters: dict[str, Any] = {"cohort_uri": uri, "seed": seed, "settings": settings}
+        parameters: dict[str, Any] = {"cohort_uri": uri, "seed": study.seed, "settings": settings}
         parameters |= {name: getattr(self, name) for name in names}
         StudyParameters(**parameters)
         read_cohort(uri)
+        check_own_network(study)
         return parameters
 
 
@@ -173,7 +175,7 @@ class Session:
 
     def print_outcome(self, outcome: Outcome) -> None:
         """Prints the tables, what was reused, the verdict, and the paths of the results."""
-        from components.evaluate.report import terminal_tables
+        from components.evaluate.tables import terminal_tables
 
         run = Run.read(outcome.run)
         tables = terminal_tables(Evaluation.read(run.path("evaluation")), Dataset.read(run.path("dataset")))

@@ -63,26 +63,33 @@ def splits(cohort):
 
 @pytest.fixture(scope="session")
 def tiny():
-    """A network and protocol that train in well under a second, including restarts."""
+    """A protocol with which ``tiny_network`` trains in well under a second, including restarts."""
     return TrainSettings(
-        filters_1=2, filters_2=3, kernel_1=4, kernel_2=3, pool_1=12, pool_2=3, dense_1=6, dense_2=4,
         batch_size=6, max_steps=20, validate_every=5, restart_step=10, restart_accuracy=0.7, max_restarts=1,
         patience_steps=15, good_accuracy=1.0,
     )  # fmt: skip
 
 
 @pytest.fixture(scope="session")
-def settings_at_random():
-    """A small network of random kernel and pool sizes, widths and batch size, for a seed."""
+def tiny_network():
+    """A small network of the paper's form."""
+    from tests.components.networks import network_of
+
+    return network_of(filters_1=2, filters_2=3, kernel_1=4, kernel_2=3, pool_1=12, pool_2=3, dense_1=6, dense_2=4)
+
+
+@pytest.fixture(scope="session")
+def network_at_random():
+    """A small network of the paper's form, of random kernel and pool sizes and widths, for a seed."""
+    from tests.components.networks import network_of
 
     def draw(seed):
         rng = np.random.default_rng(seed)
-        pool_1 = int(rng.choice([3, 5, 8, 12]))
-        return TrainSettings(
+        return network_of(
+            pool_1=int(rng.choice([3, 5, 8, 12])), pool_2=int(rng.integers(1, 4)),
             filters_1=int(rng.integers(1, 5)), filters_2=int(rng.integers(1, 6)), kernel_1=int(rng.integers(1, 8)),
-            kernel_2=int(rng.integers(1, 5)), pool_1=pool_1, pool_2=int(rng.integers(1, 4)),
-            dense_1=int(rng.integers(2, 9)), dense_2=int(rng.integers(2, 9)), dropout=float(rng.choice([0, 0.3])),
-            batch_size=int(rng.integers(1, 7)),
+            kernel_2=int(rng.integers(1, 5)), dense_1=int(rng.integers(2, 9)), dense_2=int(rng.integers(2, 9)),
+            dropout=float(rng.choice([0, 0.3])),
         )  # fmt: skip
 
     return draw

@@ -62,7 +62,7 @@ class Member:
     split
         Its training, validation and evaluation sets.
     weights
-        Name to array, in the order of ``components.model.network.weight_shapes``.
+        Name to array, in the order of ``components.model.network.Network.weights``.
     history
         One row per validation check: ``attempt, step, training_loss, validation_loss, validation_accuracy``.
     probabilities

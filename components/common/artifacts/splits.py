@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import pandas as pd
 from pydantic import TypeAdapter, with_config
@@ -60,6 +60,7 @@ class SplitsFile:
     tracking: TrackedRuns
 
 
+NETWORK = "network.json"
 _SPLITS_FILE = TypeAdapter(SplitsFile)
 
 
@@ -81,6 +82,8 @@ class Splits(Layout):
         The run's settings, which later steps read from here.
     tracking
         The MLflow runs opened for the run.
+    network
+        The run's network, as plain values of ``components.model.network.Network``; empty in a run of release 0.1.
     """
 
     layout: ClassVar[tuple[str, int]] = ("splits", 1)
@@ -91,6 +94,7 @@ class Splits(Layout):
     settings: StudySettings = dataclasses.field(default_factory=StudySettings)
     tracking: TrackedRuns = TrackedRuns()
     digest: str = ""
+    network: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def groups(self) -> list[str]:
@@ -120,6 +124,8 @@ class Splits(Layout):
         facts = SplitsFile(self.unit, self.shared_patients, self.quotas, digest, self.tracking)
         write_json(folder / "splits.json", dataclasses.asdict(facts))
         write_json(folder / "settings.json", dataclasses.asdict(self.settings))
+        if self.network:
+            write_json(folder / NETWORK, self.network)
         self._seal(folder)
         return digest
 
@@ -140,6 +146,7 @@ class Splits(Layout):
             shared_patients=facts.shared_patients,
             quotas=facts.quotas,
             settings=settings,
+            network=read_json(folder / NETWORK) if (folder / NETWORK).is_file() else {},
             tracking=facts.tracking,
             digest=facts.digest,
         )

@@ -120,8 +120,9 @@ def test_flow_must_add_up():
 def test_splits_round_trip_with_settings_and_tracking(tmp_path):
     settings = resolve("fast", {"seed": 7})
     written = Splits(
-        SPLITS, "patient", 0, {"asked": [1, 1], "A": [1, 0]}, settings, TrackedRuns("1", "abc", {"A": "d"})
-    )
+        SPLITS, "patient", 0, {"asked": [1, 1], "A": [1, 0]}, settings, TrackedRuns("1", "abc", {"A": "d"}),
+        network={"name": "cha2018", "weights": []},
+    )  # fmt: skip
     digest = written.write(tmp_path)
     assert Splits.read(tmp_path) == dataclasses.replace(written, digest=digest)
 

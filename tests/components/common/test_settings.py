@@ -11,6 +11,7 @@ from components.common.checked import fields
 from components.common.errors import InputError
 from components.common.files import digest_of
 from components.common.limits import MAX_MANIFEST_TEXT
+from components.common.network_settings import Cha2018Settings
 from components.common.patterns import pattern_problem
 from components.common.presets import PRESETS, resolve, resolve_parameters
 from components.common.settings import SECTIONS, PreprocessSettings, StudySettings, TrainSettings
@@ -31,7 +32,7 @@ def test_paper_preset_has_every_value_that_the_paper_states():
     assert (study.split.evaluation_responders, study.split.evaluation_non_responders) == (12, 11)
     assert (study.preprocess.min_diameter_mm, study.preprocess.max_diameter_mm) == (10, 35)
     assert (study.preprocess.max_metastases, study.evaluate.cut_off) == (5, 0.5)
-    assert (study.train.dropout_after, study.train.momentum, study.train.augmentation) == ("conv_2", 0, "none")
+    assert (study.network["dropout_after"], study.train.momentum, study.train.augmentation) == ("conv_2", 0, "none")
 
 
 def test_later_overrides_win_and_text_becomes_numbers():
@@ -77,7 +78,7 @@ def test_conflicts_of_all_sections_are_named_at_once():
         resolve(
             "default", {"train": {"pool_1": 16, "pool_2": 16, "max_steps": 9}, "preprocess": {"min_diameter_mm": 40}}
         )
-    for line in ("preprocess: min_diameter_mm is above", "train: the convolutions", "train: restart_step is beyond"):
+    for line in ("preprocess: min_diameter_mm is above", "network: the convolutions", "train: restart_step is beyond"):
         assert line in caught.value.safe_message
 
 
@@ -88,9 +89,9 @@ def test_replacing_a_value_validates_it():
 
 #: Digests under which members and crops of earlier releases are stored: settings of a preset as canonical JSON.
 DIGESTS = {
-    "default": "c5d8a59e67bc5e886294d10f21ca358c31bc5823824227352605eed15e903ccd",
-    "paper": "03ac181489ed5e631f01d4e8acb78c5230c41f2935a136c9fa40318e06d83ee7",
-    "fast": "0212bc6976f47d8a6ed59a9cee3c92e603da1ac832ab644debfffaf912ab2d02",
+    "default": "b151ff5abf6a3512a766853f97e2c7b29e5d66ff042a03dde722d17bc2d4a472",
+    "paper": "ba66fa11b66709d0ea9f556c7c22b4d324b194aadbf43bf2c4a78eafa7f7ad04",
+    "fast": "a02a402d0b9e779a26f169998e692693896882f36a13524ccf7724826f96e988",
 }
 
 
@@ -130,7 +131,31 @@ def test_unknown_preset_lists_the_known():
 
 def test_image_that_pools_to_nothing_is_refused():
     with pytest.raises(InputError, match="nothing of the image"):
-        TrainSettings(pool_1=16, pool_2=16)
+        Cha2018Settings(pool_1=16, pool_2=16)
+
+
+def test_settings_of_the_network_are_those_of_the_network_that_is_named():
+    assert resolve("default", {"train": {"network": "residual"}, "network": {"filters": 16}}).network == {
+        "filters": 16,
+        "blocks": 3,
+        "channels_per_group": 4,
+        "dropout": 0.25,
+    }
+    with pytest.raises(InputError, match=r"network\.filters_1: unknown name; did you mean filters") as caught:
+        resolve("default", {"train": {"network": "residual", "batch_size": 0}, "network": {"filters_1": 16}})
+    assert "train.batch_size" in caught.value.safe_message
+    assert caught.value.code == "SETTING_UNKNOWN"
+    assert resolve("default", {"train": {"network": "mine:net"}, "network": {"width": 3}}).network == {"width": 3}
+    with pytest.raises(InputError, match="'vgg' is not cha2018, residual or package"):
+        resolve("default", {"train": {"network": "vgg"}})
+
+
+def test_settings_of_the_network_have_their_former_place_too():
+    """Release 0.1 had them among those of training, as have its studies and bundles."""
+    former = resolve("default", {"train": {"filters_1": 4, "batch_size": 9}})
+    assert former == resolve("default", {"train": {"batch_size": 9}, "network": {"filters_1": 4}})
+    with pytest.raises(InputError, match=r"train\.filters_1: the former name of network\.filters_1"):
+        resolve("default", {"train": {"filters_1": 4}, "network": {"filters_1": 5}})
 
 
 def test_parameters_of_the_pipeline_override_the_preset():

@@ -1,0 +1,22 @@
+"""Imports Keras, whose backend is chosen once per process: JAX on CPU, unless the process was started with another.
+
+A process that trains on a GPU, or by TensorFlow, sets ``environment.KERAS_BACKEND`` and ``JAX_PLATFORMS`` before this
+module is imported.
+"""
+
+import os
+
+from components.common.environment import KERAS_BACKEND
+
+os.environ["KERAS_BACKEND"] = os.environ.get(KERAS_BACKEND, "jax")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")  # a step that draws a picture must not occupy the memory of a GPU
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # Keras imports TensorFlow where it reads and writes models
+
+import keras
+from keras.src.utils import module_utils
+
+if keras.backend.backend() == "jax":
+    # To read and write models Keras imports TensorFlow where it is installed, for seconds and in vain.
+    module_utils.tensorflow._available = False
+
+__all__ = ["keras"]

@@ -1,0 +1,229 @@
+"""The networks that users can name: built-in ones, and functions of their own."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from components.common.errors import InputError
+from components.common.network_settings import NETWORKS
+from components.common.settings import StudySettings
+from components.model.keras_backend import keras
+from components.model.keras_network import describe, keras_model, leaves, set_weights
+from components.model.layer_stack import Layer, engine_of, layer_stack
+from components.model.network import Network, as_vector
+from components.model.networks.building import build_network
+from components.model.own_network import checked_network
+from tests.components.networks import NETWORKS as SEQUENCES
+from tests.components.networks import network_of
+
+layers = keras.layers
+
+
+def study(**sections):
+    return StudySettings.from_dict(sections)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_built_in_network_can_be_trained_and_exported(name):
+    network = checked_network(study(train={"network": name}))
+    assert set(network.settings) == {field.name for field in dataclasses.fields(NETWORKS[name])}
+    model, weights = keras_model(network), network.initial_weights(np.random.default_rng(1))
+    set_weights(model, network, weights)
+    logits = np.asarray(model(np.random.default_rng(2).random((3, 151, 151, 1), np.float32)))
+    assert logits.shape == (3, 2)
+    assert np.isfinite(logits).all()
+    assert Network.from_dict(json.loads(json.dumps(network.to_dict()))) == network
+
+
+def test_the_default_network_is_the_papers():
+    network = build_network(StudySettings())
+    assert layer_stack(network) == (
+        Layer("conv_1", (7, 7, 1, 8), 8, relu=True),
+        Layer("conv_2", (5, 5, 8, 16), 3, relu=True, dropout=0),
+        Layer("dense_1", (256, 32), relu=True),
+        Layer("dense_2", (32, 16), relu=True),
+        Layer("output", (16, 2)),
+    )
+    assert network.dropouts[0].shape == (4, 4, 16)
+    assert network.dropouts[0].rate == 0.25
+
+
+def test_the_residual_network_adds_what_skips_its_blocks():
+    model = keras_model(network_of("residual", blocks=2, filters=4))
+    kinds = [type(layer).__name__ for layer in leaves(model)]
+    assert kinds.count("Add") == 2
+    assert kinds.count("GroupNormalization") == kinds.count("Conv2D") - 1  # the convolution of a skip has none
+    assert model.get_layer("features").output.shape == (None, 8)
+
+
+def test_weights_as_a_vector_are_those_of_the_description():
+    network = network_of("residual", blocks=1, filters=4)
+    weights = network.initial_weights(np.random.default_rng(1))
+    vector = as_vector(weights)
+    assert vector.shape == (network.size,)
+    for name, array in network.views(vector).items():
+        np.testing.assert_array_equal(array, weights[name])
+    kernels = network.views(network.kernel_mask())
+    assert all(mask.all() == name.endswith("kernel") for name, mask in kernels.items())
+
+
+def test_a_description_does_not_depend_on_what_was_built_before():
+    def automatic_names():
+        image = keras.Input((151, 151, 1))
+        return keras.Model(image, layers.Dense(2)(layers.GlobalMaxPooling2D()(layers.Conv2D(3, 5)(image))))
+
+    keras.utils.clear_session()
+    first = describe("x:y", {}, automatic_names())
+    assert list(first.shapes) == ["conv2d_kernel", "conv2d_bias", "dense_kernel", "dense_bias"]
+    keras.utils.clear_session()
+    assert describe("x:y", {}, automatic_names()) == first
+
+
+def test_a_layer_used_twice_has_its_weights_once_and_nested_models_prefix_them():
+    image, shared = keras.Input((151, 151, 1)), layers.Conv2D(1, 3, padding="same", name="twice")
+    inner = keras.Sequential([keras.Input((151, 151, 1)), layers.Conv2D(2, 3, name="first")], name="block")
+    features = layers.GlobalAveragePooling2D()(inner(shared(shared(image))))
+    network = describe("x:y", {}, keras.Model(image, layers.Dense(2, name="output")(features)))
+    assert list(network.shapes) == [
+        "twice_kernel", "twice_bias", "block_first_kernel", "block_first_bias", "output_kernel", "output_bias",
+    ]  # fmt: skip
+    assert [tuple(one.shape) for one in keras_model(network).trainable_variables] == list(network.shapes.values())
+
+
+def image_to(*stack):
+    return keras.Sequential([keras.Input((151, 151, 1)), layers.MaxPooling2D(50), layers.Flatten(), *stack])
+
+
+REFUSED = {
+    "batch norm": (lambda: image_to(layers.BatchNormalization(), layers.Dense(2)), "batch_normalization.*GroupNorm"),
+    "softmax": (lambda: image_to(layers.Dense(2, activation="softmax")), "must be linear"),
+    "softmax layer": (lambda: image_to(layers.Dense(2), layers.Softmax()), "must be linear"),
+    "outputs": (lambda: image_to(layers.Dense(3)), r"the shape \(2,\).* it has \(3,\)"),
+    "input": (lambda: keras.Sequential([keras.Input((64, 64, 1)), layers.Flatten(), layers.Dense(2)]), "one image"),
+    "noise": (lambda: image_to(layers.GaussianNoise(0.1), layers.Dense(2)), "draws random numbers"),
+    "regularizer": (lambda: image_to(layers.Dense(2, kernel_regularizer="l2")), "weight_decay"),
+    "half": (lambda: image_to(layers.Dense(2, dtype="float16")), "float16"),
+    "initializer": (lambda: image_to(layers.Dense(2, kernel_initializer="orthogonal")), "Orthogonal"),
+    "no model": (lambda: "a text", "Sequential or a functional"),
+}
+
+
+def test_a_dropout_layer_used_twice_is_refused():
+    image, dropout = keras.Input((151, 151, 1)), layers.Dropout(0.1, name="twice")
+    value = dropout(layers.Conv2D(1, 3)(dropout(image)))
+    with pytest.raises(InputError, match="the layer twice is used more than once"):
+        describe("x:y", {}, keras.Model(image, layers.Dense(2)(layers.Flatten()(value))))
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_model_that_cannot_be_trained_is_refused(case):
+    build, message = REFUSED[case]
+    with pytest.raises(InputError, match=message) as caught:
+        describe("x:y", {}, build())
+    assert caught.value.code == "NETWORK_REFUSED"
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """Writes a module of a user's own; returns the study that names ``net`` in it."""
+
+    def write(source, **sections):
+        name = f"own_{abs(hash(source)) % 10**8}"
+        (tmp_path / f"{name}.py").write_text(f"import dataclasses\nimport keras\nfrom keras import layers\n{source}")
+        monkeypatch.syspath_prepend(tmp_path)
+        return study(**{**sections, "train": {"network": f"{name}:net"}})
+
+    return write
+
+
+SETTLED = """
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    units: int = 3
+    name: str = "x"
+
+def net(settings: Settings):
+    body = [layers.Flatten(), layers.Dense(settings.units, activation="relu"), layers.Dense(2)]
+    return keras.Sequential([keras.Input((151, 151, 1)), *body])
+"""
+
+
+def test_settings_of_an_own_network_are_those_of_its_dataclass(own):
+    network = build_network(own(SETTLED, network={"units": "5"}))
+    assert network.settings == {"units": 5, "name": "x"}
+    assert network.shapes["dense_kernel"] == (151 * 151, 5)
+    with pytest.raises(InputError, match=r"network\.units: 'many' is not an integer|network\.units") as caught:
+        build_network(own(SETTLED, network={"units": "many"}))
+    assert caught.value.code == "SETTING_INVALID"
+    with pytest.raises(InputError, match=r"network\.wide: unknown .* settings are units, name") as caught:
+        build_network(own(SETTLED, network={"wide": 3}))
+    assert caught.value.code == "SETTING_UNKNOWN"
+
+
+@pytest.mark.parametrize(
+    ("source", "code", "message"),
+    [
+        ("def other(): pass", "NETWORK_UNKNOWN", "no function net"),
+        ("import absent_module", "NETWORK_UNKNOWN", "absent_module"),
+        ("net = 5", "NETWORK_UNKNOWN", "no function net"),
+        ("def net(a, b): pass", "NETWORK_REFUSED", "one parameter"),
+        ("def net(filters): pass", "NETWORK_REFUSED", "annotated with a dataclass"),
+        ("def net():\n    return 1 / 0", "NETWORK_FAILED", r"ZeroDivisionError in own_\d+\.py, line 5"),
+        ("def net():\n    return None", "NETWORK_REFUSED", "Sequential or a functional"),
+        ("def net(:", "NETWORK_FAILED", "SyntaxError"),
+    ],
+)
+def test_an_own_network_that_cannot_be_built_is_refused_in_words(own, source, code, message):
+    with pytest.raises(InputError, match=message) as caught:
+        build_network(own(source))
+    assert caught.value.code == code
+
+
+def test_a_module_that_does_not_exist_is_named():
+    with pytest.raises(InputError, match=r"nowhere\.to:be.*current folder") as caught:
+        build_network(study(train={"network": "nowhere.to:be"}))
+    assert caught.value.code == "NETWORK_UNKNOWN"
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_the_compiled_loops_know_plain_sequences(name):
+    assert engine_of(SEQUENCES[name], "auto", 0) == "cpu"
+    assert engine_of(SEQUENCES[name], "auto", 1) == "jax"
+    assert engine_of(SEQUENCES[name], "tensorflow", 0) == "tensorflow"
+
+
+UNKNOWN = {
+    "padding": [layers.Conv2D(2, 3, padding="same", activation="relu"), layers.Flatten()],
+    "strides": [layers.Conv2D(2, 3, strides=2, activation="relu"), layers.Flatten()],
+    "bias": [layers.Conv2D(2, 3, use_bias=False, activation="relu"), layers.Flatten()],
+    "activation": [layers.Conv2D(2, 3, activation="tanh"), layers.Flatten()],
+    "no activation": [layers.Conv2D(2, 3), layers.Flatten()],
+    "overlapping pool": [layers.Conv2D(2, 3, activation="relu"), layers.MaxPooling2D(4, strides=2), layers.Flatten()],
+    "pool first": [layers.MaxPooling2D(4), layers.Conv2D(2, 3, activation="relu"), layers.Flatten()],
+    "average": [layers.Conv2D(2, 3, activation="relu"), layers.GlobalAveragePooling2D()],
+    "capped": [layers.Conv2D(2, 3), layers.ReLU(max_value=6), layers.Flatten()],
+    "dropout twice": [
+        layers.Conv2D(2, 3, activation="relu"),
+        layers.Dropout(0.1),
+        layers.Dropout(0.1),
+        layers.Flatten(),
+    ],
+    "maps": [layers.Conv2D(2, 3, activation="relu"), layers.Dense(3, activation="relu"), layers.Flatten()],
+}
+
+
+@pytest.mark.parametrize("case", UNKNOWN)
+def test_the_compiled_loops_refuse_what_they_do_not_know(case):
+    image = keras.Input((151, 151, 1))
+    network = describe("x:y", {}, keras.Sequential([image, *UNKNOWN[case], layers.Dense(2)]))
+    assert engine_of(network, "auto", 0) == "jax"
+    with pytest.raises(InputError, match="cannot train the network x:y") as caught:
+        engine_of(network, "cpu", 0)
+    assert caught.value.code == "ENGINE_UNSUITABLE"
+
+
+def test_the_compiled_loops_refuse_a_gpu():
+    with pytest.raises(InputError, match="uses no GPU"):
+        engine_of(SEQUENCES["one convolution"], "cpu", 1)
