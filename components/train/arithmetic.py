@@ -1,7 +1,7 @@
 """Training and inference of the network on one CPU core, in numpy and, for the convolutions, in compiled loops.
 
-The layers are those of ``model.layers``, as in the Keras model. All weights of a member are one vector, of which each
-layer has a view, so that a step of SGD is a few operations on vectors.
+The layers are read from the Keras model's description by ``layer_stack``. All weights of a member are one vector, of
+which each layer has a view, so that a step of SGD is a few operations on vectors.
 """
 
 from collections.abc import Sequence
@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.common.settings import TrainSettings
-from components.model.layers import Layer, layers
-from components.model.network import Weights, kernel_mask, oriented, views, windowed
+from components.model.layer_stack import Layer, layer_stack
+from components.model.network import Network, Weights, oriented, windowed
 from components.train.convolution import Argmax, Floats, convolve_and_pool, image_gradient, kernel_gradient, loops
 
 Rows = NDArray[np.int32]
+#: For each dropout layer of the network: whether a value is kept, [steps, batch, *shape] or [batch, *shape].
+Kept = Sequence[NDArray[np.bool_]]
 _overflow_shows_in_the_loss = np.errstate(over="ignore", invalid="ignore")
 
 
@@ -41,6 +43,8 @@ class Arithmetic:
 
     Parameters
     ----------
+    network
+        A network of layers that ``layer_stack`` knows.
     crops_hu
         [n, 151, 151] float32, HU.
     labels
@@ -52,56 +56,59 @@ class Arithmetic:
     determinism = "bitwise-cpu"
 
     def __init__(
-        self, crops_hu: NDArray[np.float32], labels: NDArray[np.integer[Any]], settings: TrainSettings
+        self,
+        network: Network,
+        crops_hu: NDArray[np.float32],
+        labels: NDArray[np.integer[Any]],
+        settings: TrainSettings,
     ) -> None:
-        self.settings = settings
+        self.network, self.settings = network, settings
         self._images = oriented(windowed(crops_hu, settings), settings.augmentation)[..., None]
         self.orientations = len(self._images) // len(crops_hu)
+        self.labels = labels
         self._labels = np.tile(labels, self.orientations)
-        self._layers = layers(settings)
+        self._layers = layer_stack(network)
         for layer in self._layers:
             if layer.is_convolution:
                 loops(layer.kernel[0], layer.pool)
-        self._shrink = 1 - np.float32(settings.learning_rate * settings.weight_decay) * kernel_mask(settings)
+        self._shrink = 1 - np.float32(settings.learning_rate * settings.weight_decay) * network.kernel_mask()
 
     @_overflow_shows_in_the_loss
     def train(
-        self, state: SgdState, first: int, batches: Rows, dropout_masks: Sequence[Floats | None], class_weights: Floats
+        self, state: SgdState, first: int, batches: Rows, kept: Kept, class_weights: Floats
     ) -> tuple[SgdState, float]:
         """SGD steps on ``batches`` [steps, batch] of rows of the data set, starting at step ``first`` of an attempt.
 
-        ``dropout_masks`` holds one mask per step, [batch, *dropout_shape], or None without dropout.
-        ``class_weights`` [2] weight the losses of responders and non-responders. Returns the new state and the mean
-        loss of the steps.
+        ``kept`` says for each dropout layer what is kept, [steps, batch, *shape]. ``class_weights`` [2] weight the
+        losses of responders and non-responders. Returns the new state and the mean loss of the steps.
         """
         losses = []
-        for step, (rows, mask) in enumerate(zip(batches, dropout_masks, strict=True), start=first):
-            loss, gradient = self.loss_and_gradient(state.weights, rows, mask, class_weights)
-            state = self._descend(state, gradient, step)
+        for step, rows in enumerate(batches):
+            now = [one[step] for one in kept]
+            loss, gradient = self.loss_and_gradient(state.weights, rows, now, class_weights)
+            state = self._descend(state, gradient, first + step)
             losses.append(loss)
         return state, float(np.mean(losses))
 
     @_overflow_shows_in_the_loss
     def answer(self, weights: Floats, rows: Rows) -> Floats:
         """Outputs before the softmax, [m, 2], of the tumours at ``rows`` [m]."""
-        return self._forward(views(weights, self.settings), rows, None)[0]
+        return self._forward(self.network.views(weights), rows, ())[0]
 
-    def loss_and_gradient(
-        self, weights: Floats, rows: Rows, mask: Floats | None, class_weights: Floats
-    ) -> tuple[float, Floats]:
+    def loss_and_gradient(self, weights: Floats, rows: Rows, kept: Kept, class_weights: Floats) -> tuple[float, Floats]:
         """Mean cross-entropy of a batch, weighted by class, and its gradient with respect to the weights."""
-        parts, gradient = views(weights, self.settings), np.empty_like(weights)
-        outputs, activations = self._forward(parts, rows, mask)
+        parts, gradient = self.network.views(weights), np.empty_like(weights)
+        outputs, activations = self._forward(parts, rows, kept)
         true = np.arange(len(rows)), self._labels[rows]
         shares = class_weights[self._labels[rows]] / np.float32(len(rows))
         log_probabilities = outputs - np.logaddexp.reduce(outputs, axis=1, keepdims=True)
         upstream = np.exp(log_probabilities)
         upstream[true] -= 1
-        self._backward(parts, activations, upstream * shares[:, None], views(gradient, self.settings))
+        self._backward(parts, activations, upstream * shares[:, None], self.network.views(gradient))
         return -float(shares @ log_probabilities[true]), gradient
 
-    def _forward(self, weights: Weights, rows: Rows, mask: Floats | None) -> tuple[Floats, list[_Activation]]:
-        """The network's outputs, and the activation of each layer."""
+    def _forward(self, weights: Weights, rows: Rows, kept: Kept) -> tuple[Floats, list[_Activation]]:
+        """The network's outputs, and the activation of each layer; without dropout where ``kept`` is empty."""
         value, activations = self._images[rows], []
         for layer in self._layers:
             kernel, argmax = weights[f"{layer.name}_kernel"], None
@@ -112,11 +119,15 @@ class Arithmetic:
                 sums = value @ kernel
             sums = sums + weights[f"{layer.name}_bias"]
             slope = np.asarray(sums > 0, np.float32)
-            if mask is not None and layer.name == self.settings.dropout_after:
-                slope *= mask
+            if layer.dropout is not None and kept:
+                slope *= self._mask(kept, layer.dropout).reshape(slope.shape)
             activations.append(_Activation(layer, value, argmax, slope))
             value = sums * slope
         return sums, activations
+
+    def _mask(self, kept: Kept, dropout: int) -> Floats:
+        """0, or 1 / (1 - rate), which preserves the mean."""
+        return kept[dropout].astype(np.float32) / np.float32(1 - self.network.dropouts[dropout].rate)
 
     def _backward(self, weights: Weights, activations: list[_Activation], upstream: Floats, gradient: Weights) -> None:
         """Fills ``gradient`` layer by layer, from ``upstream``, the gradient of the outputs, to the first kernel."""

@@ -1,46 +1,40 @@
-"""Trains a pack of members in one process, with one thread per core that share the data and the compiled loops.
+"""Trains a pack of members by the engine that the settings choose, or loads them from the member store.
 
-On CPU, a member's weights depend bit for bit on seed, group, index, split and settings only: all random samples are
-functions of these (``training``), each member is computed on one thread, and no array's shape depends on the pack.
+    cpu                threads of this process, which share the data and the compiled loops   (``threads``)
+    jax, tensorflow    a process for each device, which trains many members in one program    (``processes``)
+
+Whatever the engine, a member's random samples are functions of seed, group, index and step (``training``). On CPU, each
+engine's weights depend bit for bit on these, the member's split and the settings only.
 """
 
-import concurrent.futures as futures
 import dataclasses
-import itertools
-import threading
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from components.common.artifacts.layout import RUN_AGAIN
-from components.common.artifacts.members import Member, MemberFacts
+from components.common.artifacts.members import Member
 from components.common.artifacts.splits import MemberSplit
 from components.common.errors import InputError
 from components.common.files import digest_of
-from components.common.processors import processors
 from components.common.settings import IMAGE_SIZE_PX, TrainSettings
-from components.common.steps import ends_on_sigterm
-from components.train.devices import devices
+from components.model.layer_stack import engine_of
+from components.model.network import Network
+from components.train.jobs import Data, Job, Tally
 from components.train.member_store import MemberStore
-from components.train.protocol import ValidationCheck, Verdict
-from components.train.training import Device, MemberTraining
+from components.train.processes import train_in_processes
+from components.train.threads import train_in_threads
 
 #: Increased whenever a change affects a member's bits, so that members in a store are trained again.
 ENGINE_VERSION = 2
-#: Seconds between two progress reports while no member finishes.
-PROGRESS_EVERY_S = 2.0
-#: Most seconds of training that each member loses when its pack is killed.
-STATE_EVERY_S = 10.0
 
 Progress = Callable[[int, int, str], None]
 
 
 def train_pack(
+    network: Network,
     crops: NDArray[np.float32],
     labels: NDArray[np.integer[Any]],
     tumours: Sequence[str],
@@ -52,6 +46,7 @@ def train_pack(
     store: MemberStore | None = None,
     workers: int | None = None,
     gpus: int = 0,
+    state_uri: str = "",
     progress: Progress | None = None,
     accepted: Callable[[Member], None] | None = None,
 ) -> tuple[Member, ...]:
@@ -59,6 +54,8 @@ def train_pack(
 
     Parameters
     ----------
+    network
+        The network, as the start of the run described it.
     crops
         [n, 151, 151] float32, HU.
     labels
@@ -70,9 +67,12 @@ def train_pack(
     store
         Stores finished and half-trained members; None stores nothing.
     workers
-        Members trained at a time, one thread each; by default the number of processors that this process may use.
+        Members that the engine ``cpu`` trains at a time, one thread each; by default the number of processors that this
+        process may use.
     gpus
-        GPUs that share the members; 0 trains on CPU.
+        GPUs that share the members, with one process each; 0 trains on CPU.
+    state_uri
+        Folder beside which the engine ``jax`` stores compiled programs.
     progress
         Called in this thread as ``progress(members done, members, note)``.
     accepted
@@ -86,126 +86,38 @@ def train_pack(
     Raises
     ------
     InputError
-        ``DATASET_SHAPE``, ``CROPS_NOT_FINITE``, ``SPLIT_UNKNOWN_TUMOUR`` or ``SPLIT_ONE_CLASS``, before any training.
+        ``DATASET_SHAPE``, ``CROPS_NOT_FINITE``, ``SPLIT_UNKNOWN_TUMOUR`` or ``SPLIT_ONE_CLASS``, before any training;
+        as ``engine_of``.
     TrainingError
-        ``LOSS_NOT_FINITE``, naming the member; the others stop at their next validation check.
+        ``LOSS_NOT_FINITE``, naming the member; the others stop at their next validation check. ``NO_GPU`` or
+        ``ENGINE_FAILED`` of a process.
     """
     rows = {tumour: row for row, tumour in enumerate(tumours)}
     _check(crops, labels, rows, splits)
-    keys = [member_key(split, settings, seed=seed, dataset_digest=dataset_digest) for split in splits]
+    engine = engine_of(network, settings.engine, gpus)
+    keys = [member_key(network, split, settings, seed=seed, dataset_digest=dataset_digest) for split in splits]
     stored = [store.get(key) if store else None for key in keys]
     members = {member.id: _reused(member) for member in stored if member}
-    jobs = [(split, key) for split, key in zip(splits, keys, strict=True) if split.id not in members]
-    tally = _Tally(len(splits), progress, accepted)
+    jobs = [Job(split, key) for split, key in zip(splits, keys, strict=True) if split.id not in members]
+    data, tally = Data(network, crops, labels, rows, settings, seed), Tally(len(splits), progress, accepted)
     tally.add_finished(members.values())
-    if jobs:
-        device_cycle = itertools.cycle(devices(crops, labels, settings, gpus))
-
-        def train(split: MemberSplit, key: str, device: Device) -> Member:
-            return _train_member(MemberTraining(device, labels, rows, split, seed), key, store, tally)
-
-        trained = _train_all(train, [(*job, next(device_cycle)) for job in jobs], workers or processors(), tally)
-        members |= {member.id: member for member in trained}
+    if jobs and engine == "cpu":
+        members |= {member.id: member for member in train_in_threads(data, jobs, store, tally, workers)}
+    elif jobs:
+        members |= {
+            member.id: member
+            for member in train_in_processes(engine, data, jobs, store, tally, gpus=gpus, state_uri=state_uri)
+        }
     return tuple(members[split.id] for split in splits)
 
 
-def member_key(split: MemberSplit, settings: TrainSettings, *, seed: int, dataset_digest: str) -> str:
+def member_key(network: Network, split: MemberSplit, settings: TrainSettings, *, seed: int, dataset_digest: str) -> str:
     """Name of a member in the store: digest of everything that its weights depend on."""
-    return digest_of([ENGINE_VERSION, dataset_digest, split.digest, settings.to_dict(), seed])
-
-
-class _Stopped(Exception):
-    """Raised in a member's thread when the pack stops."""
-
-
-class _Tally:
-    """Progress of the pack, shared by its threads and reported to the caller."""
-
-    def __init__(self, total: int, progress: Progress | None, accepted: Callable[[Member], None] | None) -> None:
-        self.stop = threading.Event()
-        self._done, self._total, self._progress, self._accepted = 0, total, progress, accepted
-        self._lock = threading.Lock()
-        self._restarts, self._best = 0, 0.0
-
-    def record(self, check: ValidationCheck, verdict: Verdict) -> None:
-        """Records one validation check of one member."""
-        with self._lock:
-            self._restarts += verdict is Verdict.RESTART
-            self._best = max(self._best, check.validation_accuracy)
-
-    def add_finished(self, members: Iterable[Member]) -> None:
-        """Passes finished members to the caller and reports the progress of the pack."""
-        for member in members:
-            self._done += 1
-            if self._accepted:
-                self._accepted(member)
-        if self._progress:
-            self._progress(self._done, self._total, f"restarts {self._restarts}, best {self._best:.2f}")
-
-
-def _train_member(training: MemberTraining, key: str, store: MemberStore | None, tally: _Tally) -> Member:
-    """Trains one member to its end, starting from its stored state if there is one."""
-    if store and (state := store.get_state(key)):
-        training.resume(state)
-    started = saved = time.monotonic()
-    while (verdict := training.to_next_check()) is not Verdict.STOP:
-        tally.record(training.course.checks[-1], verdict)
-        stopping = tally.stop.is_set()
-        if store and (stopping or time.monotonic() - saved >= STATE_EVERY_S):
-            store.put_state(key, training.state())
-            saved = time.monotonic()
-        if stopping:
-            raise _Stopped
-    tally.record(training.course.checks[-1], verdict)
-    member = _finished(training, key, round(time.monotonic() - started, 3))
-    if store:
-        store.put(key, member)
-    return member
-
-
-def _finished(training: MemberTraining, key: str, seconds: float) -> Member:
-    course, (weights, probabilities) = training.course, training.accepted()
-    assert course.best is not None
-    facts = MemberFacts(
-        seed=training.seed,
-        restarts=course.restarts,
-        flagged=course.flagged,
-        accepted_step=course.best.step,
-        validation_accuracy=course.best.validation_accuracy,
-        seconds=seconds,
-        key=key,
-        reused=False,
-        determinism=training.determinism,
-    )
-    history = pd.DataFrame([dataclasses.asdict(check) for check in course.checks])
-    return Member(training.split, weights, history, probabilities, facts)
+    return digest_of([ENGINE_VERSION, dataset_digest, split.digest, settings.to_dict(), network.digest, seed])
 
 
 def _reused(member: Member) -> Member:
     return dataclasses.replace(member, facts=dataclasses.replace(member.facts, reused=True))
-
-
-def _train_all(
-    train: Callable[[MemberSplit, str, Device], Member],
-    jobs: list[tuple[MemberSplit, str, Device]],
-    workers: int,
-    tally: _Tally,
-) -> list[Member]:
-    """Trains ``workers`` members at a time; on a failure or SIGTERM the others save their state and stop."""
-    with threadpool_limits(1, "blas"), futures.ThreadPoolExecutor(workers) as threads:
-        # An exception while a job is submitted would leave a thread that the pool does not know and never waits for.
-        running = [threads.submit(train, *job) for job in jobs]
-        with ends_on_sigterm():
-            try:
-                pending = set(running)
-                while pending:
-                    ended, pending = futures.wait(pending, PROGRESS_EVERY_S, futures.FIRST_COMPLETED)
-                    tally.add_finished(future.result() for future in ended)
-            except BaseException:
-                tally.stop.set()
-                threads.shutdown(cancel_futures=True)
-                raise
-    return [future.result() for future in running]
 
 
 def _check(crops: NDArray[Any], labels: NDArray[Any], rows: dict[str, int], splits: Sequence[MemberSplit]) -> None:

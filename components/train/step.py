@@ -10,7 +10,7 @@ from components.common.artifacts.splits import Splits
 from components.common.environment import WORKERS
 from components.common.steps import Progress, write_summary
 from components.figures.training_curves import training_curves
-from components.train.devices import require_gpus
+from components.model.network import Network
 from components.train.engine import train_pack
 from components.train.member_store import open_store
 
@@ -19,7 +19,6 @@ def run(
     dataset: str, splits: str, pack: str, state_uri: str, gpus: int, members: str, summary: str, progress: Progress
 ) -> None:
     """Trains a pack and logs each member as it is accepted; finished ones are loaded from the member store."""
-    require_gpus(gpus)
     data, run_splits = Dataset.read(Path(dataset)), Splits.read(Path(splits))
     live = tracking.PackProgress(run_splits.tracking, pack)
 
@@ -31,6 +30,7 @@ def run(
         tracking.log_members(run_splits.tracking, [member], data)
 
     trained = train_pack(
+        Network.from_dict(run_splits.network),
         data.crops,
         data.tumours.label.to_numpy(),
         list(data.tumours.tumour),
@@ -41,6 +41,7 @@ def run(
         store=open_store(state_uri) if state_uri else None,
         workers=int(os.environ[WORKERS]) if WORKERS in os.environ else None,
         gpus=gpus,
+        state_uri=state_uri,
         progress=report,
         accepted=accepted,
     )

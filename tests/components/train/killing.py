@@ -16,13 +16,13 @@ import numpy as np
 
 from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.splits import Splits
-from components.model.network import as_vector, initial_weights
-from components.train import engine
+from components.model.network import Network, as_vector
+from components.train import threads
 from components.train.arithmetic import Arithmetic
 from components.train.step import run
 
-engine.STATE_EVERY_S = 0.05  # states between checks are what is to be tested
-engine.PROGRESS_EVERY_S = 0.05
+threads.STATE_EVERY_S = 0.05  # states between checks are what is to be tested
+threads.PROGRESS_EVERY_S = 0.05
 
 
 def attempt(folder, name, store, kill=None, after_s=0.0):
@@ -50,10 +50,10 @@ def attempt(folder, name, store, kill=None, after_s=0.0):
 def compile_loops(folder):
     """Compiles all that the attempts need."""
     data, splits = Dataset.read(Path(_inputs(folder)[0])), Splits.read(Path(_inputs(folder)[1]))
-    settings = splits.settings.train
-    weights = as_vector(initial_weights(settings, np.random.default_rng(0)))
-    arithmetic = Arithmetic(data.crops, data.tumours.label.to_numpy(), settings)
-    arithmetic.loss_and_gradient(weights, np.zeros(settings.batch_size, np.int32), None, np.ones(2, np.float32))
+    settings, network = splits.settings.train, Network.from_dict(splits.network)
+    weights = as_vector(network.initial_weights(np.random.default_rng(0)))
+    arithmetic = Arithmetic(network, data.crops, data.tumours.label.to_numpy(), settings)
+    arithmetic.loss_and_gradient(weights, np.zeros(settings.batch_size, np.int32), [], np.ones(2, np.float32))
 
 
 def _inputs(folder):

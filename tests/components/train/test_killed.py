@@ -24,7 +24,7 @@ KILLS = 5
 
 
 @pytest.fixture(scope="module")
-def killed(cohort, tiny, tmp_path_factory):
+def killed(cohort, tiny, tiny_network, tmp_path_factory):
     """Attempts at one pack of four members: SIGTERM, then SIGKILL at random moments, then one that may end."""
     folder = tmp_path_factory.mktemp("killed")
     (folder / "mlflow").mkdir()
@@ -43,7 +43,7 @@ def killed(cohort, tiny, tmp_path_factory):
         data = Dataset.read(folder / "dataset")
         settings = dataclasses.replace(StudySettings(), train=train)
         members = tuple(make_splits(tumours, 4, np.random.default_rng(8)))
-        drawn = Splits(members, "patient", 0, {"asked": [3, 3]}, settings)
+        drawn = Splits(members, "patient", 0, {"asked": [3, 3]}, settings, network=tiny_network.to_dict())
         tree = tracking.open_tree("killed", settings, data, drawn, attempt="one")
         dataclasses.replace(drawn, tracking=tree).write(folder / "splits")
         # Each attempt goes on where the one before it was stopped: together they must not reach the end.

@@ -6,14 +6,18 @@ import pytest
 from components.common.artifacts.splits import MemberSplit
 from components.common.settings import TrainSettings
 from components.train.training import AttemptSampler, class_weights
+from tests.components.networks import network_of
 
 SPLIT = MemberSplit("A", 1, (), (), ())
 TRAINING = np.arange(10, 23, dtype=np.int32)
 
 
-def sampler(settings, orientations=1, **other):
+NETWORK = network_of(dense_1=4)
+
+
+def sampler(settings, orientations=1, network=NETWORK, **other):
     rows = TRAINING[:, None] + 100 * np.arange(orientations, dtype=np.int32)
-    return AttemptSampler(SPLIT, rows, settings, **{"seed": 1, "attempt": 1, **other})
+    return AttemptSampler(network, SPLIT, rows, settings, **{"seed": 1, "attempt": 1, **other})
 
 
 def test_every_epoch_shows_every_tumour_once_in_a_new_order():
@@ -27,7 +31,7 @@ def test_samples_are_functions_of_the_step(first):
     settings = TrainSettings(batch_size=5)
     whole, part = sampler(settings, 4), sampler(settings, 4)
     np.testing.assert_array_equal(whole.batches(0, 9)[first:], part.batches(first, 9 - first))
-    np.testing.assert_array_equal(whole.dropout_masks(0, 9)[first:], part.dropout_masks(first, 9 - first))
+    np.testing.assert_array_equal(whole.kept(0, 9)[0][first:], part.kept(first, 9 - first)[0])
 
 
 @pytest.mark.parametrize("other", [{"seed": 2}, {"attempt": 2}])
@@ -35,7 +39,7 @@ def test_another_seed_or_attempt_gives_other_samples(other):
     one, another = sampler(TrainSettings()), sampler(TrainSettings(), **other)
     assert (one.batches(0, 2) != another.batches(0, 2)).any()
     assert (one.weights()["conv_1_kernel"] != another.weights()["conv_1_kernel"]).any()
-    assert (one.dropout_masks(0, 1)[0] != another.dropout_masks(0, 1)[0]).any()
+    assert (one.kept(0, 1)[0] != another.kept(0, 1)[0]).any()
 
 
 def test_each_tumour_is_eventually_shown_in_all_orientations():
@@ -45,11 +49,11 @@ def test_each_tumour_is_eventually_shown_in_all_orientations():
     assert abs(shown / rows.size - 1 / 8).max() < 0.02
 
 
-def test_dropout_preserves_the_mean():
-    (mask,) = sampler(TrainSettings(dropout=0.5, batch_size=100)).dropout_masks(0, 1)
-    assert set(np.unique(mask)) == {0, 2}
-    assert abs(mask.mean() - 1) < 0.05
-    assert sampler(TrainSettings(dropout=0)).dropout_masks(0, 2) == [None, None]
+def test_dropout_keeps_what_its_rate_leaves():
+    (kept,) = sampler(TrainSettings(batch_size=100), network=network_of(dropout=0.4)).kept(0, 1)
+    assert kept.shape == (1, 100, 4, 4, 16)
+    assert abs(kept.mean() - 0.6) < 0.01
+    assert sampler(TrainSettings(), network=network_of(dropout=0)).kept(0, 2) == []
 
 
 def test_balanced_weights_are_those_of_scikit_learn():
