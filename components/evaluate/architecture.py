@@ -1,18 +1,30 @@
-"""Drawing of the network's architecture (the paper's Figure 2) from its settings, as inline SVG."""
+"""Drawing of a network's architecture (the paper's Figure 2) from its Keras model, as inline SVG."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from components.common.settings import IMAGE_SIZE_PX, TrainSettings
-from components.model.layers import Layer, layers
+from components.common.settings import IMAGE_SIZE_PX
+from components.evaluate.blocks import Block, Skip, blocks_of
+from components.model.network import Network
 
 #: Largest drawn side of a feature map, and largest drawn depth of its channels, px.
 TALLEST, DEEPEST = 120.0, 26.0
+#: Smallest width of a block with its text, and of the whole drawing, px.
+NARROWEST, WIDTH = 100.0, 980.0
 BASELINE = 172.0
 
-#: Heights of blocks without feature maps: the flattened features, the first and the last hidden layer, the two outputs.
+#: Heights of blocks without feature maps: the first features, the first and the last hidden layer, the two outputs.
 FLAT, FIRST_HIDDEN, LAST_HIDDEN, OUTPUTS = 96.0, 74.0, 56.0, 26.0
+COLOURS = {
+    "image": "#dfe3ea",
+    "convolution": "#9ecae1",
+    "pooling": "#f2c879",
+    "features": "#dfe3ea",
+    "hidden": "#a8d8b9",
+    "output": "#e8a98c",
+    "other": "#d5c7e3",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,48 +38,42 @@ class Stage:
     colour: str
 
 
-def stages(settings: TrainSettings) -> list[Stage]:
+def stages(network: Network) -> list[Stage]:
     """The blocks from the input to the two output units."""
-    blocks = [_map("CT crop", IMAGE_SIZE_PX, 1, "#dfe3ea")]
-    stack = layers(settings)
-    side = IMAGE_SIZE_PX
-    for layer in (layer for layer in stack if layer.is_convolution):
-        kernel, side = layer.kernel[0], side - layer.kernel[0] + 1
-        blocks.append(_map(f"convolution {kernel}\u2009×\u2009{kernel}", side, layer.units, "#9ecae1"))
-        side = layer.output[0]
-        blocks.append(_annotated(_map(f"max-pool {layer.pool}", side, layer.units, "#f2c879"), layer))
-    dense = [layer for layer in stack if not layer.is_convolution]
-    blocks.append(Stage("flattened", f"{dense[0].kernel[0]}", FLAT, 0.0, "#dfe3ea"))
-    heights = np.linspace(FIRST_HIDDEN, LAST_HIDDEN, len(dense) - 1)
-    for layer, height in zip(dense[:-1], heights.tolist(), strict=True):
-        blocks.append(_annotated(Stage("fully connected", f"{layer.units}", height, 0.0, "#a8d8b9"), layer))
-    return [*blocks, Stage("softmax", "2: responder /: non-responder", OUTPUTS, 0.0, "#e8a98c")]
+    blocks, _ = blocks_of(network)
+    hidden = [block for block in blocks if block.kind == "hidden"]
+    heights = dict(zip(map(id, hidden), np.linspace(FIRST_HIDDEN, LAST_HIDDEN, len(hidden)).tolist(), strict=True))
+    return [_stage(block, heights.get(id(block), FLAT)) for block in blocks]
 
 
-def _map(title: str, side: int, channels: int, colour: str) -> Stage:
-    return Stage(title, f"{side} × {side} × {channels}", _height(side), _depth(channels), colour)
+def _stage(block: Block, height: float) -> Stage:
+    colour = COLOURS[block.kind]
+    notes = "".join(f": {note}" for note in block.notes)
+    if block.kind == "output":
+        return Stage(block.title, "2: responder /: non-responder", OUTPUTS, 0.0, colour)
+    if len(block.shape) != 3:
+        return Stage(block.title, f"{block.shape[0]}{notes}", height, 0.0, colour)
+    rows, columns, channels = block.shape
+    return Stage(block.title, f"{rows} × {columns} × {channels}{notes}", _height(rows), _depth(channels), colour)
 
 
-def _annotated(stage: Stage, layer: Layer) -> Stage:
-    """A block, annotated with the dropout that follows it."""
-    return replace(stage, shape=f"{stage.shape}: dropout {layer.dropout:g}") if layer.dropout else stage
-
-
-def drawing(settings: TrainSettings) -> str:
-    """The whole drawing as SVG, 980 units wide."""
-    blocks = stages(settings)
-    step = 980 / len(blocks)
+def drawing(network: Network) -> str:
+    """The whole drawing as SVG, 980 units wide, or wider for a network of many layers."""
+    blocks, (_, skips) = stages(network), blocks_of(network)
+    width = max(WIDTH, NARROWEST * len(blocks))
+    step = width / len(blocks)
+    height = 244 + 15 * max(0, *(stage.shape.count(": ") - 2 for stage in blocks))
     parts = [_block(stage, step * (index + 0.5)) for index, stage in enumerate(blocks)]
     arrows = [
         f'<path d="M{step * index - 9:.0f},{BASELINE - 50} h14 m-4,-4 l4,4 l-4,4" fill="none" stroke="#555b66"/>'
         for index in range(1, len(blocks))
     ]
+    arcs = [_arc(skip, step) for skip in skips]
     return (
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 980 244" role="img"'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}" role="img"'
         ' aria-label="Architecture of one network"'
-        ' style="width:100%;min-width:760px;max-width:980px;height:auto" font-size="11" text-anchor="middle">'
-        + "".join(parts + arrows)
-        + "</svg>"
+        f' style="width:100%;min-width:{max(760, 0.8 * width):.0f}px;max-width:{width:.0f}px;height:auto"'
+        ' font-size="11" text-anchor="middle">' + "".join(arcs + parts + arrows) + "</svg>"
     )
 
 
@@ -94,3 +100,11 @@ def _block(stage: Stage, centre: float) -> str:
     lines = [f"<tspan font-weight='600'>{stage.title}</tspan>", title, *rest]
     text = "".join(f'<text x="{centre:.1f}" y="{BASELINE + 18 + 15 * i}">{line}</text>' for i, line in enumerate(lines))
     return faces + front + text
+
+
+def _arc(skip: Skip, step: float) -> str:
+    """A skip connection: a line above the blocks, between the arrows after its first and its last block."""
+    start, end, low = step * (skip.start + 1), step * (skip.end + 1), BASELINE - 56
+    path = f"M{start:.0f},{low} V24 q0,-8 8,-8 H{end - 8:.0f} q8,0 8,8 V{low} m-3,-5 l3,5 l3,-5"
+    line = f'<path d="{path}" fill="none" stroke="#8a6fae" stroke-width="1.2"/>'
+    return f'{line}<text x="{(start + end) / 2:.0f}" y="11" font-size="10" fill="#6b4f91">{skip.label}</text>'

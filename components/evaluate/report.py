@@ -13,6 +13,7 @@ from components.common.artifacts.evaluation import REPORT
 from components.common.artifacts.members import Member, Members
 from components.common.pages import POLICY_TAG
 from components.evaluate import architecture, figures
+from components.evaluate.blocks import activations_of
 from components.evaluate.checklist import MISSING, checklist
 from components.evaluate.cohort_tables import table_i, table_ii
 from components.evaluate.ensemble import ENOUGH, MOST_SUBSETS, fewest_members, probabilities_of
@@ -28,14 +29,13 @@ from components.evaluate.tables import (
     p_value,
     percent,
     table_iii_block,
-    terminal_tables,
 )
 from components.figures.split_matrix import split_matrix
 from components.figures.training_curves import training_curves
+from components.model.network import Network
+from components.model.networks.building import network_of
 from components.model.scores import votes
 from components.stats.calibration import reliability
-
-__all__ = ["terminal_tables", "write_report"]
 
 #: The KFP UI loads a page in one piece and requires it to be below 1 MB.
 MOST_BYTES = 1_000_000
@@ -76,7 +76,7 @@ def _template(run: EvaluatedRun) -> Callable[..., str]:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {"number": number, "p": p_value, "percent": percent}
-    items = checklist(run)
+    items, network = checklist(run), network_of(splits)
     return functools.partial(
         environment.get_template("report.html.j2").render,
         policy=POLICY_TAG,
@@ -89,11 +89,13 @@ def _template(run: EvaluatedRun) -> Callable[..., str]:
         table_ii=cohort_lines(table_ii(dataset.tumours)),
         table_iii={group: table_iii_block(evaluation, group) for group in splits.groups},
         training=_training_rows(run.members),
-        saliency=_saliency(run),
+        saliency=_saliency(run, network),
         enough=ENOUGH,
         most_subsets=MOST_SUBSETS,
         fewest=fewest_members([group.auc_by_size for group in evaluation.metrics.groups.values()]),
         crop_settings=splits.settings.train,
+        network=network,
+        activations=activations_of(network),
         missing=[item for item in items if item["status"] == MISSING],
         statuses=pd.Series([item["status"] for item in items]).value_counts().to_dict(),
         facts=flat_facts(run.facts),
@@ -105,7 +107,7 @@ def _figures(run: EvaluatedRun) -> dict[str, Any]:
     dataset, splits, members = run.dataset, run.splits, run.members
     scores, metrics = run.evaluation.scores, run.evaluation.metrics
     return {
-        "architecture": architecture.drawing(splits.settings.train),
+        "architecture": architecture.drawing(network_of(splits)),
         "split_matrix": split_matrix(splits, dataset.tumours),
         "training": {group: training_curves(group, _of(members, group)) for group in splits.groups},
         "roc": {group: _roc(dataset, members, scores, group) for group in splits.groups},
@@ -120,7 +122,7 @@ def _figures(run: EvaluatedRun) -> dict[str, Any]:
     }
 
 
-def _saliency(run: EvaluatedRun) -> list[dict[str, Any]]:
+def _saliency(run: EvaluatedRun, network: Network) -> list[dict[str, Any]]:
     """Saliency maps for the most confident predictions of the best out-of-bag group; [] without weights."""
     dataset, metrics, train = run.dataset, run.evaluation.metrics, run.splits.settings.train
     own = [member for member in _of(run.members, metrics.best_out_of_bag_group) if member.weights]
@@ -131,6 +133,7 @@ def _saliency(run: EvaluatedRun) -> list[dict[str, Any]]:
         return []
     crops = dataset.crops[pd.Index(dataset.tumours["tumour"]).get_indexer(cases["tumour"])]
     window = train.window_level_hu, train.window_width_hu
+    maps = saliency_maps(own, crops, network, train)
     return [
         {
             **{name: case[name] for name in ("tumour", "label", "correct")},
@@ -138,7 +141,7 @@ def _saliency(run: EvaluatedRun) -> list[dict[str, Any]]:
             "crop": crop_image(crop, *window),
             "map": crop_image(crop, *window, saliency),
         }
-        for case, crop, saliency in zip(cases.to_dict("records"), crops, saliency_maps(own, crops, train), strict=True)
+        for case, crop, saliency in zip(cases.to_dict("records"), crops, maps, strict=True)
     ]
 
 

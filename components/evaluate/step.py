@@ -1,7 +1,6 @@
 """Runs the evaluate step: reads dataset, splits and members, writes the evaluation and report, logs to MLflow."""
 
 import dataclasses
-import importlib.metadata
 import platform
 import shutil
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from components.common import tracking
 from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.members import Members
 from components.common.artifacts.splits import Splits
+from components.common.versions import version_of
 from components.evaluate.evaluation import EvaluatedRun, GroupCurves, evaluate, group_curves
 from components.evaluate.model_card import write_model_card
 from components.evaluate.report import write_report
@@ -58,5 +58,5 @@ def facts_of(dataset: Dataset, splits: Splits, members: Members) -> dict[str, An
         "flagged networks": [member.id for member in members.members if member.facts.flagged],
         "networks reused from the member store": sum(fact.reused for fact in facts),
         "determinism": sorted({fact.determinism for fact in facts}),
-        "versions": {"python": platform.python_version(), **{n: importlib.metadata.version(n) for n in VERSIONS}},
+        "versions": {"python": platform.python_version(), **{n: version_of(n) for n in VERSIONS}},
     }

@@ -38,6 +38,7 @@ from components.model.manifest import (
     patient_digest,
 )
 from components.model.manifest_checks import EXPORT_TOLERANCE
+from components.model.network import Network, window_scale
 
 #: Code of a bundle's MLflow model, which MLflow stores beside the bundle.
 PYFUNC_CODE = Path(__file__).with_name("pyfunc_model.py")
@@ -52,6 +53,7 @@ def write_bundle(
     members: Sequence[Member],
     *,
     dataset: Dataset,
+    network: Network,
     settings: StudySettings,
     golden: GoldenInput,
     extra: dict[str, Any] | None = None,
@@ -68,6 +70,8 @@ def write_bundle(
         Trained members of one group, in the order of the output columns.
     dataset
         The dataset that they were trained on.
+    network
+        Their network.
     settings
         The run's settings.
     golden
@@ -80,10 +84,10 @@ def write_bundle(
     BundleError
         ``EXPORT_DIFFERS`` where the graph's probabilities differ from those of training.
     """
-    from components.model.export import ensemble_graph  # onnx is needed only to write bundles
+    from components.model.export import ensemble_graph  # Keras and onnx are needed only to write bundles
 
     folder.mkdir(parents=True, exist_ok=True)
-    graph = ensemble_graph([member.weights for member in members], settings.train)
+    graph = ensemble_graph(network, [member.weights for member in members], window_scale(settings.train))
     (folder / GRAPH).write_bytes(graph.SerializeToString(deterministic=True))
     difference = _check_export(folder / GRAPH, members, dataset)
     _write_golden(folder, golden, ImageDefinition.from_dict(dataset.image_definition))

@@ -1,152 +1,152 @@
-"""Exports the members of an ensemble as one ONNX graph, which answers for all members in one call.
+"""Exports the members of an ensemble as one ONNX graph, which computes the answers of all members in one call.
 
-The members see the same image, so their first convolutions become one with members x filters; each later convolution
-becomes one grouped convolution, and the fully connected layers become batched matrix products.
+The exporter goes through the network's Keras model layer by layer. The members see the same image, so their first
+convolutions become one with members x filters; each later convolution becomes one grouped convolution, and fully
+connected layers become batched matrix products.
 
-    crop_hu [n,151,151] -> window to [0,1] -> each convolution -> ReLU -> pool
-        -> [members,n,features] -> each fully connected layer -> ReLU -> softmax -> probabilities [n,members]
+    crop_hu [n,151,151] -> window to [0,1] -> the network's layers -> softmax -> probabilities [n,members]
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from components.common.settings import IMAGE_SIZE_PX, TrainSettings
-from components.model.layers import Layer, layers
+from components.common.errors import InputError
+from components.common.settings import IMAGE_SIZE_PX
+from components.model import onnx_layers, onnx_merging
+from components.model.keras_backend import keras
+from components.model.keras_graph import walk
+from components.model.keras_network import keras_model
 from components.model.manifest import INPUT, OUTPUT
-from components.model.network import window_scale
+from components.model.network import Network
+from components.model.onnx_activations import FUNCTIONS
+from components.model.onnx_activations import LAYERS as ACTIVATIONS
+from components.model.onnx_call import Call, Unsupported
+from components.model.onnx_graph import IR_VERSION, OPSET, Graph, Value, Weights
 
-Weights = Mapping[str, NDArray[np.float32]]
+#: The layers that can be exported, by their class in ``keras.layers``.
+LAYERS: dict[str, Callable[..., Value]] = {
+    "Conv2D": onnx_layers.conv_2d,
+    "DepthwiseConv2D": onnx_layers.depthwise_conv_2d,
+    "SeparableConv2D": onnx_layers.separable_conv_2d,
+    "Dense": onnx_layers.dense,
+    "ZeroPadding2D": onnx_layers.zero_padding_2d,
+    "MaxPooling2D": onnx_layers.max_pooling_2d,
+    "AveragePooling2D": onnx_layers.average_pooling_2d,
+    "GlobalMaxPooling2D": onnx_layers.global_max_pooling_2d,
+    "GlobalAveragePooling2D": onnx_layers.global_average_pooling_2d,
+    "GroupNormalization": onnx_layers.group_normalization,
+    "LayerNormalization": onnx_layers.layer_normalization,
+    "Add": onnx_merging.merged(onnx_merging.operator("Add")),
+    "Subtract": onnx_merging.merged(onnx_merging.operator("Sub")),
+    "Multiply": onnx_merging.merged(onnx_merging.operator("Mul")),
+    "Maximum": onnx_merging.merged(onnx_merging.larger),
+    "Minimum": onnx_merging.merged(onnx_merging.smaller),
+    "Average": onnx_merging.average,
+    "Concatenate": onnx_merging.concatenate,
+    "Flatten": onnx_merging.flatten,
+    "Reshape": onnx_merging.reshape,
+    "Rescaling": onnx_merging.rescaling,
+    "Dropout": onnx_merging.unchanged,
+    "SpatialDropout2D": onnx_merging.unchanged,
+    "Identity": onnx_merging.unchanged,
+    **ACTIVATIONS,
+}
 
-#: Graph format that the oldest supported ONNX Runtime reads; raised only together with the bundle's version.
-OPSET = 17
-IR_VERSION = 9
 
-
-def ensemble_graph(weights: Sequence[Weights], settings: TrainSettings) -> onnx.ModelProto:
+def ensemble_graph(network: Network, members: Sequence[Weights], window: tuple[float, float]) -> onnx.ModelProto:
     """One graph that computes the probabilities of all members.
 
     Parameters
     ----------
-    weights
-        For each member, arrays by name as in ``components.model.network``; convolution kernels HWIO, dense kernels
-        [in, out] with the input flattened in HWC order.
-    settings
-        The network's sizes and its window in HU.
+    network
+        The members' network.
+    members
+        The weights of each member, as in ``Network.weights``.
+    window
+        Slope and intercept of the CT window, as ``window_scale`` returns them.
 
     Returns
     -------
     onnx.ModelProto
         Input ``crop_hu`` [n, 151, 151] float32 in HU, output ``probabilities`` [n, members] float32:
         each member's probability of non-response.
+
+    Raises
+    ------
+    InputError
+        ``NETWORK_REFUSED``, which names every layer that cannot be exported.
     """
-    tensors = _constants(weights, settings) | _convolutions(weights, settings) | _dense(weights, settings)
-    graph = helper.make_graph(
-        _nodes(len(weights), settings),
+    graph = Graph(members)
+    image = _windowed(graph, window)
+    _answer(graph, _logits(graph, network, image))
+    described = helper.make_graph(
+        graph.nodes,
         "ensemble",
         [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["n", IMAGE_SIZE_PX, IMAGE_SIZE_PX])],
-        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["n", len(weights)])],
-        [numpy_helper.from_array(array, name) for name, array in tensors.items()],
+        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["n", len(members)])],
+        [numpy_helper.from_array(array, name) for name, array in graph.tensors.items()],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="srs-response")
+    model = helper.make_model(described, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="srs-response")
     model.ir_version = IR_VERSION
     onnx.checker.check_model(model, full_check=True)
     return model
 
 
-def _nodes(members: int, settings: TrainSettings) -> list[onnx.NodeProto]:
-    node = helper.make_node
-    nodes = [
-        node("Mul", [INPUT, "window_slope"], ["sloped"]),
-        node("Add", ["sloped", "window_intercept"], ["scaled"]),
-        node("Clip", ["scaled", "zero", "one"], ["windowed"]),
-        node("Unsqueeze", ["windowed", "channel_axis"], ["image"]),
-    ]
-    value = "image"
-    convolutions = [layer for layer in layers(settings) if layer.is_convolution]
-    for number, layer in enumerate(convolutions, start=1):
-        nodes += _convolution(layer, number, value, members)
-        value = f"pool_{number}"
-    nodes += [
-        node("Reshape", [value, "by_member"], ["flat"]),
-        node("Transpose", ["flat"], ["hidden_0"], perm=[1, 0, 2]),
-    ]
-    for number, layer in enumerate(_fully_connected(settings)):
-        nodes += _product(layer, number)
-    return [
-        *nodes,
-        node("Softmax", ["output_sum"], ["answers"], axis=-1),
-        node("Gather", ["answers", "non_response"], ["by_member_and_tumour"], axis=2),
-        node("Transpose", ["by_member_and_tumour"], [OUTPUT], perm=[1, 0]),
-    ]
+def _windowed(graph: Graph, window: tuple[float, float]) -> Value:
+    """The image in [0, 1], which all members share."""
+    slope, intercept = (
+        graph.tensor(name, np.array(number, np.float32))
+        for name, number in zip(("window_slope", "window_intercept"), window, strict=True)
+    )
+    sloped = graph.node("Mul", [INPUT, slope], "sloped")
+    scaled = graph.node("Add", [sloped, intercept], "scaled")
+    windowed = graph.node("Clip", [scaled, graph.number(0), graph.number(1)], "windowed")
+    channel = graph.tensor("channel_axis", np.array([1], np.int64))
+    image = graph.node("Unsqueeze", [windowed, channel], "image")
+    return Value(image, (IMAGE_SIZE_PX, IMAGE_SIZE_PX, 1), 1)
 
 
-def _convolution(layer: Layer, number: int, value: str, members: int) -> list[onnx.NodeProto]:
-    """A convolution of all members: of the same image for the first, and of each member's own maps for later ones."""
-    name, relu, pool = layer.name, f"relu_{number}", f"pool_{number}"
-    groups = {"group": members} if number > 1 else {}
-    sides = {"kernel_shape": [layer.pool] * 2, "strides": [layer.pool] * 2}
-    return [
-        helper.make_node("Conv", [value, f"{name}_kernel", f"{name}_bias"], [name], **groups),
-        helper.make_node("Relu", [name], [relu]),
-        helper.make_node("MaxPool", [relu], [pool], **sides),
-    ]
+def _logits(graph: Graph, network: Network, image: Value) -> Value:
+    problems: list[str] = []
+
+    def visit(layer: Any, stem: str, values: list[Value]) -> Value:
+        kind = type(layer).__name__
+        if not isinstance(layer, keras.layers.Layer):
+            problems.append(f"an operation {kind} that is no layer; use keras.layers instead of keras.ops, + and *")
+            raise _refused(network, problems)
+        try:
+            if kind not in LAYERS:
+                raise Unsupported("this kind of layer")
+            return LAYERS[kind](Call(graph, layer, stem), *values)
+        except Unsupported as error:
+            problems.append(f"{stem} ({kind}): {error}")
+            return Value("", _shape_after(layer, values), len(graph.members))
+
+    logits = walk(keras_model(network), visit, image)
+    if problems:
+        raise _refused(network, problems)
+    return graph.spread(logits)
 
 
-def _product(layer: Layer, number: int) -> list[onnx.NodeProto]:
-    name = layer.name
-    nodes = [
-        helper.make_node("MatMul", [f"hidden_{number}", f"{name}_kernel"], [f"{name}_product"]),
-        helper.make_node("Add", [f"{name}_product", f"{name}_bias"], [f"{name}_sum"]),
-    ]
-    return [*nodes, helper.make_node("Relu", [f"{name}_sum"], [f"hidden_{number + 1}"])] if layer.relu else nodes
+def _refused(network: Network, problems: list[str]) -> InputError:
+    hint = f"Layers that can be exported: {', '.join(LAYERS)}. Activations: {', '.join(FUNCTIONS)}."
+    heading = f"the network {network.name} cannot be exported, because it has:"
+    return InputError.collected("NETWORK_REFUSED", heading, list(dict.fromkeys(problems)), hint)
 
 
-def _fully_connected(settings: TrainSettings) -> list[Layer]:
-    return [layer for layer in layers(settings) if not layer.is_convolution]
+def _shape_after(layer: Any, values: list[Value]) -> tuple[int, ...]:
+    """The output's shape of a layer that cannot be exported, so that those after it are checked too."""
+    shapes: list[tuple[int | None, ...]] = [(None, *value.shape) for value in values]
+    return tuple(layer.compute_output_shape(shapes[0] if len(shapes) == 1 else shapes)[1:])
 
 
-def _constants(weights: Sequence[Weights], settings: TrainSettings) -> dict[str, NDArray[np.generic]]:
-    slope, intercept = window_scale(settings)
-    return {
-        "window_slope": np.array(slope, np.float32),
-        "window_intercept": np.array(intercept, np.float32),
-        "zero": np.array(0, np.float32),
-        "one": np.array(1, np.float32),
-        "channel_axis": np.array([1], np.int64),
-        "by_member": np.array([0, len(weights), -1], np.int64),
-        "non_response": np.array(1, np.int64),
-    }
-
-
-def _convolutions(weights: Sequence[Weights], settings: TrainSettings) -> dict[str, NDArray[np.generic]]:
-    """Kernels transposed from HWIO to OIHW, with the members' filters concatenated."""
-    return {
-        f"{layer.name}_{part}": np.ascontiguousarray(
-            np.concatenate([np.transpose(w[f"{layer.name}_{part}"], axes) for w in weights])
-        )
-        for layer in layers(settings)
-        if layer.is_convolution
-        for part, axes in (("kernel", (3, 2, 0, 1)), ("bias", (0,)))
-    }
-
-
-def _dense(weights: Sequence[Weights], settings: TrainSettings) -> dict[str, NDArray[np.generic]]:
-    """Kernels [members, in, out], the first layer's rows reordered from HWC to CHW, and biases [members, 1, out]."""
-    first, *others = (layer.name for layer in _fully_connected(settings))
-    channels = next(layer.units for layer in reversed(layers(settings)) if layer.is_convolution)
-
-    def by_channel(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
-        return kernel.reshape(-1, channels, kernel.shape[1]).transpose(1, 0, 2).reshape(kernel.shape)
-
-    tensors: dict[str, NDArray[np.generic]] = {
-        f"{first}_kernel": np.stack([by_channel(w[f"{first}_kernel"]) for w in weights])
-    }
-    for name in others:
-        tensors[f"{name}_kernel"] = np.stack([w[f"{name}_kernel"] for w in weights])
-    for name in (first, *others):
-        tensors[f"{name}_bias"] = np.stack([w[f"{name}_bias"] for w in weights])[:, np.newaxis]
-    return tensors
+def _answer(graph: Graph, logits: Value) -> None:
+    """From logits [members, n, 2] to the probabilities of the second class, the non-responders."""
+    answers = graph.node("Softmax", [logits.name], "answers", axis=-1)
+    non_response = graph.tensor("non_response", np.array(1, np.int64))
+    chosen = graph.node("Gather", [answers, non_response], "by_member_and_tumour", axis=2)
+    graph.node("Transpose", [chosen], OUTPUT, perm=[1, 0])

@@ -23,9 +23,9 @@ from components.common.limits import (
     MAX_GRAPH_NODES,
 )
 from components.common.settings import IMAGE_SIZE_PX, TrainSettings
-from components.model.export import IR_VERSION, OPSET, ensemble_graph
 from components.model.manifest import GRAPH, INPUT, OUTPUT, Manifest
-from components.model.network import weight_shapes
+from components.model.network import Network, window_scale
+from components.model.onnx_graph import IR_VERSION, OPSET
 from components.model.plain_file import damaged
 
 #: Operators of image networks. None of them loops, branches, reads a file, or creates a tensor whose size depends on
@@ -68,12 +68,22 @@ def check_graph(graph: bytes, manifest: Manifest) -> int:
     return int(result["memory"])
 
 
-def check_cost(settings: TrainSettings, members: int) -> None:
-    """Raises ``BundleError`` ``BUNDLE_TOO_LARGE`` for an ensemble too large to be served, before it is trained."""
-    shapes = weight_shapes(settings)
-    _limit("bytes of weights", 4 * members * sum(map(math.prod, shapes.values())), MAX_GRAPH_BYTES)
-    zeros = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
-    measure_graph({"members": members}, [ensemble_graph([zeros] * members, settings).SerializeToString()])
+def check_cost(network: Network, settings: TrainSettings, members: int) -> None:
+    """Refuses an ensemble that could not be exported or would be too large to be served, before it is trained.
+
+    Raises
+    ------
+    InputError
+        ``NETWORK_REFUSED``; see ``ensemble_graph``.
+    BundleError
+        ``BUNDLE_TOO_LARGE``.
+    """
+    from components.model.export import ensemble_graph  # it needs Keras, which the predictor's image lacks
+
+    _limit("bytes of weights", 4 * members * network.size, MAX_GRAPH_BYTES)
+    zeros = {name: np.zeros(shape, np.float32) for name, shape in network.shapes.items()}
+    graph = ensemble_graph(network, [zeros] * members, window_scale(settings))
+    measure_graph({"members": members}, [graph.SerializeToString()])
 
 
 def measure_graph(head: dict[str, Any], parts: list[bytes]) -> Message:

@@ -20,6 +20,8 @@ BUNDLE_KIND = "srs-response-ensemble"
 BUNDLE_VERSION = 1
 GRAPH = "ensemble.onnx"
 MANIFEST = "manifest.json"
+#: Name in ``extra`` of the SHA-256 of the Keras model that is registered beside the bundle.
+KERAS_DIGEST = "keras_model"
 #: The graph's tensors: crops [n, 151, 151] in HU, and each member's probability of non-response [n, members].
 INPUT, OUTPUT = "crop_hu", "probabilities"
 

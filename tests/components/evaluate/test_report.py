@@ -5,6 +5,7 @@ import html.parser
 import io
 import json
 import re
+import xml.etree.ElementTree
 
 import numpy as np
 import pytest
@@ -15,15 +16,16 @@ from components.common.artifacts.metrics import OneClassMetrics
 from components.common.presets import resolve
 from components.common.settings import EvaluateSettings, StudySettings
 from components.evaluate import report
-from components.evaluate.architecture import stages
+from components.evaluate.architecture import drawing, stages
+from components.evaluate.blocks import blocks_of
 from components.evaluate.checklist import DECLARED, FILLED, ITEMS, MISSING
 from components.evaluate.evaluation import EvaluatedRun, evaluate
 from components.evaluate.figures import crop_image
 from components.evaluate.model_card import write_model_card
-from components.evaluate.report import terminal_tables, write_report
-from components.evaluate.tables import SYNTHETIC, TERMINAL_COLUMNS, flat_facts
-from components.model.network import initial_weights
+from components.evaluate.report import write_report
+from components.evaluate.tables import SYNTHETIC, TERMINAL_COLUMNS, flat_facts, terminal_tables
 from tests.components.evaluate.golden_metrics import golden_metrics, golden_study
+from tests.components.networks import network_of
 
 SETTINGS = EvaluateSettings(bootstrap=100)
 FACTS = {"dataset digest": "d" * 64, "settings": StudySettings(), "restarts": 5, "flagged members": [], "seed": 17}
@@ -122,8 +124,39 @@ def test_report_says_whether_fewer_networks_suffice_and_whether_the_spread_indic
 
 def test_drawing_names_the_layer_that_dropout_follows():
     for layer, shape in (("conv_2", "4 × 4 × 16"), ("dense_1", "32")):
-        blocks = stages(resolve("default", {"train": {"dropout_after": layer}}).train)
+        blocks = stages(network_of(dropout_after=layer))
         assert [stage.shape for stage in blocks if "dropout" in stage.shape] == [f"{shape}: dropout 0.25"]
+
+
+def test_drawing_of_the_papers_network_has_its_layers_in_order():
+    shown = [(stage.title.replace("\u2009", ""), stage.shape) for stage in stages(network_of())]
+    assert shown == [
+        ("CT crop", "151 × 151 × 1"),
+        ("convolution 7×7", "145 × 145 × 8"),
+        ("max-pool 8", "18 × 18 × 8"),
+        ("convolution 5×5", "14 × 14 × 16"),
+        ("max-pool 3", "4 × 4 × 16: dropout 0.25"),
+        ("flattened", "256"),
+        ("fully connected", "32"),
+        ("fully connected", "16"),
+        ("softmax", "2: responder /: non-responder"),
+    ]
+    assert not blocks_of(network_of())[1]
+
+
+def test_drawing_of_a_residual_network_shows_what_each_connection_skips():
+    network = network_of("residual", blocks=2)
+    blocks, skips = blocks_of(network)
+    convolutions = [number for number, block in enumerate(blocks) if block.kind == "convolution"]
+    assert convolutions == [1, 3, 4, 5, 6]
+    assert [(skip.start, skip.end, skip.label.replace("\u2009", "")) for skip in skips] == [
+        (2, 4, "+"),
+        (4, 6, "+ convolution 1×1"),
+    ]
+    assert blocks[5].notes == ("stride 2", "group norm")
+    page = xml.etree.ElementTree.fromstring(drawing(network))
+    _, _, width, _ = map(float, page.attrib["viewBox"].split())
+    assert all(0 < float(text.attrib["x"]) < width for text in page.iter("{http://www.w3.org/2000/svg}text"))
 
 
 def test_only_phantom_runs_are_labelled_synthetic(reported, leaking):
@@ -329,8 +362,8 @@ def test_saliency_maps_are_shown_where_members_have_weights(make, reported, tmp_
     dataset, latent = make_dataset(60, 50)
     splits = make_splits(dataset, 1, 2)
     members = make_members(dataset, splits, latent)
-    rng = np.random.default_rng(0)
-    weighted = [dataclasses.replace(m, weights=initial_weights(splits.settings.train, rng)) for m in members.members]
+    rng, network = np.random.default_rng(0), network_of()
+    weighted = [dataclasses.replace(m, weights=network.initial_weights(rng)) for m in members.members]
     members = Members(tuple(weighted), members.dataset_digest)
     result = evaluate(dataset, splits, members, SETTINGS, seed=1)
     text = write_report(tmp_path, EvaluatedRun(dataset, splits, members, result, {})).read_text()

@@ -10,42 +10,49 @@ from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset, Flow
 from components.common.artifacts.members import Member
 from components.common.artifacts.splits import MemberSplit
 from components.common.presets import resolve
-from components.common.settings import IMAGE_SIZE_PX, StudySettings, TrainSettings
+from components.common.settings import IMAGE_SIZE_PX, StudySettings
 from components.imaging.crop import ImageDefinition
 from components.model.bundle import write_bundle
 from components.model.golden import GoldenInput
 from components.model.manifest import Manifest
-from components.model.network import initial_weights
+from components.model.network import Network
+from components.model.networks.building import build_network
 from tests.components.common.member_facts import made_facts
 
 MEMBERS = 3
-SETTINGS = resolve("default", {"train": {"filters_1": 4, "filters_2": 6, "dense_1": 8, "dense_2": 5}})
+SETTINGS = resolve("default", {"network": {"filters_1": 4, "filters_2": 6, "dense_1": 8, "dense_2": 5}})
 
 
-def draw_weights(settings: TrainSettings, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def draw_weights(network: Network, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Initial weights with biases that are not zero, so that a bias put in the wrong place is seen."""
-    weights = initial_weights(settings, rng)
+    weights = network.initial_weights(rng)
     return {
         name: (rng.standard_normal(value.shape) * 0.05).astype(np.float32) if name.endswith("bias") else value
         for name, value in weights.items()
     }
 
 
-def reference(weights: dict[str, np.ndarray], crops: np.ndarray, settings: TrainSettings) -> np.ndarray:
-    """[n] probability of non-response, in float64 and without any library of the trade."""
-    low = settings.window_level_hu - settings.window_width_hu / 2
-    x = np.clip((crops.astype(np.float64) - low) / settings.window_width_hu, 0, 1)[..., np.newaxis]
-    for number, (_, _, pool) in enumerate(settings.convolutions, start=1):
+def reference(weights: dict[str, np.ndarray], crops: np.ndarray, settings: StudySettings) -> np.ndarray:
+    """[n] probability of non-response of cha2018, in float64 and without any library of the trade."""
+    return (1 / (1 + np.exp(-reference_margins(weights, crops, settings)))).astype(np.float32)
+
+
+def reference_margins(weights: dict[str, np.ndarray], crops: np.ndarray, settings: StudySettings) -> np.ndarray:
+    """[n] logit of the non-responder minus that of the responder, of cha2018 in float64."""
+    level, width = settings.train.window_level_hu, settings.train.window_width_hu
+    x = np.clip((crops.astype(np.float64) - level) / width + 0.5, 0, 1)[..., np.newaxis]
+    for number in (1, 2):
+        pool = settings.network[f"pool_{number}"]
         kernel, bias = weights[f"conv_{number}_kernel"].astype(np.float64), weights[f"conv_{number}_bias"]
         windows = sliding_window_view(x, kernel.shape[:2], axis=(1, 2))
         x = np.maximum(np.einsum("nrcikl,klio->nrco", windows, kernel, optimize=True) + bias, 0)
         side = x.shape[1] // pool
         x = x[:, : side * pool, : side * pool].reshape(len(x), side, pool, side, pool, -1).max(axis=(2, 4))
     x = x.reshape(len(x), -1)
-    for number in range(1, len(settings.hidden) + 1):
+    for number in (1, 2):
         x = np.maximum(x @ weights[f"dense_{number}_kernel"] + weights[f"dense_{number}_bias"], 0)
     logits = x @ weights["output_kernel"] + weights["output_bias"]
-    return (1 / (1 + np.exp(logits[:, 0] - logits[:, 1]))).astype(np.float32)
+    return np.asarray(logits[:, 1] - logits[:, 0])
 
 
 def draw_crops(count: int, rng: np.random.Generator) -> np.ndarray:
@@ -76,11 +83,11 @@ def make_dataset(rng: np.random.Generator, tumours: int = 12, patients: int = 8)
 def make_members(dataset: Dataset, settings: StudySettings, rng: np.random.Generator, count: int) -> list[Member]:
     """Members with drawn weights; the last two tumours are for evaluation."""
     names = tuple(dataset.tumours.tumour)
-    members = []
+    members, network = [], build_network(settings)
     for index in range(1, count + 1):
-        weights = draw_weights(settings.train, rng)
+        weights = draw_weights(network, rng)
         split = MemberSplit("A", index, names[:-5], names[-5:-2], names[-2:])
-        answers = reference(weights, dataset.crops, settings.train)
+        answers = reference(weights, dataset.crops, settings)
         members.append(Member(split, weights, pd.DataFrame(), answers, made_facts()))
     return members
 
@@ -100,4 +107,12 @@ def make_bundle(folder: Path, count: int = MEMBERS, settings: StudySettings = SE
     rng = np.random.default_rng(seed)
     dataset = make_dataset(rng)
     members = make_members(dataset, settings, rng, count)
-    return write_bundle(folder, members, dataset=dataset, settings=settings, golden=golden_input())
+    return write(folder, members, dataset, settings)
+
+
+def write(folder: Path, members: list[Member], dataset: Dataset, settings: StudySettings, **extra: str) -> Manifest:
+    """A bundle of these members."""
+    network, golden = build_network(settings), golden_input()
+    return write_bundle(
+        folder, members, dataset=dataset, network=network, settings=settings, golden=golden, extra=dict(extra)
+    )

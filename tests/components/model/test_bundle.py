@@ -9,11 +9,20 @@ import pytest
 from components.common.errors import BundleError
 from components.common.files import digest_of
 from components.common.presets import resolve
-from components.model.bundle import pip_requirements, signature, write_bundle
+from components.model.bundle import pip_requirements, signature
 from components.model.golden import GoldenInput
 from components.model.manifest import Manifest, patient_digest
+from components.model.networks.building import build_network
 from components.model.runtime import Ensemble
-from tests.components.model.bundles import SETTINGS, draw_crops, golden_input, make_bundle, make_dataset, make_members
+from tests.components.model.bundles import (
+    SETTINGS,
+    draw_crops,
+    golden_input,
+    make_bundle,
+    make_dataset,
+    make_members,
+    write,
+)
 from tests.components.networks import reference_probabilities
 
 
@@ -22,14 +31,16 @@ def rng():
     return np.random.default_rng(11)
 
 
-@pytest.mark.parametrize("train", [{}, {"pool_1": 3, "kernel_2": 4, "pool_2": 5, "window_level_hu": 55}])
-def test_the_graph_answers_as_the_keras_networks_do(tmp_path, rng, train):
-    settings = resolve("default", {"train": {"filters_1": 5, "filters_2": 7, "dense_1": 9, "dense_2": 6, **train}})
+@pytest.mark.parametrize(("network", "level"), [({}, 40), ({"pool_1": 3, "kernel_2": 4, "pool_2": 5}, 55)])
+def test_the_graph_answers_as_the_keras_networks_do(tmp_path, rng, network, level):
+    sizes = {"filters_1": 5, "filters_2": 7, "dense_1": 9, "dense_2": 6, **network}
+    settings = resolve("default", {"train": {"window_level_hu": level}, "network": sizes})
     dataset = make_dataset(rng)
     members = make_members(dataset, settings, rng, 2)
-    write_bundle(tmp_path, members, dataset=dataset, settings=settings, golden=golden_input())
+    write(tmp_path, members, dataset, settings)
     crops = draw_crops(6, rng)
-    expected = np.stack([reference_probabilities(m.weights, crops, settings.train) for m in members], axis=1)
+    built = build_network(settings)
+    expected = np.stack([reference_probabilities(m.weights, crops, built, settings.train) for m in members], axis=1)
     np.testing.assert_allclose(Ensemble.open(tmp_path).probabilities(crops), expected, atol=1e-5)
 
 
@@ -48,9 +59,7 @@ def test_the_same_input_gives_the_same_digest(tmp_path):
 def test_the_manifest_lists_the_patients_seen(tmp_path, rng):
     dataset = make_dataset(rng)
     members = make_members(dataset, SETTINGS, rng, 2)
-    manifest = write_bundle(
-        tmp_path, members, dataset=dataset, settings=SETTINGS, golden=golden_input(), extra={"run": "x"}
-    )
+    manifest = write(tmp_path, members, dataset, SETTINGS, run="x")
     developed = dataset.tumours.tumour.isin(members[0].split.training + members[0].split.validation)
     expected = {patient_digest(SETTINGS.study, patient) for patient in dataset.tumours.patient[developed]}
     assert set(manifest.seen_patients) == expected
@@ -78,7 +87,7 @@ def test_refuses_a_graph_that_differs_from_training(tmp_path, rng):
     (member,) = make_members(dataset, SETTINGS, rng, 1)
     wrong = dataclasses.replace(member, probabilities=(1 - member.probabilities).astype(np.float32))
     with pytest.raises(BundleError) as error:
-        write_bundle(tmp_path, [wrong], dataset=dataset, settings=SETTINGS, golden=golden_input())
+        write(tmp_path, [wrong], dataset, SETTINGS)
     assert error.value.code == "EXPORT_DIFFERS"
 
 

@@ -1,7 +1,10 @@
 """Only graphs that are small networks of limited cost are opened."""
 
 import dataclasses
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -13,10 +16,11 @@ from components.common.limits import MAX_GRAPH_NODES
 from components.common.settings import TrainSettings
 from components.model import graph_check
 from components.model.export import ensemble_graph
-from components.model.graph_check import check_graph
+from components.model.graph_check import check_cost, check_graph
 from components.model.manifest import GRAPH, Manifest
-from components.model.network import weight_shapes
+from components.model.network import window_scale
 from tests.components.model.bundles import MEMBERS, SETTINGS
+from tests.components.networks import network_of
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +41,7 @@ def refused(graph: bytes, manifest: Manifest) -> tuple[str, str]:
 
 def test_an_exported_graph_passes_and_its_memory_is_returned(graph, manifest):
     memory = check_graph(graph, manifest)
-    first, second = SETTINGS.train.filters_1 * 145 * 145, SETTINGS.train.filters_2 * 14 * 14
+    first, second = SETTINGS.network["filters_1"] * 145 * 145, SETTINGS.network["filters_2"] * 14 * 14
     assert 4 * MEMBERS * 2 * (first + second) < memory < 4 * MEMBERS * 2 * (first + second) * 1.3
 
 
@@ -91,6 +95,9 @@ def sparse(model: onnx.ModelProto) -> None:
     model.graph.sparse_initializer.append(helper.make_sparse_tensor(values, indices, [2**40]))
 
 
+#: The tensor by which the features of all members are reshaped: -1, members, channels, height x width.
+SHAPE = f"shape/-1x{MEMBERS}x6x16"
+
 CHANGES: dict[str, Callable[[onnx.ModelProto], None]] = {
     "external data outside": external("../../../../../etc/passwd"),
     "external data by absolute path": external("/etc/passwd"),
@@ -106,7 +113,7 @@ CHANGES: dict[str, Callable[[onnx.ModelProto], None]] = {
     "training information": lambda model: model.training_info.add(),
     "a sparse initializer": sparse,
     "an initializer of 2^40": lambda model: initializer(model, "conv_1_bias").dims.__setitem__(0, 2**40),
-    "a tile": add_node("Tile", ["sloped", "by_member"]),
+    "a tile": add_node("Tile", ["sloped", SHAPE]),
     "padding": lambda model: model.graph.node[4].attribute.append(helper.make_attribute("pads", [10**6] * 4)),
     "a node less": lambda model: model.graph.node.pop(),
     "another input": lambda model: setattr(model.graph.input[0], "name", "crop"),
@@ -116,7 +123,7 @@ CHANGES: dict[str, Callable[[onnx.ModelProto], None]] = {
     "one more output": lambda model: model.graph.output.append(
         helper.make_tensor_value_info("sloped", TensorProto.FLOAT, None)
     ),
-    "a reshape to 2^62": lambda model: setattr(initializer(model, "by_member"), "raw_data", b"\x7f" * 24),
+    "a reshape to 2^62": lambda model: setattr(initializer(model, SHAPE), "raw_data", b"\x7f" * 32),
     "an unused initializer": lambda model: model.graph.initializer.append(helper.make_tensor("more", 1, [1], [1.0])),
     "another order of outputs": lambda model: setattr(model.graph.node[-2].attribute[0], "i", 1),
 }
@@ -191,7 +198,7 @@ def costs(graph: bytes) -> tuple[int, int, int]:
 def test_costs_are_those_of_the_arithmetic(graph, manifest):
     memory, multiplications, nodes = costs(graph)
     assert PRODUCTS < multiplications < 1.2 * PRODUCTS  # and one for each element of the layers between
-    assert (memory, nodes) == (check_graph(graph, manifest), 23)
+    assert (memory, nodes) == (check_graph(graph, manifest), 24)
 
 
 @pytest.mark.parametrize(
@@ -216,6 +223,25 @@ def test_a_file_is_accepted_at_its_limit_and_refused_above_it(graph, manifest, m
 
 @pytest.mark.parametrize("members", [10, 100])
 def test_the_ensembles_of_the_paper_and_ten_times_more_members_pass(manifest, members):
-    weights = {name: np.zeros(shape, np.float32) for name, shape in weight_shapes(TrainSettings()).items()}
-    graph = ensemble_graph([weights] * members, TrainSettings()).SerializeToString()
+    network = network_of()
+    weights = {name: np.zeros(shape, np.float32) for name, shape in network.shapes.items()}
+    graph = ensemble_graph(network, [weights] * members, window_scale(TrainSettings())).SerializeToString()
     check_graph(graph, dataclasses.replace(manifest, members=tuple(map(str, range(members)))))
+    check_cost(network, TrainSettings(), members)
+
+
+def test_checking_a_graph_needs_no_keras(bundle):
+    """The predictor's image has none."""
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(['keras', 'jax', 'tensorflow', 'mlflow']));"
+        "from components.model.graph_check import measure_graph;"
+        f"measure_graph({{'members': {MEMBERS}}}, [open(sys.argv[1], 'rb').read()])"
+    )
+    command = [sys.executable, "-c", code, str(bundle / GRAPH)]
+    assert subprocess.run(command, check=False, timeout=60, cwd=Path(__file__).parents[3]).returncode == 0
+
+
+def test_an_ensemble_too_large_to_be_served_is_refused_before_it_is_trained():
+    with pytest.raises(BundleError, match="bytes of weights") as error:
+        check_cost(network_of(dense_1=4096, pool_1=2, pool_2=1), TrainSettings(), 10)
+    assert error.value.code == "BUNDLE_TOO_LARGE"

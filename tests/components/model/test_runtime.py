@@ -275,7 +275,7 @@ def spread_over_axes(model):
         nodes.append(helper.make_node("Add", [last, f"axis_{axis}"], [f"sum_{axis}"]))
         last = f"sum_{axis}"
     nodes.append(helper.make_node("ReduceMax", [last], ["most"], keepdims=0))
-    nodes.append(helper.make_node("Mul", ["most", "zero"], ["nothing"]))
+    nodes.append(helper.make_node("Mul", ["most", "number/0"], ["nothing"]))
     nodes.append(helper.make_node("Add", ["before", "nothing"], ["probabilities"]))
     model.graph.node[-1].output[0] = "before"
     model.graph.node.extend(nodes)
