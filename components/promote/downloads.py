@@ -3,12 +3,13 @@
 import tempfile
 from pathlib import Path
 
-from components.common.errors import RegistryError
-from components.common.files import safe_name
+from components.common.errors import BundleError, RegistryError
+from components.common.files import digest_of_file, safe_name
 from components.common.mlflow_client import client, download_artifacts, load_model_description
 from components.common.mlflow_errors import NOT_FOUND, artifacts_missing
-from components.model.manifest import Manifest
+from components.model.manifest import KERAS_DIGEST, Manifest
 from components.model.plain_file import damaged
+from components.promote.bundle_model import KERAS_FILE
 from components.promote.versions import SIGNED_BY, version_info, version_of
 
 
@@ -37,6 +38,24 @@ def download(model_name: str, alias_or_version: str, dst: Path) -> Path:
     if Manifest.read(bundle).digest != info.bundle_digest:
         raise damaged(f"version {version} contains another bundle than the registered one")
     return bundle
+
+
+def keras_model(model_name: str, alias_or_version: str, bundle: Path) -> Path:
+    """The ``.keras`` file beside a bundle that ``download`` returned, verified against the bundle's manifest.
+
+    Raises
+    ------
+    BundleError
+        ``KERAS_MISSING`` for a version of a release that registered none; ``BUNDLE_DAMAGED`` for another file.
+    """
+    manifest = Manifest.read(bundle)
+    if KERAS_DIGEST not in manifest.extra:
+        message = f"{model_name} version {alias_or_version} was registered by a release that wrote no Keras model"
+        raise BundleError("KERAS_MISSING", message, "Export it by --onnx, or train and register it again.")
+    path = next((above / KERAS_FILE for above in bundle.parents if (above / "MLmodel").is_file()), bundle)
+    if not path.is_file() or digest_of_file(path) != manifest.extra[KERAS_DIGEST]:
+        raise damaged("the Keras model is missing, or is not the one that the manifest names")
+    return path
 
 
 def _bundle_in(model: Path) -> Path:

@@ -2,10 +2,15 @@
 
 import dataclasses
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from components.common import tracking
 from components.common.artifacts.dataset import Dataset
@@ -14,16 +19,22 @@ from components.common.artifacts.members import Member, Members
 from components.common.artifacts.promotion import Promotion
 from components.common.artifacts.splits import Splits
 from components.common.errors import BundleError, RegistryError
+from components.common.files import digest_of_file
 from components.common.steps import Progress, write_summary
 from components.common.tags import DATASET_DIGEST, GROUP, SPLIT_DIGEST, SYNTHETIC
 from components.model.bundle import write_bundle
-from components.model.manifest import Manifest, patient_digest
+from components.model.bundle_files import Bundle
+from components.model.keras_export import ensemble_model, save_keras, tensorflow_answers
+from components.model.manifest import KERAS_DIGEST, Manifest, patient_digest
+from components.model.networks.building import network_of
 from components.model.runtime import Ensemble
 from components.model.signing import SigningKey
 from components.phantom.phantom import golden_case
 from components.promote import registry
 from components.promote.gate import Change, Contender, Load, Trial, Verdict, choose_group, compare, decide
 
+#: Largest difference between the bundle's probabilities and those of its Keras model in TensorFlow.
+KERAS_TOLERANCE = 1e-5
 WRITERS = 4  # models logged at a time
 TRIES = 3  # of the gate, where another promotion ran at the same time
 
@@ -60,22 +71,45 @@ def run(
 
 
 class _Bundles:
-    """Writes bundles of a run's members into a scratch folder."""
+    """Writes bundles of a run's members, and the same members as Keras models, into a scratch folder."""
 
     def __init__(self, scratch: Path, data: Dataset, splits: Splits) -> None:
         self.scratch = scratch
         self.data = data
         self.splits = splits
         self.golden = golden_case()
+        self._network = network_of(splits)
+        self._keras = threading.Lock()  # Keras numbers its layers in one place for all threads
 
     def folder(self, name: str) -> Path:
         return self.scratch / name
 
+    def keras_file(self, name: str) -> Path:
+        return self.scratch / f"{name}.keras"
+
     def write(self, name: str, members: Sequence[Member], extra: dict[str, Any] | None = None) -> Manifest:
-        folder = self.folder(name)
+        settings, keras_file = self.splits.settings, self.keras_file(name)
+        with self._keras:
+            weights = [(member.id, member.weights) for member in members]
+            save_keras(ensemble_model(self._network, weights, settings.train), keras_file)
         return write_bundle(
-            folder, members, dataset=self.data, settings=self.splits.settings, golden=self.golden, extra=extra
+            self.folder(name),
+            members,
+            dataset=self.data,
+            network=self._network,
+            settings=settings,
+            golden=self.golden,
+            extra={**(extra or {}), KERAS_DIGEST: digest_of_file(keras_file)},
         )
+
+    def log(self, run_id: str, name: str, title: str) -> str:
+        """Logs what ``write`` wrote as an MLflow model of a run; returns its URI."""
+        return registry.log_bundle(run_id, self.folder(name), title, self.keras_file(name))
+
+    def crops(self, tumours: Iterable[str]) -> NDArray[np.float32]:
+        """The crops [n, 151, 151] of tumours, HU."""
+        position = {name: row for row, name in enumerate(self.data.tumours.tumour)}
+        return self.data.crops[[position[name] for name in tumours]]
 
 
 def _log_members(bundles: _Bundles, members: Sequence[Member], progress: Progress) -> None:
@@ -84,7 +118,7 @@ def _log_members(bundles: _Bundles, members: Sequence[Member], progress: Progres
 
     def log(member: Member) -> None:
         bundles.write(member.id, [member])
-        registry.log_bundle(runs[member.id], bundles.folder(member.id), f"member-{member.id}")
+        bundles.log(runs[member.id], member.id, f"member-{member.id}")
 
     with ThreadPoolExecutor(WRITERS) as pool:
         for done, _ in enumerate(pool.map(log, members), start=1):
@@ -98,7 +132,7 @@ def _register(
     ours = [member for member in members if member.split.group == group]
     manifest = bundles.write(group, ours, {"mean_auc_of_groups": evaluated.metrics.mean_auc})
     run_id = bundles.splits.tracking.groups[group]
-    uri = registry.log_bundle(run_id, bundles.folder(group), f"ensemble-{group}")
+    uri = bundles.log(run_id, group, f"ensemble-{group}")
     tags = {
         GROUP: group,
         DATASET_DIGEST: bundles.data.digest,
@@ -121,7 +155,9 @@ def _decide(
         if before and before.version == version:
             return Promotion("promoted", ("This ensemble is already the champion.",), version, group, version, versions)
         change = _change(bundles, evaluated, group, before, model_name) if before else None
-        load = _load(bundles.folder(group))
+        load = _load(
+            bundles.folder(group), bundles.keras_file(group), bundles.crops(_evaluated(evaluated, group).tumour)
+        )
         verdict: Verdict = decide(evaluated.metrics, group, change, load, bundles.splits.settings.gate)
         if deleted := registry.deleted_champion(model_name):
             note = f"Version {deleted}, the former champion, was deleted in the registry, so there was no comparison."
@@ -148,9 +184,8 @@ def _change(
         champion = Ensemble.open(folder)
     except BundleError as error:
         return Change((f"the champion cannot be opened: {error.safe_message}.",))
-    rows = evaluated.scores[(evaluated.scores.group == group) & (evaluated.scores.role == "evaluation")]
-    position = {name: i for i, name in enumerate(bundles.data.tumours.tumour)}
-    crops = bundles.data.crops[[position[name] for name in rows.tumour]]
+    rows = _evaluated(evaluated, group)
+    crops = bundles.crops(rows.tumour)
     study, score = bundles.splits.settings.study, bundles.splits.settings.evaluate.ensemble_score
     trial = Trial(
         labels=rows.label.tolist(),
@@ -163,13 +198,28 @@ def _change(
     return compare(ours, theirs, trial, bundles.splits.settings.gate)
 
 
-def _load(folder: Path) -> Load:
-    """Opens the bundle in the serving runtime, which verifies its golden case."""
+def _evaluated(evaluated: Evaluation, group: str) -> pd.DataFrame:
+    """The scores of a group's evaluation tumours."""
+    return evaluated.scores[(evaluated.scores.group == group) & (evaluated.scores.role == "evaluation")]
+
+
+def _load(folder: Path, keras_file: Path, crops: NDArray[np.float32]) -> Load:
+    """Opens the bundle in the serving runtime, which verifies its golden case, and compares it with its Keras model.
+
+    TensorFlow computes the Keras model's answers, for the golden crop and for ``crops`` [n, 151, 151] in HU.
+    """
     try:
-        Ensemble.open(folder)
+        ensemble, golden = Ensemble.open(folder), Bundle.read(folder).golden.crop
+        asked = np.concatenate([golden[np.newaxis], crops])
+        difference = float(np.abs(ensemble.probabilities(asked) - tensorflow_answers(keras_file, asked)).max())
     except BundleError as error:
         return Load(ok=False, text=error.safe_message)
-    return Load(ok=True, text="the serving runtime opened the bundle and reproduced its golden case")
+    compared = (
+        f"for the golden case and {len(crops)} evaluation tumours, TensorFlow's answers differ by {difference:.1e}"
+    )
+    if not difference <= KERAS_TOLERANCE:
+        return Load(ok=False, text=f"{compared}; at most {KERAS_TOLERANCE:g} is allowed")
+    return Load(ok=True, text=f"the serving runtime opened the bundle and reproduced its golden case; {compared}")
 
 
 def _summarise(result: Promotion, evaluated: Evaluation, path: str, *, synthetic: bool) -> None:

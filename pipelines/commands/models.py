@@ -1,4 +1,4 @@
-"""Commands for registered ensembles: serve, predict, champion, promote, rollback."""
+"""Commands for registered ensembles: serve, predict, champion, promote, rollback, export."""
 
 import dataclasses
 import json
@@ -157,6 +157,27 @@ def rollback(
 
     now = Session.of_registry(home, screen, mlflow).registry(mlflow).rollback(model_name, reason=reason)
     screen.print(f"{model_name}: version {now} is champion again")
+
+
+@app.command()
+def export(
+    version: Annotated[str, typer.Argument(help="A version number, or an alias such as champion.")],
+    out: Annotated[Path, typer.Argument(help="File to write, or for a SavedModel the folder; it must not exist.")],
+    keras: Annotated[bool, typer.Option("--keras", help="As a Keras model: one .keras file.")] = False,
+    onnx: Annotated[bool, typer.Option("--onnx", help="As an ONNX graph: one file.")] = False,
+    saved_model: Annotated[bool, typer.Option("--saved-model", help="As a TensorFlow SavedModel: a folder.")] = False,
+    home: HomeOption = HOME,
+    mlflow: MlflowOption = "",
+    model_name: ModelOption = defaults.MODEL,
+) -> None:
+    """Write a registered ensemble for another program: crops in HU to each member's probability."""
+    from pipelines.local.exporting import chosen_form, write_model
+    from pipelines.local.session import Session
+
+    form = chosen_form(out, keras=keras, onnx=onnx, saved_model=saved_model)
+    registry = Session.of_registry(home, screen, mlflow).registry(mlflow)
+    number = write_model(registry, model_name, version, form, out)
+    screen.print(f"{model_name} version {number} as {form} in {out}", soft_wrap=True)
 
 
 def answers_table(answers: list[dict[str, Any]]) -> Table:

@@ -154,9 +154,8 @@ def test_reads_a_contender_from_its_manifest() -> None:
 def test_a_bundle_that_the_serving_runtime_cannot_load_is_refused(tmp_path) -> None:
     folder = tmp_path / "bundle"
     make_bundle(folder)
-    assert _load(folder).ok
     (folder / "ensemble.onnx").write_bytes(b"no graph")
-    load = _load(folder)
+    load = _load(folder, tmp_path / "absent.keras", np.zeros((0, 151, 151), np.float32))
     assert not load.ok
     verdict = decide(METRICS, "A", None, load, GateSettings())
     assert verdict.verdict == "refused"

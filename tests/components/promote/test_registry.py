@@ -29,15 +29,16 @@ from components.model.bundle_files import Bundle
 from components.model.export import ensemble_graph
 from components.model.golden import GoldenInput
 from components.model.manifest import Manifest
-from components.model.network import weight_shapes
+from components.model.network import window_scale
+from components.model.networks.building import build_network
 from components.model.signing import SigningKey
 from components.promote import registry
 from components.promote.gate import Verdict
 from tests.components.common.member_facts import made_facts
 
 MODEL = "srs-response"
-TRAIN = {"filters_1": 2, "filters_2": 2, "kernel_1": 5, "pool_1": 4, "pool_2": 4, "dense_1": 4, "dense_2": 3}
-SETTINGS = resolve("default", {"train": TRAIN})
+SIZES = {"filters_1": 2, "filters_2": 2, "kernel_1": 5, "pool_1": 4, "pool_2": 4, "dense_1": 4, "dense_2": 3}
+SETTINGS = resolve("default", {"network": SIZES})
 PROMOTED = Verdict("promoted", ("Value: enough.",), "A", {"mean_auc": 0.8})
 REFUSED = Verdict("refused", ("Value: too little.",), "A", {"mean_auc": 0.5})
 
@@ -49,14 +50,15 @@ def bundle(folder: Path, seed: int, members: int = 3) -> Path:
     table = pd.DataFrame({name: [f"{name}-{i}" for i in range(6)] for name in TUMOUR_COLUMNS})
     dataset = Dataset(crops, table, Flow(6, 6, (), 6, 6), ImageDefinition().to_dict(), True, "d" * 64)
     split = [MemberSplit("A", i, ("tumour-0", "tumour-1"), ("tumour-2",), ("tumour-5",)) for i in range(1, members + 1)]
+    network = build_network(SETTINGS)
     weights = [
         {
             name: rng.normal(0, 0.3 if name.endswith("_kernel") else 0, shape).astype(np.float32)
-            for name, shape in weight_shapes(SETTINGS.train).items()
+            for name, shape in network.shapes.items()
         }
         for _ in split
     ]
-    graph = ensemble_graph(weights, SETTINGS.train).SerializeToString()
+    graph = ensemble_graph(network, weights, window_scale(SETTINGS.train)).SerializeToString()
     answers = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"]).run(None, {"crop_hu": crops})[0]
     pairs = zip(split, weights, answers.T, strict=True)
     trained = [Member(of, drawn, pd.DataFrame(), answer, made_facts()) for of, drawn, answer in pairs]
@@ -64,7 +66,7 @@ def bundle(folder: Path, seed: int, members: int = 3) -> Path:
     disc = (30 + 40 * ((rows - 48) ** 2 + (columns - 48) ** 2 < 200)).astype(np.float32)
     contour = np.array([[40.0, 40.0], [56.0, 40.0], [56.0, 56.0], [40.0, 56.0]])
     golden = GoldenInput(disc, (0.0, 0.0), (1.0, 0.0), (0.0, 1.0), contour)
-    write_bundle(folder, trained, dataset=dataset, settings=SETTINGS, golden=golden)
+    write_bundle(folder, trained, dataset=dataset, network=network, settings=SETTINGS, golden=golden)
     return folder
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -31,13 +32,15 @@ def changes(monkeypatch: pytest.MonkeyPatch) -> list[Change | None]:
 
     monkeypatch.setattr(step, "choose_group", lambda *_: "A")
     monkeypatch.setattr(step, "decide", decide)
-    monkeypatch.setattr(step, "_load", lambda _: None)
+    monkeypatch.setattr(step, "_load", lambda *_: None)
+    monkeypatch.setattr(step, "_evaluated", lambda *_: pd.DataFrame({"tumour": []}))
     return seen
 
 
 def decided(folder: Path, version: str, key: SigningKey | None = None) -> Any:
     splits = SimpleNamespace(settings=SimpleNamespace(gate=None))
-    bundles = SimpleNamespace(folder=lambda name: folder / name, splits=splits)
+    at, none = (lambda name: folder / name), (lambda _: None)
+    bundles = SimpleNamespace(folder=at, keras_file=at, crops=none, splits=splits)
     return step._decide(bundles, SimpleNamespace(metrics={}), {"A": version}, MODEL, key)
 
 
