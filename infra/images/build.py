@@ -14,6 +14,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 BASE = "docker.io/library/python:3.11-slim-bookworm"
+#: JAX supports Python 3.11 only in older versions; the one for GPUs is the newest.
+CUDA_BASE = "docker.io/library/python:3.12-slim-bookworm"
 IMAGES = ("pipeline", "predictor")
 
 
@@ -24,9 +26,9 @@ def name_of(image: str, given: argparse.Namespace) -> str:
 
 def build(image: str, given: argparse.Namespace) -> float:
     """Builds one image and returns the seconds that it took."""
-    arguments = {"BASE": given.base, "VERSION": VERSION, "REVISION": revision()}
+    arguments = {"BASE": given.base or BASE, "VERSION": VERSION, "REVISION": revision()}
     if image == "pipeline" and given.cuda:
-        arguments["LOCK"] = "pipeline-cuda.lock"
+        arguments |= {"BASE": given.base or CUDA_BASE, "LOCK": "pipeline-cuda.lock"}
     options = [*given.option, *(f"--build-arg={key}={value}" for key, value in arguments.items())]
     if Path(given.engine).name == "buildah":
         options.append("--layers")  # the other engines store layers by default
@@ -58,8 +60,8 @@ def main(arguments: list[str]) -> int:
     )
     flags.add_argument("--tag", default=VERSION, help=f"default {VERSION}")
     flags.add_argument("images", nargs="*", help="pipeline, predictor; both by default")
-    flags.add_argument("--base", default=BASE, help=f"a Debian with Python 3.11 to 3.13; default {BASE}")
-    flags.add_argument("--cuda", action="store_true", help="the pipeline's image with TensorFlow for NVIDIA GPUs")
+    flags.add_argument("--base", help=f"a Debian with Python 3.11 to 3.13; default {BASE}, with --cuda {CUDA_BASE}")
+    flags.add_argument("--cuda", action="store_true", help="the pipeline's image with JAX for NVIDIA GPUs")
     flags.add_argument(
         "--option", action="append", default=[], help="option of the engine's build command; may be repeated"
     )

@@ -1,7 +1,7 @@
 """Writes the images' lock files with the versions of requirements.lock: ``python infra/images/lock.py``. Needs uv.
 
 ``pipeline.lock`` leaves out the development tools; ``predictor.lock`` also leaves out TensorFlow and MLflow;
-``pipeline-cuda.lock`` adds to the pipeline's lock the packages that TensorFlow needs on NVIDIA GPUs.
+``pipeline-cuda.lock`` adds to the pipeline's lock the packages that JAX needs on NVIDIA GPUs.
 """
 
 import subprocess

@@ -10,6 +10,7 @@ from pathlib import Path
 from components.common import defaults
 from components.common.errors import InputError, SrsError
 from components.common.processors import processors
+from components.common.versions import version_of
 from pipelines.doctor.findings import Finding
 from pipelines.local.home import Home
 from pipelines.local.predictor_process import require_free
@@ -56,7 +57,7 @@ def _versions() -> list[Finding]:
     findings = []
     for name, wanted in CHECKED.items():
         try:
-            installed = importlib.metadata.version(name)
+            installed = version_of(name)
         except importlib.metadata.PackageNotFoundError:
             findings.append(Finding(name, ok=False, text="not installed: run make"))
             continue
@@ -100,11 +101,11 @@ def _byte_code() -> Finding:
 
 
 def _devices() -> Finding:
-    """Queries TensorFlow in its own process: its import takes seconds and prints many lines."""
-    code = "import tensorflow as tf; print(len(tf.config.list_physical_devices('GPU')))"
+    """Queries JAX in its own process, which must not occupy a GPU's memory afterwards."""
+    code = "import jax; print(sum(device.platform == 'gpu' for device in jax.devices()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
-        return Finding("devices", ok=False, text=f"TensorFlow cannot be imported ({reason}): run make")
+        return Finding("devices", ok=False, text=f"JAX cannot be used ({reason}): run make")
     gpus = int(done.stdout.strip() or 0)
     return Finding("devices", ok=True, text=f"{gpus} GPU" if gpus else "CPU only: members train on the cores")

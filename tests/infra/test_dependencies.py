@@ -38,7 +38,7 @@ UNIMPORTED = {
     },
 }
 #: Imported by a benchmark only if it was installed by hand.
-OPTIONAL = {"ai_edge_litert"}
+OPTIONAL = {"ai_edge_litert", "torch"}
 #: Imported by a function of a module that the predictor shares, and never called there: it trains no network.
 UNSERVED = {"keras"}
 
@@ -84,7 +84,8 @@ def declared(group: str) -> set[str]:
         "dev": PROJECT["project"]["optional-dependencies"]["dev"],
         "predictor": PROJECT["dependency-groups"]["predictor"],
     }
-    return {canonicalize_name(Requirement(line).name) for line in lists[group]}
+    here = [one for one in map(Requirement, lists[group]) if not one.marker or one.marker.evaluate()]
+    return {canonicalize_name(one.name) for one in here}
 
 
 def undeclared(names: set[str], known: set[str]) -> set[str]:

@@ -46,14 +46,30 @@ def test_every_requirement_has_its_hashes_and_no_place(lock):
     assert "://" not in lock.read_text()
 
 
-def test_cuda_adds_to_the_pipelines_lock_what_tensorflow_asks_for():
-    text = (IMAGES / "pipeline-cuda.lock").read_text()
-    assert text.startswith("-r pipeline.lock\n")
-    required = [Requirement(text) for text in importlib.metadata.requires("tensorflow")]
-    wanted = {canonicalize_name(r.name) for r in required if r.marker and r.marker.evaluate({"extra": "and-cuda"})}
-    wanted -= {canonicalize_name(r.name) for r in required if not r.marker or r.marker.evaluate({"extra": ""})}
-    assert wanted
-    assert wanted <= {name_of(pin) for pin in pins(IMAGES / "pipeline-cuda.lock")}
+def test_cuda_adds_to_the_pipelines_lock_what_jax_asks_for():
+    lock = IMAGES / "pipeline-cuda.lock"
+    assert lock.read_text().startswith("-r pipeline.lock\n")
+    required = [Requirement(text) for text in importlib.metadata.requires("jax")]
+    wanted = {canonicalize_name(r.name) for r in required if r.marker and r.marker.evaluate({"extra": "cuda12"})}
+    added = {name_of(pin) for pin in pins(lock)}
+    assert wanted - {"jaxlib"} == {"jax-cuda12-plugin"} <= added
+    assert "nvidia-cudnn-cu12" in added
+    assert not added & {name_of(pin) for pin in pins(IMAGES / "pipeline.lock")}, (
+        "one version of each, and CPU TensorFlow"
+    )
+
+
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
+def test_cuda_plugin_has_the_version_of_jax(python):
+    here = {"python_full_version": f"{python}.0", "sys_platform": "linux", "platform_machine": "x86_64"}
+    found = {
+        one.name: str(one.specifier)
+        for lock in ("pipeline.lock", "pipeline-cuda.lock")
+        for one in map(Requirement, pins(IMAGES / lock))
+        if "jax" in one.name and (not one.marker or one.marker.evaluate(here))
+    }
+    assert set(found) == {"jax", "jaxlib", "jax-cuda12-plugin", "jax-cuda12-pjrt"}
+    assert len(set(found.values())) == 1
 
 
 def test_predictor_holds_what_serving_imports_and_neither_tensorflow_nor_mlflow():
