@@ -1,4 +1,4 @@
-# make demo | test | lint | images | images-check | e2e | e2e-bucket | e2e-containers | bench | null | gate-seeds | audit | homes | hostile | load | fuzz | cve | lock | clean; each sets up .venv first, once.
+# make demo | test | lint | images | images-check | e2e | e2e-bucket | e2e-containers | bench | bench-gpu | null | gate-seeds | audit | homes | hostile | load | fuzz | cve | lock | clean; each sets up .venv first, once.
 PYTHON ?= python3
 BIN := .venv/bin
 ENGINE ?= podman
@@ -6,7 +6,7 @@ JOBS ?= 2
 # Without cached byte-code, every import of TensorFlow would take three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint images images-check e2e e2e-bucket e2e-containers bench null gate-seeds audit homes hostile load fuzz cve docs lock clean setup
+.PHONY: demo test lint images images-check e2e e2e-bucket e2e-containers bench bench-gpu null gate-seeds audit homes hostile load fuzz cve docs lock clean setup
 .DELETE_ON_ERROR:
 
 demo: setup
@@ -70,7 +70,11 @@ e2e-containers: setup
 	@$(BIN)/python -m pytest -m slow -s tests/e2e/test_containers.py
 
 bench: setup
-	@for script in tests/benchmarks/bench_*.py; do PYTHONPATH=. $(BIN)/python $$script || exit 1; done
+	@for script in $(filter-out %/bench_gpu.py,$(wildcard tests/benchmarks/bench_*.py)); do PYTHONPATH=. $(BIN)/python $$script || exit 1; done
+
+# Packs of members on the accelerator that it finds, in less than five minutes; without one, a small check of itself.
+bench-gpu: setup
+	@PYTHONPATH=. $(BIN)/python tests/benchmarks/bench_gpu.py
 
 lint: setup
 	@$(BIN)/ruff check .

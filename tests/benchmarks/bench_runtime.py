@@ -2,7 +2,8 @@
 
 Run ``python tests/benchmarks/bench_runtime.py``; it prints a table and writes ``runs/bench/runtime.json``. Each
 figure is the median of repeated calls with two threads, and ``times_faster`` is the ratio to ten
-``keras.Model.predict`` calls measured in the same run. LiteRT is measured where ``ai-edge-litert`` is installed.
+``keras.Model.predict`` calls, by TensorFlow, measured in the same run. LiteRT is measured where ``ai-edge-litert`` is
+installed.
 """
 
 import importlib.util
@@ -13,10 +14,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from components.common.settings import IMAGE_SIZE_PX, TrainSettings
-from components.model.export import INPUT, Weights, ensemble_graph
-from components.model.network import initial_weights, keras_model, set_weights
-from tests.benchmarks.harness import write_results
+from components.common.settings import IMAGE_SIZE_PX, StudySettings, TrainSettings
+from components.model.manifest import INPUT
+from components.model.network import Network, Weights, window_scale
+from tests.benchmarks.harness import on_tensorflow, write_results
 
 MEMBERS = 10
 THREADS = 2
@@ -27,21 +28,22 @@ TOLERANCE = 1e-5
 Call = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
-def keras_members(weights: list[Weights], settings: TrainSettings) -> list:
+def keras_members(network: Network, weights: list[Weights]) -> list:
     """The same networks as Keras models."""
-    models = [keras_model(settings) for _ in weights]
-    for model, member in zip(models, weights, strict=True):
-        set_weights(model, member)
-    return models
+    from components.model.keras_export import member_model
+
+    return [member_model(network, member, TrainSettings()) for member in weights]
 
 
-def onnx_call(weights: list[Weights], settings: TrainSettings) -> Call:
+def onnx_call(network: Network, weights: list[Weights]) -> Call:
     """The project's own graph in ONNX Runtime."""
     import onnxruntime
 
+    from components.model.export import ensemble_graph
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = THREADS
-    model = ensemble_graph(weights, settings).SerializeToString()
+    model = ensemble_graph(network, weights, window_scale(TrainSettings())).SerializeToString()
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     return lambda crops: session.run(None, {INPUT: crops})[0]
 
@@ -53,7 +55,7 @@ def litert_call(models: list) -> Call:
 
     @tf.function(input_signature=[tf.TensorSpec([None, IMAGE_SIZE_PX, IMAGE_SIZE_PX], tf.float32)])
     def ensemble(crops):
-        return tf.stack([model(crops, training=False)[:, 1] for model in models], axis=1)
+        return tf.stack([model(crops, training=False)[:, 0] for model in models], axis=1)
 
     converter = tf.lite.TFLiteConverter.from_concrete_functions([ensemble.get_concrete_function()])
     interpreter = Interpreter(model_content=converter.convert(), num_threads=THREADS)
@@ -86,13 +88,16 @@ def median_ms(call: Call, crops: NDArray[np.float32]) -> float:
 
 def main() -> None:
     """Measures all cases and prints them."""
-    settings = TrainSettings()
+    on_tensorflow()
+    from components.model.networks.building import build_network
+
+    network = build_network(StudySettings())
     rng = np.random.default_rng(1)
-    weights = [initial_weights(settings, rng) for _ in range(MEMBERS)]
-    models = keras_members(weights, settings)
+    weights = [network.initial_weights(rng) for _ in range(MEMBERS)]
+    models = keras_members(network, weights)
     calls: dict[str, Call] = {
-        "keras": lambda crops: np.stack([model.predict(crops, verbose=0)[:, 1] for model in models], axis=1),
-        "onnxruntime": onnx_call(weights, settings),
+        "keras": lambda crops: np.stack([model.predict(crops, verbose=0)[:, 0] for model in models], axis=1),
+        "onnxruntime": onnx_call(network, weights),
     }
     if importlib.util.find_spec("ai_edge_litert"):
         calls["litert"] = litert_call(models)

@@ -24,8 +24,7 @@ import numpy as np
 
 from components.common.processors import processors
 from components.common.settings import StudySettings
-from components.model.network import initial_weights, keras_model, set_weights
-from tests.benchmarks.harness import write_results
+from tests.benchmarks.harness import on_tensorflow, write_results
 
 MEMBERS = 10
 CLIENTS = (1, 8, 32)
@@ -45,10 +44,14 @@ def request_of(crops: np.ndarray) -> tuple[bytes, dict[str, str]]:
 
 def keras_members() -> list:
     """Predicts by ten Keras models, one call each."""
-    settings = StudySettings().train
-    models = [keras_model(settings) for _ in range(MEMBERS)]
-    for index, model in enumerate(models):
-        set_weights(model, initial_weights(settings, np.random.default_rng(index)))
+    on_tensorflow()
+    from components.model.keras_export import member_model
+    from components.model.networks.building import build_network
+
+    study = StudySettings()
+    network, rng = build_network(study), np.random.default_rng(1)
+    models = [member_model(network, network.initial_weights(rng), study.train) for _ in range(MEMBERS)]
+    for model in models:
         model.predict(np.zeros((1, 151, 151), np.float32), verbose=0)
     return models
 
@@ -95,7 +98,7 @@ def keras_server(port: int) -> None:
             start = int(self.headers["Inference-Header-Content-Length"])
             crops = np.frombuffer(body[start:], "<f4").reshape(-1, 151, 151)
             with lock:
-                answers = [model.predict(crops, verbose=0)[:, 1] for model in models]
+                answers = [model.predict(crops, verbose=0)[:, 0] for model in models]
             self._reply(np.stack(answers, axis=1).tobytes())
 
         def _reply(self, body: bytes) -> None:
@@ -198,6 +201,7 @@ def free_port() -> int:
 
 def measure(seconds: float) -> dict:
     """Measures all figures."""
+    on_tensorflow()
     from components.model.runtime import Ensemble
     from tests.components.model.bundles import draw_crops, make_bundle
 

@@ -2,7 +2,8 @@
 
     (a) Keras, a process for each member, as many at a time as there are cores; extrapolated from the first ones
     (b) Keras, all members in one process; extrapolated from the first ones
-    (c) the engine, all members in one process; nothing extrapolated
+    (c) the engine cpu, all members in one process; nothing extrapolated
+    (d) the engine jax, all members in one process; nothing extrapolated
 
 Each part runs in processes of its own, imports and compilation included. Also: what part of the speed of a matrix
 product the engine reaches, counting what the plain network computes; time and memory for packs of other sizes; and what
@@ -27,12 +28,20 @@ TUMOURS, TRAINING, VALIDATION = 110, 65, 22
 
 
 def settings_of(options):
-    """The default network, trained for exactly ``options.steps`` steps."""
+    """The default protocol, but training ends after exactly ``options.steps`` steps."""
     from components.common.settings import TrainSettings
 
     never_ends = {"patience_steps": 10**6, "good_accuracy": 1.0, "restart_accuracy": 0.0}
     steps = {"max_steps": options.steps, "restart_step": options.steps}
     return TrainSettings(**{**json.loads(options.settings), **steps, **never_ends})
+
+
+def default_network():
+    """The description of the default network."""
+    from components.common.settings import StudySettings
+    from components.model.networks.building import build_network
+
+    return build_network(StudySettings())
 
 
 def cohort_and_splits(members):
@@ -56,31 +65,34 @@ def cohort_and_splits(members):
 
 def train_with_keras(options):
     """Seconds of each of ``options.members`` members, trained one after the other by Keras ``fit``."""
-    import keras
     import tensorflow as tf
 
-    from components.model.network import keras_model
+    from components.model.keras_backend import keras
+    from components.model.keras_network import keras_model
+    from components.model.network import windowed
 
-    settings = settings_of(options)
+    settings, network = settings_of(options), default_network()
     crops, labels, names, splits = cohort_and_splits(options.members)
+    images = windowed(crops, settings)[..., None]
     rows = {name: row for row, name in enumerate(names)}
     seconds = []
     for split in splits:
         started = time.perf_counter()
-        model = keras_model(settings)
+        model = keras_model(network)
         optimizer = keras.optimizers.SGD(settings.learning_rate, settings.momentum)
-        model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(optimizer, loss, metrics=["accuracy"])
         training, validation = ([rows[name] for name in names] for names in (split.training, split.validation))
-        data = tf.data.Dataset.from_tensor_slices((crops[training], labels[training]))
+        data = tf.data.Dataset.from_tensor_slices((images[training], labels[training]))
         data = data.shuffle(TRAINING).repeat().batch(settings.batch_size)
         model.fit(
             data,
             steps_per_epoch=settings.validate_every,
             epochs=settings.max_steps // settings.validate_every,
-            validation_data=(crops[validation], labels[validation]),
+            validation_data=(images[validation], labels[validation]),
             verbose=0,
         )
-        model.predict(crops, verbose=0)
+        model.predict(images, verbose=0)
         seconds.append(time.perf_counter() - started)
     return {"member_seconds": seconds}
 
@@ -90,10 +102,16 @@ def train_with_engine(options):
     from components.train.engine import train_pack
 
     crops, labels, names, splits = cohort_and_splits(options.members)
-    started = time.perf_counter()
-    members = train_pack(crops, labels, names, splits, settings_of(options), seed=1, dataset_digest="bench")
+    network, started = default_network(), time.perf_counter()
+    members = train_pack(network, crops, labels, names, splits, settings_of(options), seed=1, dataset_digest="bench")
     assert all(member.history.step.max() == options.steps for member in members)
     return {"train_seconds": time.perf_counter() - started}
+
+
+def train_with_jax(options):
+    """As ``train_with_engine``, by the engine jax, compilation included."""
+    options.settings = json.dumps({**json.loads(options.settings), "engine": "jax"})
+    return train_with_engine(options)
 
 
 def train_with_engine_and_mlflow(options):
@@ -112,7 +130,8 @@ def train_with_engine_and_mlflow(options):
     table = pd.DataFrame({name: [""] * TUMOURS for name in TUMOUR_COLUMNS}).assign(tumour=names, label=labels)
     data = Dataset(crops, table, Flow(TUMOURS, TUMOURS, (), TUMOURS, TUMOURS), {}, True, "d" * 64)
     settings = StudySettings(train=settings_of(options))
-    assignment = Splits(tuple(splits), "patient", 0, {"asked": [12, 11]}, settings)
+    network = default_network()
+    assignment = Splits(tuple(splits), "patient", 0, {"asked": [12, 11]}, settings, network=network.to_dict())
     spent = []
 
     def timed(function):
@@ -128,7 +147,7 @@ def train_with_engine_and_mlflow(options):
         tree = tracking.open_tree("bench", settings, data, assignment, attempt="bench")
         before = time.process_time()
         train_pack(
-            crops, labels, names, splits, settings.train, seed=1, dataset_digest="bench",
+            network, crops, labels, names, splits, settings.train, seed=1, dataset_digest="bench",
             progress=timed(tracking.PackProgress(tree, "all")),
             accepted=timed(lambda member: tracking.log_members(tree, [member], data)),
         )  # fmt: skip
@@ -149,7 +168,8 @@ def matrix_product_speed(_options):
     return {"gflops": 2 * 2048**3 / min(seconds) / 1e9}
 
 
-PARTS = {"keras": train_with_keras, "engine": train_with_engine, "product": matrix_product_speed}
+PARTS = {"keras": train_with_keras, "engine": train_with_engine, "jax": train_with_jax}
+PARTS["product"] = matrix_product_speed
 PARTS["logging"] = train_with_engine_and_mlflow
 
 
@@ -158,6 +178,7 @@ def run_part(part, options, members):
     command = [sys.executable, __file__, "--part", part, "--members", str(members)]
     command += ["--steps", str(options.steps), "--settings", options.settings]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment |= {"SRS_KERAS_BACKEND": "tensorflow"} if part == "keras" else {}
     started = time.perf_counter()
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     return {**json.loads(done.stdout.splitlines()[-1]), "wall_seconds": time.perf_counter() - started}
@@ -168,23 +189,14 @@ def flops_per_step(settings):
     import math
 
     from components.common.settings import IMAGE_SIZE_PX
-    from components.model.layers import layers
+    from components.model.layer_stack import layer_stack
 
     side, forward = IMAGE_SIZE_PX, []
-    for layer in layers(settings):
+    for layer in layer_stack(default_network()):
         positions = (side - layer.kernel[0] + 1) ** 2 if layer.is_convolution else 1
         forward.append(positions * math.prod(layer.kernel))
-        side = layer.output[0]
+        side = (side - layer.kernel[0] + 1) // layer.pool
     return float(2 * settings.batch_size * (3 * sum(forward) - forward[0]))  # images need no gradient
-
-
-def weights_mb(settings):
-    """Memory of one member's weights."""
-    import numpy as np
-
-    from components.model.network import weight_shapes
-
-    return 4 * sum(float(np.prod(shape)) for shape in weight_shapes(settings).values()) / 2**20
 
 
 def measure(options):
@@ -202,6 +214,7 @@ def measure(options):
     a = members * each
     b = one["wall_seconds"] + (members - options.sample) * sum(later) / len(later)
     c = engine[members]["wall_seconds"]
+    d = run_part("jax", options, members)["wall_seconds"]
     settings, sizes = settings_of(options), sorted(engine)
     grown = (engine[sizes[-1]]["peak_mb"] - engine[sizes[0]]["peak_mb"]) / max(1, sizes[-1] - sizes[0])
     product = run_part("product", options, 0)["gflops"]
@@ -211,8 +224,9 @@ def measure(options):
         "a_keras_processes_s": a, "a_extrapolated_from": processes,
         "b_keras_one_process_s": b, "b_extrapolated_from": options.sample,
         "c_engine_s": c, "a_over_c": a / c, "b_over_c": b / c,
+        "d_jax_s": d, "b_over_d": b / d,
         "engine": {str(count): part for count, part in engine.items()},
-        "memory_mb_each_more_member": grown, "weights_mb": weights_mb(settings),
+        "memory_mb_each_more_member": grown, "weights_mb": 4 * default_network().size / 2**20,
         "logging_part": run_part("logging", options, 10)["logging_part"],
         "product_gflops": product, "engine_part_of_product": speed / product,
     }  # fmt: skip
@@ -227,7 +241,8 @@ def table(found):
         f"   extrapolated from {found['a_extrapolated_from']}",
         f"(b) Keras, one process        {found['b_keras_one_process_s']:8.1f} s   {found['b_over_c']:5.1f} x engine"
         f"   extrapolated from {found['b_extrapolated_from']}",
-        f"(c) engine                    {found['c_engine_s']:8.1f} s",
+        f"(c) engine cpu                {found['c_engine_s']:8.1f} s",
+        f"(d) engine jax                {found['d_jax_s']:8.1f} s   (b) takes {found['b_over_d']:.1f} times as long",
         f"    the plain network's operations at {found['engine_part_of_product']:.0%} of the speed of a matrix product"
         f" ({found['product_gflops']:.0f} GFLOP/s); logging to MLflow takes {found['logging_part']:.1%}",
     ]

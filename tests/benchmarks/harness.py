@@ -16,6 +16,12 @@ from components.common.store.bucket import upload_folder
 ONE_WAY_MS = "2.5"
 
 
+def on_tensorflow() -> None:
+    """Chooses TensorFlow as Keras' backend, before Keras is imported; the platform's own default is JAX."""
+    assert "keras" not in sys.modules or os.environ.get("KERAS_BACKEND") == "tensorflow"
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+
+
 @contextlib.contextmanager
 def s3_places(folder: Path, uri: str, scratch: Path) -> Iterator[list[tuple[str, str]]]:
     """Uploads a folder to a server on this machine; yields the names and endpoints of two ways to it."""
