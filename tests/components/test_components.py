@@ -22,8 +22,8 @@ from components.train.component import train
 
 SETTINGS = {
     "split": {"evaluation_responders": 5, "evaluation_non_responders": 5},
-    "train": {"filters_1": 4, "filters_2": 4, "pool_1": 8, "dense_1": 8, "dense_2": 8, "max_steps": 40,
-              "restart_step": 20, "patience_steps": 20},
+    "network": {"filters_1": 4, "filters_2": 4, "pool_1": 8, "dense_1": 8, "dense_2": 8},
+    "train": {"max_steps": 40, "restart_step": 20, "patience_steps": 20},
     "evaluate": {"bootstrap": 100},
 }  # fmt: skip
 RESOURCES = {"gpu_type": "nvidia.com/gpu", "gpu_count": "0", "cpu": "1", "memory": "1G"}
@@ -80,7 +80,7 @@ def read(done, kind, name):
 def test_fingerprint_returns_settings_and_a_digest_that_changes_with_a_file(done):
     again = fingerprint.python_func(done.cohort, "default", 1, 2, 2, json.dumps(SETTINGS))
     assert again == done.plan
-    assert json.loads(again[1])["train"]["filters_1"] == 4
+    assert json.loads(again[1])["network"]["filters_1"] == 4
     other = fingerprint.python_func(done.cohort, "default", 2, 0, 0, "{}")
     assert (other[0], other[2]) == (again[0], again[2]), "what crops do not depend on must not invalidate their cache"
     next(Path(done.cohort).rglob("*.dcm")).touch()

@@ -45,5 +45,6 @@ def test_study_file_of_the_example_is_valid():
 
 
 def test_set_flag_of_the_example_is_valid():
-    for section, name, value in re.findall(r"--set (\w+)\.(\w+)=([^\s`]+)", EVERYTHING):
-        resolve("default", {section: {name: value}})
+    commands = [re.findall(r"--set (\w+)\.(\w+)=([^\s`]+)", line) for line in EVERYTHING.splitlines()]
+    for flags in filter(None, commands):
+        resolve("default", *({section: {name: value}} for section, name, value in flags))

@@ -9,6 +9,7 @@ from components.common.artifacts.metrics import Metrics
 from components.common.artifacts.splits import Splits
 from components.common.settings import StudySettings
 from components.evaluate.evaluation import evaluate
+from components.model.networks.building import build_network
 from components.phantom.phantom import write_cohort
 from components.preprocess.cohort import preprocess_cohort
 from components.split.splits import make_splits, quotas, shared_patients
@@ -28,10 +29,11 @@ def run_study(tmp_path):
             shared_patients(member_splits, data.tumours),
             quotas(member_splits, data.tumours, study.split),
         )
-        splits = Splits(member_splits, *facts, study)
+        network = build_network(study)
+        splits = Splits(member_splits, *facts, study, network=network.to_dict())
         labels, names = data.tumours.label.to_numpy(), list(data.tumours.tumour)
         trained = train_pack(
-            data.crops, labels, names, member_splits, study.train, seed=study.seed, dataset_digest=str(seed)
+            network, data.crops, labels, names, member_splits, study.train, seed=study.seed, dataset_digest=str(seed)
         )
         return evaluate(data, splits, Members(trained, ""), study.evaluate, seed=study.seed).metrics
 

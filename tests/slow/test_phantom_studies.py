@@ -26,7 +26,7 @@ def test_without_signal_nothing_is_learned(run_study):
     wide = {"groups": 5, "members": 2}  # five evaluation sets cover most of a cohort
     found = {}
     for seed in range(201, 213):
-        study = resolve("fast", {"seed": seed, "study": f"null-{seed}", "split": wide, "train": small})
+        study = resolve("fast", {"seed": seed, "study": f"null-{seed}", "split": wide, "network": small})
         found[seed] = run_study(seed, 0.0, study).mean_auc
         print(f"seed {seed}: mean AUC {found[seed]:.3f}", flush=True)
     mean = float(np.mean(list(found.values())))
