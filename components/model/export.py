@@ -92,7 +92,10 @@ def ensemble_graph(network: Network, members: Sequence[Weights], window: tuple[f
     )
     model = helper.make_model(described, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="srs-response")
     model.ir_version = IR_VERSION
-    onnx.checker.check_model(model, full_check=True)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError):
+        raise _refused(network, ["a combination of layers that gives no valid ONNX graph"]) from None
     return model
 
 

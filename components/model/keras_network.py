@@ -88,11 +88,8 @@ def _problems(model: Any) -> Iterator[str]:
     if isinstance(model.output_shape, list) or tuple(model.output_shape) != OUTPUT_SHAPE:
         shape = model.output_shape[1:]
         yield f"its output must have the shape (2,), the logits of responder and non-responder; it has {shape}"
-    last = model.layers[-1]
-    if (
-        type(last).__name__ in ("Softmax", "Activation")
-        or getattr(last, "activation", None) is keras.activations.softmax
-    ):
+    last, linear = model.layers[-1], keras.activations.linear
+    if type(last).__name__ == "Softmax" or getattr(last, "activation", linear) is not linear:
         yield "its last layer must be linear: the platform adds the softmax"
     for layer in leaves(model):
         yield from _problems_of(layer)
@@ -102,6 +99,11 @@ def _problems_of(layer: Any) -> Iterator[str]:
     kind = type(layer).__name__
     if layer.compute_dtype != "float32":
         yield f"the layer {layer.name} computes in {layer.compute_dtype}; all must compute in float32"
+    if getattr(layer, "data_format", "channels_last") != "channels_last":
+        yield f"the layer {layer.name} ({kind}) has channels first; all must have the channels last"
+    noise = getattr(layer, "noise_shape", None)
+    if noise is not None and len(noise) != len(layer.input.shape):
+        yield f"the layer {layer.name} ({kind}) has a noise_shape of {len(noise)} sides for {len(layer.input.shape)}"
     states = [one for one in layer.variables if not one.trainable]
     if any("seed_generator" not in one.path for one in states):
         yield f"the layer {layer.name} ({kind}) has weights that are not trained, such as running averages; {_INSTEAD}"
@@ -112,12 +114,13 @@ def _problems_of(layer: Any) -> Iterator[str]:
             yield f"the layer {layer.name} has a {name.strip('_')}, which training would ignore; use train.weight_decay"
 
 
-def _used_twice(layers: list[dict[str, Any]]) -> Iterator[str]:
+def _used_twice(layers: list[dict[str, Any]], *, inside: bool = False) -> Iterator[str]:
     """A problem for each dropout layer that is used more than once: its uses would share a mask."""
     for layer in layers:
-        if layer["class_name"] in DROPOUTS and len(layer.get("inbound_nodes", ())) > 1:
+        twice = inside or len(layer.get("inbound_nodes", ())) > 1
+        if twice and layer["class_name"] in DROPOUTS:
             yield f"the layer {layer['config']['name']} is used more than once; use a dropout layer for each place"
-        yield from _used_twice(layer["config"].get("layers", []))
+        yield from _used_twice(layer["config"].get("layers", []), inside=twice)
 
 
 _INSTEAD = "use GroupNormalization or LayerNormalization instead of BatchNormalization"

@@ -72,8 +72,11 @@ class Graph:
         return output
 
     def tensor(self, name: str, array: NDArray[np.generic]) -> str:
-        """Stores an array, once for each name; returns its name."""
-        self.tensors.setdefault(name, np.asarray(array, order="C"))
+        """Stores an array once; returns its name, with a mark where another array has ``name``."""
+        array = np.asarray(array, order="C")
+        while name in self.tensors and not np.array_equal(self.tensors[name], array):
+            name += "'"
+        self.tensors[name] = array
         return name
 
     def number(self, value: float) -> str:

@@ -6,10 +6,13 @@ they are read, is built only where its description is needed; a user's own is bu
 
 from typing import TYPE_CHECKING
 
-from components.common.settings import StudySettings
+from components.common.settings import IMAGE_SIZE_PX, StudySettings, TrainSettings
 
 if TYPE_CHECKING:
     from components.model.network import Network
+
+#: Largest difference of a graph's probabilities from those of the Keras model, in float32 on the same processor.
+LARGEST_DIFFERENCE = 1e-4
 
 
 def check_own_network(study: StudySettings) -> None:
@@ -41,4 +44,37 @@ def checked_network(study: StudySettings) -> "Network":
     if study.train.engine != "auto":
         engine_of(network, study.train.engine, gpus=0)
     check_cost(network, study.train, study.split.members)
+    if is_own(study):
+        check_graph_of(network, study.train)
     return network
+
+
+def check_graph_of(network: "Network", settings: TrainSettings) -> None:
+    """Compares a network's graph with its Keras model, for random weights and crops.
+
+    Raises
+    ------
+    BundleError
+        ``EXPORT_DIFFERS``, before anything is trained.
+    """
+    import numpy as np
+
+    from components.common.errors import BundleError
+    from components.model.export import ensemble_graph
+    from components.model.keras_export import ensemble_model
+    from components.model.network import window_scale
+    from components.model.session import open_session, run_session
+
+    rng = np.random.default_rng(1)
+    members = [
+        {name: value + 0.1 * rng.standard_normal(value.shape).astype(np.float32) for name, value in one.items()}
+        for one in (network.initial_weights(rng) for _ in range(2))
+    ]
+    crops = rng.normal(settings.window_level_hu, settings.window_width_hu / 2, (3, IMAGE_SIZE_PX, IMAGE_SIZE_PX))
+    given = crops.astype(np.float32)
+    graph = ensemble_graph(network, members, window_scale(settings)).SerializeToString()
+    expected = ensemble_model(network, [("one", members[0]), ("two", members[1])], settings)(given)
+    difference = float(np.abs(run_session(open_session(graph), given) - np.asarray(expected)).max())
+    if not difference <= LARGEST_DIFFERENCE:
+        message = f"the network {network.name} is exported wrongly: probabilities differ by up to {difference:.1e}"
+        raise BundleError("EXPORT_DIFFERS", message, "Please report it; use other layers meanwhile.")

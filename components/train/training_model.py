@@ -9,6 +9,7 @@ import contextlib
 import contextvars
 import copy
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 from itertools import count, pairwise
 from typing import Any
@@ -21,6 +22,8 @@ from components.train.products import convolve, convolve_and_pool
 Entry = dict[str, Any]
 #: Activations that never decrease: the maximum of their values is their value of the maximum.
 MONOTONIC = ("linear", "relu", "elu", "leaky_relu", "sigmoid", "tanh", "softplus")
+#: Largest kernel of a product, in pixels: each is a slice of the images, and XLA takes minutes to compile many more.
+MOST_WINDOWS = 31 * 31
 _masks: contextvars.ContextVar[Sequence[Any]] = contextvars.ContextVar("dropout masks")
 
 
@@ -100,7 +103,7 @@ def _rewrite(model: Entry, positions: Iterator[int]) -> None:
             _rewrite(config, positions)
         elif kind in DROPOUTS and config["rate"]:
             _replace(layer, MaskedDropout, rate=config["rate"], position=next(positions))
-        elif kind == "Conv2D" and config["groups"] == 1 and config["data_format"] == "channels_last":
+        elif kind == "Conv2D" and config["groups"] == 1 and math.prod(config["kernel_size"]) <= MOST_WINDOWS:
             pool = pools[name]["config"]["pool_size"] if name in pools else None
             _replace(layer, ProductConv2D, **{**config, "pool": pool})
         elif name in after:

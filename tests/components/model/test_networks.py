@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from components.common.errors import InputError
+from components.common.errors import BundleError, InputError
 from components.common.network_settings import NETWORKS
 from components.common.settings import StudySettings
 from components.model.keras_backend import keras
@@ -102,12 +102,29 @@ REFUSED = {
     "softmax layer": (lambda: image_to(layers.Dense(2), layers.Softmax()), "must be linear"),
     "outputs": (lambda: image_to(layers.Dense(3)), r"the shape \(2,\).* it has \(3,\)"),
     "input": (lambda: keras.Sequential([keras.Input((64, 64, 1)), layers.Flatten(), layers.Dense(2)]), "one image"),
-    "noise": (lambda: image_to(layers.GaussianNoise(0.1), layers.Dense(2)), "draws random numbers"),
+    "random": (lambda: image_to(layers.GaussianNoise(0.1), layers.Dense(2)), "draws random numbers"),
     "regularizer": (lambda: image_to(layers.Dense(2, kernel_regularizer="l2")), "weight_decay"),
     "half": (lambda: image_to(layers.Dense(2, dtype="float16")), "float16"),
     "initializer": (lambda: image_to(layers.Dense(2, kernel_initializer="orthogonal")), "Orthogonal"),
+    "channels first": (
+        lambda: image_to(layers.Reshape((3, 3, 1)), layers.Flatten(data_format="channels_first"), layers.Dense(2)),
+        "channels last",
+    ),
+    "noise": (lambda: image_to(layers.Dropout(0.2, noise_shape=(3,)), layers.Dense(2)), "noise_shape of 1 sides for 2"),
+    "sigmoid": (lambda: image_to(layers.Dense(2), layers.Activation("sigmoid")), "must be linear"),
     "no model": (lambda: "a text", "Sequential or a functional"),
 }
+
+
+def test_a_dropout_layer_in_a_model_used_twice_is_refused():
+    block = keras.Sequential([keras.Input((151, 151, 1)), layers.Dropout(0.1, name="inner")])
+    image = keras.Input((151, 151, 1))
+    with pytest.raises(InputError, match="the layer inner is used more than once"):
+        describe("x:y", {}, keras.Model(image, layers.Dense(2)(layers.Flatten()(block(block(image))))))
+
+
+def test_a_linear_activation_at_the_end_is_accepted():
+    describe("x:y", {}, image_to(layers.Dense(2), layers.Activation("linear")))
 
 
 def test_a_dropout_layer_used_twice_is_refused():
@@ -185,6 +202,41 @@ def test_a_module_that_does_not_exist_is_named():
     with pytest.raises(InputError, match=r"nowhere\.to:be.*current folder") as caught:
         build_network(study(train={"network": "nowhere.to:be"}))
     assert caught.value.code == "NETWORK_UNKNOWN"
+
+
+SHARED = """
+def net():
+    image = keras.Input((151, 151, 1))
+    maps, dense = layers.Conv2D(4, 15, strides=15)(image), layers.Dense(4, activation="relu")
+    both = layers.Concatenate()([
+        layers.GlobalAveragePooling2D()(dense(maps)), dense(layers.GlobalMaxPooling2D()(maps))
+    ])
+    return keras.Model(image, layers.Dense(2)(both))
+"""
+
+
+def test_a_layer_used_on_maps_and_on_features_is_exported(own):
+    assert checked_network(own(SHARED)).size == 15 * 15 * 4 + 4 + 4 * 4 + 4 + 8 * 2 + 2
+
+
+def test_a_graph_that_differs_from_its_model_is_refused_before_training(own, monkeypatch):
+    monkeypatch.setattr("components.model.keras_export.window_scale", lambda _: (1.0, 0.0))
+    with pytest.raises(BundleError, match="is exported wrongly: probabilities differ") as caught:
+        checked_network(own(SETTLED))
+    assert caught.value.code == "EXPORT_DIFFERS"
+
+
+BATCH = """
+def net():
+    image = keras.Input((151, 151, 1))
+    pooled = layers.GlobalAveragePooling2D()(image), layers.GlobalMaxPooling2D()(image)
+    return keras.Model(image, layers.Dense(2)(layers.Concatenate(axis=0)(pooled)))
+"""
+
+
+def test_what_gives_no_valid_graph_is_refused(own):
+    with pytest.raises(InputError, match="NETWORK_REFUSED"):
+        checked_network(own(BATCH))
 
 
 @pytest.mark.parametrize("name", SEQUENCES)
