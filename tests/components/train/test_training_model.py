@@ -102,3 +102,10 @@ def test_dropout_multiplies_by_the_masks_in_the_order_of_the_network():
         found = jax.jit(model)(images)
     np.testing.assert_allclose(found, jax.jit(by_hand)(images), atol=1e-5)
     assert np.abs(model(images) - found).max() > 1e-3, "without masks nothing is dropped"
+
+
+def test_a_convolution_as_large_as_the_image_stays_one():
+    """As a product it would be a slice for each pixel of the kernel, which XLA compiles for many minutes."""
+    value = layers.Flatten()(layers.Conv2D(2, IMAGE_SIZE_PX)(start := image()))
+    network = describe("tests:network", {}, keras.Model(start, value))
+    assert kinds(training_model(network)) == ["Conv2D", "Flatten"]
