@@ -241,7 +241,6 @@ def test_members_share_one_first_convolution():
 
 def test_all_that_cannot_be_exported_is_named_at_once():
     network = stacked(
-        layers.Conv2D(2, 3, data_format="channels_first", padding="same", name="turned"),
         layers.UpSampling2D(2, name="up"),
         layers.Conv2D(2, 3, activation="gelu", name="smooth"),
         layers.ReLU(threshold=0.5, name="late"),
@@ -255,7 +254,6 @@ def test_all_that_cannot_be_exported_is_named_at_once():
     assert error.value.code == "NETWORK_REFUSED"
     message = error.value.safe_message
     for line in (
-        "turned (Conv2D): the data format channels_first",
         "up (UpSampling2D): this kind of layer",
         "smooth (Conv2D): the activation gelu",
         "late (ReLU): a threshold other than 0",
