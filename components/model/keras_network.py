@@ -32,7 +32,7 @@ def describe(name: str, settings: Mapping[str, Any], model: Any) -> Network:
     if not problems:
         architecture = json.loads(model.to_json())
         del architecture["compile_config"]
-        problems += list(_used_twice(architecture["config"]["layers"]))
+        problems += list(_misused(architecture["config"]["layers"]))
         configs = dict(_configs(architecture["config"]["layers"]))
         weights = tuple(_weight(*place, variable, configs) for place, variable in _variables(model))
         names = [weight.name for weight in weights]
@@ -82,17 +82,31 @@ def _problems(model: Any) -> Iterator[str]:
     if not isinstance(model, keras.Sequential) and type(model).__name__ != "Functional":
         yield "the function must return a Sequential or a functional Keras model"
         return
-    if not model.built or isinstance(model.input_shape, list) or tuple(model.input_shape) != INPUT_SHAPE:
+    if not model.built:
+        yield f"its input is not declared; it must begin with keras.Input(({IMAGE_SIZE_PX}, {IMAGE_SIZE_PX}, 1))"
+        return
+    if isinstance(model.input_shape, list) or tuple(model.input_shape) != INPUT_SHAPE:
         yield f"its input must be one image, keras.Input(({IMAGE_SIZE_PX}, {IMAGE_SIZE_PX}, 1))"
+        return
+    if len(model.outputs) > 1:
+        yield f"it has {len(model.outputs)} outputs; it must have one, the two logits"
         return
     if isinstance(model.output_shape, list) or tuple(model.output_shape) != OUTPUT_SHAPE:
         shape = model.output_shape[1:]
         yield f"its output must have the shape (2,), the logits of responder and non-responder; it has {shape}"
-    last, linear = model.layers[-1], keras.activations.linear
+    last, linear = _last(model), keras.activations.linear
     if type(last).__name__ == "Softmax" or getattr(last, "activation", linear) is not linear:
         yield "its last layer must be linear: the platform adds the softmax"
+    if not model.trainable_variables:
+        yield "it has no weights"
     for layer in leaves(model):
         yield from _problems_of(layer)
+
+
+def _last(model: Any) -> Any:
+    """The layer that computes a model's output, inside the models in it."""
+    operation = model.outputs[0]._keras_history.operation
+    return _last(operation) if hasattr(operation, "layers") else operation
 
 
 def _problems_of(layer: Any) -> Iterator[str]:
@@ -102,25 +116,32 @@ def _problems_of(layer: Any) -> Iterator[str]:
     if getattr(layer, "data_format", "channels_last") != "channels_last":
         yield f"the layer {layer.name} ({kind}) has channels first; all must have the channels last"
     noise = getattr(layer, "noise_shape", None)
-    if noise is not None and len(noise) != len(layer.input.shape):
-        yield f"the layer {layer.name} ({kind}) has a noise_shape of {len(noise)} sides for {len(layer.input.shape)}"
+    if noise is not None and (len(noise) != len(layer.input.shape) or noise[0] is not None):
+        sides = len(layer.input.shape)
+        yield f"the layer {layer.name} ({kind}) must have a noise_shape of {sides} sides, of which the first is None"
+    if kind in DROPOUTS and not layer.rate < 1:
+        yield f"the layer {layer.name} ({kind}) drops everything"
     states = [one for one in layer.variables if not one.trainable]
-    if any("seed_generator" not in one.path for one in states):
+    if not layer.trainable:
+        yield f"the layer {layer.name} ({kind}) has trainable=False; all layers are trained"
+    elif any("seed_generator" not in one.path for one in states):
         yield f"the layer {layer.name} ({kind}) has weights that are not trained, such as running averages; {_INSTEAD}"
     elif states and kind not in DROPOUTS:
         yield f"the layer {layer.name} ({kind}) draws random numbers; only {' and '.join(DROPOUTS)} may"
     for name, value in vars(layer).items():
         if name.endswith(NOT_TRAINED) and value is not None:
-            yield f"the layer {layer.name} has a {name.strip('_')}, which training would ignore; use train.weight_decay"
+            yield f"the layer {layer.name} has the {name.strip('_')} {value}, which training would ignore"
 
 
-def _used_twice(layers: list[dict[str, Any]], *, inside: bool = False) -> Iterator[str]:
-    """A problem for each dropout layer that is used more than once: its uses would share a mask."""
+def _misused(layers: list[dict[str, Any]], *, inside: bool = False) -> Iterator[str]:
+    """Problems of how layers are called: dropout more than once would share a mask."""
     for layer in layers:
         twice = inside or len(layer.get("inbound_nodes", ())) > 1
         if twice and layer["class_name"] in DROPOUTS:
             yield f"the layer {layer['config']['name']} is used more than once; use a dropout layer for each place"
-        yield from _used_twice(layer["config"].get("layers", []), inside=twice)
+        if any(node["kwargs"].get("training") is True for node in layer.get("inbound_nodes", ())):
+            yield f"the layer {layer['config']['name']} is called with training=True, which a served network never is"
+        yield from _misused(layer["config"].get("layers", []), inside=twice)
 
 
 _INSTEAD = "use GroupNormalization or LayerNormalization instead of BatchNormalization"

@@ -1,11 +1,12 @@
 """Refuses a network at the start of a run, if it could not be trained, exported or served.
 
-Building a network needs Keras, which takes seconds to import. So a built-in network, whose settings are checked where
-they are read, is built only where its description is needed; a user's own is built as soon as it is named.
+Building a network needs Keras, which takes seconds to import. So the default network, which is known to pass, is built
+only where its description is needed; any other is built and checked before a run begins.
 """
 
 from typing import TYPE_CHECKING
 
+from components.common.errors import BundleError, InputError, SrsError
 from components.common.settings import IMAGE_SIZE_PX, StudySettings, TrainSettings
 
 if TYPE_CHECKING:
@@ -13,11 +14,15 @@ if TYPE_CHECKING:
 
 #: Largest difference of a graph's probabilities from those of the Keras model, in float32 on the same processor.
 LARGEST_DIFFERENCE = 1e-4
+#: Most characters of an exception's text that an error message repeats.
+LONGEST_TEXT = 500
 
 
-def check_own_network(study: StudySettings) -> None:
-    """Builds and checks the network of a study if it is a user's own; raises as ``checked_network``."""
-    if is_own(study):
+def check_network(study: StudySettings) -> None:
+    """Builds and checks the network of a study, unless it is the default one; raises as ``checked_network``."""
+    default = StudySettings()
+    plain = study.network == default.network and study.split.members <= default.split.members
+    if not plain or study.train.engine not in ("auto", "cpu"):
         checked_network(study)
 
 
@@ -43,9 +48,20 @@ def checked_network(study: StudySettings) -> "Network":
     network = build_network(study)
     if study.train.engine != "auto":
         engine_of(network, study.train.engine, gpus=0)
-    check_cost(network, study.train, study.split.members)
-    if is_own(study):
+    if not is_own(study):
+        check_cost(network, study.train, study.split.members)
+        return network
+    try:
+        check_cost(network, study.train, study.split.members)
         check_graph_of(network, study.train)
+    except SrsError:
+        raise
+    except Exception as error:  # a layer that Keras cannot rebuild, or that the exporter does not expect
+        text = " ".join(str(error).split())[:LONGEST_TEXT]
+        message = f"the network {network.name} cannot be exported: {type(error).__name__}: {text}"
+        raise InputError(
+            "NETWORK_REFUSED", message, "Use standard layers only, neither Lambda nor your own."
+        ) from error
     return network
 
 
@@ -59,7 +75,6 @@ def check_graph_of(network: "Network", settings: TrainSettings) -> None:
     """
     import numpy as np
 
-    from components.common.errors import BundleError
     from components.model.export import ensemble_graph
     from components.model.keras_export import ensemble_model
     from components.model.network import window_scale

@@ -14,11 +14,11 @@ def fingerprint(cohort_uri: str, preset: str, seed: int, groups: int, members: i
     """Checks every setting and the network, then digests the cohort's table and objects. Never cached."""
     from components.common.presets import resolve_parameters
     from components.common.steps import step
-    from components.model.own_network import check_own_network
+    from components.model.own_network import check_network
     from components.preprocess.step import plan
 
     with step("fingerprint"):
-        check_own_network(resolve_parameters(preset, seed, groups, members, settings))
+        check_network(resolve_parameters(preset, seed, groups, members, settings))
         return plan(cohort_uri, preset, seed, groups, members, settings)
 
 

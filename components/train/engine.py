@@ -3,8 +3,9 @@
     cpu                threads of this process, which share the data and the compiled loops   (``threads``)
     jax, tensorflow    a process for each device, which trains many members in one program    (``processes``)
 
-Whatever the engine, a member's random samples are functions of seed, group, index and step (``training``). On CPU, each
-engine's weights depend bit for bit on these, the member's split and the settings only.
+Whatever the engine, a member's random samples are functions of seed, group, index and step (``training``). The
+weights that ``cpu`` trains depend bit for bit on these, the member's split and the settings only; those of ``jax`` and
+``tensorflow`` also on the device, and on a CPU on its number of cores.
 """
 
 import dataclasses

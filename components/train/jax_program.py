@@ -44,6 +44,8 @@ class JaxProgram:
         Number of the device among JAX' devices.
     """
 
+    determinism = "device"  # XLA divides its work among the cores that there are
+
     def __init__(
         self,
         network: Network,
@@ -56,7 +58,6 @@ class JaxProgram:
         device: int = 0,
     ) -> None:
         self.lanes, self._side_by_side = lanes, side_by_side
-        self.determinism = "device" if side_by_side else "bitwise-cpu"
         self._step = MemberStep(network, settings)
         images, tiled = images_and_labels(crops_hu, labels, settings)
         self.orientations = len(images) // len(crops_hu)

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import time
+import traceback
 from collections.abc import Iterable, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -27,6 +28,9 @@ from components.train.protocol import ValidationCheck, Verdict
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 #: Seconds that processes have to save their states after they were told to stop; then they are killed.
 STOP_SECONDS = 60.0
+#: Most characters of an exception's text that an error message repeats.
+LONGEST_TEXT = 500
+OUT_OF_MEMORY = "Signal 9 often means that memory ran out: train fewer members per task, or give the task more memory."
 
 
 class Device(NamedTuple):
@@ -64,9 +68,12 @@ def train_in_processes(
     resumed = [Resumed(job, store.get_state(job.key) if store else None) for job in jobs]
     shares = [resumed[number :: len(devices)] for number in range(len(devices))]
     members: list[Member] = []
-    children = [_start(device, data, share, state_uri) for device, share in zip(devices, shares, strict=True) if share]
+    children: list[_Child] = []
     with ends_on_sigterm():
         try:
+            for device, share in zip(devices, shares, strict=True):
+                if share:
+                    children.append(_start(device, data, share, state_uri))
             _receive(children, members, store, tally)
         except BaseException:
             _stop(children, members, store, tally)
@@ -100,7 +107,7 @@ def _receive(children: Sequence[_Child], members: list[Member], store: MemberSto
             if kind == "done":
                 del working[child.connection]
             elif kind == "failed":
-                raise SrsError.from_line(content[0]) or TrainingError("ENGINE_FAILED", content[0], _HINT)
+                raise SrsError.from_line(content[0]) or TrainingError("ENGINE_FAILED", content[0])
             elif kind == "checked":
                 tally.record(*content)
             else:
@@ -118,10 +125,7 @@ def _told(child: _Child) -> tuple[Any, ...]:
         code = child.process.exitcode or 0
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         message = f"a training process {how}, without an error message; its output is in the log of this step"
-        raise TrainingError("ENGINE_FAILED", message, _HINT) from None
-
-
-_HINT = "Signal 9 often means that memory ran out: train fewer members per task, or give the task more memory."
+        raise TrainingError("ENGINE_FAILED", message, OUT_OF_MEMORY if code == -signal.SIGKILL else "") from None
 
 
 def _stored(kind: str, content: list[Any], members: list[Member], store: MemberStore | None) -> list[Member]:
@@ -209,6 +213,12 @@ def train_share(connection: Connection, device: Device, data: Data, share: Seque
         pass  # the parent is gone
     except SrsError as error:
         connection.send(("failed", error.to_line()))
+    except Exception as error:
+        traceback.print_exc()  # to the log of the step
+        message = f"a training process failed: {type(error).__name__}: {str(error)[:LONGEST_TEXT]}"
+        connection.send(
+            ("failed", TrainingError("ENGINE_FAILED", message, "The log of this step holds more.").to_line())
+        )
 
 
 def choose_device(device: Device) -> None:

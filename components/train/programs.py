@@ -20,6 +20,9 @@ def open_program(engine: str, data: Data, *, lanes: int, on_gpu: bool, rows: int
     ``rows`` is the largest number of validation tumours of a member. Raises ``NO_GPU`` where ``on_gpu`` is True and
     there is none.
     """
+    from components.train.training_model import check_training_model
+
+    check_training_model(data.network)
     open_one = {"jax": _jax_program, "tensorflow": _tensorflow_program}[engine]
     return open_one(data, lanes, on_gpu, rows)
 

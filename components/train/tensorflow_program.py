@@ -42,6 +42,8 @@ class TensorflowProgram:
         Name of the device, ``CPU:0`` or ``GPU:0``.
     """
 
+    determinism = "device"  # XLA divides its work among the cores that there are
+
     def __init__(
         self,
         network: Network,
@@ -55,7 +57,6 @@ class TensorflowProgram:
     ) -> None:
         tf.config.experimental.enable_tensor_float_32_execution(False)
         self.lanes, self._side_by_side, self._device = lanes, side_by_side, device
-        self.determinism = "device" if side_by_side else "bitwise-cpu"
         self._step = MemberStep(network, settings)
         images, tiled = images_and_labels(crops_hu, labels, settings)
         self.orientations = len(images) // len(crops_hu)

@@ -14,8 +14,12 @@ from collections.abc import Iterator, Sequence
 from itertools import count, pairwise
 from typing import Any
 
+import numpy as np
+
+from components.common.errors import TrainingError
+from components.common.settings import IMAGE_SIZE_PX
 from components.model.keras_backend import keras
-from components.model.keras_network import DROPOUTS, keras_model
+from components.model.keras_network import DROPOUTS, keras_model, set_weights
 from components.model.network import Network
 from components.train.products import convolve, convolve_and_pool
 
@@ -24,6 +28,8 @@ Entry = dict[str, Any]
 MONOTONIC = ("linear", "relu", "elu", "leaky_relu", "sigmoid", "tanh", "softplus")
 #: Largest kernel of a product, in pixels: each is a slice of the images, and XLA takes minutes to compile many more.
 MOST_WINDOWS = 31 * 31
+#: Largest difference of the logits of both models, relative to the largest of them.
+LARGEST_DIFFERENCE = 1e-3
 _masks: contextvars.ContextVar[Sequence[Any]] = contextvars.ContextVar("dropout masks")
 
 
@@ -33,6 +39,30 @@ def training_model(network: Network) -> Any:
     _rewrite(architecture["config"], count())
     with keras.utils.custom_object_scope({kind.__name__: kind for kind in (ProductConv2D, MaskedDropout)}):
         return keras_model(dataclasses.replace(network, architecture=architecture))
+
+
+def check_training_model(network: Network) -> None:
+    """Compares a user's network with its model for training, for random weights and images; built-in ones are tested.
+
+    Raises
+    ------
+    TrainingError
+        ``NETWORK_DIFFERS``, before any training.
+    """
+    if ":" not in network.name:
+        return
+    rng = np.random.default_rng(1)
+    weights = {name: rng.normal(0, 0.1, shape).astype(np.float32) for name, shape in network.shapes.items()}
+    images = rng.random((2, IMAGE_SIZE_PX, IMAGE_SIZE_PX, 1), np.float32)
+    models = keras_model(network), training_model(network)
+    for model in models:
+        set_weights(model, network, weights)
+    expected, found = (keras.ops.convert_to_numpy(model(images, training=False)) for model in models)
+    scale = max(1.0, float(np.abs(expected).max()))
+    difference = float(np.abs(found - expected).max()) / scale
+    if not difference <= LARGEST_DIFFERENCE:
+        message = f"the network {network.name} would be trained wrongly: its logits differ by {difference:.1e}"
+        raise TrainingError("NETWORK_DIFFERS", message, "Please report it; use other layers meanwhile.")
 
 
 @contextlib.contextmanager
@@ -103,7 +133,7 @@ def _rewrite(model: Entry, positions: Iterator[int]) -> None:
             _rewrite(config, positions)
         elif kind in DROPOUTS and config["rate"]:
             _replace(layer, MaskedDropout, rate=config["rate"], position=next(positions))
-        elif kind == "Conv2D" and config["groups"] == 1 and math.prod(config["kernel_size"]) <= MOST_WINDOWS:
+        elif kind == "Conv2D" and _is_product(config):
             pool = pools[name]["config"]["pool_size"] if name in pools else None
             _replace(layer, ProductConv2D, **{**config, "pool": pool})
         elif name in after:
@@ -160,13 +190,20 @@ def _names(outputs: Any) -> Iterator[str]:
             yield from _names(one)
 
 
+def _is_product(config: Entry) -> bool:
+    """Whether a convolution is computed as a product."""
+    return bool(config["groups"] == 1 and math.prod(config["kernel_size"]) <= MOST_WINDOWS)
+
+
 def _is_fusible(convolution: Entry, pool: Entry) -> bool:
     """Whether a convolution and the only layer that uses its result are one operation of ``products``."""
     first, second = convolution["config"], pool["config"]
     return (
         (convolution["class_name"], pool["class_name"]) == ("Conv2D", "MaxPooling2D")
-        and max(*first["strides"], *first["dilation_rate"], first["groups"]) == 1
+        and max(*first["strides"], *first["dilation_rate"]) == 1
         and first["activation"] in MONOTONIC
+        and _is_product(first)
+        and len(pool.get("inbound_nodes", ())) <= 1  # where it is used elsewhere too, it must stay
         and first["padding"] == second["padding"] == "valid"
         and first["data_format"] == second["data_format"] == "channels_last"
         and list(second["pool_size"]) == list(second["strides"])

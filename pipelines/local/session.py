@@ -22,7 +22,7 @@ from components.common.disk import require_text
 from components.common.files import read_json
 from components.common.presets import merged, resolve
 from components.common.processors import processors
-from components.model.own_network import check_own_network
+from components.model.own_network import check_network
 from components.preprocess.cohort import read_cohort
 from pipelines.definitions import phantom, srs_response
 from pipelines.definitions.options import Compiled
@@ -74,7 +74,7 @@ class StudyOptions:
         parameters |= {name: getattr(self, name) for name in names}
         StudyParameters(**parameters)
         read_cohort(uri)
-        check_own_network(study)
+        check_network(study)
         return parameters
 
 

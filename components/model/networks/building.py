@@ -1,23 +1,26 @@
 """Finds and calls the function that builds a study's network: a built-in one, or a user's own."""
 
+import contextlib
 import dataclasses
 import importlib
 import inspect
 import sys
 import traceback
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from components.common.artifacts.splits import Splits
-from components.common.errors import InputError
+from components.common.errors import InputError, SrsError
 from components.common.network_settings import NETWORKS, settings_of
 from components.common.settings import StudySettings
 from components.model.keras_backend import keras
 from components.model.keras_network import describe
 from components.model.network import Network
 
+#: Most characters of an exception's text that an error message repeats.
+LONGEST_TEXT = 500
 HINT = "docs/how-to.md, `A network of your own`, shows a complete example."
 
 
@@ -32,18 +35,35 @@ def build_network(study: StudySettings) -> Network:
     """
     name = study.train.network
     function = _function(name)
-    given = settings_of(name, NETWORKS.get(name) or _annotated(name, function), study.network)
-    keras.utils.clear_session(
-        free_memory=False
-    )  # so that automatic names of layers do not depend on what was built before
+    with _reported(name):
+        kind = NETWORKS.get(name) or _annotated(name, function)
+        given = settings_of(name, kind, study.network)
+        keras.utils.clear_session(free_memory=False)  # automatic names must not depend on what was built before
+        model = _model(function, given)
+        network = describe(name, dataclasses.asdict(given) if given is not None else {}, model)
+        keras.utils.clear_session(free_memory=False)  # forgets that the model's weights are still to be drawn
+    return network
+
+
+def _model(function: Callable[..., Any], given: Any) -> Any:
+    arguments = [] if given is None else [given]
     try:
         with keras.StatelessScope(initialize_variables=False):  # drawing weights would compile a program for each shape
-            model = function(*([given] if given is not None else []))
-    except Exception as error:
+            return function(*arguments)
+    except Exception:  # what creates variables beside its weights, such as compile(), works only outside of the scope
+        keras.utils.clear_session(free_memory=False)
+        return function(*arguments)
+
+
+@contextlib.contextmanager
+def _reported(name: str) -> Iterator[None]:
+    """Reports whatever a user's code raises in this block, and what Keras raises for it, as ``NETWORK_FAILED``."""
+    try:
+        yield
+    except SrsError:
+        raise
+    except (Exception, SystemExit) as error:
         raise _failed(name, error) from error
-    network = describe(name, dataclasses.asdict(given) if given is not None else {}, model)
-    keras.utils.clear_session(free_memory=False)  # forgets that the model's weights are still to be drawn
-    return network
 
 
 def network_of(splits: Splits) -> Network:
@@ -56,25 +76,33 @@ def _function(name: str) -> Callable[..., Any]:
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
     place = "Its module must lie in the current folder, on PYTHONPATH, or in the image that runs the pipeline."
-    try:
-        found = getattr(importlib.import_module(module), function, None)
-    except ImportError as error:
-        raise InputError("NETWORK_UNKNOWN", f"the network {name} is not found: {error}", f"{place} {HINT}") from error
-    except Exception as error:
-        raise _failed(name, error) from error
+    with _reported(name):
+        try:
+            imported = importlib.import_module(module)
+        except ImportError as error:
+            message = f"the network {name} is not found: {error}"
+            raise InputError("NETWORK_UNKNOWN", message, f"{place} {HINT}") from error
+    found = getattr(imported, function, None)
     if not callable(found):
-        raise InputError("NETWORK_UNKNOWN", f"the network {name}: its module has no function {function}", HINT)
+        file = getattr(imported, "__file__", None) or "built into Python"
+        message = f"the network {name}: the module {module} ({file}) has no function {function}"
+        raise InputError("NETWORK_UNKNOWN", message, f"Another module may have the same name. {HINT}")
     return typing.cast(Callable[..., Any], found)
 
 
-def _failed(name: str, error: Exception) -> InputError:
+def _failed(name: str, error: BaseException) -> InputError:
+    """The error for an exception, with the last line of the network's own module that led to it."""
+    module = sys.modules.get(name.partition(":")[0])
+    own = getattr(module, "__file__", None)
+    lines = traceback.extract_tb(error.__traceback__)
+    frames = [(line.filename, line.lineno) for line in lines if line.filename == own] or [
+        (line.filename, line.lineno) for line in lines[-1:]
+    ]
     if isinstance(error, SyntaxError):
-        file, number = error.filename or "", error.lineno
-    else:
-        line = traceback.extract_tb(error.__traceback__)[-1]
-        file, number = line.filename, line.lineno
-    place = f"{Path(file).name}, line {number}"
-    message = f"the network {name} cannot be built: {type(error).__name__} in {place}: {error}"
+        frames = [(error.filename or "", error.lineno)]
+    file, number = frames[-1]
+    text = " ".join(str(error).split())[:LONGEST_TEXT]
+    message = f"the network {name} cannot be built: {type(error).__name__} in {Path(file).name}, line {number}: {text}"
     return InputError("NETWORK_FAILED", message, HINT)
 
 

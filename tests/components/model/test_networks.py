@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from components.common.errors import BundleError, InputError
+from components.common.errors import BundleError, InputError, SrsError
 from components.common.network_settings import NETWORKS
 from components.common.settings import StudySettings
 from components.model.keras_backend import keras
@@ -14,7 +14,7 @@ from components.model.keras_network import describe, keras_model, leaves, set_we
 from components.model.layer_stack import Layer, engine_of, layer_stack
 from components.model.network import Network, as_vector
 from components.model.networks.building import build_network
-from components.model.own_network import checked_network
+from components.model.own_network import check_network, checked_network
 from tests.components.networks import NETWORKS as SEQUENCES
 from tests.components.networks import network_of
 
@@ -103,15 +103,30 @@ REFUSED = {
     "outputs": (lambda: image_to(layers.Dense(3)), r"the shape \(2,\).* it has \(3,\)"),
     "input": (lambda: keras.Sequential([keras.Input((64, 64, 1)), layers.Flatten(), layers.Dense(2)]), "one image"),
     "random": (lambda: image_to(layers.GaussianNoise(0.1), layers.Dense(2)), "draws random numbers"),
-    "regularizer": (lambda: image_to(layers.Dense(2, kernel_regularizer="l2")), "weight_decay"),
+    "regularizer": (lambda: image_to(layers.Dense(2, kernel_regularizer="l2")), "kernel_regularizer .* would ignore"),
     "half": (lambda: image_to(layers.Dense(2, dtype="float16")), "float16"),
     "initializer": (lambda: image_to(layers.Dense(2, kernel_initializer="orthogonal")), "Orthogonal"),
     "channels first": (
         lambda: image_to(layers.Reshape((3, 3, 1)), layers.Flatten(data_format="channels_first"), layers.Dense(2)),
         "channels last",
     ),
-    "noise": (lambda: image_to(layers.Dropout(0.2, noise_shape=(3,)), layers.Dense(2)), "noise_shape of 1 sides for 2"),
+    "noise": (
+        lambda: image_to(layers.Dropout(0.2, noise_shape=(3,)), layers.Dense(2)),
+        "noise_shape of 2 sides, of which the first is None",
+    ),
     "sigmoid": (lambda: image_to(layers.Dense(2), layers.Activation("sigmoid")), "must be linear"),
+    "sigmoid in the layer": (lambda: image_to(layers.Dense(2, activation="sigmoid")), "must be linear"),
+    "softmax in a model": (
+        lambda: image_to(keras.Sequential([keras.Input((9,)), layers.Dense(2, activation="softmax")])),
+        "must be linear",
+    ),
+    "drops all": (lambda: image_to(layers.Dropout(1.0), layers.Dense(2)), "drops everything"),
+    "no weights": (
+        lambda: keras.Sequential([keras.Input((151, 151, 1)), layers.MaxPooling2D((75, 151)), layers.Flatten()]),
+        "it has no weights",
+    ),
+    "not trainable": (lambda: image_to(layers.Dense(3, trainable=False), layers.Dense(2)), "has trainable=False"),
+    "no input": (lambda: keras.Sequential([layers.Flatten(), layers.Dense(2)]), "its input is not declared"),
     "no model": (lambda: "a text", "Sequential or a functional"),
 }
 
@@ -185,6 +200,9 @@ def test_settings_of_an_own_network_are_those_of_its_dataclass(own):
         ("def other(): pass", "NETWORK_UNKNOWN", "no function net"),
         ("import absent_module", "NETWORK_UNKNOWN", "absent_module"),
         ("net = 5", "NETWORK_UNKNOWN", "no function net"),
+        ("def net():\n    raise SystemExit('bye')", "NETWORK_FAILED", "SystemExit in own_.*bye"),
+        ("def net(a: 'Gone'): pass", "NETWORK_FAILED", "NameError"),
+        ("def net():\n    return layers.Dense(2, activation='nonsense')", "NETWORK_FAILED", r"in own_\d+\.py, line 5"),
         ("def net(a, b): pass", "NETWORK_REFUSED", "one parameter"),
         ("def net(filters): pass", "NETWORK_REFUSED", "annotated with a dataclass"),
         ("def net():\n    return 1 / 0", "NETWORK_FAILED", r"ZeroDivisionError in own_\d+\.py, line 5"),
@@ -224,6 +242,54 @@ def test_a_graph_that_differs_from_its_model_is_refused_before_training(own, mon
     with pytest.raises(BundleError, match="is exported wrongly: probabilities differ") as caught:
         checked_network(own(SETTLED))
     assert caught.value.code == "EXPORT_DIFFERS"
+
+
+BODIES = {
+    "lambda": "layers.Lambda(lambda x: x * 2)",
+    "own layer": "Mine()",
+    "activation": "layers.Dense(3, activation=lambda x: x)",
+}
+
+
+@pytest.mark.parametrize("case", BODIES)
+def test_what_keras_cannot_rebuild_is_refused(own, case):
+    source = f"""
+class Mine(layers.Layer):
+    def call(self, x):
+        return x
+
+def net():
+    image = keras.Input((151, 151, 1))
+    return keras.Model(image, layers.Dense(2)({BODIES[case]}(layers.Flatten()(image))))
+"""
+    with pytest.raises(InputError, match=r"NETWORK_(REFUSED|FAILED)"):
+        checked_network(own(source))
+
+
+def test_a_model_that_the_function_compiles_is_accepted(own):
+    body = "keras.Sequential([keras.Input((151, 151, 1)), layers.Flatten(), layers.Dense(2)])"
+    source = f"def net():\n    model = {body}\n    model.compile('adam', 'mse')\n    return model"
+    assert build_network(own(source)).shapes["dense_kernel"] == (151 * 151, 2)
+
+
+def test_a_layer_that_is_called_as_in_training_is_refused():
+    image = keras.Input((151, 151, 1))
+    value = layers.Dropout(0.5, name="always")(layers.Flatten()(image), training=True)
+    with pytest.raises(InputError, match="always is called with training=True"):
+        describe("x:y", {}, keras.Model(image, layers.Dense(2)(value)))
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"train": {"network": "residual", "engine": "cpu"}},
+        {"train": {"network": "residual"}, "network": {"filters": 256, "blocks": 5}},
+        {"network": {"dense_1": 4096, "filters_2": 512}},
+    ],
+)
+def test_a_built_in_network_that_cannot_be_used_is_refused_before_the_run(sections):
+    with pytest.raises(SrsError, match=r"ENGINE_UNSUITABLE|BUNDLE_TOO_LARGE"):
+        check_network(study(**sections))
 
 
 BATCH = """
