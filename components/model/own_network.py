@@ -4,6 +4,10 @@ Building a network needs Keras, which takes seconds to import. So the default ne
 only where its description is needed; any other is built and checked before a run begins.
 """
 
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from components.common.errors import BundleError, InputError, SrsError
@@ -23,7 +27,23 @@ def check_network(study: StudySettings) -> None:
     default = StudySettings()
     plain = study.network == default.network and study.split.members <= default.split.members
     if not plain or study.train.engine not in ("auto", "cpu"):
-        checked_network(study)
+        with _no_home():
+            checked_network(study)
+
+
+@contextlib.contextmanager
+def _no_home() -> Iterator[None]:
+    """Keras and what it imports write their configuration to a folder that is removed: there is no home yet."""
+    names = ("KERAS_HOME", "MPLCONFIGDIR")
+    before = {name: os.environ[name] for name in names if name in os.environ}
+    with tempfile.TemporaryDirectory() as scratch:
+        os.environ.update({name: before.get(name, scratch) for name in names})
+        try:
+            yield
+        finally:
+            for name in names:
+                del os.environ[name]
+            os.environ.update(before)
 
 
 def is_own(study: StudySettings) -> bool:
