@@ -99,6 +99,15 @@ class GateRefused(SrsError):
     exit_code = 3
 
 
+#: Most characters of a foreign exception's text that an error message repeats.
+LONGEST_TEXT = 500
+
+
+def one_line(error: BaseException) -> str:
+    """The text of an exception of other code, on one line and cut, as an error message repeats it."""
+    return " ".join(str(error).split())[:LONGEST_TEXT]
+
+
 _KINDS: dict[str, type[SrsError]] = {
     kind.__name__: kind
     for kind in (InputError, TumourError, StorageError, TrainingError, RegistryError, BundleError, GateRefused)

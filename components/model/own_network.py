@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from components.common.errors import BundleError, InputError, SrsError
+from components.common.errors import BundleError, InputError, SrsError, one_line
 from components.common.settings import IMAGE_SIZE_PX, StudySettings, TrainSettings
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 #: Largest difference of a graph's probabilities from those of the Keras model, in float32 on the same processor.
 LARGEST_DIFFERENCE = 1e-4
-#: Most characters of an exception's text that an error message repeats.
-LONGEST_TEXT = 500
 
 
 def check_network(study: StudySettings) -> None:
@@ -77,8 +75,7 @@ def checked_network(study: StudySettings) -> "Network":
     except SrsError:
         raise
     except Exception as error:  # a layer that Keras cannot rebuild, or that the exporter does not expect
-        text = " ".join(str(error).split())[:LONGEST_TEXT]
-        message = f"the network {network.name} cannot be exported: {type(error).__name__}: {text}"
+        message = f"the network {network.name} cannot be exported: {type(error).__name__}: {one_line(error)}"
         raise InputError(
             "NETWORK_REFUSED", message, "Use standard layers only, neither Lambda nor your own."
         ) from error

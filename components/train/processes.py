@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from components.common.artifacts.members import Member
 from components.common.environment import KERAS_BACKEND
-from components.common.errors import SrsError, TrainingError
+from components.common.errors import SrsError, TrainingError, one_line
 from components.common.steps import ends_on_sigterm
 from components.train.jobs import PROGRESS_EVERY_S, Data, Job, Stopped, Tally
 from components.train.lanes import Resumed, train_in_lanes
@@ -28,8 +28,6 @@ from components.train.protocol import ValidationCheck, Verdict
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 #: Seconds that processes have to save their states after they were told to stop; then they are killed.
 STOP_SECONDS = 60.0
-#: Most characters of an exception's text that an error message repeats.
-LONGEST_TEXT = 500
 OUT_OF_MEMORY = "Signal 9 often means that memory ran out: train fewer members per task, or give the task more memory."
 
 
@@ -215,7 +213,7 @@ def train_share(connection: Connection, device: Device, data: Data, share: Seque
         connection.send(("failed", error.to_line()))
     except Exception as error:
         traceback.print_exc()  # to the log of the step
-        message = f"a training process failed: {type(error).__name__}: {str(error)[:LONGEST_TEXT]}"
+        message = f"a training process failed: {type(error).__name__}: {one_line(error)}"
         connection.send(
             ("failed", TrainingError("ENGINE_FAILED", message, "The log of this step holds more.").to_line())
         )

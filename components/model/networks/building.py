@@ -12,15 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from components.common.artifacts.splits import Splits
-from components.common.errors import InputError, SrsError
+from components.common.errors import InputError, SrsError, one_line
 from components.common.network_settings import NETWORKS, settings_of
 from components.common.settings import StudySettings
 from components.model.keras_backend import keras
 from components.model.keras_network import describe
 from components.model.network import Network
 
-#: Most characters of an exception's text that an error message repeats.
-LONGEST_TEXT = 500
 HINT = "docs/how-to.md, `A network of your own`, shows a complete example."
 
 
@@ -101,8 +99,8 @@ def _failed(name: str, error: BaseException) -> InputError:
     if isinstance(error, SyntaxError):
         frames = [(error.filename or "", error.lineno)]
     file, number = frames[-1]
-    text = " ".join(str(error).split())[:LONGEST_TEXT]
-    message = f"the network {name} cannot be built: {type(error).__name__} in {Path(file).name}, line {number}: {text}"
+    place = f"{Path(file).name}, line {number}"
+    message = f"the network {name} cannot be built: {type(error).__name__} in {place}: {one_line(error)}"
     return InputError("NETWORK_FAILED", message, HINT)
 
 
