@@ -1,11 +1,12 @@
 """Trains a pack of members by the engine that the settings choose, or loads them from the member store.
 
     cpu                threads of this process, which share the data and the compiled loops   (``threads``)
-    jax, tensorflow    a process for each device, which trains many members in one program    (``processes``)
+    jax, tensorflow    a process for each GPU, which trains many members in one program, or
+                       for each core                                                          (``processes``)
 
 Whatever the engine, a member's random samples are functions of seed, group, index and step (``training``). The
-weights that ``cpu`` trains depend bit for bit on these, the member's split and the settings only; those of ``jax`` and
-``tensorflow`` also on the device, and on a CPU on its number of cores.
+weights that are trained on CPU depend bit for bit on these, the member's split, the settings and the engine only; those
+that are trained on a GPU also on the device.
 """
 
 import dataclasses
@@ -68,8 +69,8 @@ def train_pack(
     store
         Stores finished and half-trained members; None stores nothing.
     workers
-        Members that the engine ``cpu`` trains at a time, one thread each; by default the number of processors that this
-        process may use.
+        Members that are trained on CPU at a time, in a thread or process each; by default the number of processors that
+        this process may use.
     gpus
         GPUs that share the members, with one process each; 0 trains on CPU.
     state_uri
@@ -107,7 +108,9 @@ def train_pack(
     elif jobs:
         members |= {
             member.id: member
-            for member in train_in_processes(engine, data, jobs, store, tally, gpus=gpus, state_uri=state_uri)
+            for member in train_in_processes(
+                engine, data, jobs, store, tally, gpus=gpus, workers=workers, state_uri=state_uri
+            )
         }
     return tuple(members[split.id] for split in splits)
 

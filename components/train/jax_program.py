@@ -12,13 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from numpy.typing import NDArray
 
-from components.common.settings import TrainSettings
-from components.model.network import Network
-from components.train.arithmetic import Kept, Rows, SgdState
+from components.train.arithmetic import Rows, SgdState
 from components.train.convolution import Floats
-from components.train.pack_program import MemberStep, Task, images_and_labels
+from components.train.jobs import Data
+from components.train.lanes import Task
+from components.train.pack_program import MemberStep, determinism_of, images_and_labels
 
 
 def gpu_memory_bytes() -> int | None:
@@ -34,51 +33,33 @@ class JaxProgram:
 
     Parameters
     ----------
-    crops_hu
-        [n, 151, 151] float32, HU.
-    labels
-        [n] integers, 1 = non-responder.
     side_by_side
         Whether lanes are a batch, or computed one after another.
     device
         Number of the device among JAX' devices.
     """
 
-    determinism = "device"  # XLA divides its work among the cores that there are
-
     def __init__(
         self,
-        network: Network,
-        crops_hu: NDArray[np.float32],
-        labels: NDArray[np.integer[Any]],
-        settings: TrainSettings,
+        data: Data,
         *,
         lanes: int,
         side_by_side: bool,
         device: int = 0,
     ) -> None:
+        self.determinism = determinism_of(on_gpu=side_by_side)
         self.lanes, self._side_by_side = lanes, side_by_side
-        self._step = MemberStep(network, settings)
-        images, tiled = images_and_labels(crops_hu, labels, settings)
-        self.orientations = len(images) // len(crops_hu)
-        self._images, self._labels = (jax.device_put(array, jax.devices()[device]) for array in (images, tiled))
+        self._step = MemberStep(data)
+        images, labels = images_and_labels(data)
+        self.orientations = len(images) // len(data.crops)
+        self._images, self._labels = (jax.device_put(array, jax.devices()[device]) for array in (images, labels))
         self._train, self._answer = jax.jit(self._train_lanes), jax.jit(self._logits)
 
-    def train(
-        self,
-        state: SgdState,
-        first: NDArray[np.int32],
-        steps: NDArray[np.int32],
-        batches: Rows,
-        kept: Kept,
-        class_weights: Floats,
-        validation: Rows,
-    ) -> tuple[SgdState, Floats, Floats]:
+    def train(self, state: SgdState, task: Task) -> tuple[SgdState, Floats, Floats]:
         """The state after the steps, their mean loss [lanes], and the averaged weights' logits [lanes, rows, 2]."""
-        task = Task(first, steps, batches, list(kept), class_weights, self._step.in_chunks(validation))
-        after, losses, logits = self._train(self._images, self._labels, state, task)
+        after, losses, logits = self._train(self._images, self._labels, state, self._step.chunked(task))
         arrays = SgdState(*(np.asarray(part) for part in after))
-        return arrays, np.asarray(losses), np.asarray(logits)[:, : validation.shape[1]]
+        return arrays, np.asarray(losses), np.asarray(logits)[:, : task.validation.shape[1]]
 
     def answer(self, weights: Floats, rows: Rows) -> Floats:
         """Logits [m, 2] of one member's ``weights`` for the tumours at ``rows`` [m]."""

@@ -5,7 +5,6 @@ stays idle: the program is called with no step for it.
 """
 
 import time
-from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -23,27 +22,41 @@ from components.train.training import Interval, MemberTraining
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
-class Program(Protocol):
-    """A compiled program that trains members side by side, on one device.
+class Task(NamedTuple):
+    """What the lanes have to do up to their next validation checks; every array has the lanes as first axis.
 
-    All arrays have the lanes as their first axis. ``kept`` and ``batches`` have the longest interval as their second;
-    ``steps`` says how many of its steps each lane takes, 0 for an idle lane.
+    Parameters
+    ----------
+    first
+        [lanes] steps of the attempt before these.
+    steps
+        [lanes] steps to make; 0 for an idle lane.
+    batches
+        [lanes, longest interval, batch] rows of the data set; those after a lane's steps are padding.
+    kept
+        For each dropout layer, what is kept: [lanes, longest interval, batch, *shape].
+    class_weights
+        [lanes, 2] weights of the losses of responders and non-responders.
+    validation
+        [lanes, rows] rows of the data set, padded to the largest number of them.
     """
+
+    first: NDArray[np.int32]
+    steps: NDArray[np.int32]
+    batches: Rows
+    kept: Kept
+    class_weights: Floats
+    validation: Rows
+
+
+class Program(Protocol):
+    """A compiled program that trains members side by side, on one device."""
 
     lanes: int
     orientations: int
     determinism: str
 
-    def train(
-        self,
-        state: SgdState,
-        first: NDArray[np.int32],
-        steps: NDArray[np.int32],
-        batches: Rows,
-        kept: Kept,
-        class_weights: Floats,
-        validation: Rows,
-    ) -> tuple[SgdState, Floats, Floats]:
+    def train(self, state: SgdState, task: Task) -> tuple[SgdState, Floats, Floats]:
         """The state after the steps, their mean loss [lanes], and the averaged weights' logits [lanes, rows, 2]."""
 
     def answer(self, weights: Floats, rows: Rows) -> Floats:
@@ -79,9 +92,13 @@ class _Lane(NamedTuple):
     started: float
 
 
-def train_in_lanes(data: Data, jobs: Iterable[Resumed], program: Program, sink: Sink) -> None:
-    """Trains all ``jobs``; raises as ``MemberTraining.checked``, or ``Stopped``, with the others' states saved."""
-    pack = _Pack(data, jobs, program, sink)
+def train_in_lanes(data: Data, jobs: Iterable[Resumed], rows: int, program: Program, sink: Sink) -> None:
+    """Trains all ``jobs``, each taken as soon as a lane is free for it.
+
+    ``rows`` is the largest number of validation tumours of any of them. Raises as ``MemberTraining.checked``, or
+    ``Stopped``, with the states of half-trained members saved.
+    """
+    pack = _Pack(data, jobs, rows, program, sink)
     saved = time.monotonic()
     try:
         while pack.fill():
@@ -97,18 +114,16 @@ def train_in_lanes(data: Data, jobs: Iterable[Resumed], program: Program, sink: 
 
 
 class _Pack:
-    def __init__(self, data: Data, jobs: Iterable[Resumed], program: Program, sink: Sink) -> None:
-        self._data, self._program, self._sink = data, program, sink
-        self._waiting = deque(jobs)
+    def __init__(self, data: Data, jobs: Iterable[Resumed], rows: int, program: Program, sink: Sink) -> None:
+        self._data, self._rows, self._program, self._sink = data, rows, program, sink
+        self._waiting = iter(jobs)
         self._lanes: list[_Lane | None] = [None] * program.lanes
-        splits = [resumed.job.split for resumed in self._waiting]
-        self._rows = max(len(split.validation) for split in splits)
 
     def fill(self) -> bool:
         """Gives the next members to the idle lanes; whether any lane trains."""
         for number, lane in enumerate(self._lanes):
-            if lane is None and self._waiting:
-                job, state = self._waiting.popleft()
+            if lane is None and (resumed := next(self._waiting, None)):
+                job, state = resumed
                 training = self._data.training(job.split, self._program.orientations)
                 if state:
                     training.resume(state)
@@ -117,7 +132,7 @@ class _Pack:
 
     def to_next_check(self) -> None:
         """Trains every lane to its next validation check, in one call."""
-        states, losses, logits = self._program.train(*self._stacked())
+        states, losses, logits = self._program.train(*self._inputs())
         for number, lane in enumerate(self._lanes):
             if lane is not None:
                 sgd = SgdState(*(part[number].copy() for part in states))
@@ -140,8 +155,8 @@ class _Pack:
         for lane in filter(None, self._lanes):
             self._sink.save(lane.job.key, lane.training.state())
 
-    def _stacked(self) -> tuple[SgdState, NDArray[np.int32], NDArray[np.int32], Rows, Kept, Floats, Rows]:
-        """The program's input: that of all lanes, padded to the same length; idle lanes repeat another one's."""
+    def _inputs(self) -> tuple[SgdState, Task]:
+        """The state and task of all lanes, padded to the same length; idle lanes repeat another one's."""
         taken = next(lane for lane in self._lanes if lane is not None)
         lanes = [lane or taken for lane in self._lanes]
         idle = np.array([lane is None for lane in self._lanes])
@@ -149,14 +164,14 @@ class _Pack:
         parts = [intervals[id(lane)] for lane in lanes]
         longest = self._data.settings.validate_every
         steps = np.array([len(part.batches) for part in parts], np.int32)
-        return (
-            SgdState(*(np.stack(arrays) for arrays in zip(*(lane.training.sgd for lane in lanes), strict=True))),
-            np.array([part.first for part in parts], np.int32),
-            np.where(idle, 0, steps).astype(np.int32),
-            _padded([part.batches for part in parts], longest),
-            [_padded(arrays, longest) for arrays in zip(*(part.kept for part in parts), strict=True)],
-            np.stack([lane.training.class_weights for lane in lanes]),
-            _padded([lane.training.validation for lane in lanes], self._rows),
+        state = SgdState(*(np.stack(arrays) for arrays in zip(*(lane.training.sgd for lane in lanes), strict=True)))
+        return state, Task(
+            first=np.array([part.first for part in parts], np.int32),
+            steps=np.where(idle, 0, steps).astype(np.int32),
+            batches=_padded([part.batches for part in parts], longest),
+            kept=[_padded(arrays, longest) for arrays in zip(*(part.kept for part in parts), strict=True)],
+            class_weights=np.stack([lane.training.class_weights for lane in lanes]),
+            validation=_padded([lane.training.validation for lane in lanes], self._rows),
         )
 
 

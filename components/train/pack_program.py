@@ -6,15 +6,16 @@ The arithmetic is that of ``components.train.arithmetic``. Gradients and loops a
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from components.common.settings import TrainSettings
 from components.model.keras_backend import keras
-from components.model.network import Network, oriented, windowed
+from components.model.network import oriented, windowed
 from components.train.arithmetic import SgdState
+from components.train.jobs import Data
+from components.train.lanes import Task
 from components.train.training_model import dropout_masks, training_model
 
 ops = keras.ops
@@ -22,29 +23,22 @@ ops = keras.ops
 ANSWER_CHUNK = 8
 
 
-def images_and_labels(
-    crops_hu: NDArray[np.float32], labels: NDArray[np.integer[Any]], settings: TrainSettings
-) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """What a network sees of crops [n, 151, 151] in HU, [orientations x n, 151, 151, 1], and its labels."""
-    images = oriented(windowed(crops_hu, settings), settings.augmentation)[..., None]
-    return images, np.tile(labels, len(images) // len(crops_hu)).astype(np.int32)
+def images_and_labels(data: Data) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """What a network sees of the crops, [orientations x n, 151, 151, 1], and the labels of that."""
+    images = oriented(windowed(data.crops, data.settings), data.settings.augmentation)[..., None]
+    return images, np.tile(data.labels, len(images) // len(data.crops)).astype(np.int32)
 
 
-class Task(NamedTuple):
-    """What ``train`` has to do; all with the lanes as first axis, see ``lanes.Program``."""
-
-    first: Any
-    steps: Any
-    batches: Any
-    kept: list[Any]
-    class_weights: Any
-    validation: Any  #: rows in chunks, [lanes, chunks, images of one forward pass]
+def determinism_of(*, on_gpu: bool) -> str:
+    """The tag of a program's members, see ``MemberFacts``; on CPU it runs on one thread (``processes``)."""
+    return "device" if on_gpu else "bitwise-cpu"
 
 
 class MemberStep:
     """The arithmetic of one member, on arrays of the backend, to be traced and compiled."""
 
-    def __init__(self, network: Network, settings: TrainSettings) -> None:
+    def __init__(self, data: Data) -> None:
+        network, settings = data.network, data.settings
         self._network, self.settings = network, settings
         self._model = training_model(network)
         self._shapes = list(network.shapes.values())
@@ -76,6 +70,10 @@ class MemberStep:
         average = (1 - settings.weight_average) * weights + settings.weight_average * state.average
         return SgdState(weights, velocity, ops.where(step > 0, average, weights))
 
+    def chunked(self, task: Task) -> Task:
+        """The task with validation rows as ``in_chunks``."""
+        return task._replace(kept=list(task.kept), validation=self.in_chunks(task.validation))
+
     def in_chunks(self, rows: NDArray[np.int32]) -> NDArray[np.int32]:
         """Rows [..., m] as [..., chunks, images of one forward pass], padded by the first row."""
         missing = -rows.shape[-1] % self.answer_chunk
@@ -83,7 +81,7 @@ class MemberStep:
         return np.concatenate([rows, padding], -1).reshape(*rows.shape[:-1], -1, self.answer_chunk)
 
     def shapes(self, lanes: int, rows: int, make: Callable[[tuple[int, ...], Any], Any]) -> tuple[SgdState, Task]:
-        """The input of a program for ``rows`` validation tumours: ``make`` of the shape and type of each array."""
+        """A program's state and task for ``rows`` validation tumours: ``make`` of the shape and type of each array."""
         steps, batch = self.settings.validate_every, self.settings.batch_size
         whole = make((lanes,), np.int32)
         state = make((lanes, self._network.size), np.float32)

@@ -1,8 +1,11 @@
-"""Trains members in child processes, one for each device, by programs of JAX or TensorFlow.
+"""Trains members in child processes, one for each GPU or core, by programs of JAX or TensorFlow.
 
-A process has one Keras backend and one device, chosen before it imports Keras. It tells its parent of every validation
-check, saved state and finished member; the parent alone writes to the member store. A process whose parent is gone ends
-at its next validation check.
+A process has one Keras backend and one device, chosen before it imports Keras. It asks its parent for the next member
+when it has room for one, and tells it of every validation check, saved state and finished member; the parent alone
+reads and writes the member store. A process whose parent is gone ends at its next validation check.
+
+A process on CPU has one thread: XLA's threads would wait for each other at every small operation, and divide sums in a
+way that depends on their number.
 """
 
 import multiprocessing
@@ -10,7 +13,7 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
@@ -18,6 +21,7 @@ from typing import Any, NamedTuple
 from components.common.artifacts.members import Member
 from components.common.environment import KERAS_BACKEND
 from components.common.errors import SrsError, TrainingError, one_line
+from components.common.processors import processors
 from components.common.steps import ends_on_sigterm
 from components.train.jobs import PROGRESS_EVERY_S, Data, Job, Stopped, Tally
 from components.train.lanes import Resumed, train_in_lanes
@@ -26,16 +30,39 @@ from components.train.protocol import ValidationCheck, Verdict
 
 #: Variable that names the GPUs that a process may use, in the order of their numbers.
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+#: Variables that keep XLA in JAX, and TensorFlow with its XLA, on one thread of a CPU.
+ONE_THREAD = {"NPROC": "1", "PJRT_NPROC": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+#: What a parent sends to a child that shall save its states and end.
+STOP = "stop"
 #: Seconds that processes have to save their states after they were told to stop; then they are killed.
 STOP_SECONDS = 60.0
 OUT_OF_MEMORY = "Signal 9 often means that memory ran out: train fewer members per task, or give the task more memory."
 
 
 class Device(NamedTuple):
-    """The engine, and the number of the GPU that a process trains on; None for the CPU."""
+    """The engine, and the number of the GPU that a process trains on; None for one core of the CPU."""
 
     engine: str
     gpu: int | None
+
+
+class Share(NamedTuple):
+    """What a process has to know before it asks for its first member.
+
+    Parameters
+    ----------
+    lanes
+        Most members that it can be given at a time.
+    rows
+        Largest number of validation tumours of a member.
+    state_uri
+        Folder beside which compiled programs are stored.
+    """
+
+    data: Data
+    lanes: int
+    rows: int
+    state_uri: str
 
 
 class _Child(NamedTuple):
@@ -51,9 +78,10 @@ def train_in_processes(
     tally: Tally,
     *,
     gpus: int = 0,
+    workers: int | None = None,
     state_uri: str = "",
 ) -> list[Member]:
-    """Trains ``jobs`` on ``gpus`` GPUs, or on the CPU; on a failure or SIGTERM all states are saved.
+    """Trains ``jobs`` on ``gpus`` GPUs, or else on ``workers`` cores; on a failure or SIGTERM all states are saved.
 
     Compiled programs are stored beside the members in ``state_uri``, if that is a folder.
 
@@ -62,17 +90,16 @@ def train_in_processes(
     TrainingError
         ``LOSS_NOT_FINITE``, ``NO_GPU``, or ``ENGINE_FAILED`` where a process ended without a word.
     """
-    devices = devices_of(engine, gpus)
-    resumed = [Resumed(job, store.get_state(job.key) if store else None) for job in jobs]
-    shares = [resumed[number :: len(devices)] for number in range(len(devices))]
+    devices = devices_of(engine, gpus, workers or processors())[: len(jobs)]
+    rows = max(len(job.split.validation) for job in jobs)
+    share = Share(data, -(-len(jobs) // len(devices)), rows, state_uri)
+    waiting = (Resumed(job, store.get_state(job.key) if store else None) for job in jobs)
     members: list[Member] = []
     children: list[_Child] = []
     with ends_on_sigterm():
         try:
-            for device, share in zip(devices, shares, strict=True):
-                if share:
-                    children.append(_start(device, data, share, state_uri))
-            _receive(children, members, store, tally)
+            children.extend(_start(device, share) for device in devices)  # those that are started, if one cannot be
+            _receive(children, waiting, members, store, tally)
         except BaseException:
             _stop(children, members, store, tally)
             raise
@@ -81,22 +108,28 @@ def train_in_processes(
     return members
 
 
-def devices_of(engine: str, gpus: int) -> list[Device]:
+def devices_of(engine: str, gpus: int, cores: int) -> list[Device]:
     """The devices of a pack, each for a process of its own."""
-    return [Device(engine, number) for number in range(gpus)] or [Device(engine, None)]
+    return [Device(engine, number) for number in range(gpus)] or [Device(engine, None)] * cores
 
 
-def _start(device: Device, data: Data, share: Sequence[Resumed], state_uri: str) -> _Child:
+def _start(device: Device, share: Share) -> _Child:
     context = multiprocessing.get_context("spawn")  # a fork would copy threads and locks of this process
     ours, theirs = context.Pipe()
-    process = context.Process(target=train_share, args=(theirs, device, data, share, state_uri), daemon=True)
+    process = context.Process(target=train_share, args=(theirs, device, share), daemon=True)
     process.start()
     theirs.close()
     return _Child(process, ours)
 
 
-def _receive(children: Sequence[_Child], members: list[Member], store: MemberStore | None, tally: Tally) -> None:
-    """Takes what the children tell until all have finished their share."""
+def _receive(
+    children: Sequence[_Child],
+    waiting: Iterator[Resumed],
+    members: list[Member],
+    store: MemberStore | None,
+    tally: Tally,
+) -> None:
+    """Gives the waiting members to the children, and takes what these tell until all are finished."""
     working, reported = {child.connection: child for child in children}, time.monotonic()
     while working:
         finished: list[Member] = []
@@ -104,6 +137,8 @@ def _receive(children: Sequence[_Child], members: list[Member], store: MemberSto
             kind, *content = _told(child)
             if kind == "done":
                 del working[child.connection]
+            elif kind == "next":
+                _answer(child, next(waiting, None))
             elif kind == "failed":
                 raise SrsError.from_line(content[0]) or TrainingError("ENGINE_FAILED", content[0])
             elif kind == "checked":
@@ -118,12 +153,23 @@ def _receive(children: Sequence[_Child], members: list[Member], store: MemberSto
 def _told(child: _Child) -> tuple[Any, ...]:
     try:
         return child.connection.recv()  # type: ignore[no-any-return]
-    except EOFError:
-        child.process.join()
-        code = child.process.exitcode or 0
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        message = f"a training process {how}, without an error message; its output is in the log of this step"
-        raise TrainingError("ENGINE_FAILED", message, OUT_OF_MEMORY if code == -signal.SIGKILL else "") from None
+    except (EOFError, ConnectionResetError):
+        raise _ended(child) from None
+
+
+def _answer(child: _Child, resumed: Resumed | None) -> None:
+    try:
+        child.connection.send(resumed)
+    except (BrokenPipeError, ConnectionResetError):
+        raise _ended(child) from None
+
+
+def _ended(child: _Child) -> TrainingError:
+    child.process.join()
+    code = child.process.exitcode or 0
+    how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    message = f"a training process {how}, without an error message; its output is in the log of this step"
+    return TrainingError("ENGINE_FAILED", message, OUT_OF_MEMORY if code == -signal.SIGKILL else "")
 
 
 def _stored(kind: str, content: list[Any], members: list[Member], store: MemberStore | None) -> list[Member]:
@@ -143,7 +189,7 @@ def _stop(children: Sequence[_Child], members: list[Member], store: MemberStore 
     working = {child.connection for child in children}
     for child in children:
         try:
-            child.connection.send("stop")
+            child.connection.send(STOP)
         except OSError:
             working.discard(child.connection)
     while working and (ready := _ready(working, STOP_SECONDS)):
@@ -171,11 +217,22 @@ def _end(children: Sequence[_Child]) -> None:
             child.process.join()
 
 
-class _ToParent:
-    """Sends what the lanes tell to the parent."""
+class _Parent:
+    """The parent, as a child sees it: it gives members, and takes what the lanes tell."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+
+    def jobs(self) -> Iterator[Resumed]:
+        """Members as the lanes take them; raises ``Stopped`` where the parent stops instead."""
+        while True:
+            self._connection.send(("next",))
+            answer = self._connection.recv()
+            if answer is None:
+                return
+            if answer == STOP:
+                raise Stopped
+            yield answer
 
     def checked(self, check: ValidationCheck, verdict: Verdict) -> None:
         self._connection.send(("checked", check, verdict))
@@ -190,8 +247,8 @@ class _ToParent:
         return self._connection.poll()
 
 
-def train_share(connection: Connection, device: Device, data: Data, share: Sequence[Resumed], state_uri: str) -> None:
-    """The child's main function: trains its share of the members on its device."""
+def train_share(connection: Connection, device: Device, share: Share) -> None:
+    """The child's main function: trains members on its device until the parent has no more."""
     for number in (signal.SIGINT, signal.SIGTERM):  # the parent decides when to stop
         signal.signal(number, signal.SIG_IGN)
     choose_device(device)
@@ -200,14 +257,14 @@ def train_share(connection: Connection, device: Device, data: Data, share: Seque
         from components.train.xla_cache import compilation_cache
 
         if device.engine == "jax":
-            compilation_cache(state_uri)
-        rows, on_gpu = max(len(resumed.job.split.validation) for resumed in share), device.gpu is not None
-        program = open_program(device.engine, data, lanes=len(share), on_gpu=on_gpu, rows=rows)
-        train_in_lanes(data, share, program, _ToParent(connection))
+            compilation_cache(share.state_uri)
+        on_gpu, parent = device.gpu is not None, _Parent(connection)
+        program = open_program(device.engine, share.data, lanes=share.lanes, on_gpu=on_gpu, rows=share.rows)
+        train_in_lanes(share.data, parent.jobs(), share.rows, program, parent)
         connection.send(("done",))
     except Stopped:
         pass
-    except (BrokenPipeError, ConnectionResetError):
+    except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # the parent is gone
     except SrsError as error:
         connection.send(("failed", error.to_line()))
@@ -223,8 +280,7 @@ def choose_device(device: Device) -> None:
     """Sets the environment of this process for its engine and device, before Keras, JAX or TensorFlow are imported."""
     os.environ[KERAS_BACKEND] = os.environ["KERAS_BACKEND"] = device.engine  # TensorFlow imports Keras by itself
     if device.gpu is None:
-        os.environ["JAX_PLATFORMS"] = "cpu"
-        os.environ[VISIBLE] = "-1"
+        os.environ |= {"JAX_PLATFORMS": "cpu", VISIBLE: "-1", **ONE_THREAD}
         return
     visible = [name for name in os.environ.get(VISIBLE, "").split(",") if name]
     os.environ[VISIBLE] = visible[device.gpu] if device.gpu < len(visible) else str(device.gpu)

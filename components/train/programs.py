@@ -4,8 +4,8 @@ from components.common.errors import TrainingError
 from components.train.jobs import Data
 from components.train.lanes import Program
 
-#: Lanes on a CPU, where more are not faster: they are computed one after another.
-CPU_LANES = 8
+#: Lanes on a CPU, where more are not faster: they are computed one after another, by one core.
+CPU_LANES = 1
 #: Most lanes on a GPU, which this many fill, whatever the network.
 GPU_LANES = 256
 #: Lanes on a GPU for TensorFlow, which does not say what memory a program needs.
@@ -39,7 +39,7 @@ def _jax_program(data: Data, lanes: int, on_gpu: bool, rows: int) -> Program:
     from components.train.jax_program import JaxProgram, gpu_memory_bytes
 
     def of(lanes: int) -> JaxProgram:
-        return JaxProgram(data.network, data.crops, data.labels, data.settings, lanes=lanes, side_by_side=on_gpu)
+        return JaxProgram(data, lanes=lanes, side_by_side=on_gpu)
 
     if not on_gpu:
         return of(min(lanes, CPU_LANES))
@@ -57,5 +57,4 @@ def _tensorflow_program(data: Data, lanes: int, on_gpu: bool, _rows: int) -> Pro
     if on_gpu and not prepare_gpu():
         raise TrainingError("NO_GPU", "a GPU was requested, but TensorFlow finds none", _HINT)
     most, device = (TENSORFLOW_GPU_LANES, "GPU:0") if on_gpu else (CPU_LANES, "CPU:0")
-    given = data.network, data.crops, data.labels, data.settings
-    return TensorflowProgram(*given, lanes=min(lanes, most), side_by_side=on_gpu, device=device)
+    return TensorflowProgram(data, lanes=min(lanes, most), side_by_side=on_gpu, device=device)

@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
-from components.common.settings import TrainSettings
-from components.model.network import Network
-from components.train.arithmetic import Kept, Rows, SgdState
+from components.train.arithmetic import Rows, SgdState
 from components.train.convolution import Floats
-from components.train.pack_program import MemberStep, Task, images_and_labels
+from components.train.jobs import Data
+from components.train.lanes import Task
+from components.train.pack_program import MemberStep, determinism_of, images_and_labels
 
 
 def prepare_gpu() -> bool:
@@ -32,56 +31,39 @@ class TensorflowProgram:
 
     Parameters
     ----------
-    crops_hu
-        [n, 151, 151] float32, HU.
-    labels
-        [n] integers, 1 = non-responder.
     side_by_side
         Whether lanes are a batch, or computed one after another.
     device
         Name of the device, ``CPU:0`` or ``GPU:0``.
     """
 
-    determinism = "device"  # XLA divides its work among the cores that there are
-
     def __init__(
         self,
-        network: Network,
-        crops_hu: NDArray[np.float32],
-        labels: NDArray[np.integer[Any]],
-        settings: TrainSettings,
+        data: Data,
         *,
         lanes: int,
         side_by_side: bool,
         device: str = "CPU:0",
     ) -> None:
         tf.config.experimental.enable_tensor_float_32_execution(False)
+        self.determinism = determinism_of(on_gpu=side_by_side)
         self.lanes, self._side_by_side, self._device = lanes, side_by_side, device
-        self._step = MemberStep(network, settings)
-        images, tiled = images_and_labels(crops_hu, labels, settings)
-        self.orientations = len(images) // len(crops_hu)
+        self._step = MemberStep(data)
+        images, labels = images_and_labels(data)
+        self.orientations = len(images) // len(data.crops)
         with tf.device(device):
-            self._images, self._labels = tf.constant(images), tf.constant(tiled)
+            self._images, self._labels = tf.constant(images), tf.constant(labels)
         self._train, self._answer = (
             tf.function(function, jit_compile=True, autograph=False) for function in (self._train_lanes, self._logits)
         )
 
-    def train(
-        self,
-        state: SgdState,
-        first: NDArray[np.int32],
-        steps: NDArray[np.int32],
-        batches: Rows,
-        kept: Kept,
-        class_weights: Floats,
-        validation: Rows,
-    ) -> tuple[SgdState, Floats, Floats]:
+    def train(self, state: SgdState, task: Task) -> tuple[SgdState, Floats, Floats]:
         """The state after the steps, their mean loss [lanes], and the averaged weights' logits [lanes, rows, 2]."""
-        task = Task(first, steps, batches, list(kept), class_weights, self._step.in_chunks(validation))
         with tf.device(self._device):
-            given = tf.nest.map_structure(tf.constant, (state, task))
+            given = tf.nest.map_structure(tf.constant, (state, self._step.chunked(task)))
             after, losses, logits = self._train(self._images, self._labels, *given)
-        return SgdState(*(part.numpy() for part in after)), losses.numpy(), logits.numpy()[:, : validation.shape[1]]
+        states, answers = SgdState(*(part.numpy() for part in after)), logits.numpy()
+        return states, losses.numpy(), answers[:, : task.validation.shape[1]]
 
     def answer(self, weights: Floats, rows: Rows) -> Floats:
         """Logits [m, 2] of one member's ``weights`` for the tumours at ``rows`` [m]."""

@@ -88,7 +88,7 @@ def trained(data, jobs, program):
     from components.train.lanes import Resumed, train_in_lanes
 
     sink, started = Finished(), time.perf_counter()
-    train_in_lanes(data, [Resumed(job, None) for job in jobs], program, sink)
+    train_in_lanes(data, [Resumed(job, None) for job in jobs], ROWS, program, sink)
     return time.perf_counter() - started, sink.members
 
 
@@ -98,6 +98,7 @@ def inputs(program, data):
 
     from components.model.network import as_vector
     from components.train.arithmetic import SgdState
+    from components.train.lanes import Task
 
     rng, settings = np.random.default_rng(0), data.settings
     lanes, steps, batch, tumours = program.lanes, settings.validate_every, settings.batch_size, len(data.labels)
@@ -106,8 +107,8 @@ def inputs(program, data):
     rows = rng.integers(tumours, size=(lanes, steps, batch), dtype=np.int32)
     validation = rng.integers(tumours, size=(lanes, ROWS), dtype=np.int32)
     state = SgdState(weights, np.zeros_like(weights), weights)
-    task = np.zeros(lanes, np.int32), np.full(lanes, steps, np.int32), rows, kept, np.ones((lanes, 2), np.float32)
-    return state, *task, validation
+    first, weighted = np.zeros(lanes, np.int32), np.ones((lanes, 2), np.float32)
+    return state, Task(first, np.full(lanes, steps, np.int32), rows, kept, weighted, validation)
 
 
 def seconds_of(call, repeats=5):
@@ -172,7 +173,7 @@ def cost(program, data):
 
     from components.train.pack_program import MemberStep
 
-    shape, step = jax.ShapeDtypeStruct, MemberStep(data.network, data.settings)
+    shape, step = jax.ShapeDtypeStruct, MemberStep(data)
     lanes = program.lanes, data.settings.batch_size
     images = shape((*lanes, *data.crops.shape[1:], 1), np.float32)
     kept = [shape((*lanes, *one.shape), np.bool_) for one in data.network.dropouts]
@@ -201,7 +202,7 @@ def agreement(options, tell):
     data, jobs = data_of(3, options.steps)
     weights = as_vector(data.network.initial_weights(np.random.default_rng(0)))
     rows, even = np.arange(8, dtype=np.int32), np.ones(2, np.float32)
-    images, step = windowed(data.crops[:8], data.settings)[..., None], MemberStep(data.network, data.settings)
+    images, step = windowed(data.crops[:8], data.settings)[..., None], MemberStep(data)
     model = keras_model(dataclasses.replace(data.network))
 
     def plain(weights, *_):
@@ -272,8 +273,7 @@ def sizes(options, tell):
         data, _ = data_of(1, options.steps)
         from components.train.jax_program import JaxProgram
 
-        given = data.network, data.crops, data.labels, data.settings
-        program = JaxProgram(*given, lanes=members, side_by_side=True)
+        program = JaxProgram(data, lanes=members, side_by_side=True)
         arrays = inputs(program, data)
         first, again = seconds_of(lambda program=program, arrays=arrays: program.train(*arrays), repeats=3)
         each = again / members / data.settings.validate_every * 1e3
@@ -294,8 +294,7 @@ def plain(options, tell):
 
     ProductConv2D.convolution_op = convolution_op
     data, _ = data_of(1, options.steps)
-    given = data.network, data.crops, data.labels, data.settings
-    program = JaxProgram(*given, lanes=options.members, side_by_side=True)
+    program = JaxProgram(data, lanes=options.members, side_by_side=True)
     arrays = inputs(program, data)
     first, again = seconds_of(lambda: program.train(*arrays), repeats=2)
     steps = data.settings.validate_every

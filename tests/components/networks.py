@@ -28,11 +28,9 @@ def _sequence(
         stack.append(layers.MaxPooling2D(pool, name=f"pool_{number}"))
     stack.append(layers.Flatten(name="features"))
     stack += [layers.Dense(units, activation="relu", name=f"dense_{n}") for n, units in enumerate(hidden, start=1)]
-    stack.append(layers.Dense(2, name="output"))
     place = [layer.name for layer in stack].index(dropout_after) + 1
     stack.insert(place, layers.Dropout(rate, name="dropout"))
-    image = keras.Input((IMAGE_SIZE_PX, IMAGE_SIZE_PX, 1))
-    return describe("tests:sequence", {}, keras.Sequential([image, *stack], name="sequence"))
+    return stacked(*stack)
 
 
 def stacked(*stack: Any) -> Network:

@@ -6,7 +6,8 @@ from components.model.keras_backend import keras
 from components.model.keras_network import keras_model
 from components.model.network import as_vector, windowed
 from components.train.arithmetic import SgdState
-from components.train.pack_program import Task
+from components.train.jobs import Data
+from components.train.lanes import Task
 
 if keras.backend.backend() == "jax":
     import jax
@@ -24,6 +25,11 @@ else:
 LANES, STEPS, ROWS = 4, 5, 11
 #: Settings of the arithmetic that are off by default.
 EXTRAS = {"weight_decay": 0.5, "weight_average": 0.8, "learning_rate": 0.03}
+
+
+def data_of(network, cohort, settings):
+    """A pack's data, of a cohort of crops, labels and perhaps names."""
+    return Data(network, cohort[0], cohort[1], {}, settings, 1)
 
 
 def members(network, lanes):

@@ -9,11 +9,12 @@ import numpy as np
 
 from components.train.jax_program import JaxProgram
 from components.train.programs import lanes_that_fit
+from tests.components.train.packs import data_of
 
 
 def test_lanes_side_by_side_need_more_memory_than_one_after_another(tiny_network, cohort, tiny):
     needed = [
-        JaxProgram(tiny_network, *cohort[:2], tiny, lanes=4, side_by_side=side_by_side).temporary_bytes(11)
+        JaxProgram(data_of(tiny_network, cohort, tiny), lanes=4, side_by_side=side_by_side).temporary_bytes(11)
         for side_by_side in (False, True)
     ]
     batch_bytes = 4 * tiny.batch_size * 151 * 151
@@ -45,8 +46,8 @@ def train_on_each_device():
     crops = make_crops(30, np.random.default_rng(7))
     found = []
     for device in (0, 1):
-        program = JaxProgram(network, *crops, settings, lanes=LANES, side_by_side=False, device=device)
-        state, losses, logits = program.train(members(network, LANES), *task_of(network))
+        program = JaxProgram(data_of(network, crops, settings), lanes=LANES, side_by_side=False, device=device)
+        state, losses, logits = program.train(members(network, LANES), task_of(network))
         found.append([*state, losses, logits, program.answer(state.weights[0], np.arange(9, dtype=np.int32))])
         images = [one for one in jax.live_arrays() if one.size >= 30 * 151 * 151]
         assert jax.devices()[device] in {one.device for one in images}

@@ -27,26 +27,23 @@ class LoopsProgram:
         self.orientations = self._arithmetic.orientations
         self._every, self._largest = data.settings.validate_every, 0
 
-    def train(self, state, first, steps, batches, kept, class_weights, validation):
+    def train(self, state, task):
         self.calls += 1
-        self.idle += int((steps == 0).sum())
-        assert {len(part) for part in (*state, first, steps, batches, *kept, class_weights, validation)} == {self.lanes}
-        assert batches.shape[1] == self._every
-        assert all(one.shape[:2] == batches.shape[:2] for one in kept)
-        found = [
-            self._lane(lane, state, first, steps, batches, kept, class_weights, validation)
-            for lane in range(self.lanes)
-        ]
+        self.idle += int((task.steps == 0).sum())
+        assert {len(part) for part in (*state, *task._replace(kept=task.steps), *task.kept)} == {self.lanes}
+        assert task.batches.shape[1] == self._every
+        assert all(one.shape[:2] == task.batches.shape[:2] for one in task.kept)
+        found = [self._lane(lane, state, task) for lane in range(self.lanes)]
         states, losses, logits = zip(*found, strict=True)
         return SgdState(*(np.stack(parts) for parts in zip(*states, strict=True))), np.array(losses), np.stack(logits)
 
-    def _lane(self, lane, state, first, steps, batches, kept, class_weights, validation):
-        one, count = SgdState(*(part[lane] for part in state)), steps[lane]
+    def _lane(self, lane, state, task):
+        one, count, rows = SgdState(*(part[lane] for part in state)), task.steps[lane], task.validation[lane]
         if not count:
-            return one, 0.0, np.zeros((validation.shape[1], 2), np.float32)
-        masks = [part[lane, :count] for part in kept]
-        trained, loss = self._arithmetic.train(one, first[lane], batches[lane, :count], masks, class_weights[lane])
-        return trained, loss, _logits(self._arithmetic, trained.average, validation[lane])
+            return one, 0.0, np.zeros((len(rows), 2), np.float32)
+        masks, batches = [part[lane, :count] for part in task.kept], task.batches[lane, :count]
+        trained, loss = self._arithmetic.train(one, task.first[lane], batches, masks, task.class_weights[lane])
+        return trained, loss, _logits(self._arithmetic, trained.average, rows)
 
     def answer(self, weights, rows):
         return _logits(self._arithmetic, weights, rows)
@@ -88,6 +85,10 @@ def jobs_of(splits, states=None):
     return [Resumed(Job(split, split.id), (states or {}).get(split.id)) for split in splits]
 
 
+def train_all(data, jobs, program, told):
+    train_in_lanes(data, jobs, max(len(job.job.split.validation) for job in jobs), program, told)
+
+
 def same(member, other):
     return (
         all(np.array_equal(member.weights[name], other.weights[name]) for name in other.weights)
@@ -100,7 +101,7 @@ def same(member, other):
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 def test_members_do_not_depend_on_the_number_of_lanes(data, splits, expected, count):
     told, program = Told(), LoopsProgram(data, count)
-    train_in_lanes(data, jobs_of(splits), program, told)
+    train_all(data, jobs_of(splits), program, told)
     assert all(same(told.members[member.id], member) for member in expected)
     assert any(verdict is Verdict.RESTART for _, verdict in told.checks)  # a lane is filled again
     checks = sum(len(member.history) for member in expected)
@@ -115,10 +116,10 @@ def test_lanes_that_stop_go_on_where_they_were(data, splits, expected, monkeypat
         waiting = [job for job in jobs_of(splits, states) if job.job.key not in members]
         if most < 10**9:
             with pytest.raises(Stopped):
-                train_in_lanes(data, waiting, LoopsProgram(data, 2), told)
+                train_all(data, waiting, LoopsProgram(data, 2), told)
             assert told.states
         else:
-            train_in_lanes(data, waiting, LoopsProgram(data, 2), told)
+            train_all(data, waiting, LoopsProgram(data, 2), told)
         states |= told.states
         members |= told.members
     assert all(same(members[member.id], member) for member in expected)
@@ -127,7 +128,7 @@ def test_lanes_that_stop_go_on_where_they_were(data, splits, expected, monkeypat
 def test_states_are_saved_at_intervals(data, splits, monkeypatch):
     monkeypatch.setattr(lanes, "STATE_EVERY_S", 0.0)
     told = Told()
-    train_in_lanes(data, jobs_of(splits), LoopsProgram(data, 2), told)
+    train_all(data, jobs_of(splits), LoopsProgram(data, 2), told)
     assert set(told.states) == {split.id for split in splits}
 
 
@@ -137,9 +138,9 @@ def test_a_member_that_fails_leaves_the_states_of_the_others(data, splits, monke
 
     told = Told(2)
     with pytest.raises(Stopped):
-        train_in_lanes(data, jobs_of(splits[:2]), LoopsProgram(data, 2), told)
+        train_all(data, jobs_of(splits[:2]), LoopsProgram(data, 2), told)
     monkeypatch.setattr(Network, "initial_weights", overflowing)
     with pytest.raises(TrainingError, match=rf"{splits[2].id}: the loss is no longer finite"):
-        train_in_lanes(data, [*jobs_of(splits[2:]), *jobs_of(splits[:2], told.states)], LoopsProgram(data, 3), told)
+        train_all(data, [*jobs_of(splits[2:]), *jobs_of(splits[:2], told.states)], LoopsProgram(data, 3), told)
     assert set(told.states) >= {split.id for split in splits[:2]}
     assert all(np.isfinite(array).all() for state in told.states.values() for array in state.arrays.values())

@@ -14,6 +14,7 @@ import pytest
 
 from components.common.environment import KERAS_BACKEND
 from components.common.errors import TrainingError
+from components.common.processors import processors
 from components.train import processes
 from components.train.engine import train_pack
 from components.train.member_store import open_store
@@ -31,10 +32,10 @@ def protocol(tiny):
 
 @pytest.fixture(scope="module")
 def train(cohort, splits, tiny_network, protocol):
-    """``train(engine, ...)`` trains the members."""
+    """``train(engine, ...)`` trains the members, in one process."""
 
-    def run(engine, pack=None, settings=protocol, network=tiny_network, **options):
-        settings = dataclasses.replace(settings, engine=engine)
+    def run(engine, pack=None, settings=protocol, network=tiny_network, workers=1, **options):
+        settings, options = dataclasses.replace(settings, engine=engine), {"workers": workers, **options}
         return train_pack(network, *cohort, pack or splits, settings, seed=1, dataset_digest="d", **options)
 
     return run
@@ -64,27 +65,39 @@ def assert_alike(members, others):
 def test_jax_trains_the_members_of_the_compiled_loops(train, by_jax):
     assert_alike(by_jax, train("cpu"))
     assert max(member.facts.restarts for member in by_jax) > 0
-    assert {member.facts.determinism for member in by_jax} == {"device"}
+    assert {member.facts.determinism for member in by_jax} == {"bitwise-cpu"}
 
 
 def test_tensorflow_trains_the_members_of_the_compiled_loops(train):
     assert_alike(train("tensorflow"), train("cpu"))
 
 
-def test_members_are_the_same_whatever_process_trains_them(train, by_jax, splits, monkeypatch):
-    monkeypatch.setattr(processes, "devices_of", lambda engine, _gpus: [Device(engine, None)] * 2)
+def test_members_are_the_same_whatever_process_trains_them(train, by_jax, splits):
     accepted = []
-    members = train("jax", list(reversed(splits)), accepted=lambda member: accepted.append(member.id))
+    members = train("jax", list(reversed(splits)), workers=2, accepted=lambda member: accepted.append(member.id))
     assert all(same_bits(member, other) for member, other in zip(reversed(members), by_jax, strict=True))
     assert sorted(accepted) == [split.id for split in splits]
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot limit a process to some cores")
+@pytest.mark.skipif(processors() < 2, reason="there is only one core")
+def test_bits_do_not_depend_on_the_number_of_cores(train, by_jax, splits):
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        members = train("jax", splits[:1])
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert same_bits(members[0], by_jax[0])
+
+
 def interrupt(after):
-    """A ``progress`` that is interrupted at its call ``after``."""
+    """A ``progress`` that is interrupted when it was called ``after`` times since the first validation check."""
     calls = []
 
-    def progress(*_line):
-        calls.append(1)
+    def progress(_done, _total, note):
+        if not note.endswith("best 0.00"):
+            calls.append(note)
         if len(calls) > after:
             raise KeyboardInterrupt
 
