@@ -28,8 +28,9 @@ MISSING = ("missing", "missing_argument")
 NOT_OF_TYPE = {
     "string_type": "text",
     "string_unicode": "text",
-    "int_type": "an integer",
-    "bool_type": "true or false",
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "an integer"),
+    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
     "finite_number": "a finite number",
     "dataclass_type": "a mapping of names to values",
     "dict_type": "a mapping of names to values",

@@ -130,15 +130,19 @@ def settings_of(network: str, kind: type[Any] | None, values: Mapping[str, Any])
     InputError
         ``SETTING_UNKNOWN`` or ``SETTING_INVALID``.
     """
-    known = [field.name for field in dataclasses.fields(kind)] if kind else []
+    known = [field.name for field in dataclasses.fields(kind) if field.init] if kind else []
+    place = f"The dataclass {kind.__name__} of {kind.__module__} declares them." if kind else ""
+    hint = SETTINGS.hint if network in NETWORKS else place
     if unknown := [one for one in values if one not in known]:
         names = f"its settings are {', '.join(known)}" if known else "it has no settings"
         lines = [f"network.{one}: unknown to the network {network}; {names}" for one in unknown]
-        raise InputError.collected(SETTINGS.unknown, SETTINGS.heading, lines, SETTINGS.hint)
+        raise InputError.collected(SETTINGS.unknown, SETTINGS.heading, lines, hint)
     if kind is None:
         return None
+    adapter = pydantic.TypeAdapter(kind)
     try:
-        return pydantic.TypeAdapter(kind).validate_python(dict(values))
+        given = adapter.validate_python(dict(values))
+        return adapter.validate_python({name: getattr(given, name) for name in known})  # its defaults too
     except pydantic.ValidationError as error:
         lines = [f"network.{line}" for line in problems_of(error, kind)]
-        raise InputError.collected(SETTINGS.invalid, SETTINGS.heading, lines, SETTINGS.hint) from None
+        raise InputError.collected(SETTINGS.invalid, SETTINGS.heading, lines, hint) from None

@@ -12,6 +12,7 @@ from components.common.settings import IMAGE_SIZE_PX
 from components.model.initializers import is_known
 from components.model.keras_backend import keras
 from components.model.network import Dropout, Network, Weight, Weights
+from components.model.onnx_table import LAYERS
 
 INPUT_SHAPE, OUTPUT_SHAPE = (None, IMAGE_SIZE_PX, IMAGE_SIZE_PX, 1), (None, 2)
 #: The layers that may draw random numbers in training.
@@ -26,7 +27,7 @@ def describe(name: str, settings: Mapping[str, Any], model: Any) -> Network:
     Raises
     ------
     InputError
-        ``NETWORK_REFUSED``, with all that keeps the model from being trained.
+        ``NETWORK_REFUSED``, with all that keeps the model from being trained or exported.
     """
     problems = list(_problems(model))
     if not problems:
@@ -45,7 +46,7 @@ def describe(name: str, settings: Mapping[str, Any], model: Any) -> Network:
         ]
     if problems:
         hint = "docs/how-to.md, `A network of your own`, says what its function must return."
-        raise InputError.collected("NETWORK_REFUSED", f"the network {name} cannot be trained:", problems, hint)
+        raise InputError.collected("NETWORK_REFUSED", f"the network {name} is refused:", problems, hint)
     return Network(name, dict(settings), architecture, weights, tuple(_dropouts(model)))
 
 
@@ -111,6 +112,12 @@ def _last(model: Any) -> Any:
 
 def _problems_of(layer: Any) -> Iterator[str]:
     kind = type(layer).__name__
+    if kind == "BatchNormalization":
+        yield f"the layer {layer.name} ({kind}) has running averages, which are not trained; {_INSTEAD}"
+        return
+    if kind not in LAYERS:
+        yield f"the layer {layer.name} ({kind}) cannot be exported; these can: {', '.join(LAYERS)}"
+        return
     if layer.compute_dtype != "float32":
         yield f"the layer {layer.name} computes in {layer.compute_dtype}; all must compute in float32"
     if getattr(layer, "data_format", "channels_last") != "channels_last":
@@ -121,13 +128,8 @@ def _problems_of(layer: Any) -> Iterator[str]:
         yield f"the layer {layer.name} ({kind}) must have a noise_shape of {sides} sides, of which the first is None"
     if kind in DROPOUTS and not layer.rate < 1:
         yield f"the layer {layer.name} ({kind}) drops everything"
-    states = [one for one in layer.variables if not one.trainable]
     if not layer.trainable:
         yield f"the layer {layer.name} ({kind}) has trainable=False; all layers are trained"
-    elif any("seed_generator" not in one.path for one in states):
-        yield f"the layer {layer.name} ({kind}) has weights that are not trained, such as running averages; {_INSTEAD}"
-    elif states and kind not in DROPOUTS:
-        yield f"the layer {layer.name} ({kind}) draws random numbers; only {' and '.join(DROPOUTS)} may"
     for name, value in vars(layer).items():
         if name.endswith(NOT_TRAINED) and value is not None:
             yield f"the layer {layer.name} has the {name.strip('_')} {value}, which training would ignore"
@@ -144,7 +146,7 @@ def _misused(layers: list[dict[str, Any]], *, inside: bool = False) -> Iterator[
         yield from _misused(layer["config"].get("layers", []), inside=twice)
 
 
-_INSTEAD = "use GroupNormalization or LayerNormalization instead of BatchNormalization"
+_INSTEAD = "use GroupNormalization or LayerNormalization instead"
 
 
 def _variables(model: Any) -> Iterator[tuple[tuple[str, str], Any]]:

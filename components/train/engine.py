@@ -97,7 +97,8 @@ def train_pack(
     rows = {tumour: row for row, tumour in enumerate(tumours)}
     _check(crops, labels, rows, splits)
     engine = engine_of(network, settings.engine, gpus)
-    keys = [member_key(network, split, settings, seed=seed, dataset_digest=dataset_digest) for split in splits]
+    chosen = dataclasses.replace(settings, engine=engine)  # `auto` is another one on a GPU
+    keys = [member_key(network, split, chosen, seed=seed, dataset_digest=dataset_digest) for split in splits]
     stored = [store.get(key) if store else None for key in keys]
     members = {member.id: _reused(member) for member in stored if member}
     jobs = [Job(split, key) for split, key in zip(splits, keys, strict=True) if split.id not in members]

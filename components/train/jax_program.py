@@ -65,13 +65,13 @@ class JaxProgram:
         """Logits [m, 2] of one member's ``weights`` for the tumours at ``rows`` [m]."""
         return np.asarray(self._answer(self._images, weights, self._step.in_chunks(rows)))[: len(rows)]
 
-    def temporary_bytes(self, rows: int) -> int:
-        """Memory for the intermediate results of ``train`` with ``rows`` validation tumours, which it compiles."""
+    def needed_bytes(self, rows: int) -> int:
+        """Memory for the input and the intermediate results of ``train`` with ``rows`` validation tumours."""
         arguments = self._step.shapes(self.lanes, rows, jax.ShapeDtypeStruct)
         lowered = self._train.lower(self._images, self._labels, *arguments)
         analysis = lowered.compile().memory_analysis()
         assert analysis is not None  # a backend of ours has one
-        return int(analysis.temp_size_in_bytes)
+        return int(analysis.temp_size_in_bytes + analysis.argument_size_in_bytes)
 
     def _train_lanes(self, images: Any, labels: Any, states: SgdState, tasks: Task) -> tuple[SgdState, Any, Any]:
         def train(lane: tuple[SgdState, Task]) -> tuple[SgdState, Any, Any]:

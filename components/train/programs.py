@@ -47,7 +47,7 @@ def _jax_program(data: Data, lanes: int, on_gpu: bool, rows: int) -> Program:
     if memory is None:
         raise TrainingError("NO_GPU", "a GPU was requested, but JAX finds none", _HINT)
     program = of(min(lanes, GPU_LANES))
-    fitting = lanes_that_fit(program.lanes, program.temporary_bytes(rows), memory)
+    fitting = lanes_that_fit(program.lanes, program.needed_bytes(rows), memory)
     return program if fitting == program.lanes else of(fitting)
 
 

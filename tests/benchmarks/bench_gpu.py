@@ -186,7 +186,7 @@ def cost(program, data):
     lowered = jax.jit(gradients).lower(weights, images, shape(lanes, np.int32), kept, class_weights)
     counted = lowered.compile().cost_analysis()
     found = {"xla_gflop_per_step": counted["flops"] / 1e9, "xla_gb_per_step": counted["bytes accessed"] / 1e9}
-    return {**found, "temporary_mb": program.temporary_bytes(ROWS) / 2**20}
+    return {**found, "needed_mb": program.needed_bytes(ROWS) / 2**20}
 
 
 def agreement(options, tell):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
@@ -96,13 +97,25 @@ def image_to(*stack):
     return keras.Sequential([keras.Input((151, 151, 1)), layers.MaxPooling2D(50), layers.Flatten(), *stack])
 
 
+def attention():
+    """A layer whose dropout draws random numbers: what matters to its user is that it cannot be exported."""
+    image = keras.Input((151, 151, 1))
+    pixels = layers.Reshape((9, 1))(layers.MaxPooling2D(50)(image))
+    attended = layers.MultiHeadAttention(1, 2, dropout=0.1)(pixels, pixels)
+    return keras.Model(image, layers.Dense(2)(layers.Flatten()(attended)))
+
+
 REFUSED = {
     "batch norm": (lambda: image_to(layers.BatchNormalization(), layers.Dense(2)), "batch_normalization.*GroupNorm"),
     "softmax": (lambda: image_to(layers.Dense(2, activation="softmax")), "must be linear"),
     "softmax layer": (lambda: image_to(layers.Dense(2), layers.Softmax()), "must be linear"),
     "outputs": (lambda: image_to(layers.Dense(3)), r"the shape \(2,\).* it has \(3,\)"),
     "input": (lambda: keras.Sequential([keras.Input((64, 64, 1)), layers.Flatten(), layers.Dense(2)]), "one image"),
-    "random": (lambda: image_to(layers.GaussianNoise(0.1), layers.Dense(2)), "draws random numbers"),
+    "random": (lambda: image_to(layers.GaussianNoise(0.1), layers.Dense(2)), r"\(GaussianNoise\) cannot be exported"),
+    "attention": (
+        lambda: attention(),
+        r"\(MultiHeadAttention\) cannot be exported; these can: Conv2D, .*Activation",
+    ),
     "regularizer": (lambda: image_to(layers.Dense(2, kernel_regularizer="l2")), "kernel_regularizer .* would ignore"),
     "half": (lambda: image_to(layers.Dense(2, dtype="float16")), "float16"),
     "initializer": (lambda: image_to(layers.Dense(2, kernel_initializer="orthogonal")), "Orthogonal"),
@@ -186,12 +199,19 @@ def test_settings_of_an_own_network_are_those_of_its_dataclass(own):
     network = build_network(own(SETTLED, network={"units": "5"}))
     assert network.settings == {"units": 5, "name": "x"}
     assert network.shapes["dense_kernel"] == (151 * 151, 5)
-    with pytest.raises(InputError, match=r"network\.units: 'many' is not an integer|network\.units") as caught:
+    with pytest.raises(InputError, match=r"network\.units: 'many' is not an integer") as caught:
         build_network(own(SETTLED, network={"units": "many"}))
     assert caught.value.code == "SETTING_INVALID"
     with pytest.raises(InputError, match=r"network\.wide: unknown .* settings are units, name") as caught:
         build_network(own(SETTLED, network={"wide": 3}))
     assert caught.value.code == "SETTING_UNKNOWN"
+    assert re.fullmatch(r"The dataclass Settings of own_\d+ declares them\.", caught.value.hint)
+
+
+def test_a_default_of_an_own_networks_settings_is_checked_too(own):
+    with pytest.raises(InputError, match=r"network\.units: 'three' is not an integer") as caught:
+        build_network(own(SETTLED.replace("int = 3", "int = 'three'")))
+    assert caught.value.code == "SETTING_INVALID"
 
 
 @pytest.mark.parametrize(

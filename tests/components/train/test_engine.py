@@ -175,7 +175,7 @@ def test_sigterm_saves_the_state_and_ends(trained, cohort, splits, tiny, tiny_ne
         patch.setattr(threads.futures.ThreadPoolExecutor, "shutdown", announce(stop_seen))
         with pytest.raises(SystemExit):
             train_pack(tiny_network, *cohort, splits[:1], tiny, seed=1, dataset_digest="d", store=store, workers=1)
-    key = member_key(tiny_network, splits[0], tiny, seed=1, dataset_digest="d")
+    key = member_key(tiny_network, splits[0], dataclasses.replace(tiny, engine="cpu"), seed=1, dataset_digest="d")
     assert store.get(key) is None
     assert store.get_state(key).facts["course"]["step"] == tiny.validate_every
     (member,) = train_pack(tiny_network, *cohort, splits[:1], tiny, seed=1, dataset_digest="d", store=store, workers=1)
@@ -226,6 +226,12 @@ def test_refuses_crops_of_another_size(cohort, splits, tiny, tiny_network):
 def test_refuses_crops_that_are_not_finite(cohort, splits, tiny, tiny_network):
     with pytest.raises(InputError, match="CROPS_NOT_FINITE"):
         train_pack(tiny_network, np.full_like(cohort[0], np.nan), *cohort[1:], splits, tiny, seed=1, dataset_digest="d")
+
+
+def test_a_member_of_the_engine_that_is_chosen_by_default_is_that_of_its_name(trained, splits, tiny, tiny_network):
+    named = dataclasses.replace(tiny, engine="cpu")
+    assert tiny.engine == "auto"
+    assert trained[0].facts.key == member_key(tiny_network, splits[0], named, seed=1, dataset_digest="d")
 
 
 def test_keys_depend_on_everything_that_affects_the_weights(splits, tiny, tiny_network):

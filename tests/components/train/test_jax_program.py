@@ -14,7 +14,7 @@ from tests.components.train.packs import data_of
 
 def test_lanes_side_by_side_need_more_memory_than_one_after_another(tiny_network, cohort, tiny):
     needed = [
-        JaxProgram(data_of(tiny_network, cohort, tiny), lanes=4, side_by_side=side_by_side).temporary_bytes(11)
+        JaxProgram(data_of(tiny_network, cohort, tiny), lanes=4, side_by_side=side_by_side).needed_bytes(11)
         for side_by_side in (False, True)
     ]
     batch_bytes = 4 * tiny.batch_size * 151 * 151
