@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from components.common.errors import BundleError
 from components.common.settings import IMAGE_SIZE_PX, TrainSettings
 from components.model.keras_backend import keras
-from components.model.keras_network import set_weights
+from components.model.keras_network import model_of, set_weights
 from components.model.manifest import INPUT, OUTPUT
 from components.model.network import Network, Weights, window_scale
 
@@ -115,7 +115,7 @@ def _named(network: Network, name: str, weights: Weights) -> Any:
     """The network under another name, with a member's weights."""
     config = {**network.architecture["config"], "name": name}
     with keras.StatelessScope(initialize_variables=False):  # JAX would compile a program for each shape that it draws
-        model = keras.models.model_from_json(json.dumps({**network.architecture, "config": config}))
+        model = model_of({**network.architecture, "config": config})
     keras.utils.clear_session(free_memory=False)  # forgets that the weights are still to be drawn
     set_weights(model, network, weights)
     for variable in model.non_trainable_variables:  # the seeds of dropout layers, which Keras draws at random

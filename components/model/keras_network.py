@@ -52,7 +52,18 @@ def describe(name: str, settings: Mapping[str, Any], model: Any) -> Network:
 
 def keras_model(network: Network) -> Any:
     """The Keras model of a description, all weights zero: images [n, 151, 151, 1] in [0, 1] to logits [n, 2]."""
-    return keras.models.model_from_json(json.dumps(_without_initializers(network.architecture)))
+    return model_of(_without_initializers(network.architecture))
+
+
+def model_of(architecture: Mapping[str, Any]) -> Any:
+    """The Keras model of an architecture.
+
+    ``model_from_json`` would build a Sequential anew after each of its layers.
+    """
+    if architecture["class_name"] != "Sequential":
+        return keras.models.model_from_json(json.dumps(architecture))
+    config = architecture["config"]
+    return keras.Sequential([keras.layers.deserialize(layer) for layer in config["layers"]], name=config["name"])
 
 
 def _without_initializers(value: Any, key: str = "") -> Any:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from components.common.artifacts.splits import Splits
+from components.model.network import Network
 from components.phantom.phantom import write_cohort, write_unseen_patient
 from pipelines.local import predictor_process
 from pipelines.local.runs import Run
@@ -96,9 +97,26 @@ def test_every_step_used_the_network_that_the_run_began_with(outcome):
 def test_members_are_reused_until_the_function_changes(folder, outcome):
     again = json.loads(run(folder).stdout)
     assert (again["reused"], again["version"]) == (4, outcome["version"])
+    used = Network.from_dict(Splits.read(Run.read(Path(outcome["run"])).path("splits")).network).digest
+    assert digest(folder) == used
     module = (folder / "my_networks.py").read_text()
     (folder / "my_networks.py").write_text(module.replace("MaxPooling2D(6)", "MaxPooling2D(7)"))
-    assert json.loads(run(folder).stdout)["reused"] == 0
+    assert digest(folder) != used  # a part of each member's key
+
+
+DIGEST = """
+from components.common.settings import StudySettings
+from components.model.own_network import checked_network
+study = {"train": {"network": "my_networks:small"}, "network": {"filters": 4}}
+print(checked_network(StudySettings.from_dict(study)).digest)
+"""
+
+
+def digest(folder):
+    """The digest of the network that a run would begin with."""
+    line, environment = [sys.executable, "-c", DIGEST], {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(line, capture_output=True, text=True, env=environment, cwd=folder, timeout=100, check=True)
+    return done.stdout.split()[-1]
 
 
 def test_a_network_that_is_refused_leaves_no_home(folder):

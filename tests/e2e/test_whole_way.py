@@ -21,7 +21,6 @@ from pipelines.local.session import Outcome, Session
 ROOT = Path(__file__).parents[2]
 SMALL = """
 split: {groups: 2, members: 3, evaluation_responders: 5, evaluation_non_responders: 5}
-network: {filters_1: 4, filters_2: 4, pool_1: 8, dense_1: 8, dense_2: 8}
 train: {max_steps: 120, restart_step: 60, patience_steps: 60}
 evaluate: {bootstrap: 200}
 """

@@ -79,15 +79,16 @@ def test_members_are_the_same_whatever_process_trains_them(train, by_jax, splits
     assert sorted(accepted) == [split.id for split in splits]
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot limit a process to some cores")
+@pytest.mark.skipif(not hasattr(psutil.Process, "cpu_affinity"), reason="this system cannot limit a process to a core")
 @pytest.mark.skipif(processors() < 2, reason="there is only one core")
 def test_bits_do_not_depend_on_the_number_of_cores(train, by_jax, splits):
-    allowed = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(allowed)})
+    this = psutil.Process()
+    allowed = this.cpu_affinity()
+    this.cpu_affinity(allowed[:1])
     try:
         members = train("jax", splits[:1])
     finally:
-        os.sched_setaffinity(0, allowed)
+        this.cpu_affinity(allowed)
     assert same_bits(members[0], by_jax[0])
 
 
@@ -107,11 +108,10 @@ def interrupt(after):
 def test_members_go_on_where_they_were_stopped(train, by_jax, tmp_path, monkeypatch):
     store = open_store(str(tmp_path))
     monkeypatch.setattr(processes, "PROGRESS_EVERY_S", 0.0)
-    for after in (2, 4):
-        with pytest.raises(KeyboardInterrupt):
-            train("jax", store=store, progress=interrupt(after), state_uri=str(tmp_path))
-        saved = [path for path in (tmp_path / "states").iterdir() if path.is_file()]
-        assert saved or list((tmp_path / "members").iterdir())
+    with pytest.raises(KeyboardInterrupt):
+        train("jax", store=store, progress=interrupt(3), state_uri=str(tmp_path))
+    saved = [path for path in (tmp_path / "states").iterdir() if path.is_file()]
+    assert saved or list((tmp_path / "members").iterdir())
     members = train("jax", store=store, state_uri=str(tmp_path))
     assert all(same_bits(member, other) for member, other in zip(members, by_jax, strict=True))
     assert not [path for path in (tmp_path / "states").iterdir() if path.is_file()]
