@@ -17,6 +17,7 @@ from components.common.setting_types import SHAREABLE, NetworkName, Pattern, Sha
 
 #: Names of an ensemble's scores: the mean probability, and the fraction of votes.
 Score = Literal["mean", "vote"]
+Engine = Literal["auto", "cpu", "jax", "tensorflow"]
 IMAGE_SIZE_MM = 40.0
 
 
@@ -101,7 +102,7 @@ class TrainSettings(Settings):
         f"the network: {' or '.join(NETWORKS)}, or a function of your own as package.module:function; its settings are "
         "the section network",
     )
-    engine: Literal["auto", "cpu", "jax", "tensorflow"] = setting(
+    engine: Engine = setting(
         "auto",
         "what trains: compiled loops on CPU (cpu), which know the layers of cha2018; programs of JAX or TensorFlow for "
         "packs of CNNs (jax, tensorflow); or cpu where it knows the layers and no GPU was requested, else jax (auto)",

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from components.common.errors import InputError
-from components.common.settings import IMAGE_SIZE_PX
+from components.common.settings import IMAGE_SIZE_PX, Engine
 from components.model.network import Network
 
 
@@ -71,7 +71,7 @@ def layer_stack(network: Network) -> tuple[Layer, ...]:
     return tuple(stack)
 
 
-def engine_of(network: Network, engine: str, gpus: int) -> str:
+def engine_of(network: Network, engine: Engine, gpus: int) -> Engine:
     """The engine that trains a network: ``cpu``, ``jax`` or ``tensorflow``, whatever ``engine`` leaves open.
 
     Raises

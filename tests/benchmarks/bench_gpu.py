@@ -390,7 +390,7 @@ PARTS = {one.__name__: one for one in (rates, engine, agreement, plain, keras, t
 
 def run_part(name, options):
     """The child's main function: prints each figure as soon as it is known."""
-    from components.train.processes import Device, choose_device
+    from components.train.device_process import Device, choose_device
 
     choose_device(Device("jax", 0 if options.gpu and name != "loops" else None))
 

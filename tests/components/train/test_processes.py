@@ -16,9 +16,9 @@ from components.common.environment import KERAS_BACKEND
 from components.common.errors import TrainingError
 from components.common.processors import processors
 from components.train import processes
+from components.train.device_process import VISIBLE, Device, choose_device
 from components.train.engine import train_pack
 from components.train.member_store import open_store
-from components.train.processes import VISIBLE, Device, choose_device
 
 ROOT = Path(__file__).parents[3]
 
