@@ -37,6 +37,10 @@ STUDY, PHANTOM = (
 )
 
 
+#: Exit code of a command that was stopped by Ctrl-C or SIGTERM, as shells have it.
+INTERRUPTED = 130
+
+
 def main() -> None:
     """Entry point: runs a command, prints its errors and exits with their codes."""
     try:
@@ -50,9 +54,10 @@ def main() -> None:
             raise
         print_error(translated)
         sys.exit(translated.exit_code)
-    except KeyboardInterrupt:
-        errors.print("\nstopped; run the same command again to continue")
-        sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # typer makes it of a KeyboardInterrupt
+            errors.print("\nstopped; run the same command again to continue")
+        raise
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import tempfile
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ from components.common.artifacts.promotion import Promotion
 from components.common.artifacts.splits import Splits
 from components.common.disk import require_text
 from components.common.files import read_json
-from components.common.presets import merged, resolve
+from components.common.presets import merged, resolve, resolve_parameters
 from components.common.processors import processors
 from components.model.own_network import check_network
 from components.preprocess.cohort import read_cohort
@@ -141,10 +142,8 @@ class Session:
         experiment = str(parameters["experiment"])
         self._require_experiment(experiment)
         arguments = {**parameters, "state_uri": str(self.home.members)}
-        pipeline, workers = (
-            srs_response.build(Compiled(parallelism=self.parallelism, retries=0)),
-            max(1, processors() // self.parallelism),
-        )
+        pipeline = srs_response.build(Compiled(parallelism=self.parallelism, retries=0))
+        workers = max(1, processors() // min(self.parallelism, _packs(parameters)))
         try:
             with ConsoleDisplay(self.console) as display:
                 return outcome_of(
@@ -253,3 +252,11 @@ def rebuild_report(run: Run) -> Path:
     evaluation = Evaluation.read(run.path("evaluation"))
     facts = facts_of(dataset, splits, members)
     return write_report(run.folder, EvaluatedRun(dataset, splits, members, evaluation, facts))
+
+
+def _packs(parameters: Mapping[str, Any]) -> int:
+    """The number of training tasks of a run."""
+    preset, settings = str(parameters["preset"]), str(parameters["settings"])
+    seed, groups, members = (int(parameters[name]) for name in ("seed", "groups", "members"))
+    split = resolve_parameters(preset, seed, groups, members, settings).split
+    return math.ceil(split.groups * split.members / int(parameters["members_per_task"]))

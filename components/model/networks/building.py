@@ -77,7 +77,9 @@ def _function(name: str) -> Callable[..., Any]:
     with _reported(name):
         try:
             imported = importlib.import_module(module)
-        except ImportError as error:
+        except ModuleNotFoundError as error:
+            if not f"{module}.".startswith(f"{error.name}."):
+                raise  # the module is there, but imports another one that is not
             message = f"the network {name} is not found: {error}"
             raise InputError("NETWORK_UNKNOWN", message, f"{place} {HINT}") from error
     found = getattr(imported, function, None)

@@ -218,7 +218,7 @@ def test_a_default_of_an_own_networks_settings_is_checked_too(own):
     ("source", "code", "message"),
     [
         ("def other(): pass", "NETWORK_UNKNOWN", "no function net"),
-        ("import absent_module", "NETWORK_UNKNOWN", "absent_module"),
+        ("import absent_module", "NETWORK_FAILED", r"ModuleNotFoundError in own_\d+\.py, line 4: .*absent_module"),
         ("net = 5", "NETWORK_UNKNOWN", "no function net"),
         ("def net():\n    raise SystemExit('bye')", "NETWORK_FAILED", "SystemExit in own_.*bye"),
         ("def net(a: 'Gone'): pass", "NETWORK_FAILED", "NameError"),

@@ -214,3 +214,21 @@ def test_inspect_lists_the_structures_where_none_is_named_like_a_gtv(cohort):
 
 def test_compare_refuses_a_folder_without_a_run(tmp_path):
     refused(srs("compare", str(tmp_path), str(tmp_path)), "RUN_UNKNOWN")
+
+
+INTERRUPTED = """
+from pipelines.commands import cli
+
+@cli.app.command()
+def interrupted():
+    raise KeyboardInterrupt
+
+cli.main()
+"""
+
+
+def test_a_command_that_is_stopped_says_how_to_go_on():
+    line = [sys.executable, "-c", INTERRUPTED, "interrupted"]
+    done = subprocess.run(line, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=60)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr.strip() == "stopped; run the same command again to continue"

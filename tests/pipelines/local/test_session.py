@@ -15,6 +15,7 @@ from components.common.errors import InputError
 from components.common.presets import resolve_parameters
 from components.phantom.phantom import write_cohort
 from pipelines.commands.cli import app
+from pipelines.local import session
 from pipelines.local.home import Home
 from pipelines.local.session import Session, StudyOptions
 
@@ -34,6 +35,23 @@ def settings_of(options: StudyOptions, cohort: str):
     parameters = options.parameters(cohort)
     names = ("preset", "seed", "groups", "members", "settings")
     return resolve_parameters(**{name: parameters[name] for name in names})
+
+
+@pytest.mark.parametrize(
+    ("options", "workers"),
+    [
+        (StudyOptions("default"), 2),
+        (StudyOptions("default", members=5), 4),
+        (StudyOptions("default", groups=2, members_per_task=5), 2),
+    ],
+)
+def test_one_pack_has_all_cores_and_several_share_them(options, workers, cohort, tmp_path, monkeypatch):
+    taken = []
+    monkeypatch.setattr(session, "processors", lambda: 4)
+    monkeypatch.setattr(session, "run_pipeline", lambda *_, **given: taken.append(given["workers"]))
+    monkeypatch.setattr(session, "outcome_of", lambda run: run)
+    Session(Home.absent(tmp_path / "home"), Console(quiet=True), 2).run_study(options.parameters(cohort))
+    assert taken == [workers]
 
 
 def test_options_win_over_the_study_file_and_set(cohort):
