@@ -46,6 +46,8 @@ def describe(name: str, settings: Mapping[str, Any], model: Any) -> Network:
         ]
     if problems:
         hint = "docs/how-to.md, `A network of your own`, says what its function must return."
+        if any(one.endswith("cannot be exported") for one in problems):
+            hint = f"Layers that can be exported: {', '.join(LAYERS)}."
         raise InputError.collected("NETWORK_REFUSED", f"the network {name} is refused:", problems, hint)
     return Network(name, dict(settings), architecture, weights, tuple(_dropouts(model)))
 
@@ -127,7 +129,7 @@ def _problems_of(layer: Any) -> Iterator[str]:
         yield f"the layer {layer.name} ({kind}) has running averages, which are not trained; {_INSTEAD}"
         return
     if kind not in LAYERS:
-        yield f"the layer {layer.name} ({kind}) cannot be exported; these can: {', '.join(LAYERS)}"
+        yield f"the layer {layer.name} ({kind}) cannot be exported"
         return
     if layer.compute_dtype != "float32":
         yield f"the layer {layer.name} computes in {layer.compute_dtype}; all must compute in float32"
