@@ -45,9 +45,8 @@ def describe(name: str, settings: Mapping[str, Any], model: Any) -> Network:
             if not is_known(one.initializer)
         ]
     if problems:
-        hint = "docs/how-to.md, `A network of your own`, says what its function must return."
-        if any(one.endswith("cannot be exported") for one in problems):
-            hint = f"Layers that can be exported: {', '.join(LAYERS)}."
+        page = "docs/how-to.md, `A network of your own`, says what its function must return."
+        hint = f"{page} Layers that can be exported: {', '.join(LAYERS)}."
         raise InputError.collected("NETWORK_REFUSED", f"the network {name} is refused:", problems, hint)
     return Network(name, dict(settings), architecture, weights, tuple(_dropouts(model)))
 

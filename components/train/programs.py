@@ -10,7 +10,8 @@ CPU_LANES = 1
 GPU_LANES = 256
 #: Lanes on a GPU for TensorFlow, which does not say what memory a program needs.
 TENSORFLOW_GPU_LANES = 32
-#: Part of a GPU's memory that intermediate results may take; the rest holds images, weights and the library.
+#: Part of a GPU's memory that a program's input and intermediate results may take; the rest holds its output and the
+#: library.
 MEMORY_PART = 0.7
 
 
