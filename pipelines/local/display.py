@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+COLOURS = {"done": "green", "stopped": "yellow", "failed": "red"}
 QUIET_SECONDS = 15.0  # between two lines of one step when the output is not a terminal
 
 
@@ -15,6 +16,7 @@ class ConsoleDisplay:
     def __init__(self, console: Console) -> None:
         self.console = console
         self._steps: dict[str, _Step] = {}
+        self._stopping = False
         columns = (TextColumn("{task.description:<12}"), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn())
         self._bars = Progress(*columns, TextColumn("{task.fields[note]}"), console=console)
 
@@ -54,9 +56,15 @@ class ConsoleDisplay:
             state.failed = True
         if state.running == 0:
             total = sum(total for _, total, _ in state.tasks.values()) or 1
-            word = "[red]failed[/]" if state.failed else "[green]done[/]"
-            self._bars.update(state.bar, total=total, completed=None if state.failed else total, note=word)
-            self._line(step, f"{'failed' if state.failed else 'done'} after {time.monotonic() - state.started:.0f} s")
+            word = "done" if not state.failed else "stopped" if self._stopping else "failed"
+            note = f"[{COLOURS[word]}]{word}[/]"
+            self._bars.update(state.bar, total=total, completed=None if state.failed else total, note=note)
+            self._line(step, f"{word} after {time.monotonic() - state.started:.0f} s")
+
+    def stopping(self) -> None:
+        """The run is being stopped; the tasks that have begun will end soon, as failed."""
+        self._stopping = True
+        self.console.print("stopping: the steps save or undo their work, in at most a minute", soft_wrap=True)
 
     def _note(self, state: "_Step", done: int, total: int) -> str:
         notes = "; ".join(dict.fromkeys(note for _, _, note in state.tasks.values() if note))

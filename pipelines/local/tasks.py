@@ -39,6 +39,9 @@ class Display(Protocol):
     def end(self, step: str, *, failed: bool) -> None:
         """A task of ``step`` ended."""
 
+    def stopping(self) -> None:
+        """The run is being stopped; the tasks that have begun will end soon, as failed."""
+
 
 class StepFailed(SrsError):
     """A step ended with an error; ``log`` is the file that holds its output."""
@@ -87,14 +90,18 @@ class Tasks:
             log = self.logs / f"{self._count:02d}-{step}.log"
             self.steps.add(step)
         self.display.begin(step)
-        error, code = self._execute(step, full_command, {**os.environ, **(env_vars or {})}, log)
-        with self._lock:
-            if code:
-                self._failed.append(StepFailed(step, error or _unexplained(log), log))
-            else:
-                self.done.add(step)
-                self._record_artifacts(executor_input)
-        self.display.end(step, failed=bool(code))
+        failed = True  # also where a signal ends it
+        try:
+            error, code = self._execute(step, full_command, {**os.environ, **(env_vars or {})}, log)
+            failed = bool(code)
+            with self._lock:
+                if failed:
+                    self._failed.append(StepFailed(step, error or _unexplained(log), log))
+                else:
+                    self.done.add(step)
+                    self._record_artifacts(executor_input)
+        finally:
+            self.display.end(step, failed=failed)
         return code
 
     def failure(self) -> StepFailed | None:
@@ -190,6 +197,7 @@ def stopping(tasks: Tasks) -> Iterator[None]:
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         tasks.stop()
+        tasks.display.stopping()
         raise Stopped(tasks.parameters)
 
     if threading.current_thread() is not threading.main_thread():

@@ -105,6 +105,9 @@ class Recorder:
     def end(self, step, *, failed):
         self.calls.append(("end", step, failed))
 
+    def stopping(self):
+        self.calls.append(("stopping",))
+
 
 @pytest.fixture
 def home(tmp_path):
@@ -158,9 +161,10 @@ def test_sigterm_ends_the_tasks_before_it_ends_the_run(home):
         def begin(self, step):  # noqa: ARG002
             threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
 
-    started = time.monotonic()
+    started, display = time.monotonic(), Killer()
     with pytest.raises(Stopped) as caught:
-        run_pipeline(waiting, {}, home, Killer())
+        run_pipeline(waiting, {}, home, display)
+    assert display.calls == [("stopping",), ("end", "wait", True)]
     assert time.monotonic() - started < 60
     assert caught.value.parameters == {"attempt": "7"}
 
