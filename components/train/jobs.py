@@ -67,13 +67,14 @@ class Tally:
         self.stop = threading.Event()
         self._done, self._total, self._progress, self._accepted = 0, total, progress, accepted
         self._lock = threading.Lock()
-        self._restarts, self._best = 0, 0.0
+        self._restarts = 0
+        self._best: float | None = None
 
     def record(self, check: ValidationCheck, verdict: Verdict) -> None:
         """Records one validation check of one member."""
         with self._lock:
             self._restarts += verdict is Verdict.RESTART
-            self._best = max(self._best, check.validation_accuracy)
+            self._best = max(self._best or 0.0, check.validation_accuracy)
 
     def add_finished(self, members: Iterable[Member]) -> None:
         """Passes finished members to the caller and reports the progress of the pack."""
@@ -82,4 +83,5 @@ class Tally:
             if self._accepted:
                 self._accepted(member)
         if self._progress:
-            self._progress(self._done, self._total, f"restarts {self._restarts}, best {self._best:.2f}")
+            note = "" if self._best is None else f"restarts {self._restarts}, best {self._best:.2f}"
+            self._progress(self._done, self._total, note)

@@ -97,7 +97,7 @@ def interrupt(after):
     calls = []
 
     def progress(_done, _total, note):
-        if not note.endswith("best 0.00"):
+        if note:
             calls.append(note)
         if len(calls) > after:
             raise KeyboardInterrupt
@@ -116,6 +116,23 @@ def test_members_go_on_where_they_were_stopped(train, by_jax, tmp_path, monkeypa
     assert all(same_bits(member, other) for member, other in zip(members, by_jax, strict=True))
     assert not [path for path in (tmp_path / "states").iterdir() if path.is_file()]
     assert [member.facts.reused for member in train("jax", store=store)] == [True] * len(members)
+
+
+def test_processes_that_have_nothing_to_save_are_not_waited_for(train, tmp_path, monkeypatch):
+    def stop(_done, _total, note):
+        assert not note, "a check was made before the first progress report"
+        raise KeyboardInterrupt
+
+    def ready(_connections, seconds):
+        assert seconds == 0.0, "the parent waits for its children"
+        return []
+
+    monkeypatch.setattr(processes, "PROGRESS_EVERY_S", 0.0)
+    monkeypatch.setattr(processes, "_ready", ready)
+    with pytest.raises(KeyboardInterrupt):
+        train("jax", store=open_store(str(tmp_path)), progress=stop)
+    assert not children()
+    assert not list(tmp_path.rglob("*.npz"))
 
 
 def children():
