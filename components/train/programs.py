@@ -1,5 +1,7 @@
 """Opens the compiled program of an engine; imported only in a process that has chosen its Keras backend."""
 
+import math
+
 from components.common.errors import TrainingError
 from components.train.jobs import Data
 from components.train.lanes import Program
@@ -14,6 +16,9 @@ TENSORFLOW_GPU_LANES = 32
 #: library.
 MEMORY_PART = 0.7
 
+#: Most bytes of dropout masks, one for each value of a masked map, that this process draws for a call of a program.
+MASK_BYTES = 1 << 30
+
 
 def open_program(engine: str, data: Data, *, lanes: int, on_gpu: bool, rows: int) -> Program:
     """The program of ``engine``, ``jax`` or ``tensorflow``, with at most ``lanes`` lanes.
@@ -25,7 +30,13 @@ def open_program(engine: str, data: Data, *, lanes: int, on_gpu: bool, rows: int
 
     check_training_model(data.network)
     open_one = {"jax": _jax_program, "tensorflow": _tensorflow_program}[engine]
-    return open_one(data, lanes, on_gpu, rows)
+    return open_one(data, min(lanes, lanes_of_masks(data)), on_gpu, rows)
+
+
+def lanes_of_masks(data: Data) -> int:
+    """The number of lanes, at least one, whose dropout masks for a call are no larger than ``MASK_BYTES`` together."""
+    values = sum(math.prod(one.shape) for one in data.network.dropouts)
+    return max(1, MASK_BYTES // max(1, data.settings.validate_every * data.settings.batch_size * values))
 
 
 def lanes_that_fit(lanes: int, needed_bytes: int, memory_bytes: int) -> int:

@@ -1,5 +1,6 @@
 """What only the compiled program of JAX has: the memory that it needs, and a choice among several devices."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -7,8 +8,9 @@ import sys
 import jax
 import numpy as np
 
+from components.model.network import Dropout
 from components.train.jax_program import JaxProgram
-from components.train.programs import lanes_that_fit
+from components.train.programs import lanes_of_masks, lanes_that_fit
 from tests.components.train.packs import data_of
 
 
@@ -26,6 +28,17 @@ def test_fewer_lanes_where_memory_is_short():
     assert lanes_that_fit(50, 10 << 30, 80 << 30) == 50
     assert lanes_that_fit(200, 80 << 30, 80 << 30) == 140
     assert lanes_that_fit(4, 80 << 30, 1 << 30) == 1
+
+
+def test_fewer_lanes_where_maps_with_dropout_are_large(tiny_network, cohort, tiny):
+    settings = dataclasses.replace(tiny, validate_every=64, batch_size=16)
+    lanes = {}
+    for shape in ((), (32,), (128, 128, 4), (128, 128, 128)):
+        dropouts = (Dropout("dropout", 0.5, shape),) if shape else ()
+        lanes[shape] = lanes_of_masks(data_of(dataclasses.replace(tiny_network, dropouts=dropouts), cohort, settings))
+    assert lanes[()] > lanes[(32,)] > 1000
+    assert lanes[(128, 128, 4)] == 16  # 64 Mi values of one byte each
+    assert lanes[(128, 128, 128)] == 1
 
 
 def test_every_device_trains_the_same():
