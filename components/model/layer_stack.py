@@ -13,6 +13,8 @@ from components.common.errors import InputError
 from components.common.settings import IMAGE_SIZE_PX, Engine
 from components.model.network import Network
 
+_HINT = "Set train.engine to auto, jax or tensorflow."
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Layer:
@@ -79,19 +81,24 @@ def engine_of(network: Network, engine: Engine, gpus: int) -> Engine:
     InputError
         ``ENGINE_UNSUITABLE`` where ``cpu`` was chosen and does not know the network's layers, or GPUs were requested.
     """
-    hint = "Set train.engine to auto, jax or tensorflow."
-    if engine == "cpu" and gpus:
-        raise InputError("ENGINE_UNSUITABLE", "the engine cpu uses no GPU, but GPUs were requested", hint)
+    if gpus:
+        require_gpu_engine(engine)
     try:
         layer_stack(network)
     except Unknown as error:
         if engine == "cpu":
             message = f"the engine cpu cannot train the network {network.name}: it does not know {error}"
-            raise InputError("ENGINE_UNSUITABLE", message, hint) from None
+            raise InputError("ENGINE_UNSUITABLE", message, _HINT) from None
         return "jax" if engine == "auto" else engine
     if engine == "auto":
         return "jax" if gpus else "cpu"
     return engine
+
+
+def require_gpu_engine(engine: Engine) -> None:
+    """Raises ``ENGINE_UNSUITABLE`` for the engine that uses no GPU."""
+    if engine == "cpu":
+        raise InputError("ENGINE_UNSUITABLE", "the engine cpu uses no GPU, but GPUs were requested", _HINT)
 
 
 def _parts(network: Network) -> Iterator[tuple[Mapping[str, Any], str]]:

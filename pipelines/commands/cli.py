@@ -135,6 +135,7 @@ def run(
     model_name: ModelOption = defaults.MODEL,
     parallelism: Annotated[int, typer.Option(min=1, help="Training tasks that run at the same time.")] = 2,
     members_per_task: Annotated[int, typer.Option(help=STUDY["members_per_task"])] = defaults.MEMBERS_PER_TASK,
+    gpus: Annotated[int, typer.Option(min=0, help="NVIDIA GPUs that train; 0: the cores of the CPU do.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Run the whole study on a cohort, on this machine."""
@@ -144,12 +145,13 @@ def run(
     if not cohort:
         raise InputError("COHORT_MISSING", "no cohort was named", "srs run --cohort cohort.csv")
     from components.common.presets import merged
-    from pipelines.local.session import Session, StudyOptions
+    from pipelines.local.session import Session
+    from pipelines.local.study_options import StudyOptions
 
     if fast and preset not in ("default", "fast"):
         raise InputError("PRESET_UNKNOWN", f"--fast and --preset {preset} name two presets", "Give one of them.")
     overrides = merged(study.read_study(study_file), study.read_flags(settings or []))
-    names = (experiment, model_name, members_per_task)
+    names = (experiment, model_name, members_per_task, gpus)
     options = StudyOptions("fast" if fast else preset, seed, groups, members, overrides, *names)
     parameters = options.parameters(cohort)  # before a home is made
     session = Session.open(home, errors if as_json else screen, parallelism)

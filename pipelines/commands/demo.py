@@ -16,7 +16,8 @@ from pipelines.commands import predictor_client
 from pipelines.commands.models import answers_table
 from pipelines.commands.terminal import print_error
 from pipelines.local import predictor_process
-from pipelines.local.session import Outcome, Session, StudyOptions
+from pipelines.local.session import Outcome, Session
+from pipelines.local.study_options import StudyOptions
 
 
 def main() -> None:

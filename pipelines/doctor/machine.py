@@ -3,14 +3,14 @@
 import importlib.metadata
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 from components.common import defaults
-from components.common.errors import InputError, SrsError
+from components.common.errors import InputError, SrsError, TrainingError
 from components.common.processors import processors
 from components.common.versions import version_of
+from components.train.visible_gpus import visible_gpus
 from pipelines.doctor.findings import Finding
 from pipelines.local.home import Home
 from pipelines.local.predictor_process import require_free
@@ -101,11 +101,9 @@ def _byte_code() -> Finding:
 
 
 def _devices() -> Finding:
-    """Queries JAX in its own process, which must not occupy a GPU's memory afterwards."""
-    code = "import jax; print(sum(device.platform == 'gpu' for device in jax.devices()))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
-        return Finding("devices", ok=False, text=f"JAX cannot be used ({reason}): run make")
-    gpus = int(done.stdout.strip() or 0)
-    return Finding("devices", ok=True, text=f"{gpus} GPU" if gpus else "CPU only: members train on the cores")
+    try:
+        gpus = visible_gpus("jax")
+    except TrainingError as error:
+        return Finding("devices", ok=False, text=str(error))
+    text = f"{gpus} GPU: `srs run --gpus {gpus}` trains on it" if gpus else "CPU only: members train on the cores"
+    return Finding("devices", ok=True, text=text)

@@ -1,7 +1,6 @@
 """Operations of the commands on local runs: run a study, print its outcome, fetch a model, rebuild a report."""
 
 import dataclasses
-import json
 import math
 import os
 import tempfile
@@ -13,21 +12,16 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from components.common import defaults
 from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.evaluation import REPORT, Evaluation
 from components.common.artifacts.members import PACK, Members, read_member_file
 from components.common.artifacts.promotion import Promotion
 from components.common.artifacts.splits import Splits
-from components.common.disk import require_text
 from components.common.files import read_json
-from components.common.presets import merged, resolve, resolve_parameters
+from components.common.presets import resolve_parameters
 from components.common.processors import processors
-from components.model.own_network import check_network
-from components.preprocess.cohort import read_cohort
 from pipelines.definitions import phantom, srs_response
 from pipelines.definitions.options import Compiled
-from pipelines.definitions.parameters import StudyParameters
 from pipelines.local.claims import sweep
 from pipelines.local.display import ConsoleDisplay
 from pipelines.local.home import Home, is_home, require_registry
@@ -36,47 +30,6 @@ from pipelines.local.tasks import Stopped
 
 #: Because a person waits for a command, MLflow's client gives up after one retry, not after minutes as in a step.
 BRIEF = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class StudyOptions:
-    """A user's options of a run; those that are given win over ``overrides``: the study file's settings and ``--set``.
-
-    A seed of None, and 0 groups or members, mean that the option was not given.
-    """
-
-    preset: str
-    seed: int | None = None
-    groups: int = 0
-    members: int = 0
-    overrides: dict[str, Any] = dataclasses.field(default_factory=dict)
-    experiment: str = defaults.EXPERIMENT
-    model_name: str = defaults.MODEL
-    members_per_task: int = defaults.MEMBERS_PER_TASK
-
-    def parameters(self, cohort: str) -> dict[str, Any]:
-        """Parameters of the pipeline for the cohort table, folder or S3 prefix; refuses those that cannot be used.
-
-        Raises
-        ------
-        InputError
-            The errors of ``resolve``, of the parameters' checks, of ``read_cohort`` and of ``checked_network``.
-        """
-        sizes = {name: count for name, count in (("groups", self.groups), ("members", self.members)) if count}
-        given = ({"split": sizes} if sizes else {}) | ({} if self.seed is None else {"seed": self.seed})
-        overrides = merged(self.overrides, given)
-        study = resolve(self.preset, overrides)
-        settings = json.dumps({name: value for name, value in overrides.items() if name != "seed"}, sort_keys=True)
-        names = ("preset", "groups", "members", "experiment", "model_name", "members_per_task")
-        path = cohort.removeprefix("file://")
-        require_text(path)
-        uri = path if "://" in path else os.path.realpath(path)
-        parameters: dict[str, Any] = {"cohort_uri": uri, "seed": study.seed, "settings": settings}
-        parameters |= {name: getattr(self, name) for name in names}
-        StudyParameters(**parameters)
-        read_cohort(uri)
-        check_network(study)
-        return parameters
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -142,12 +95,13 @@ class Session:
         experiment = str(parameters["experiment"])
         self._require_experiment(experiment)
         arguments = {**parameters, "state_uri": str(self.home.members)}
-        pipeline = srs_response.build(Compiled(parallelism=self.parallelism, retries=0))
-        workers = max(1, processors() // min(self.parallelism, _packs(parameters)))
+        parallelism = 1 if "gpu_count" in parameters else self.parallelism  # a pack uses all the GPUs
+        pipeline = srs_response.build(Compiled(parallelism=parallelism, retries=0))
+        workers = max(1, processors() // min(parallelism, _packs(parameters)))
         try:
             with ConsoleDisplay(self.console) as display:
                 return outcome_of(
-                    run_pipeline(pipeline, arguments, self.home, display, parallelism=self.parallelism, workers=workers)
+                    run_pipeline(pipeline, arguments, self.home, display, parallelism=parallelism, workers=workers)
                 )
         except Stopped as stopped:
             self._close(stopped.parameters, experiment)

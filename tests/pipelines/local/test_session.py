@@ -11,13 +11,14 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from components.common.errors import InputError
+from components.common.errors import InputError, SrsError
 from components.common.presets import resolve_parameters
 from components.phantom.phantom import write_cohort
 from pipelines.commands.cli import app
-from pipelines.local import session
+from pipelines.local import session, study_options
 from pipelines.local.home import Home
-from pipelines.local.session import Session, StudyOptions
+from pipelines.local.session import Session
+from pipelines.local.study_options import StudyOptions
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,22 @@ def settings_of(options: StudyOptions, cohort: str):
     return resolve_parameters(**{name: parameters[name] for name in names})
 
 
+@pytest.fixture
+def taken(tmp_path, monkeypatch):
+    """What ``run_pipeline`` is given for a study's options, on a machine of four cores and two GPUs."""
+    monkeypatch.setattr(session, "processors", lambda: 4)
+    monkeypatch.setattr(study_options, "visible_gpus", lambda _engine: 2)
+    calls = []
+    monkeypatch.setattr(session, "run_pipeline", lambda *given, **more: calls.append((given[1], more)))
+    monkeypatch.setattr(session, "outcome_of", lambda run: run)
+
+    def of(parameters):
+        Session(Home.absent(tmp_path / "home"), Console(quiet=True), 2).run_study(parameters)
+        return calls.pop()
+
+    return of
+
+
 @pytest.mark.parametrize(
     ("options", "workers"),
     [
@@ -45,13 +62,34 @@ def settings_of(options: StudyOptions, cohort: str):
         (StudyOptions("default", groups=2, members_per_task=5), 2),
     ],
 )
-def test_one_pack_has_all_cores_and_several_share_them(options, workers, cohort, tmp_path, monkeypatch):
-    taken = []
-    monkeypatch.setattr(session, "processors", lambda: 4)
-    monkeypatch.setattr(session, "run_pipeline", lambda *_, **given: taken.append(given["workers"]))
-    monkeypatch.setattr(session, "outcome_of", lambda run: run)
-    Session(Home.absent(tmp_path / "home"), Console(quiet=True), 2).run_study(options.parameters(cohort))
-    assert taken == [workers]
+def test_one_pack_has_all_cores_and_several_share_them(options, workers, cohort, taken):
+    assert taken(options.parameters(cohort))[1]["workers"] == workers
+
+
+def test_packs_use_the_gpus_one_after_another(cohort, taken):
+    arguments, given = taken(StudyOptions("default", gpus=2).parameters(cohort))
+    assert arguments["gpu_count"] == "2"
+    assert given["parallelism"] == 1
+
+
+@pytest.mark.parametrize(
+    ("engine", "gpus", "code", "text"),
+    [
+        ("cpu", 1, "ENGINE_UNSUITABLE", "the engine cpu uses no GPU"),
+        ("auto", 3, "NO_GPU", "3 GPUs were requested, but jax finds 2"),
+    ],
+)
+@pytest.mark.usefixtures("taken")
+def test_gpus_that_cannot_be_used_are_refused_before_a_home_is_made(engine, gpus, code, text, cohort):
+    with pytest.raises(SrsError, match=text) as caught:
+        StudyOptions("fast", gpus=gpus, overrides={"train": {"engine": engine}}).parameters(cohort)
+    assert caught.value.code == code
+
+
+def test_this_machine_is_asked_for_its_gpus(cohort):
+    done = run_srs("run", "--fast", "--cohort", cohort, "--gpus", "99")
+    assert done.returncode == 1
+    assert "99 GPUs were requested, but jax finds" in done.stderr
 
 
 def test_options_win_over_the_study_file_and_set(cohort):
