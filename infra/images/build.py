@@ -1,6 +1,6 @@
 """Builds the images: ``python infra/images/build.py [--engine podman|buildah|docker] ...``; prints sizes and times.
 
-Needs an engine and, for the first layer, a package index. ``--option`` passes options that your site needs to the engine:
+Needs an engine and, for the first layer, a package index. ``--option`` passes what your site needs to the engine:
 ``--option=--volume=/etc/pip.conf:/etc/pip.conf:ro`` or ``--option=--network=host``.
 """
 

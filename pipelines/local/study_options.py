@@ -76,6 +76,6 @@ def require_gpus(engine: Engine, number: int) -> None:
     require_gpu_engine(engine)
     chosen = "jax" if engine == "auto" else engine
     if (found := visible_gpus(chosen)) < number:
-        message = f"{number} GPUs were requested, but {chosen} finds {found or 'none'}"
+        message = f"--gpus is {number}, but the engine {chosen} finds {found or 'none'} on this machine"
         hint = f"Lower --gpus, or install {chosen} for this machine's GPUs (docs/data-scientist.md)."
-        raise TrainingError("NO_GPU", message.replace("1 GPUs were", "1 GPU was"), hint)
+        raise TrainingError("NO_GPU", message, hint)

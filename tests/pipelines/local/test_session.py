@@ -76,7 +76,7 @@ def test_packs_use_the_gpus_one_after_another(cohort, taken):
     ("engine", "gpus", "code", "text"),
     [
         ("cpu", 1, "ENGINE_UNSUITABLE", "the engine cpu uses no GPU"),
-        ("auto", 3, "NO_GPU", "3 GPUs were requested, but jax finds 2"),
+        ("auto", 3, "NO_GPU", "--gpus is 3, but the engine jax finds 2"),
     ],
 )
 @pytest.mark.usefixtures("taken")
@@ -89,7 +89,7 @@ def test_gpus_that_cannot_be_used_are_refused_before_a_home_is_made(engine, gpus
 def test_this_machine_is_asked_for_its_gpus(cohort):
     done = run_srs("run", "--fast", "--cohort", cohort, "--gpus", "99")
     assert done.returncode == 1
-    assert "99 GPUs were requested, but jax finds" in done.stderr
+    assert "--gpus is 99, but the engine jax finds" in done.stderr
 
 
 def test_options_win_over_the_study_file_and_set(cohort):
