@@ -27,6 +27,8 @@ from components.model.keras_network import model_of, set_weights
 from components.model.manifest import INPUT, OUTPUT
 from components.model.network import Network, Weights, window_scale
 
+#: Largest difference of a bundle's probabilities from those of its Keras model.
+TOLERANCE = 1e-5
 #: Script that loads a Keras model with TensorFlow, in a process of its own.
 SCRIPT = Path(__file__).with_name("tensorflow_process.py")
 #: Longest time that it may take, s: TensorFlow alone may need half a minute to be imported.

@@ -12,11 +12,13 @@ from components.common.settings import IMAGE_SIZE_PX
 from components.model.initializers import is_known
 from components.model.keras_backend import keras
 from components.model.network import Dropout, Network, Weight, Weights
-from components.model.onnx_table import LAYERS
+from components.model.onnx_table import ACTIVATIONS, LAYERS
 
 INPUT_SHAPE, OUTPUT_SHAPE = (None, IMAGE_SIZE_PX, IMAGE_SIZE_PX, 1), (None, 2)
 #: The layers that may draw random numbers in training.
 DROPOUTS = ("Dropout", "SpatialDropout2D")
+#: Layers that pass their values on, perhaps in another order; the input layer is here for models within a model.
+PASSING = (*DROPOUTS, "Identity", "Reshape", "Flatten", "InputLayer")
 #: Parts of a layer that add to the loss or change weights after a step, which no engine does.
 NOT_TRAINED = ("regularizer", "constraint")
 
@@ -107,8 +109,8 @@ def _problems(model: Any) -> Iterator[str]:
     if isinstance(model.output_shape, list) or tuple(model.output_shape) != OUTPUT_SHAPE:
         shape = model.output_shape[1:]
         yield f"its output must have the shape (2,), the logits of responder and non-responder; it has {shape}"
-    last, linear = _last(model), keras.activations.linear
-    if type(last).__name__ == "Softmax" or getattr(last, "activation", linear) is not linear:
+    last = _last(model.outputs[0])
+    if type(last).__name__ in ACTIVATIONS or not _is_linear(last):
         yield "its last layer must be linear: the platform adds the softmax"
     if not model.trainable_variables:
         yield "it has no weights"
@@ -116,10 +118,20 @@ def _problems(model: Any) -> Iterator[str]:
         yield from _problems_of(layer)
 
 
-def _last(model: Any) -> Any:
-    """The layer that computes a model's output, inside the models in it."""
-    operation = model.outputs[0]._keras_history.operation
-    return _last(operation) if hasattr(operation, "layers") else operation
+def _last(value: Any) -> Any:
+    """The layer that computes a value, inside the models in it, and before those that only pass it on."""
+    operation, node, _ = value._keras_history
+    kind, last = type(operation).__name__, operation
+    if hasattr(operation, "layers"):
+        last = _last(operation.outputs[0])
+        kind = type(last).__name__
+    given = operation._inbound_nodes[node].input_tensors  # none of an input layer
+    passed_on = kind in PASSING or (kind == "Activation" and _is_linear(last))
+    return _last(given[0]) if given and passed_on else last
+
+
+def _is_linear(layer: Any) -> bool:
+    return getattr(layer, "activation", keras.activations.linear) is keras.activations.linear
 
 
 def _problems_of(layer: Any) -> Iterator[str]:

@@ -68,6 +68,8 @@ def layer_stack(network: Network) -> tuple[Layer, ...]:
             raise Unknown(f"the layer {config['name']} ({kind})")
     if not all(layer.relu for layer in stack[:-1]) or stack[-1].relu or stack[-1].is_convolution:
         raise Unknown("another activation than ReLU after each layer with weights but the last, a Dense one")
+    if stack[-1].dropout is not None:
+        raise Unknown("dropout of the logits")
     if not _fits(stack):
         raise Unknown("a convolution after a fully connected layer, or features that are not flattened")
     return tuple(stack)

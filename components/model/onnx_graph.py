@@ -6,11 +6,13 @@ grouped convolutions; features have the shape [members, n, features] and are com
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import helper
+
+if TYPE_CHECKING:  # a process that trains asks the exporter which layers it knows, and has no use for onnx
+    import onnx
 
 #: Graph format that the oldest supported ONNX Runtime reads; raised only together with the bundle's version.
 OPSET = 17
@@ -65,6 +67,8 @@ class Graph:
 
     def node(self, operator: str, inputs: Sequence[str], name: str, **attributes: object) -> str:
         """Appends a node; returns the name of its output, with a number where ``name`` is taken."""
+        from onnx import helper
+
         taken = sum(one == name or one.startswith(f"{name}#") for one in self._named)
         output = f"{name}#{taken + 1}" if taken else name
         self._named.add(output)

@@ -16,15 +16,12 @@ from components.common.settings import IMAGE_SIZE_PX, StudySettings, TrainSettin
 if TYPE_CHECKING:
     from components.model.network import Network
 
-#: Largest difference of a graph's probabilities from those of the Keras model, in float32 on the same processor.
-LARGEST_DIFFERENCE = 1e-4
-
 
 def check_network(study: StudySettings) -> None:
     """Builds and checks the network of a study, unless it is the default one; raises as ``checked_network``."""
     default = StudySettings()
-    plain = study.network == default.network and study.split.members <= default.split.members
-    if not plain or study.train.engine not in ("auto", "cpu"):
+    same = study.train.network == default.train.network and study.network == default.network
+    if not same or study.split.members > default.split.members or study.train.engine not in ("auto", "cpu"):
         with _no_home():
             checked_network(study)
 
@@ -93,7 +90,7 @@ def check_graph_of(network: "Network", settings: TrainSettings) -> None:
     import numpy as np
 
     from components.model.export import ensemble_graph
-    from components.model.keras_export import ensemble_model
+    from components.model.keras_export import TOLERANCE, ensemble_model
     from components.model.network import window_scale
     from components.model.session import open_session, run_session
 
@@ -107,6 +104,9 @@ def check_graph_of(network: "Network", settings: TrainSettings) -> None:
     graph = ensemble_graph(network, members, window_scale(settings)).SerializeToString()
     expected = ensemble_model(network, [("one", members[0]), ("two", members[1])], settings)(given)
     difference = float(np.abs(run_session(open_session(graph), given) - np.asarray(expected)).max())
-    if not difference <= LARGEST_DIFFERENCE:
-        message = f"the network {network.name} is exported wrongly: probabilities differ by up to {difference:.1e}"
+    if not difference <= TOLERANCE:
+        message = (
+            f"the exported network {network.name} differs from its Keras model: "
+            f"probabilities by up to {difference:.1e}, where {TOLERANCE:g} is allowed"
+        )
         raise BundleError("EXPORT_DIFFERS", message, "Please report it; use other layers meanwhile.")

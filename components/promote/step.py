@@ -24,7 +24,7 @@ from components.common.steps import Progress, write_summary
 from components.common.tags import DATASET_DIGEST, GROUP, SPLIT_DIGEST, SYNTHETIC
 from components.model.bundle import write_bundle
 from components.model.bundle_files import Bundle
-from components.model.keras_export import ensemble_model, save_keras, tensorflow_answers
+from components.model.keras_export import TOLERANCE, ensemble_model, save_keras, tensorflow_answers
 from components.model.manifest import KERAS_DIGEST, Manifest, patient_digest
 from components.model.networks.building import network_of
 from components.model.runtime import Ensemble
@@ -33,8 +33,6 @@ from components.phantom.phantom import golden_case
 from components.promote import registry
 from components.promote.gate import Change, Contender, Load, Trial, Verdict, choose_group, compare, decide
 
-#: Largest difference between the bundle's probabilities and those of its Keras model in TensorFlow.
-KERAS_TOLERANCE = 1e-5
 WRITERS = 4  # models logged at a time
 TRIES = 3  # of the gate, where another promotion ran at the same time
 
@@ -79,7 +77,7 @@ class _Bundles:
         self.splits = splits
         self.golden = golden_case()
         self._network = network_of(splits)
-        self._keras = threading.Lock()  # Keras numbers its layers in one place for all threads
+        self._keras = threading.Lock()  # building a model resets Keras' state for all threads
 
     def folder(self, name: str) -> Path:
         return self.scratch / name
@@ -89,18 +87,18 @@ class _Bundles:
 
     def write(self, name: str, members: Sequence[Member], extra: dict[str, Any] | None = None) -> Manifest:
         settings, keras_file = self.splits.settings, self.keras_file(name)
+        weights = [(member.id, member.weights) for member in members]
         with self._keras:
-            weights = [(member.id, member.weights) for member in members]
             save_keras(ensemble_model(self._network, weights, settings.train), keras_file)
-        return write_bundle(
-            self.folder(name),
-            members,
-            dataset=self.data,
-            network=self._network,
-            settings=settings,
-            golden=self.golden,
-            extra={**(extra or {}), KERAS_DIGEST: digest_of_file(keras_file)},
-        )
+            return write_bundle(
+                self.folder(name),
+                members,
+                dataset=self.data,
+                network=self._network,
+                settings=settings,
+                golden=self.golden,
+                extra={**(extra or {}), KERAS_DIGEST: digest_of_file(keras_file)},
+            )
 
     def log(self, run_id: str, name: str, title: str) -> str:
         """Logs what ``write`` wrote as an MLflow model of a run; returns its URI."""
@@ -217,8 +215,8 @@ def _load(folder: Path, keras_file: Path, crops: NDArray[np.float32]) -> Load:
     compared = (
         f"for the golden case and {len(crops)} evaluation tumours, TensorFlow's answers differ by {difference:.1e}"
     )
-    if not difference <= KERAS_TOLERANCE:
-        return Load(ok=False, text=f"{compared}; at most {KERAS_TOLERANCE:g} is allowed")
+    if not difference <= TOLERANCE:
+        return Load(ok=False, text=f"{compared}; at most {TOLERANCE:g} is allowed")
     return Load(ok=True, text=f"the serving runtime opened the bundle and reproduced its golden case; {compared}")
 
 

@@ -12,8 +12,8 @@ from components.common.environment import KERAS_BACKEND
 from components.common.errors import SrsError, TrainingError, one_line
 from components.train.jobs import Data, Stopped
 from components.train.lanes import Resumed, train_in_lanes
-from components.train.member_store import State
 from components.train.protocol import ValidationCheck, Verdict
+from components.train.training import State
 
 #: Variable that names the GPUs that a process may use, in the order of their numbers.
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -83,8 +83,8 @@ def train_share(connection: Connection, device: Device, share: Share) -> None:
     """The child's main function: trains members on its device until the parent has no more."""
     for number in (signal.SIGINT, signal.SIGTERM):  # the parent decides when to stop
         signal.signal(number, signal.SIG_IGN)
-    choose_device(device)
     try:
+        choose_device(device)
         from components.train.programs import open_program
         from components.train.xla_cache import compilation_cache
 
@@ -109,14 +109,30 @@ def train_share(connection: Connection, device: Device, share: Share) -> None:
 
 
 def choose_device(device: Device) -> None:
-    """Sets the environment of this process for its engine and device, before Keras, JAX or TensorFlow are imported."""
+    """Sets the environment of this process for its engine and device, before Keras, JAX or TensorFlow are imported.
+
+    Raises
+    ------
+    TrainingError
+        ``NO_GPU`` where the variable that names the GPUs of this process names too few.
+    """
     os.environ[KERAS_BACKEND] = os.environ["KERAS_BACKEND"] = device.engine  # TensorFlow imports Keras by itself
     if device.gpu is None:
         os.environ |= {"JAX_PLATFORMS": "cpu", VISIBLE: "-1", **ONE_THREAD}
         return
-    visible = [name for name in os.environ.get(VISIBLE, "").split(",") if name]
-    os.environ[VISIBLE] = visible[device.gpu] if device.gpu < len(visible) else str(device.gpu)
+    os.environ[VISIBLE] = _granted(device.gpu)
     os.environ["JAX_PLATFORMS"] = "cuda"
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
     flags = os.environ.get("XLA_FLAGS", "")
     os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
+
+
+def _granted(number: int) -> str:
+    """CUDA's name of a GPU, by its number among those that this process may use: a number or a UUID."""
+    if (names := os.environ.get(VISIBLE)) is None:
+        return str(number)
+    granted = [name.strip() for name in names.split(",") if name.strip()]
+    if number >= len(granted):
+        message = f"{number + 1} GPUs are needed, but {VISIBLE} names {len(granted)} ({names!r})"
+        raise TrainingError("NO_GPU", message, "Request fewer GPUs, or correct the variable.")
+    return granted[number]

@@ -98,7 +98,8 @@ def train_pack(
     _check(crops, labels, rows, splits)
     engine = engine_of(network, settings.engine, gpus)
     chosen = dataclasses.replace(settings, engine=engine)  # `auto` is another one on a GPU
-    keys = [member_key(network, split, chosen, seed=seed, dataset_digest=dataset_digest) for split in splits]
+    of_all = {"seed": seed, "dataset_digest": dataset_digest, "on_gpu": gpus > 0}
+    keys = [member_key(network, split, chosen, **of_all) for split in splits]
     stored = [store.get(key) if store else None for key in keys]
     members = {member.id: _reused(member) for member in stored if member}
     jobs = [Job(split, key) for split, key in zip(splits, keys, strict=True) if split.id not in members]
@@ -116,9 +117,18 @@ def train_pack(
     return tuple(members[split.id] for split in splits)
 
 
-def member_key(network: Network, split: MemberSplit, settings: TrainSettings, *, seed: int, dataset_digest: str) -> str:
+def member_key(
+    network: Network,
+    split: MemberSplit,
+    settings: TrainSettings,
+    *,
+    seed: int,
+    dataset_digest: str,
+    on_gpu: bool = False,
+) -> str:
     """Name of a member in the store: digest of everything that its weights depend on."""
-    return digest_of([ENGINE_VERSION, dataset_digest, split.digest, settings.to_dict(), network.digest, seed])
+    device = ["gpu"] if on_gpu else []
+    return digest_of([ENGINE_VERSION, dataset_digest, split.digest, settings.to_dict(), network.digest, seed, *device])
 
 
 def _reused(member: Member) -> Member:

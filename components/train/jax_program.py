@@ -19,6 +19,9 @@ from components.train.jobs import Data
 from components.train.lanes import Task
 from components.train.pack_program import MemberStep, determinism_of, images_and_labels
 
+#: Of matrix products; by default a GPU would round their factors to 10 bits (TF32).
+PRECISION = "highest"
+
 
 def gpu_memory_bytes() -> int | None:
     """Memory of this process' first GPU that JAX may use; None where there is no GPU."""
@@ -49,7 +52,9 @@ class JaxProgram:
     ) -> None:
         self.determinism = determinism_of(on_gpu=side_by_side)
         self.lanes, self._side_by_side = lanes, side_by_side
-        self._step = MemberStep(data)
+        self.draws_ahead = side_by_side  # on a GPU; on CPU this core is the device
+        with jax.default_matmul_precision(PRECISION):
+            self._step = MemberStep(data)
         images, labels = images_and_labels(data)
         self.orientations = len(images) // len(data.crops)
         self._images, self._labels = (jax.device_put(array, jax.devices()[device]) for array in (images, labels))
@@ -78,7 +83,7 @@ class JaxProgram:
             return self._train_lane(images, labels, *lane)
 
         lanes = states, tasks
-        with jax.default_matmul_precision("highest"):  # a GPU would round the factors of products to 10 bits
+        with jax.default_matmul_precision(PRECISION):
             found: tuple[SgdState, Any, Any] = jax.vmap(train)(lanes) if self._side_by_side else lax.map(train, lanes)
         return found
 
@@ -115,6 +120,6 @@ class JaxProgram:
         def zeros(rows: Any) -> Any:
             return jnp.zeros((len(rows), 2))
 
-        with jax.default_matmul_precision("highest"):
+        with jax.default_matmul_precision(PRECISION):
             found = lax.map(lambda rows: lax.cond(needed, logits, zeros, rows), chunks)
         return found.reshape(-1, 2)

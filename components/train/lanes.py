@@ -6,6 +6,7 @@ stays idle: the program is called with no step for it.
 
 import time
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -15,9 +16,8 @@ from components.common.artifacts.members import Member
 from components.train.arithmetic import Kept, Rows, SgdState
 from components.train.convolution import Floats
 from components.train.jobs import STATE_EVERY_S, Data, Job, Stopped
-from components.train.member_store import State
 from components.train.protocol import ValidationCheck, Verdict
-from components.train.training import Interval, MemberTraining
+from components.train.training import Interval, MemberTraining, State
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -50,11 +50,15 @@ class Task(NamedTuple):
 
 
 class Program(Protocol):
-    """A compiled program that trains members side by side, on one device."""
+    """A compiled program that trains members side by side, on one device.
+
+    ``draws_ahead`` says whether the host has nothing else to do meanwhile than to draw the samples of the next call.
+    """
 
     lanes: int
     orientations: int
     determinism: str
+    draws_ahead: bool
 
     def train(self, state: SgdState, task: Task) -> tuple[SgdState, Floats, Floats]:
         """The state after the steps, their mean loss [lanes], and the averaged weights' logits [lanes, rows, 2]."""
@@ -132,11 +136,22 @@ class _Pack:
 
     def to_next_check(self) -> None:
         """Trains every lane to its next validation check, in one call."""
-        states, losses, logits = self._program.train(*self._inputs())
+        inputs = self._inputs()
+        if self._program.draws_ahead:
+            with ThreadPoolExecutor(1) as thread:
+                drawn = thread.submit(self._draw_ahead)
+                states, losses, logits = self._program.train(*inputs)
+            drawn.result()
+        else:
+            states, losses, logits = self._program.train(*inputs)
         for number, lane in enumerate(self._lanes):
             if lane is not None:
                 sgd = SgdState(*(part[number].copy() for part in states))
                 self._checked(number, lane, sgd, float(losses[number]), logits[number])
+
+    def _draw_ahead(self) -> None:
+        for lane in filter(None, self._lanes):
+            lane.training.draw_ahead()
 
     def _checked(self, number: int, lane: _Lane, sgd: SgdState, loss: float, logits: Floats) -> None:
         training = lane.training
@@ -177,4 +192,4 @@ class _Pack:
 
 def _padded(arrays: Sequence[NDArray[Scalar]], length: int) -> NDArray[Scalar]:
     """The arrays as one, each repeated from its start up to ``length`` along its first axis."""
-    return np.stack([array[np.arange(length) % len(array)] for array in arrays])
+    return np.stack([array if len(array) == length else array[np.arange(length) % len(array)] for array in arrays])

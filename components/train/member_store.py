@@ -4,7 +4,6 @@ Each member is one object, ``members/<key>.zip``, and while it trains ``states/<
 and JSON files (``components.common.store.sealed``). Two writers of one key write the same member.
 """
 
-import dataclasses
 import io
 import json
 import tempfile
@@ -19,14 +18,7 @@ from components.common.artifacts.members import Member, read_member, write_membe
 from components.common.errors import InputError
 from components.common.files import load_array
 from components.common.store.sealed import SealedStore, open_sealed
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class State:
-    """A half-trained member: named arrays and plain values."""
-
-    arrays: dict[str, NDArray[Any]]
-    facts: dict[str, Any]
+from components.train.training import State
 
 
 class MemberStore:

@@ -16,7 +16,7 @@ from components.model.network import oriented, windowed
 from components.train.arithmetic import SgdState
 from components.train.jobs import Data
 from components.train.lanes import Task
-from components.train.training_model import dropout_masks, training_model
+from components.train.training_model import checked_training_model, dropout_masks
 
 ops = keras.ops
 #: Fewest images in one forward pass without gradient; more than a batch would need more memory than training.
@@ -40,7 +40,7 @@ class MemberStep:
     def __init__(self, data: Data) -> None:
         network, settings = data.network, data.settings
         self._network, self.settings = network, settings
-        self._model = training_model(network)
+        self._model = checked_training_model(network)
         self._shapes = list(network.shapes.values())
         self._ends = np.cumsum([math.prod(shape) for shape in self._shapes])[:-1].tolist()
         decay = np.float32(settings.learning_rate * settings.weight_decay)

@@ -73,7 +73,7 @@ def train_in_processes(
             children.extend(_start(device, share) for device in devices)  # those that are started, if one cannot be
             _receive(children, waiting, members, store, tally)
         except BaseException:
-            _stop(children, members, store, tally)
+            _stop(children, store)
             raise
         finally:
             _end(children)
@@ -126,14 +126,14 @@ def _receive(
 def _told(child: _Child) -> tuple[Any, ...]:
     try:
         return child.connection.recv()  # type: ignore[no-any-return]
-    except (EOFError, ConnectionResetError):
+    except (EOFError, OSError):
         raise _ended(child) from None
 
 
 def _answer(child: _Child, resumed: Resumed | None) -> None:
     try:
         child.connection.send(resumed)
-    except (BrokenPipeError, ConnectionResetError):
+    except OSError:
         raise _ended(child) from None
 
 
@@ -147,18 +147,23 @@ def _ended(child: _Child) -> TrainingError:
 
 def _stored(kind: str, content: list[Any], members: list[Member], store: MemberStore | None) -> list[Member]:
     key, value = content
-    if kind == "save":
-        if store:
-            store.put_state(key, value)
-        return []
     if store:
-        store.put(key, value)
+        _store(kind, key, value, store)
+    if kind == "save":
+        return []
     members.append(value)
     return [value]
 
 
-def _stop(children: Sequence[_Child], members: list[Member], store: MemberStore | None, tally: Tally) -> None:
-    """Tells the children to stop, and stores the states that they send before they do.
+def _store(kind: str, key: str, value: Any, store: MemberStore) -> None:
+    if kind == "save":
+        store.put_state(key, value)
+    else:
+        store.put(key, value)
+
+
+def _stop(children: Sequence[_Child], store: MemberStore | None) -> None:
+    """Tells the children to stop, and stores what they send before they do; a later attempt reports it.
 
     One that has made no check yet may be compiling for long, and has nothing to save.
     """
@@ -175,8 +180,8 @@ def _stop(children: Sequence[_Child], members: list[Member], store: MemberStore 
             except (EOFError, OSError):
                 working.discard(connection)
                 continue
-            if kind in ("save", "finished"):
-                tally.add_finished(_stored(kind, content, members, store))
+            if kind in ("save", "finished") and store:
+                _store(kind, *content, store)
 
 
 def _ready(connections: Iterable[Connection], seconds: float) -> list[Connection]:

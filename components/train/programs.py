@@ -16,8 +16,9 @@ TENSORFLOW_GPU_LANES = 32
 #: library.
 MEMORY_PART = 0.7
 
-#: Most bytes of dropout masks, one for each value of a masked map, that this process draws for a call of a program.
-MASK_BYTES = 1 << 30
+#: Most bytes of dropout masks, one for each value of a masked map, for a call of a program. This process may hold them
+#: three times: for each lane, for all lanes, and those of the next call.
+MASK_BYTES = 1 << 29
 
 
 def open_program(engine: str, data: Data, *, lanes: int, on_gpu: bool, rows: int) -> Program:
@@ -26,9 +27,6 @@ def open_program(engine: str, data: Data, *, lanes: int, on_gpu: bool, rows: int
     ``rows`` is the largest number of validation tumours of a member. Raises ``NO_GPU`` where ``on_gpu`` is True and
     there is none.
     """
-    from components.train.training_model import check_training_model
-
-    check_training_model(data.network)
     open_one = {"jax": _jax_program, "tensorflow": _tensorflow_program}[engine]
     return open_one(data, min(lanes, lanes_of_masks(data)), on_gpu, rows)
 

@@ -80,9 +80,7 @@ class Course:
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "Course":
         """A course written by ``to_dict``."""
-        former = {"looks": "checks"}  # a name in the states of release 0.1
-        fields = {former.get(name, name): value for name, value in fields.items()}
-        fields["checks"] = tuple(ValidationCheck(**check) for check in fields["checks"])
+        fields = {**fields, "checks": tuple(ValidationCheck(**check) for check in fields["checks"])}
         for name in ("best", "best_of_attempt"):
             fields[name] = ValidationCheck(**fields[name]) if fields[name] else None
         return cls(**fields)

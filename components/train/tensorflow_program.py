@@ -48,6 +48,7 @@ class TensorflowProgram:
         tf.config.experimental.enable_tensor_float_32_execution(False)
         self.determinism = determinism_of(on_gpu=side_by_side)
         self.lanes, self._side_by_side, self._device = lanes, side_by_side, device
+        self.draws_ahead = side_by_side  # on a GPU; on CPU this core is the device
         self._step = MemberStep(data)
         images, labels = images_and_labels(data)
         self.orientations = len(images) // len(data.crops)

@@ -19,8 +19,15 @@ from components.common.settings import TrainSettings
 from components.model.network import Network, Weights, as_vector
 from components.train.arithmetic import Kept, Rows, SgdState
 from components.train.convolution import Floats
-from components.train.member_store import State
 from components.train.protocol import Course, ValidationCheck, Verdict, advance, steps_to_next_check
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class State:
+    """A half-trained member: named arrays and plain values."""
+
+    arrays: dict[str, NDArray[Any]]
+    facts: dict[str, Any]
 
 
 class Interval(NamedTuple):
@@ -136,12 +143,24 @@ class MemberTraining:
         self._sampler = AttemptSampler(
             self._network, self.split, self._training, self._settings, seed=self.seed, attempt=self.course.attempt
         )
+        self._ahead: Interval | None = None
         weights = as_vector(self._sampler.weights())
         self.sgd = SgdState(weights, np.zeros_like(weights), weights)
 
     def interval(self) -> Interval:
         """The samples of the steps to the next validation check."""
-        first, steps = self.course.step, steps_to_next_check(self.course, self._settings)
+        if self._ahead and self._ahead.first == self.course.step:
+            return self._ahead
+        return self._drawn(self.course)
+
+    def draw_ahead(self) -> None:
+        """Draws the samples after the next validation check, for the case that the attempt goes on."""
+        check = self.course.step + steps_to_next_check(self.course, self._settings)
+        if check < self._settings.max_steps:
+            self._ahead = self._drawn(dataclasses.replace(self.course, step=check))
+
+    def _drawn(self, course: Course) -> Interval:
+        first, steps = course.step, steps_to_next_check(course, self._settings)
         return Interval(first, self._sampler.batches(first, steps), self._sampler.kept(first, steps))
 
     def checked(self, sgd: SgdState, training_loss: float, logits: Floats) -> Verdict:

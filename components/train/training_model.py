@@ -41,20 +41,25 @@ def training_model(network: Network) -> Any:
         return keras_model(dataclasses.replace(network, architecture=architecture))
 
 
-def check_training_model(network: Network) -> None:
-    """Compares a user's network with its model for training, for random weights and images; built-in ones are tested.
+def checked_training_model(network: Network) -> Any:
+    """``training_model``; a user's network is compared with it, for random weights and images (ours are tested).
 
     Raises
     ------
     TrainingError
         ``NETWORK_DIFFERS``, before any training.
     """
-    if ":" not in network.name:
-        return
+    ours = training_model(network)
+    if ":" in network.name:
+        _compare(network, ours)
+    return ours
+
+
+def _compare(network: Network, ours: Any) -> None:
     rng = np.random.default_rng(1)
     weights = {name: rng.normal(0, 0.1, shape).astype(np.float32) for name, shape in network.shapes.items()}
     images = rng.random((2, IMAGE_SIZE_PX, IMAGE_SIZE_PX, 1), np.float32)
-    models = keras_model(network), training_model(network)
+    models = keras_model(network), ours
     for model in models:
         set_weights(model, network, weights)
     expected, found = (keras.ops.convert_to_numpy(model(images, training=False)) for model in models)

@@ -1,5 +1,6 @@
 """The GPUs that an engine can use on this machine."""
 
+import os
 import subprocess
 import sys
 
@@ -21,7 +22,10 @@ def visible_gpus(engine: str) -> int:
     TrainingError
         ``ENGINE_FAILED`` if the engine cannot be imported.
     """
-    done = subprocess.run([sys.executable, "-c", _COUNTING[engine]], capture_output=True, text=True)
+    environment = {name: value for name, value in os.environ.items() if name != "JAX_PLATFORMS"}  # Keras sets it to cpu
+    environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+    command = [sys.executable, "-c", _COUNTING[engine]]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
         raise TrainingError("ENGINE_FAILED", f"the engine {engine} cannot be used: {reason}", "Run make setup.")

@@ -27,11 +27,13 @@ class ConsoleDisplay:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._finish_idle()
         if self.console.is_terminal:  # elsewhere it would print an empty line
             self._bars.stop()
 
     def begin(self, step: str) -> None:
-        """A task of ``step`` started."""
+        """A task of ``step`` started; steps of which none runs any more are done."""
+        self._finish_idle(but=step)
         if step not in self._steps:
             self._steps[step] = _Step(self._bars.add_task(step, total=1, note=""))
             self._line(step, "started")
@@ -52,19 +54,27 @@ class ConsoleDisplay:
         """A task of ``step`` ended."""
         state = self._steps[step]
         state.running -= 1
-        if failed:
-            state.failed = True
-        if state.running == 0:
-            total = sum(total for _, total, _ in state.tasks.values()) or 1
-            word = "done" if not state.failed else "stopped" if self._stopping else "failed"
-            note = f"[{COLOURS[word]}]{word}[/]"
-            self._bars.update(state.bar, total=total, completed=None if state.failed else total, note=note)
-            self._line(step, f"{word} after {time.monotonic() - state.started:.0f} s")
+        state.failed |= failed
+        state.ended = time.monotonic()
+        if state.failed:
+            self._finish_idle()
 
     def stopping(self) -> None:
         """The run is being stopped; the tasks that have begun will end soon, as failed."""
         self._stopping = True
         self.console.print("stopping: the steps save or undo their work, in at most a minute", soft_wrap=True)
+
+    def _finish_idle(self, but: str = "") -> None:
+        """Says how the steps ended of which no task runs; a task of the step ``but`` may follow another one."""
+        for step, state in self._steps.items():
+            if step == but or state.running or state.finished:
+                continue
+            state.finished = True
+            total = sum(total for _, total, _ in state.tasks.values()) or 1
+            word = "done" if not state.failed else "stopped" if self._stopping else "failed"
+            note = f"[{COLOURS[word]}]{word}[/]"
+            self._bars.update(state.bar, total=total, completed=None if state.failed else total, note=note)
+            self._line(step, f"{word} after {state.ended - state.started:.0f} s")
 
     def _note(self, state: "_Step", done: int, total: int) -> str:
         notes = "; ".join(dict.fromkeys(note for _, _, note in state.tasks.values() if note))
@@ -85,6 +95,6 @@ class _Step:
         self.bar = bar
         self.tasks: dict[str, tuple[int, int, str]] = {}
         self.running = 0
-        self.failed = False
+        self.failed = self.finished = False
         self.started = time.monotonic()
-        self.last_line = self.started
+        self.last_line = self.ended = self.started

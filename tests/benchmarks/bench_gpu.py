@@ -1,19 +1,20 @@
 """Times packs of members on the accelerator that it finds, against other ways to train them on the same machine.
 
     rates      the device's float32 and TF32 matrix products, and its memory bandwidth
-    engine     the pack by the JAX engine, compilation apart; what part of the device's rates it reaches; equality of a
-               second run and of a smaller pack
+    engine     the pack by the JAX engine, compilation apart; equality of a second run and of a smaller pack
+    counts     the operations of a step, counted on the CPU
     agreement  loss, gradient and answers after a whole training against the compiled loops and against Keras
     sizes      packs of other sizes, and their memory
+    tuned      the engine without XLA's flag for deterministic operations, which keeps it from trying several kernels
     plain      the pack with Keras' convolution in the place of the product
     keras      Keras' own ``fit``, one member after the other
-    loops      the engine of compiled loops on this machine's cores
     torch      PyTorch, where it is there: one member after the other in channels-last, and ``torch.func.vmap``
+    loops      the engine of compiled loops on this machine's cores
 
-Each part is a process of its own with a time limit, so that one that fails or hangs costs only its own figures. Writes
-``gpu.json`` in the folder ``--out``. Less than five minutes; without an accelerator everything is small, as a check of
-the script itself. It needs this checkout, JAX, numba, pandas, Keras with optree and namex, and pydantic and minio with
-what they need.
+Each part is a process of its own with a time limit, so that one that fails or hangs costs only its own figures; the
+parts that measure others' ways, and the device, run without that flag. Writes ``gpu.json`` in the folder ``--out``.
+Less than five minutes; without an accelerator everything is small, as a check of the script itself. It needs this
+checkout, and the packages ``NEEDED`` with what they need.
 """
 
 import argparse
@@ -30,10 +31,15 @@ from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+#: What the parts import, apart from PyTorch.
+NEEDED = ("jax", "keras", "minio", "numba", "numpy", "pandas", "pydantic", "threadpoolctl")
 #: Seconds of each part at most, in the order in which they run.
 LIMITS = {
-    "rates": 40, "engine": 100, "agreement": 60, "plain": 60, "keras": 60, "torch": 60, "loops": 60, "sizes": 90
+    "rates": 40, "engine": 100, "counts": 30, "agreement": 60, "sizes": 90,
+    "tuned": 40, "plain": 60, "keras": 60, "torch": 60, "loops": 60,
 }  # fmt: skip
+#: Parts that use no GPU, and those that run without the flag for deterministic operations.
+ON_CPU, TUNED = ("counts", "loops"), ("rates", "tuned", "plain", "keras")
 ROWS = 22
 
 
@@ -141,21 +147,16 @@ def rates(options, tell):
 
 
 def engine(options, tell):
-    """The pack by the engine; its equality with a second run and a smaller pack; what a step costs by XLA's count."""
+    """The pack by the engine, and its equality with a second run and a smaller pack."""
     import jax
     import numpy as np
 
     data, jobs = data_of(options.members, options.steps)
-    program = program_of(data, len(jobs), options)
-    tell(lanes=program.lanes)
-    given = inputs(program, data)
-    first, again = seconds_of(lambda: program.train(*given))
-    calls = -(-len(jobs) // program.lanes) * options.steps / data.settings.validate_every
-    tell(first_call_seconds=first, device_seconds=again * calls)
+    program = timed_program(data, jobs, options, tell)
     trained(data, jobs[:1], program)  # compiles the answers of finished members
     seconds, members = trained(data, jobs, program)
     tell(seconds=seconds, ms_per_member_step=seconds / len(jobs) / options.steps * 1e3)
-    tell(**cost(program, data))
+    tell(xla_gb_per_step=traffic(program, data) / 1e9, needed_mb=program.needed_bytes(ROWS) / 2**20)
     tell(peak_mb=(jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0) / 2**20)
     _, second = trained(data, jobs, program)
     few = jobs[: max(1, len(jobs) // 5)]
@@ -166,15 +167,48 @@ def engine(options, tell):
         tell(**{f"{name}_largest_difference": max(float(np.abs(one - other).max()) for one, other in pairs)})
 
 
-def cost(program, data):
-    """Operations and memory traffic of the gradients of one step of all lanes, as XLA counts them; and memory."""
+def tuned(options, tell):
+    """The calls of the pack's program alone."""
+    data, jobs = data_of(options.members, options.steps)
+    timed_program(data, jobs, options, tell)
+
+
+def timed_program(data, jobs, options, tell):
+    """The pack's program, with the seconds of its compilation and of all its calls."""
+    started = time.perf_counter()
+    program = program_of(data, len(jobs), options)
+    given = inputs(program, data)
+    program.train(*given)
+    tell(lanes=program.lanes, compile_seconds=time.perf_counter() - started)
+    _, seconds = seconds_of(lambda: program.train(*given))
+    calls = -(-len(jobs) // program.lanes) * options.steps / data.settings.validate_every
+    tell(device_seconds=seconds * calls)
+    return program
+
+
+def counts(_options, tell):
+    """Operations of the gradients of one step of one member, in what XLA is given to compile."""
+    data, _ = data_of(1, 1)
+    tell(gflop_per_member_step=lowered_gradients(data, 1).cost_analysis()["flops"] / 1e9)
+
+
+def traffic(program, data):
+    """Bytes that the gradients of one step of all lanes read and write, as XLA counts them.
+
+    On a GPU XLA does not count what libraries do for it, so that there may be more.
+    """
+    return lowered_gradients(data, program.lanes).compile().cost_analysis()["bytes accessed"]
+
+
+def lowered_gradients(data, lanes):
+    """The gradients of one step of ``lanes`` members side by side, before XLA compiles them."""
     import jax
     import numpy as np
 
     from components.train.pack_program import MemberStep
 
     shape, step = jax.ShapeDtypeStruct, MemberStep(data)
-    lanes = program.lanes, data.settings.batch_size
+    lanes = lanes, data.settings.batch_size
     images = shape((*lanes, *data.crops.shape[1:], 1), np.float32)
     kept = [shape((*lanes, *one.shape), np.bool_) for one in data.network.dropouts]
     weights, class_weights = shape((lanes[0], data.network.size), np.float32), shape((lanes[0], 2), np.float32)
@@ -183,10 +217,7 @@ def cost(program, data):
         with jax.default_matmul_precision("highest"):
             return jax.vmap(jax.grad(step.loss))(*arrays)
 
-    lowered = jax.jit(gradients).lower(weights, images, shape(lanes, np.int32), kept, class_weights)
-    counted = lowered.compile().cost_analysis()
-    found = {"xla_gflop_per_step": counted["flops"] / 1e9, "xla_gb_per_step": counted["bytes accessed"] / 1e9}
-    return {**found, "needed_mb": program.needed_bytes(ROWS) / 2**20}
+    return jax.jit(gradients).lower(weights, images, shape(lanes, np.int32), kept, class_weights)
 
 
 def agreement(options, tell):
@@ -277,7 +308,8 @@ def sizes(options, tell):
         arrays = inputs(program, data)
         first, again = seconds_of(lambda program=program, arrays=arrays: program.train(*arrays), repeats=3)
         each = again / members / data.settings.validate_every * 1e3
-        figures = {"first_call_seconds": first, "ms_per_member_step": each, **cost(program, data)}
+        figures = {"first_call_seconds": first, "ms_per_member_step": each}
+        figures["needed_mb"] = program.needed_bytes(ROWS) / 2**20
         figures["peak_mb"] = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0) / 2**20
         tell(**{f"members_{members}": figures})
 
@@ -385,14 +417,19 @@ def torch(options, tell):
     tell(vmap_seconds=seconds * options.steps / steps, vmap_extrapolated_from_steps=steps)
 
 
-PARTS = {one.__name__: one for one in (rates, engine, agreement, plain, keras, torch, loops, sizes)}
+PARTS = {one.__name__: one for one in (rates, engine, counts, agreement, sizes, tuned, plain, keras, torch, loops)}
 
 
 def run_part(name, options):
     """The child's main function: prints each figure as soon as it is known."""
     from components.train.device_process import Device, choose_device
 
-    choose_device(Device("jax", 0 if options.gpu and name != "loops" else None))
+    flags = os.environ.get("XLA_FLAGS", "")
+    choose_device(Device("jax", 0 if options.gpu and name not in ON_CPU else None))
+    if name in TUNED:
+        os.environ["XLA_FLAGS"] = flags
+    if name == "torch":
+        os.environ["JAX_PLATFORMS"] = "cpu"  # the GPU is PyTorch's, with its own version of cuDNN
 
     def tell(**figures):
         print(json.dumps(figures), flush=True)
@@ -434,10 +471,14 @@ def ratios(found):
             result[f"{part}_over_engine"] = parts[part][figure] / seconds
     if "vmap_seconds" in parts.get("torch", {}):
         result["torch_vmap_over_engine"] = parts["torch"]["vmap_seconds"] / seconds
-    device, whole = parts["rates"], parts["engine"]
-    if "bandwidth_gb_per_s" in device and "xla_gb_per_step" in whole:
+    if "device_seconds" in parts.get("tuned", {}):
+        result["deterministic_over_tuned"] = parts["engine"]["device_seconds"] / parts["tuned"]["device_seconds"]
+    device, whole, counted = parts["rates"], parts["engine"], parts.get("counts", {})
+    if "bandwidth_gb_per_s" in device and "xla_gb_per_step" in whole and "gflop_per_member_step" in counted:
+        arithmetic = (
+            counted["gflop_per_member_step"] * found["members"] * found["steps"] / device["float32_tflops"] / 1e3
+        )
         rounds = -(-found["members"] // whole["lanes"]) * found["steps"]
-        arithmetic = whole["xla_gflop_per_step"] * rounds / device["float32_tflops"] / 1e3
         memory = whole["xla_gb_per_step"] * rounds / device["bandwidth_gb_per_s"]
         result |= {"seconds_at_float32_rate": arithmetic, "seconds_at_bandwidth": memory}
         result["limit"] = "arithmetic" if arithmetic > memory else "bandwidth"

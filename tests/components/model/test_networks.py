@@ -133,6 +133,17 @@ REFUSED = {
         lambda: image_to(keras.Sequential([keras.Input((9,)), layers.Dense(2, activation="softmax")])),
         "must be linear",
     ),
+    "softmax passed on": (
+        lambda: image_to(layers.Dense(2, activation="softmax"), layers.Reshape((2,))),
+        "must be linear",
+    ),
+    "softmax before a model": (
+        lambda: image_to(
+            layers.Dense(2, activation="softmax"), keras.Sequential([keras.Input((2,)), layers.Identity()])
+        ),
+        "must be linear",
+    ),
+    "half-linear": (lambda: image_to(layers.Dense(2), layers.ReLU(), layers.Dropout(0.1)), "must be linear"),
     "drops all": (lambda: image_to(layers.Dropout(1.0), layers.Dense(2)), "drops everything"),
     "no weights": (
         lambda: keras.Sequential([keras.Input((151, 151, 1)), layers.MaxPooling2D((75, 151)), layers.Flatten()]),
@@ -259,7 +270,7 @@ def test_a_layer_used_on_maps_and_on_features_is_exported(own):
 
 def test_a_graph_that_differs_from_its_model_is_refused_before_training(own, monkeypatch):
     monkeypatch.setattr("components.model.keras_export.window_scale", lambda _: (1.0, 0.0))
-    with pytest.raises(BundleError, match="is exported wrongly: probabilities differ") as caught:
+    with pytest.raises(BundleError, match="differs from its Keras model: probabilities by up to") as caught:
         checked_network(own(SETTLED))
     assert caught.value.code == "EXPORT_DIFFERS"
 
@@ -360,6 +371,11 @@ def test_the_compiled_loops_refuse_what_they_do_not_know(case):
     with pytest.raises(InputError, match="cannot train the network x:y") as caught:
         engine_of(network, "cpu", 0)
     assert caught.value.code == "ENGINE_UNSUITABLE"
+
+
+def test_the_compiled_loops_refuse_dropout_of_the_logits():
+    network = describe("x:y", {}, image_to(layers.Dense(2), layers.Dropout(0.5)))
+    assert engine_of(network, "auto", 0) == "jax"
 
 
 def test_the_compiled_loops_refuse_a_gpu():

@@ -1,6 +1,7 @@
 """The loop over lanes, with a program that computes each lane by the compiled loops: the members must be the same."""
 
 import dataclasses
+import threading
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from components.train.jobs import Data, Job, Stopped
 from components.train.lanes import Resumed, train_in_lanes
 from components.train.protocol import Verdict
 from components.train.threads import _logits
+from components.train.training import AttemptSampler
 
 
 class LoopsProgram:
@@ -21,8 +23,8 @@ class LoopsProgram:
 
     determinism = "bitwise-cpu"
 
-    def __init__(self, data, count):
-        self.lanes, self.calls, self.idle = count, 0, 0
+    def __init__(self, data, count, *, draws_ahead=False):
+        self.lanes, self.calls, self.idle, self.draws_ahead = count, 0, 0, draws_ahead
         self._arithmetic = Arithmetic(data.network, data.crops, data.labels, data.settings)
         self.orientations = self._arithmetic.orientations
         self._every, self._largest = data.settings.validate_every, 0
@@ -109,6 +111,23 @@ def test_members_do_not_depend_on_the_number_of_lanes(data, splits, expected, co
     assert program.calls * count == checks + program.idle
 
 
+def test_samples_that_were_drawn_ahead_are_the_same(data, splits, expected, monkeypatch):
+    draws, batches = [], AttemptSampler.batches
+
+    def recorded(sampler, first, steps):
+        draws.append((threading.current_thread() is threading.main_thread(), first))
+        return batches(sampler, first, steps)
+
+    monkeypatch.setattr(AttemptSampler, "batches", recorded)
+    told = Told()
+    train_all(data, jobs_of(splits), LoopsProgram(data, 2, draws_ahead=True), told)
+    assert all(same(told.members[member.id], member) for member in expected)
+    assert any(verdict is Verdict.RESTART for _, verdict in told.checks)
+    waited_for, ahead = ({first for here, first in draws if here is where} for where in (True, False))
+    assert waited_for == {0}
+    assert 0 not in ahead
+
+
 def test_lanes_that_stop_go_on_where_they_were(data, splits, expected, monkeypatch):
     states, members = {}, {}
     for most in (2, 4, 10**9):
@@ -140,7 +159,8 @@ def test_a_member_that_fails_leaves_the_states_of_the_others(data, splits, monke
     with pytest.raises(Stopped):
         train_all(data, jobs_of(splits[:2]), LoopsProgram(data, 2), told)
     monkeypatch.setattr(Network, "initial_weights", overflowing)
+    failing = Told()
     with pytest.raises(TrainingError, match=rf"{splits[2].id}: the loss is no longer finite"):
-        train_all(data, [*jobs_of(splits[2:]), *jobs_of(splits[:2], told.states)], LoopsProgram(data, 3), told)
-    assert set(told.states) >= {split.id for split in splits[:2]}
-    assert all(np.isfinite(array).all() for state in told.states.values() for array in state.arrays.values())
+        train_all(data, [*jobs_of(splits[2:]), *jobs_of(splits[:2], told.states)], LoopsProgram(data, 3), failing)
+    others = [failing.states[split.id] for split in splits[:2]]
+    assert all(np.isfinite(array).all() for state in others for array in state.arrays.values())

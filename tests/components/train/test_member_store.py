@@ -12,7 +12,8 @@ from components.common.artifacts.splits import MemberSplit
 from components.common.errors import InputError, StorageError
 from components.common.store.bucket import s3_client
 from components.common.store.sealed import seal, unseal
-from components.train.member_store import State, open_store
+from components.train.member_store import open_store
+from components.train.training import State
 from tests.components.common.member_facts import made_facts
 
 

@@ -16,7 +16,7 @@ from components.common.environment import KERAS_BACKEND
 from components.common.errors import TrainingError
 from components.common.processors import processors
 from components.train import processes
-from components.train.device_process import VISIBLE, Device, choose_device
+from components.train.device_process import ONE_THREAD, VISIBLE, Device, choose_device
 from components.train.engine import train_pack
 from components.train.member_store import open_store
 
@@ -132,7 +132,7 @@ def test_processes_that_have_nothing_to_save_are_not_waited_for(train, tmp_path,
     with pytest.raises(KeyboardInterrupt):
         train("jax", store=open_store(str(tmp_path)), progress=stop)
     assert not children()
-    assert not list(tmp_path.rglob("*.npz"))
+    assert not list(tmp_path.rglob("*.zip"))
 
 
 def children():
@@ -207,23 +207,37 @@ def test_a_process_whose_parent_is_gone_ends(tmp_path):
     assert alive == []
 
 
-@pytest.mark.parametrize(
-    ("gpu", "visible", "expected"), [(0, "", "0"), (1, "", "1"), (1, "4,6", "6"), (0, "GPU-a,GPU-b", "GPU-a")]
-)
-def test_each_process_sees_its_own_gpu_only(gpu, visible, expected, monkeypatch):
-    for name in (KERAS_BACKEND, "KERAS_BACKEND", "JAX_PLATFORMS", "XLA_FLAGS", "XLA_PYTHON_CLIENT_PREALLOCATE"):
+@pytest.fixture
+def environment(monkeypatch):
+    """Variables that ``choose_device`` sets, unset now and restored afterwards."""
+    flags = ("JAX_PLATFORMS", "XLA_FLAGS", "XLA_PYTHON_CLIENT_PREALLOCATE")
+    for name in (KERAS_BACKEND, "KERAS_BACKEND", VISIBLE, *flags, *ONE_THREAD):
         monkeypatch.setenv(name, "")
-    monkeypatch.setenv(VISIBLE, visible)
+        monkeypatch.delenv(name)
+    return monkeypatch
+
+
+@pytest.mark.parametrize(
+    ("gpu", "visible", "expected"), [(0, None, "0"), (1, None, "1"), (1, "4,6", "6"), (0, "GPU-a, GPU-b", "GPU-a")]
+)
+def test_each_process_sees_its_own_gpu_only(gpu, visible, expected, environment):
+    if visible:
+        environment.setenv(VISIBLE, visible)
     choose_device(Device("jax", gpu))
     assert os.environ[VISIBLE] == expected
     assert "--xla_gpu_deterministic_ops=true" in os.environ["XLA_FLAGS"]
 
 
-def test_a_process_on_the_cpu_sees_no_gpu(monkeypatch):
-    monkeypatch.setenv(KERAS_BACKEND, "")
-    monkeypatch.setenv("KERAS_BACKEND", "")
-    monkeypatch.setenv("JAX_PLATFORMS", "")
-    monkeypatch.setenv(VISIBLE, "0,1")
+@pytest.mark.parametrize("visible", ["", "3"])
+def test_a_gpu_that_the_process_was_not_granted_is_not_used(visible, environment):
+    environment.setenv(VISIBLE, visible)
+    with pytest.raises(TrainingError, match="2 GPUs are needed, but CUDA_VISIBLE_DEVICES names") as caught:
+        choose_device(Device("jax", 1))
+    assert caught.value.code == "NO_GPU"
+
+
+def test_a_process_on_the_cpu_sees_no_gpu(environment):
+    environment.setenv(VISIBLE, "0,1")
     choose_device(Device("tensorflow", None))
     assert (os.environ[KERAS_BACKEND], os.environ[VISIBLE], os.environ["JAX_PLATFORMS"]) == (
         "tensorflow",

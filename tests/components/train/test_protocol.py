@@ -93,10 +93,3 @@ def test_a_course_survives_json():
 )
 def test_order_of_checks(accuracy, loss, beats):
     assert ValidationCheck(1, 2, 0, loss, accuracy).beats(ValidationCheck(1, 1, 0, 1, 0.7)) is beats
-
-
-def test_a_state_of_the_first_release_is_read():
-    course, _ = advance(Course(), ValidationCheck(1, 10, 0.6, 0.5, 0.7), SETTINGS)
-    fields = course.to_dict()
-    fields["looks"] = fields.pop("checks")
-    assert Course.from_dict(fields) == course

@@ -10,7 +10,7 @@ from components.common.errors import TrainingError
 from components.common.settings import IMAGE_SIZE_PX
 from components.model.keras_backend import keras
 from components.model.keras_network import describe, keras_model, leaves, set_weights
-from components.train.training_model import check_training_model, dropout_masks, training_model
+from components.train.training_model import checked_training_model, dropout_masks, training_model
 from tests.components.networks import NETWORKS, network_of
 
 layers = keras.layers
@@ -126,18 +126,18 @@ def test_a_pool_that_is_used_elsewhere_too_stays():
     images = np.random.default_rng(1).random((2, IMAGE_SIZE_PX, IMAGE_SIZE_PX, 1), np.float32)
     np.testing.assert_allclose(np.asarray(ours(images)), np.asarray(own(images)), atol=1e-4)
     assert kinds(ours).count("MaxPooling2D") == 1
-    check_training_model(dataclasses.replace(network, name="mine:net"))
+    checked_training_model(dataclasses.replace(network, name="mine:net"))
 
 
 def test_a_users_network_that_would_be_trained_wrongly_is_refused(monkeypatch):
     other = network_of("residual", blocks=1, filters=4)
     monkeypatch.setattr("components.train.training_model.training_model", lambda _: keras_model(other))
     monkeypatch.setattr("components.train.training_model.set_weights", lambda *_: None)
-    check_training_model(other)
+    checked_training_model(other)
     network = dataclasses.replace(network_of(), name="mine:net")
     model = keras_model(network)
     model.get_layer("output").bias.assign([1.0, 0.0])
     monkeypatch.setattr("components.train.training_model.keras_model", lambda _: model)
     with pytest.raises(TrainingError, match="would be trained wrongly") as caught:
-        check_training_model(network)
+        checked_training_model(network)
     assert caught.value.code == "NETWORK_DIFFERS"

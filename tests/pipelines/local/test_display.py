@@ -11,26 +11,31 @@ def screen():
     return io.StringIO()
 
 
-@pytest.fixture
-def display(screen):
+def test_a_step_that_ends_says_how(screen):
     with ConsoleDisplay(Console(file=screen)) as display:
-        yield display
-
-
-def test_a_step_that_ends_says_how(display, screen):
-    for step in ("split", "train"):
-        display.begin(step)
-    display.end("split", failed=False)
-    display.end("train", failed=True)
+        for step, failed in (("split", False), ("train", True)):
+            display.begin(step)
+            display.end(step, failed=failed)
     assert screen.getvalue().splitlines() == [
-        "split        started", "train        started", "split        done after 0 s", "train        failed after 0 s",
+        "split        started", "split        done after 0 s", "train        started", "train        failed after 0 s",
     ]  # fmt: skip
 
 
-def test_a_step_that_a_person_stopped_has_not_failed(display, screen):
-    display.begin("train")
-    display.stopping()
-    display.end("train", failed=True)
+def test_a_step_whose_tasks_follow_one_another_is_done_once(screen):
+    with ConsoleDisplay(Console(file=screen)) as display:
+        for step in ("train", "train", "evaluate"):
+            display.begin(step)
+            display.end(step, failed=False)
+    assert screen.getvalue().splitlines() == [
+        "train        started", "train        done after 0 s", "evaluate     started", "evaluate     done after 0 s",
+    ]  # fmt: skip
+
+
+def test_a_step_that_a_person_stopped_has_not_failed(screen):
+    with ConsoleDisplay(Console(file=screen)) as display:
+        display.begin("train")
+        display.stopping()
+        display.end("train", failed=True)
     assert screen.getvalue().splitlines()[1:] == [
         "stopping: the steps save or undo their work, in at most a minute", "train        stopped after 0 s",
     ]  # fmt: skip
