@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from rich.console import Console
@@ -167,20 +169,11 @@ def test_served_champion_answers_an_unseen_patient_sent_as_dicom(place, first, t
     assert (gone.returncode, "PREDICTOR_UNREACHABLE" in gone.stderr) == (2, True)
 
 
-def test_second_run_reuses_what_is_unchanged_and_a_changed_cohort_is_noticed(place, first, client):
+def test_second_run_reuses_what_is_unchanged(place, first, client):
     again = json.loads(run(place / "cohort", place / "home", place / "study.yaml").stdout)
     assert (again["reused"], again["preprocessed"], again["version"]) == (6, False, first["version"])
     assert again["mean_auc"] == first["mean_auc"]
     assert len(client.search_model_versions("name = 'srs-response'")) == 2
-    table = place / "cohort" / "cohort.csv"  # at the same path that the earlier runs have read
-    before, times = table.read_text(), (table.stat().st_atime_ns, table.stat().st_mtime_ns)
-    table.write_text("".join(before.splitlines(keepends=True)[:-1]))
-    try:
-        outcome = json.loads(run(place / "cohort", place / "home", place / "study.yaml").stdout)
-    finally:
-        table.write_text(before)
-        os.utime(table, ns=times)
-    assert outcome["preprocessed"] is True
 
 
 def test_from_scratch_the_same_seed_gives_the_same_table(place, first):
@@ -191,11 +184,26 @@ def test_from_scratch_the_same_seed_gives_the_same_table(place, first):
     assert tables[0] == tables[1]
 
 
-def test_without_signal_the_gate_refuses_and_the_run_is_finished(place, first, client):
-    write_cohort(place / "null", seed=3, tumours=40, patients=34, signal=0.0)
+@pytest.fixture
+def labels_without_signal(place):
+    """Shifts the outcomes of all tumours but the last, which is left out, in the table that the first run has read."""
+    table = place / "cohort" / "cohort.csv"
+    before, times = table.read_text(), (table.stat().st_atime_ns, table.stat().st_mtime_ns)
+    rows = pd.read_csv(table, dtype=str, keep_default_na=False).iloc[:-1]
+    outcomes = ["response", "baseline_diameter_mm", "follow_up_diameter_mm"]
+    rows[outcomes] = np.roll(rows[outcomes].to_numpy(), 1, axis=0)
+    rows.to_csv(table, index=False)
+    yield
+    table.write_text(before)
+    os.utime(table, ns=times)
+
+
+@pytest.mark.usefixtures("labels_without_signal")
+def test_a_changed_cohort_is_noticed_and_without_signal_the_gate_refuses(place, first, client):
     settings = ("--set", "gate.min_mean_auc=0.9", "--model-name", "null", "--experiment", "null")
-    done = run(place / "null", place / "home", place / "study.yaml", *settings)
+    done = run(place / "cohort", place / "home", place / "study.yaml", *settings)
     outcome = json.loads(done.stdout)
+    assert outcome["preprocessed"] is True
     assert (done.returncode, outcome["verdict"]) == (3, "refused")
     assert "required: 0.90" in outcome["reasons"][0]
     assert {r.info.status for r in runs_of(client, "null")} == {"FINISHED"}

@@ -120,8 +120,9 @@ def test_members_go_on_where_they_were_stopped(train, by_jax, tmp_path, monkeypa
 
 def test_processes_that_have_nothing_to_save_are_not_waited_for(train, tmp_path, monkeypatch):
     def stop(_done, _total, note):
-        assert not note, "a check was made before the first progress report"
-        raise KeyboardInterrupt
+        assert not note, "a check was made"
+        if children():
+            raise KeyboardInterrupt
 
     def ready(_connections, seconds):
         assert seconds == 0.0, "the parent waits for its children"
