@@ -190,8 +190,9 @@ def labels_without_signal(place):
     table = place / "cohort" / "cohort.csv"
     before, times = table.read_text(), (table.stat().st_atime_ns, table.stat().st_mtime_ns)
     rows = pd.read_csv(table, dtype=str, keep_default_na=False).iloc[:-1]
-    outcomes = ["response", "baseline_diameter_mm", "follow_up_diameter_mm"]
-    rows[outcomes] = np.roll(rows[outcomes].to_numpy(), 1, axis=0)
+    for outcome in (["response"], ["baseline_diameter_mm", "follow_up_diameter_mm"]):  # a row has one of them or none
+        given = (rows[outcome] != "").all(axis=1)
+        rows.loc[given, outcome] = np.roll(rows.loc[given, outcome].to_numpy(), 1, axis=0)
     rows.to_csv(table, index=False)
     yield
     table.write_text(before)
