@@ -12,7 +12,8 @@ from components.common.settings import IMAGE_SIZE_PX
 from components.model.initializers import is_known
 from components.model.keras_backend import keras
 from components.model.network import Dropout, Network, Weight, Weights
-from components.model.onnx_table import ACTIVATIONS, LAYERS
+from components.model.onnx_activations import LAYERS as ACTIVATIONS
+from components.model.onnx_table import LAYERS
 
 INPUT_SHAPE, OUTPUT_SHAPE = (None, IMAGE_SIZE_PX, IMAGE_SIZE_PX, 1), (None, 2)
 #: The layers that may draw random numbers in training.

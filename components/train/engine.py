@@ -98,8 +98,10 @@ def train_pack(
     _check(crops, labels, rows, splits)
     engine = engine_of(network, settings.engine, gpus)
     chosen = dataclasses.replace(settings, engine=engine)  # `auto` is another one on a GPU
-    of_all = {"seed": seed, "dataset_digest": dataset_digest, "on_gpu": gpus > 0}
-    keys = [member_key(network, split, chosen, **of_all) for split in splits]
+    keys = [
+        member_key(network, split, chosen, seed=seed, dataset_digest=dataset_digest, on_gpu=gpus > 0)
+        for split in splits
+    ]
     stored = [store.get(key) if store else None for key in keys]
     members = {member.id: _reused(member) for member in stored if member}
     jobs = [Job(split, key) for split, key in zip(splits, keys, strict=True) if split.id not in members]

@@ -181,7 +181,8 @@ def _stop(children: Sequence[_Child], store: MemberStore | None) -> None:
                 working.discard(connection)
                 continue
             if kind in ("save", "finished") and store:
-                _store(kind, *content, store)
+                key, value = content
+                _store(kind, key, value, store)
 
 
 def _ready(connections: Iterable[Connection], seconds: float) -> list[Connection]:

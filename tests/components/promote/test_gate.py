@@ -9,7 +9,7 @@ import pytest
 
 from components.common.settings import GateSettings
 from components.promote.gate import Change, Contender, Load, Trial, choose_group, compare, decide
-from components.promote.step import _load
+from components.promote.load_rule import check_load
 from tests.components.evaluate.golden_metrics import golden_metrics
 from tests.components.model.bundles import make_bundle
 
@@ -155,7 +155,7 @@ def test_a_bundle_that_the_serving_runtime_cannot_load_is_refused(tmp_path) -> N
     folder = tmp_path / "bundle"
     make_bundle(folder)
     (folder / "ensemble.onnx").write_bytes(b"no graph")
-    load = _load(folder, tmp_path / "absent.keras", np.zeros((0, 151, 151), np.float32))
+    load = check_load(folder, tmp_path / "absent.keras", np.zeros((0, 151, 151), np.float32))
     assert not load.ok
     verdict = decide(METRICS, "A", None, load, GateSettings())
     assert verdict.verdict == "refused"

@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +21,7 @@ from components.model.manifest import KERAS_DIGEST
 from components.model.runtime import Ensemble
 from components.promote import downloads, registry, step
 from components.promote.bundle_model import KERAS_FILE
+from components.promote.load_rule import Loads, check_load
 from pipelines.local.exporting import KERAS, ONNX, SAVED_MODEL, chosen_form, write_model
 from tests.components.model.bundles import SETTINGS, draw_crops, draw_weights, golden_input, make_dataset, make_members
 
@@ -65,9 +68,26 @@ def test_the_same_members_give_the_same_bundle_again(written):
 
 def test_the_gate_compares_the_bundle_with_tensorflow(written, crops):
     bundles = written.bundles
-    load = step._load(bundles.folder("A"), bundles.keras_file("A"), crops)
+    load = check_load(bundles.folder("A"), bundles.keras_file("A"), crops)
     assert load.ok
     assert "for the golden case and 5 evaluation tumours, TensorFlow's answers differ by" in load.text
+
+
+def test_a_bundle_is_checked_once_and_beside_other_work(monkeypatch):
+    asked, may_answer = [], threading.Event()
+
+    def check(*files):
+        asked.append(files)
+        assert may_answer.wait(60)
+        return f"load of {files[0]}"
+
+    monkeypatch.setattr("components.promote.load_rule.check_load", check)
+    with ThreadPoolExecutor(1) as beside:
+        loads = Loads(lambda group: (group, f"{group}.keras", None), beside)
+        loads.begin("A")  # returns, though the check cannot end yet
+        may_answer.set()
+        assert [loads.of(group) for group in ("A", "B", "A")] == ["load of A", "load of B", "load of A"]
+    assert asked == [("A", "A.keras", None), ("B", "B.keras", None)]
 
 
 def test_the_gate_refuses_a_bundle_that_differs_from_its_keras_model(written, crops, tmp_path):
@@ -75,7 +95,7 @@ def test_the_gate_refuses_a_bundle_that_differs_from_its_keras_model(written, cr
     rng = np.random.default_rng(5)
     weights = [(member.id, draw_weights(other._network, rng)) for member in written.members]
     step.save_keras(step.ensemble_model(other._network, weights, SETTINGS.train), tmp_path / "other.keras")
-    load = step._load(written.bundles.folder("A"), tmp_path / "other.keras", crops)
+    load = check_load(written.bundles.folder("A"), tmp_path / "other.keras", crops)
     assert not load.ok
     assert "at most 1e-05 is allowed" in load.text
 

@@ -32,7 +32,6 @@ def changes(monkeypatch: pytest.MonkeyPatch) -> list[Change | None]:
 
     monkeypatch.setattr(step, "choose_group", lambda *_: "A")
     monkeypatch.setattr(step, "decide", decide)
-    monkeypatch.setattr(step, "_load", lambda *_: None)
     monkeypatch.setattr(step, "_evaluated", lambda *_: pd.DataFrame({"tumour": []}))
     return seen
 
@@ -41,7 +40,7 @@ def decided(folder: Path, version: str, key: SigningKey | None = None) -> Any:
     splits = SimpleNamespace(settings=SimpleNamespace(gate=None))
     at, none = (lambda name: folder / name), (lambda _: None)
     bundles = SimpleNamespace(folder=at, keras_file=at, crops=none, splits=splits)
-    return step._decide(bundles, SimpleNamespace(metrics={}), {"A": version}, MODEL, key)
+    return step._decide(bundles, SimpleNamespace(metrics={}), {"A": version}, MODEL, SimpleNamespace(of=none), key)
 
 
 def test_a_deleted_champion_counts_as_none_and_is_named_in_the_reasons(
