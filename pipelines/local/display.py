@@ -7,6 +7,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.text import Text
 
 COLOURS = {"done": "green", "stopped": "yellow", "failed": "red"}
+EARLIEST = 0.1  # part of the work after which the time that is left can be estimated
 QUIET_SECONDS = 15.0  # between two lines of one step when the output is not a terminal
 
 
@@ -79,7 +80,7 @@ class ConsoleDisplay:
     def _note(self, state: "_Step", done: int, total: int) -> str:
         notes = "; ".join(dict.fromkeys(note for _, _, note in state.tasks.values() if note))
         elapsed = time.monotonic() - state.started
-        left = f", {elapsed / done * (total - done):.0f} s left" if 0 < done < total else ""
+        left = f", {elapsed / done * (total - done):.0f} s left" if total * EARLIEST <= done < total else ""
         return (notes + left).removeprefix(", ")
 
     def _line(self, step: str, text: str) -> None:

@@ -39,3 +39,14 @@ def test_a_step_that_a_person_stopped_has_not_failed(screen):
     assert screen.getvalue().splitlines()[1:] == [
         "stopping: the steps save or undo their work, in at most a minute", "train        stopped after 0 s",
     ]  # fmt: skip
+
+
+def test_the_time_left_is_told_after_a_tenth_of_the_work(screen, monkeypatch):
+    monkeypatch.setattr("pipelines.local.display.QUIET_SECONDS", 0.0)
+    with ConsoleDisplay(Console(file=screen)) as display:
+        display.begin("train")
+        for done in (0, 4, 5, 50):
+            display.advance("train", "task", done, 50, "note")
+    assert [line.split(maxsplit=1)[1] for line in screen.getvalue().splitlines()[1:5]] == [
+        "0/50 note", "4/50 note", "5/50 note, 0 s left", "50/50 note",
+    ]  # fmt: skip
