@@ -11,7 +11,7 @@ from components.model.network import Network
 #: Largest drawn side of a feature map, and largest drawn depth of its channels, px.
 TALLEST, DEEPEST = 120.0, 26.0
 #: Smallest width of a block with its text, and of the whole drawing, px.
-NARROWEST, WIDTH = 100.0, 980.0
+NARROWEST, WIDTH = 116.0, 980.0
 BASELINE = 172.0
 
 #: Heights of blocks without feature maps: the first features, the first and the last hidden layer, the two outputs.
