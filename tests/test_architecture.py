@@ -146,7 +146,7 @@ LIBRARIES = {
     "common": set(),
     "imaging": {"common"},
     "stats": {"common"},
-    "model": {"common", "imaging"},
+    "model": {"common", "imaging", "stats"},
     "figures": {"common"},
 }
 STEPS = {"phantom", "preprocess", "split", "train", "evaluate", "promote", "deploy"}

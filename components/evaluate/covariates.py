@@ -1,10 +1,10 @@
 """Whether clinical covariates predict response, alone and together with the ensemble (STUDY 6).
 
-Three ridge logistic regressions per group, on the covariates alone, the ensemble's score alone, and both, are
-fitted to development tumours with their out-of-bag predictions and evaluated on the group's evaluation tumours.
-Imputation, scaling and encoding are fitted to development tumours too. The penalty is fixed and not tuned, since there
-are only some 80 development tumours. Out-of-bag predictions combine fewer members than evaluation predictions, so they
-are noisier, and the ensemble's weight in ``both`` is somewhat too small.
+Three ridge logistic regressions per group, on the covariates alone, the ensemble's score alone, and both, are fitted to
+development tumours and evaluated on the group's evaluation tumours. Those that need the ensemble's score are fitted to
+the tumours with a development prediction (of other groups, which evaluated them); that on the covariates alone to all
+tumours of patients outside the evaluation set, since it would else be at a disadvantage. Imputation, scaling and
+encoding are fitted to the same tumours. The penalty is fixed and not tuned, since these are only some 50 to 90 tumours.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from components.common.artifacts.metrics import CovariateMetrics
 from components.evaluate.cohort_tables import YES
-from components.stats.calibration import logit
+from components.stats.platt import logit
 from components.stats.roc import paired_test, roc_summary
 
 NUMBERS = ("diameter_mm", "age", "kps", "total_dose_gy", "fractions", "bed10_gy")
@@ -40,7 +40,7 @@ MODELS: dict[str, tuple[str, ...]] = {
 
 
 def covariate_metrics(
-    tumours: pd.DataFrame, out_of_bag: pd.DataFrame, evaluation: pd.DataFrame, score: str
+    tumours: pd.DataFrame, development: pd.DataFrame, evaluation: pd.DataFrame, score: str
 ) -> CovariateMetrics | None:
     """AUC of one group's three regressions on its evaluation tumours, and the gain of both over the ensemble.
 
@@ -48,7 +48,7 @@ def covariate_metrics(
     ----------
     tumours
         The dataset's tumour table.
-    out_of_bag, evaluation
+    development, evaluation
         The group's rows of ``Evaluation.scores`` by role.
     score
         Column of the ensemble's score.
@@ -56,23 +56,26 @@ def covariate_metrics(
     Returns
     -------
     CovariateMetrics or None
-        None where the out-of-bag predictions lack a class.
+        None where the development predictions lack a class.
     """
-    if out_of_bag["label"].nunique() < 2:
+    if development["label"].nunique() < 2:
         return None
-    development, evaluated = (covariate_table(tumours, rows, score) for rows in (out_of_bag, evaluation))
+    outside = tumours[~tumours["patient"].isin(evaluation["patient"])]
+    evaluated = covariate_table(tumours, evaluation, score)
     labels, patients = evaluation["label"].to_numpy(), evaluation["patient"].to_numpy()
     predictions: dict[str, NDArray[np.float64]] = {}
     for name, columns in MODELS.items():
-        model = regression(columns).fit(development[list(columns)], out_of_bag["label"].to_numpy())
+        rows = development if ENSEMBLE in columns else outside
+        table = covariate_table(tumours, rows, score)
+        model = regression(columns).fit(table[list(columns)], rows["label"].to_numpy())
         predictions[name] = model.predict_proba(evaluated[list(columns)])[:, 1]
     summaries = {name: roc_summary(labels, predicted) for name, predicted in predictions.items()}
     gain = paired_test(labels, predictions["both"], evaluation[score], patients=patients)
-    return CovariateMetrics(**summaries, gain_of_both=gain, n_development=len(out_of_bag))
+    return CovariateMetrics(**summaries, gain_of_both=gain, n_development=len(development))
 
 
 def covariate_table(tumours: pd.DataFrame, rows: pd.DataFrame, score: str) -> pd.DataFrame:
-    """Covariates of the tumours of ``rows``, in their order, and the score's logit.
+    """Covariates of the tumours of ``rows``, in their order, and the score's logit where ``rows`` have a score.
 
     Categories are text, flags 0 or 1; unknown values are NaN.
     """
@@ -83,7 +86,9 @@ def covariate_table(tumours: pd.DataFrame, rows: pd.DataFrame, score: str) -> pd
     for name in FLAGS:
         yes = table[name].astype(str).str.strip().str.lower().isin(YES).astype(float)
         columns[name] = yes.where(table[name].notna(), np.nan)
-    return pd.DataFrame({**columns, ENSEMBLE: logit(rows[score])})
+    if score in rows:
+        columns[ENSEMBLE] = logit(rows[score])
+    return pd.DataFrame(columns)
 
 
 def regression(columns: Sequence[str]) -> Pipeline:

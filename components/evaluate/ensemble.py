@@ -1,4 +1,4 @@
-"""Ensemble scores for all tumours, agreement and spread of the members, and AUC by ensemble size."""
+"""Ensemble scores for evaluation and development tumours, agreement and spread of members, AUC by ensemble size."""
 
 import itertools
 import math
@@ -26,17 +26,19 @@ ENOUGH = 0.01
 
 
 def scores(dataset: Dataset, splits: Splits, members: Members) -> pd.DataFrame:
-    """Every group's scores for its evaluation and out-of-bag tumours, one row each (layout of ``Evaluation.scores``).
+    """Every group's scores for its evaluation and development tumours, one row each (layout of ``Evaluation.scores``).
 
-    Evaluation tumours are scored by all the group's members; development tumours by only those members that
-    had them in validation (``out_of_bag``). A tumour that no member validated on has no row.
+    Evaluation tumours are scored by all the group's members. A development tumour of a group is one of a patient
+    outside its evaluation set that other groups evaluated; it has their scores, since the group's own members were
+    trained or accepted on it. A tumour that no other group evaluated has no row.
 
     Returns
     -------
     pandas.DataFrame
         Columns ``group``, ``tumour``, ``patient``, ``label``, ``role``, ``mean``, ``vote``, ``spread`` and ``members``.
         ``mean`` is the mean probability, ``vote`` the vote fraction, ``spread`` the standard deviation (divisor:
-        members) of the probabilities, ``members`` the number of members that scored the tumour.
+        members) of the probabilities, ``members`` the number of members that scored the tumour. Where several
+        groups evaluated a development tumour, it has the mean of their values.
 
     Raises
     ------
@@ -47,34 +49,49 @@ def scores(dataset: Dataset, splits: Splits, members: Members) -> pd.DataFrame:
     missing = [f"{split.id}: missing" for split in splits.members if split.id not in by_id]
     if missing:
         raise InputError.collected("MEMBERS_INCOMPLETE", "members of the splits were not trained:", missing, RUN_AGAIN)
-    frames = [
-        _of_group(dataset, group, [by_id[split.id] for split in splits.of_group(group)]) for group in splits.groups
-    ]
-    return pd.concat(frames, ignore_index=True)
+    evaluated = pd.concat(
+        [_evaluated(dataset, group, [by_id[split.id] for split in splits.of_group(group)]) for group in splits.groups],
+        ignore_index=True,
+    )
+    return pd.concat([evaluated, *(_developed(evaluated, group) for group in splits.groups)], ignore_index=True)
 
 
-def _of_group(dataset: Dataset, group: str, members: list[Member]) -> pd.DataFrame:
+def pooled(evaluated: pd.DataFrame) -> pd.DataFrame:
+    """Evaluation rows of several groups as one row for each tumour, with the mean of the groups' values.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Sorted by ``tumour``; columns ``tumour``, ``patient``, ``label``, ``mean``, ``vote``, ``spread``, ``members``.
+    """
+    columns = {"patient": "first", "label": "first", "mean": "mean", "vote": "mean", "spread": "mean", "members": "sum"}
+    return evaluated.groupby("tumour", sort=True).agg(columns).reset_index()
+
+
+def _evaluated(dataset: Dataset, group: str, members: list[Member]) -> pd.DataFrame:
     probabilities = probabilities_of(members, len(dataset.tumours))
-    tumours = dataset.tumours["tumour"].to_numpy()
-    evaluation = np.isin(tumours, members[0].split.evaluation)
-    scored = np.stack([np.isin(tumours, member.split.validation) for member in members])
-    scored[:, evaluation] = True
-    count = scored.sum(axis=0)
-    masked = np.where(scored, probabilities, np.nan)[:, count > 0]
-    table = dataset.tumours.loc[count > 0, ["tumour", "patient", "label"]]
+    chosen = dataset.tumours["tumour"].isin(members[0].split.evaluation).to_numpy()
+    own = probabilities[:, chosen]
+    table = dataset.tumours.loc[chosen, ["tumour", "patient", "label"]]
     return pd.DataFrame(
         {
             "group": group,
             "tumour": table["tumour"].to_numpy(),
             "patient": table["patient"].to_numpy(),
             "label": table["label"].to_numpy(dtype=int),
-            "role": np.where(evaluation, "evaluation", "out_of_bag")[count > 0],
-            "mean": combine(masked, "mean"),
-            "vote": combine(masked, "vote"),
-            "spread": spread(masked),
-            "members": count[count > 0],
+            "role": "evaluation",
+            "mean": combine(own, "mean"),
+            "vote": combine(own, "vote"),
+            "spread": spread(own),
+            "members": len(members),
         }
     )
+
+
+def _developed(evaluated: pd.DataFrame, group: str) -> pd.DataFrame:
+    is_own = evaluated["group"] == group
+    others = evaluated[~is_own & ~evaluated["patient"].isin(evaluated.loc[is_own, "patient"])]
+    return pooled(others).assign(group=group, role="development")[list(evaluated.columns)]
 
 
 def probabilities_of(members: list[Member], tumours: int) -> NDArray[np.float64]:

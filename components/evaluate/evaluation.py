@@ -1,7 +1,8 @@
 """All metrics of a run: every member and ensemble is evaluated on its group's evaluation tumours (STUDY 5).
 
-The cut-off, Platt scaling and the group for a first promotion are chosen on out-of-bag predictions; nothing is chosen
-on evaluation tumours.
+A group's second cut-off and Platt scaling are chosen on development predictions: those of the other groups for their
+own evaluation tumours, of patients whom this group does not evaluate. No network that makes them was trained, stopped
+or accepted on these tumours.
 """
 
 import dataclasses
@@ -15,12 +16,13 @@ from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.layout import RUN_AGAIN
 from components.common.artifacts.members import Members
-from components.common.artifacts.metrics import AucByScore, Counts, GroupMetrics, MembersAuc, Metrics
+from components.common.artifacts.metrics import AucByScore, Counts, MembersAuc, Metrics
 from components.common.artifacts.splits import Splits
 from components.common.errors import InputError
 from components.common.settings import EvaluateSettings
 from components.evaluate import ensemble
 from components.evaluate.group import GroupPredictions
+from components.evaluate.study import study_metrics
 from components.stats.roc import mean_auc, mean_auc_lower_bound, roc_curve
 
 
@@ -75,7 +77,7 @@ def evaluate(
     table = pd.DataFrame(
         [row for group in groups.values() for row in group.table_rows()], columns=list(TABLE_III_COLUMNS)
     )
-    means, of_groups = _mean_aucs(groups), {name: group.metrics() for name, group in groups.items()}
+    means = _mean_aucs(groups)
     metrics = Metrics(
         synthetic=dataset.synthetic,
         split_unit=splits.unit,
@@ -87,8 +89,8 @@ def evaluate(
         mean_auc=getattr(means, settings.ensemble_score),
         mean_auc_by_score=means,
         mean_auc_lower_bound=_mean_bound(groups, settings, seed),
-        groups=of_groups,
-        best_out_of_bag_group=_best_out_of_bag(of_groups),
+        groups={name: group.metrics() for name, group in groups.items()},
+        study=study_metrics(dataset, scores, settings),
     )
     return Evaluation(scores=scores, table_iii=table, metrics=metrics)
 
@@ -164,8 +166,3 @@ def _mean_bound(groups: Mapping[str, GroupPredictions], settings: EvaluateSettin
         return mean_auc_lower_bound(primary, rng=seed, samples=settings.bootstrap)
     except InputError:
         return None
-
-
-def _best_out_of_bag(groups: Mapping[str, GroupMetrics]) -> str:
-    """The group of highest out-of-bag AUC, the first of equals; groups without an out-of-bag AUC rank last."""
-    return max(groups, key=lambda name: groups[name].out_of_bag.auc or -1.0)

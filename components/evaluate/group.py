@@ -12,10 +12,10 @@ from components.common.artifacts.members import MemberFacts, Members
 from components.common.artifacts.metrics import (
     Calls,
     CallsByResponse,
+    DevelopmentMetrics,
     EvaluationMetrics,
     GroupMetrics,
     OneClassMetrics,
-    OutOfBagMetrics,
 )
 from components.common.artifacts.score_metrics import (
     Limits,
@@ -23,16 +23,16 @@ from components.common.artifacts.score_metrics import (
     PairedTest,
     PlattMetrics,
     Rates,
-    ScoreMetrics,
-    SetMetrics,
 )
 from components.common.artifacts.splits import Splits
 from components.common.errors import InputError
 from components.common.settings import EvaluateSettings, Score
 from components.evaluate import ensemble
 from components.evaluate.covariates import covariate_metrics
+from components.evaluate.set_metrics import fields_of, set_metrics
 from components.model.scores import VOTE_CUT_OFF, calls, votes
 from components.stats import calibration
+from components.stats.platt import calibrated
 from components.stats.roc import Interval, Scored, choose_cut_off, paired_test, rates_at, roc_summary
 
 
@@ -44,12 +44,11 @@ class GroupPredictions:
     settings: EvaluateSettings
     rng: np.random.Generator
     evaluation: pd.DataFrame
-    out_of_bag: pd.DataFrame
+    development: pd.DataFrame
     tumours: pd.DataFrame
     responses: NDArray[np.object_]
     probabilities: NDArray[np.float64]
     facts: list[MemberFacts]
-    development: int
 
     @classmethod
     def of(
@@ -74,12 +73,11 @@ class GroupPredictions:
             settings=settings,
             rng=rng,
             evaluation=evaluation,
-            out_of_bag=rows[rows["role"] == "out_of_bag"],
+            development=rows[rows["role"] == "development"],
             tumours=dataset.tumours,
             responses=dataset.tumours.loc[evaluated, "response"].to_numpy(dtype=object),
             probabilities=probabilities,
             facts=[member.facts for member in own],
-            development=len(dataset.tumours) - len(evaluation),
         )
 
     def scored(self, score: str) -> Scored:
@@ -130,43 +128,35 @@ class GroupPredictions:
         own = self.evaluation[self.primary]
         return GroupMetrics(
             evaluation=self._evaluation_metrics(),
-            out_of_bag=self._out_of_bag_metrics(),
+            development=self._development_metrics(),
             agreement=ensemble.agreement(self.probabilities),
             gain_over_votes=self._gain(own, votes(self.probabilities)),
             gain_over_probabilities=self._gain(own, self.probabilities),
             spread=ensemble.spread_of_errors(self.labels, own, self.evaluation["spread"], self.settings.cut_off),
             auc_by_size=sizes,
             confusion_by_response=self._confusion(),
-            covariates=covariate_metrics(self.tumours, self.out_of_bag, self.evaluation, self.primary),
+            covariates=covariate_metrics(self.tumours, self.development, self.evaluation, self.primary),
             restarts=sum(fact.restarts for fact in self.facts),
             flagged=sum(fact.flagged for fact in self.facts),
         )
 
     def _evaluation_metrics(self) -> EvaluationMetrics:
-        rates, platt = self._by_out_of_bag()
+        rates, platt = self._by_development()
         intervals = OtherIntervals(self._limits("delong"), self._limits("newcombe"), self._limits("bootstrap"))
-        on_set = self._set_metrics(self.evaluation)
-        return EvaluationMetrics(**_fields(on_set), intervals=intervals, out_of_bag_cut_off=rates, platt=platt)
+        on_set = set_metrics(self.evaluation, self.settings)
+        return EvaluationMetrics(**fields_of(on_set), intervals=intervals, development_cut_off=rates, platt=platt)
 
-    def _out_of_bag_metrics(self) -> OutOfBagMetrics | OneClassMetrics:
-        count = len(self.out_of_bag)
+    def _development_metrics(self) -> DevelopmentMetrics | OneClassMetrics:
+        count = len(self.development)
+        outside = int((~self.tumours["patient"].isin(self.patients)).sum())
         coverage: dict[str, Any] = {
-            "development_tumours": self.development,
-            "never_validated": self.development - count,
-            "mean_members": float(self.out_of_bag["members"].mean()) if count else 0.0,
+            "tumours": outside,
+            "never_evaluated": outside - count,
+            "mean_members": float(self.development["members"].mean()) if count else 0.0,
         }
-        if self.out_of_bag["label"].nunique() < 2:
+        if self.development["label"].nunique() < 2:
             return OneClassMetrics(n=count, **coverage)
-        return OutOfBagMetrics(**_fields(self._set_metrics(self.out_of_bag)), **coverage)
-
-    def _set_metrics(self, rows: pd.DataFrame) -> SetMetrics:
-        """AUC, rates and calibration of both scores on ``rows``, which must contain both classes."""
-        mean, vote = (self._score_metrics(rows["label"], rows[score]) for score in ("mean", "vote"))
-        return SetMetrics(n=len(rows), **_fields(mean if self.primary == "mean" else vote), mean=mean, vote=vote)
-
-    def _score_metrics(self, labels: ArrayLike, score: ArrayLike) -> ScoreMetrics:
-        summary, rates = roc_summary(labels, score), rates_at(labels, score, self.settings.cut_off)
-        return ScoreMetrics(**_fields(summary), **_fields(rates), calibration=calibration.calibrate(labels, score))
+        return DevelopmentMetrics(**fields_of(set_metrics(self.development, self.settings)), **coverage)
 
     def _limits(self, ci: Interval) -> Limits | None:
         """Limits of the primary score's AUC, clustered by patient where the method can; None for too few patients."""
@@ -177,17 +167,17 @@ class GroupPredictions:
             return None
         return Limits(summary.se, summary.ci_low, summary.ci_high)
 
-    def _by_out_of_bag(self) -> tuple[Rates | None, PlattMetrics | None]:
-        """Cut-off and Platt scaling chosen on out-of-bag predictions, applied to the evaluation set."""
-        if self.out_of_bag["label"].nunique() < 2:
+    def _by_development(self) -> tuple[Rates | None, PlattMetrics | None]:
+        """Cut-off and Platt scaling chosen on development predictions, applied to the evaluation set."""
+        if self.development["label"].nunique() < 2:
             return None, None
-        development = self.out_of_bag["label"].to_numpy(), self.out_of_bag[self.primary].to_numpy()
+        development = self.development["label"].to_numpy(), self.development[self.primary].to_numpy()
         own = self.evaluation[self.primary].to_numpy()
         rates = rates_at(self.labels, own, choose_cut_off(*development))
         platt = calibration.fit_platt(*development)
         if platt is None:
             return rates, None
-        after = calibration.calibrate(self.labels, platt.apply(own))
+        after = calibration.calibrate(self.labels, calibrated(own, platt.slope, platt.intercept))
         return rates, PlattMetrics(platt.slope, platt.intercept, platt.n, after)
 
     def _gain(self, own: ArrayLike, others: NDArray[np.float64]) -> PairedTest:
@@ -203,8 +193,3 @@ class GroupPredictions:
                 for name, rows in by_response.items()
             }
         )
-
-
-def _fields(values: Any) -> dict[str, Any]:
-    """A dataclass's fields by name, not copied, to build a derived dataclass from it."""
-    return {field.name: getattr(values, field.name) for field in dataclasses.fields(values)}

@@ -115,7 +115,7 @@ def _figures(run: EvaluatedRun) -> dict[str, Any]:
         "reliability": figures.reliability(
             {
                 name: reliability(rows["label"], rows[metrics.primary_score])
-                for name, role in (("out-of-bag", "out_of_bag"), ("evaluation", "evaluation"))
+                for name, role in (("development", "development"), ("evaluation", "evaluation"))
                 if (rows := scores[scores["role"] == role])["label"].nunique() == 2
             }
         ),
@@ -123,11 +123,12 @@ def _figures(run: EvaluatedRun) -> dict[str, Any]:
 
 
 def _saliency(run: EvaluatedRun, network: Network) -> list[dict[str, Any]]:
-    """Saliency maps for the most confident predictions of the best out-of-bag group; [] without weights."""
+    """Saliency maps for the most confident predictions of the first group; [] without weights."""
     dataset, metrics, train = run.dataset, run.evaluation.metrics, run.splits.settings.train
-    own = [member for member in _of(run.members, metrics.best_out_of_bag_group) if member.weights]
+    group = run.splits.groups[0]
+    own = [member for member in _of(run.members, group) if member.weights]
     scores, score = run.evaluation.scores, metrics.primary_score
-    of_group = (scores["group"] == metrics.best_out_of_bag_group) & (scores["role"] == "evaluation")
+    of_group = (scores["group"] == group) & (scores["role"] == "evaluation")
     cases = most_confident(scores[of_group], score, metrics.cut_off)
     if not own or cases.empty:
         return []

@@ -123,13 +123,8 @@ class Load:
 
 
 def choose_group(metrics: Metrics, champion_group: str | None) -> str:
-    """The challenger's group: that of the champion if the run has it, else the one with the best out-of-bag AUC.
-
-    It is never chosen by evaluation AUC, which would bias the AUC that is then reported.
-    """
-    if champion_group in metrics.groups:
-        return str(champion_group)
-    return metrics.best_out_of_bag_group
+    """The challenger's group: that of the champion if the run has it, else the first; never one chosen by results."""
+    return str(champion_group) if champion_group in metrics.groups else next(iter(metrics.groups))
 
 
 def compare(challenger: Contender, champion: Contender, trial: Trial, settings: GateSettings) -> Change:

@@ -1,37 +1,20 @@
 """Calibration of scores as probabilities: Brier score, slope and intercept, reliability curve, Platt scaling.
 
-Platt scaling is fitted to out-of-bag predictions only and applied to evaluation predictions. It is slightly optimistic,
-since the members that make the out-of-bag predictions were accepted by their accuracy on these same tumours.
+Platt scaling is fitted to development predictions, on which nothing was selected, and applied to evaluation
+predictions.
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import optimize, special, stats
 
-from components.common.artifacts.score_metrics import Calibration
+from components.common.artifacts.score_metrics import Calibration, PlattScaling
 from components.stats.auc import Bools, Floats, checked
-
-#: Scores are clipped to this distance from 0 and 1 before the logit, since vote fractions reach 0 and 1.
-LOGIT_EDGE = 0.01
+from components.stats.platt import logit
 
 #: A logistic fit with a larger slope or intercept has diverged and is reported as missing.
 STEEPEST = 50.0
-
-
-@dataclass(frozen=True, slots=True)
-class Platt:
-    """Platt scaling: a logistic function of a score's logit, fitted to ``n`` out-of-bag predictions."""
-
-    slope: float
-    intercept: float
-    n: int
-
-    def apply(self, score: ArrayLike) -> Floats:
-        """Scaled scores [n]."""
-        return np.asarray(special.expit(self.intercept + self.slope * logit(score)))
 
 
 def calibrate(y_true: ArrayLike, score: ArrayLike) -> Calibration:
@@ -47,13 +30,13 @@ def calibrate(y_true: ArrayLike, score: ArrayLike) -> Calibration:
     )
 
 
-def fit_platt(y_true: ArrayLike, out_of_bag_score: ArrayLike) -> Platt | None:
-    """Platt scaling of out-of-bag predictions, with Platt's smoothed targets; None where the fit diverges."""
-    positive, scores = checked(y_true, out_of_bag_score)
+def fit_platt(y_true: ArrayLike, score: ArrayLike) -> PlattScaling | None:
+    """Platt scaling of development predictions, with Platt's smoothed targets; None where the fit diverges."""
+    positive, scores = checked(y_true, score)
     n_pos, n_neg = int(positive.sum()), int((~positive).sum())
     targets = np.where(positive, (n_pos + 1) / (n_pos + 2), 1 / (n_neg + 2))
     fit = _fit(targets, scores)
-    return Platt(slope=fit[1], intercept=fit[0], n=len(scores)) if fit else None
+    return PlattScaling(slope=fit[1], intercept=fit[0], n=len(scores)) if fit else None
 
 
 def reliability(y_true: ArrayLike, score: ArrayLike, bins: int = 5) -> pd.DataFrame:
@@ -71,11 +54,6 @@ def reliability(y_true: ArrayLike, score: ArrayLike, bins: int = 5) -> pd.DataFr
     return pd.DataFrame(
         {"score": by_bin["score"].mean(), "observed": by_bin["observed"].mean(), "n": by_bin["score"].size()}
     ).reset_index(drop=True)
-
-
-def logit(score: ArrayLike) -> Floats:
-    """Logit of scores clipped to [``LOGIT_EDGE``, 1 - ``LOGIT_EDGE``]."""
-    return np.asarray(special.logit(np.clip(np.asarray(score, dtype=np.float64), LOGIT_EDGE, 1 - LOGIT_EDGE)))
 
 
 def _fit(targets: Floats | Bools, scores: Floats) -> tuple[float, float] | None:

@@ -186,7 +186,7 @@ def _every_point(y_true: ArrayLike, score: ArrayLike) -> tuple[Floats, Floats, F
 
 
 def choose_cut_off(y_true: ArrayLike, score: ArrayLike) -> float:
-    """The cut-off that maximises the Youden index (the middle one of several); for out-of-bag predictions only."""
+    """The cut-off that maximises the Youden index (the middle one of several); for development predictions only."""
     false_positives, true_positives, threshold = _every_point(y_true, score)
     values = threshold[:0:-1]
     youden = (true_positives - false_positives)[-2::-1]  # positive is a score above a value, not one equal to it

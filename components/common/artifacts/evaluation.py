@@ -23,14 +23,14 @@ class Evaluation(Layout):
     ----------
     scores
         One row per group and tumour: ``group, tumour, patient, label, role, mean, vote, spread, members``; role is
-        ``evaluation`` (all the group's members) or ``out_of_bag`` (only those members that validated on it).
+        ``evaluation`` (all the group's members) or ``development`` (the members of the other groups that evaluated it).
     table_iii
         One row per member and ensemble, as Table III of the paper.
     metrics
         All metrics of the run: ``metrics.groups["A"].evaluation.auc`` and so on.
     """
 
-    layout: ClassVar[tuple[str, int]] = ("evaluation", 1)
+    layout: ClassVar[tuple[str, int]] = ("evaluation", 2)
     scores: pd.DataFrame
     table_iii: pd.DataFrame
     metrics: Metrics

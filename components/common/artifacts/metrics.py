@@ -12,6 +12,7 @@ from components.common.artifacts.score_metrics import (
     OtherIntervals,
     PairedTest,
     PlattMetrics,
+    PlattScaling,
     Rates,
     RocSummary,
     SetMetrics,
@@ -28,28 +29,56 @@ class EvaluationMetrics(SetMetrics):
     ----------
     intervals
         Confidence limits of the primary score's AUC by other methods; DeLong and bootstrap are clustered by patient.
-    out_of_bag_cut_off, platt
-        The primary score at a cut-off chosen on out-of-bag predictions, and after Platt scaling fitted on them; None
+    development_cut_off, platt
+        The primary score at a cut-off chosen on development predictions, and after Platt scaling fitted on them; None
         where these lack a class, and for the scaling where its fit diverged.
     """
 
     intervals: OtherIntervals
-    out_of_bag_cut_off: Rates | None
+    development_cut_off: Rates | None
     platt: PlattMetrics | None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Coverage:
-    """How many of a group's development tumours no member validated on; mean number of members for each of the rest."""
+    """How many tumours could have a development prediction, and how many of them no group evaluated.
 
-    development_tumours: int
-    never_validated: int
+    Parameters
+    ----------
+    tumours
+        For a group, those of patients outside its evaluation set; for the study ensemble, all.
+    never_evaluated
+        Those of them that are in no (other) group's evaluation set.
+    mean_members
+        Mean number of networks behind a prediction.
+    """
+
+    tumours: int
+    never_evaluated: int
     mean_members: float
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class OutOfBagMetrics(SetMetrics, Coverage):
-    """Metrics on a group's development tumours, each predicted by the members that had it in validation."""
+class DevelopmentMetrics(SetMetrics, Coverage):
+    """Metrics on development predictions: other groups' predictions for their evaluation tumours."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StudyMetrics(DevelopmentMetrics):
+    """The study ensemble on all groups' evaluation predictions, one for each tumour.
+
+    They are the development predictions of the study ensemble, whose networks together have seen every tumour.
+
+    Parameters
+    ----------
+    youden_cut_off
+        The cut-off that maximises the Youden index.
+    platt
+        Platt scaling, with which a bundle of all members is calibrated; None where its fit diverged.
+    """
+
+    youden_cut_off: float
+    platt: PlattScaling | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -61,7 +90,7 @@ class NoAuc:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OneClassMetrics(Coverage):
-    """Replaces ``OutOfBagMetrics`` where the ``n`` out-of-bag predictions lack a class."""
+    """Replaces ``DevelopmentMetrics`` where the ``n`` development predictions lack a class."""
 
     n: int
     auc: None = None
@@ -126,7 +155,7 @@ class CovariateMetrics:
     gain_of_both
         Test of the regression on both against the ensemble's score itself.
     n_development
-        Number of out-of-bag predictions that the regressions were fitted on.
+        Number of development predictions that the regressions were fitted on.
     """
 
     clinical: RocSummary
@@ -149,13 +178,13 @@ class GroupMetrics:
     auc_by_size
         One entry for each number of members, from 1 to all.
     covariates
-        None where the out-of-bag predictions lack a class.
+        None where the development predictions lack a class.
     restarts, flagged
         Restarts of all members together, and how many members were flagged in training.
     """
 
     evaluation: EvaluationMetrics
-    out_of_bag: OutOfBagMetrics | OneClassMetrics
+    development: DevelopmentMetrics | OneClassMetrics
     agreement: float
     gain_over_votes: PairedTest
     gain_over_probabilities: PairedTest
@@ -214,8 +243,8 @@ class Metrics:
         None where there are too few patients to resample.
     groups
         Metrics of each group, by its name.
-    best_out_of_bag_group
-        The group with the best out-of-bag AUC, which the gate considers first.
+    study
+        Metrics of the study ensemble on all groups' evaluation predictions together.
     """
 
     synthetic: bool
@@ -229,7 +258,7 @@ class Metrics:
     mean_auc_by_score: AucByScore
     mean_auc_lower_bound: float | None
     groups: dict[str, GroupMetrics]
-    best_out_of_bag_group: str
+    study: StudyMetrics
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for ``metrics.json`` and MLflow."""

@@ -136,11 +136,17 @@ class OtherIntervals:
     bootstrap: Limits | None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class PlattMetrics:
-    """Platt scaling fitted on ``n`` out-of-bag scores, and the calibration of the evaluation scores after it."""
+@dataclasses.dataclass(frozen=True)
+class PlattScaling:
+    """Platt scaling: expit(``intercept`` + ``slope`` * logit(score)), fitted on ``n`` development predictions."""
 
     slope: float
     intercept: float
     n: int
+
+
+@dataclasses.dataclass(frozen=True)
+class PlattMetrics(PlattScaling):
+    """Platt scaling, and the calibration of the evaluation scores after it."""
+
     evaluation: Calibration

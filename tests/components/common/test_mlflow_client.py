@@ -207,7 +207,7 @@ def arguments(tmp_path: Path) -> dict[str, Any]:
     table = pd.DataFrame({name: [f"{name}-{i}" for i in range(6)] for name in TUMOUR_COLUMNS})
     dataset = Dataset(np.zeros((6, 151, 151), np.float32), table, Flow(6, 6, (), 6, 6), {"version": 1}, True, "d" * 64)
     history = pd.DataFrame({"attempt": [0], "step": [1], "training_loss": [0.5]})
-    metrics = golden_metrics("one_class_out_of_bag")
+    metrics = golden_metrics("one_group")
     return {
         "experiment": "srs", "settings": StudySettings(), "dataset": dataset, "attempt": "a", "name": "n",
         "splits": Splits((MEMBER_SPLIT,), "patient", 0, {"asked": [1, 1]}, digest="s" * 64),

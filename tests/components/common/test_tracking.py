@@ -193,7 +193,7 @@ def test_evaluation_reaches_members_ensembles_and_parent(store: Path, dataset: D
     groups = figures.pop("groups")
     assert run_of(tree.groups["B"]).data.metrics == tracking_store.finite(tracking.flatten(groups["B"], "/"))
     assert run_of(tree.parent).data.metrics == tracking_store.finite(tracking.flatten(figures, "/"))
-    assert {"evaluation/vote/auc", "out_of_bag/auc"} <= set(run_of(tree.groups["A"]).data.metrics)
+    assert {"evaluation/vote/auc", "development/auc"} <= set(run_of(tree.groups["A"]).data.metrics)
     artifacts = MlflowClient(tracking.tracking_uri()).list_artifacts(tree.parent, "evaluation")
     assert {item.path for item in artifacts} == {"evaluation/report.html", "evaluation/model_card.md"}
 

@@ -11,42 +11,43 @@ from components.evaluate import ensemble
 from components.stats.roc import auc_score
 
 
-def test_evaluation_rows_use_all_members_and_others_only_those_that_validated(study):
+def test_evaluation_rows_use_all_members_and_development_rows_those_of_other_groups_that_evaluated(study):
     dataset, splits, members = study
     table = ensemble.scores(dataset, splits, members)
     assert " ".join(table.columns) == "group tumour patient label role mean vote spread members"
     position = {tumour: i for i, tumour in enumerate(dataset.tumours["tumour"])}
     for row in table.sample(60, random_state=1).to_dict("records"):
-        own = [m for m in members.members if m.split.group == row["group"]]
-        if row["role"] == "evaluation":
-            assert row["tumour"] in own[0].split.evaluation
-            scoring = own
-        else:
-            assert row["tumour"] not in own[0].split.evaluation
-            scoring = [m for m in own if row["tumour"] in m.split.validation]
+        evaluating = [m for m in members.members if row["tumour"] in m.split.evaluation]
+        own = {m.split.group for m in evaluating} & {row["group"]}
+        assert bool(own) == (row["role"] == "evaluation")
+        scoring = [m for m in evaluating if m.split.group == row["group"]] if own else evaluating
         probabilities = np.array([m.probabilities[position[row["tumour"]]] for m in scoring], dtype=float)
+        by_group = probabilities.reshape(-1, 10)
         assert row["members"] == len(scoring) > 0
         assert row["mean"] == pytest.approx(probabilities.mean())
         assert row["vote"] == pytest.approx((probabilities > 0.5).mean())
-        assert row["spread"] == pytest.approx(probabilities.std())
+        assert row["spread"] == pytest.approx(by_group.std(axis=1).mean())
 
 
-def test_tumours_in_no_validation_set_have_no_row(study):
+def test_development_rows_are_of_patients_outside_the_groups_evaluation_set(study):
     dataset, splits, members = study
     table = ensemble.scores(dataset, splits, members)
+    patient_of = dict(zip(dataset.tumours["tumour"], dataset.tumours["patient"], strict=True))
+    evaluated = {group: set(splits.of_group(group)[0].evaluation) for group in splits.groups}
     for group in splits.groups:
-        own = splits.of_group(group)
-        known = set(own[0].evaluation).union(*(split.validation for split in own))
-        assert set(table[table["group"] == group]["tumour"]) == known
+        own = {patient_of[tumour] for tumour in evaluated[group]}
+        others = set().union(*(tumours for name, tumours in evaluated.items() if name != group))
+        rows = table[(table["group"] == group) & (table["role"] == "development")]
+        assert set(rows["tumour"]) == {tumour for tumour in others if patient_of[tumour] not in own}
 
 
-def test_no_member_scores_its_own_training_tumours(study):
-    # Out-of-bag predictions must not change when a member's predictions for its own training tumours change.
+def test_no_score_uses_a_network_that_was_trained_or_accepted_on_the_tumour(study):
+    # Scores must not change when each member's predictions outside its evaluation set change.
     dataset, splits, members = study
     altered = []
     for member in members.members:
-        training = dataset.tumours["tumour"].isin(member.split.training).to_numpy()
-        altered.append(dataclasses.replace(member, probabilities=np.where(training, 1.0, member.probabilities)))
+        evaluated = dataset.tumours["tumour"].isin(member.split.evaluation).to_numpy()
+        altered.append(dataclasses.replace(member, probabilities=np.where(evaluated, member.probabilities, 1.0)))
     altered = Members(tuple(altered), members.dataset_digest)
     assert ensemble.scores(dataset, splits, members).equals(ensemble.scores(dataset, splits, altered))
 

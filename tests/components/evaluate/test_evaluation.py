@@ -5,12 +5,14 @@ import math
 import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
+from sklearn.linear_model import LogisticRegression
 
 from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.members import Members
 from components.common.errors import InputError
 from components.common.files import read_json
 from components.common.settings import EvaluateSettings
+from components.evaluate import ensemble
 from components.evaluate.evaluation import TABLE_III_COLUMNS, evaluate, group_curves
 from tests.components.evaluate.golden_metrics import golden_dict, golden_metrics, golden_study
 
@@ -47,10 +49,25 @@ def test_metrics_agree_with_scikit_learn(result):
     assert result.metrics.mean_auc_lower_bound < result.metrics.mean_auc
 
 
-def test_group_for_the_gate_is_best_out_of_bag_not_on_evaluation(result):
-    groups = result.metrics.groups
-    best = result.metrics.best_out_of_bag_group
-    assert best == max(groups, key=lambda name: groups[name].out_of_bag.auc)
+def test_study_ensemble_counts_every_evaluated_tumour_once(result):
+    rows = result.scores[result.scores["role"] == "evaluation"]
+    by_tumour = rows.groupby("tumour").agg({"label": "first", "mean": "mean"})
+    figures = result.metrics.study
+    assert (figures.n, figures.tumours, figures.never_evaluated) == (len(by_tumour), 110, 110 - len(by_tumour))
+    assert figures.auc == pytest.approx(sklearn_metrics.roc_auc_score(by_tumour["label"], by_tumour["mean"]))
+    assert figures.true_positive + figures.false_negative == by_tumour["label"].sum()
+
+
+def test_platt_scaling_of_the_study_agrees_with_scikit_learn(result):
+    rows = ensemble.pooled(result.scores[result.scores["role"] == "evaluation"])
+    logits = np.log(rows["mean"] / (1 - rows["mean"])).to_numpy()[:, None]
+    # Platt's smoothed targets as weighted labels.
+    positive, n_pos, n_neg = (rows["label"] == 1).to_numpy(), (rows["label"] == 1).sum(), (rows["label"] == 0).sum()
+    target = np.where(positive, (n_pos + 1) / (n_pos + 2), 1 / (n_neg + 2))
+    labels = np.repeat([1, 0], len(rows))
+    fit = LogisticRegression(C=np.inf, tol=1e-10).fit(np.tile(logits, (2, 1)), labels, np.append(target, 1 - target))
+    platt = result.metrics.study.platt
+    assert (platt.slope, platt.intercept) == pytest.approx((fit.coef_[0, 0], fit.intercept_[0]), rel=1e-4)
 
 
 def test_votes_can_be_the_primary_score(study):
@@ -76,7 +93,7 @@ def flat(values, path=""):
     return {path: values}
 
 
-@pytest.mark.parametrize(("case", "score"), [("usual", "mean"), ("one_class_out_of_bag", "vote")])
+@pytest.mark.parametrize(("case", "score"), [("usual", "mean"), ("one_group", "vote")])
 def test_metrics_json_keeps_its_keys_types_and_values(make, tmp_path, case, score):
     settings = EvaluateSettings(bootstrap=100, ensemble_score=score)
     evaluate(*golden_study(make, case), settings, seed=1).write(tmp_path)
@@ -92,7 +109,7 @@ def test_metrics_json_keeps_its_keys_types_and_values(make, tmp_path, case, scor
     }
 
 
-@pytest.mark.parametrize("case", ["usual", "one_class_out_of_bag"])
+@pytest.mark.parametrize("case", ["usual", "one_group"])
 def test_metrics_of_an_earlier_run_are_read_and_written_again_unchanged(case):
     """Whatever statistic is added has a default, or no ``metrics.json`` of an earlier release could be read."""
     assert flat(golden_metrics(case).to_dict()).items() >= flat(golden_dict(case)).items()

@@ -104,7 +104,7 @@ def test_report_prints_table_iii_digit_for_digit(reported):
         assert f"Group {group}" in text
 
 
-@pytest.mark.parametrize(("case", "score"), [("usual", "mean"), ("one_class_out_of_bag", "vote")])
+@pytest.mark.parametrize(("case", "score"), [("usual", "mean"), ("one_group", "vote")])
 def test_pages_of_an_earlier_run_are_written_again(make, tmp_path, case, score):
     """Statistics that were added since are missing in its ``metrics.json``."""
     study = golden_study(make, case)
@@ -228,7 +228,7 @@ def test_report_stays_small_for_a_large_cohort(make, tmp_path):
     assert "worst are shown" in path.read_text()
 
 
-def test_report_is_written_where_a_group_has_no_out_of_bag_auc(make, tmp_path):
+def test_report_is_written_where_a_group_has_no_development_auc(make, tmp_path):
     make_dataset, make_splits, make_members = make
     dataset, latent = make_dataset(8, 8)
     splits = make_splits(dataset, 2, 1)
@@ -237,8 +237,8 @@ def test_report_is_written_where_a_group_has_no_out_of_bag_auc(make, tmp_path):
     groups = {
         name: dataclasses.replace(
             group,
-            evaluation=dataclasses.replace(group.evaluation, platt=None, out_of_bag_cut_off=None),
-            out_of_bag=OneClassMetrics(n=1, development_tumours=12, never_validated=11, mean_members=1.0),
+            evaluation=dataclasses.replace(group.evaluation, platt=None, development_cut_off=None),
+            development=OneClassMetrics(n=1, tumours=12, never_evaluated=11, mean_members=1.0),
             covariates=None,
         )
         for name, group in result.metrics.groups.items()
@@ -278,12 +278,12 @@ def test_drawing_follows_the_settings(make, tmp_path):
     assert "level 35 HU" in text
 
 
-def test_card_prints_the_mean_the_best_out_of_bag_group_and_missing_items(study, tmp_path):
+def test_card_prints_the_mean_every_group_and_missing_items(study, tmp_path):
     result = evaluate(*study, SETTINGS, seed=1)
     card = write_model_card(tmp_path, EvaluatedRun(*study, result, FACTS)).read_text()
-    best = result.metrics.best_out_of_bag_group
     assert f"{result.metrics.mean_auc:.3f}" in card
-    assert f"| {best} (highest out-of-bag AUC) |" in card
+    for name, group in result.metrics.groups.items():
+        assert f"| {name} | {group.evaluation.auc:.3f} |" in card
     for heading in ("Intended use", "Limits", "Data", "Performance", "missing"):
         assert heading in card
     items = json.loads((tmp_path / "checklist.json").read_text())["items"]

@@ -17,7 +17,6 @@ METRICS = dataclasses.replace(
     golden_metrics(),
     mean_auc=0.78,
     mean_auc_lower_bound=0.70,
-    best_out_of_bag_group="B",
     groups=dict.fromkeys("ABC", golden_metrics().groups["A"]),
 )
 LOADED = Load(True, "the golden case was answered within 1e-4.")
@@ -77,10 +76,10 @@ def test_other_rules_of_change(rule: Any, compared: Change, verdict: str) -> Non
     assert decide(METRICS, "A", compared, LOADED, GateSettings(change=rule)).verdict == verdict
 
 
-def test_the_first_champion_is_the_best_out_of_bag_and_later_ones_keep_its_group() -> None:
-    assert choose_group(METRICS, None) == "B"
+def test_the_first_champion_is_of_the_first_group_and_later_ones_keep_its_group() -> None:
+    assert choose_group(METRICS, None) == "A"
     assert choose_group(METRICS, "C") == "C"
-    assert choose_group(METRICS, "E") == "B"
+    assert choose_group(METRICS, "E") == "A"
 
 
 @pytest.mark.parametrize(

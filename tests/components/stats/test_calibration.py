@@ -5,7 +5,8 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 from sklearn.linear_model import LogisticRegression
 
-from components.stats.calibration import calibrate, fit_platt, logit, reliability
+from components.stats.calibration import calibrate, fit_platt, reliability
+from components.stats.platt import calibrated, logit
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def test_intercept_measures_calibration_in_the_large():
 def test_platt_scaling_corrects_overconfident_scores(overconfident):
     labels, score = overconfident
     platt = fit_platt(labels[:1000], score[:1000])
-    after = calibrate(labels[1000:], platt.apply(score[1000:]))
+    after = calibrate(labels[1000:], calibrated(score[1000:], platt.slope, platt.intercept))
     assert after.slope == pytest.approx(1.0, abs=0.2)
     assert after.brier < calibrate(labels[1000:], score[1000:]).brier
     assert platt.n == 1000

@@ -1,0 +1,29 @@
+"""Metrics of an ensemble's two scores on one set of tumours."""
+
+import dataclasses
+from typing import Any
+
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from components.common.artifacts.score_metrics import ScoreMetrics, SetMetrics
+from components.common.settings import EvaluateSettings
+from components.stats.calibration import calibrate
+from components.stats.roc import rates_at, roc_summary
+
+
+def set_metrics(rows: pd.DataFrame, settings: EvaluateSettings) -> SetMetrics:
+    """AUC, rates and calibration of both scores on rows of ``Evaluation.scores``, which must contain both classes."""
+    mean, vote = (_score_metrics(rows["label"], rows[score], settings.cut_off) for score in ("mean", "vote"))
+    primary = mean if settings.ensemble_score == "mean" else vote
+    return SetMetrics(n=len(rows), **fields_of(primary), mean=mean, vote=vote)
+
+
+def fields_of(values: Any) -> dict[str, Any]:
+    """A dataclass's fields by name, not copied, to build a derived dataclass from it."""
+    return {field.name: getattr(values, field.name) for field in dataclasses.fields(values)}
+
+
+def _score_metrics(labels: ArrayLike, score: ArrayLike, cut_off: float) -> ScoreMetrics:
+    summary, rates = roc_summary(labels, score), rates_at(labels, score, cut_off)
+    return ScoreMetrics(**fields_of(summary), **fields_of(rates), calibration=calibrate(labels, score))
