@@ -63,6 +63,30 @@ def resampled_auc(group: Scored, rng: np.random.Generator | int, samples: int) -
     return _linear_aucs(group, rng, samples) if many else resampled_aucs([group], rng, samples)[:, 0]
 
 
+def resampled_means(values: Floats, patients: NDArray[np.intp], rng: np.random.Generator | int, samples: int) -> Floats:
+    """Means over the cases of every resample of patients, [samples, k].
+
+    Parameters
+    ----------
+    values
+        [n, k] k values of each case.
+    patients
+        [n] patients numbered from 0, as ``auc.patient_numbers`` numbers them.
+    rng
+        Generator, or a seed for one.
+    samples
+        Number of resamples.
+    """
+    sizes = np.bincount(patients)
+    sums = np.stack([np.bincount(patients, column) for column in values.T], axis=1)
+    means: list[Floats] = []
+    for counts in _resamples(np.random.default_rng(rng), len(sizes), samples, max(sums.shape)):
+        means.append((counts @ sums) / (counts @ sizes)[:, None])
+        if sum(map(len, means)) >= samples:
+            break
+    return np.concatenate(means)[:samples]
+
+
 def _linear_aucs(group: Scored, rng: np.random.Generator | int, samples: int) -> Floats:
     """AUC plus the influences (DeLong's components) of sampled patients, in classes of nearly equal influence."""
     positive, score = checked(group.y_true, group.score)
