@@ -161,12 +161,13 @@ class GroupPredictions:
 
     def _set_metrics(self, rows: pd.DataFrame) -> SetMetrics:
         """AUC, rates and calibration of both scores on ``rows``, which must contain both classes."""
-        mean, vote = (self._score_metrics(rows["label"], rows[score]) for score in ("mean", "vote"))
+        mean, vote = (self._score_metrics(rows["label"], rows[score], rows["patient"]) for score in ("mean", "vote"))
         return SetMetrics(n=len(rows), **_fields(mean if self.primary == "mean" else vote), mean=mean, vote=vote)
 
-    def _score_metrics(self, labels: ArrayLike, score: ArrayLike) -> ScoreMetrics:
+    def _score_metrics(self, labels: ArrayLike, score: ArrayLike, patients: ArrayLike) -> ScoreMetrics:
         summary, rates = roc_summary(labels, score), rates_at(labels, score, self.settings.cut_off)
-        return ScoreMetrics(**_fields(summary), **_fields(rates), calibration=calibration.calibrate(labels, score))
+        calibrated = calibration.calibrate(labels, score, patients=patients)
+        return ScoreMetrics(**_fields(summary), **_fields(rates), calibration=calibrated)
 
     def _limits(self, ci: Interval) -> Limits | None:
         """Limits of the primary score's AUC, clustered by patient where the method can; None for too few patients."""
@@ -187,7 +188,7 @@ class GroupPredictions:
         platt = calibration.fit_platt(*development)
         if platt is None:
             return rates, None
-        after = calibration.calibrate(self.labels, platt.apply(own))
+        after = calibration.calibrate(self.labels, platt.apply(own), patients=self.patients)
         return rates, PlattMetrics(platt.slope, platt.intercept, platt.n, after)
 
     def _gain(self, own: ArrayLike, others: NDArray[np.float64]) -> PairedTest:

@@ -72,12 +72,21 @@ class Calibration:
         Calibration in the large: the fitted intercept with the slope fixed at 1; 0 is ideal.
     n
         Number of tumours.
+    brier_low, brier_high, slope_low, slope_high, intercept_low, intercept_high
+        Two-sided 95 % limits, clustered by patient where patients are known; None where there are too few patients,
+        where the estimate is missing, and in evaluations of earlier releases.
     """
 
     brier: float
     slope: float | None
     intercept: float | None
     n: int
+    brier_low: float | None = None
+    brier_high: float | None = None
+    slope_low: float | None = None
+    slope_high: float | None = None
+    intercept_low: float | None = None
+    intercept_high: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
