@@ -181,3 +181,17 @@ class NetBenefit:
     over_treat_all_low: float
     over_treat_all_high: float
     treat_none: ClassVar[float] = 0.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RepeatedMean:
+    """Mean of a statistic over ``draws`` random training and evaluation sets, its corrected standard error and limits.
+
+    ``low`` and ``high`` are two-sided limits or one-sided bounds, as was asked for (Nadeau & Bengio 2003).
+    """
+
+    mean: float
+    se: float
+    low: float
+    high: float
+    draws: int
