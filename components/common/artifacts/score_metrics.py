@@ -130,7 +130,7 @@ class SetMetrics(ScoreMetrics):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limits:
-    """Standard error of an AUC and its two-sided 95 % limits in [0, 1]."""
+    """Standard error of an AUC, or of a mean of AUCs, and its limits in [0, 1]: in ``metrics.json`` two-sided, 95 %."""
 
     se: float
     ci_low: float
