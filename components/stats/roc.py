@@ -106,9 +106,15 @@ def roc_summary(
         z = float(stats.norm.isf(tail))
         se = _standard_error(ci, area, positive, scores, patients)
         low, high = newcombe_limits(area, n_pos, n_neg, z) if ci == "newcombe" else (area - z * se, area + z * se)
-    p_value = 2 * float(stats.norm.sf(abs(area - 0.5) / _auc.null_standard_error(n_pos, n_neg)))
+    p_value = _p_value(area, _auc.null_standard_error(n_pos, n_neg))
+    with_ties = _p_value(area, _auc.null_standard_error_with_ties(positive, scores))
     limits = max(low, 0.0), min(high, 1.0)
-    return RocSummary(area, se, *limits, min(p_value, 1.0), n_pos, n_neg, ci, level, one_sided)
+    return RocSummary(area, se, *limits, p_value, n_pos, n_neg, ci, level, one_sided, p_value_ties=with_ties)
+
+
+def _p_value(area: float, null_se: float) -> float:
+    """Two-sided p-value of AUC = 0.5; 1 where all scores are equal, so that the standard error is 0."""
+    return min(2 * float(stats.norm.sf(abs(area - 0.5) / null_se)), 1.0) if null_se > 0 else 1.0
 
 
 def _standard_error(

@@ -21,11 +21,14 @@ class RocSummary:
     ci_low, ci_high
         Confidence limits in [0, 1]: a two-sided interval at ``level``, or each limit one-sided at ``level``.
     p_value
-        Two-sided p-value of the hypothesis AUC = 0.5, with the null standard error for every interval (STUDY 5).
+        Two-sided p-value of the hypothesis AUC = 0.5, with the null standard error for every interval: SPSS's and the
+        paper's, which ignores ties (STUDY 5).
     n_positive, n_negative
         Numbers of non-responders and responders.
     ci, level, one_sided
         Method, level and sidedness of the limits.
+    p_value_ties
+        As ``p_value``, with ties in the null variance: the Mann-Whitney test. None in evaluations of earlier releases.
     """
 
     auc: float
@@ -38,6 +41,7 @@ class RocSummary:
     ci: str
     level: float
     one_sided: bool
+    p_value_ties: float | None = dataclasses.field(default=None, kw_only=True)
 
 
 @dataclasses.dataclass(frozen=True)

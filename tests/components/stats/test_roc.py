@@ -133,6 +133,33 @@ def test_delong_equals_the_sample_variances_of_the_kernel(cohort):
     assert roc_summary(labels, score, "delong").se == pytest.approx(math.sqrt(variance), abs=1e-9)
 
 
+@given(cohorts.filter(lambda cohort: len(set(cohort[1])) > 1))
+@settings(max_examples=150, deadline=None)
+def test_p_with_ties_equals_scipys_mann_whitney_test(cohort):
+    labels, score = np.array(cohort[0]), np.array(cohort[1])
+    summary, pos, neg = roc_summary(labels, score), score[labels == 1], score[labels == 0]
+    test = stats.mannwhitneyu(pos, neg, alternative="two-sided", method="asymptotic", use_continuity=False)
+    assert summary.p_value_ties == pytest.approx(test.pvalue)
+    if len(set(score)) == len(score):
+        assert summary.p_value_ties == pytest.approx(summary.p_value)
+    else:
+        assert summary.p_value_ties <= summary.p_value
+
+
+def test_p_with_ties_of_the_papers_first_network():
+    """Of 11 non-responders 8 and of 12 responders 2 were called non-responders: of 23 votes, 10 and 13 are tied."""
+    summary = roc_summary(*hard_votes(8, 10))
+    u, variance = 0.7803030303 * 132 - 66, 132 / 12 * (24 - (10**3 - 10 + 13**3 - 13) / (23 * 22))
+    assert summary.p_value_ties == pytest.approx(2 * stats.norm.sf(u / math.sqrt(variance)))
+    assert f"{summary.p_value:.3f}" == "0.023"  # Table III
+    assert f"{summary.p_value_ties:.3f}" == "0.008"
+
+
+def test_scores_that_are_all_equal_give_p_values_of_one():
+    summary = roc_summary([0, 1, 0, 1], [0.5] * 4)
+    assert (summary.auc, summary.p_value, summary.p_value_ties) == (0.5, 1.0, 1.0)
+
+
 def test_every_interval_holds_for_any_hard_votes_of_the_paper():
     for hits, rejections in itertools.product(range(12), range(13)):
         labels, votes = hard_votes(hits, rejections)
