@@ -177,7 +177,9 @@ class GroupPredictions:
         platt = calibration.fit_platt(*development)
         if platt is None:
             return rates, None
-        after = calibration.calibrate(self.labels, calibrated(own, platt.slope, platt.intercept))
+        after = calibration.calibrate(
+            self.labels, calibrated(own, platt.slope, platt.intercept), patients=self.patients
+        )
         return rates, PlattMetrics(platt.slope, platt.intercept, platt.n, after)
 
     def _gain(self, own: ArrayLike, others: NDArray[np.float64]) -> PairedTest:

@@ -14,7 +14,7 @@ from components.stats.roc import rates_at, roc_summary
 
 def set_metrics(rows: pd.DataFrame, settings: EvaluateSettings) -> SetMetrics:
     """AUC, rates and calibration of both scores on rows of ``Evaluation.scores``, which must contain both classes."""
-    mean, vote = (_score_metrics(rows["label"], rows[score], settings.cut_off) for score in ("mean", "vote"))
+    mean, vote = (_score_metrics(rows, rows[score], settings.cut_off) for score in ("mean", "vote"))
     primary = mean if settings.ensemble_score == "mean" else vote
     return SetMetrics(n=len(rows), **fields_of(primary), mean=mean, vote=vote)
 
@@ -24,6 +24,8 @@ def fields_of(values: Any) -> dict[str, Any]:
     return {field.name: getattr(values, field.name) for field in dataclasses.fields(values)}
 
 
-def _score_metrics(labels: ArrayLike, score: ArrayLike, cut_off: float) -> ScoreMetrics:
+def _score_metrics(rows: pd.DataFrame, score: ArrayLike, cut_off: float) -> ScoreMetrics:
+    labels = rows["label"]
     summary, rates = roc_summary(labels, score), rates_at(labels, score, cut_off)
-    return ScoreMetrics(**fields_of(summary), **fields_of(rates), calibration=calibrate(labels, score))
+    calibration = calibrate(labels, score, patients=rows["patient"])
+    return ScoreMetrics(**fields_of(summary), **fields_of(rates), calibration=calibration)

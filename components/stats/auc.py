@@ -101,8 +101,20 @@ def auc_score(y_true: ArrayLike, score: ArrayLike) -> float:
 
 
 def null_standard_error(n_positive: int, n_negative: int) -> float:
-    """Standard error of the AUC under the null hypothesis AUC = 0.5 (STUDY 5)."""
+    """Standard error of the AUC under the null hypothesis AUC = 0.5, as for scores without ties (STUDY 5)."""
     return float(np.sqrt((n_positive + n_negative + 1) / (12 * n_positive * n_negative)))
+
+
+def null_standard_error_with_ties(positive: Bools, score: Floats) -> float:
+    """Standard error of the AUC under the null hypothesis that the two classes have one distribution of scores.
+
+    It is that of the Mann-Whitney U with the usual correction for ties (Lehmann, Nonparametrics, 1975, 1.5), over the
+    number of pairs. Hard votes have many ties, which make it smaller.
+    """
+    n, n_pos = len(score), int(positive.sum())
+    ties = np.unique(score, return_counts=True)[1].astype(np.float64)
+    lost = float((ties**3 - ties).sum()) / (n * (n - 1))
+    return float(np.sqrt(max(n + 1 - lost, 0.0) / (12 * n_pos * (n - n_pos))))
 
 
 def spss_variance(positive: Bools, score: Floats) -> float:

@@ -1,6 +1,6 @@
 """ROC statistics: the AUC with its confidence intervals, rates at a cut-off, and the ROC curve (STUDY 5).
 
-``paired_test``, ``mean_auc_lower_bound`` and their types are exported here too, so that all AUC statistics can be
+``paired_test``, ``mean_auc_limits`` and their types are exported here too, so that all AUC statistics can be
 imported from one module.
 
 References: Hanley & McNeil, Radiology 1982;143:29. DeLong et al., Biometrics 1988;44:837. Newcombe,
@@ -12,14 +12,15 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import optimize, stats
+from scipy import stats
 from sklearn import metrics
 
 from components.common.artifacts.score_metrics import PairedTest, Rates, RocSummary
 from components.common.errors import InputError
 from components.stats import auc as _auc
 from components.stats.auc import Floats, auc_score
-from components.stats.bootstrap import Scored, mean_auc, mean_auc_lower_bound, resampled_auc
+from components.stats.bootstrap import Scored, mean_auc, mean_auc_limits, mean_auc_lower_bound, resampled_auc
+from components.stats.newcombe import newcombe_limits, newcombe_variance
 from components.stats.paired import paired_test
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "auc_score",
     "choose_cut_off",
     "mean_auc",
+    "mean_auc_limits",
     "mean_auc_lower_bound",
     "paired_test",
     "rates_at",
@@ -104,9 +106,15 @@ def roc_summary(
         z = float(stats.norm.isf(tail))
         se = _standard_error(ci, area, positive, scores, patients)
         low, high = newcombe_limits(area, n_pos, n_neg, z) if ci == "newcombe" else (area - z * se, area + z * se)
-    p_value = 2 * float(stats.norm.sf(abs(area - 0.5) / _auc.null_standard_error(n_pos, n_neg)))
+    p_value = _p_value(area, _auc.null_standard_error(n_pos, n_neg))
+    with_ties = _p_value(area, _auc.null_standard_error_with_ties(positive, scores))
     limits = max(low, 0.0), min(high, 1.0)
-    return RocSummary(area, se, *limits, min(p_value, 1.0), n_pos, n_neg, ci, level, one_sided)
+    return RocSummary(area, se, *limits, p_value, n_pos, n_neg, ci, level, one_sided, p_value_ties=with_ties)
+
+
+def _p_value(area: float, null_se: float) -> float:
+    """Two-sided p-value of AUC = 0.5; 1 where all scores are equal, so that the standard error is 0."""
+    return min(2 * float(stats.norm.sf(abs(area - 0.5) / null_se)), 1.0) if null_se > 0 else 1.0
 
 
 def _standard_error(
@@ -115,29 +123,10 @@ def _standard_error(
     if ci == "spss":
         return float(np.sqrt(_auc.spss_variance(positive, scores)))
     if ci == "newcombe":
-        return float(np.sqrt(_newcombe_variance(area, int(positive.sum()), int((~positive).sum()))))
+        return float(np.sqrt(newcombe_variance(area, int(positive.sum()), int((~positive).sum()))))
     numbers = _auc.patient_numbers(patients, positive)
     parts = _auc.placements(positive, scores)
     return float(np.sqrt(_auc.placement_variance(parts, (numbers[positive], numbers[~positive]))))
-
-
-def _newcombe_variance(area: float, n_pos: int, n_neg: int) -> float:
-    """Hanley & McNeil's exponential model with both sizes replaced by their mean (Newcombe 2006, eq. for N*)."""
-    star = (n_pos + n_neg) / 2 - 1
-    return area * (1 - area) * (1 + star * ((1 - area) / (2 - area) + area / (1 + area))) / (n_pos * n_neg)
-
-
-def newcombe_limits(area: float, n_pos: int, n_neg: int, z: float) -> tuple[float, float]:
-    """Newcombe's method 5: the AUCs that lie exactly ``z`` of their own standard errors from the estimate."""
-
-    def excess(theta: float) -> float:
-        return float((theta - area) ** 2 - z**2 * _newcombe_variance(theta, n_pos, n_neg))
-
-    # At an estimate of exactly 0 or 1 the model's variance is zero; the other root lies strictly inside (0, 1).
-    edge = 1e-9
-    low = optimize.brentq(excess, 0.0, min(area, 1 - edge)) if area > 0 else 0.0
-    high = optimize.brentq(excess, max(area, edge), 1.0) if area < 1 else 1.0
-    return float(low), float(high)
 
 
 def rates_at(y_true: ArrayLike, score: ArrayLike, cut_off: float, level: float = 0.95) -> Rates:

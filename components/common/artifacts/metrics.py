@@ -239,8 +239,8 @@ class Metrics:
     primary_score, cut_off
         The score by which ensembles are judged, and the value above which a tumour is called a non-responder.
     mean_auc, mean_auc_lower_bound
-        Mean over the groups of the primary score's AUC, and its one-sided 95 % lower bound by bootstrap over patients;
-        None where there are too few patients to resample.
+        Mean over the groups of the primary score's AUC, and its one-sided 95 % lower bound, on the logit scale from a
+        bootstrap over patients; None where there are too few patients to resample.
     groups
         Metrics of each group, by its name.
     study

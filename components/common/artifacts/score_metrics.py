@@ -5,6 +5,7 @@ reverse. Base classes have no slots, since Python cannot combine those of severa
 """
 
 import dataclasses
+from typing import ClassVar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,11 +21,14 @@ class RocSummary:
     ci_low, ci_high
         Confidence limits in [0, 1]: a two-sided interval at ``level``, or each limit one-sided at ``level``.
     p_value
-        Two-sided p-value of the hypothesis AUC = 0.5, with the null standard error for every interval (STUDY 5).
+        Two-sided p-value of the hypothesis AUC = 0.5, with the null standard error for every interval: SPSS's and the
+        paper's, which ignores ties (STUDY 5).
     n_positive, n_negative
         Numbers of non-responders and responders.
     ci, level, one_sided
         Method, level and sidedness of the limits.
+    p_value_ties
+        As ``p_value``, with ties in the null variance: the Mann-Whitney test. None in evaluations of earlier releases.
     """
 
     auc: float
@@ -37,6 +41,7 @@ class RocSummary:
     ci: str
     level: float
     one_sided: bool
+    p_value_ties: float | None = dataclasses.field(default=None, kw_only=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,12 +76,21 @@ class Calibration:
         Calibration in the large: the fitted intercept with the slope fixed at 1; 0 is ideal.
     n
         Number of tumours.
+    brier_low, brier_high, slope_low, slope_high, intercept_low, intercept_high
+        Two-sided 95 % limits, clustered by patient where patients are known; None where there are too few patients,
+        where the estimate is missing, and in evaluations of earlier releases.
     """
 
     brier: float
     slope: float | None
     intercept: float | None
     n: int
+    brier_low: float | None = None
+    brier_high: float | None = None
+    slope_low: float | None = None
+    slope_high: float | None = None
+    intercept_low: float | None = None
+    intercept_high: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -120,7 +134,7 @@ class SetMetrics(ScoreMetrics):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limits:
-    """Standard error of an AUC and its two-sided 95 % limits in [0, 1]."""
+    """Standard error of an AUC, or of a mean of AUCs, and its limits in [0, 1]: in ``metrics.json`` two-sided, 95 %."""
 
     se: float
     ci_low: float
@@ -150,3 +164,44 @@ class PlattMetrics(PlattScaling):
     """Platt scaling, and the calibration of the evaluation scores after it."""
 
     evaluation: Calibration
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NetBenefit:
+    """Net benefit of treating by a predicted probability, at one threshold probability (Vickers & Elkin 2006).
+
+    Parameters
+    ----------
+    threshold
+        Probability of non-response at or above which a tumour is treated.
+    model, low, high
+        Net benefit of treating by the prediction, and its limits; treating nobody has a net benefit of 0.
+    treat_all
+        Net benefit of treating every tumour.
+    over_treat_all, over_treat_all_low, over_treat_all_high
+        ``model - treat_all`` and its limits.
+    """
+
+    threshold: float
+    model: float
+    low: float
+    high: float
+    treat_all: float
+    over_treat_all: float
+    over_treat_all_low: float
+    over_treat_all_high: float
+    treat_none: ClassVar[float] = 0.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RepeatedMean:
+    """Mean of a statistic over ``draws`` random training and evaluation sets, its corrected standard error and limits.
+
+    ``low`` and ``high`` are two-sided limits or one-sided bounds, as was asked for (Nadeau & Bengio 2003).
+    """
+
+    mean: float
+    se: float
+    low: float
+    high: float
+    draws: int

@@ -15,11 +15,12 @@ from sklearn import metrics as sklearn_metrics
 from components.common.errors import InputError
 from components.evaluate import cohort_tables
 from components.stats import roc
-from components.stats.bootstrap import resampled_aucs
+from components.stats.bootstrap import SE_INFLATION, resampled_aucs
 from components.stats.roc import (
     Scored,
     choose_cut_off,
     mean_auc,
+    mean_auc_limits,
     mean_auc_lower_bound,
     rates_at,
     roc_curve,
@@ -132,6 +133,33 @@ def test_delong_equals_the_sample_variances_of_the_kernel(cohort):
     assert roc_summary(labels, score, "delong").se == pytest.approx(math.sqrt(variance), abs=1e-9)
 
 
+@given(cohorts.filter(lambda cohort: len(set(cohort[1])) > 1))
+@settings(max_examples=150, deadline=None)
+def test_p_with_ties_equals_scipys_mann_whitney_test(cohort):
+    labels, score = np.array(cohort[0]), np.array(cohort[1])
+    summary, pos, neg = roc_summary(labels, score), score[labels == 1], score[labels == 0]
+    test = stats.mannwhitneyu(pos, neg, alternative="two-sided", method="asymptotic", use_continuity=False)
+    assert summary.p_value_ties == pytest.approx(test.pvalue)
+    if len(set(score)) == len(score):
+        assert summary.p_value_ties == pytest.approx(summary.p_value)
+    else:
+        assert summary.p_value_ties <= summary.p_value
+
+
+def test_p_with_ties_of_the_papers_first_network():
+    """Of 11 non-responders 8 and of 12 responders 2 were called non-responders: of 23 votes, 10 and 13 are tied."""
+    summary = roc_summary(*hard_votes(8, 10))
+    u, variance = 0.7803030303 * 132 - 66, 132 / 12 * (24 - (10**3 - 10 + 13**3 - 13) / (23 * 22))
+    assert summary.p_value_ties == pytest.approx(2 * stats.norm.sf(u / math.sqrt(variance)))
+    assert f"{summary.p_value:.3f}" == "0.023"  # Table III
+    assert f"{summary.p_value_ties:.3f}" == "0.008"
+
+
+def test_scores_that_are_all_equal_give_p_values_of_one():
+    summary = roc_summary([0, 1, 0, 1], [0.5] * 4)
+    assert (summary.auc, summary.p_value, summary.p_value_ties) == (0.5, 1.0, 1.0)
+
+
 def test_every_interval_holds_for_any_hard_votes_of_the_paper():
     for hits, rejections in itertools.product(range(12), range(13)):
         labels, votes = hard_votes(hits, rejections)
@@ -236,10 +264,80 @@ def test_bootstrap_resamples_patients_of_all_groups_together():
     assert mean_auc(apart) == pytest.approx(roc_summary(labels, score).auc)
 
 
-def test_mean_auc_bound_lies_below_the_mean_and_near_the_normal_one():
-    labels, score = hanley_mcneil()
-    bound = mean_auc_lower_bound([Scored(labels, score, np.arange(109))], rng=7, samples=4000)
-    assert bound == pytest.approx(roc_summary(labels, score, "delong", one_sided=True).ci_low, abs=0.01)
+def overlapping_groups(seed: int = 5) -> list[Scored]:
+    """Three evaluation sets of 40 tumours of a cohort of 110 tumours and 89 patients, with an AUC of about .8."""
+    rng = np.random.default_rng(seed)
+    labels, patients = rng.random(110) < 0.5, rng.integers(0, 89, 110)
+    score = 1.2 * labels + rng.normal(size=110) + 0.5 * rng.normal(size=89)[patients]
+    sets = [rng.choice(110, 40, replace=False) for _ in range(3)]
+    return [Scored(labels[who], score[who], patients[who]) for who in sets]
+
+
+def test_limits_of_the_mean_auc_equal_a_bootstrap_written_out():
+    """Patients drawn one by one, scikit-learn's AUC of each resample, the delta method by a difference quotient."""
+    groups, rng = overlapping_groups(), np.random.default_rng(9)
+    names = np.unique(np.concatenate([group.patient for group in groups]))
+    means = []
+    for _ in range(2000):
+        drawn = rng.choice(names, len(names))
+        aucs = []
+        for group in groups:
+            cases = np.concatenate([np.flatnonzero(group.patient == name) for name in drawn])
+            aucs.append(sklearn_metrics.roc_auc_score(group.y_true[cases], group.score[cases]))
+        means.append(np.mean(aucs))
+    area = np.mean([sklearn_metrics.roc_auc_score(group.y_true, group.score) for group in groups])
+    gradient = (stats.logistic.ppf(area + 1e-6) - stats.logistic.ppf(area - 1e-6)) / 2e-6
+    reach = 1.959964 * np.std(means, ddof=1) * gradient
+    found = mean_auc_limits(groups, rng=1, samples=20_000, inflation=1.0)
+    assert found.se == pytest.approx(np.std(means, ddof=1), rel=0.05)
+    expected = [stats.logistic.cdf(stats.logistic.ppf(area) + sign * reach) for sign in (-1, 1)]
+    assert [found.ci_low, found.ci_high] == pytest.approx(expected, abs=0.005)
+
+
+def test_inflation_widens_the_limits_of_the_mean_auc_on_the_logit_scale():
+    groups = overlapping_groups()
+    centre = stats.logistic.ppf(mean_auc(groups))
+    plain, default = (mean_auc_limits(groups, rng=1, **given) for given in ({"inflation": 1.0}, {}))
+    assert default.se == pytest.approx(SE_INFLATION * plain.se)
+    for limit in ("ci_low", "ci_high"):
+        distances = [stats.logistic.ppf(getattr(limits, limit)) - centre for limits in (plain, default)]
+        assert distances[1] == pytest.approx(SE_INFLATION * distances[0])
+
+
+def test_bound_of_the_mean_auc_is_the_low_end_of_a_wider_two_sided_interval():
+    groups = overlapping_groups()
+    two = mean_auc_limits(groups, rng=1, level=0.9)
+    one = mean_auc_limits(groups, rng=1, level=0.95, one_sided=True)
+    assert (one.ci_low, one.ci_high) == pytest.approx((two.ci_low, two.ci_high))
+    assert mean_auc_lower_bound(groups, rng=1) == one.ci_low < mean_auc(groups)
+
+
+@given(st.integers(0, 10_000), st.floats(-6, 6))
+@settings(max_examples=30, deadline=None)
+def test_limits_of_the_mean_auc_hold_it_and_stay_within_zero_and_one(seed, signal):
+    rng = np.random.default_rng(seed)
+    labels = np.array([1, 0] * 12)
+    groups = [Scored(labels, signal * labels + rng.normal(size=24), np.arange(24)) for _ in range(2)]
+    limits = mean_auc_limits(groups, rng=1, samples=50)
+    assert 0 <= limits.ci_low <= mean_auc(groups) <= limits.ci_high <= 1
+    assert limits.ci_low < limits.ci_high
+
+
+def test_limits_of_a_perfect_mean_auc_are_newcombes_for_the_smallest_group():
+    labels = np.array([1] * 11 + [0] * 12)
+    large = Scored(np.repeat(labels, 2), np.repeat(labels, 2), np.arange(46))
+    groups = [Scored(labels, labels, np.arange(23)), large]
+    perfect = mean_auc_limits(groups, rng=1, samples=200, inflation=1.0)
+    alone = roc_summary(labels, labels, "newcombe")
+    assert (perfect.se, perfect.ci_low, perfect.ci_high) == (0.0, pytest.approx(alone.ci_low), 1.0)
+    worst = mean_auc_limits([Scored(g.y_true, -g.score, g.patient) for g in groups], rng=1, samples=200, inflation=1.0)
+    assert (worst.ci_low, worst.ci_high) == (0.0, pytest.approx(1 - alone.ci_low))
+    assert mean_auc_lower_bound(groups, rng=1, samples=200) < perfect.ci_low + 0.05
+    # Lesions of one patient are no further patients.
+    shared = [Scored(labels, labels, [0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, *range(5, 17)])]
+    assert mean_auc_limits(shared, rng=1, samples=200, inflation=1.0).ci_low == pytest.approx(
+        roc_summary([1] * 5 + [0] * 12, [1] * 5 + [0] * 12, "newcombe").ci_low
+    )
 
 
 def test_bootstrap_refuses_a_cohort_whose_resamples_lack_a_class():
