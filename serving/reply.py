@@ -130,6 +130,7 @@ OUTPUTS = {
     "votes": "INT32",
     "spread": "FP32",
     "score": "FP32",
+    "calibrated_probability": "FP32",
     "non_responder": "BOOL",
     "members": "FP32",
     "instance": "INT32",
@@ -138,11 +139,13 @@ OUTPUTS = {
     "slice_sop_instance_uid": "BYTES",
     "warnings": "BYTES",
 }
+#: Fields of ``Answer`` in a V1 reply under their own names.
+ANSWERED = ("probability", "vote_fraction", "votes", "spread", "score", "calibrated_probability")
 _NUMPY = {"FP32": np.float32, "INT32": np.int32, "BOOL": np.bool_, "BYTES": object}
 
 
 def tensor_of(result: Result, name: str) -> tuple[str, NDArray[Any]]:
-    """Datatype and values [tumours] ([tumours, members] for ``members``) of a V2 output."""
+    """Datatype and values [tumours] ([tumours, members] for ``members``) of a V2 output; NaN where there is none."""
     if name in ("instance", "roi_name", "roi_number", "slice_sop_instance_uid"):
         values = [getattr(tumour, name) for tumour in result.tumours]
     elif name == "warnings":
@@ -193,7 +196,7 @@ def _v1_tumour(tumour: Tumour, facts: dict[str, Any]) -> dict[str, Any]:
         "roi_name": tumour.roi_name,
         "roi_number": tumour.roi_number,
         "slice_sop_instance_uid": tumour.slice_sop_instance_uid,
-        **{name: getattr(answer, name) for name in ("probability", "vote_fraction", "votes", "spread", "score")},
+        **{name: getattr(answer, name) for name in ANSWERED},
         "label": "non-responder" if answer.non_responder else "responder",
         "members": answer.members,
         **facts,

@@ -19,6 +19,7 @@ TYPES: Mapping[Any, Schema] = {
     int: {"type": "integer"},
     float: {"type": "number"},
     bool: {"type": "boolean"},
+    float | None: {"type": ["number", "null"]},
 }
 NUMBERS: Schema = {"type": "array", "items": {"type": "number"}}
 TEXT: Schema = {"type": ["string", "null"], "maxLength": MAX_TEXT}

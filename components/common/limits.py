@@ -214,6 +214,8 @@ MAX_MANIFEST_BYTES = 4 * MIB
 MAX_SEEN_PATIENTS = 50_000
 #: Members of an ensemble: as many as a study may ask for.
 MAX_MEMBERS = 999
+#: Groups with members in one bundle.
+MAX_GROUPS = 260
 #: Characters of a text in a manifest: a group, a member's id, a setting.
 MAX_MANIFEST_TEXT = 1000
 #: The graph with its weights: 600 members of the paper's size; while it starts, the predictor holds several copies.

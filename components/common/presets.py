@@ -44,6 +44,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         },
         "network": {"dropout_after": "conv_2"},
         "evaluate": {"ensemble_score": "vote", "cut_off": 0.5},
+        "promote": {"what": "A"},
     },
     "fast": {
         "split": {"groups": 2, "members": 3},

@@ -45,5 +45,18 @@ Pattern = Annotated[ShortText, pydantic.AfterValidator(_is_pattern)]
 NetworkName = Annotated[
     ShortText, matching(rf"{'|'.join(NETWORKS)}|\w+(\.\w+)*:\w+", f"{', '.join(NETWORKS)} or package.module:function")
 ]
+#: The ensemble that is promoted: that of all groups, or of one.
+EnsembleName = Annotated[Text, matching(r"study|[A-Z]", "study or the letter of a group, such as A")]
+#: What the gate refuses unless it is named: runs split by tumour, and runs of few groups or members.
+EXEMPTIONS = ("tumour_splits", "few_members")
+
+
+def _are_exemptions(text: str) -> str:
+    if unknown := [name for name in names_in(text) if name not in EXEMPTIONS]:
+        raise ValueError(f"{shown(', '.join(unknown))} is not one of {', '.join(EXEMPTIONS)}, separated by commas")
+    return text
+
+
+Exemptions = Annotated[ShortText, pydantic.AfterValidator(_are_exemptions)]
 #: Names of ``SHAREABLE``, separated by commas.
 SharedAttributes = Annotated[ShortText, pydantic.AfterValidator(_are_shareable)]

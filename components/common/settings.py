@@ -13,12 +13,25 @@ from components.common.network_settings import IMAGE_SIZE_PX as IMAGE_SIZE_PX
 from components.common.network_settings import NETWORKS, Cha2018Settings, NetworkSettings, with_names
 from components.common.network_settings import SETTINGS as SETTINGS
 from components.common.network_settings import Settings as Settings
-from components.common.setting_types import SHAREABLE, NetworkName, Pattern, SharedAttributes, ShortText, names_in
+from components.common.setting_types import (
+    EXEMPTIONS,
+    SHAREABLE,
+    EnsembleName,
+    Exemptions,
+    NetworkName,
+    Pattern,
+    SharedAttributes,
+    ShortText,
+    names_in,
+)
 
 #: Names of an ensemble's scores: the mean probability, and the fraction of votes.
 Score = Literal["mean", "vote"]
 Engine = Literal["auto", "cpu", "jax", "tensorflow"]
 IMAGE_SIZE_MM = 40.0
+GROUP_NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#: Groups, and members of each, below which a run is promoted only by request: its mean AUC says too little.
+LEAST_GROUPS, LEAST_MEMBERS = 5, 10
 
 
 @checked(SETTINGS)
@@ -178,6 +191,17 @@ class EvaluateSettings(Settings):
 
 
 @checked(SETTINGS)
+class PromoteSettings(Settings):
+    """The ensemble that the gate decides on; the ensembles of all groups are registered in any case."""
+
+    what: EnsembleName = setting(
+        "study",
+        "ensemble that is promoted: all CNNs of all groups (study), or those of one group that is named beforehand, "
+        "such as A",
+    )
+
+
+@checked(SETTINGS)
 class GateSettings(Settings):
     """Rules of promotion: the evaluation with which a new model becomes the champion."""
 
@@ -190,11 +214,25 @@ class GateSettings(Settings):
         "it is better (better), or nothing (off)",
     )
     min_class_size: Integer = setting(
-        8, "smallest number of tumours of each class with which the two models are compared", 1, 10**6
+        8, "smallest number of tumours of each class on which two ensembles of a group are compared", 1, 10**6
     )
     max_loss_auc: Number = setting(
-        0.05, "largest loss of AUC against the champion on the same tumours that is still not worse", 0.0, 1.0
+        0.10,
+        "loss of mean AUC against champion and reference that a one-sided 95 % bound must rule out, for a model to "
+        "count as not worse",
+        0.0,
+        1.0,
     )
+    accept: Exemptions = setting(
+        "",
+        "what the gate would otherwise refuse, separated by commas: runs split by tumour (tumour_splits), and runs of "
+        f"fewer than {LEAST_GROUPS} groups of {LEAST_MEMBERS} (few_members)",
+    )
+
+    def accepts(self, exemption: str) -> bool:
+        """Whether a run is promoted although it is one of ``EXEMPTIONS``."""
+        assert exemption in EXEMPTIONS
+        return exemption in names_in(self.accept)
 
 
 @checked(SETTINGS)
@@ -213,12 +251,20 @@ class StudySettings:
     train: TrainSettings = dataclasses.field(default_factory=TrainSettings)
     network: NetworkSettings = pydantic.Field(default_factory=dict, validate_default=True)
     evaluate: EvaluateSettings = dataclasses.field(default_factory=EvaluateSettings)
+    promote: PromoteSettings = dataclasses.field(default_factory=PromoteSettings)
     gate: GateSettings = dataclasses.field(default_factory=GateSettings)
 
     @pydantic.model_validator(mode="before")
     @classmethod
     def _name_the_network(cls, values: Any) -> Any:
         return with_names(values)
+
+    @pydantic.model_validator(mode="after")
+    def _agree(self) -> Self:
+        groups = GROUP_NAMES[: self.split.groups]
+        if self.promote.what not in ("study", *groups):
+            raise Conflicts(f"promote.what is {self.promote.what}, but the groups are {', '.join(groups)}")
+        return self
 
     def to_json(self) -> str:
         """JSON text that ``from_json`` reads back."""
@@ -247,5 +293,6 @@ SECTIONS: dict[str, type[Settings]] = {
     "train": TrainSettings,
     "network": Cha2018Settings,
     "evaluate": EvaluateSettings,
+    "promote": PromoteSettings,
     "gate": GateSettings,
 }

@@ -3,5 +3,7 @@
 GROUP = "srs.group"
 DATASET_DIGEST, SPLIT_DIGEST = "srs.dataset_digest", "srs.split_digest"
 SYNTHETIC = "srs.synthetic"
+#: Of a group's version, the version of the ensemble of all groups of the same run.
+STUDY_VERSION = "srs.study_version"
 #: Reasons of the gate's verdict, one a line.
 REASONS = "srs.reasons"

@@ -23,17 +23,19 @@ from numpy.typing import NDArray
 
 from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.members import Member
+from components.common.artifacts.score_metrics import PlattScaling
 from components.common.errors import BundleError
 from components.common.files import digest_of, digest_of_file
 from components.common.settings import IMAGE_SIZE_PX, StudySettings
 from components.imaging.crop import ImageDefinition
-from components.model.crop_statistics import percentiles_over
+from components.model.crop_statistics import percentiles_over, score_percentiles
 from components.model.golden import CROP, GOLDEN, PROBABILITIES, GoldenInput
 from components.model.manifest import (
     BUNDLE_KIND,
     BUNDLE_VERSION,
     GRAPH,
     MANIFEST,
+    STUDY,
     Manifest,
     patient_digest,
 )
@@ -48,6 +50,19 @@ EXPORT_CHECKS = 32
 GOLDEN_TOLERANCE = {"crop_hu": 0.01, "probability": 1e-4}
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Development:
+    """What an ensemble's development predictions give its bundle: Platt scaling, and percentiles of the score."""
+
+    calibration: PlattScaling | None = None
+    scores: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def of(cls, score: NDArray[np.float64], calibration: PlattScaling | None) -> "Development":
+        """From the primary scores [n] of development predictions, and the scaling fitted on them."""
+        return cls(calibration, score_percentiles(score) if len(score) else {})
+
+
 def write_bundle(
     folder: Path,
     members: Sequence[Member],
@@ -56,9 +71,10 @@ def write_bundle(
     network: Network,
     settings: StudySettings,
     golden: GoldenInput,
+    development: Development = Development(),
     extra: dict[str, Any] | None = None,
 ) -> Manifest:
-    """Writes the bundle of one ensemble, or of a single member, into an empty or new folder.
+    """Writes the bundle of an ensemble of one or all groups, or of a single member, into an empty or new folder.
 
     The same input gives the same digest. The graph's probabilities are compared with those of training.
 
@@ -67,7 +83,7 @@ def write_bundle(
     folder
         The bundle's folder.
     members
-        Trained members of one group, in the order of the output columns.
+        Trained members, in the order of the output columns.
     dataset
         The dataset that they were trained on.
     network
@@ -76,6 +92,8 @@ def write_bundle(
         The run's settings.
     golden
         A phantom's slice and contour.
+    development
+        Calibration and scores of its development predictions.
     extra
         Plain values to add to the manifest.
 
@@ -91,11 +109,12 @@ def write_bundle(
     (folder / GRAPH).write_bytes(graph.SerializeToString(deterministic=True))
     difference = _check_export(folder / GRAPH, members, dataset)
     _write_golden(folder, golden, ImageDefinition.from_dict(dataset.image_definition))
-    developed = dataset.tumours.tumour.isin({name for m in members for name in m.split.training + m.split.validation})
+    names = sorted({member.split.group for member in members})
+    developed = dataset.tumours.tumour.isin(_developed(members))
     return Manifest(
         version=BUNDLE_VERSION,
         kind=BUNDLE_KIND,
-        group=members[0].split.group,
+        group=names[0] if len(names) == 1 else STUDY,
         members=tuple(member.id for member in members),
         image_definition=dataset.image_definition,
         image_digest=digest_of(dataset.image_definition),
@@ -112,7 +131,23 @@ def write_bundle(
         export_difference=difference,
         files={name: digest_of_file(folder / name) for name in _content(folder)},
         extra=extra or {},
+        groups={name: _group_facts(name, members, dataset, settings.study) for name in names},
+        calibration=dataclasses.asdict(development.calibration) if development.calibration else None,
+        development_scores=development.scores,
+        pseudonym_key=dataset.pseudonym_key,
     ).write(folder)
+
+
+def _developed(members: Sequence[Member]) -> set[str]:
+    """The tumours in any member's training or validation set."""
+    return {name for member in members for name in member.split.training + member.split.validation}
+
+
+def _group_facts(name: str, members: Sequence[Member], dataset: Dataset, study: str) -> dict[str, list[str]]:
+    """A group's members, and the patients whom another group's members have seen and its own have not."""
+    own, table = [member for member in members if member.split.group == name], dataset.tumours
+    seen, seen_here = (seen_patients(table[table.tumour.isin(_developed(some))], study) for some in (members, own))
+    return {"members": [member.id for member in own], "held_out": sorted(set(seen) - set(seen_here))}
 
 
 def seen_patients(tumours: pd.DataFrame, study: str) -> tuple[str, ...]:
@@ -123,7 +158,7 @@ def seen_patients(tumours: pd.DataFrame, study: str) -> tuple[str, ...]:
 def signature(member_ids: Sequence[str]) -> dict[str, str]:
     """The MLflow signature of a logged bundle, for ``ModelSignature.from_dict``."""
     tensor = {"dtype": "float32", "shape": [-1, IMAGE_SIZE_PX, IMAGE_SIZE_PX]}
-    columns = ["probability", "vote_fraction", "spread", "score"]
+    columns = ["probability", "vote_fraction", "spread", "score", "calibrated_probability"]
     types = [(name, "double") for name in columns] + [("non_responder", "long")] + [(m, "double") for m in member_ids]
     outputs = [{"name": name, "type": kind, "required": True} for name, kind in types]
     return {"inputs": json.dumps([{"type": "tensor", "tensor-spec": tensor}]), "outputs": json.dumps(outputs)}

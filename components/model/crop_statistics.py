@@ -1,6 +1,7 @@
-"""Mean and standard deviation of crops in HU, by which drift from the training crops is detected.
+"""Statistics that a bundle stores of its crops and scores, by which drift is detected.
 
-A bundle stores their percentiles over the training crops; the predictor computes the percentile rank of a new crop.
+Of mean and standard deviation in HU, it stores the percentiles over the training crops; the predictor computes the
+percentile rank of a new crop.
 """
 
 from collections.abc import Mapping
@@ -28,6 +29,11 @@ def percentiles_over(crops: NDArray[np.float32]) -> dict[str, dict[str, float]]:
         name: {str(percent): round(float(np.percentile(values, percent)), DECIMALS) for percent in PERCENTILES}
         for name, values in statistics_of(crops).items()
     }
+
+
+def score_percentiles(score: NDArray[np.float64]) -> dict[str, float]:
+    """``PERCENTILES`` of scores [n] in [0, 1], as a manifest stores them."""
+    return {str(percent): float(np.percentile(score, percent)) for percent in PERCENTILES}
 
 
 def percentile_ranks(crops: NDArray[np.float32], training: Mapping[str, Mapping[str, float]]) -> NDArray[np.float64]:

@@ -17,7 +17,11 @@ from components.model.manifest_checks import problems
 from components.model.plain_file import damaged, read_plain_file
 
 BUNDLE_KIND = "srs-response-ensemble"
-BUNDLE_VERSION = 1
+#: Version that this release writes, and those that it reads.
+BUNDLE_VERSION = 2
+READABLE_VERSIONS = (1, 2)
+#: ``group`` of a bundle that holds the members of all groups.
+STUDY = "study"
 GRAPH = "ensemble.onnx"
 MANIFEST = "manifest.json"
 #: Name in ``extra`` of the SHA-256 of the Keras model that is registered beside the bundle.
@@ -33,15 +37,25 @@ class Manifest:
     Parameters
     ----------
     group, members
-        Name of the group, and ids of its members in the order of the graph's output columns.
+        Name of the group or ``STUDY``, and ids of the members in the order of the graph's output columns.
+    groups
+        For each group with members here, their ids, and in ``held_out`` the digests of those of ``seen_patients`` that
+        none of them has seen: ``{"A": {"members": [..], "held_out": [..]}}``.
     image_definition, image_digest
         How crops are cut, as data, and its digest; only bundles with the same digest can be compared.
     cut_off, ensemble_score
         A tumour is called a non-responder where its primary score (``mean`` or ``vote``) is above ``cut_off``.
     training_crops
         ``{"mean_hu": {"50": ..}, "sd_hu": {..}}``: percentiles over the development tumours' crops.
+    calibration
+        Platt scaling of the primary score by development predictions: ``{"slope": .., "intercept": .., "n": ..}``; None
+        where there were too few.
+    development_scores
+        Percentiles of the primary score of development predictions, ``{"50": ..}``; empty where there were none.
     seen_patients
         ``patient_digest`` of every patient with a tumour in any member's training or validation set, sorted.
+    pseudonym_key
+        Fingerprint of the key of the pseudonyms; bundles with other fingerprints share no pseudonym. "" if unknown.
     export_difference
         Largest difference between the graph's probabilities and those of training.
     files
@@ -69,6 +83,10 @@ class Manifest:
     export_difference: float
     files: dict[str, str]
     extra: dict[str, Any]
+    groups: dict[str, dict[str, list[str]]]
+    calibration: dict[str, float] | None
+    development_scores: dict[str, float]
+    pseudonym_key: str
     digest: str = ""
 
     @classmethod
@@ -80,12 +98,16 @@ class Manifest:
     def parse(cls, content: bytes) -> Self:
         """Parses the bytes of ``manifest.json``, and checks kind, version, its own digest and every field.
 
+        A manifest of version 1 gets values for the fields that it lacks: its members are those of one group.
+
         Raises
         ------
         BundleError
             ``BUNDLE_UNKNOWN`` for another kind or version, ``BUNDLE_DAMAGED`` for anything else.
         """
         fields = _described(content)
+        if fields["version"] == 1:
+            fields = {**fields, **_of_version_1(fields)}
         if set(fields) != {field.name for field in dataclasses.fields(cls)}:
             raise damaged("manifest.json lacks a field, or has an unknown one")
         if invalid := problems(fields):
@@ -118,12 +140,27 @@ def _described(content: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise damaged("manifest.json is not JSON, or contains NaN or infinity") from None
     kind, version = fields.get("kind"), fields.get("version")
-    if kind != BUNDLE_KIND or version != BUNDLE_VERSION or type(version) is not int:  # True is equal to 1
-        message = f"this is not a {BUNDLE_KIND} bundle of version {BUNDLE_VERSION}"
+    if kind != BUNDLE_KIND or version not in READABLE_VERSIONS or type(version) is not int:  # True is equal to 1
+        message = f"this is not a {BUNDLE_KIND} bundle of version {' or '.join(map(str, READABLE_VERSIONS))}"
         raise BundleError("BUNDLE_UNKNOWN", message, "Serve it with the release that wrote it, or export it again.")
     if fields.get("digest") != digest:
         raise damaged("manifest.json was changed")
     return fields
+
+
+def ensemble_title(group: str) -> str:
+    """An ensemble as people read of it: ``study ensemble``, or ``ensemble of group A``."""
+    return "study ensemble" if group == STUDY else f"ensemble of group {group}"
+
+
+def _of_version_1(fields: dict[str, Any]) -> dict[str, Any]:
+    """Values of the fields that version 2 added."""
+    added = {name for name in ("groups", "calibration", "development_scores", "pseudonym_key") if name in fields}
+    if added:
+        raise damaged("manifest.json of version 1 has a field of version 2")
+    own: dict[str, Any] = {"members": fields.get("members"), "held_out": []}
+    unknown: dict[str, Any] = {"calibration": None, "development_scores": {}, "pseudonym_key": ""}
+    return {"groups": {str(fields.get("group")): own}, **unknown}
 
 
 def patient_digest(study: str, pseudonym: str) -> str:

@@ -9,12 +9,15 @@ from components.common.files import SHA256
 from components.common.limits import (
     MAX_GOLDEN_CROP_HU,
     MAX_GOLDEN_PROBABILITY,
+    MAX_GROUPS,
     MAX_MANIFEST_TEXT,
     MAX_MEMBERS,
     MAX_SEEN_PATIENTS,
 )
 from components.common.settings import StudySettings
 
+#: Largest slope and intercept of a Platt scaling.
+STEEPEST = 50.0
 #: Largest HU of a statistic of crops.
 WIDEST_HU = 100_000
 #: Largest difference of the graph's probabilities from training's; a GPU's may differ so much from another device's.
@@ -24,7 +27,19 @@ Check = Callable[[Any], bool]
 
 def problems(fields: Mapping[str, Any]) -> list[str]:
     """A line for each invalid field of a manifest; none quotes a value."""
-    return [f"{name} must be {what}" for name, (fits, what) in _FIELDS.items() if not fits(fields[name])]
+    found = [f"{name} must be {what}" for name, (fits, what) in _FIELDS.items() if not fits(fields[name])]
+    return found or _disagreements(fields)
+
+
+def _disagreements(fields: Mapping[str, Any]) -> list[str]:
+    """Whether the groups hold each member once, and hold out only patients that another group has seen."""
+    groups, seen = fields["groups"].values(), set(fields["seen_patients"])
+    found = []
+    if sorted(one for group in groups for one in group["members"]) != sorted(fields["members"]):
+        found.append("groups must hold each of members once")
+    if any(not seen.issuperset(group["held_out"]) for group in groups):
+        found.append("groups must hold out only seen_patients")
+    return found
 
 
 def _is_number(low: float, high: float) -> Check:
@@ -76,6 +91,31 @@ def _rises(levels: Any) -> bool:
     return all(map(_is_number(-WIDEST_HU, WIDEST_HU), ordered)) and ordered == sorted(ordered)
 
 
+def _are_groups(value: Any) -> bool:
+    """Whether these are groups, each with ids of members and digests of held-out patients."""
+    names, members = _is_list(_is_text, 1, MAX_GROUPS), _is_distinct(_is_list(_is_text, 1, MAX_MEMBERS))
+    held_out = _is_distinct(_is_list(_is_digest, 0, MAX_SEEN_PATIENTS))
+    return (
+        isinstance(value, dict)
+        and names(list(value))
+        and all(isinstance(one, dict) and set(one) == {"members", "held_out"} for one in value.values())
+        and all(members(one["members"]) and held_out(one["held_out"]) for one in value.values())
+    )
+
+
+def _is_calibration(value: Any) -> bool:
+    """Whether this is None, or slope, intercept and number of predictions of a Platt scaling."""
+    checks = {"slope": _is_number(-STEEPEST, STEEPEST), "intercept": _is_number(-STEEPEST, STEEPEST)}
+    checks["n"] = lambda count: type(count) is int and 1 <= count <= 10**9
+    is_whole = isinstance(value, dict) and set(value) == set(checks)
+    return value is None or (is_whole and all(check(value[name]) for name, check in checks.items()))
+
+
+def _are_scores(value: Any) -> bool:
+    """Whether these are rising percentiles of a score from 0 to 1, or there are none."""
+    return value == {} or (_rises(value) and all(map(_is_number(0, 1), value.values())))
+
+
 def _is_percentage(text: str) -> bool:
     return re.fullmatch(r"\d{1,3}(\.\d{1,9})?", text, re.ASCII) is not None and float(text) <= 100
 
@@ -112,6 +152,10 @@ _FIELDS: dict[str, tuple[Check, str]] = {
         _is_distinct(_is_list(_is_digest, 0, MAX_SEEN_PATIENTS)),
         f"at most {MAX_SEEN_PATIENTS:,} different SHA-256",
     ),
+    "groups": (_are_groups, f"1 to {MAX_GROUPS} groups, each with members and held_out"),
+    "calibration": (_is_calibration, f"null, or slope and intercept from -{STEEPEST:g} to {STEEPEST:g} and n"),
+    "development_scores": (_are_scores, "rising percentiles from 0 to 1, or none"),
+    "pseudonym_key": (lambda value: value == "" or _is_text(value), "a fingerprint, or empty"),
     "synthetic": (lambda value: isinstance(value, bool), "true or false"),
     "golden_tolerance": (
         _are_tolerances,

@@ -31,7 +31,9 @@ class EnsembleModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
 
     # MLflow derives a schema from other type hints of the input, or warns; with np.ndarray it uses the signature.
     def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> pd.DataFrame:  # noqa: ARG002
-        """Mean probability of non-response, vote fraction, spread, score, label, and each member's probability.
+        """Mean probability of non-response, vote fraction, spread, score, calibrated probability, label, and members.
+
+        The calibrated probability is NaN for a bundle without Platt scaling.
 
         Parameters
         ----------
@@ -55,8 +57,16 @@ class EnsembleModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         )
         primary = {"mean": "probability", "vote": "vote_fraction"}[self.manifest["ensemble_score"]]
         answers["score"] = answers[primary]
+        answers["calibrated_probability"] = self._calibrated(answers["score"].to_numpy())
         answers["non_responder"] = (answers["score"] > self.manifest["cut_off"]).astype(np.int64)
         return answers.assign(**dict(zip(self.manifest["members"], members.T, strict=True)))
+
+    def _calibrated(self, score: np.ndarray) -> np.ndarray:
+        """Platt scaling of the score's logit; scores are clipped to [0.01, 0.99] as when it was fitted."""
+        scaling = self.manifest.get("calibration") or {"intercept": np.nan, "slope": np.nan}
+        clipped = np.clip(score, 0.01, 0.99)
+        logit = np.log(clipped / (1 - clipped))
+        return np.asarray(1 / (1 + np.exp(-(scaling["intercept"] + scaling["slope"] * logit))))
 
 
 mlflow.models.set_model(EnsembleModel())

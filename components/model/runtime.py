@@ -23,6 +23,7 @@ from components.model.plain_file import damaged
 from components.model.scores import SCORES, calls, combine, spread, votes
 from components.model.session import open_session, run_session
 from components.model.signing import PublicKey
+from components.stats.platt import calibrated
 
 #: Range of a CT crop, HU: air beyond the scan is -1000, twelve-bit and metal-extended scales end below 32,767.
 LOWEST_HU, HIGHEST_HU = -32_768.0, 65_535.0
@@ -47,6 +48,9 @@ class Answer:
         Standard deviation of the members' probabilities.
     score
         The primary score: ``probability`` or ``vote_fraction``, by the bundle's ``ensemble_score``.
+    calibrated_probability
+        The score after the bundle's Platt scaling, an estimate of the probability of non-response in patients like
+        those of the study; None for a bundle without scaling.
     non_responder
         Whether ``score`` is above the bundle's cut-off.
     members
@@ -58,6 +62,7 @@ class Answer:
     votes: int
     spread: float
     score: float
+    calibrated_probability: float | None
     non_responder: bool
     members: tuple[float, ...]
 
@@ -137,10 +142,17 @@ class Ensemble:
             votes(members).sum(axis=1).astype(int),
             spread(members, axis=1),
             primary,
+            self._calibrated(primary),
             calls(primary, self.manifest.cut_off),
         )
         rows = zip(*(column.tolist() for column in columns), map(tuple, members.tolist()), strict=True)
         return [Answer(*row) for row in rows]
+
+    def _calibrated(self, score: NDArray[np.float64]) -> NDArray[Any]:
+        scaling = self.manifest.calibration
+        if scaling is None:
+            return np.full(len(score), None)
+        return calibrated(score, scaling["slope"], scaling["intercept"])
 
     def _check_golden_case(self, golden: GoldenCase) -> None:
         tolerance = self.manifest.golden_tolerance

@@ -39,6 +39,11 @@ class Pseudonymiser:
             raise InputError("PSEUDONYM_KEY_MISSING", "the key of the pseudonyms is empty")
         self._key = key
 
+    @property
+    def fingerprint(self) -> str:
+        """Shows whether two cohorts have the same key, and nothing else; 16 hexadecimal digits."""
+        return self.digest("fingerprint", "")
+
     def patient(self, text: str) -> str:
         """``P-xxxxxxxxxx`` of a patient_id."""
         return f"P-{self._code('patient', text)}"

@@ -130,6 +130,7 @@ JSON_KINDS: Mapping[str, Kind] = {
     "reason": one_of(*REASONS.values(), *WARNINGS.values(), UNKNOWN_REASON, UNKNOWN_WARNING),
     "synthetic": one_of(),
     "told_apart_by": one_of(*EVIDENCE_KINDS),
+    "pseudonym_key": of_form(r"([0-9a-f]{16})?"),
     "kind": one_of(Dataset.layout[0]),
     "version": _json(number(1, 999)),
     "files": one_of(),

@@ -88,6 +88,7 @@ class Results:
             image_definition=ImageDefinition(slice_rule=settings.slice_rule).to_dict(),
             synthetic=any(row.synthetic for row in self._rows),
             distinguished_by=tuple(kind for kind in EVIDENCE_KINDS if kind not in settings.shared),
+            pseudonym_key=self._pseudonyms.fingerprint,
         )
 
     def _check_distinct(

@@ -25,6 +25,8 @@ from components.promote.versions import (
     CHALLENGER,
     CHAMPION,
     PREVIOUS,
+    PREVIOUS_REFERENCE,
+    REFERENCE,
     SIGNED_BY,
     ChampionInfo,
     aliased,
@@ -34,6 +36,7 @@ from components.promote.versions import (
     find_version,
     no_previous,
     promotion_hint,
+    reference,
     version_info,
     version_of,
 )
@@ -41,6 +44,7 @@ from components.promote.versions import (
 __all__ = [
     "CHALLENGER",
     "CHAMPION",
+    "REFERENCE",
     "ChampionInfo",
     "champion",
     "deleted_champion",
@@ -48,6 +52,7 @@ __all__ = [
     "log_bundle",
     "promote",
     "promote_by_hand",
+    "reference",
     "register",
     "rollback",
     "sign",
@@ -82,8 +87,12 @@ def register(
         return str(created.version)
 
 
-def promote(model_name: str, version: str, verdict: Verdict, *, expected_previous: str) -> str:
+def promote(
+    model_name: str, version: str, verdict: Verdict, *, expected_previous: str, new_reference: bool = False
+) -> str:
     """Applies a verdict: sets the alias ``champion`` for a promoted version, ``challenger`` for any other.
+
+    A champion becomes the reference too where there is none, or with ``new_reference``.
 
     Returns
     -------
@@ -109,13 +118,16 @@ def promote(model_name: str, version: str, verdict: Verdict, *, expected_previou
             client().delete_registered_model_alias(model_name, CHALLENGER)
         if now != version:
             _set(model_name, alias, version)
+        if alias == CHAMPION and (new_reference or reference(model_name) is None):
+            _set_reference(model_name, version)
         return previous
 
 
 def promote_by_hand(model_name: str, alias_or_version: str, reason: str, key: SigningKey | None = None) -> str:
     """Makes a version champion by a person's decision, recorded in its tags; returns the previous champion, or "".
 
-    With a ``key``, its bundle is signed first.
+    It becomes the reference too, since the person accepts it as the measure of later versions. With a ``key``, its
+    bundle is signed first.
 
     Raises
     ------
@@ -133,7 +145,8 @@ def promote_by_hand(model_name: str, alias_or_version: str, reason: str, key: Si
         sign(model_name, version, key)
     now = champion(model_name)
     verdict = Verdict("promoted", (f"Decided by a person: {reason}",), version_info(model_name, version).group, {})
-    return promote(model_name, version, verdict, expected_previous=now.version if now else "")
+    previous = now.version if now else ""
+    return promote(model_name, version, verdict, expected_previous=previous, new_reference=True)
 
 
 def rollback(model_name: str, *, failed_deploy: str = "", reason: str = "") -> str:
@@ -166,6 +179,8 @@ def rollback(model_name: str, *, failed_deploy: str = "", reason: str = "") -> s
             _set(model_name, CHAMPION, previous)
         else:
             client().delete_registered_model_alias(model_name, CHAMPION)
+        if aliased(model_name, REFERENCE) == now:
+            _restore_reference(model_name, info, previous if has_previous else "")
         return previous if has_previous else ""
 
 
@@ -187,6 +202,23 @@ def sign(model_name: str, version: str, key: SigningKey) -> None:
         artifact_folder = bundle.relative_to(scratch).parts[1:]
         client().log_model_artifact(model_id, str(bundle / SIGNATURE), "/".join(artifact_folder))
     _tag(model_name, version, {SIGNED_BY: key.public.fingerprint})
+
+
+def _set_reference(model_name: str, version: str) -> None:
+    former = aliased(model_name, REFERENCE)
+    if former != version:
+        _tag(model_name, version, {PREVIOUS_REFERENCE: former})
+        _set(model_name, REFERENCE, version)
+
+
+def _restore_reference(model_name: str, rolled_back: ChampionInfo | None, champion_now: str) -> None:
+    """The reference before a version that was rolled back, else the champion."""
+    former = rolled_back.tags.get(PREVIOUS_REFERENCE, "") if rolled_back else ""
+    restored = former if former and find_version(model_name, former) else champion_now
+    if restored:
+        _set(model_name, REFERENCE, restored)
+    else:
+        client().delete_registered_model_alias(model_name, REFERENCE)
 
 
 def _set(model_name: str, alias: str, version: str) -> None:

@@ -8,8 +8,10 @@ from components.common.mlflow_errors import NOT_FOUND
 from components.common.tags import GROUP
 from components.promote.bundle_model import DIGEST_TAG
 
-CHAMPION, CHALLENGER = "champion", "challenger"
-PREVIOUS = "srs.previous_champion"
+#: Aliases. The reference is the first champion, or the last that a person promoted: challengers must hold their own
+#: against it too, so that small losses do not add up from champion to champion.
+CHAMPION, CHALLENGER, REFERENCE = "champion", "challenger", "reference"
+PREVIOUS, PREVIOUS_REFERENCE = "srs.previous_champion", "srs.previous_reference"
 #: Fingerprint of the public key that verifies the version's signature.
 SIGNED_BY = "srs.signed_by"
 #: Digits of a version's number: MLflow's databases hold 32 bits.
@@ -30,6 +32,12 @@ class ChampionInfo:
 def champion(model_name: str) -> ChampionInfo | None:
     """The current champion, or None, also where its version was deleted but the alias remains."""
     version = aliased(model_name, CHAMPION)
+    return find_version(model_name, version) if version else None
+
+
+def reference(model_name: str) -> ChampionInfo | None:
+    """The version that challengers are compared with beside the champion; None also where it was deleted."""
+    version = aliased(model_name, REFERENCE)
     return find_version(model_name, version) if version else None
 
 

@@ -13,10 +13,9 @@ import pandas as pd
 
 from components.common.artifacts.splits import MemberSplit
 from components.common.errors import InputError
-from components.common.settings import SplitSettings
+from components.common.settings import GROUP_NAMES, SplitSettings
 
 MAX_TRIES = 1000  # samples of a validation set before a new one is considered impossible
-_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def make_splits(tumours: pd.DataFrame, settings: SplitSettings, *, study: str, seed: int) -> tuple[MemberSplit, ...]:
@@ -46,7 +45,7 @@ def make_splits(tumours: pd.DataFrame, settings: SplitSettings, *, study: str, s
     units = _units(tumours, settings.split_unit)
     _check_enough(units, settings)
     splits: list[MemberSplit] = []
-    for ordinal, group in enumerate(_LETTERS[: settings.groups]):
+    for ordinal, group in enumerate(GROUP_NAMES[: settings.groups]):
         ranked = sorted(units, key=lambda unit, g=group: (_rank(study, g, unit.name), unit.name))  # type: ignore[misc]
         quota = (settings.evaluation_responders, settings.evaluation_non_responders)
         evaluation, development = _fill(ranked, quota)

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from components.common import defaults
 from components.common.tags import REASONS
+from components.model.manifest import ensemble_title
 from pipelines.commands.terminal import (
     HOME,
     HomeOption,
@@ -107,7 +108,7 @@ def champion(
     model_name: ModelOption = defaults.MODEL,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the champion's version, group and digest, and the gate's reasons."""
+    """Show the champion's version, ensemble and digest, and the gate's reasons."""
     from pipelines.local.session import Session
 
     registry = Session.of_registry(home, screen, mlflow).registry(mlflow)
@@ -115,7 +116,7 @@ def champion(
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(info), indent=1))
         return
-    screen.print(f"{model_name} version {info.version}, group {info.group}, bundle {info.bundle_digest[:12]}")
+    screen.print(f"{model_name} version {info.version}, {ensemble_title(info.group)}, bundle {info.bundle_digest[:12]}")
     screen.print(info.tags.get(REASONS, ""), soft_wrap=True)
 
 
@@ -183,10 +184,17 @@ def export(
 def answers_table(answers: list[dict[str, Any]]) -> Table:
     """The predictor's answers as a table with one row per tumour, and a column of warnings if there are any."""
     warned = any(answer.get("warnings") for answer in answers)
-    columns = ("ROI", "P(non-response)", "votes", "spread", "label", "model")
+    columns = ("ROI", "P(non-response)", "calibrated", "votes", "spread", "label", "model")
     table = Table(*columns, *(["warnings"] if warned else []), title=_synthetic(answers))
     for answer in answers:
-        cells = (f"{answer['probability']:.3f}", f"{answer['votes']}", f"{answer['spread']:.3f}", str(answer["label"]))
+        calibrated = answer.get("calibrated_probability")
+        cells = (
+            f"{answer['probability']:.3f}",
+            "-" if calibrated is None else f"{calibrated:.3f}",
+            f"{answer['votes']}",
+            f"{answer['spread']:.3f}",
+            str(answer["label"]),
+        )
         warnings = ", ".join(answer.get("warnings", ()))
         table.add_row(_roi(answer), *cells, str(answer.get("model_version", "")), *([warnings] if warned else []))
     return table

@@ -20,6 +20,7 @@ from components.common.artifacts.splits import Splits
 from components.common.files import read_json
 from components.common.presets import resolve_parameters
 from components.common.processors import processors
+from components.model.manifest import ensemble_title
 from pipelines.definitions import phantom, srs_response
 from pipelines.definitions.options import Compiled
 from pipelines.local.claims import sweep
@@ -137,7 +138,7 @@ class Session:
             self.console.print("crops: taken from the cache, the cohort is unchanged")
         if outcome.reused:
             self.console.print(f"members: {outcome.reused} of {outcome.members} taken from the member store")
-        self.console.print(f"gate: {outcome.verdict}, group {outcome.group}, version {outcome.version}")
+        self.console.print(f"gate: {outcome.verdict}, {ensemble_title(outcome.group)}, version {outcome.version}")
         for reason in outcome.reasons:
             self.console.print(f"  - {reason}", soft_wrap=True)
         self.console.print(f"run: {outcome.run}", soft_wrap=True)

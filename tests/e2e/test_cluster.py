@@ -96,6 +96,7 @@ def submit(pipeline: str, **parameters: str) -> subprocess.CompletedProcess[str]
 def run_study(place: str) -> None:
     stored = {"cohort_uri": f"{place}/cohort", "state_uri": f"{place}/members"}
     parameters = {"preset": "fast", "members_per_task": "3", "experiment": "srs-e2e", "model_name": "srs-e2e"}
+    parameters["settings"] = json.dumps({"gate": {"accept": "few_members"}})
     done = submit("srs-response", **stored, **parameters, deploy_to="kserve", namespace=SERVING)
     assert done.returncode == 0
 

@@ -39,6 +39,7 @@ SMALL = {
     "network": {"filters_1": 4, "filters_2": 4, "pool_1": 8, "dense_1": 8, "dense_2": 8},
     "train": {"max_steps": 120, "restart_step": 60, "patience_steps": 60},
     "evaluate": {"bootstrap": 200},
+    "gate": {"accept": "few_members"},
 }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 One process stands in for each pod.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,7 @@ def run(name: str, home: Home, **arguments: Any) -> Run:
 def test_a_cohort_in_a_bucket_becomes_a_champion_in_a_bucket(home: Home, tmp_path: Path) -> None:
     run("phantom", home, cohort_uri=COHORT, tumours=40, patients=34, seed=3, signal=3.0)
     study = {"cohort_uri": COHORT, "state_uri": MEMBERS, "preset": "fast", "members_per_task": 3}
+    study["settings"] = json.dumps({"gate": {"accept": "few_members"}})
     first = outcome_of(run("srs-response", home, **study))
     assert (first.verdict, first.reused, first.members, first.preprocessed) == ("promoted", 0, 6, True)
     assert registry.source_uri("srs-response", first.version).startswith(f"{MLFLOW}/models/m-")

@@ -23,7 +23,7 @@ split: {groups: 2, members: 2, evaluation_responders: 5, evaluation_non_responde
 train: {network: "my_networks:small", max_steps: 60, restart_step: 60, restart_accuracy: 0.0, patience_steps: 60}
 network: {filters: 4}
 evaluate: {bootstrap: 100}
-gate: {min_mean_auc: 0.0}
+gate: {min_mean_auc: 0.0, accept: few_members}
 """
 
 

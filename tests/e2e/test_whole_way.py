@@ -25,6 +25,7 @@ SMALL = """
 split: {groups: 2, members: 3, evaluation_responders: 5, evaluation_non_responders: 5}
 train: {max_steps: 120, restart_step: 60, patience_steps: 60}
 evaluate: {bootstrap: 200}
+gate: {accept: few_members}
 """
 
 
@@ -97,9 +98,10 @@ def test_mlflow_holds_one_parent_its_ensembles_and_members_all_finished(client):
 
 def test_registry_has_a_version_per_ensemble_and_the_champion(client, first):
     versions = client.search_model_versions("name = 'srs-response'")
-    assert len(versions) == 2
+    assert len(versions) == 3
+    assert {version.tags["srs.group"] for version in versions} == {"study", "A", "B"}
     champion = client.get_model_version_by_alias("srs-response", "champion")
-    assert str(champion.version) == first["version"]
+    assert (str(champion.version), first["group"]) == (first["version"], "study")
 
 
 def test_registrys_commands_reach_another_mlflow(place, first, tmp_path):
@@ -173,7 +175,7 @@ def test_second_run_reuses_what_is_unchanged(place, first, client):
     again = json.loads(run(place / "cohort", place / "home", place / "study.yaml").stdout)
     assert (again["reused"], again["preprocessed"], again["version"]) == (6, False, first["version"])
     assert again["mean_auc"] == first["mean_auc"]
-    assert len(client.search_model_versions("name = 'srs-response'")) == 2
+    assert len(client.search_model_versions("name = 'srs-response'")) == 3
 
 
 def test_from_scratch_the_same_seed_gives_the_same_table(place, first):

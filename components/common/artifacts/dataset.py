@@ -79,6 +79,8 @@ class Dataset(Layout):
         True where any part of the cohort is a phantom.
     distinguished_by
         Attributes that were compared between patients; no two patients share a value of any of them.
+    pseudonym_key
+        Fingerprint of the key of the pseudonyms; "" in datasets of releases before 0.2.
     """
 
     layout: ClassVar[tuple[str, int]] = ("dataset", 1)
@@ -89,6 +91,7 @@ class Dataset(Layout):
     synthetic: bool
     digest: str = ""
     distinguished_by: tuple[str, ...] = ()
+    pseudonym_key: str = ""
 
     def write(self, folder: Path) -> str:
         """Writes the folder and returns its digest."""
@@ -97,7 +100,8 @@ class Dataset(Layout):
         self.tumours.to_csv(folder / TUMOURS_FILE, index=False)
         write_json(folder / FLOW_FILE, dataclasses.asdict(self.flow))
         write_json(folder / IMAGE_FILE, self.image_definition)
-        write_json(folder / COHORT_FILE, {"synthetic": self.synthetic, "told_apart_by": list(self.distinguished_by)})
+        facts = {"synthetic": self.synthetic, "told_apart_by": list(self.distinguished_by)}
+        write_json(folder / COHORT_FILE, {**facts, "pseudonym_key": self.pseudonym_key})
         return self._seal(folder)
 
     @classmethod
@@ -117,5 +121,6 @@ class Dataset(Layout):
             image_definition=read_json(folder / IMAGE_FILE),
             synthetic=bool(facts["synthetic"]),
             distinguished_by=tuple(facts.get("told_apart_by", ())),
+            pseudonym_key=str(facts.get("pseudonym_key", "")),
             digest=digest,
         )

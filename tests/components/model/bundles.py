@@ -8,11 +8,12 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset, Flow
 from components.common.artifacts.members import Member
+from components.common.artifacts.score_metrics import PlattScaling
 from components.common.artifacts.splits import MemberSplit
 from components.common.presets import resolve
 from components.common.settings import IMAGE_SIZE_PX, StudySettings
 from components.imaging.crop import ImageDefinition
-from components.model.bundle import write_bundle
+from components.model.bundle import Development, write_bundle
 from components.model.golden import GoldenInput
 from components.model.manifest import Manifest
 from components.model.network import Network
@@ -113,6 +114,14 @@ def make_bundle(folder: Path, count: int = MEMBERS, settings: StudySettings = SE
 def write(folder: Path, members: list[Member], dataset: Dataset, settings: StudySettings, **extra: str) -> Manifest:
     """A bundle of these members."""
     network, golden = build_network(settings), golden_input()
+    development = Development.of(np.linspace(0.2, 0.9, 20), PlattScaling(1.5, -0.25, 20))
     return write_bundle(
-        folder, members, dataset=dataset, network=network, settings=settings, golden=golden, extra=dict(extra)
+        folder,
+        members,
+        dataset=dataset,
+        network=network,
+        settings=settings,
+        golden=golden,
+        development=development,
+        extra=dict(extra),
     )

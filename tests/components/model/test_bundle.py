@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from components.common.artifacts.splits import MemberSplit
 from components.common.errors import BundleError
 from components.common.files import digest_of
 from components.common.presets import resolve
@@ -100,8 +101,28 @@ def test_the_golden_input_round_trip(tmp_path):
     assert read.row_step_xy_mm == given.row_step_xy_mm
 
 
+def test_a_bundle_of_all_groups_says_which_patients_each_group_has_not_seen(tmp_path, rng):
+    dataset = make_dataset(rng, tumours=12, patients=12)
+    members = make_members(dataset, SETTINGS, rng, 4)
+    names = tuple(dataset.tumours.tumour)
+    of_b = [
+        dataclasses.replace(member, split=MemberSplit("B", index, names[2:9], names[9:], names[:2]))
+        for index, member in enumerate(members[2:], start=1)
+    ]
+    members = [*members[:2], *of_b]
+    manifest = write(tmp_path / "study", members, dataset, SETTINGS)
+    assert (manifest.group, manifest.members) == ("study", ("A-01", "A-02", "B-01", "B-02"))
+    assert manifest.groups["B"]["members"] == ["B-01", "B-02"]
+    digests = {group: {patient_digest("srs-response", f"P{i:03d}") for i in numbers}
+               for group, numbers in (("A", (10, 11)), ("B", (0, 1)))}  # fmt: skip
+    assert {name: set(facts["held_out"]) for name, facts in manifest.groups.items()} == digests
+    assert len(manifest.seen_patients) == 12
+    assert Ensemble.open(tmp_path / "study").probabilities(dataset.crops).shape == (12, 4)
+
+
 def test_signature_and_requirements_name_the_columns_and_versions():
     columns = [one["name"] for one in json.loads(signature(["A-01"])["outputs"])]
-    assert columns == ["probability", "vote_fraction", "spread", "score", "non_responder", "A-01"]
+    answers = ["probability", "vote_fraction", "spread", "score", "calibrated_probability", "non_responder"]
+    assert columns == [*answers, "A-01"]
     assert all("==" in requirement for requirement in pip_requirements())
     assert not any(requirement.startswith(("tensorflow", "srs")) for requirement in pip_requirements())

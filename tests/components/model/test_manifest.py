@@ -44,11 +44,14 @@ KEPT = [
     ("cut_off", 0),
     ("cut_off", 1.0),
     ("seed", 2**31 - 1),
+    ("calibration", None),
+    ("calibration", {"slope": -50, "intercept": 50, "n": 1}),
+    ("development_scores", {}),
+    ("development_scores", {"0": 0, "50": 0.5, "100": 1.0}),
+    ("pseudonym_key", ""),
     ("group", "g" * limits.MAX_MANIFEST_TEXT),
-    ("members", [f"A-{number}" for number in range(limits.MAX_MEMBERS)]),
     ("split_digests", some(limits.MAX_MEMBERS)),
     ("seen_patients", some(limits.MAX_SEEN_PATIENTS)),
-    ("seen_patients", []),
     ("golden_tolerance", {"crop_hu": limits.MAX_GOLDEN_CROP_HU, "probability": limits.MAX_GOLDEN_PROBABILITY}),
     ("export_difference", 1e-3),
     ("training_crops", FLAT),
@@ -61,6 +64,21 @@ BEYOND = [
     ("cut_off", None),
     ("cut_off", 10**400),
     ("ensemble_score", "median"),
+    ("groups", {}),
+    ("groups", {"A": {"members": ["A-01"]}}),
+    ("groups", {"A": {"members": [], "held_out": []}}),
+    ("groups", {"A": {"members": ["A-01", "A-01"], "held_out": []}}),
+    ("groups", {"A": {"members": ["A-01"], "held_out": ["P001"]}}),
+    ("groups", [["A"]]),
+    ("calibration", {"slope": 1.0, "intercept": 0.0}),
+    ("calibration", {"slope": 51, "intercept": 0.0, "n": 9}),
+    ("calibration", {"slope": 1.0, "intercept": 0.0, "n": 0}),
+    ("calibration", {"slope": 1.0, "intercept": 0.0, "n": 9.5}),
+    ("development_scores", {"0": 0.5, "50": 0.4}),
+    ("development_scores", {"0": 0.5, "50": 1.4}),
+    ("development_scores", []),
+    ("pseudonym_key", None),
+    ("pseudonym_key", 1),
     ("ensemble_score", ["mean"]),
     ("seed", 2**31),
     ("seed", -1),
@@ -145,8 +163,8 @@ def test_bytes_that_are_not_a_manifest_are_reported(content):
     assert refused(content)[0] == "BUNDLE_DAMAGED"
 
 
-@pytest.mark.parametrize("version", [True, 1.0, "1", 2, None, [1]])
-def test_a_version_is_the_integer_1(fields, version):
+@pytest.mark.parametrize("version", [True, 2.0, "2", 3, 0, None, [1]])
+def test_a_version_is_the_integer_1_or_2(fields, version):
     assert refused(sealed({**fields, "version": version}))[0] == "BUNDLE_UNKNOWN"
 
 
@@ -154,6 +172,31 @@ def test_a_missing_or_unknown_field_is_refused(fields):
     assert "an unknown one" in refused(sealed({**fields, "more": 1}))[1]
     less = {name: value for name, value in fields.items() if name != "extra"}
     assert "lacks a field" in refused(sealed(less))[1]
+
+
+ADDED = ("groups", "calibration", "development_scores", "pseudonym_key")
+
+
+def test_a_manifest_of_version_1_is_read(fields):
+    former = {name: value for name, value in fields.items() if name not in ADDED}
+    manifest = Manifest.parse(sealed({**former, "version": 1}))
+    assert manifest.groups == {"A": {"members": fields["members"], "held_out": []}}
+    assert (manifest.calibration, manifest.development_scores, manifest.pseudonym_key) == (None, {}, "")
+    assert refused(sealed({**fields, "version": 1}))[0] == "BUNDLE_DAMAGED"
+    assert refused(sealed(former))[0] == "BUNDLE_DAMAGED"
+
+
+def test_as_many_members_and_patients_as_the_limits_allow_are_accepted(fields):
+    members = [f"A-{number}" for number in range(limits.MAX_MEMBERS)]
+    groups = {"A": {"members": members, "held_out": []}}
+    assert problems({**fields, "members": members, "groups": groups, "seen_patients": []}) == []
+
+
+def test_groups_hold_each_member_once_and_only_patients_that_another_group_saw(fields):
+    groups = {"A": {"members": fields["members"], "held_out": some(1)}}
+    assert "groups must hold out only seen_patients" in refused(sealed({**fields, "groups": groups}))[1]
+    groups = {"A": {"members": fields["members"][:-1], "held_out": []}}
+    assert "groups must hold each of members once" in refused(sealed({**fields, "groups": groups}))[1]
 
 
 def test_settings_of_an_earlier_release_with_fewer_settings_are_accepted(fields):

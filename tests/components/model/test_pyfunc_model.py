@@ -53,10 +53,11 @@ def test_loads_and_answers_without_this_project(logged, tmp_path):
     assert shown.returncode == 0, shown.stderr
     output = json.loads(shown.stdout.splitlines()[-1])
     ensemble = Ensemble.open(logged / "bundle")
-    assert output["columns"][:5] == ["probability", "vote_fraction", "spread", "score", "non_responder"]
-    assert output["columns"][5:] == list(ensemble.manifest.members)
+    answers = ["probability", "vote_fraction", "spread", "score", "calibrated_probability", "non_responder"]
+    assert output["columns"][:6] == answers
+    assert output["columns"][6:] == list(ensemble.manifest.members)
     for row, answer in zip(output["rows"], ensemble.answer(crops), strict=True):
-        expected = [answer.probability, answer.vote_fraction, answer.spread, answer.score, float(answer.non_responder)]
+        expected = [float(getattr(answer, name)) for name in answers]
         np.testing.assert_allclose(row, [*expected, *answer.members], atol=1e-6)
 
 

@@ -62,6 +62,15 @@ def test_votes_are_the_score_where_the_settings_say_so(copy):
     assert answer.score == answer.vote_fraction
 
 
+def test_a_calibrated_probability_is_the_platt_scaled_score(bundle, copy):
+    (answer,) = Ensemble.open(bundle).answer(draw_crops(1, np.random.default_rng(4)))
+    odds = (answer.score / (1 - answer.score)) ** 1.5 * np.exp(-0.25)
+    assert answer.calibrated_probability == pytest.approx(odds / (1 + odds))
+    reseal(copy, calibration=None)
+    (answer,) = Ensemble.open(copy).answer(draw_crops(1, np.random.default_rng(4)))
+    assert answer.calibrated_probability is None
+
+
 def test_many_crops_give_the_same_results_as_each_alone(bundle):
     ensemble = Ensemble.open(bundle)
     crops = draw_crops(21, np.random.default_rng(6))

@@ -19,8 +19,10 @@ from components.common.errors import BundleError, InputError
 from components.model.bundle_files import Bundle
 from components.model.manifest import KERAS_DIGEST
 from components.model.runtime import Ensemble
-from components.promote import downloads, registry, step
+from components.promote import bundles as written_bundles
+from components.promote import downloads, registry
 from components.promote.bundle_model import KERAS_FILE
+from components.promote.bundles import Bundles
 from components.promote.load_rule import Loads, check_load
 from pipelines.local.exporting import KERAS, ONNX, SAVED_MODEL, chosen_form, write_model
 from tests.components.model.bundles import SETTINGS, draw_crops, draw_weights, golden_input, make_dataset, make_members
@@ -39,10 +41,9 @@ def written(tmp_path_factory):
     rng, dataset = np.random.default_rng(1), make_dataset(np.random.default_rng(2))
     members = make_members(dataset, SETTINGS, rng, 2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(step, "golden_case", golden_input)
-        bundles = step._Bundles(
-            tmp_path_factory.mktemp("bundles"), dataset, SimpleNamespace(network={}, settings=SETTINGS)
-        )
+        patch.setattr(written_bundles, "golden_case", golden_input)
+        splits = SimpleNamespace(network={}, settings=SETTINGS)
+        bundles = Bundles(tmp_path_factory.mktemp("bundles"), dataset, splits, members)
     bundles.write("A", members)
     return SimpleNamespace(bundles=bundles, members=members, dataset=dataset)
 
@@ -91,10 +92,12 @@ def test_a_bundle_is_checked_once_and_beside_other_work(monkeypatch):
 
 
 def test_the_gate_refuses_a_bundle_that_differs_from_its_keras_model(written, crops, tmp_path):
-    other = step._Bundles(tmp_path, written.dataset, SimpleNamespace(network={}, settings=SETTINGS))
+    other = Bundles(tmp_path, written.dataset, SimpleNamespace(network={}, settings=SETTINGS), written.members)
     rng = np.random.default_rng(5)
     weights = [(member.id, draw_weights(other._network, rng)) for member in written.members]
-    step.save_keras(step.ensemble_model(other._network, weights, SETTINGS.train), tmp_path / "other.keras")
+    written_bundles.save_keras(
+        written_bundles.ensemble_model(other._network, weights, SETTINGS.train), tmp_path / "other.keras"
+    )
     load = check_load(written.bundles.folder("A"), tmp_path / "other.keras", crops)
     assert not load.ok
     assert "at most 1e-05 is allowed" in load.text

@@ -234,9 +234,9 @@ def test_a_refused_version_is_challenger_until_it_is_promoted(run_id: str, bundl
     one, two = put(run_id, bundles[0]), put(run_id, bundles[1])
     registry.promote(MODEL, one, PROMOTED, expected_previous="")
     registry.promote(MODEL, two, REFUSED, expected_previous=one)
-    assert aliases() == {"champion": one, "challenger": two}
+    assert aliases() == {"champion": one, "reference": one, "challenger": two}
     assert registry.promote_by_hand(MODEL, two, "seen by the board") == one
-    assert aliases() == {"champion": two}
+    assert aliases() == {"champion": two, "reference": two}
     assert registry.version_info(MODEL, two).tags["srs.reasons"] == "Decided by a person: seen by the board"
 
 
@@ -244,7 +244,7 @@ def test_a_champion_whose_rerun_is_refused_remains_champion(run_id: str, bundles
     one = put(run_id, bundles[0])
     registry.promote(MODEL, one, PROMOTED, expected_previous="")
     registry.promote(MODEL, one, REFUSED, expected_previous=one)
-    assert aliases() == {"champion": one}
+    assert aliases() == {"champion": one, "reference": one}
 
 
 def test_a_verdict_against_a_former_champion_is_not_applied(run_id: str, bundles: list[Path]) -> None:
@@ -255,7 +255,7 @@ def test_a_verdict_against_a_former_champion_is_not_applied(run_id: str, bundles
         with pytest.raises(RegistryError) as caught:
             registry.promote(MODEL, three, verdict, expected_previous=one)
         assert caught.value.code == "CHAMPION_MOVED"
-    assert aliases() == {"champion": two}
+    assert aliases() == {"champion": two, "reference": one}
 
 
 def test_rollback_goes_back_step_by_step(run_id: str, bundles: list[Path]) -> None:
@@ -268,6 +268,28 @@ def test_rollback_goes_back_step_by_step(run_id: str, bundles: list[Path]) -> No
     with pytest.raises(RegistryError) as caught:
         registry.rollback(MODEL)
     assert caught.value.code == "NO_PREVIOUS"
+
+
+def test_the_first_champion_is_the_reference_until_a_person_promotes_another(run_id: str, bundles: list[Path]) -> None:
+    first, second, third = (put(run_id, folder) for folder in bundles)
+    registry.promote(MODEL, first, PROMOTED, expected_previous="")
+    registry.promote(MODEL, second, PROMOTED, expected_previous=first)
+    assert aliases() == {"champion": second, "reference": first}
+    registry.promote_by_hand(MODEL, third, "seen by the tumour board")
+    assert aliases() == {"champion": third, "reference": third}
+    registry.rollback(MODEL)
+    assert aliases() == {"champion": second, "reference": first}
+    registry.rollback(MODEL)
+    assert aliases() == {"champion": first, "reference": first}
+
+
+def test_a_first_champion_that_cannot_be_deployed_is_no_reference(run_id: str, bundles: list[Path]) -> None:
+    first, second = (put(run_id, folder) for folder in bundles[:2])
+    registry.promote(MODEL, first, PROMOTED, expected_previous="")
+    registry.rollback(MODEL, failed_deploy=first)
+    assert aliases() == {}
+    registry.promote(MODEL, second, PROMOTED, expected_previous="")
+    assert aliases() == {"champion": second, "reference": second}
 
 
 def test_a_failed_deploy_restores_the_alias_unless_it_was_moved(run_id: str, bundles: list[Path]) -> None:
@@ -294,9 +316,9 @@ def test_a_promotion_killed_before_the_alias_is_completed_by_its_retry(
         patch.setattr(MlflowClient, "set_registered_model_alias", dies)
         with pytest.raises(KeyboardInterrupt):
             registry.promote(MODEL, two, PROMOTED, expected_previous=one)
-    assert aliases() == {"champion": one}
+    assert aliases() == {"champion": one, "reference": one}
     assert registry.promote(MODEL, two, PROMOTED, expected_previous=one) == one
-    assert aliases() == {"champion": two}
+    assert aliases() == {"champion": two, "reference": one}
 
 
 def _race(uri: str, version: str, results: Any) -> None:

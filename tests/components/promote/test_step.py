@@ -4,7 +4,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pandas as pd
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -12,7 +11,8 @@ from components.common.errors import InputError
 from components.model.bundle_files import Bundle
 from components.model.signing import SigningKey
 from components.promote import registry, step
-from components.promote.gate import Change, Verdict
+from components.promote.change import Change
+from components.promote.gate import Verdict
 from tests.registry_store import MODEL, PROMOTED, delete, lose_files
 
 
@@ -22,17 +22,15 @@ def database(store: Path) -> Path:
 
 
 @pytest.fixture
-def changes(monkeypatch: pytest.MonkeyPatch) -> list[Change | None]:
-    """What the gate was given to compare with; it promotes whatever comes."""
-    seen: list[Change | None] = []
+def changes(monkeypatch: pytest.MonkeyPatch) -> list[Change]:
+    """The comparisons that the gate was given; it promotes whatever comes."""
+    seen: list[Change] = []
 
-    def decide(_metrics: Any, _group: str, change: Change | None, *_: Any) -> Verdict:
-        seen.append(change)
+    def decide(_metrics: Any, _name: str, changes: list[Change], *_: Any) -> Verdict:
+        seen.extend(changes)
         return PROMOTED
 
-    monkeypatch.setattr(step, "choose_group", lambda *_: "A")
     monkeypatch.setattr(step, "decide", decide)
-    monkeypatch.setattr(step, "_evaluated", lambda *_: pd.DataFrame({"tumour": []}))
     return seen
 
 
@@ -40,15 +38,16 @@ def decided(folder: Path, version: str, key: SigningKey | None = None) -> Any:
     splits = SimpleNamespace(settings=SimpleNamespace(gate=None))
     at, none = (lambda name: folder / name), (lambda _: None)
     bundles = SimpleNamespace(folder=at, keras_file=at, crops=none, splits=splits)
-    return step._decide(bundles, SimpleNamespace(metrics={}), {"A": version}, MODEL, SimpleNamespace(of=none), key)
+    evaluated = SimpleNamespace(metrics={})
+    return step._decide(bundles, evaluated, "A", {"A": version}, MODEL, SimpleNamespace(of=none), key)
 
 
 def test_a_deleted_champion_counts_as_none_and_is_named_in_the_reasons(
-    database: Path, changes: list[Change | None], tmp_path: Path
+    database: Path, changes: list[Change], tmp_path: Path
 ) -> None:
     delete(database, 3)
     result = decided(tmp_path, "2")
-    assert changes == [None]
+    assert changes == []
     assert (result.verdict, result.version, result.previous_champion) == ("promoted", "2", "")
     assert "Version 3, the former champion, was deleted in the registry" in result.reasons[-1]
     info = registry.champion(MODEL)
@@ -58,17 +57,18 @@ def test_a_deleted_champion_counts_as_none_and_is_named_in_the_reasons(
 
 
 def test_a_champion_whose_files_are_gone_cannot_be_compared(
-    database: Path, changes: list[Change | None], tmp_path: Path
+    database: Path, changes: list[Change], tmp_path: Path
 ) -> None:
     lose_files(database, 3)
+    delete(database, 1)  # the reference, which has its own test
     assert decided(tmp_path, "2").version == "2"
     [change] = changes
-    assert change is not None
-    assert "the champion cannot be opened: the files of version 3 of model srs-response are gone" in str(change)
+    assert change.against == "champion"
+    assert "it cannot be opened: the files of version 3 of model srs-response are gone" in str(change)
 
 
 def test_a_promoted_version_is_signed_where_there_is_a_key(
-    database: Path, changes: list[Change | None], tmp_path: Path
+    database: Path, changes: list[Change], tmp_path: Path
 ) -> None:
     delete(database, 3)
     key = SigningKey(Ed25519PrivateKey.generate())
@@ -78,7 +78,7 @@ def test_a_promoted_version_is_signed_where_there_is_a_key(
 
 
 def test_a_refused_version_is_not_signed(
-    database: Path, changes: list[Change | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database: Path, changes: list[Change], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     delete(database, 3)
     monkeypatch.setattr(step, "decide", lambda *_: Verdict("refused", ("Value: too little.",), "A", {}))
