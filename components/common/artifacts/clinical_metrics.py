@@ -1,4 +1,4 @@
-"""What an ensemble is worth in the clinic: its net benefit, its performance in subgroups.
+"""What an ensemble is worth in the clinic: its net benefit, its performance in subgroups, what it adds to covariates.
 
 Like ``score_metrics``, these types lie beside the artifacts, so that ``components.stats`` can import them.
 """
@@ -64,3 +64,29 @@ class Subgroup:
     specificity: float | None
     specificity_low: float | None
     specificity_high: float | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AddedValue:
+    """Tests of adding an ensemble's score to a logistic regression on covariates.
+
+    Parameters
+    ----------
+    likelihood_ratio, p_value
+        Statistic of the likelihood-ratio test and its p-value, with one degree of freedom; tumours are taken as
+        independent.
+    coefficient, low, high
+        Log odds ratio of non-response per unit of the score's logit, and its limits; None where not defined.
+    wald_p_value
+        P-value of Wald's test of the coefficient, clustered by patient where patients are known, as are its limits.
+    n
+        Number of tumours.
+    """
+
+    likelihood_ratio: float
+    p_value: float
+    coefficient: float | None
+    low: float | None
+    high: float | None
+    wald_p_value: float | None
+    n: int
