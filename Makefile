@@ -1,4 +1,4 @@
-# make demo | test | lint | images | images-check | e2e | e2e-bucket | e2e-containers | bench | bench-gpu | null | gate-seeds | audit | homes | hostile | load | fuzz | cve | lock | clean; each sets up .venv first, once.
+# make demo | test | lint | images | images-check | e2e | e2e-bucket | e2e-containers | bench | bench-gpu | null | gate-seeds | intervals | audit | homes | hostile | load | fuzz | cve | lock | clean; each sets up .venv first, once.
 PYTHON ?= python3
 BIN := .venv/bin
 ENGINE ?= podman
@@ -6,7 +6,7 @@ JOBS ?= 2
 # Without cached byte-code, every import of TensorFlow would take three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint images images-check e2e e2e-bucket e2e-containers bench bench-gpu null gate-seeds audit homes hostile load fuzz cve docs lock clean setup
+.PHONY: demo test lint images images-check e2e e2e-bucket e2e-containers bench bench-gpu null gate-seeds intervals audit homes hostile load fuzz cve docs lock clean setup
 .DELETE_ON_ERROR:
 
 demo: setup
@@ -22,6 +22,10 @@ null: setup
 
 gate-seeds: setup
 	@$(BIN)/python -m pytest -m slow -s tests/slow -k passes_the_gate
+
+# How often the intervals of an AUC cover the true one in evaluation sets of the paper's size (two minutes).
+intervals: setup
+	@$(BIN)/python -m pytest -m slow -s tests/slow/test_interval_coverage.py
 
 # The identity audit over 200 clean cohorts of 1,000 tumours, and with 1,000 planted identities.
 audit: setup

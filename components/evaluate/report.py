@@ -15,7 +15,7 @@ from components.common.pages import POLICY_TAG
 from components.evaluate import architecture, figures
 from components.evaluate.blocks import activations_of
 from components.evaluate.checklist import MISSING, checklist
-from components.evaluate.cohort_tables import table_i, table_ii
+from components.evaluate.cohort_tables import LEAST_EXPECTED, RANDOM_TABLES, table_i, table_ii
 from components.evaluate.ensemble import ENOUGH, MOST_SUBSETS, fewest_members, probabilities_of
 from components.evaluate.evaluation import EvaluatedRun
 from components.evaluate.failures import failures
@@ -87,6 +87,8 @@ def _template(run: EvaluatedRun) -> Callable[..., str]:
         flow=dataset.flow,
         table_i=cohort_lines(table_i(dataset.tumours)),
         table_ii=cohort_lines(table_ii(dataset.tumours)),
+        least_expected=LEAST_EXPECTED,
+        random_tables=RANDOM_TABLES,
         table_iii={group: table_iii_block(evaluation, group) for group in splits.groups},
         training=_training_rows(run.members),
         saliency=_saliency(run, network),

@@ -10,7 +10,7 @@ import pandas as pd
 from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.metrics import Metrics
-from components.evaluate.cohort_tables import table_i, table_ii
+from components.evaluate.cohort_tables import LEAST_EXPECTED, RANDOM_TABLES, table_i, table_ii
 
 #: Widest line of the terminal tables.
 TERMINAL_COLUMNS = 100
@@ -57,7 +57,7 @@ def flat_facts(facts: Any, prefix: str = "") -> list[tuple[str, str]]:
 
 
 def cohort_lines(table: pd.DataFrame) -> list[dict[str, str]]:
-    """Printed lines of Table I or II; each characteristic is named on its first line only."""
+    """Printed lines of Table I or II; each characteristic and its p-values are on its first line only."""
     lines, previous = [], None
     for row in table.to_dict("records"):
         first = row["characteristic"] != previous
@@ -70,6 +70,7 @@ def cohort_lines(table: pd.DataFrame) -> list[dict[str, str]]:
                 "responder": row["responder"],
                 "non_responder": row["non_responder"],
                 "p": printed,
+                "p_exact": "" if pd.isna(row["p_exact"]) else p_value(row["p_exact"]),
                 "test": row["test"] if printed not in ("", "–") else "",
             }
         )
@@ -105,13 +106,17 @@ def terminal_tables(evaluation: Evaluation, dataset: Dataset) -> str:
 
 
 def _cohort_text(lines: list[dict[str, str]]) -> list[str]:
-    text = []
+    """Lines of text; an exact p-value stands in brackets below Pearson's, beside the characteristic's next category."""
+    text, exact = [], ""
     for line in lines:
         name, *more = textwrap.wrap(line["characteristic"], 36) or [""]
-        text.append(
-            f"  {name:<37}{line['category']:<14}{line['responder']:>19}{line['non_responder']:>19}{line['p']:>8}"
-        )
+        left = f"  {name:<37}{line['category']:<14}{line['responder']:>19}{line['non_responder']:>19}"
+        text.append(f"{left}{line['p'] or exact:>8}")
         text += [f"  {part}" for part in more]
+        exact = f"({line['p_exact']})" if line["p_exact"] else ""
+    if any(line["p_exact"] for line in lines):
+        tests = f"Fisher's exact test or {RANDOM_TABLES:,} random tables"
+        text.append(f"  (p): by {tests}, since some expected counts are below {LEAST_EXPECTED}")
     return [part.rstrip()[:TERMINAL_COLUMNS] for part in text]
 
 

@@ -116,7 +116,7 @@ def _scores(design: Floats, targets: Floats, linear: Floats) -> tuple[Floats, Fl
 
 def _singular(information: Floats, design: Floats) -> bool:
     """Whether the targets say nothing of some coefficient, as where the fitted probabilities have become 0 and 1."""
-    lengths = np.linalg.norm(design, axis=0)
+    lengths = np.maximum(np.linalg.norm(design, axis=0), np.finfo(np.float64).tiny)
     return bool(np.linalg.eigvalsh(information / np.outer(lengths, lengths))[0] < SINGULAR)
 
 

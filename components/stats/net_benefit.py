@@ -11,7 +11,7 @@ Reference: Vickers & Elkin, Med Decis Making 2006;26:565.
 import numpy as np
 from numpy.typing import ArrayLike
 
-from components.common.artifacts.score_metrics import NetBenefit
+from components.common.artifacts.clinical_metrics import NetBenefit
 from components.common.errors import InputError
 from components.stats.auc import Bools, Floats, checked, patient_numbers
 from components.stats.bootstrap import resampled_means

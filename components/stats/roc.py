@@ -135,12 +135,12 @@ def rates_at(y_true: ArrayLike, score: ArrayLike, cut_off: float, level: float =
     predicted = scores > cut_off
     tp, fn = int((predicted & positive).sum()), int((~predicted & positive).sum())
     tn, fp = int((~predicted & ~positive).sum()), int((predicted & ~positive).sum())
-    sensitivity = tp / (tp + fn), *_exact_limits(tp, tp + fn, level)
-    specificity = tn / (tn + fp), *_exact_limits(tn, tn + fp, level)
+    sensitivity = tp / (tp + fn), *exact_limits(tp, tp + fn, level)
+    specificity = tn / (tn + fp), *exact_limits(tn, tn + fp, level)
     return Rates(float(cut_off), *sensitivity, *specificity, tp, fn, tn, fp)
 
 
-def _exact_limits(hits: int, trials: int, level: float) -> tuple[float, float]:
+def exact_limits(hits: int, trials: int, level: float) -> tuple[float, float]:
     """Confidence limits of a proportion (Clopper & Pearson 1934)."""
     limits = stats.binomtest(hits, trials).proportion_ci(level, method="exact")
     return float(limits.low), float(limits.high)

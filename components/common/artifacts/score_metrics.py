@@ -5,7 +5,6 @@ reverse. Base classes have no slots, since Python cannot combine those of severa
 """
 
 import dataclasses
-from typing import ClassVar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,33 +163,6 @@ class PlattMetrics(PlattScaling):
     """Platt scaling, and the calibration of the evaluation scores after it."""
 
     evaluation: Calibration
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class NetBenefit:
-    """Net benefit of treating by a predicted probability, at one threshold probability (Vickers & Elkin 2006).
-
-    Parameters
-    ----------
-    threshold
-        Probability of non-response at or above which a tumour is treated.
-    model, low, high
-        Net benefit of treating by the prediction, and its limits; treating nobody has a net benefit of 0.
-    treat_all
-        Net benefit of treating every tumour.
-    over_treat_all, over_treat_all_low, over_treat_all_high
-        ``model - treat_all`` and its limits.
-    """
-
-    threshold: float
-    model: float
-    low: float
-    high: float
-    treat_all: float
-    over_treat_all: float
-    over_treat_all_low: float
-    over_treat_all_high: float
-    treat_none: ClassVar[float] = 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

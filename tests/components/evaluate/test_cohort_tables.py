@@ -1,10 +1,23 @@
 """Golden numbers: the printed p-values of Tables I and II from the printed counts (STUDY 1)."""
 
+import itertools
+import math
+import tracemalloc
+
+import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-from components.evaluate.cohort_tables import chi_squared_p, mann_whitney_p, table_i, table_ii
+from components.evaluate.cohort_tables import (
+    TABLE_COLUMNS,
+    chi_squared_p,
+    exact_p,
+    mann_whitney_p,
+    monte_carlo_p,
+    table_i,
+    table_ii,
+)
 
 
 @pytest.mark.parametrize(
@@ -22,6 +35,74 @@ from components.evaluate.cohort_tables import chi_squared_p, mann_whitney_p, tab
 )
 def test_reproduces_the_printed_chi_squared_p(counts, printed):
     assert f"{chi_squared_p(counts):.3f}" == printed
+
+
+def test_random_tables_reproduce_rs_example():
+    """R's help page of ``chisq.test`` says "around 0.29!" for 10,000 random tables; Pearson's p would be 0.24."""
+    assert monte_carlo_p([[12, 7], [5, 7]]) == pytest.approx(0.29, abs=0.005)
+    assert chi_squared_p([[12, 7], [5, 7]]) == pytest.approx(0.2415, abs=0.0001)
+
+
+def exact_by_enumeration(counts):
+    """Pearson's p over all tables with the same margins, each with its hypergeometric probability."""
+    table = np.array(counts)
+    rows, first = table.sum(axis=1), table[:, 0].sum()
+    expected = np.outer(rows, table.sum(axis=0)) / table.sum()
+
+    def statistic(column):
+        return (((np.column_stack([column, rows - column]) - expected) ** 2) / expected).sum()
+
+    columns = [np.array(c) for c in itertools.product(*(range(row + 1) for row in rows)) if sum(c) == first]
+    weights = [math.prod(math.comb(row, count) for row, count in zip(rows, c, strict=True)) for c in columns]
+    extreme = [statistic(column) >= statistic(table[:, 0]) - 1e-9 for column in columns]
+    return sum(w for w, far in zip(weights, extreme, strict=True) if far) / sum(weights)
+
+
+@pytest.mark.parametrize(
+    "counts", [[[43, 37], [13, 13], [1, 3]], [[4, 1], [2, 6], [0, 3]], [[3, 3], [1, 5], [8, 2], [0, 2]]]
+)
+def test_random_tables_come_close_to_the_enumeration_of_all_tables(counts):
+    assert exact_p(counts) == pytest.approx(exact_by_enumeration(counts), abs=0.006)
+
+
+def test_two_categories_have_fishers_test():
+    """The lady tasting tea (Fisher 1935): 34 of the 70 ways to divide eight cups are as extreme as three of four."""
+    assert exact_p([[3, 1], [1, 3]]) == pytest.approx(34 / 70)
+
+
+def test_exact_p_is_added_only_where_an_expected_count_is_below_five():
+    assert exact_p([[5, 5], [5, 5]]) is None  # all are exactly 5
+    assert exact_p([[5, 5], [5, 4]]) is not None
+    assert exact_p([[29, 37], [28, 14]]) is None
+    for impossible in ([[5, 6]], [[5, 0], [6, 0]]):
+        assert exact_p(impossible) is None
+
+
+def test_the_papers_small_tables_have_an_exact_p_beside_pearsons():
+    """Location, primary site and device have expected counts below 5; Pearson's p is what the paper prints."""
+    location, device = [[43, 37], [13, 13], [1, 3]], [[51, 49], [6, 4]]
+    site = [[20, 16], [23, 13], [4, 6], [3, 0], [2, 5], [5, 13]]
+    assert [f"{chi_squared_p(table):.3f}" for table in (location, device)] == ["0.520", "0.587"]
+    assert exact_p(location) == pytest.approx(exact_by_enumeration(location), abs=0.006)
+    odds = [math.comb(100, 57 - k) * math.comb(10, k) for k in range(11)]  # k of the 10 by linear accelerator responded
+    assert exact_p(device) == pytest.approx(sum(o for o in odds if o <= odds[6]) / sum(odds))
+    assert 0.03 < exact_p(site) < 0.045
+
+
+def test_the_same_table_has_the_same_p_in_every_run():
+    counts = [[43, 37], [13, 13], [1, 3]]
+    assert exact_p(counts) == exact_p(counts)
+
+
+def test_random_tables_of_many_categories_take_little_memory():
+    """All tables at once would be 30 million cells, 240 MB for the counts alone."""
+    counts = np.random.default_rng(0).integers(0, 4, (150, 2))
+    tracemalloc.start()
+    try:
+        assert 0 < exact_p(counts) <= 1
+        assert tracemalloc.get_traced_memory()[1] < 100e6
+    finally:
+        tracemalloc.stop()
 
 
 def test_chi_squared_ignores_empty_categories_and_arms():
@@ -78,6 +159,8 @@ def test_tables_have_the_papers_rows_and_count_only_what_is_known():
     assert list(rows["non_responder"]) == ["37", "14"]
     assert round(rows["p_value"].iloc[0], 3) == 0.021
     assert rows["characteristic"].iloc[0] == "Extracranial metastases (n=57/51)"
+    assert tuple(table.columns) == TABLE_COLUMNS
+    assert rows["p_exact"].isna().all()
     kps = table[table["characteristic"].str.startswith("KPS")].iloc[0]
     assert kps["non_responder"] == "90 (90-90), n=51"
     sites = table[table["characteristic"].str.startswith("Primary site")]

@@ -19,6 +19,7 @@ from components.evaluate import report
 from components.evaluate.architecture import drawing, stages
 from components.evaluate.blocks import blocks_of
 from components.evaluate.checklist import DECLARED, FILLED, ITEMS, MISSING
+from components.evaluate.cohort_tables import table_i
 from components.evaluate.evaluation import EvaluatedRun, evaluate
 from components.evaluate.figures import crop_image
 from components.evaluate.model_card import write_model_card
@@ -215,6 +216,22 @@ def test_terminal_tables_keep_to_a_hundred_columns(reported, leaking):
         assert "[" not in text  # the console reads brackets as mark-up
         for title in ("Table I.", "Table II.", "Table III."):
             assert title in text
+
+
+def test_small_expected_counts_have_an_exact_p_beside_pearsons(reported):
+    (dataset, *_), result, text = reported
+    table = table_i(dataset.tumours)
+    (location,) = (table["characteristic"] == "Location").to_numpy().nonzero()
+    row = table.iloc[location[0]]
+    assert row["p_exact"] != row["p_value"]
+    pearson, exact = f"{row['p_value']:.3f}", f"{row['p_exact']:.3f}"
+    assert f'<td class="n">{pearson} (exact {exact})</td>' in text
+    assert "99,999 random tables" in text
+    lines = terminal_tables(result, dataset).splitlines()
+    (first,) = (n for n, line in enumerate(lines) if line.startswith("  Location"))
+    assert lines[first].endswith(f" {pearson}")
+    assert lines[first + 1].endswith(f" ({exact})")
+    assert "(" not in lines[first + 2]
 
 
 def test_report_stays_small_for_a_large_cohort(make, tmp_path):
