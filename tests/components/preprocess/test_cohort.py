@@ -115,7 +115,7 @@ def test_every_rule_of_the_study_counts_a_tumour_once_by_the_first(cohort, tmp_p
     )
     dataset = run(uri)
     assert [line.code for line in dataset.flow.exclusions] == list(TABLE_RULES)
-    assert list(counts(dataset).values()) == [2, 1, 1, 1, 1, 2, 2]
+    assert list(counts(dataset).values()) == [2, 1, 1, 1, 1, 1, 2, 2]
     assert dataset.flow.used == 1
 
 
@@ -144,6 +144,7 @@ def test_one_bad_tumour_excludes_itself_only(cohort, tmp_path, make_study):
     study.rtstructs = []
     study.write(tmp_path / "no_rs")
     (tmp_path / "empty").mkdir()
+        {"dicom": "j", "follow_up_days": "0", "response": "", "written": False},
     uri = cohort(
         {"dicom": "a"}, {"dicom": "two"}, {"dicom": "no_rs"}, {"dicom": "absent", "written": False},
         {"dicom": "empty"}, {"dicom": "/nowhere/at/all", "written": False}, {"dicom": "../out", "written": False},
@@ -153,6 +154,13 @@ def test_one_bad_tumour_excludes_itself_only(cohort, tmp_path, make_study):
         "ROI_AMBIGUOUS": 1, "NO_RTSTRUCT": 1, "DICOM_MISSING": 3, "PATH_OUTSIDE": 1,
     }  # fmt: skip
     assert dataset.flow.listed == 7
+def test_an_image_on_the_day_of_srs_is_no_follow_up_and_is_counted_only_where_there_is_one(cohort):
+    dataset = run(cohort({"dicom": "a"}, {"dicom": "b", "follow_up_days": "0", "written": False}))
+    assert counts(dataset) == {"SAME_DAY_FOLLOW_UP": 1}
+    assert list(run(cohort({"dicom": "a", "follow_up_days": "1"})).tumours.follow_up_days) == [1]
+    assert "SAME_DAY_FOLLOW_UP" not in [line.code for line in run(cohort({"dicom": "a"})).flow.exclusions]
+
+
     assert all(line.reason for line in dataset.flow.exclusions)
 
 
