@@ -1,11 +1,13 @@
 """Reads attributes of a DICOM header or data set as text or numbers, without pydicom where it would be slow."""
 
 import functools
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence as Items
 from pydicom.tag import Tag
 
 from components.common.errors import TumourError
@@ -59,6 +61,21 @@ def _value(header: Header | Dataset, keyword: str) -> Any:
     if isinstance(header, Header):
         return header.element(_tag(keyword)).value if _tag(keyword) in header.elements else None
     return header.get(keyword)
+
+
+def group_items(image: Dataset, frame: int, sequence: str) -> Sequence[Dataset]:
+    """The items of a frame's functional group, otherwise of the one that all frames share (PS3.3 C.7.6.16).
+
+    Empty where there is neither; ``DICOM_DAMAGED`` where the groups cannot be read.
+    """
+    with dicom_errors():
+        shared: Sequence[Dataset] = image.get("SharedFunctionalGroupsSequence") or ()
+        for group in (image.PerFrameFunctionalGroupsSequence[frame], *shared):
+            if items := group.get(sequence):
+                if not isinstance(items, Items):
+                    raise ValueError
+                return cast(Sequence[Dataset], items)
+    return ()
 
 
 def numbers(

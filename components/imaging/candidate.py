@@ -12,12 +12,14 @@ from components.imaging.geometry import Points
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """A GTV: the measurements on its chosen slice, and whether it can be used.
+    """A GTV: the measurements on its chosen slice, how that was scanned, and whether it can be used.
 
     Measured fields are None only where the contours could not be matched to CT planes (HU: where the slice could not
-    be read). ``longest_diameter_mm`` is the largest distance between two contour points in any one axial plane.
-    ``crop`` is [151, 151] float32 HU; a refused candidate has one too where it could be cut. ``warnings`` are the codes
-    of irregularities that do not exclude the GTV; ``message`` gives the reason for a refusal, then the warnings.
+    be read). ``contrast_agent``, ``kvp``, ``slice_thickness_mm`` and ``kernel`` are the ``ScanFacts`` of that slice,
+    None where unknown. ``longest_diameter_mm`` is the largest distance between two contour points in any one axial
+    plane. ``crop`` is [151, 151] float32 HU; a refused candidate has one too where it could be cut. ``warnings`` are
+    the codes of irregularities that do not exclude the GTV; ``message`` gives the reason for a refusal, then the
+    warnings.
     """
 
     roi_name: str
@@ -34,6 +36,10 @@ class Candidate:
     longest_diameter_mm: float | None = None
     match_level: str | None = None
     pixel_spacing_mm: tuple[float, float] | None = None
+    contrast_agent: str | None = None
+    kvp: float | None = None
+    slice_thickness_mm: float | None = None
+    kernel: str | None = None
     status: Literal["ok", "refused"] = "ok"
     code: str = ""
     message: str = ""

@@ -127,7 +127,7 @@ def _problems(
 
 
 def _cut(candidate: Candidate, plan: Plan, plane: CtPlane, definition: ImageDefinition) -> Candidate:
-    """The candidate with the HU inside its contours and its crop."""
+    """The candidate with the HU inside its contours, how the slice was scanned, and its crop."""
     try:
         ct_slice = read_hu(plan.source, plane)
     except TumourError as error:
@@ -141,6 +141,7 @@ def _cut(candidate: Candidate, plan: Plan, plane: CtPlane, definition: ImageDefi
     centre = bounding_box_centre_mm(candidate.contours_xy_mm)
     return dataclasses.replace(
         candidate,
+        **dataclasses.asdict(ct_slice.facts),
         hu_mean=float(inside.mean()) if inside.size else None,
         hu_sd=float(inside.std()) if inside.size else None,
         crop=cut_crop(ct_slice.hu, plane.geometry, centre, definition),

@@ -1,7 +1,6 @@
 """Reads one CT slice in HU through its modality LUT, and refuses a slice whose values are not HU."""
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +11,12 @@ from scipy.ndimage import label
 from components.common.errors import TumourError
 from components.common.limits import MAX_SLICE_COPIES
 from components.common.store.base import Source
-from components.imaging.attributes import numbers, text
+from components.imaging.attributes import group_items, numbers, text
 from components.imaging.codecs import stored_pixels
 from components.imaging.ct import CtPlane, check_image, is_multi_frame
 from components.imaging.dicom_io import read_dataset
 from components.imaging.pydicom_errors import dicom_errors
+from components.imaging.scan_facts import ScanFacts, scan_facts
 from components.imaging.structure import too_large
 
 #: A slice in HU contains air near -1000; without any pixel below this value it is not in HU.
@@ -41,12 +41,14 @@ class SliceHu:
     """A slice: [rows, cols] HU, and the mask of its padding, which is set to ``PADDING_HU``.
 
     ``is_unspecified``: the modality LUT gives no unit. ``counts_from_air``: its slope is 1 and air is stored as ~0.
+    ``facts``: how it was scanned.
     """
 
     hu: NDArray[np.float32]
     is_padding: NDArray[np.bool_]
     is_unspecified: bool
     counts_from_air: bool
+    facts: ScanFacts
 
 
 def read_hu(source: Source, plane: CtPlane) -> SliceHu:
@@ -99,7 +101,7 @@ def _read(source: Source, name: str, plane: CtPlane) -> SliceHu:
             raise ValueError
         is_padding = (hu < LOWEST_HU) | _padded_rim(raw, hu, dataset)
     plain = np.where(is_padding, np.float32(PADDING_HU), hu)
-    return SliceHu(plain, is_padding, unit == UNSPECIFIED, _counts_from_air(lut))
+    return SliceHu(plain, is_padding, unit == UNSPECIFIED, _counts_from_air(lut), scan_facts(dataset, plane.frame))
 
 
 def _counts_from_air(lut: Dataset) -> bool:
@@ -151,12 +153,8 @@ def _modality_lut(dataset: Dataset, frame: int) -> tuple[Dataset, str]:
 
 def _value_transformation(dataset: Dataset, frame: int) -> Dataset:
     """A frame's item of PixelValueTransformationSequence, or the object itself, where some converters put it."""
-    with dicom_errors():
-        shared: Sequence[Dataset] = dataset.get("SharedFunctionalGroupsSequence") or ()
-        for group in (dataset.PerFrameFunctionalGroupsSequence[frame], *shared):
-            if items := group.get("PixelValueTransformationSequence"):
-                return items[0]
-    return dataset
+    items = group_items(dataset, frame, "PixelValueTransformationSequence")
+    return items[0] if items else dataset
 
 
 def _not_hu(message: str) -> TumourError:

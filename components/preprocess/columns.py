@@ -67,6 +67,8 @@ class Column:
         Whether a cell may be empty.
     is_name
         Whether the cells are names, which may equal a word that elsewhere means a missing value.
+    own_words
+        Words, in lower case, that elsewhere mean a missing value but are values of this column.
     """
 
     parse: Callable[[str], Any]
@@ -74,6 +76,7 @@ class Column:
     empty: Any = None
     may_be_empty: bool = True
     is_name: bool = False
+    own_words: frozenset[str] = frozenset()
 
     def read(self, text: str) -> Any:
         """The value of a cell; raises ``ValueError`` with the reason, without its text."""
@@ -83,7 +86,7 @@ class Column:
             return self.empty
         if _SPREADSHEET_ERROR.fullmatch(text):
             raise ValueError("a formula, or an error of a spreadsheet: enter the value itself")
-        if not self.is_name and text.casefold() in MISSING_WORDS:
+        if not self.is_name and text.casefold() in MISSING_WORDS - self.own_words:
             remedy = "leave the cell empty" if self.may_be_empty else "this column needs a value"
             raise ValueError(f"a word for a missing value: {remedy}")
         return self.parse(text)
@@ -155,6 +158,9 @@ def _yes(text: str) -> bool:
     return _yes_no(text) == "yes"
 
 
+#: Kinds of systemic therapy; ``several`` where a patient received more than one kind.
+THERAPY_KINDS = ("none", "chemotherapy", "targeted", "immunotherapy", "endocrine", "several", "other")
+
 _DIAMETER = Column(_number(0, 1000), required=False)
 _BASELINE = Column(_number(0.1, 1000), required=False)
 
@@ -186,5 +192,10 @@ COLUMNS: Mapping[str, Column] = {
     "total_dose_gy": Column(_number(0.1, 1000)),
     "fractions": Column(_number(1, 100, whole=True)),
     "device": Column(_one_of("cyberknife", "linac")),
+    "centre": Column(_name, required=False),
+    "pseudoprogression": Column(_yes_no, required=False),
+    "later_response": Column(_one_of(*RESPONSES), required=False),
+    "later_follow_up_days": Column(_number(1, 36500, whole=True), required=False),
+    "systemic_therapy_kind": Column(_one_of(*THERAPY_KINDS), required=False, own_words=frozenset({"none"})),
     "synthetic": Column(_yes, required=False, empty=False),
 }

@@ -52,6 +52,10 @@ class Pseudonymiser:
         """``T-xxxxxxxxxx`` of a tumour_id."""
         return f"T-{self._code('tumour', text)}"
 
+    def centre(self, text: str) -> str:
+        """``C-xxxxxxxxxx`` of a centre; a keyed hash, so that a centre keeps its pseudonym when the cohort grows."""
+        return f"C-{self._code('centre', text)}"
+
     def key_of_part(self, digest: str) -> str:
         """Name under which a patient's part is stored; it reveals nothing without the key."""
         return hmac.new(self._key, f"part\0{digest}".encode(), hashlib.sha256).hexdigest()
@@ -76,14 +80,16 @@ class Audit:
         self._made: set[str] = set()
 
     def learn_rows(self, rows: Iterable[Row], pseudonyms: Pseudonymiser | None = None) -> None:
-        """Adds the names of patients, tumours and folders in the table, and the pseudonyms that outputs may hold."""
+        """Adds the names in the table (patients, tumours, folders, centres), and pseudonyms that outputs may hold."""
         for row in rows:
             folder = row.dicom.replace("\\", "/").rstrip("/").rpartition("/")[2].removesuffix(".zip")
             names = {row.patient_id: "patient_id", row.tumour_id: "tumour_id", row.dicom: "dicom", folder: "dicom"}
             names[row.rtstruct_uid] = "rtstruct_uid"
+            names.setdefault(row.centre or "", "centre")
             self.learn({text: f"column {name}" for text, name in names.items()})
             if pseudonyms:
                 self._made |= {pseudonyms.patient(row.patient_id), pseudonyms.tumour(row.tumour_id)}
+                self._made |= {pseudonyms.centre(row.centre)} if row.centre else set()
 
     def learn(self, identities: Mapping[str, str]) -> None:
         """Adds identities to search for, each text with its attribute. May be called from any thread."""

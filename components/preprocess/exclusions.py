@@ -8,9 +8,13 @@ from components.common.settings import PreprocessSettings
 from components.imaging.reasons import REFUSALS, WARNINGS
 from components.preprocess.table import Row
 
+#: Code of a follow-up on the day of SRS. The study does not state this rule, since no cohort should need it: such an
+#: image shows no response, and 0 is often typed for a value that is not known.
+SAME_DAY = "SAME_DAY_FOLLOW_UP"
 #: Rules that can be decided from the table alone, in the study's order.
 TABLE_RULES: Mapping[str, Callable[[Row, PreprocessSettings], bool]] = {
     "NO_FOLLOW_UP": lambda row, s: row.follow_up_days is None or row.follow_up_days > s.follow_up_window_days,
+    SAME_DAY: lambda row, _: row.follow_up_days == 0,
     "PRIMARY_BRAIN_CANCER": lambda row, _: row.primary_brain_cancer,
     "WHOLE_BRAIN_RADIOTHERAPY": lambda row, _: row.whole_brain_radiotherapy,
     "TOO_MANY_METASTASES": lambda row, s: row.n_brain_metastases > s.max_metastases,
@@ -22,6 +26,7 @@ TABLE_RULES: Mapping[str, Callable[[Row, PreprocessSettings], bool]] = {
 #: Meaning of each code, in the order of the flow; printed in reports and the flow diagram.
 REASONS: Mapping[str, str] = {
     "NO_FOLLOW_UP": "no imaging follow-up within the window after SRS",
+    SAME_DAY: "follow-up image on the day of SRS",
     "PRIMARY_BRAIN_CANCER": "primary brain cancer",
     "WHOLE_BRAIN_RADIOTHERAPY": "SRS combined with whole-brain radiotherapy",
     "TOO_MANY_METASTASES": "more brain metastases than the study allows",
@@ -49,10 +54,10 @@ def warning_lines(codes: Iterable[str]) -> tuple[Exclusion, ...]:
 
 
 def flow_lines(codes: Iterable[str]) -> tuple[Exclusion, ...]:
-    """The flow's lines for the codes of all excluded tumours: every rule of the study, then the other codes."""
+    """The flow's lines for the codes of all excluded tumours: each rule that the study states, then the other codes."""
     counts: dict[str, int] = {}
     for code in codes:
         counts[code] = counts.get(code, 0) + 1
-    order = [code for code in REASONS if code in TABLE_RULES or code in counts]
+    order = [code for code in REASONS if code in counts or (code in TABLE_RULES and code != SAME_DAY)]
     order += sorted(set(counts) - set(REASONS))
     return tuple(Exclusion(code, REASONS.get(code, UNKNOWN_REASON), counts.get(code, 0)) for code in order)

@@ -49,7 +49,7 @@ _NUMBER = re.compile(r"[-+]?\d+(?:[.,]\d+)?(?:e[-+]?\d+)?", re.IGNORECASE)
 _DECIMAL = re.compile(r"(?<![\w.])[-+]?(\d+)\.(\d+)(?:e[-+]?\d+)?(?!\w)(?!\.\d)", re.IGNORECASE)
 _PARTED_DIGITS = re.compile(r"(?<![^\W_])(?<!\d\.)\d+(?:[-./ _]\d+)+(?![^\W_])")
 #: Hashes and pseudonyms, in which letters between digits may spell a word by chance.
-_HASH = re.compile(r"(?<![^\W_])(?:(?=\d*[a-f])(?=[a-f]*\d)[0-9a-f]{12,}|[PT]-(?=[a-z]*[2-7])[a-z2-7]{10})(?![^\W_])")
+_HASH = re.compile(r"(?<![^\W_])(?:(?=\d*[a-f])(?=[a-f]*\d)[0-9a-f]{12,}|[CPT]-(?=[a-z]*[2-7])[a-z2-7]{10})(?![^\W_])")
 #: Digits from which an integer written as a decimal is an identifier or date that a table turned into a float.
 FLOAT_DIGITS = 6
 

@@ -13,8 +13,11 @@ from components.common.artifacts.dataset import FILES, TUMOUR_COLUMNS, Dataset
 from components.common.artifacts.layout import LAYOUT
 from components.common.files import SHA256
 from components.imaging.contour_planes import MATCH_LEVELS
+from components.imaging.contrast_agent import CONTRAST_WORDS
 from components.imaging.crop import ImageDefinition
+from components.imaging.kernels import KERNEL_CLASSES
 from components.imaging.reasons import WARNINGS
+from components.imaging.scan_facts import KVP_RANGE, THICKNESS_RANGE_MM
 from components.preprocess.columns import COLUMNS
 from components.preprocess.distinct import EVIDENCE_KINDS
 from components.preprocess.exclusions import REASONS, UNKNOWN_REASON, UNKNOWN_WARNING
@@ -24,8 +27,8 @@ from components.preprocess.summary import COUNT, FACTS
 #: Whether a value is expected in its field.
 Kind = Callable[[str], bool]
 
-#: Form of a pseudonym: P (patient) or T (tumour), and 50 bits in base32.
-PSEUDONYM = re.compile(r"[PT]-[a-z2-7]{10}")
+#: Form of a pseudonym: C (centre), P (patient) or T (tumour), and 50 bits in base32.
+PSEUDONYM = re.compile(r"[CPT]-[a-z2-7]{10}")
 #: Figure of the flow of tumours, in the dataset's folder.
 FLOW_FIGURE = "flow.svg"
 #: All files of a dataset's folder.
@@ -97,6 +100,7 @@ COLUMN_KINDS: Mapping[str, Kind] = {
     **{name: _in_the_table(name) for name in TUMOUR_COLUMNS if name in COLUMNS},
     "tumour": of_form(r"T-[a-z2-7]{10}"),
     "patient": of_form(r"P-[a-z2-7]{10}"),
+    "centre": of_form("", r"C-[a-z2-7]{10}"),
     "response": one_of(*RESPONSES),
     "label": one_of("0", "1"),
     "diameter_mm": _SIZE_MM,
@@ -108,6 +112,10 @@ COLUMN_KINDS: Mapping[str, Kind] = {
     "height_mm": _SIZE_MM,
     "area_mm2": _AREA_MM2,
     "pixel_spacing_mm": _SPACING_MM,
+    "contrast_agent": one_of("", *CONTRAST_WORDS),
+    "kvp": number(*KVP_RANGE),
+    "slice_thickness_mm": number(*THICKNESS_RANGE_MM),
+    "kernel": one_of("", *KERNEL_CLASSES),
 }
 
 _COUNT, _DIGEST = _json(number(0, 1_000_000)), of_form(SHA256)
@@ -141,6 +149,10 @@ JSON_KINDS: Mapping[str, Kind] = {
     **dict.fromkeys(["width_mm", "height_mm", "longest_diameter_mm"], _json(_SIZE_MM)),
     "area_mm2": _json(_AREA_MM2),
     "pixel_spacing_mm": _json(_SPACING_MM),
+    "contrast_agent": one_of(*CONTRAST_WORDS),
+    "kvp": _json(number(*KVP_RANGE)),
+    "slice_thickness_mm": _json(number(*THICKNESS_RANGE_MM)),
+    "kernel": one_of(*KERNEL_CLASSES),
 }
 
 is_log_line = of_form(*LOG_LINES)

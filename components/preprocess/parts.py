@@ -19,12 +19,13 @@ from components.common.store.sealed import SealedStore
 from components.imaging.candidate import Candidate
 
 #: Version of the content of a part; increased when its meaning changes.
-LAYOUT = 2
+LAYOUT = 3
 #: Codes that do not only depend on the patient's files and the settings, so that another attempt may succeed.
 TRANSIENT_CODES = ("CODEC_MISSING", "OBJECT_MISSING", "SOURCE_MISSING", "DICOM_MISSING")
 #: The measurements of a candidate that a dataset holds.
 MEASURES = (
     "planes", "match_level", "z_mm", "area_mm2", "width_mm", "height_mm", "longest_diameter_mm", "pixel_spacing_mm",
+    "contrast_agent", "kvp", "slice_thickness_mm", "kernel",
 )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset, Flow
 from components.common.errors import InputError
 from components.common.settings import PreprocessSettings
 from components.imaging.crop import ImageDefinition
+from components.preprocess.centres import centres_of
 from components.preprocess.deidentify import Pseudonymiser
 from components.preprocess.distinct import EVIDENCE_KINDS, RowEvidence, check_distinct
 from components.preprocess.exclusions import TABLE_RULES, flow_lines, warning_lines
@@ -64,6 +65,7 @@ class Results:
             self._crops[position] = self._crops[self._positions[row.number]]
         crops = self._crops[: len(used)]
         patients = self._check_distinct(used, crops, settings)
+        centres = self._centres(patients)
         flow = Flow(
             listed=len(self._rows),
             listed_patients=len({patients.get(row.patient_id, row.patient_id) for row in self._rows}),
@@ -78,6 +80,7 @@ class Results:
                 **_record(row, self._outcomes[row.number].measures),
                 "tumour": self._pseudonyms.tumour(row.tumour_id),
                 "patient": self._pseudonyms.patient(patients[row.patient_id]),
+                "centre": centres.get(patients[row.patient_id]),
             }
             for row in used
         ]
@@ -101,6 +104,16 @@ class Results:
         ]
         return check_distinct(evidence, crops, shared=settings.shared, merge=settings.one_patient == "merge")
 
+    def _centres(self, patients: Mapping[str, str]) -> dict[str, str]:
+        """Pseudonym of each patient's centre, where it is known; raises where merged patients have several."""
+        named = ((row.number, patients.get(row.patient_id, row.patient_id), row.centre) for row in self._rows)
+        centres, problems = centres_of(named)
+        if problems:
+            heading = "the cohort table gives patients that are merged more than one centre:"
+            hint = "A split by centre would divide the tumours of such a patient."
+            raise InputError.collected("COHORT_INVALID", heading, problems, hint)
+        return {patient: self._pseudonyms.centre(centre) for patient, centre in centres.items()}
+
 
 def _check_any_left(outcomes: Sequence[Outcome], codes: Sequence[str]) -> None:
     """Refuses a cohort without a usable tumour; a technical problem of all its tumours is most likely one mistake."""
@@ -117,7 +130,7 @@ def _check_any_left(outcomes: Sequence[Outcome], codes: Sequence[str]) -> None:
 
 
 def _record(row: Row, measures: Mapping[str, Any]) -> dict[str, object]:
-    """A line of the tumour table without its pseudonyms: columns of the cohort table, then measurements."""
+    """A line of the tumour table, to which the pseudonyms are added: columns of the cohort table, then measurements."""
     copied = {name: getattr(row, name) for name in TUMOUR_COLUMNS if hasattr(row, name)}
     response = row.outcome or ""
     dose, fractions = row.total_dose_gy, row.fractions

@@ -1,12 +1,14 @@
 """Parses the cohort table, and reports all its problems at once, by row and column but never by value."""
 
 import dataclasses
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence, Set
 from typing import Any
 
 from components.common.csv_table import CsvTable, read_csv_table
 from components.common.errors import InputError, SrsError
 from components.common.store.base import Source
+from components.preprocess.agreement import LATER, THERAPY, later_contradictions, therapy_contradictions
+from components.preprocess.centres import centres_of
 from components.preprocess.columns import COLUMNS
 from components.preprocess.locating import locate
 from components.preprocess.recist import contradictions, response_of
@@ -49,6 +51,11 @@ class Row:
     total_dose_gy: float | None
     fractions: int | None
     device: str | None
+    centre: str | None
+    pseudoprogression: str | None
+    later_response: str | None
+    later_follow_up_days: int | None
+    systemic_therapy_kind: str | None
     synthetic: bool
 
     @property
@@ -74,7 +81,7 @@ def parse_table(data: bytes, source: Source) -> list[Row]:
     InputError
         ``COHORT_UNREADABLE``; ``COLUMNS_MISSING``, ``COLUMNS_DOUBLED`` or ``COLUMNS_MISSPELT`` (with all
         problems of the header); ``COHORT_EMPTY``; ``COHORT_INVALID`` (with all rows of a wrong length, bad values, ids
-        that differ only in spelling, and contradictions).
+        or centres that differ only in spelling, and contradictions).
     """
     table = read_csv_table(data, COLUMNS)
     check_header(table)
@@ -84,6 +91,7 @@ def parse_table(data: bytes, source: Source) -> list[Row]:
     problems += [f"row {row.number}, {column}: {wrong}" for row, bad in read for column, wrong in bad.items()]
     problems += alike_ids("tumour_id", ((row.number, row.tumour_id) for row, bad in read if "tumour_id" not in bad))
     problems += alike_ids("patient_id", ((row.number, row.patient_id) for row, bad in read if "patient_id" not in bad))
+    problems += _centre_problems([row for row, bad in read if not bad.keys() & {"patient_id", "centre"}])
     problems += _contradictions((row for row, bad in read if not bad.keys() & NAMES), source)
     if problems:
         hint = f"Rows are counted as a spreadsheet shows them, the header being row {table.header_number}."
@@ -104,8 +112,27 @@ def _row(number: int, table: CsvTable) -> tuple[Row, dict[str, str]]:
         except ValueError as error:
             values[name], bad[name] = column.empty, str(error)
     row = Row(number=number, **values)
-    given = (row.response, row.baseline_diameter_mm, row.follow_up_diameter_mm, row.nadir_diameter_mm)
-    return row, bad if bad.keys() & OUTCOME else bad | contradictions(*given)
+    return row, bad | _contradictions_within(row, bad.keys())
+
+
+def _contradictions_within(row: Row, bad: Set[str]) -> dict[str, str]:
+    """Contradictions between the columns of a row, by column; columns with bad values are not compared."""
+    wrong: dict[str, str] = {}
+    if OUTCOME.isdisjoint(bad):
+        given = (row.response, row.baseline_diameter_mm, row.follow_up_diameter_mm, row.nadir_diameter_mm)
+        wrong |= contradictions(*given)
+    if (OUTCOME | LATER).isdisjoint(bad | wrong.keys()):
+        days = (row.follow_up_days, row.later_follow_up_days)
+        wrong |= later_contradictions(row.outcome, row.later_response, *days, row.pseudoprogression)
+    if THERAPY.isdisjoint(bad):
+        wrong |= therapy_contradictions(row.systemic_therapy, row.systemic_therapy_kind)
+    return wrong
+
+
+def _centre_problems(rows: Sequence[Row]) -> list[str]:
+    """Centres that differ only in spelling, otherwise patients with several centres."""
+    named = [(row.number, row.centre) for row in rows if row.centre]
+    return alike_ids("centre", named) or centres_of((row.number, row.patient_id, row.centre) for row in rows)[1]
 
 
 def _contradictions(rows: Iterable[Row], source: Source) -> list[str]:

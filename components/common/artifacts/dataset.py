@@ -17,13 +17,22 @@ CROPS_FILE, TUMOURS_FILE, FLOW_FILE = "crops.npy", "tumours.csv", "flow.json"
 IMAGE_FILE, COHORT_FILE = "image_definition.json", "cohort.json"
 #: The files that a dataset writes, beside its layout.
 FILES = (CROPS_FILE, TUMOURS_FILE, FLOW_FILE, IMAGE_FILE, COHORT_FILE)
-#: Columns of a dataset's tumour table. ``tumour`` and ``patient`` are pseudonyms; label 1 = non-responder.
-TUMOUR_COLUMNS = (
+#: Columns of the tumour table in release 0.1. ``tumour`` and ``patient`` are pseudonyms; label 1 = non-responder.
+FIRST_COLUMNS = (
     "tumour", "patient", "response", "label", "diameter_mm", "follow_up_days",
     "primary_site", "location", "age", "sex", "kps", "primary_controlled", "extracranial_metastases",
     "systemic_therapy", "total_dose_gy", "fractions", "bed10_gy", "device",
     "roi_planes", "match_level", "z_mm", "width_mm", "height_mm", "area_mm2", "pixel_spacing_mm",
 )  # fmt: skip
+#: Columns appended since: optional ones of the cohort table (``centre`` is a pseudonym), and facts of the CT slice that
+#: was cropped. Empty where unknown, and in datasets of release 0.1.
+LATER_COLUMNS = (
+    "centre", "pseudoprogression", "later_response", "later_follow_up_days", "systemic_therapy_kind",
+    "baseline_diameter_mm", "follow_up_diameter_mm", "nadir_diameter_mm",
+    "contrast_agent", "kvp", "slice_thickness_mm", "kernel",
+)  # fmt: skip
+#: Columns of a dataset's tumour table.
+TUMOUR_COLUMNS = (*FIRST_COLUMNS, *LATER_COLUMNS)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -111,6 +120,8 @@ class Dataset(Layout):
         crops = np.load(folder / CROPS_FILE, mmap_mode="r", allow_pickle=False)
         tumours = pd.read_csv(folder / TUMOURS_FILE, dtype={"tumour": str, "patient": str})
         tumours = tumours.rename(columns={"reference_rung": "match_level"})  # its name in release 0.1
+        if tuple(tumours.columns) == FIRST_COLUMNS:
+            tumours = tumours.reindex(columns=list(TUMOUR_COLUMNS))
         if tuple(tumours.columns) != TUMOUR_COLUMNS or crops.dtype != np.float32 or len(crops) != len(tumours):
             raise InputError("ARTIFACT_DAMAGED", "dataset: the table and the crops do not match", RUN_AGAIN)
         facts = read_json(folder / COHORT_FILE)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset, Exclusion, Flow
+from components.common.artifacts.dataset import FIRST_COLUMNS, LATER_COLUMNS, TUMOUR_COLUMNS, Dataset, Exclusion, Flow
 from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.layout import RUN_AGAIN
 from components.common.artifacts.members import Member, Members, read_member, write_member
@@ -54,9 +54,20 @@ def test_dataset_round_trip(tmp_path):
 
 def test_a_dataset_of_the_first_release_is_read(tmp_path):
     written = dataset()
-    former = dataclasses.replace(written, tumours=written.tumours.rename(columns={"match_level": "reference_rung"}))
-    former.write(tmp_path)
-    assert tuple(Dataset.read(tmp_path).tumours.columns) == TUMOUR_COLUMNS
+    tumours = written.tumours[list(FIRST_COLUMNS)].rename(columns={"match_level": "reference_rung"})
+    dataclasses.replace(written, tumours=tumours).write(tmp_path)
+    read = Dataset.read(tmp_path).tumours
+    assert tuple(read.columns) == TUMOUR_COLUMNS
+    assert read[list(LATER_COLUMNS)].isna().all(axis=None)
+    assert read[list(FIRST_COLUMNS)].equals(written.tumours[list(FIRST_COLUMNS)])
+
+
+@pytest.mark.parametrize("column", ["kernel", "centre", "age"])
+def test_a_dataset_that_lacks_any_other_column_is_refused(tmp_path, column):
+    written = dataset()
+    dataclasses.replace(written, tumours=written.tumours.drop(columns=column)).write(tmp_path)
+    with pytest.raises(InputError, match="do not match"):
+        Dataset.read(tmp_path)
 
 
 def test_a_changed_file_is_detected(tmp_path):

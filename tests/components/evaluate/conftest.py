@@ -39,6 +39,7 @@ def make_dataset(tumours: int = 110, patients: int = 89, *, signal: float = 1.0,
         "bed10_gy": rng.integers(30, 100, tumours),
         "device": rng.choice(["CyberKnife", "linac"], tumours, p=[0.9, 0.1]),
         "match_level": "uid",
+        **_later_columns(np.random.default_rng([seed, 1]), who, response),
     }
     dataset = Dataset(
         crops=crops.astype(np.float32),
@@ -60,6 +61,27 @@ def make_dataset(tumours: int = 110, patients: int = 89, *, signal: float = 1.0,
         digest="d" * 64,
     )
     return dataset, latent
+
+
+def _later_columns(rng, who, response):
+    """The columns that release 0.1 does not have, for patients ``who``: some unknown, some of several centres."""
+    n = len(who)
+    baseline = rng.uniform(10, 33, n).round(1)
+    ratio = np.select([response == "CR", response == "PR", response == "SD"], [0, 0.5, 0.9], 1.6)
+    later = rng.random(n) < 0.4
+    return {
+        "centre": np.array(["C-aaaaaaaaa2", "C-bbbbbbbbb3", "C-ccccccccc4", None], dtype=object)[who % 7 % 4],
+        "pseudoprogression": np.where(response == "PD", rng.choice(["yes", "no"], n, p=[0.2, 0.8]), None),
+        "later_response": np.where(later, rng.choice(["CR", "PR", "SD", "PD"], n), None),
+        "later_follow_up_days": np.where(later, rng.integers(120, 400, n), np.nan),
+        "systemic_therapy_kind": rng.choice(["none", "chemotherapy", "targeted", "immunotherapy", None], n),
+        "baseline_diameter_mm": np.where(rng.random(n) < 0.8, baseline, np.nan),
+        "follow_up_diameter_mm": np.where(rng.random(n) < 0.8, (ratio * baseline).round(1), np.nan),
+        "contrast_agent": rng.choice(["yes", "no", None], n, p=[0.7, 0.1, 0.2]),
+        "kvp": rng.choice([100.0, 120.0, np.nan], n),
+        "slice_thickness_mm": rng.choice([1.0, 1.25, 3.0], n),
+        "kernel": rng.choice(["soft", "standard", "sharp", "unknown"], n),
+    }
 
 
 def make_splits(dataset, groups: int = 5, members: int = 10, unit: str = "patient", seed: int = 1):

@@ -243,8 +243,10 @@ def test_crossing_contours_are_flagged(make_study):
 
 
 def test_size_rule_fills_every_field(make_study):
-    large = one(make_study({"GTV": {3.0: [circle_of(18)]}}))
-    small = one(make_study({"GTV": {3.0: [circle_of(3)]}}))
+    studies = [make_study({"GTV": {3.0: [circle_of(radius)]}}) for radius in (18, 3)]
+    for ct in (ct for study in studies for ct in study.cts):
+        ct.KVP, ct.SliceThickness, ct.ConvolutionKernel, ct.ContrastBolusAgent = "120", "1.5", "UB", "NONE"
+    large, small = map(one, studies)
     assert (large.code, small.code) == ("TOO_LARGE", "TOO_SMALL")
     assert None not in large.to_dict().values()
     assert None not in small.to_dict().values()

@@ -18,10 +18,14 @@ def expected(real_sets, name, roi):
 
 
 @pytest.mark.parametrize(
-    ("name", "roi", "code"),
-    [("sts_008", "GTV_Mass_CT", "TOO_LARGE"), ("sts_019", "GTV_Mass_CT", ""), ("dcpt_headphantom", "CTV", "TOO_LARGE")],
+    ("name", "roi", "code", "scan"),
+    [
+        ("sts_008", "GTV_Mass_CT", "TOO_LARGE", (140, 3.27, "soft")),  # GE, SOFT
+        ("sts_019", "GTV_Mass_CT", "", (140, 3.27, "soft")),
+        ("dcpt_headphantom", "CTV", "TOO_LARGE", (120, 1.5, "standard")),  # Siemens, Qr40s
+    ],
 )
-def test_golden_numbers(real_sets, name, roi, code):
+def test_golden_numbers(real_sets, name, roi, code, scan):
     golden = expected(real_sets, name, roi)
     default_rule = "GTV" in roi
     (found,) = find_gtvs(FolderStore(real_sets), name, LARGEST, roi="" if default_rule else roi)
@@ -39,6 +43,7 @@ def test_golden_numbers(real_sets, name, roi, code):
     assert found.hu_sd == pytest.approx(float(golden["HU_sd"]), abs=3)
     assert found.match_level == "plane"
     assert found.crop.shape == (151, 151)
+    assert (found.kvp, found.slice_thickness_mm, found.kernel, found.contrast_agent) == (*scan, None)
 
 
 def test_default_rule_finds_no_gtv_in_the_head_phantom(real_sets):

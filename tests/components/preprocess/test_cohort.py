@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset
+from components.common.artifacts.dataset import LATER_COLUMNS, TUMOUR_COLUMNS, Dataset
 from components.common.errors import InputError, StorageError, TumourError
 from components.common.settings import PreprocessSettings
 from components.common.store.folder import FolderStore
@@ -16,6 +16,7 @@ from components.imaging import gtv
 from components.imaging.listing import list_rtstructs
 from components.imaging.reasons import WARNINGS
 from components.preprocess.cohort import preprocess_cohort, read_cohort
+from components.preprocess.deidentify import Pseudonymiser
 from components.preprocess.distinct import COMPARED_SLICES
 from components.preprocess.exclusions import REASONS, TABLE_RULES, flow_lines
 
@@ -89,6 +90,39 @@ def test_a_cohort_becomes_a_dataset(cohort, tmp_path, make_study):
     assert (again.tumours.bed10_gy == 43.2).all()
 
 
+def test_optional_columns_and_facts_of_the_scan_reach_the_dataset(cohort, tmp_path, make_study):
+    study = make_study().of_patient("a")
+    for ct in study.cts:
+        ct.KVP, ct.SliceThickness, ct.ConvolutionKernel, ct.ContrastBolusAgent = "120", "1.25", "H31s", "IODINE"
+    study.write(tmp_path / "a")
+    diameters = {"response": "", "baseline_diameter_mm": "20", "follow_up_diameter_mm": "26", "nadir_diameter_mm": "18"}
+    later = {"pseudoprogression": "yes", "later_response": "PR", "later_follow_up_days": "200"}
+    therapy = {"systemic_therapy": "no", "systemic_therapy_kind": "none"}
+    uri = cohort({"dicom": "a", "centre": "north", **diameters, **later, **therapy}, {"dicom": "b"})
+    dataset = run(uri)
+    dataset.write(tmp_path / "out")
+    table = Dataset.read(tmp_path / "out").tumours
+    known = table[table.kvp.notna()].iloc[0]
+    assert known[list(LATER_COLUMNS)].to_dict() == {
+        "centre": Pseudonymiser(b"key").centre("north"), "pseudoprogression": "yes", "later_response": "PR",
+        "later_follow_up_days": 200, "systemic_therapy_kind": "none", "baseline_diameter_mm": 20,
+        "follow_up_diameter_mm": 26, "nadir_diameter_mm": 18, "contrast_agent": "yes", "kvp": 120,
+        "slice_thickness_mm": 1.25, "kernel": "standard",
+    }  # fmt: skip
+    assert known.response == "PD"
+    assert table[table.kvp.isna()].iloc[0][list(LATER_COLUMNS)].isna().all()
+
+
+def test_a_patients_centre_counts_for_all_tumours_and_stays_when_the_cohort_grows(cohort, tmp_path, make_study):
+    make_study({"GTV_1": {3.0: [circle(7)]}, "GTV_2": {4.5: [circle(8) + 9]}}).of_patient("b").write(tmp_path / "b")
+    two = ({"dicom": "b", "roi": "GTV_1", "centre": "north"}, {"dicom": "b", "roi": "GTV_2"})
+    before = set(run(cohort(*two)).tumours.centre)
+    assert len(before) == 1
+    grown = run(cohort(*two, {"dicom": "a", "centre": "aarhus"}, {"dicom": "c", "centre": "north"})).tumours
+    assert sorted(grown.centre.value_counts()) == [1, 3]
+    assert grown.centre.value_counts().index[0] in before
+
+
 def test_the_same_key_gives_the_same_dataset_with_any_workers(cohort, tmp_path):
     uri = cohort(*({"dicom": name} for name in "abcd"))
     digests = {run(uri, workers=n).write(tmp_path / f"out{n}") for n in (1, 3)}
@@ -110,13 +144,21 @@ def test_every_rule_of_the_study_counts_a_tumour_once_by_the_first(cohort, tmp_p
         {"dicom": "g", "skull_infiltration": "yes", "written": False},
         {"dicom": "h", "longest_diameter_mm": "35.1", "written": False},
         {"dicom": "i", "longest_diameter_mm": "9.9", "written": False},
+        {"dicom": "j", "follow_up_days": "0", "response": "", "written": False},
         {"dicom": "large"},
         {"dicom": "small"},
     )
     dataset = run(uri)
     assert [line.code for line in dataset.flow.exclusions] == list(TABLE_RULES)
-    assert list(counts(dataset).values()) == [2, 1, 1, 1, 1, 2, 2]
+    assert list(counts(dataset).values()) == [2, 1, 1, 1, 1, 1, 2, 2]
     assert dataset.flow.used == 1
+
+
+def test_an_image_on_the_day_of_srs_is_no_follow_up_and_is_counted_only_where_there_is_one(cohort):
+    dataset = run(cohort({"dicom": "a"}, {"dicom": "b", "follow_up_days": "0", "written": False}))
+    assert counts(dataset) == {"SAME_DAY_FOLLOW_UP": 1}
+    assert list(run(cohort({"dicom": "a", "follow_up_days": "1"})).tumours.follow_up_days) == [1]
+    assert "SAME_DAY_FOLLOW_UP" not in [line.code for line in run(cohort({"dicom": "a"})).flow.exclusions]
 
 
 def test_the_diameter_in_the_table_takes_precedence_over_the_measured_one(cohort, tmp_path, make_study):

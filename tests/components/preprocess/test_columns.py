@@ -92,7 +92,9 @@ def test_numbers_shortened_by_a_spreadsheet_are_refused_as_ids(column, text):
 @pytest.mark.parametrize("column", sorted(COLUMNS))
 @pytest.mark.parametrize("word", sorted(MISSING_WORDS))
 def test_words_for_missing_values_are_refused_unless_they_may_be_names(column, word):
-    if column in TEXTS:
+    if word in COLUMNS[column].own_words:
+        assert COLUMNS[column].read(word.upper()) == word
+    elif column in TEXTS:
         assert COLUMNS[column].read(word.upper()) == word.upper()
     else:
         remedy = "leave the cell empty" if COLUMNS[column].may_be_empty else "needs a value"
@@ -112,6 +114,18 @@ def test_other_words_for_yes_and_no_are_refused_with_those_allowed(text):
     for column in ("skull_infiltration", "primary_controlled", "synthetic"):
         with pytest.raises(ValueError, match="not one of yes, no"):
             COLUMNS[column].read(text)
+
+
+def test_centres_are_names_in_composed_unicode_but_a_word_for_a_missing_value_is_no_centre():
+    assert COLUMNS["centre"].read("Ko\u0308ln 2") == "Köln 2"
+    assert "leave the cell empty" in refusal("centre", "unknown")
+    assert "shortened" in refusal("centre", "1.2E+11")
+
+
+@pytest.mark.parametrize("text", ["0", "-5", "36501", "90.5"])
+def test_a_later_follow_up_lies_after_the_day_of_srs(text):
+    with pytest.raises(ValueError, match="not a whole number from 1 to 36500"):
+        COLUMNS["later_follow_up_days"].read(text)
 
 
 @pytest.mark.parametrize("text", ["007", "#7", "7", "0", "GTV=1", "#T1", "a=b", "1E5x", "12-Mar", "P1?"])

@@ -2,6 +2,7 @@ import csv
 import dataclasses
 import io
 import threading
+import zipfile
 
 import numpy as np
 import pydicom
@@ -11,10 +12,13 @@ from pydicom.sequence import Sequence
 
 from components.common.errors import InputError
 from components.common.settings import PreprocessSettings
+from components.common.store.folder import FolderStore
+from components.common.store.sealed import SealedStore
 from components.imaging.elements import Header
 from components.preprocess.cohort import preprocess_cohort
 from components.preprocess.deidentify import Audit, Pseudonymiser
 from components.preprocess.identity import identities_of_headers
+from components.preprocess.parts import PartStore
 from components.preprocess.table import Row
 
 
@@ -23,6 +27,8 @@ def test_pseudonyms_are_consistent_and_keyed():
     assert one.patient("x") == same.patient("x") != other.patient("x")
     assert one.patient("x")[2:] != one.tumour("x")[2:]
     assert one.patient("x").startswith("P-")
+    assert one.centre("x").startswith("C-")
+    assert one.centre("x") == same.centre("x") != other.centre("x")
     assert len(one.tumour("x")) == 12
     with pytest.raises(InputError):
         Pseudonymiser(b"")
@@ -180,20 +186,26 @@ def test_identity_can_be_added_while_a_text_is_searched():
         learner.join()
 
 
-def test_the_outputs_of_a_whole_cohort_hold_no_identity(tmp_path, make_study):
-    base = {
-        "tumour_id": "Tumour-77", "patient_id": "MRN-7781234", "dicom": "Lindqvist_B", "roi": "", "response": "PR",
-        "follow_up_days": "60", "primary_brain_cancer": "no", "whole_brain_radiotherapy": "no",
-        "n_brain_metastases": "1", "skull_infiltration": "no", "primary_site": "lung",
-        "location": "brain_stem", "age": "61", "sex": "female",
-        "kps": "90", "primary_controlled": "yes", "extracranial_metastases": "no", "systemic_therapy": "",
-        "total_dose_gy": "24", "fractions": "3", "device": "cyberknife",
-    }  # fmt: skip
-    make_study().write(tmp_path / "in" / "Lindqvist_B")
-    with (tmp_path / "in" / "cohort.csv").open("w") as file:
-        writer = csv.DictWriter(file, list(base))
+BASE = {
+    "tumour_id": "Tumour-77", "patient_id": "MRN-7781234", "dicom": "Lindqvist_B", "roi": "", "response": "PR",
+    "follow_up_days": "60", "primary_brain_cancer": "no", "whole_brain_radiotherapy": "no",
+    "n_brain_metastases": "1", "skull_infiltration": "no", "primary_site": "lung",
+    "location": "brain_stem", "age": "61", "sex": "female",
+    "kps": "90", "primary_controlled": "yes", "extracranial_metastases": "no", "systemic_therapy": "",
+    "total_dose_gy": "24", "fractions": "3", "device": "cyberknife",
+}  # fmt: skip
+
+
+def write_table(folder, row):
+    with (folder / "cohort.csv").open("w") as file:
+        writer = csv.DictWriter(file, list(row))
         writer.writeheader()
-        writer.writerow(base)
+        writer.writerow(row)
+
+
+def test_the_outputs_of_a_whole_cohort_hold_no_identity(tmp_path, make_study):
+    make_study().write(tmp_path / "in" / "Lindqvist_B")
+    write_table(tmp_path / "in", BASE)
     found = Audit()
     preprocess_cohort(str(tmp_path / "in"), PreprocessSettings(), b"key", audit=found).write(tmp_path / "out")
     found.check([tmp_path / "out"])
@@ -203,10 +215,53 @@ def test_the_outputs_of_a_whole_cohort_hold_no_identity(tmp_path, make_study):
             found.check([tmp_path / "out"])
 
 
+def test_identity_in_the_centre_and_in_texts_of_the_scan_does_not_leave(tmp_path, make_study):
+    row = {**BASE, "tumour_id": "Tumour-77", "patient_id": "P-77", "dicom": "a", "centre": "Klinikum Grünwald"}
+    study = make_study()
+    for ct in study.cts:
+        ct.ContrastBolusAgent, ct.ConvolutionKernel = "for Wintergreen", ["Marigold", "B30f 4711-0815"]
+    study.write(tmp_path / "in" / "a")
+    write_table(tmp_path / "in", row)
+    found, parts = Audit(), PartStore(SealedStore(FolderStore(tmp_path / "parts")))
+    dataset = preprocess_cohort(str(tmp_path / "in"), PreprocessSettings(), b"key", audit=found, store=parts)
+    dataset.write(tmp_path / "out")
+    found.check([tmp_path / "out"])
+    (tumour,) = dataset.tumours.to_dict("records")
+    assert (tumour["contrast_agent"], tumour["kernel"]) == ("yes", "unknown")
+    assert tumour["centre"] == Pseudonymiser(b"key").centre("Klinikum Grünwald")
+    files = [path for place in ("out", "parts") for path in (tmp_path / place).rglob("*") if path.is_file()]
+    contents = [path.read_bytes() for path in files if path.suffix != ".zip"]
+    for path in (path for path in files if path.suffix == ".zip"):
+        with zipfile.ZipFile(path) as archive:
+            contents += [archive.read(name) for name in archive.namelist()]
+    assert len(contents) > 6
+    for text in ("Wintergreen", "Marigold", "4711", "Grünwald", "Klinikum"):
+        assert not any(text.encode() in content for content in contents)
+
+
+@pytest.mark.parametrize(
+    ("column", "text"), [("device", "Klinikum Grünwald"), ("kernel", "grunwald, Klinikum Grunwald")]
+)
+def test_a_centre_that_was_written_is_found_by_the_audit(tmp_path, column, text):
+    audit = Audit()
+    audit.learn_rows([table_row(centre="Klinikum Grünwald")])
+    with pytest.raises(InputError, match="column centre in row 2"):
+        audit.check(texts={"tumours.csv": f'{column}\n"{text}"\n'})
+
+
+def test_the_centres_name_does_not_hide_an_identifier_of_the_same_text():
+    audit = Audit()
+    audit.learn_rows([table_row(dicom="A7", centre="A7")])
+    with pytest.raises(InputError, match="column dicom"):
+        audit.check(texts={"the step's log": "reading A7"})
+
+
 def test_pseudonyms_of_another_run_are_refused(tmp_path):
     audit, row = Audit(), table_row()
     audit.learn_rows([row], Pseudonymiser(b"key"))
     audit.check(texts={"tumours.csv": f"tumour\n{Pseudonymiser(b'key').tumour('Tumour-77')}\n"})
+    with pytest.raises(InputError, match="a pseudonym that this run did not make in row 2, column centre"):
+        audit.check(texts={"tumours.csv": f"centre\n{Pseudonymiser(b'other').centre('north')}\n"})
     with pytest.raises(InputError, match="a pseudonym that this run did not make in row 2, column tumour"):
         audit.check(texts={"tumours.csv": f"tumour\n{Pseudonymiser(b'other').tumour('Tumour-77')}\n"})
 

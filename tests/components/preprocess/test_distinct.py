@@ -217,6 +217,19 @@ def test_merge_joins_several_patient_ids_into_one_patient(preprocess, tmp_path, 
     assert "rows 2, 3: one tumour, by near-identical crops" in twice.safe_message
 
 
+def test_merged_patients_have_one_centre(preprocess, tmp_path, make_study):
+    study = make_study(TWO).of_patient("P1")
+    study.write(tmp_path / "P1")
+    with_new_uids(study).write(tmp_path / "P2")
+    row = ("a", "P1", {"roi": "GTV_1", "centre": "north"})
+    error = refusal(preprocess, row, ("b", "P2", {"roi": "GTV_2", "centre": "south"}), one_patient="merge")
+    assert error.code == "COHORT_INVALID"
+    assert "row 3, centre: not that of row 2, which is of the same patient" in error.safe_message
+    for other in ("north", ""):
+        dataset = preprocess(row, ("b", "P2", {"roi": "GTV_2", "centre": other}), one_patient="merge")
+        assert dataset.tumours.centre.nunique(dropna=False) == 1
+
+
 def test_one_gtv_by_name_and_as_the_only_one_is_one_tumour(patients, preprocess):
     error = refusal(preprocess, ("a", "P1", {"roi": "GTV"}), ("a", "P1"), ("b", "P2"))
     assert (error.code, error.exit_code) == ("COHORT_DUPLICATES", 2)

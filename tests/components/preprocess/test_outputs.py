@@ -33,7 +33,10 @@ CELLS = {
     "total_dose_gy": 18.0,
     "fractions": 3, "bed10_gy": 28.799999999999997, "device": "cyberknife", "roi_planes": 9, "match_level": "uid",
     "z_mm": -6.123233995736766e-17, "width_mm": 18.0, "height_mm": 20.140506565705278, "area_mm2": 254.5,
-    "pixel_spacing_mm": 0.488281,
+    "pixel_spacing_mm": 0.488281, "centre": Pseudonymiser(b"k").centre("1"), "pseudoprogression": "no",
+    "later_response": "SD", "later_follow_up_days": 180.0, "systemic_therapy_kind": "none",
+    "baseline_diameter_mm": 20.0, "follow_up_diameter_mm": 12.5, "nadir_diameter_mm": None, "contrast_agent": "yes",
+    "kvp": 120.0, "slice_thickness_mm": 1.25, "kernel": "standard",
 }  # fmt: skip
 FLOW = Flow(3, 2, (Exclusion("TOO_LARGE", REASONS["TOO_LARGE"], 1),), 2, 2, 1)
 
@@ -56,9 +59,8 @@ def folder(data, tmp_path):
 
 @pytest.fixture
 def texts(data):
-    outcomes = (
-        Outcome({**dict.fromkeys(MEASURES, 3.5), "planes": 9, "match_level": "plane", "pixel_spacing_mm": (0.5, 0.5)}),
-    )
+    texts_and_pairs = {"match_level": "plane", "pixel_spacing_mm": (0.5, 0.5), "contrast_agent": None, "kernel": "soft"}
+    outcomes = (Outcome({**dict.fromkeys(MEASURES, 3.5), **texts_and_pairs, "planes": 9, "kvp": 120.0}),)
     return {
         "summary": page_of(facts_of(data, "0123456789ab" * 5), FLOW, synthetic=True),
         "the stored part of a patient": Part((*outcomes, Outcome(code="NO_GTV"))).measures(),
@@ -105,7 +107,9 @@ def test_every_column_and_key_has_a_kind():
         ("age", "7781234"), ("age", "63 Lindqvist"), ("z_mm", "20140506.5"), ("total_dose_gy", "4711"),
         ("device", "Min"), ("label", "2"),
         ("tumour", "T-1"), ("patient", "P-lindqvist"), ("location", "LUNG"), ("match_level", "Stem"),
-        ("fractions", "٣"), ("kps", "1_0"),
+        ("fractions", "٣"), ("kps", "1_0"), ("centre", "St Elsewhere"), ("centre", "centre-1"), ("kernel", "B30f"),
+        ("contrast_agent", "OMNIPAQUE"), ("kvp", "1200"), ("slice_thickness_mm", "47"), ("later_response", "stable"),
+        ("systemic_therapy_kind", "osimertinib"), ("pseudoprogression", "maybe"), ("nadir_diameter_mm", "7781234"),
     ],
 )  # fmt: skip
 def test_a_cell_must_be_of_its_columns_kind(folder, column, cell):
@@ -125,9 +129,9 @@ def test_a_cell_that_holds_identity_is_named_by_attribute(folder):
 def test_a_table_has_no_other_columns_or_cells(folder):
     rows = (folder / "tumours.csv").read_text().splitlines()
     (folder / "tumours.csv").write_text("\n".join([f"{rows[0]},note", f"{rows[1]},1", rows[2]]))
-    assert "header of column 26" in refused(folder, {})
+    assert f"header of column {len(TUMOUR_COLUMNS) + 1}" in refused(folder, {})
     (folder / "tumours.csv").write_text("\n".join([rows[0], f"{rows[1]},1", rows[2]]))
-    assert "row 2, column 26" in refused(folder, {})
+    assert f"row 2, column {len(TUMOUR_COLUMNS) + 1}" in refused(folder, {})
 
 
 @pytest.mark.parametrize(

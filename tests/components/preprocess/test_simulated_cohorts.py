@@ -92,7 +92,15 @@ def cohort(rng, tumours):
     of = [str(patient) for patient in rng.choice(patients, tumours)]
     empty = dict.fromkeys((field.name for field in dataclasses.fields(Row)), "")
     rows = [
-        Row(**{**empty, "tumour_id": f"T{n}", "patient_id": patient, "dicom": f"data/{patient}"})
+        Row(
+            **{
+                **empty,
+                "tumour_id": f"T{n}",
+                "patient_id": patient,
+                "dicom": f"data/{patient}",
+                "centre": site_of(patient),
+            }
+        )
         for n, patient in enumerate(of)
     ]
     audit.learn_rows(rows, pseudonyms)
@@ -114,6 +122,10 @@ def cohort(rng, tumours):
         )
         audit.learn({f"{rng.integers(24):02d}{rng.integers(60):02d}{rng.integers(60):02d}.25": "StudyTime"})
     return Cohort(dataset(rng, rows, pseudonyms), audit)
+
+
+def site_of(patient):
+    return SITES[int(patient) % len(SITES)]
 
 
 def dataset(rng, rows, pseudonyms):
@@ -140,6 +152,12 @@ def dataset(rng, rows, pseudonyms):
         "z_mm": measure(-2000, 2000), "width_mm": measure(5, 40), "height_mm": measure(5, 40),
         "area_mm2": measure(20, 1500),
         "pixel_spacing_mm": some(0.488281, 0.5),
+        "centre": [pseudonyms.centre(row.centre) for row in rows], "pseudoprogression": some("yes", "no", None),
+        "later_response": some("SD", "PD", None), "later_follow_up_days": some(120.0, 366.0, None),
+        "systemic_therapy_kind": some("none", "targeted", "several"), "baseline_diameter_mm": measure(10, 35),
+        "follow_up_diameter_mm": measure(0, 40), "nadir_diameter_mm": some(10.0, None),
+        "contrast_agent": some("yes", "no", None), "kvp": some(100.0, 120.0), "slice_thickness_mm": some(0.625, 1.0),
+        "kernel": some("soft", "standard", "sharp", "unknown"),
     }  # fmt: skip
     flow = Flow(n + 7, n, flow_lines(rng.choice(list(REASONS), 7)), n, max(1, n * 4 // 5), 3)
     crops = rng.normal(40, 300, (n, 3, 3)).astype(np.float32)

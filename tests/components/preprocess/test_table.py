@@ -105,6 +105,95 @@ def test_contradictions_between_rows():
     assert "row 3, roi: the same structure as in row 2" in refusal(GOOD, same_gtv).safe_message
 
 
+LATER = {**GOOD, "follow_up_days": "60", "later_response": "PD", "later_follow_up_days": "200"}
+
+
+def test_optional_columns_of_a_row():
+    more = {"centre": "St Elsewhere", "pseudoprogression": "No", "systemic_therapy": "yes"}
+    (row,) = read({**LATER, **more, "systemic_therapy_kind": "Targeted"})
+    assert (row.centre, row.pseudoprogression, row.systemic_therapy_kind) == ("St Elsewhere", "no", "targeted")
+    assert (row.later_response, row.later_follow_up_days) == ("PD", 200)
+    (row,) = read(GOOD)
+    assert (row.centre, row.pseudoprogression, row.systemic_therapy_kind) == (None, None, None)
+    assert (row.later_response, row.later_follow_up_days) == (None, None)
+
+
+@pytest.mark.parametrize("days", ["60", "59"])
+def test_a_later_follow_up_that_is_not_later_is_refused(days):
+    problem = "row 2, later_follow_up_days: not above follow_up_days"
+    assert problem in refusal({**LATER, "later_follow_up_days": days}).safe_message
+
+
+@pytest.mark.parametrize("empty", ["later_response", "later_follow_up_days", "follow_up_days"])
+def test_a_later_follow_up_may_be_known_in_part(empty):
+    assert len(read({**LATER, empty: ""})) == 1
+
+
+@pytest.mark.parametrize("later", ["", "CR", "PR"])
+def test_pseudoprogression_of_a_lesion_that_only_shrank_is_refused(later):
+    row = {**LATER, "pseudoprogression": "yes", "response": "PR", "later_response": later}
+    assert "row 2, pseudoprogression: yes, but the lesion has only shrunk" in refusal(row).safe_message
+    diameters = {"response": "", "baseline_diameter_mm": "20", "follow_up_diameter_mm": "9"}
+    assert "row 2, pseudoprogression: yes" in refusal({**row, **diameters}).safe_message
+
+
+@pytest.mark.parametrize(
+    ("response", "later", "judged"),
+    [
+        ("PD", "", "yes"), ("PD", "PR", "yes"), ("SD", "", "yes"), ("PR", "PD", "yes"), ("CR", "SD", "yes"),
+        ("PR", "", "no"),
+    ],
+)  # fmt: skip
+def test_growth_may_be_judged_pseudoprogression(response, later, judged):
+    (row,) = read({**LATER, "response": response, "later_response": later, "pseudoprogression": judged})
+    assert row.pseudoprogression == judged
+
+
+@pytest.mark.parametrize(
+    ("therapy", "kind", "expected"),
+    [
+        ("no", "targeted", "systemic_therapy is no: write yes there"), ("yes", "none", "is yes: write no there"),
+        ("", "none", "is empty: write no there"), ("", "several", "is empty: write yes there"),
+    ],
+)  # fmt: skip
+def test_a_kind_of_systemic_therapy_that_contradicts_its_yes_or_no_is_refused(therapy, kind, expected):
+    row = {**GOOD, "systemic_therapy": therapy, "systemic_therapy_kind": kind}
+    message = refusal(row).safe_message
+    assert "row 2, systemic_therapy_kind: " in message
+    assert expected in message
+
+
+@pytest.mark.parametrize(("therapy", "kind"), [("yes", "chemotherapy"), ("no", "none"), ("yes", ""), ("", "")])
+def test_a_kind_of_systemic_therapy_that_agrees_is_read(therapy, kind):
+    (row,) = read({**GOOD, "systemic_therapy": therapy, "systemic_therapy_kind": kind})
+    assert row.systemic_therapy_kind == (kind or None)
+
+
+def test_bad_values_are_not_reported_as_contradictions_too():
+    more = {"pseudoprogression": "yes", "systemic_therapy_kind": "none"}
+    bad = {**LATER, **more, "follow_up_days": "x", "systemic_therapy": "x"}
+    lines = refusal(bad).safe_message.split("\n  - ")[1:]
+    assert [line.split(":")[0] for line in lines] == ["row 2, follow_up_days", "row 2, systemic_therapy"]
+
+
+def at(number, centre, patient="p1"):
+    names = {"tumour_id": f"t{number}", "patient_id": patient, "dicom": patient, "roi": f"GTV{number}"}
+    return {**GOOD, **names, "centre": centre}
+
+
+def test_a_patient_of_two_centres_is_refused_by_row():
+    message = refusal(at(1, "north"), at(2, ""), at(3, "south")).safe_message
+    assert "row 4, centre: not that of row 2, which is of the same patient" in message
+    assert "north" not in message
+    assert len(read(at(1, "north"), at(2, ""), at(3, "north"), at(4, "south", "p2"))) == 4
+
+
+@pytest.mark.parametrize("other", ["NORTH", "nor\u200bth", "ΝORTH"])
+def test_one_centre_under_two_spellings_is_refused(other):
+    message = refusal(at(1, "north"), at(2, other, "p2")).safe_message
+    assert "row 3, centre: differs from that of row 2 only in upper and lower case" in message
+
+
 def test_a_response_that_contradicts_the_diameters_is_refused():
     grown = {**GOOD, "response": "CR", "baseline_diameter_mm": "18", "follow_up_diameter_mm": "30"}
     message = refusal(grown).safe_message

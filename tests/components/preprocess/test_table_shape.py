@@ -157,12 +157,24 @@ def test_an_optional_column_misspelt_is_refused_since_its_values_would_be_lost(n
         assert f"column {WIDTH + 1} (V): did you mean {name}?" in problem
 
 
+#: Values of optional columns that take no number.
+OPTIONAL = {
+    "rtstruct_uid": "1.2.3", "synthetic": "no", "nadir_diameter_mm": "", "pseudoprogression": "no",
+    "later_response": "PD", "later_follow_up_days": "200", "systemic_therapy_kind": "",
+}  # fmt: skip
+
+
 def test_optional_columns_are_not_taken_for_each_other():
     for name, column in COLUMNS.items():
         if not column.required:
-            value = {"rtstruct_uid": "1.2.3", "synthetic": "no", "nadir_diameter_mm": ""}.get(name, "20")
+            value = OPTIONAL.get(name, "20")
             more = {"baseline_diameter_mm": "30"} if name == "follow_up_diameter_mm" else {}
             assert len(read_text(joined(lines_of({**GOOD, **more, name: value})))) == 1
+
+
+def test_a_centre_in_american_spelling_is_refused_since_its_values_would_be_lost():
+    (problem,) = problems(joined(lines_of({**GOOD, "center": "north"})), "COLUMNS_MISSPELT")
+    assert "did you mean centre?" in problem
 
 
 @pytest.mark.parametrize(
