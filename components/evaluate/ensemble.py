@@ -53,7 +53,7 @@ def scores(dataset: Dataset, splits: Splits, members: Members) -> pd.DataFrame:
         [_evaluated(dataset, group, [by_id[split.id] for split in splits.of_group(group)]) for group in splits.groups],
         ignore_index=True,
     )
-    return pd.concat([evaluated, *(_developed(evaluated, group) for group in splits.groups)], ignore_index=True)
+    return pd.concat([evaluated, *(developed(evaluated, group) for group in splits.groups)], ignore_index=True)
 
 
 def pooled(evaluated: pd.DataFrame) -> pd.DataFrame:
@@ -88,7 +88,8 @@ def _evaluated(dataset: Dataset, group: str, members: list[Member]) -> pd.DataFr
     )
 
 
-def _developed(evaluated: pd.DataFrame, group: str) -> pd.DataFrame:
+def developed(evaluated: pd.DataFrame, group: str) -> pd.DataFrame:
+    """A group's development rows, from the evaluation rows of all groups."""
     is_own = evaluated["group"] == group
     others = evaluated[~is_own & ~evaluated["patient"].isin(evaluated.loc[is_own, "patient"])]
     return pooled(others).assign(group=group, role="development")[list(evaluated.columns)]
