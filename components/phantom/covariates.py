@@ -6,6 +6,9 @@
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtr, ndtri
+
+from components.phantom.patient_effect import UNLIKE, Likeness
 
 SITES = ("lung", "breast", "rectum", "stomach", "kidney", "other")
 SITE_COUNTS = ((20, 23, 4, 3, 2, 5), (16, 13, 6, 0, 5, 13))
@@ -51,11 +54,13 @@ def sample_patient(rng: np.random.Generator, source: int, exclusion: str, tumour
     }
 
 
-def sample_tumour(rng: np.random.Generator, label: int, source: int, exclusion: str) -> dict[str, Any]:
-    """Columns of one tumour, and its ``diameter_mm`` for the image."""
+def sample_tumour(
+    rng: np.random.Generator, label: int, source: int, exclusion: str, likeness: Likeness = UNLIKE
+) -> dict[str, Any]:
+    """Columns of one tumour, and its ``diameter_mm`` for the image, which may resemble others of its patient."""
     fractions, dose, _ = _pick(rng, REGIMENS[source], tuple(weight for _, _, weight in REGIMENS[source]))
     location = _pick(rng, LOCATIONS, LOCATION_COUNTS[source])
-    diameter = _diameter_mm(rng, source, exclusion)
+    diameter = _diameter_mm(rng, source, exclusion, likeness)
     return {
         "diameter_mm": diameter,
         **_outcome(rng, label, exclusion, diameter),
@@ -87,9 +92,14 @@ def _outcome(rng: np.random.Generator, label: int, exclusion: str, diameter_mm: 
     return {"response": "" if by_diameters else response, **blank, **given, "follow_up_days": days}
 
 
-def _diameter_mm(rng: np.random.Generator, source: int, exclusion: str) -> float:
+def _diameter_mm(rng: np.random.Generator, source: int, exclusion: str, likeness: Likeness) -> float:
     median, spread, least, most = SIZE_MM[source]
-    usual = float(np.exp(_within(rng, np.log(median), spread, np.log(least), np.log(most))))
+    logarithm = _within(rng, np.log(median), spread, np.log(least), np.log(most))
+    if likeness.share:
+        low, at, high = ndtr((np.array([np.log(least), logarithm, np.log(most)]) - np.log(median)) / spread)
+        blended = low + (high - low) * likeness.blend_size((at - low) / (high - low))
+        logarithm = np.log(median) + spread * ndtri(blended)
+    usual = float(np.exp(logarithm))
     other = {"too_large": (36.5, 42.0), "too_small": (6.0, 9.2)}.get(exclusion)
     return float(rng.uniform(*other)) if other else usual
 

@@ -20,6 +20,7 @@ from components.phantom.study import Structure, Study
 
 DETACHED_STUDY = "1.2.840.10008.3.1.2.3.1"
 CONTOUR_DATA = Tag("ContourData")
+CONTRAST_AGENT = "Iohexol 300"
 COLOURS = {"GTV": "255\\0\\0", "PTV": "255\\160\\0", "EXTERNAL": "0\\200\\0", "ORGAN": "0\\160\\255"}
 
 
@@ -87,12 +88,15 @@ def _ct(study: Study, identity: Identity, uids: Uids) -> Dataset:
     image.SOPClassUID = CTImageStorage
     image.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
     image.SeriesInstanceUID, image.SeriesNumber = uids.of("CT series"), 2
-    image.SeriesDescription = "SYNTHETIC Brain CE planning"
+    image.SeriesDescription = "SYNTHETIC Brain planning"
+    if study.patient.conditions.contrast_agent:
+        image.SeriesDescription, image.ContrastBolusAgent = "SYNTHETIC Brain CE planning", CONTRAST_AGENT
     image.ImageComments = "SYNTHETIC phantom, not a patient"
     image.Manufacturer, image.ManufacturerModelName = scan.model.manufacturer, scan.model.name
     image.StationName = identity.station
     image.AcquisitionNumber = 1
-    image.KVP, image.SliceThickness = 120, scan.thickness_mm
+    image.KVP, image.SliceThickness = scan.protocol.tube_kv, scan.thickness_mm
+    image.ConvolutionKernel = scan.protocol.kernel.name
     image.PatientPosition = "HFP" if scan.prone else "HFS"
     image.ImageOrientationPatient = [scan.step, 0, 0, 0, scan.step, 0]
     image.PixelSpacing = [scan.spacing_mm, scan.spacing_mm]

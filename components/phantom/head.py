@@ -1,4 +1,4 @@
-"""Simulates a head on contrast-enhanced planning CT: mask, scalp, skull, brain and fluid, with given lesions.
+"""Simulates a head on planning CT: mask, scalp, skull, brain and fluid, with given lesions.
 
 Coordinates are LPS millimetres relative to the centre of the head; values are HU. All shapes are analytic, so that
 contours can be computed without pixels.
@@ -33,11 +33,14 @@ class Head:
         Relative size of the ventricles; 1 is normal.
     waves
         [2, k, 5] of two textures, each a sum of k plane waves: wave vector (x, y, z) in rad/mm, phase, amplitude.
+    vessel_hu
+        HU of vessels above brain.
     """
 
     half_axes_mm: tuple[float, float, float]
     ventricle: float
     waves: Floats
+    vessel_hu: float
 
     def section(self, z_mm: float) -> float:
         """Size of the axial section relative to the largest one."""
@@ -97,10 +100,10 @@ class Head:
         across, along = np.abs(x)[None, :], y[:, None]
         if z_mm > 4:
             falx = np.clip(1.6 - across, 0, 1) * ((np.abs(along) > 42) | (z_mm > 34)) * (depth > BRAIN_DEPTH_MM)
-            hu += 0.6 * falx * (BRAIN_HU + CONTRAST_HU - hu)
+            hu += 0.6 * falx * (BRAIN_HU + self.vessel_hu - hu)
         back = self.half_axes_mm[1] * self.section(z_mm) - BRAIN_DEPTH_MM - 2
         sinus = _fill((across / 5) ** 2 + ((along - back) / 3.5) ** 2, 2)
-        hu += sinus * (BRAIN_HU + CONTRAST_HU - hu)
+        hu += sinus * (BRAIN_HU + self.vessel_hu - hu)
         if z_mm < -24:
             slant = along - 4 + 0.7 * (across - 38)
             bone = _fill((slant / 9) ** 2 + ((across - 42) / 24) ** 2 + ((z_mm + 42) / 16) ** 2, 3)
@@ -116,13 +119,14 @@ def stem_mm(z_mm: float, points: int = 48) -> Floats | None:
     return np.asarray(circle * STEM_AXES_MM + STEM_CENTRE_MM)
 
 
-def sample_head(rng: np.random.Generator) -> Head:
-    """Samples a head of normal size."""
+def sample_head(rng: np.random.Generator, enhancement: float = 1.0) -> Head:
+    """Samples a head of normal size; ``enhancement`` of vessels is relative to contrast agent at 120 kV."""
     half_axes = (rng.uniform(72, 80), rng.uniform(90, 99), rng.uniform(96, 106))
     return Head(
         half_axes_mm=(float(half_axes[0]), float(half_axes[1]), float(half_axes[2])),
         ventricle=float(rng.uniform(0.7, 1.15)),
         waves=np.stack([_waves(rng, 10, 30), _waves(rng, 5, 11)]),
+        vessel_hu=CONTRAST_HU * enhancement,
     )
 
 

@@ -16,6 +16,11 @@ GIVEN = {
 }
 PHYSICIANS = ("Harrowgate^Miriam^^Dr", "Stenberg^Ulrik^^Dr", "Oyelaran^Tunde^^Prof", "Bellweather^Anne^^Dr")
 INSTITUTIONS = ("St. Aldhelm Hospital", "Rivermouth Cancer Centre", "Klinikum Neuwald")
+#: One for each centre of a cohort that has several.
+CENTRES = (
+    *INSTITUTIONS, "Hospital of the Five Wells", "Lakeside University Hospital", "Centre Hospitalier du Val",
+    "Northgate Infirmary", "Ospedale della Collina", "Harbour City Oncology",
+)  # fmt: skip
 STREETS = ("Mill Lane", "Harbour Road", "Station Street", "Orchard Way")
 FIRST_STUDY_DAY, STUDY_DAYS = datetime.date(2007, 1, 8), 3250
 
@@ -38,12 +43,24 @@ class Identity:
     station: str
 
 
-def sample_identity(rng: np.random.Generator, number: int, age: int, sex: str) -> Identity:
-    """Samples a person of given age and sex; ``number`` makes the patient ID unique within a cohort."""
+def sample_identity(rng: np.random.Generator, number: int, age: int, sex: str, centre: int = 0) -> Identity:
+    """Samples a person and their visit.
+
+    Parameters
+    ----------
+    rng
+        Samples what is not given.
+    number
+        Makes the patient ID unique within a cohort.
+    age, sex
+        In years; ``male`` or ``female``.
+    centre
+        Number of the institution, from 1; 0 for any.
+    """
     study = FIRST_STUDY_DAY + datetime.timedelta(days=int(rng.integers(STUDY_DAYS)))
     born = study - datetime.timedelta(days=int(age * 365.25 + rng.uniform(30, 330)))
     given, middle = rng.choice(GIVEN[sex], 2, replace=False)
-    return Identity(
+    identity = Identity(
         name=f"{rng.choice(SURNAMES)}^{given}^{middle[0]}",
         patient_id=f"{int(rng.integers(10, 99))}{number:04d}{int(rng.integers(10, 99))}",
         birth_date=f"{born:%Y%m%d}",
@@ -57,3 +74,4 @@ def sample_identity(rng: np.random.Generator, number: int, age: int, sex: str) -
         institution=str(rng.choice(INSTITUTIONS)),
         station=f"RTCT{int(rng.integers(1, 4))}",
     )
+    return dataclasses.replace(identity, institution=CENTRES[centre - 1]) if centre else identity

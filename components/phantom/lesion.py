@@ -1,13 +1,16 @@
 """Simulates brain metastases: a smooth irregular shape, its outline in any axial plane, and its enhancement.
 
 Coordinates are LPS millimetres. The appearance depends on the response only through the latent ``necrosis`` in [0, 1]:
-0 is homogeneous enhancement, 1 a rim around a necrotic core. Everything else is sampled independently of the response.
+0 is homogeneous enhancement, 1 a rim around a necrotic core. Everything else is sampled independently of the response,
+unless the phantom has faults: then enhancement may depend on it, and lesions of one patient may be alike.
 """
 
 import dataclasses
 
 import numpy as np
 from numpy.typing import NDArray
+
+from components.phantom.patient_effect import UNLIKE, Likeness
 
 Floats = NDArray[np.float64]
 Image = NDArray[np.float32]
@@ -18,6 +21,11 @@ CORE_EDGE_MM = 2.0  # necrosis has no sharp border
 POINT_STEP_MM = 1.2  # between contour points, as planning systems export them
 POLE = 0.25  # sections below this fraction of the largest one are not contoured, as in practice
 HARMONICS = np.arange(2, 6)
+#: Ranges of what is sampled: amplitudes (times their harmonic) and phases, flattening, HU of a homogeneous lesion, of
+#: the rim and of the core (with opposite sign), parts of rim and oedema.
+RANGES = np.array(
+    [(0, 0.16)] * 4 + [(0, 2 * np.pi)] * 4 + [(0.8, 1.05), (25, 40), (30, 40), (10, 20), (0.2, 0.36), (0.1, 0.8)]
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -115,10 +123,30 @@ class Lesion:
 
 
 def sample_lesion(
-    rng: np.random.Generator, centre_mm: tuple[float, float, float], diameter_mm: float, necrosis: float
+    rng: np.random.Generator,
+    centre_mm: tuple[float, float, float],
+    diameter_mm: float,
+    necrosis: float,
+    likeness: Likeness = UNLIKE,
+    enhancement: float = 1.0,
 ) -> Lesion:
-    """Samples a lesion of given position, size and latent appearance."""
-    amplitudes, phases = rng.uniform(0, 0.16, 4) / HARMONICS, rng.uniform(0, 2 * np.pi, 4)
+    """Samples a lesion of given position, size and latent appearance.
+
+    Parameters
+    ----------
+    rng
+        Samples the rest of the appearance.
+    centre_mm, diameter_mm, necrosis
+        As in ``Lesion``.
+    likeness
+        What it has in common with the other lesions of its patient.
+    enhancement
+        Relative to contrast agent at 120 kV.
+    """
+    low, high = RANGES.T
+    values = low + (high - low) * likeness.blend_appearance(rng.random(len(RANGES)))
+    amplitudes, phases = values[:4] / HARMONICS, values[4:8]
+    flattening, homogeneous_hu, rim_hu, core_depth_hu, rim_part, oedema_part = (float(value) for value in values[8:])
     angles = np.linspace(0, 2 * np.pi, 180, endpoint=False)
     unit = np.stack([np.cos(angles), np.sin(angles)], axis=1) * _shape(angles, amplitudes, phases)[:, None]
     return Lesion(
@@ -128,12 +156,12 @@ def sample_lesion(
         necrosis=necrosis,
         amplitudes=amplitudes,
         phases=phases,
-        flattening=float(rng.uniform(0.8, 1.05)),
-        enhancement_hu=float(rng.uniform(25, 40)),
-        rim_hu=float(rng.uniform(30, 40)),
-        core_hu=-float(rng.uniform(10, 20)),
-        rim_part=float(rng.uniform(0.2, 0.36)),
-        oedema_part=float(rng.uniform(0.1, 0.8)),
+        flattening=flattening,
+        enhancement_hu=enhancement * homogeneous_hu,
+        rim_hu=enhancement * rim_hu,
+        core_hu=-core_depth_hu,
+        rim_part=rim_part,
+        oedema_part=oedema_part,
     )
 
 

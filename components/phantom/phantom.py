@@ -13,6 +13,7 @@ from components.common.defaults import COHORT_TABLE
 from components.common.files import digest_of_sources
 from components.model.golden import GoldenInput
 from components.phantom.dicom_writer import Uids, write_study
+from components.phantom.faults import NO_FAULTS, Faults
 from components.phantom.folder import new_folder
 from components.phantom.identity import sample_identity
 from components.phantom.plan import Patient, check_numbers, plan_cohort, plan_unseen
@@ -30,6 +31,7 @@ COLUMNS = (
     "primary_controlled", "extracranial_metastases", "systemic_therapy", "total_dose_gy", "fractions", "device",
     "synthetic",
 )  # fmt: skip
+CENTRE = "centre"  # the column that a cohort of several centres has besides
 
 
 def write_cohort(
@@ -39,6 +41,7 @@ def write_cohort(
     tumours: int = 110,
     patients: int = 89,
     signal: float = 1.0,
+    faults: Faults = NO_FAULTS,
     progress: Progress | None = None,
 ) -> Path:
     """Writes ``out/cohort.csv`` and ``out/dicom/<patient>/``; the same arguments give the same bytes and file times.
@@ -54,6 +57,8 @@ def write_cohort(
     signal
         Strength of the tendency of non-responders to necrosis: 1 as calibrated, 0 none (then covariates do not differ
         either).
+    faults
+        What goes wrong on purpose; by default nothing.
     progress
         Called as ``progress(patients done, patients, note)``: with 0 done once nothing can be refused any more.
 
@@ -66,24 +71,26 @@ def write_cohort(
     InputError
         ``PHANTOM_INVALID``, ``FOLDER_FOREIGN`` or ``FOLDER_UNWRITABLE``.
     """
-    check_numbers(seed, tumours, patients, signal)
-    facts = cohort_facts(seed, tumours, patients, signal)
-    planned = plan_cohort(seed, tumours, patients, float(signal))
+    check_numbers(seed, tumours, patients, signal, faults)
+    facts = cohort_facts(seed, tumours, patients, signal, faults)
+    planned = plan_cohort(seed, tumours, patients, float(signal), faults)
     with new_folder(out, facts) as folder:
         if progress:
             progress(0, len(planned), "")
         rows = _write_patients(folder, planned, Uids(json.dumps(facts)), progress)
         with (folder / COHORT_TABLE).open("w", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            columns = (*COLUMNS, CENTRE) if faults.centres > 1 else COLUMNS
+            writer = csv.DictWriter(file, columns, lineterminator="\n")
             writer.writeheader()
-            writer.writerows(rows)
+            writer.writerows({name: row[name] for name in columns} for row in rows)
     return out / COHORT_TABLE
 
 
-def cohort_facts(seed: int, tumours: int, patients: int, signal: float) -> dict[str, Any]:
+def cohort_facts(seed: int, tumours: int, patients: int, signal: float, faults: Faults = NO_FAULTS) -> dict[str, Any]:
     """The arguments of a cohort and the digest of this code: equal facts give equal bytes."""
     code = digest_of_sources(Path(__file__).parent)
-    return {"seed": seed, "tumours": tumours, "patients": patients, "signal": float(signal), "code": code}
+    numbers = {"seed": seed, "tumours": tumours, "patients": patients, "signal": float(signal)}
+    return {**numbers, **faults.facts(), "code": code}
 
 
 def write_unseen_patient(out: Path, *, seed: int = 1, signal: float = 1.0) -> Path:
@@ -140,7 +147,8 @@ def _write_patients(
 def _write_patient(folder: Path, patient: Patient, number: int, uids: Uids) -> list[dict[str, Any]]:
     """Writes one DICOM folder and returns its rows."""
     rng = np.random.default_rng([*patient.entropy, 2])
-    identity = sample_identity(rng, number, int(patient.columns["age"]), str(patient.columns["sex"]))
+    age, sex, centre = int(patient.columns["age"]), str(patient.columns["sex"]), patient.conditions.centre
+    identity = sample_identity(rng, number, age, sex, centre)
     study, own = make_study(patient), Uids(f"{uids.root} {patient.folder}")
     dicom = Path("dicom") / patient.folder
     write_study(folder / dicom, study, identity, own)
@@ -151,5 +159,5 @@ def _write_patient(folder: Path, patient: Patient, number: int, uids: Uids) -> l
         columns |= {"dicom": dicom.as_posix(), "rtstruct_uid": own.of("RTSTRUCT"), "synthetic": "yes"}
         columns["roi"] = study.gtv_names[index - 1] if len(patient.tumours) > 1 or rng.random() < 0.5 else ""
         columns["longest_diameter_mm"] = f"{diameter:.1f}" if tumour.columns["size_given"] else ""
-        rows.append({name: columns[name] for name in COLUMNS})
+        rows.append({**columns, CENTRE: f"centre_{centre}"})
     return rows

@@ -2,17 +2,25 @@
 
 No pixels are made here. The response has an effect in two ways, which both vanish at ``signal`` 0: on the latent
 appearance by a shift of its normal score, and on size and covariates by ``source``, the class of Table I to sample.
+Faults may relate it further to the patient, the centre and the contrast agent, and with these to the image.
+Faults are sampled by generators of their own, so that a cohort without faults does not depend on them.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from scipy.special import ndtr
 
 from components.common.errors import InputError
+from components.phantom.conditions import USUAL, Conditions, sample_conditions
 from components.phantom.covariates import sample_patient, sample_tumour
+from components.phantom.faults import NO_FAULTS, Faults
+from components.phantom.patient_effect import UNLIKE, Likeness, sample_labels, sample_likeness
+
+#: The reason for the exclusion of one patient, or "", and the labels of the tumours.
+Group = tuple[str, tuple[int, ...]]
 
 PAPER_TUMOURS, PAPER_RESPONDERS = 110, 57
 MOST_PER_PATIENT = 5
@@ -62,16 +70,34 @@ class Tumour:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Patient:
-    """One DICOM folder; ``entropy`` seeds all random numbers for it."""
+    """One DICOM folder.
+
+    Parameters
+    ----------
+    folder
+        Its name.
+    entropy
+        Seeds all random numbers for it.
+    columns
+        Columns of the table that all tumours share.
+    tumours
+        The tumours that are contoured.
+    conditions
+        How the patient was examined.
+    likeness
+        What the tumours' appearances have in common.
+    """
 
     folder: str
     entropy: tuple[int, ...]
     columns: Mapping[str, Any]
     tumours: tuple[Tumour, ...]
+    conditions: Conditions
+    likeness: Likeness
 
 
-def check_numbers(seed: int, tumours: int, patients: int, signal: float) -> None:
-    """Refuses impossible numbers of tumours or patients, and a seed or signal out of range.
+def check_numbers(seed: int, tumours: int, patients: int, signal: float, faults: Faults = NO_FAULTS) -> None:
+    """Refuses impossible numbers of tumours, patients or centres, and a seed, signal or fault out of range.
 
     Raises
     ------
@@ -89,12 +115,13 @@ def check_numbers(seed: int, tumours: int, patients: int, signal: float) -> None
         problems.append(f"{tumours} tumours in {patients} patients: a patient has at most {MOST_PER_PATIENT}")
     if not 0 <= signal <= 10:
         problems.append(f"signal {signal:g}: not from 0 (none) to 10; the default is 1")
+    problems += faults.problems(patients)
     if problems:
         heading, hint = "a phantom cohort cannot have these numbers:", "`srs phantom --help` shows the defaults."
         raise InputError.collected("PHANTOM_INVALID", heading, problems, hint)
 
 
-def plan_cohort(seed: int, tumours: int, patients: int, signal: float) -> list[Patient]:
+def plan_cohort(seed: int, tumours: int, patients: int, signal: float, faults: Faults = NO_FAULTS) -> list[Patient]:
     """Eligible and excluded patients in the order of their folders.
 
     Parameters
@@ -105,19 +132,17 @@ def plan_cohort(seed: int, tumours: int, patients: int, signal: float) -> list[P
         Numbers of eligible ones.
     signal
         Difference between responders and non-responders: 1 as calibrated, 0 none.
+    faults
+        What goes wrong on purpose.
     """
     rng = np.random.default_rng([seed, 0])
-    responders = round(tumours * PAPER_RESPONDERS / PAPER_TUMOURS)
-    labels = rng.permutation(np.repeat([0, 1], [responders, tumours - responders]))
-    by_patient = np.split(labels, np.cumsum(_lesions_per_patient(rng, tumours, patients)))
-    groups: list[tuple[str, tuple[int, ...]]] = [("", tuple(own)) for own in by_patient]
-    for reason, usual in EXCLUDED.items():
-        count = max(1, round(usual * tumours / PAPER_TUMOURS))
-        sizes = _split(count, 3) if reason == "too_many_metastases" else [1] * count
-        groups += [(reason, tuple(rng.integers(0, 2, size))) for size in sizes]
-    order = rng.permutation(len(groups))
+    alike, examined = np.random.default_rng([seed, 5]), np.random.default_rng([seed, 6])
+    eligible, excluded = _eligible(rng, alike, tumours, patients, faults.patient_effect), _excluded(rng, tumours)
+    conditions = [one for some in (eligible, excluded) for one in _conditions(examined, some, faults)]
+    groups = eligible + excluded
     patients_in_order = [
-        _patient(rng, (seed, 2, int(index)), groups[index][0], groups[index][1], signal) for index in order
+        _patient(rng, (seed, 2, int(index)), groups[index], signal, conditions[index], faults.patient_effect)
+        for index in rng.permutation(len(groups))
     ]
     planned = _with_missing_values(rng, patients_in_order)
     width = len(str(len(planned)))
@@ -127,28 +152,61 @@ def plan_cohort(seed: int, tumours: int, patients: int, signal: float) -> list[P
 def plan_unseen(seed: int, signal: float) -> Patient:
     """One eligible patient with one tumour, in no cohort of any seed."""
     rng = np.random.default_rng([seed, 1])
-    patient = _patient(rng, (seed, 3), "", (int(rng.integers(0, 2)),), signal)
+    patient = _patient(rng, (seed, 3), ("", (int(rng.integers(0, 2)),)), signal, USUAL, 0.0)
     return dataclasses.replace(patient, folder="unseen_patient")
 
 
-def sample_necrosis(rng: np.random.Generator, label: int, signal: float) -> float:
+def sample_necrosis(rng: np.random.Generator, label: int, signal: float, likeness: Likeness = UNLIKE) -> float:
     """The latent appearance in [0, 1]: Phi of a normal score, shifted up for a non-responder, down for a responder."""
     shift = LATENT_SHIFT * signal * (1 if label else -1)
-    return float(ndtr(rng.standard_normal() + shift))
+    return float(ndtr(likeness.blend_necrosis(rng.standard_normal()) + shift))
+
+
+def _eligible(
+    rng: np.random.Generator, alike: np.random.Generator, tumours: int, patients: int, patient_effect: float
+) -> list[Group]:
+    responders = round(tumours * PAPER_RESPONDERS / PAPER_TUMOURS)
+    labels = rng.permutation(np.repeat([0, 1], [responders, tumours - responders]))
+    sizes = _lesions_per_patient(rng, tumours, patients)
+    if patient_effect:
+        labels = sample_labels(alike, np.repeat(np.arange(patients), sizes), responders, patient_effect)
+    return [("", tuple(own)) for own in np.split(labels, np.cumsum(sizes)[:-1])]
+
+
+def _excluded(rng: np.random.Generator, tumours: int) -> list[Group]:
+    """Patients for each reason of STUDY 1, in proportion to the eligible tumours, but at least one."""
+    groups: list[Group] = []
+    for reason, usual in EXCLUDED.items():
+        count = max(1, round(usual * tumours / PAPER_TUMOURS))
+        sizes = _split(count, 3) if reason == "too_many_metastases" else [1] * count
+        groups += [(reason, tuple(rng.integers(0, 2, size))) for size in sizes]
+    return groups
+
+
+def _conditions(rng: np.random.Generator, groups: Sequence[Group], faults: Faults) -> list[Conditions]:
+    return sample_conditions(rng, np.array([np.mean(labels) for _, labels in groups]), faults)
 
 
 def _patient(
-    rng: np.random.Generator, entropy: tuple[int, ...], exclusion: str, labels: tuple[int, ...], signal: float
+    rng: np.random.Generator,
+    entropy: tuple[int, ...],
+    group: Group,
+    signal: float,
+    conditions: Conditions,
+    patient_effect: float,
 ) -> Patient:
+    exclusion, labels = group
+    signal *= conditions.relation
+    likeness = sample_likeness(np.random.default_rng([*entropy, 3]), patient_effect)
     source = _source(rng, labels[0], signal)
     columns = sample_patient(rng, source, exclusion, len(labels))
-    tumours = tuple(_tumour(rng, int(label), exclusion, signal) for label in labels)
-    return Patient("", entropy, {**columns, "source": source}, tumours)
+    tumours = tuple(_tumour(rng, int(label), exclusion, signal, likeness) for label in labels)
+    return Patient("", entropy, {**columns, "source": source}, tumours, conditions, likeness)
 
 
-def _tumour(rng: np.random.Generator, label: int, exclusion: str, signal: float) -> Tumour:
-    necrosis = sample_necrosis(rng, label, signal)
-    columns = sample_tumour(rng, label, _source(rng, label, signal), exclusion)
+def _tumour(rng: np.random.Generator, label: int, exclusion: str, signal: float, likeness: Likeness) -> Tumour:
+    necrosis = sample_necrosis(rng, label, signal, likeness)
+    columns = sample_tumour(rng, label, _source(rng, label, signal), exclusion, likeness)
     diameter, location = columns.pop("diameter_mm"), columns["location"]
     return Tumour(label, necrosis, diameter, location, exclusion, columns)
 
@@ -160,11 +218,11 @@ def _source(rng: np.random.Generator, label: int, signal: float) -> int:
 
 
 def _lesions_per_patient(rng: np.random.Generator, tumours: int, patients: int) -> list[int]:
-    """Numbers of tumours of all patients but the last: one each, the rest at random, at most five for each."""
+    """Numbers of tumours of the patients: one each, the rest at random, at most five for each."""
     counts = np.ones(patients, int)
     for _ in range(tumours - patients):
         counts[rng.choice(np.flatnonzero(counts < MOST_PER_PATIENT))] += 1
-    return [int(count) for count in counts[:-1]]
+    return [int(count) for count in counts]
 
 
 def _split(count: int, size: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""Simulates CT scanners: matrix, spacing, slice thickness, noise, and the storage of HU."""
+"""Simulates CT scanners and protocols: matrix, spacing, slice thickness, noise, kernel, and the storage of HU."""
 
 import dataclasses
 
@@ -50,6 +50,64 @@ MODELS = (
 )  # fmt: skip
 
 
+#: HU of iodine relative to those at 120 kV, roughly, by tube voltage in kV.
+IODINE = {100: 1.25, 120: 1.0, 140: 0.85}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Kernel:
+    """A reconstruction kernel: its name, and its noise and blur relative to the standard one."""
+
+    name: str
+    noise: float
+    blur: float
+
+
+SOFT, STANDARD, SHARP = Kernel("Soft", 0.75, 1.5), Kernel("Standard", 1.0, 1.0), Kernel("Sharp", 1.6, 0.5)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Protocol:
+    """How a centre acquires CT.
+
+    Parameters
+    ----------
+    model
+        The scanner; None for any of ``MODELS``.
+    tube_kv
+        Tube voltage (DICOM's KVP).
+    kernel
+        Reconstruction kernel.
+    offset_hu
+        Error of the calibration, added to all values.
+    """
+
+    model: Model | None = None
+    tube_kv: int = 120
+    kernel: Kernel = STANDARD
+    offset_hu: float = 0.0
+
+    @property
+    def iodine(self) -> float:
+        """HU of iodine relative to those at 120 kV."""
+        return IODINE[self.tube_kv]
+
+
+COMMON = Protocol()
+#: The centres' own protocols, in their order.
+PROTOCOLS = (
+    Protocol(MODELS[0], 120, STANDARD, 0.0),
+    Protocol(MODELS[1], 140, SHARP, -6.0),
+    Protocol(MODELS[2], 100, SOFT, 6.0),
+    Protocol(MODELS[3], 120, SHARP, 3.0),
+    Protocol(MODELS[4], 140, SOFT, -3.0),
+    Protocol(MODELS[0], 100, STANDARD, -6.0),
+    Protocol(MODELS[2], 120, SOFT, 6.0),
+    Protocol(MODELS[3], 140, STANDARD, 3.0),
+    Protocol(MODELS[4], 100, SHARP, -3.0),
+)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Scan:
     """The planes of one CT series.
@@ -63,6 +121,7 @@ class Scan:
     """
 
     model: Model
+    protocol: Protocol
     spacing_mm: float
     thickness_mm: float
     noise_hu: float
@@ -91,11 +150,12 @@ class Scan:
         return np.round(self.first_mm[2] + self.thickness_mm * np.arange(self.slices), 3)
 
     def acquire(self, hu: Image, rng: np.random.Generator) -> Image:
-        """``hu`` blurred to the scanner's resolution, with noise, and clipped to the range that it stores."""
-        sigma = self.model.blur_mm / self.spacing_mm
+        """``hu`` at the scanner's resolution and calibration, with noise, and clipped to the range that it stores."""
+        sigma = self.model.blur_mm * self.protocol.kernel.blur / self.spacing_mm
         noise = gaussian_filter(rng.standard_normal(hu.shape, dtype=np.float32), sigma)
-        noise *= self.noise_hu / noise.std()
-        return np.asarray(np.clip(gaussian_filter(hu, 0.5 * sigma) + noise, LEAST_HU, MOST_HU), np.float32)
+        noise *= self.noise_hu * self.protocol.kernel.noise / noise.std()
+        measured = gaussian_filter(hu, 0.5 * sigma) + noise + np.float32(self.protocol.offset_hu)
+        return np.asarray(np.clip(measured, LEAST_HU, MOST_HU), np.float32)
 
     def store(self, hu: Image) -> NDArray[np.integer]:
         """Stored values of a slice, int16 or uint16."""
@@ -104,7 +164,12 @@ class Scan:
 
 
 def sample_scan(
-    rng: np.random.Generator, couch_mm: tuple[float, float, float], low_mm: float, high_mm: float, centre_mm: float
+    rng: np.random.Generator,
+    couch_mm: tuple[float, float, float],
+    low_mm: float,
+    high_mm: float,
+    centre_mm: float,
+    protocol: Protocol = COMMON,
 ) -> Scan:
     """Samples a series whose slices cover ``low_mm`` to ``high_mm``, with one near ``centre_mm``.
 
@@ -116,8 +181,11 @@ def sample_scan(
         The head's centre in the patient's coordinates.
     low_mm, high_mm, centre_mm
         z relative to the head's centre.
+    protocol
+        Protocol of the centre; it may name the model.
     """
-    model = MODELS[int(rng.integers(len(MODELS)))]
+    any_model = MODELS[int(rng.integers(len(MODELS)))]
+    model = protocol.model or any_model
     spacing = round(float(rng.uniform(250, 310)) / model.matrix, 6)
     thickness = float(rng.choice(model.thickness_mm))
     noise, prone = float(rng.uniform(*model.noise_hu)), bool(rng.random() < 0.03)
@@ -127,4 +195,4 @@ def sample_scan(
     half = (model.matrix - 1) / 2 * spacing * (-1 if prone else 1)
     x, y = (round(float(couch_mm[i] + rng.uniform(-6, 6) - half), 3) for i in (0, 1))
     first = (x, y, round(float(couch_mm[2] + centre_mm + off - below * thickness), 3))
-    return Scan(model, spacing, thickness, noise, prone, first, below + above + 1)
+    return Scan(model, protocol, spacing, thickness, noise, prone, first, below + above + 1)

@@ -83,16 +83,16 @@ class Study:
 
 
 def make_study(patient: Patient) -> Study:
-    """Simulates the study of a planned patient. The response acts only through the latent appearance in the plan."""
+    """Simulates the study of a planned patient. The response acts only through what the plan made of it."""
     rng = np.random.default_rng([*patient.entropy, 0])
-    head = sample_head(rng)
-    lesions = _place(rng, head, patient.tumours)
+    head = sample_head(rng, patient.conditions.enhancement)
+    lesions = _place(rng, head, patient)
     couch = (float(rng.uniform(-10, 10)), float(rng.uniform(-160, -60)), float(rng.uniform(-60, 900)))
     margin = float(rng.choice([0.0, 1.0, 1.5, 2.0]))
     reach = margin + 3
     low = min(one.centre_mm[2] - one.half_height_mm for one in lesions) - reach
     high = max(one.centre_mm[2] + one.half_height_mm for one in lesions) + reach
-    scan = sample_scan(rng, couch, low, high, lesions[0].centre_mm[2])
+    scan = sample_scan(rng, couch, low, high, lesions[0].centre_mm[2], patient.conditions.protocol)
     names = _gtv_names(rng, len(lesions))
     return Study(patient, head, lesions, scan, couch, names, margin, bool(rng.random() < 0.5))
 
@@ -104,10 +104,11 @@ def _gtv_names(rng: np.random.Generator, count: int) -> tuple[str, ...]:
     return tuple(pattern.format(number) for number in range(1, count + 1))
 
 
-def _place(rng: np.random.Generator, head: Head, tumours: Sequence[Tumour]) -> tuple[Lesion, ...]:
+def _place(rng: np.random.Generator, head: Head, patient: Patient) -> tuple[Lesion, ...]:
     """Positions lesions in the brain apart from each other; in a crowded head, at the largest distance found."""
     placed: list[Lesion] = []
-    for tumour in tumours:
+    likeness, enhancement = patient.likeness, patient.conditions.enhancement
+    for tumour in patient.tumours:
         candidates = (_candidate(rng, head, tumour) for _ in range(TRIES))
         best, best_room = None, -np.inf
         for candidate in candidates:
@@ -117,7 +118,7 @@ def _place(rng: np.random.Generator, head: Head, tumours: Sequence[Tumour]) -> t
             if best_room >= 0:
                 break
         assert best is not None
-        placed.append(sample_lesion(rng, best, tumour.diameter_mm, tumour.necrosis))
+        placed.append(sample_lesion(rng, best, tumour.diameter_mm, tumour.necrosis, likeness, enhancement))
     return tuple(placed)
 
 

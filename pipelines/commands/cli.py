@@ -67,11 +67,20 @@ def phantom(
     tumours: Annotated[int, typer.Option(help=PHANTOM["tumours"])] = PHANTOM_DEFAULTS.tumours,
     patients: Annotated[int, typer.Option(help=PHANTOM["patients"])] = PHANTOM_DEFAULTS.patients,
     signal: Annotated[float, typer.Option(help=PHANTOM["signal"])] = PHANTOM_DEFAULTS.signal,
+    patient_effect: Annotated[float, typer.Option(help=PHANTOM["patient_effect"])] = PHANTOM_DEFAULTS.patient_effect,
+    centres: Annotated[int, typer.Option(help=PHANTOM["centres"])] = PHANTOM_DEFAULTS.centres,
+    centre_effect: Annotated[float, typer.Option(help=PHANTOM["centre_effect"])] = PHANTOM_DEFAULTS.centre_effect,
+    contrast_confounder: Annotated[
+        float, typer.Option(help=PHANTOM["contrast_confounder"])
+    ] = PHANTOM_DEFAULTS.contrast_confounder,
 ) -> None:
     """Write a SYNTHETIC cohort: planning CT, RTSTRUCT and cohort.csv."""
+    from components.phantom.faults import Faults
     from components.phantom.phantom import write_cohort
     from pipelines.local.display import ConsoleDisplay
 
+    numbers = {"seed": seed, "tumours": tumours, "patients": patients}
+    faults = Faults(patient_effect, centres, centre_effect, contrast_confounder)
     with ConsoleDisplay(screen) as display:
 
         def progress(done: int, total: int, note: str) -> None:
@@ -79,7 +88,7 @@ def phantom(
                 display.begin("phantom")
             display.advance("phantom", "phantom", done, total, note)
 
-        table = write_cohort(out, seed=seed, tumours=tumours, patients=patients, signal=signal, progress=progress)
+        table = write_cohort(out, **numbers, signal=signal, faults=faults, progress=progress)
         display.end("phantom", failed=False)
     screen.print(f"SYNTHETIC cohort: {table}", soft_wrap=True)
 

@@ -86,6 +86,20 @@ class PhantomParameters:
     tumours: Integer = setting(110, "number of eligible tumours; those that the study excludes come on top")
     patients: Integer = setting(89, "number of patients that have the eligible tumours")
     signal: Number = setting(1.0, "strength of the relation between a tumour's image and its response; 0: none")
+    patient_effect: Number = setting(
+        0.0, "how alike the tumours of a patient are in response and image, from 0 (not at all) to 1 (one response)"
+    )
+    centres: Integer = setting(1, "number of centres at which the patients were treated, from 1 to 9")
+    centre_effect: Number = setting(
+        0.0,
+        "how much the centres differ in scanner and prevalence, and how far the last one's images lose their relation "
+        "to the response, from 0 (not at all) over 0.5 (no relation) to 1 (the reverse relation)",
+    )
+    contrast_confounder: Number = setting(
+        0.0,
+        "how much more often non-responders were examined without contrast agent, from 0 (all patients got it) to 1 "
+        "(85% of non-responders and 15% of responders did not)",
+    )
 
 
 #: The defaults; every run names its own cohort.

@@ -20,8 +20,22 @@ def build(options: Compiled | None = None) -> dsl.base_component.BaseComponent:
         tumours: int = PHANTOM_DEFAULTS.tumours,
         patients: int = PHANTOM_DEFAULTS.patients,
         signal: float = PHANTOM_DEFAULTS.signal,
+        patient_effect: float = PHANTOM_DEFAULTS.patient_effect,
+        centres: int = PHANTOM_DEFAULTS.centres,
+        centre_effect: float = PHANTOM_DEFAULTS.centre_effect,
+        contrast_confounder: float = PHANTOM_DEFAULTS.contrast_confounder,
     ) -> None:
-        written = write_phantom(cohort_uri=cohort_uri, seed=seed, tumours=tumours, patients=patients, signal=signal)
+        written = write_phantom(
+            cohort_uri=cohort_uri,
+            seed=seed,
+            tumours=tumours,
+            patients=patients,
+            signal=signal,
+            patient_effect=patient_effect,
+            centres=centres,
+            centre_effect=centre_effect,
+            contrast_confounder=contrast_confounder,
+        )
         configure_pod(written, options, cpu="1", memory="2G")
 
     phantom.__doc__ = docstring("Writes a synthetic cohort.", PhantomParameters)

@@ -51,7 +51,7 @@ def done(tmp_path_factory):
         environment.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root / 'mlflow' / 'mlflow.db'}")
         out = Outputs(root / "out")
         cohort = str(root / "cohort")
-        phantom.python_func(cohort, 5, 36, 30, 1.0, out["phantom_summary"])
+        phantom.python_func(cohort, 5, 36, 30, 1.0, 0.0, 1, 0.0, 0.0, out["phantom_summary"])
         plan = fingerprint.python_func(cohort, "default", 1, 2, 2, json.dumps(SETTINGS))
         preprocess.python_func(cohort, plan[0], plan[2], str(root / "state"), out["dataset"], out["preprocess_summary"])
         packs = split.python_func(

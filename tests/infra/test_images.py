@@ -159,6 +159,7 @@ def test_kfps_executor_runs_a_component_in_the_pipelines_image(client, tmp_path)
         "outputFile": f"{out}/executor_output.json",
     }
     values = {"cohort_uri": f"{out}/cohort", "seed": 1, "tumours": 6, "patients": 5, "signal": 1.0}
+    values |= {"patient_effect": 0.0, "centres": 1, "centre_effect": 0.0, "contrast_confounder": 0.0}
     handed = json.dumps({"inputs": {"parameterValues": values}, "outputs": outputs})
     container = executor["container"]
     line = [*container["command"], *(part.replace("{{$}}", handed) for part in container["args"])]

@@ -1,32 +1,11 @@
 """One small phantom for all tests of this package."""
 
-import csv
-import dataclasses
-from functools import cached_property
-from pathlib import Path
-
-import pydicom
 import pytest
 
 from components.phantom.phantom import write_cohort
+from tests.components.phantom.written import Cohort
 
 SEED, TUMOURS, PATIENTS = 3, 24, 20
-
-
-@dataclasses.dataclass(frozen=True)
-class Cohort:
-    folder: Path
-
-    @cached_property
-    def rows(self):
-        with (self.folder / "cohort.csv").open(newline="") as file:
-            return list(csv.DictReader(file))
-
-    def study(self, row):
-        """CT datasets by SOPInstanceUID, and the RTSTRUCT."""
-        datasets = [pydicom.dcmread(path) for path in sorted((self.folder / row["dicom"]).iterdir())]
-        images = {d.SOPInstanceUID: d for d in datasets if d.Modality == "CT"}
-        return images, next(d for d in datasets if d.Modality == "RTSTRUCT")
 
 
 @pytest.fixture(scope="session")

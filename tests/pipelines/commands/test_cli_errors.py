@@ -14,6 +14,8 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from components.phantom import phantom as writing
+from components.phantom.faults import Faults
 from components.phantom.phantom import write_cohort
 from pipelines.commands.cli import app
 
@@ -139,6 +141,11 @@ def test_bad_arguments_are_refused_before_any_work(arguments, code, tmp_path, mo
     [
         (["--tumours", "0", "--seed", "-1", "--signal", "nan"], "PHANTOM_INVALID", ["0 tumours", "seed -1", "signal"]),
         (["--tumours", "8", "--patients", "9"], "PHANTOM_INVALID", ["9 patients"]),
+        (
+            ["--patient-effect", "2", "--centre-effect", "0.5", "--contrast-confounder", "nan"],
+            "PHANTOM_INVALID",
+            ["patient_effect 2", "at least 2 centres", "contrast_confounder nan"],
+        ),
         (["--tumours", "8", "--patients", "7", "--out", "."], "FOLDER_FOREIGN", ["holds other files"]),
         (["--tumours", "8", "--patients", "7", "--out", "file/new"], "FOLDER_UNWRITABLE", ["cannot be written"]),
     ],
@@ -148,6 +155,21 @@ def test_phantom_starts_only_once_nothing_is_refused(arguments, code, says, tmp_
     done = srs("phantom", "--out", "new", *arguments, cwd=tmp_path)
     refused(done, code, *says)
     assert not done.stdout  # neither "started" nor a bar
+
+
+def test_phantom_passes_its_faults_on(tmp_path, monkeypatch):
+    given = {}
+
+    def write(out, **options):
+        given.update(options)
+        options["progress"](0, 1, "")
+        return out
+
+    monkeypatch.setattr(writing, "write_cohort", write)
+    options = ["--patient-effect", "0.25", "--centres", "3", "--centre-effect", "0.5", "--contrast-confounder", "0.75"]
+    result = CliRunner().invoke(app, ["phantom", "--out", str(tmp_path / "new"), *options])
+    assert result.exit_code == 0, result.output
+    assert given["faults"] == Faults(patient_effect=0.25, centres=3, centre_effect=0.5, contrast_confounder=0.75)
 
 
 @pytest.mark.parametrize("command", [["inspect"], ["report"], ["champion", "--home"]])
