@@ -92,6 +92,13 @@ class SplitSettings(Settings):
 
     groups: Integer = setting(5, "number of ensembles, each with an evaluation set of its own", 1, 26)
     members: Integer = setting(10, "number of CNNs in each ensemble", 1, 999)
+    repeats: Integer = setting(
+        1,
+        "number of times that the evaluation sets of all groups are drawn; groups of later draws (F to J, and so on) "
+        "only estimate, and their evaluation sets prefer patients who were not evaluated yet",
+        1,
+        26,
+    )
     evaluation_responders: Integer = setting(12, "number of responding tumours in each evaluation set", 1, 10**6)
     evaluation_non_responders: Integer = setting(
         11, "number of non-responding tumours in each evaluation set", 1, 10**6
@@ -104,6 +111,18 @@ class SplitSettings(Settings):
         "what is never divided between training, validation and evaluation: all tumours of a patient (patient), or "
         "only each tumour (tumour), as in the paper, which leaks information between lesions of one patient",
     )
+
+    @pydantic.model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.groups * self.repeats > len(GROUP_NAMES):
+            count = self.groups * self.repeats
+            raise Conflicts(f"groups times repeats are {count}, but at most {len(GROUP_NAMES)} groups can be named")
+        return self
+
+    @property
+    def group_names(self) -> str:
+        """The letters of all groups, those of the first draw first."""
+        return GROUP_NAMES[: self.groups * self.repeats]
 
 
 @checked(SETTINGS)
@@ -261,7 +280,7 @@ class StudySettings:
 
     @pydantic.model_validator(mode="after")
     def _agree(self) -> Self:
-        groups = GROUP_NAMES[: self.split.groups]
+        groups = self.split.group_names[: self.split.groups]
         if self.promote.what not in ("study", *groups):
             raise Conflicts(f"promote.what is {self.promote.what}, but the groups are {', '.join(groups)}")
         return self

@@ -30,6 +30,7 @@ __all__ = [
     "PackProgress",
     "client",
     "close_tree",
+    "evaluations_of",
     "find_tree",
     "flatten",
     "log_evaluation",
@@ -45,6 +46,8 @@ __all__ = [
 
 #: Tag that identifies the tree of one pipeline run; the caller chooses its value.
 ATTEMPT = "srs.attempt"
+#: Tags of the digests of a run's evaluation sets, and of its evaluation.
+EVALUATION_SETS, EVALUATION_DIGEST = "srs.evaluation_sets", "srs.evaluation_digest"
 #: Tag with the reason why a run failed.
 FAILURE = "srs.failure"
 #: Characters stored of it; MLflow refuses tags above 8000.
@@ -106,6 +109,7 @@ def _describe(parent: Run, settings: StudySettings, dataset: Dataset, splits: Sp
         SYNTHETIC: str(dataset.synthetic).lower(),
         "srs.split_unit": splits.unit,
         "srs.shared_patients": splits.shared_patients,
+        EVALUATION_SETS: splits.evaluation_sets,
     }
     params = {f"srs.{name}": value for name, value in flatten(dataclasses.asdict(settings)).items()}
     store.log(parent, [], params, {**tags, **facts})
@@ -178,10 +182,20 @@ def log_evaluation(tracking: TrackedRuns, evaluation: Evaluation, folder: Path) 
         run_id = runs.get(_member_of(row))
         if run_id is not None:
             _log_figures(run_id, {"evaluation": {k: v for k, v in row.items() if k not in MEMBER_COLUMNS}})
-    _log_figures(tracking.parent, metrics, {"srs.evaluation_digest": evaluation.digest})
+    _log_figures(tracking.parent, metrics, {EVALUATION_DIGEST: evaluation.digest})
     for path in sorted(folder.iterdir()):
         if path.suffix in SHOWN_SUFFIXES and path.name != LAYOUT:
             client().log_artifact(tracking.parent, str(path), "evaluation")
+
+
+def evaluations_of(tracking: TrackedRuns, splits: Splits) -> int:
+    """How often these evaluation sets have been used in the experiment, this run included.
+
+    Whoever keeps what did best on the same evaluation sets has chosen by them, and their figures are then too good.
+    """
+    parents = store.find_all(tracking.experiment_id, {EVALUATION_SETS: splits.evaluation_sets, "srs.role": "parent"})
+    others = [run for run in parents if run.info.run_id != tracking.parent and EVALUATION_DIGEST in run.data.tags]
+    return 1 + len(others)
 
 
 def _member_of(row: Mapping[Any, Any]) -> str:

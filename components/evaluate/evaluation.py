@@ -17,13 +17,15 @@ from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.layout import RUN_AGAIN
 from components.common.artifacts.members import Members
 from components.common.artifacts.metrics import AucByScore, Counts, MembersAuc, Metrics
+from components.common.artifacts.score_metrics import RepeatedMean
 from components.common.artifacts.splits import Splits
 from components.common.errors import InputError
-from components.common.settings import EvaluateSettings
+from components.common.settings import EvaluateSettings, Score
 from components.evaluate import ensemble
 from components.evaluate.group import GroupPredictions
 from components.evaluate.study import study_metrics
-from components.stats.roc import mean_auc, mean_auc_lower_bound, roc_curve
+from components.stats.repeated import repeated_mean
+from components.stats.roc import auc_score, mean_auc, mean_auc_lower_bound, roc_curve
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ TABLE_III_COLUMNS = (
 
 
 def evaluate(
-    dataset: Dataset, splits: Splits, members: Members, settings: EvaluateSettings, *, seed: int
+    dataset: Dataset, splits: Splits, members: Members, settings: EvaluateSettings, *, seed: int, times_used: int = 1
 ) -> Evaluation:
     """Scores, Table III and all metrics of a run.
 
@@ -58,6 +60,8 @@ def evaluate(
         Primary score, cut-off, bootstrap samples.
     seed
         Seed of the bootstrap and of the subsets of members.
+    times_used
+        How often these evaluation sets have been used, this run included.
 
     Raises
     ------
@@ -89,8 +93,10 @@ def evaluate(
         mean_auc=getattr(means, settings.ensemble_score),
         mean_auc_by_score=means,
         mean_auc_lower_bound=_mean_bound(groups, settings, seed),
+        repeated=_repeated(groups, settings.ensemble_score, len(dataset.tumours)),
         groups={name: group.metrics() for name, group in groups.items()},
         study=study_metrics(dataset, scores, settings),
+        evaluation_sets_used=times_used,
     )
     return Evaluation(scores=scores, table_iii=table, metrics=metrics)
 
@@ -157,6 +163,15 @@ def _members_auc(table: pd.DataFrame) -> MembersAuc:
 def _mean_aucs(groups: Mapping[str, GroupPredictions]) -> AucByScore:
     mean, vote = (mean_auc([group.scored(name) for group in groups.values()]) for name in ("mean", "vote"))
     return AucByScore(mean, vote)
+
+
+def _repeated(groups: Mapping[str, GroupPredictions], score: Score, tumours: int) -> RepeatedMean | None:
+    """The groups are draws, of training sets that overlap; sizes are those of the mean evaluation set."""
+    if len(groups) < 2:
+        return None
+    aucs = [auc_score(group.labels, group.evaluation[score]) for group in groups.values()]
+    evaluated = round(float(np.mean([len(group.evaluation) for group in groups.values()])))
+    return repeated_mean(aucs, n_train=tumours - evaluated, n_test=evaluated)
 
 
 def _mean_bound(groups: Mapping[str, GroupPredictions], settings: EvaluateSettings, seed: int) -> float | None:

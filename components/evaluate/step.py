@@ -31,7 +31,8 @@ def run(dataset: str, splits: str, packs: Sequence[str], evaluation: str, report
     """Evaluates a run, writes its evaluation folder, report and model card, and logs them to MLflow."""
     data, run_splits = Dataset.read(Path(dataset)), Splits.read(Path(splits))
     members = Members.gather([Path(pack) for pack in packs], run_splits)
-    result = evaluate(data, run_splits, members, run_splits.settings.evaluate, seed=run_splits.settings.seed)
+    settings, used = run_splits.settings, tracking.evaluations_of(run_splits.tracking, run_splits)
+    result = evaluate(data, run_splits, members, settings.evaluate, seed=settings.seed, times_used=used)
     folder = Path(evaluation)
     folder.mkdir(parents=True, exist_ok=True)
     evaluated = EvaluatedRun(data, run_splits, members, result, facts_of(data, run_splits, members))

@@ -137,5 +137,13 @@ def _mean_text(metrics: Metrics) -> list[str]:
     return [
         f"Mean AUC of the {metrics.counts.groups} ensembles: {number(metrics.mean_auc)} "
         f"(one-sided 95 % lower bound {bound})",
+        *_often_used(metrics.evaluation_sets_used),
         f"Median AUC of the networks: {median} (range {low} to {high})",
     ]
+
+
+def _often_used(times: int) -> list[str]:
+    """A warning where other runs were evaluated on the same tumours before."""
+    if times < 2:
+        return []
+    return [f"These evaluation sets have been used {times} times: a result that is chosen from several is too good."]

@@ -43,8 +43,8 @@ class Bundles:
 
     @property
     def names(self) -> list[str]:
-        """Names of the ensembles: ``STUDY`` where there are several groups, then each group."""
-        groups = self.splits.groups
+        """Names of the ensembles: ``STUDY`` where there are several groups, then each group of the first draw."""
+        groups = self.splits.groups[: self.splits.settings.split.groups]
         return [*([STUDY] if len(groups) > 1 else []), *groups]
 
     def folder(self, name: str) -> Path:
@@ -57,7 +57,8 @@ class Bundles:
 
     def write_ensemble(self, name: str, evaluated: Evaluation) -> Manifest:
         """Writes the bundle of an ensemble of ``names``, calibrated by its development predictions."""
-        members = [member for member in self.members if name in (STUDY, member.split.group)]
+        groups = self.names if name == STUDY else [name]
+        members = [member for member in self.members if member.split.group in groups]
         extra = {"mean_auc_of_groups": evaluated.metrics.mean_auc}
         return self.write(name, members, _development(name, evaluated), extra)
 

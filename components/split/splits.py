@@ -1,7 +1,9 @@
 """Samples the evaluation, validation and training sets of every member (STUDY 3).
 
 A group's evaluation set is selected by a keyed hash of study, group and pseudonym, so it stays the same from run to
-run and is stable as a cohort grows. A run's seed affects only the training and validation sets.
+run and is stable as a cohort grows. A run's seed affects only the training and validation sets. Where the evaluation
+sets are drawn repeatedly, the later draws prefer patients whom few groups have evaluated, until all have been: these
+sets depend on the whole cohort.
 """
 
 import hashlib
@@ -13,7 +15,7 @@ import pandas as pd
 
 from components.common.artifacts.splits import MemberSplit
 from components.common.errors import InputError
-from components.common.settings import GROUP_NAMES, SplitSettings
+from components.common.settings import SplitSettings
 
 MAX_TRIES = 1000  # samples of a validation set before a new one is considered impossible
 
@@ -45,10 +47,14 @@ def make_splits(tumours: pd.DataFrame, settings: SplitSettings, *, study: str, s
     units = _units(tumours, settings.split_unit)
     _check_enough(units, settings)
     splits: list[MemberSplit] = []
-    for ordinal, group in enumerate(GROUP_NAMES[: settings.groups]):
+    times_evaluated = dict.fromkeys((unit.name for unit in units), 0)
+    for ordinal, group in enumerate(settings.group_names):
         ranked = sorted(units, key=lambda unit, g=group: (_rank(study, g, unit.name), unit.name))  # type: ignore[misc]
+        if ordinal >= settings.groups:  # a later draw: patients evaluated least often come first, in the same order
+            ranked = sorted(ranked, key=lambda unit: times_evaluated[unit.name])
         quota = (settings.evaluation_responders, settings.evaluation_non_responders)
         evaluation, development = _fill(ranked, quota)
+        times_evaluated |= {unit.name: times_evaluated[unit.name] + 1 for unit in evaluation}
         _check_development(development, group)
         sampled = _validation_sets(development, settings, group, [seed, ordinal])
         for index, validation in enumerate(sampled, start=1):

@@ -214,4 +214,4 @@ def _packs(parameters: Mapping[str, Any]) -> int:
     preset, settings = str(parameters["preset"]), str(parameters["settings"])
     seed, groups, members = (int(parameters[name]) for name in ("seed", "groups", "members"))
     split = resolve_parameters(preset, seed, groups, members, settings).split
-    return math.ceil(split.groups * split.members / int(parameters["members_per_task"]))
+    return math.ceil(len(split.group_names) * split.members / int(parameters["members_per_task"]))

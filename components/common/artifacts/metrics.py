@@ -14,6 +14,7 @@ from components.common.artifacts.score_metrics import (
     PlattMetrics,
     PlattScaling,
     Rates,
+    RepeatedMean,
     RocSummary,
     SetMetrics,
 )
@@ -241,10 +242,15 @@ class Metrics:
     mean_auc, mean_auc_lower_bound
         Mean over the groups of the primary score's AUC, and its one-sided 95 % lower bound, on the logit scale from a
         bootstrap over patients; None where there are too few patients to resample.
+    repeated
+        The mean AUC with the variance of repeated draws, which allows for overlapping training sets (Nadeau & Bengio
+        2003); None for one group.
     groups
         Metrics of each group, by its name.
     study
         Metrics of the study ensemble on all groups' evaluation predictions together.
+    evaluation_sets_used
+        How many runs of the experiment have been evaluated on the same evaluation sets, this one included.
     """
 
     synthetic: bool
@@ -257,8 +263,10 @@ class Metrics:
     mean_auc: float
     mean_auc_by_score: AucByScore
     mean_auc_lower_bound: float | None
+    repeated: RepeatedMean | None
     groups: dict[str, GroupMetrics]
     study: StudyMetrics
+    evaluation_sets_used: int
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for ``metrics.json`` and MLflow."""

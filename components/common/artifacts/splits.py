@@ -101,6 +101,11 @@ class Splits(Layout):
         """Group names in order."""
         return sorted({split.group for split in self.members})
 
+    @property
+    def evaluation_sets(self) -> str:
+        """Digest of all groups' evaluation sets: equal for runs that are evaluated on the same tumours."""
+        return digest_of({split.group: list(split.evaluation) for split in self.members})
+
     def of_group(self, group: str) -> list[MemberSplit]:
         """The splits of a group's members, sorted by index."""
         return [split for split in self.members if split.group == group]

@@ -198,6 +198,19 @@ def test_evaluation_reaches_members_ensembles_and_parent(store: Path, dataset: D
     assert {item.path for item in artifacts} == {"evaluation/report.html", "evaluation/model_card.md"}
 
 
+def test_uses_of_the_same_evaluation_sets_are_counted(store: Path, dataset: Dataset, splits: Splits) -> None:
+    first = open_(dataset, splits)
+    assert tracking.evaluations_of(first, splits) == 1
+    (store / "report.html").write_text("<p>report</p>")
+    tracking.log_evaluation(first, evaluation_of(), store)
+    assert tracking.evaluations_of(first, splits) == 1
+    again = tracking.open_tree("srs", StudySettings(), dataset, splits, attempt="another")
+    assert tracking.evaluations_of(again, splits) == 2
+    others = [dataclasses.replace(split, evaluation=split.evaluation[:-1]) for split in splits.members]
+    elsewhere = dataclasses.replace(splits, members=tuple(others))
+    assert tracking.evaluations_of(again, elsewhere) == 1
+
+
 def test_a_failed_run_is_found_and_closed_with_its_reason(dataset: Dataset, splits: Splits) -> None:
     tree = open_(dataset, splits)
     tracking.log_members(tree, [member_of(splits.members[0])], dataset)

@@ -40,6 +40,22 @@ def test_paper_sizes_fit_exactly():
         assert abs(len(split.validation) - 22) <= 2
 
 
+def test_repeated_draws_evaluate_every_tumour_and_leave_the_first_draw_as_it_was():
+    tumours = cohort()
+    once = make_splits(tumours, SplitSettings(members=1), study="study", seed=1)
+    repeated = make_splits(tumours, SplitSettings(members=1, repeats=4), study="study", seed=1)
+    assert repeated[:5] == once
+    assert [split.group for split in repeated] == list("ABCDEFGHIJKLMNOPQRST")
+    evaluated = [set().union(*(split.evaluation for split in repeated[:count])) for count in (5, 10, 20)]
+    assert len(evaluated[0]) < len(evaluated[1])
+    assert evaluated[2] == set(tumours.tumour)
+
+
+def test_more_groups_than_letters_are_refused():
+    with pytest.raises(InputError, match="groups times repeats are 30, but at most 26"):
+        SplitSettings(groups=10, repeats=3)
+
+
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**31 - 1), patients=st.integers(30, 89), unit=st.sampled_from(["patient", "tumour"]))
 def test_every_split_is_a_partition_without_shared_patients(seed, patients, unit):
