@@ -126,10 +126,10 @@ def test_evaluate_gives_the_ui_a_roc_and_a_confusion_matrix_of_each_group(done):
     assert [sum(row["row"]) for row in rows] == [5, 5]
 
 
-def test_promote_registers_both_ensembles_and_returns_its_decision(done):
+def test_promote_registers_every_ensemble_and_returns_its_decision(done):
     promotion = read(done, Promotion, "promotion")
-    assert sorted(promotion.versions) == ["A", "B"]
-    assert len(done.client.search_model_versions("name = 'direct'")) == 2
+    assert sorted(promotion.versions) == ["A", "B", "study"]
+    assert len(done.client.search_model_versions("name = 'direct'")) == 3
     assert done.version == (promotion.version if promotion.verdict == "promoted" else "")
 
 

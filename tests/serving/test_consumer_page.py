@@ -92,7 +92,7 @@ def run(folder: Path, *line: str) -> str:
 def test_python_with_plain_mlflow(folder):
     (example,) = [block for block in PYTHON if "mlflow" in block]
     header, row = run(folder, sys.executable, "-c", example).strip().splitlines()[-2:]
-    assert header.split() == ["probability", "vote_fraction", "spread", "score", "non_responder"]
+    assert header.split() == ["probability", "vote_fraction", "calibrated_probability", "non_responder"]
     assert 0 <= float(row.split()[1]) <= 1
 
 
