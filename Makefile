@@ -1,4 +1,4 @@
-# make demo | test | lint | images | images-check | e2e | e2e-bucket | e2e-containers | bench | bench-gpu | null | gate-seeds | intervals | audit | homes | hostile | load | fuzz | cve | lock | clean; each sets up .venv first, once.
+# make demo | test | lint | images | images-check | e2e | e2e-bucket | e2e-containers | bench | bench-gpu | null | inference | gate-seeds | intervals | audit | homes | hostile | load | fuzz | cve | lock | clean; each sets up .venv first, once.
 PYTHON ?= python3
 BIN := .venv/bin
 ENGINE ?= podman
@@ -6,7 +6,7 @@ JOBS ?= 2
 # Without cached byte-code, every import of TensorFlow would take three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint images images-check e2e e2e-bucket e2e-containers bench bench-gpu null gate-seeds intervals audit homes hostile load fuzz cve docs lock clean setup
+.PHONY: demo test lint images images-check e2e e2e-bucket e2e-containers bench bench-gpu null inference gate-seeds intervals audit homes hostile load fuzz cve docs lock clean setup
 .DELETE_ON_ERROR:
 
 demo: setup
@@ -19,6 +19,10 @@ test: setup
 # Statistics over many phantom cohorts (hours): without signal a mean AUC near 0.5; with signal a promotion.
 null: setup
 	@$(BIN)/python -m pytest -m slow -s tests/slow -k without_signal
+
+# Error rates of gate and calibration, by a thousand simulated studies each (an hour of two cores).
+inference: setup
+	@$(BIN)/python -m pytest -m slow -s tests/slow/test_inference.py
 
 gate-seeds: setup
 	@$(BIN)/python -m pytest -m slow -s tests/slow -k passes_the_gate
