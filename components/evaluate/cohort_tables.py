@@ -63,12 +63,12 @@ TABLE_II = (
 
 def table_i(tumours: pd.DataFrame) -> pd.DataFrame:
     """Table I, patient and tumour characteristics; columns ``TABLE_COLUMNS``, one row per printed line."""
-    return _table(tumours, TABLE_I)
+    return cohort_table(tumours, TABLE_I)
 
 
 def table_ii(tumours: pd.DataFrame) -> pd.DataFrame:
     """Table II, treatment; columns ``TABLE_COLUMNS``."""
-    return _table(tumours, TABLE_II)
+    return cohort_table(tumours, TABLE_II)
 
 
 def mann_whitney_p(first: ArrayLike, second: ArrayLike) -> float | None:
@@ -133,7 +133,8 @@ def _occupied(counts: Sequence[Sequence[int]]) -> NDArray[np.int64]:
     return np.asarray(table[table.sum(axis=1) > 0][:, table.sum(axis=0) > 0])
 
 
-def _table(tumours: pd.DataFrame, rows: Sequence[Row]) -> pd.DataFrame:
+def cohort_table(tumours: pd.DataFrame, rows: Sequence[Row]) -> pd.DataFrame:
+    """A table of responders and non-responders; columns ``TABLE_COLUMNS``."""
     arms = tuple(tumours[tumours["label"] == label] for label in (RESPONDER, NON_RESPONDER))
     lines = [line for row in rows for line in (_median if row.kind == "median" else _counts)(row, arms)]
     return pd.DataFrame(lines, columns=list(TABLE_COLUMNS))

@@ -21,6 +21,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from components.common.artifacts.metrics import CovariateMetrics
 from components.evaluate.cohort_tables import YES
+from components.stats.added_value import added_value
 from components.stats.platt import logit
 from components.stats.roc import paired_test, roc_summary
 
@@ -60,18 +61,34 @@ def covariate_metrics(
     """
     if development["label"].nunique() < 2:
         return None
-    outside = tumours[~tumours["patient"].isin(evaluation["patient"])]
     evaluated = covariate_table(tumours, evaluation, score)
     labels, patients = evaluation["label"].to_numpy(), evaluation["patient"].to_numpy()
-    predictions: dict[str, NDArray[np.float64]] = {}
-    for name, columns in MODELS.items():
-        rows = development if ENSEMBLE in columns else outside
-        table = covariate_table(tumours, rows, score)
-        model = regression(columns).fit(table[list(columns)], rows["label"].to_numpy())
-        predictions[name] = model.predict_proba(evaluated[list(columns)])[:, 1]
+    clinical = clinical_probability(tumours, evaluation)
+    if clinical is None:
+        return None
+    predictions: dict[str, NDArray[np.float64]] = {"clinical": clinical}
+    for name in ("ensemble", "both"):
+        columns = list(MODELS[name])
+        table = covariate_table(tumours, development, score)
+        model = regression(columns).fit(table[columns], development["label"].to_numpy())
+        predictions[name] = model.predict_proba(evaluated[columns])[:, 1]
     summaries = {name: roc_summary(labels, predicted) for name, predicted in predictions.items()}
     gain = paired_test(labels, predictions["both"], evaluation[score], patients=patients)
-    return CovariateMetrics(**summaries, gain_of_both=gain, n_development=len(development))
+    added = added_value(labels, logit(clinical), logit(evaluation[score]), patients=patients)
+    return CovariateMetrics(**summaries, gain_of_both=gain, n_development=len(development), added_value=added)
+
+
+def clinical_probability(tumours: pd.DataFrame, evaluation: pd.DataFrame) -> NDArray[np.float64] | None:
+    """Probability of non-response of a group's evaluation tumours by the regression on covariates alone.
+
+    It is fitted to the tumours of all patients outside ``evaluation``; None where these lack a class.
+    """
+    outside, columns = tumours[~tumours["patient"].isin(evaluation["patient"])], list(MODELS["clinical"])
+    if outside["label"].nunique() < 2:
+        return None
+    fitted = regression(columns).fit(covariate_table(tumours, outside, "")[columns], outside["label"].to_numpy())
+    probability = fitted.predict_proba(covariate_table(tumours, evaluation, "")[columns])[:, 1]
+    return np.asarray(probability, dtype=np.float64)
 
 
 def covariate_table(tumours: pd.DataFrame, rows: pd.DataFrame, score: str) -> pd.DataFrame:

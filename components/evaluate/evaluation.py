@@ -17,15 +17,16 @@ from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.layout import RUN_AGAIN
 from components.common.artifacts.members import Members
 from components.common.artifacts.metrics import AucByScore, Counts, MembersAuc, Metrics
-from components.common.artifacts.score_metrics import RepeatedMean
+from components.common.artifacts.score_metrics import Limits, RepeatedMean
 from components.common.artifacts.splits import Splits
 from components.common.errors import InputError
 from components.common.settings import EvaluateSettings, Score
 from components.evaluate import ensemble
+from components.evaluate.clinical import clinical_metrics
 from components.evaluate.group import GroupPredictions
 from components.evaluate.study import study_metrics
 from components.stats.repeated import repeated_mean
-from components.stats.roc import auc_score, mean_auc, mean_auc_lower_bound, roc_curve
+from components.stats.roc import auc_score, mean_auc, mean_auc_limits, roc_curve
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class EvaluatedRun:
 
 TABLE_III_COLUMNS = (
     "group", "member", "auc", "p_value", "ci_low", "ci_high", "sensitivity", "specificity", "flagged", "restarts",
+    "newcombe_low", "newcombe_high", "p_value_ties",
 )  # fmt: skip
 
 
@@ -81,7 +83,8 @@ def evaluate(
     table = pd.DataFrame(
         [row for group in groups.values() for row in group.table_rows()], columns=list(TABLE_III_COLUMNS)
     )
-    means = _mean_aucs(groups)
+    means, bound = _mean_aucs(groups), _mean_limits(groups, settings, seed, one_sided=True)
+    by_group = {name: group.metrics() for name, group in groups.items()}
     metrics = Metrics(
         synthetic=dataset.synthetic,
         split_unit=splits.unit,
@@ -92,10 +95,12 @@ def evaluate(
         members_auc=_members_auc(table),
         mean_auc=getattr(means, settings.ensemble_score),
         mean_auc_by_score=means,
-        mean_auc_lower_bound=_mean_bound(groups, settings, seed),
+        mean_auc_lower_bound=None if bound is None else bound.ci_low,
+        mean_auc_limits=_mean_limits(groups, settings, seed, one_sided=False),
         repeated=_repeated(groups, settings.ensemble_score, len(dataset.tumours)),
-        groups={name: group.metrics() for name, group in groups.items()},
+        groups=by_group,
         study=study_metrics(dataset, scores, settings),
+        clinical=clinical_metrics(dataset.tumours, scores, by_group, settings, seed),
         evaluation_sets_used=times_used,
     )
     return Evaluation(scores=scores, table_iii=table, metrics=metrics)
@@ -174,10 +179,12 @@ def _repeated(groups: Mapping[str, GroupPredictions], score: Score, tumours: int
     return repeated_mean(aucs, n_train=tumours - evaluated, n_test=evaluated)
 
 
-def _mean_bound(groups: Mapping[str, GroupPredictions], settings: EvaluateSettings, seed: int) -> float | None:
-    """Patient-clustered lower bound of the mean AUC; None for too few patients, which no gate passes."""
+def _mean_limits(
+    groups: Mapping[str, GroupPredictions], settings: EvaluateSettings, seed: int, *, one_sided: bool
+) -> Limits | None:
+    """Patient-clustered limits of the mean AUC; None for too few patients, which no gate passes."""
     primary = [group.scored(settings.ensemble_score) for group in groups.values()]
     try:
-        return mean_auc_lower_bound(primary, rng=seed, samples=settings.bootstrap)
+        return mean_auc_limits(primary, rng=seed, samples=settings.bootstrap, one_sided=one_sided)
     except InputError:
         return None

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib import image as mpl_image
 from numpy.typing import ArrayLike, NDArray
 
+from components.common.artifacts.clinical_metrics import NetBenefit
 from components.common.artifacts.metrics import SizeMetrics
 from components.figures.drawing import BLUE, GREY, ORANGE, SQUARE, VERMILION, line_style, new_axes, style, to_svg
 from components.model.scores import VOTE_CUT_OFF
@@ -77,6 +78,24 @@ def reliability(curves: dict[str, pd.DataFrame]) -> str:
         axes.set_aspect("equal")
         axes.legend(loc="upper left")
         return to_svg(figure, "Reliability curves with the number of predictions at each point")
+
+
+def decision(curve: Sequence[NetBenefit]) -> str:
+    """Net benefit against the threshold probability: by the model with its band, for all tumours, and for none."""
+    at = [point.threshold for point in curve]
+    with style():
+        figure, axes = new_axes((4.6, 3.3))
+        axes.axhline(0, color="#000000", lw=1.2, label="act for none")
+        axes.plot(at, [point.treat_all for point in curve], color=VERMILION, ls="--", lw=1.4, label="act for all")
+        low, high = [point.low for point in curve], [point.high for point in curve]
+        axes.fill_between(at, low, high, color=BLUE, alpha=0.15, lw=0, label="95 % band")
+        axes.plot(at, [point.model for point in curve], color=BLUE, lw=2, label="act by the prediction")
+        top = max(*high, curve[0].treat_all, 0.05)
+        axes.set(
+            xlabel="threshold probability", ylabel="net benefit", xlim=(at[0], at[-1]), ylim=(-0.3 * top, 1.1 * top)
+        )
+        figure.legend(loc="outside lower center", ncols=2)
+        return to_svg(figure, "Net benefit against the threshold probability")
 
 
 def crop_image(

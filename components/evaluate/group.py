@@ -10,8 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.members import MemberFacts, Members
 from components.common.artifacts.metrics import (
-    Calls,
-    CallsByResponse,
     DevelopmentMetrics,
     EvaluationMetrics,
     GroupMetrics,
@@ -29,8 +27,9 @@ from components.common.errors import InputError
 from components.common.settings import EvaluateSettings, Score
 from components.evaluate import ensemble
 from components.evaluate.covariates import covariate_metrics
-from components.evaluate.set_metrics import fields_of, set_metrics
-from components.model.scores import VOTE_CUT_OFF, calls, votes
+from components.evaluate.outcomes import calls_by_response
+from components.evaluate.set_metrics import fields_of, newcombe_of, set_metrics
+from components.model.scores import VOTE_CUT_OFF, votes
 from components.stats import calibration
 from components.stats.platt import calibrated
 from components.stats.roc import Interval, Scored, choose_cut_off, paired_test, rates_at, roc_summary
@@ -103,15 +102,16 @@ class GroupPredictions:
         """Rows of Table III: members by their hard votes, then the ensemble by its primary score."""
         hard = votes(self.probabilities)
         rows = [
-            (self.name, str(number), *self._row(vote, VOTE_CUT_OFF), fact.flagged, fact.restarts)
+            (self.name, str(number), *self._row(vote, VOTE_CUT_OFF, fact.flagged, fact.restarts))
             for number, (vote, fact) in enumerate(zip(hard, self.facts, strict=True), start=1)
         ]
-        combined = self._row(self.evaluation[self.primary], self.settings.cut_off)
         flagged, restarts = any(f.flagged for f in self.facts), sum(f.restarts for f in self.facts)
-        return [*rows, (self.name, "ensemble", *combined, flagged, restarts)]
+        combined = self._row(self.evaluation[self.primary], self.settings.cut_off, flagged, restarts)
+        return [*rows, (self.name, "ensemble", *combined)]
 
-    def _row(self, score: ArrayLike, cut_off: float) -> tuple[float, ...]:
+    def _row(self, score: ArrayLike, cut_off: float, flagged: bool, restarts: int) -> tuple[Any, ...]:
         summary, rates = roc_summary(self.labels, score), rates_at(self.labels, score, cut_off)
+        newcombe = newcombe_of(summary)
         return (
             summary.auc,
             summary.p_value,
@@ -119,6 +119,11 @@ class GroupPredictions:
             summary.ci_high,
             rates.sensitivity,
             rates.specificity,
+            flagged,
+            restarts,
+            newcombe.ci_low,
+            newcombe.ci_high,
+            summary.p_value_ties,
         )
 
     def metrics(self) -> GroupMetrics:
@@ -134,7 +139,7 @@ class GroupPredictions:
             gain_over_probabilities=self._gain(own, self.probabilities),
             spread=ensemble.spread_of_errors(self.labels, own, self.evaluation["spread"], self.settings.cut_off),
             auc_by_size=sizes,
-            confusion_by_response=self._confusion(),
+            confusion_by_response=calls_by_response(self.responses, own, self.settings.cut_off),
             covariates=covariate_metrics(self.tumours, self.development, self.evaluation, self.primary),
             restarts=sum(fact.restarts for fact in self.facts),
             flagged=sum(fact.flagged for fact in self.facts),
@@ -185,13 +190,3 @@ class GroupPredictions:
     def _gain(self, own: ArrayLike, others: NDArray[np.float64]) -> PairedTest:
         """The ensemble's AUC against the mean AUC of its members, tested with patients as clusters."""
         return paired_test(self.labels, own, others, patients=self.patients)
-
-    def _confusion(self) -> CallsByResponse:
-        positive = calls(self.evaluation[self.primary], self.settings.cut_off)
-        by_response = {response: self.responses == response for response in ("CR", "PR", "SD", "PD")}
-        return CallsByResponse(
-            **{
-                name: Calls(int((~positive & rows).sum()), int((positive & rows).sum()))
-                for name, rows in by_response.items()
-            }
-        )

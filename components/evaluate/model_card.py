@@ -9,7 +9,7 @@ from components.common.artifacts.evaluation import MODEL_CARD
 from components.common.files import write_json
 from components.evaluate.checklist import MISSING, checklist
 from components.evaluate.evaluation import EvaluatedRun
-from components.evaluate.tables import SYNTHETIC, flat_facts, number, p_value, percent
+from components.evaluate.tables import FILTERS, SYNTHETIC, flat_facts
 
 
 def write_model_card(folder: Path, run: EvaluatedRun) -> Path:
@@ -31,7 +31,7 @@ def card(run: EvaluatedRun, items: list[dict[str, Any]]) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"number": number, "p": p_value, "percent": percent}
+    environment.filters |= FILTERS
     text: str = environment.get_template("model_card.md.j2").render(
         dataset=run.dataset,
         splits=run.splits,

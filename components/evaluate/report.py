@@ -14,34 +14,32 @@ from components.common.artifacts.members import Member, Members
 from components.common.pages import POLICY_TAG
 from components.evaluate import architecture, figures
 from components.evaluate.blocks import activations_of
+from components.evaluate.borderline import BORDERLINE, PARTIAL_RESPONSE
 from components.evaluate.checklist import MISSING, checklist
 from components.evaluate.cohort_tables import LEAST_EXPECTED, RANDOM_TABLES, table_i, table_ii
+from components.evaluate.confounders import ASSOCIATED, HIGH_AUC, NEAR_CHANCE, table_s1
+from components.evaluate.decision import TABULATED
 from components.evaluate.ensemble import ENOUGH, MOST_SUBSETS, fewest_members, probabilities_of
 from components.evaluate.evaluation import EvaluatedRun
 from components.evaluate.failures import failures
 from components.evaluate.figures import crop_image
 from components.evaluate.saliency import most_confident, saliency_maps
-from components.evaluate.tables import (
-    SYNTHETIC,
-    cohort_lines,
-    flat_facts,
-    number,
-    p_value,
-    percent,
-    table_iii_block,
-)
+from components.evaluate.tables import FILTERS, P_TITLES, SYNTHETIC, cohort_lines, flat_facts, table_iii_block
 from components.figures.split_matrix import split_matrix
 from components.figures.training_curves import training_curves
 from components.model.network import Network
 from components.model.networks.building import network_of
 from components.model.scores import votes
 from components.stats.calibration import reliability
+from components.stats.subgroups import LEAST_OF_CLASS
 
 #: The KFP UI loads a page in one piece and requires it to be below 1 MB.
 MOST_BYTES = 1_000_000
 
 #: Misclassified tumours shown with their crop, and listed at all; ``scores.csv`` contains every prediction.
 MOST_CROPS, MOST_FAILURES = 40, 200
+
+CONFOUNDER_LIMITS = {"associated": ASSOCIATED, "high": HIGH_AUC, "chance": NEAR_CHANCE}
 
 
 def write_report(folder: Path, run: EvaluatedRun) -> Path:
@@ -75,7 +73,7 @@ def _template(run: EvaluatedRun) -> Callable[..., str]:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"number": number, "p": p_value, "percent": percent}
+    environment.filters |= FILTERS
     items, network = checklist(run), network_of(splits)
     return functools.partial(
         environment.get_template("report.html.j2").render,
@@ -87,8 +85,14 @@ def _template(run: EvaluatedRun) -> Callable[..., str]:
         flow=dataset.flow,
         table_i=cohort_lines(table_i(dataset.tumours)),
         table_ii=cohort_lines(table_ii(dataset.tumours)),
+        table_s1=cohort_lines(table_s1(dataset.tumours)),
+        confounders=CONFOUNDER_LIMITS,
+        tabulated=TABULATED,
+        line_of_response=(PARTIAL_RESPONSE, BORDERLINE),
+        least_of_class=LEAST_OF_CLASS,
         least_expected=LEAST_EXPECTED,
         random_tables=RANDOM_TABLES,
+        p_titles=P_TITLES,
         table_iii={group: table_iii_block(evaluation, group) for group in splits.groups},
         training=_training_rows(run.members),
         saliency=_saliency(run, network),
@@ -114,6 +118,7 @@ def _figures(run: EvaluatedRun) -> dict[str, Any]:
         "training": {group: training_curves(group, _of(members, group)) for group in splits.groups},
         "roc": {group: _roc(dataset, members, scores, group) for group in splits.groups},
         "sizes": figures.auc_by_size({name: group.auc_by_size for name, group in metrics.groups.items()}),
+        "decision": figures.decision(curve) if metrics.clinical and (curve := metrics.clinical.net_benefit) else "",
         "reliability": figures.reliability(
             {
                 name: reliability(rows["label"], rows[metrics.primary_score])

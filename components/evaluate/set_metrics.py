@@ -5,10 +5,12 @@ from typing import Any
 
 import pandas as pd
 from numpy.typing import ArrayLike
+from scipy import stats
 
-from components.common.artifacts.score_metrics import ScoreMetrics, SetMetrics
+from components.common.artifacts.score_metrics import Limits, RocSummary, ScoreMetrics, SetMetrics
 from components.common.settings import EvaluateSettings
 from components.stats.calibration import calibrate
+from components.stats.newcombe import newcombe_limits, newcombe_variance
 from components.stats.roc import rates_at, roc_summary
 
 
@@ -17,6 +19,13 @@ def set_metrics(rows: pd.DataFrame, settings: EvaluateSettings) -> SetMetrics:
     mean, vote = (_score_metrics(rows, rows[score], settings.cut_off) for score in ("mean", "vote"))
     primary = mean if settings.ensemble_score == "mean" else vote
     return SetMetrics(n=len(rows), **fields_of(primary), mean=mean, vote=vote)
+
+
+def newcombe_of(summary: RocSummary) -> Limits:
+    """Newcombe's standard error and two-sided 95 % limits of an AUC, whatever interval it was summarised with."""
+    sizes = summary.n_positive, summary.n_negative
+    limits = newcombe_limits(summary.auc, *sizes, float(stats.norm.isf(0.025)))
+    return Limits(newcombe_variance(summary.auc, *sizes) ** 0.5, *limits)
 
 
 def fields_of(values: Any) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.metrics import StudyMetrics
 from components.common.settings import EvaluateSettings
 from components.evaluate.ensemble import pooled
-from components.evaluate.set_metrics import fields_of, set_metrics
+from components.evaluate.outcomes import calls_by_response
+from components.evaluate.set_metrics import fields_of, newcombe_of, set_metrics
 from components.stats.calibration import fit_platt
 from components.stats.roc import choose_cut_off
 
@@ -34,12 +35,15 @@ def study_metrics(dataset: Dataset, scores: pd.DataFrame, settings: EvaluateSett
         Primary score and cut-off.
     """
     rows = study_scores(scores)
-    primary = rows[settings.ensemble_score]
+    responses = dataset.tumours.set_index("tumour").loc[rows["tumour"], "response"].to_numpy()
+    primary, on_set = rows[settings.ensemble_score], set_metrics(rows, settings)
     return StudyMetrics(
-        **fields_of(set_metrics(rows, settings)),
+        **fields_of(on_set),
         tumours=len(dataset.tumours),
         never_evaluated=len(dataset.tumours) - len(rows),
         mean_members=float(rows["members"].mean()),
         youden_cut_off=choose_cut_off(rows["label"], primary),
         platt=fit_platt(rows["label"], primary),
+        newcombe=newcombe_of(on_set),
+        confusion_by_response=calls_by_response(responses, primary, settings.cut_off),
     )

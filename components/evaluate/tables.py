@@ -10,25 +10,39 @@ import pandas as pd
 from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.metrics import Metrics
+from components.common.artifacts.score_metrics import Limits, RocSummary
 from components.evaluate.cohort_tables import LEAST_EXPECTED, RANDOM_TABLES, table_i, table_ii
+from components.evaluate.set_metrics import newcombe_of
 
 #: Widest line of the terminal tables.
 TERMINAL_COLUMNS = 100
 SYNTHETIC = "SYNTHETIC: phantom data, no patient"
 
+#: Title and column of each statistic, the recommended interval first; the paper's are SPSS's.
 TABLE_III_ROWS = (
     ("AUC", "auc"),
-    ("p", "p_value"),
-    ("95 % CI low", "ci_low"),
-    ("95 % CI high", "ci_high"),
+    ("95 % CI, low", "newcombe_low"),
+    ("95 % CI, high", "newcombe_high"),
     ("sensitivity, %", "sensitivity"),
     ("specificity, %", "specificity"),
+    ("p, ties corrected", "p_value_ties"),
+    ("paper's (SPSS): low", "ci_low"),
+    ("paper's (SPSS): high", "ci_high"),
+    ("paper's (SPSS): p", "p_value"),
 )
+P_TITLES = tuple(title for title, column in TABLE_III_ROWS if column.startswith("p_value"))
+#: Width of the titles in the terminal; a block of eleven columns then has ``TERMINAL_COLUMNS``.
+TITLE_COLUMNS = 21
 
 
 def number(value: Any, digits: int = 3) -> str:
     """A number with fixed decimals, or a dash where it is missing."""
     return "–" if value is None or pd.isna(value) else f"{float(value):.{digits}f}"
+
+
+def limits_text(limits: Limits | RocSummary | None) -> str:
+    """Confidence limits, or a dash where they are missing."""
+    return "–" if limits is None else f"{number(limits.ci_low)} to {number(limits.ci_high)}"
 
 
 def p_value(value: Any) -> str:
@@ -39,6 +53,16 @@ def p_value(value: Any) -> str:
 def percent(value: Any) -> str:
     """A proportion as a whole percentage, or a dash where it is missing."""
     return "–" if value is None or pd.isna(value) else f"{100 * float(value):.0f}"
+
+
+def lower_first(text: str) -> str:
+    """A title within a sentence."""
+    return text[:1].lower() + text[1:]
+
+
+#: What the templates of report and model card call these functions.
+FILTERS = {"number": number, "p": p_value, "percent": percent, "limits": limits_text, "newcombe": newcombe_of,
+           "lower_first": lower_first}  # fmt: skip
 
 
 def flat_facts(facts: Any, prefix: str = "") -> list[tuple[str, str]]:
@@ -82,7 +106,7 @@ def table_iii_block(evaluation: Evaluation, group: str) -> tuple[list[str], list
     table = evaluation.table_iii[evaluation.table_iii["group"] == group]
     rows = []
     for title, column in TABLE_III_ROWS:
-        formatted = percent if title.endswith("%") else p_value if column == "p_value" else number
+        formatted = percent if title.endswith("%") else p_value if column.startswith("p_value") else number
         rows.append([title, *(formatted(value) for value in table[column])])
     flags = [" *" if flagged and member != "ensemble" else "" for member, flagged in
              zip(table["member"], table["flagged"], strict=True)]  # fmt: skip
@@ -125,18 +149,19 @@ def _table_iii_text(head: list[str], rows: list[list[str]], across: int = 11) ->
     text = []
     for start in range(0, len(head), across):
         names = [name.replace("ensemble", "ens.") for name in head[start : start + across]]
-        text.append(f"  {'':<16}" + "".join(f"{name:>7}" for name in names))
+        text.append(f"  {'':<{TITLE_COLUMNS}}" + "".join(f"{name:>7}" for name in names))
         for title, *cells in rows:
-            text.append(f"  {title:<16}" + "".join(f"{cell:>7}" for cell in cells[start : start + across]))
+            text.append(f"  {title:<{TITLE_COLUMNS}}" + "".join(f"{cell:>7}" for cell in cells[start : start + across]))
     return text
 
 
 def _mean_text(metrics: Metrics) -> list[str]:
-    bound = number(metrics.mean_auc_lower_bound)
+    bound, limits = number(metrics.mean_auc_lower_bound), metrics.mean_auc_limits
+    interval = f"95 % CI {limits_text(limits)}; " if limits else ""
     median, low, high = map(number, (metrics.members_auc.median, metrics.members_auc.min, metrics.members_auc.max))
     return [
         f"Mean AUC of the {metrics.counts.groups} ensembles: {number(metrics.mean_auc)} "
-        f"(one-sided 95 % lower bound {bound})",
+        f"({interval}one-sided 95 % lower bound {bound})",
         *_often_used(metrics.evaluation_sets_used),
         f"Median AUC of the networks: {median} (range {low} to {high})",
     ]

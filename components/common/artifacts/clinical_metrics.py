@@ -90,3 +90,79 @@ class AddedValue:
     high: float | None
     wald_p_value: float | None
     n: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ScanFact:
+    """Whether a fact of the CT scan may be a confounder, such as a contrast agent that only non-responders were given.
+
+    Parameters
+    ----------
+    name
+        The fact's title in Table S1, and its covariate's in the subgroups.
+    p_value
+        Of its association with response, as in Table S1 (exact where that gives one); None where no test is possible.
+    associated
+        Whether the p-value is below 0.05.
+    explains
+        Whether the ensemble predicts well over all tumours but hardly within any subgroup by this fact.
+    """
+
+    name: str
+    p_value: float | None
+    associated: bool
+    explains: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LaterOutcome:
+    """How the evaluated tumours with one later outcome were called."""
+
+    outcome: str
+    called_responder: int
+    called_non_responder: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PatientsEvaluated:
+    """How many patients with one tumour, and with several, have a tumour in any group's evaluation set."""
+
+    single: int
+    single_evaluated: int
+    several: int
+    several_evaluated: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ClinicalMetrics:
+    """Clinical worth of a run's ensembles; each evaluated tumour counts once, with its mean over the groups.
+
+    Parameters
+    ----------
+    net_benefit
+        Decision curve of the calibrated probability; empty where there are too few patients or no group is calibrated.
+    calibrated
+        Number of tumours with a calibrated probability.
+    subgroups
+        Performance of the primary score by covariates and facts of the scan.
+    scan
+        Facts of the scan as possible confounders; only those that are known.
+    added_value
+        Test of the ensemble beside covariates; None where it is not possible.
+    borderline
+        Performance by the distance of the tumour's change to the limit of partial response; empty where no diameters
+        are known.
+    later
+        Calls by later outcome.
+    patients
+        Chance of patients to be evaluated, by their number of tumours.
+    """
+
+    net_benefit: tuple[NetBenefit, ...]
+    calibrated: int
+    subgroups: tuple[Subgroup, ...]
+    scan: tuple[ScanFact, ...]
+    added_value: AddedValue | None
+    borderline: tuple[Subgroup, ...]
+    later: tuple[LaterOutcome, ...]
+    patients: PatientsEvaluated

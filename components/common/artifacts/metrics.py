@@ -8,7 +8,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, with_config
 
+from components.common.artifacts.clinical_metrics import AddedValue, ClinicalMetrics
 from components.common.artifacts.score_metrics import (
+    Limits,
     OtherIntervals,
     PairedTest,
     PlattMetrics,
@@ -64,6 +66,24 @@ class DevelopmentMetrics(SetMetrics, Coverage):
     """Metrics on development predictions: other groups' predictions for their evaluation tumours."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Calls:
+    """How the evaluation tumours of one response were called."""
+
+    called_responder: int
+    called_non_responder: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CallsByResponse:
+    """Calls by RECIST response; CR and PR are responders."""
+
+    CR: Calls
+    PR: Calls
+    SD: Calls
+    PD: Calls
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StudyMetrics(DevelopmentMetrics):
     """The study ensemble on all groups' evaluation predictions, one for each tumour.
@@ -76,10 +96,16 @@ class StudyMetrics(DevelopmentMetrics):
         The cut-off that maximises the Youden index.
     platt
         Platt scaling, with which a bundle of all members is calibrated; None where its fit diverged.
+    newcombe
+        Newcombe's limits of the primary score's AUC, with tumours as independent.
+    confusion_by_response
+        Calls by the primary score.
     """
 
     youden_cut_off: float
     platt: PlattScaling | None
+    newcombe: Limits | None = None
+    confusion_by_response: CallsByResponse | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -130,24 +156,6 @@ class SizeMetrics:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Calls:
-    """How the evaluation tumours of one response were called."""
-
-    called_responder: int
-    called_non_responder: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class CallsByResponse:
-    """Calls by RECIST response; CR and PR are responders."""
-
-    CR: Calls
-    PR: Calls
-    SD: Calls
-    PD: Calls
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class CovariateMetrics:
     """Regressions on clinical covariates, on the ensemble's score, and on both, on evaluation tumours.
 
@@ -157,6 +165,8 @@ class CovariateMetrics:
         Test of the regression on both against the ensemble's score itself.
     n_development
         Number of development predictions that the regressions were fitted on.
+    added_value
+        Test of the ensemble's score beside that of the regression on covariates.
     """
 
     clinical: RocSummary
@@ -164,6 +174,7 @@ class CovariateMetrics:
     both: RocSummary
     gain_of_both: PairedTest
     n_development: int
+    added_value: AddedValue | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -251,6 +262,10 @@ class Metrics:
         Metrics of the study ensemble on all groups' evaluation predictions together.
     evaluation_sets_used
         How many runs of the experiment have been evaluated on the same evaluation sets, this one included.
+    mean_auc_limits
+        Two-sided 95 % limits of ``mean_auc``, by the method of its lower bound; None for too few patients.
+    clinical
+        Clinical worth of the ensembles, on all groups' evaluation predictions together.
     """
 
     synthetic: bool
@@ -267,6 +282,8 @@ class Metrics:
     groups: dict[str, GroupMetrics]
     study: StudyMetrics
     evaluation_sets_used: int
+    mean_auc_limits: Limits | None = None
+    clinical: ClinicalMetrics | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for ``metrics.json`` and MLflow."""

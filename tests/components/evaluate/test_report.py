@@ -1,6 +1,7 @@
 import base64
 import collections
 import dataclasses
+import html
 import html.parser
 import io
 import json
@@ -25,6 +26,7 @@ from components.evaluate.figures import crop_image
 from components.evaluate.model_card import write_model_card
 from components.evaluate.report import write_report
 from components.evaluate.tables import SYNTHETIC, TERMINAL_COLUMNS, flat_facts, terminal_tables
+from components.stats.roc import roc_summary
 from tests.components.evaluate.golden_metrics import golden_metrics, golden_study
 from tests.components.networks import network_of
 
@@ -114,6 +116,45 @@ def test_pages_of_an_earlier_run_are_written_again(make, tmp_path, case, score):
     parsed(write_report(tmp_path, EvaluatedRun(*study, result, FACTS)).read_text())
     write_model_card(tmp_path, EvaluatedRun(*study, result, FACTS))
     assert SYNTHETIC in terminal_tables(result, study[0])
+
+
+def test_newcombes_interval_comes_first_and_the_papers_is_named(reported):
+    """Newcombe's limits of SciPy's roots of his equation are tested in ``tests/components/stats``."""
+    (dataset, *_), result, text = reported
+    scores = result.scores.query("group == 'A' and role == 'evaluation'")
+    summary = roc_summary(scores["label"], scores["mean"], "newcombe")
+    row = result.table_iii.query("group == 'A' and member == 'ensemble'").iloc[0]
+    assert (row["newcombe_low"], row["newcombe_high"]) == pytest.approx((summary.ci_low, summary.ci_high))
+    assert row["p_value_ties"] == pytest.approx(summary.p_value_ties)
+    block = text[text.index("<h3>Group A") :]
+    assert block.index(f">{summary.ci_low:.3f}<") < block.index("paper&#39;s (SPSS): low") < block.index("<h3>Group B")
+    lines = terminal_tables(result, dataset).splitlines()
+    (shown,) = (line for line in lines[lines.index("Group A") :][:4] if line.startswith("  95 % CI, low"))
+    assert shown.endswith(f" {summary.ci_low:.3f}")
+
+
+def test_mean_aucs_two_sided_interval_is_shown_beside_its_bound(reported, study, tmp_path):
+    (dataset, *_), result, text = reported
+    limits = result.metrics.mean_auc_limits
+    assert limits.ci_low < result.metrics.mean_auc_lower_bound < result.metrics.mean_auc < limits.ci_high
+    interval = f"{limits.ci_low:.3f} to {limits.ci_high:.3f}"
+    card = write_model_card(tmp_path, EvaluatedRun(*study, result, FACTS)).read_text()
+    for output in (text, card, terminal_tables(result, dataset)):
+        assert interval in output
+
+
+def test_report_counts_the_p_values_that_it_shows(reported):
+    """Counted again from the page: cells below a head or beside a title that names a p-value."""
+    *_, text = reported
+    count = 0
+    for table in re.findall(r"<table.*?</table>", text, re.DOTALL):
+        rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in table.split("<tr")[1:]]
+        columns = [n for n, name in enumerate(rows[0]) if re.fullmatch(r"(.*, )?p|p, .*", name)]
+        for row in rows[1:]:
+            beside = row[1:] if re.fullmatch(r"p, .*|.*: p", html.unescape(row[0])) else []
+            cells = beside or [row[n] for n in columns if n < len(row)]
+            count += sum(len(re.findall(r"\d\.\d{3}", cell)) for cell in cells)
+    assert f"This page shows {count} p-values" in text
 
 
 def test_report_says_whether_fewer_networks_suffice_and_whether_the_spread_indicates_errors(reported):
