@@ -18,6 +18,7 @@ from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.layout import LAYOUT
 from components.common.artifacts.members import Member
+from components.common.artifacts.permutation import PermutationTest
 from components.common.artifacts.splits import Splits, TrackedRuns, member_id
 from components.common.experiments import joined_experiment, require_experiment
 from components.common.mlflow_client import client, require_server, tracking_uri
@@ -35,6 +36,7 @@ __all__ = [
     "flatten",
     "log_evaluation",
     "log_members",
+    "log_permutation",
     "member_runs",
     "note_failure",
     "open_tree",
@@ -196,6 +198,23 @@ def evaluations_of(tracking: TrackedRuns, splits: Splits) -> int:
     parents = store.find_all(tracking.experiment_id, {EVALUATION_SETS: splits.evaluation_sets, "srs.role": "parent"})
     others = [run for run in parents if run.info.run_id != tracking.parent and EVALUATION_DIGEST in run.data.tags]
     return 1 + len(others)
+
+
+def log_permutation(tracking: TrackedRuns, test: PermutationTest, file: Path) -> None:
+    """Logs a permutation test to the parent: its figures, and its file.
+
+    The step of the figures is n: the same test leaves one value each, and MLflow shows those of the longest test.
+    """
+    summaries = {"null": test.null, "development_null": test.development_null}
+    figures = {"p_value": test.p_value, "n": test.n} | {
+        f"{name}_{figure}": getattr(null, figure)
+        for name, null in summaries.items()
+        for figure in ("mean", "sd", "quantile_95")
+        if null
+    }
+    run = client().get_run(tracking.parent)
+    store.log(run, store.points(flatten({"permutation": figures}, "/"), run, step=test.n), {}, {})
+    client().log_artifact(tracking.parent, str(file))
 
 
 def _member_of(row: Mapping[Any, Any]) -> str:

@@ -17,6 +17,7 @@ from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.layout import RUN_AGAIN
 from components.common.artifacts.members import Members
 from components.common.artifacts.metrics import AucByScore, Counts, MembersAuc, Metrics
+from components.common.artifacts.permutation import PermutationTest
 from components.common.artifacts.score_metrics import Limits, RepeatedMean
 from components.common.artifacts.splits import Splits
 from components.common.errors import InputError
@@ -34,6 +35,7 @@ class EvaluatedRun:
     """The artifacts of one run from which report and model card are written.
 
     ``facts`` are the run's details (digests, versions, seeds, times, restarts): plain values and dataclasses, nested.
+    ``permutation`` is the run's permutation test, if there is one.
     """
 
     dataset: Dataset
@@ -41,6 +43,7 @@ class EvaluatedRun:
     members: Members
     evaluation: Evaluation
     facts: Mapping[str, Any]
+    permutation: PermutationTest | None = None
 
 
 TABLE_III_COLUMNS = (

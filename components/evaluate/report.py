@@ -23,6 +23,7 @@ from components.evaluate.ensemble import ENOUGH, MOST_SUBSETS, fewest_members, p
 from components.evaluate.evaluation import EvaluatedRun
 from components.evaluate.failures import failures
 from components.evaluate.figures import crop_image
+from components.evaluate.permutation import null_histogram
 from components.evaluate.saliency import most_confident, saliency_maps
 from components.evaluate.tables import FILTERS, P_TITLES, SYNTHETIC, cohort_lines, flat_facts, table_iii_block
 from components.figures.split_matrix import split_matrix
@@ -105,6 +106,7 @@ def _template(run: EvaluatedRun) -> Callable[..., str]:
         missing=[item for item in items if item["status"] == MISSING],
         statuses=pd.Series([item["status"] for item in items]).value_counts().to_dict(),
         facts=flat_facts(run.facts),
+        permutation=run.permutation,
     )
 
 
@@ -117,6 +119,7 @@ def _figures(run: EvaluatedRun) -> dict[str, Any]:
         "split_matrix": split_matrix(splits, dataset.tumours),
         "training": {group: training_curves(group, _of(members, group)) for group in splits.groups},
         "roc": {group: _roc(dataset, members, scores, group) for group in splits.groups},
+        "permutation": null_histogram(run.permutation) if run.permutation else "",
         "sizes": figures.auc_by_size({name: group.auc_by_size for name, group in metrics.groups.items()}),
         "decision": figures.decision(curve) if metrics.clinical and (curve := metrics.clinical.net_benefit) else "",
         "reliability": figures.reliability(

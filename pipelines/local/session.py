@@ -15,6 +15,7 @@ from rich.text import Text
 from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.evaluation import REPORT, Evaluation
 from components.common.artifacts.members import PACK, Members, read_member_file
+from components.common.artifacts.permutation import PermutationTest
 from components.common.artifacts.promotion import Promotion
 from components.common.artifacts.splits import Splits
 from components.common.files import read_json
@@ -206,7 +207,8 @@ def rebuild_report(run: Run) -> Path:
     dataset, members = Dataset.read(run.path("dataset")), Members.gather(run.paths("members"), splits)
     evaluation = Evaluation.read(run.path("evaluation"))
     facts = facts_of(dataset, splits, members)
-    return write_report(run.folder, EvaluatedRun(dataset, splits, members, evaluation, facts))
+    permutation = PermutationTest.read(run.folder)
+    return write_report(run.folder, EvaluatedRun(dataset, splits, members, evaluation, facts, permutation))
 
 
 def _packs(parameters: Mapping[str, Any]) -> int:

@@ -1,0 +1,124 @@
+"""The files of a permutation test, which lie in the folder of a local run: each permutation's, and the test's."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import TypeAdapter, with_config
+
+from components.common.artifacts.typed_json import STRICT, read_as
+from components.common.errors import InputError
+from components.common.files import write_json
+from components.common.settings import Score
+
+#: Name of the file in the folder of a run.
+PERMUTATION = "permutation.json"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NullDistribution:
+    """Mean, standard deviation (divisor n - 1; None for one value) and 95 % quantile of ``n`` values under the null."""
+
+    n: int
+    mean: float
+    sd: float | None
+    quantile_95: float
+
+
+@with_config(STRICT)
+@dataclasses.dataclass(frozen=True, slots=True)
+class PermutationTest:
+    """A permutation test of the whole procedure: splits, training and evaluation with permuted labels.
+
+    Parameters
+    ----------
+    n, seed
+        Number of permutations, and the seed of their generators.
+    p_value
+        (1 + number of permutations whose mean AUC reaches the observed one) / (n + 1).
+    primary_score
+        The ensemble's score whose AUC is meant.
+    observed, observed_development
+        The run's mean AUC over the groups, on evaluation tumours and on development predictions (None where these lack
+        a class in every group).
+    null, development_null
+        The mean AUCs of the permutations, summarised; the second is None where no permutation has one.
+    aucs, development_aucs
+        The mean AUC of each permutation.
+    patients, centres
+        Number of patients, and of known centres within which their labels were permuted (0: the centres are unknown).
+    distinct
+        How many permutations the design allows, the observed labels included; None for more than a million.
+    redrawn
+        Permutations that were replaced by another one because the splits would have lacked a class.
+    """
+
+    n: int
+    seed: int
+    p_value: float
+    primary_score: Score
+    observed: float
+    observed_development: float | None
+    null: NullDistribution
+    development_null: NullDistribution | None
+    aucs: tuple[float, ...]
+    development_aucs: tuple[float | None, ...]
+    patients: int
+    centres: int
+    distinct: int | None
+    redrawn: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for the file."""
+        return dataclasses.asdict(self)
+
+    def write(self, folder: Path) -> Path:
+        """Writes the file into the folder of a run, whole or not at all; returns its path."""
+        write_json(folder / PERMUTATION, self.to_dict())
+        return folder / PERMUTATION
+
+    @classmethod
+    def read(cls, folder: Path) -> Self | None:
+        """The test of the run in ``folder``, None where there is none; raises as ``read_as``."""
+        path = folder / PERMUTATION
+        return read_as(_TEST, path, "permutation test") if path.is_file() else None
+
+
+@with_config(STRICT)
+@dataclasses.dataclass(frozen=True, slots=True)
+class Repetition:
+    """A finished permutation.
+
+    Parameters
+    ----------
+    index
+        Its number, from 0.
+    evaluation, development
+        Mean AUC over the groups on evaluation tumours, and on development predictions, None where these lack a class.
+    redrawn
+        Permutations that it replaced because the splits would have lacked a class.
+    seconds
+        How long it took.
+    """
+
+    index: int
+    evaluation: float
+    development: float | None
+    redrawn: int
+    seconds: float
+
+    def write(self, path: Path) -> None:
+        """Writes the file, whole or not at all."""
+        write_json(path, dataclasses.asdict(self))
+
+    @classmethod
+    def read(cls, path: Path) -> Self | None:
+        """The permutation in a file; None where there is none or it is damaged, since it can be repeated."""
+        try:
+            return read_as(_REPETITION, path, "permutation") if path.is_file() else None
+        except InputError:
+            return None
+
+
+_TEST: TypeAdapter[Any] = TypeAdapter(PermutationTest)
+_REPETITION: TypeAdapter[Any] = TypeAdapter(Repetition)

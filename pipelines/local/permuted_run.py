@@ -1,0 +1,103 @@
+"""The permutation test of a finished local run: repeats it, stores the test, rebuilds the report and tells MLflow."""
+
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from components.common.artifacts.dataset import Dataset
+from components.common.artifacts.evaluation import Evaluation
+from components.common.artifacts.permutation import NullDistribution, PermutationTest, Repetition
+from components.common.artifacts.splits import Splits
+from components.evaluate.permutation import permutation_test
+from components.model.networks.building import network_of
+from pipelines.local.display import EARLIEST, ConsoleDisplay
+from pipelines.local.permuting import Procedure, repetitions, stored
+from pipelines.local.runs import Run
+from pipelines.local.session import rebuild_report
+
+#: Folder of a run that holds its finished permutations.
+FOLDER = "permutations"
+STEP = "permute"
+
+
+def permute_run(
+    run: Run, console: Console, n: int, *, seed: int, workers: int | None = None
+) -> tuple[PermutationTest, Path]:
+    """Permutes ``n`` times or continues, writes the test beside the run; returns it and the path of the new report.
+
+    Raises
+    ------
+    InputError
+        As ``Run.paths``, for artifacts of another layout, and as ``repetitions``.
+    RegistryError
+        Before any training, if MLflow does not answer.
+    """
+    splits, dataset = Splits.read(run.path("splits")), Dataset.read(run.path("dataset"))
+    metrics = Evaluation.read(run.path("evaluation")).metrics
+    if splits.tracking.parent:
+        _require_mlflow()
+    procedure = Procedure(dataset, network_of(splits), splits.settings)
+    found = _repeat(procedure, run.folder / FOLDER, console, n, seed, workers)
+    aucs = [(one.evaluation, one.development) for one in found]
+    test = permutation_test(dataset, metrics, aucs, seed=seed, redrawn=sum(one.redrawn for one in found))
+    file = test.write(run.folder)
+    report = rebuild_report(run)
+    if splits.tracking.parent:
+        from components.common import tracking
+
+        tracking.log_permutation(splits.tracking, test, file)
+    return test, report
+
+
+def outcome_text(test: PermutationTest) -> str:
+    """The result for the terminal."""
+    lines = [f"mean AUC {test.observed:.3f}; {_null_text(test.null)}"]
+    if test.development_null and test.observed_development is not None:
+        own = f"on development predictions {test.observed_development:.3f}"
+        lines.append(f"{own}; {_null_text(test.development_null)}")
+    if test.distinct is not None:
+        lines.append(f"the design allows {test.distinct} distinct permutations")
+    return "\n".join([*lines, f"p = {test.p_value:.3g} of {test.n} permutations"])
+
+
+def _null_text(null: NullDistribution) -> str:
+    return f"with permuted labels {null.mean:.3f}, 95 % quantile {null.quantile_95:.3f}"
+
+
+def _repeat(
+    procedure: Procedure, folder: Path, console: Console, n: int, seed: int, workers: int | None
+) -> list[Repetition]:
+    started = time.monotonic()
+    with ConsoleDisplay(console) as display:
+        display.begin(STEP)
+
+        def progress(done: int, total: int, note: str) -> None:
+            early = _time_left(started, done, total) if done < EARLIEST * total else ""
+            display.advance(STEP, STEP, done, total, note + early)
+
+        failed = True
+        try:
+            found = repetitions(procedure, n, folder, seed=seed, workers=workers, progress=progress)
+            failed = False
+        except KeyboardInterrupt:
+            display.stopping()
+            done = sum(stored(procedure, folder, seed, index) is not None for index in range(n))
+            console.print(f"{done} of {n} permutations are stored", soft_wrap=True)
+            raise
+        finally:
+            display.end(STEP, failed=failed)
+    return found
+
+
+def _time_left(started: float, done: int, total: int) -> str:
+    """The estimate that the display does not give yet; "" before the first network is trained."""
+    return f", {(time.monotonic() - started) / done * (total - done):.0f} s left" if done else ""
+
+
+def _require_mlflow() -> None:
+    """Raises, before hours of work, if MLflow does not answer."""
+    from components.common import mlflow_client, tracking
+
+    mlflow_client.require_server(mlflow_client.INTERACTIVE_SECONDS)
+    tracking.prepare_store()

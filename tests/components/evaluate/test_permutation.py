@@ -1,0 +1,65 @@
+"""The report's section about a permutation test."""
+
+import re
+
+import numpy as np
+import pytest
+
+from components.common.settings import EvaluateSettings, StudySettings
+from components.evaluate.evaluation import EvaluatedRun, evaluate
+from components.evaluate.permutation import null_histogram, permutation_test
+from components.evaluate.report import write_report
+
+FACTS = {"settings": StudySettings()}
+
+
+@pytest.fixture(scope="module")
+def evaluated(study):
+    return study, evaluate(*study, EvaluateSettings(bootstrap=100), seed=1)
+
+
+def a_test_of(evaluated, development=0.5, n=99):
+    (dataset, *_), result = evaluated
+    aucs = np.random.default_rng(1).normal(0.5, 0.06, n)
+    return permutation_test(dataset, result.metrics, [(auc, development) for auc in aucs], seed=1, redrawn=2)
+
+
+def section(evaluated, permutation, folder):
+    study, result = evaluated
+    text = write_report(folder, EvaluatedRun(*study, result, FACTS, permutation)).read_text()
+    return text, text[text.index('id="permutation"') : text.index('id="reporting"')] if permutation else ""
+
+
+def test_a_report_shows_the_test_and_what_it_means(evaluated, tmp_path):
+    test = a_test_of(evaluated)
+    _, text = section(evaluated, test, tmp_path)
+    assert f"p = {test.p_value:.3f}" in text
+    assert f"The mean AUC of this run is {evaluated[1].metrics.mean_auc:.3f}" in text
+    assert f"{test.null.mean:.3f}" in text
+    assert "whether the procedure finds any signal at all" in text
+    assert "not part of the promotion gate" in text
+    assert "cannot be below 0.010" in text
+    assert "of the same centre (3 centres are known)" in text
+    assert "2 permutations for which no splits" in text
+    assert text.count("<svg") == 1
+    assert re.search(r"Histogram of the mean AUC with permuted labels", text)
+
+
+def test_a_report_without_a_test_has_no_section(evaluated, tmp_path):
+    text, _ = section(evaluated, None, tmp_path)
+    assert "ermutation test" not in text
+
+
+def test_one_permutation_and_no_development_predictions_are_shown_as_dashes(evaluated, tmp_path):
+    _, text = section(evaluated, a_test_of(evaluated, development=None, n=1), tmp_path)
+    row = text[text.index("<td>development</td>") :]
+    assert row[: row.index("</tr>")].count("–") == 3
+    assert "(SD" not in text
+
+
+def test_every_permutation_is_in_the_histogram(evaluated):
+    """One that lies on an edge too, and where all are equal."""
+    (dataset, *_), result = evaluated
+    for aucs in ([0.5, 0.5], [0.0, 1.0], [0.41, 0.5, 0.57]):
+        test = permutation_test(dataset, result.metrics, [(auc, None) for auc in aucs], seed=1, redrawn=0)
+        assert "<svg" in null_histogram(test)
