@@ -33,18 +33,18 @@ TRIPOD_AI = (
     ("9b", "Definition of the predictors, how and when they are measured", FILLED, "report, images and network"),
     ("9c", "Qualifications of the predictor assessors", MISSING, "who contoured the GTV, with what experience"),
     ("10", "Sample size and its justification", MISSING, "a justification by the authors"),
-    ("11", "Missing data", FILLED, "report, Tables I and II (n where values are missing), clinical covariates"),
+    ("11", "Missing data", FILLED, "report, limits: missing data; Tables I and II: n where values are missing"),
     ("12a", "How the data were used for development and evaluation", FILLED, "report, splits and leakage"),
     ("12b", "Handling of the predictors", FILLED, "report, images and network, clinical covariates"),
     ("12c", "Type of model, model building, internal validation", FILLED, "report, network, training, run details"),
-    ("12d", "Heterogeneity between clusters", FILLED, "report, results by group (of one cohort)"),
+    ("12d", "Heterogeneity between clusters", FILLED, "report, subgroups: centre"),
     ("12e", "Performance measures", FILLED, "report, results, ensembles, calibration"),
     ("12f", "Model updating after evaluation", DECLARED, "none; Platt scaling is reported but not applied"),
     ("12g", "How predictions were calculated", DECLARED, "the registered bundle; report, ensembles"),
-    ("13", "Class imbalance", FILLED, "report, Table III (class counts); run details: class_weights"),
-    ("14", "Fairness across groups of patients", MISSING, "performance by sex, age and primary site"),
+    ("13", "Class imbalance", FILLED, "report, run details: class_weights; calibration: Platt scaling; splits: events"),
+    ("14", "Fairness across groups of patients", DECLARED, "no method was used; report, subgroups: sex, age, centre"),
     ("15", "Output of the model, classification thresholds and their choice", FILLED, "report, results: cut-offs"),
-    ("16", "Differences between development and evaluation data", DECLARED, "none by design: samples of one cohort"),
+    ("16", "Differences between development and evaluation data", FILLED, "report, splits: Tables I and II by split"),
     ("17", "Ethical approval and informed consent", MISSING, "committee and number"),
     ("18a", "Funding", MISSING, "to be supplied"),
     ("18b", "Conflicts of interest", MISSING, "to be supplied"),
@@ -53,21 +53,26 @@ TRIPOD_AI = (
     ("18e", "Availability of the data", MISSING, "to be stated by the owner of the data"),
     ("18f", "Availability of the code", DECLARED, "this platform, Apache-2.0"),
     ("19", "Patient and public involvement", MISSING, "a description, or that there was none"),
-    ("20a", "Flow of participants and their outcomes", FILLED, "report, flow of tumours"),
+    ("20a", "Flow of participants and their outcomes", FILLED, "report, flow of tumours: outcomes, follow-up time"),
     ("20b", "Characteristics of participants", FILLED, "report, Tables I and II"),
-    ("20c", "Comparison of predictors in evaluation and development data", MISSING, "Tables I and II by split"),
-    ("21", "Numbers of participants and events in each analysis", FILLED, "report, training and Table III"),
+    (
+        "20c",
+        "Comparison of predictors in evaluation and development data",
+        FILLED,
+        "report, splits: Tables I and II by split",
+    ),
+    ("21", "Numbers of participants and events in each analysis", FILLED, "report, splits: tumours and events"),
     ("22", "Details of the full model, so that it can be used", DECLARED, "model registry: the bundle"),
     ("23a", "Performance with confidence intervals", FILLED, "report, Table III, ensembles"),
     (
         "23b",
         "Heterogeneity of performance between clusters",
         FILLED,
-        "report, results by group (of one cohort)",
+        "report, subgroups: centre",
     ),
     ("24", "Results of model updating", DECLARED, "the model is not updated"),
     ("25", "Interpretation, including fairness", MISSING, "an interpretation by the authors"),
-    ("26", "Limitations", DECLARED, "model card, limits"),
+    ("26", "Limitations", FILLED, "report, limits; model card, limits"),
     ("27a", "Handling of poor or missing input in use", DECLARED, "model card, limits"),
     ("27b", "User interaction and expertise required", DECLARED, "model card, intended use"),
     ("27c", "Next steps and generalisability", DECLARED, "model card, next steps"),
@@ -78,15 +83,15 @@ CLAIM = (
     ("2", "Summary of design, methods, results, conclusions", MISSING, "a summary by the authors"),
     ("3", "Background, intended use and role", DECLARED, "model card, intended use"),
     ("4", "Aims and hypotheses", DECLARED, "model card, intended use"),
-    ("5", "Prospective or retrospective", DECLARED, "model card, intended use: no prospective validation"),
+    ("5", "Prospective or retrospective", DECLARED, "retrospective; report, limits; model card, intended use"),
     ("6", "Goal of the study", DECLARED, "model card, intended use"),
     ("7", "Data sources", MISSING, "centre and years"),
     ("8", "Inclusion and exclusion criteria", FILLED, "report, flow of tumours"),
     ("9", "Preprocessing", FILLED, "report, images and network; run details: image definition"),
     ("10", "Selection of subsets of the data", FILLED, "report, images and network: one slice per tumour"),
     ("11", "De-identification", DECLARED, "pseudonyms and an allow-list; no dates, names or UIDs"),
-    ("12", "Handling of missing data", FILLED, "report, Tables I and II, clinical covariates"),
-    ("13", "Image acquisition protocol", MISSING, "scanners, slice thickness, contrast agent"),
+    ("12", "Handling of missing data", FILLED, "report, limits: missing data"),
+    ("13", "Image acquisition protocol", MISSING, "scanners and protocol (report, Table S1, holds what the files say)"),
     ("14", "Reference standard and how it was obtained", DECLARED, "model card, data (RECIST 1.1)"),
     ("15", "Rationale for the reference standard", MISSING, "a rationale by the authors"),
     ("16", "Source of the reference annotations", MISSING, "who measured the response, with what experience"),
@@ -109,11 +114,11 @@ CLAIM = (
     ("33", "Testing on external data", MISSING, "one cohort only"),
     ("34", "Clinical trial registration", MISSING, "number, or that this is no trial"),
     ("35", "Patients or examinations included and excluded", FILLED, "report, flow of tumours"),
-    ("36", "Characteristics of the cases in each partition", MISSING, "Tables I and II by split"),
+    ("36", "Characteristics of the cases in each partition", FILLED, "report, splits: Tables I and II by split"),
     ("37", "Performance metrics with their uncertainty", FILLED, "report, Table III, ensembles"),
     ("38", "Diagnostic performance and its precision", FILLED, "report, results: sensitivity and specificity"),
     ("39", "Failure analysis", FILLED, "report, misclassified tumours"),
-    ("40", "Limitations", DECLARED, "model card, limits"),
+    ("40", "Limitations", FILLED, "report, limits; model card, limits"),
     ("41", "Implications for practice", DECLARED, "model card, intended use: none yet"),
     ("42", "Reference to the full protocol or details", DECLARED, "report, run details: settings and digests"),
     ("43", "Availability of software, model and data", MISSING, "data: to be stated by the owner of the data"),
@@ -125,20 +130,26 @@ ITEMS = tuple((name, *row) for name, rows in (("TRIPOD+AI", TRIPOD_AI), ("CLAIM"
 
 #: Items that only a cohort of patients can fill; for a phantom cohort they are missing, whatever the report prints.
 OF_PATIENTS = {
-    *(("TRIPOD+AI", item) for item in ("6c", "20b", "23a", "23b")),
-    *(("CLAIM", item) for item in ("32", "37", "38")),
+    *(("TRIPOD+AI", item) for item in ("6c", "20b", "20c", "23a", "23b")),
+    *(("CLAIM", item) for item in ("32", "36", "37", "38")),
 }
 
 #: The item that a run fills only if its members' weights are stored.
 OF_WEIGHTS = ("CLAIM", "31")
+
+#: Items about clusters, which are centres: the groups are repeated samples of one cohort, and no clusters.
+OF_CENTRES = {("TRIPOD+AI", "12d"), ("TRIPOD+AI", "23b")}
 
 
 def checklist(run: EvaluatedRun) -> list[dict[str, Any]]:
     """Every item with ``standard, item, topic, status, where``; a phantom cohort fills no item about patients."""
     items = [dict(zip(("standard", "item", "topic", "status", "where"), row, strict=True)) for row in ITEMS]
     explained = any(member.weights for member in run.members.members)
+    centres = run.dataset.tumours["centre"].nunique()
     for item in items:
         key = item["standard"], item["item"]
+        if key in OF_CENTRES and centres < 2:
+            item |= {"status": MISSING, "where": "one centre, or centres are not known; groups are no clusters"}
         if run.dataset.synthetic and key in OF_PATIENTS:
             item |= {"status": MISSING, "where": "SYNTHETIC data: no result is about patients"}
         if key == OF_WEIGHTS and not explained:

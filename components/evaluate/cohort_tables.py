@@ -41,6 +41,11 @@ class Row:
     unit: str = ""
     digits: int = 0
 
+    @property
+    def full_title(self) -> str:
+        """The title with its unit."""
+        return f"{self.title}, {self.unit}" if self.unit else self.title
+
 
 TABLE_I = (
     Row("Size, median (range)", "diameter_mm", "median", "cm", 1),
@@ -141,14 +146,15 @@ def cohort_table(tumours: pd.DataFrame, rows: Sequence[Row]) -> pd.DataFrame:
 
 
 def _median(row: Row, arms: tuple[pd.DataFrame, ...]) -> list[tuple[object, ...]]:
-    scale = 0.1 if row.unit == "cm" else 1.0
-    values = [pd.to_numeric(arm[row.column], errors="coerce").dropna().to_numpy(float) * scale for arm in arms]
-    title = f"{row.title}, {row.unit}" if row.unit else row.title
-    shown = [_range(value, row.digits) + _known_count(value, arm) for value, arm in zip(values, arms, strict=True)]
-    return [(title, "", *shown, mann_whitney_p(*values), None, "Mann-Whitney")]
+    values = [known_numbers(row, arm) for arm in arms]
+    shown = [
+        median_range(value, row.digits) + _known_count(value, arm) for value, arm in zip(values, arms, strict=True)
+    ]
+    return [(row.full_title, "", *shown, mann_whitney_p(*values), None, "Mann-Whitney")]
 
 
-def _range(values: np.ndarray, digits: int) -> str:
+def median_range(values: NDArray[np.float64], digits: int) -> str:
+    """Median and range as text, or a dash for no values."""
     if len(values) == 0:
         return "-"
     median, low, high = (f"{value:.{digits}f}" for value in (np.median(values), values.min(), values.max()))
@@ -161,11 +167,8 @@ def _known_count(values: object, arm: pd.DataFrame) -> str:
 
 
 def _counts(row: Row, arms: tuple[pd.DataFrame, ...]) -> list[tuple[object, ...]]:
-    known = [arm[row.column].dropna().astype(str).str.strip() for arm in arms]
-    known = [column[column != ""] for column in known]
-    if row.kind == "flag":
-        known = [column.str.lower().isin(YES).map({True: "yes", False: "no"}) for column in known]
-    categories = _ordered(pd.concat(known), row.kind)
+    known = [known_categories(row, arm) for arm in arms]
+    categories = ordered(pd.concat(known), row.kind)
     counts = [[int((column == category).sum()) for column in known] for category in categories]
     tests = (chi_squared_p(counts), exact_p(counts), "chi-squared") if counts else (None, None, "chi-squared")
     sizes = [len(column) for column in known]
@@ -184,7 +187,20 @@ def display_name(category: str) -> str:
     return {"cyberknife": "CyberKnife"}.get(category, category.replace("_", " "))
 
 
-def _ordered(values: pd.Series, kind: str) -> list[str]:
+def known_categories(row: Row, tumours: pd.DataFrame) -> pd.Series:
+    """The category of each tumour for which it is known; for a flag, yes or no."""
+    column = tumours[row.column].dropna().astype(str).str.strip()
+    column = column[column != ""]
+    return column.str.lower().isin(YES).map({True: "yes", False: "no"}) if row.kind == "flag" else column
+
+
+def known_numbers(row: Row, tumours: pd.DataFrame) -> NDArray[np.float64]:
+    """The number of each tumour for which it is known, in the row's unit."""
+    scale = 0.1 if row.unit == "cm" else 1.0
+    return np.asarray(pd.to_numeric(tumours[row.column], errors="coerce").dropna().to_numpy(float) * scale)
+
+
+def ordered(values: pd.Series, kind: str) -> list[str]:
     """Categories by frequency with ``other`` last; for a flag, yes before no."""
     if kind == "flag":
         return [flag for flag in ("yes", "no") if (values == flag).any()]

@@ -12,6 +12,7 @@ from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.evaluation import REPORT
 from components.common.artifacts.members import Member, Members
 from components.common.pages import POLICY_TAG
+from components.common.versions import version_of
 from components.evaluate import architecture, figures
 from components.evaluate.blocks import activations_of
 from components.evaluate.borderline import BORDERLINE, PARTIAL_RESPONSE
@@ -25,6 +26,7 @@ from components.evaluate.failures import failures
 from components.evaluate.figures import crop_image
 from components.evaluate.permutation import null_histogram
 from components.evaluate.saliency import most_confident, saliency_maps
+from components.evaluate.split_tables import set_sizes, split_table
 from components.evaluate.tables import FILTERS, P_TITLES, SYNTHETIC, cohort_lines, flat_facts, table_iii_block
 from components.figures.split_matrix import split_matrix
 from components.figures.training_curves import training_curves
@@ -89,6 +91,11 @@ def _template(run: EvaluatedRun) -> Callable[..., str]:
         table_s1=cohort_lines(table_s1(dataset.tumours)),
         confounders=CONFOUNDER_LIMITS,
         tabulated=TABULATED,
+        split_table=split_table(dataset.tumours, splits),
+        set_sizes=set_sizes(dataset.tumours, splits),
+        follow_up=dataset.tumours["follow_up_days"].dropna().agg(["median", "min", "max"]).to_dict(),
+        several=int((dataset.tumours.groupby("patient").size() > 1).sum()),
+        version=version_of("srs-response"),
         line_of_response=(PARTIAL_RESPONSE, BORDERLINE),
         least_of_class=LEAST_OF_CLASS,
         least_expected=LEAST_EXPECTED,

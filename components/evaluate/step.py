@@ -16,7 +16,7 @@ from components.evaluate.evaluation import EvaluatedRun, GroupCurves, evaluate, 
 from components.evaluate.model_card import write_model_card
 from components.evaluate.report import write_report
 
-VERSIONS = ("kfp", "mlflow", "tensorflow", "numpy", "scikit-learn", "pydicom")
+VERSIONS = ("srs-response", "kfp", "mlflow", "tensorflow", "numpy", "scikit-learn", "pydicom")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
