@@ -155,13 +155,16 @@ def log(run: Run, metrics: Sequence[Metric], params: Mapping[str, Any], tags: Ma
     client().log_batch(run.info.run_id, last, named, [RunTag(k, str(v)) for k, v in tags.items()])
 
 
-def cohort_input(study: str, dataset: Dataset) -> DatasetInput:
-    """The tumour table as a run's input: MLflow stores its schema, size and digest; it holds pseudonyms only."""
+def cohort_input(study: str, dataset: Dataset, context: str = "training") -> DatasetInput:
+    """The tumour table as a run's input: MLflow stores its schema, size and digest; it holds pseudonyms only.
+
+    ``context`` is what the run used it for, as MLflow shows it.
+    """
     whole = dataset.tumours.select_dtypes("integer").columns
     table = dataset.tumours.astype(dict.fromkeys(whole, float))  # MLflow warns of integers, which cannot be missing
     source = CodeDatasetSource({DATASET_DIGEST: dataset.digest})
     logged = describe_table(table, source, "label", study, dataset.digest[:DATASET_DIGEST_LENGTH])
-    return DatasetInput(LoggedDataset.from_dictionary(logged.to_dict()), [InputTag("mlflow.data.context", "training")])
+    return DatasetInput(LoggedDataset.from_dictionary(logged.to_dict()), [InputTag("mlflow.data.context", context)])
 
 
 def now_ms() -> int:

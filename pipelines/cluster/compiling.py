@@ -9,12 +9,12 @@ from kfp import compiler
 from components.common.defaults import PIPELINE
 from components.common.errors import InputError
 from components.common.files import digest_of_file
-from pipelines.definitions import phantom, srs_response
+from pipelines.definitions import phantom, srs_response, validate
 from pipelines.definitions.options import Compiled
 
 _OTHER = "Name another file by -o."
 #: The function that builds each pipeline for given compile options, by the pipeline's name.
-PIPELINES = {PIPELINE: srs_response.build, phantom.NAME: phantom.build}
+PIPELINES = {PIPELINE: srs_response.build, phantom.NAME: phantom.build, validate.NAME: validate.build}
 
 
 def compile_pipeline(name: str, output: Path, options: Compiled | None = None) -> str:

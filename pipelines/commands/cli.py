@@ -223,6 +223,7 @@ from pipelines.commands import doctor as doctor  # noqa: E402
 from pipelines.commands import home as home  # noqa: E402
 from pipelines.commands import models as models  # noqa: E402
 from pipelines.commands import permute as permute  # noqa: E402
+from pipelines.commands import validation as validation  # noqa: E402
 
 if __name__ == "__main__":
     main()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 DEFAULTS = Compiled()
 
-PipelineOption = Annotated[str, typer.Option("--pipeline", help="srs-response or phantom.")]
+PipelineOption = Annotated[str, typer.Option("--pipeline", help="srs-response, validate or phantom.")]
 
 
 def _compiled(flag: str, name: str, **limits: Any) -> Any:

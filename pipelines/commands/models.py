@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -25,6 +25,9 @@ from pipelines.commands.terminal import (
     errors,
     screen,
 )
+
+if TYPE_CHECKING:
+    from components.promote.validations import ValidatedOn
 
 
 @app.command()
@@ -108,16 +111,29 @@ def champion(
     model_name: ModelOption = defaults.MODEL,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the champion's version, ensemble and digest, and the gate's reasons."""
+    """Show the champion's version, ensemble and digest, the gate's reasons, and its validations on other cohorts."""
+    from components.promote.validations import validations_in
     from pipelines.local.session import Session
 
     registry = Session.of_registry(home, screen, mlflow).registry(mlflow)
     info = registry.version_info(model_name, registry.version_of(model_name, registry.CHAMPION))
+    validations = validations_in(info.tags)
     if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(info), indent=1))
+        described = {**dataclasses.asdict(info), "validations": [dataclasses.asdict(one) for one in validations]}
+        typer.echo(json.dumps(described, indent=1))
         return
     screen.print(f"{model_name} version {info.version}, {ensemble_title(info.group)}, bundle {info.bundle_digest[:12]}")
     screen.print(info.tags.get(REASONS, ""), soft_wrap=True)
+    for one in validations:
+        screen.print(Text(validation_line(one)), soft_wrap=True)
+
+
+def validation_line(one: "ValidatedOn") -> str:
+    """A validation on one line, with what a reader must know of it."""
+    notes = ["SYNTHETIC"] if one.synthetic else []
+    notes += [] if one.patients_checked else ["not checked for patients that the model has seen"]
+    limits = f"AUC {one.auc:.3f} ({one.auc_low:.3f} to {one.auc_high:.3f})"
+    return "; ".join([f"validated on {one.name}: {one.tumours} tumours, {limits}", *notes])
 
 
 @app.command()

@@ -9,6 +9,7 @@ import pydantic
 
 from components.common import defaults
 from components.common.addresses import BUCKET, BUCKET_RULE
+from components.common.artifacts.validation_metrics import Seen
 from components.common.checked import Refusal, checked, fields, help_of, sentence, setting, validated
 from components.common.errors import InputError
 from components.common.field_types import Integer, Number, Text, Truth, matching, shown_name
@@ -30,6 +31,7 @@ LocationOrNone = Annotated[Text, matching(f"({_LOCATION})?", _LOCATION_RULE)]
 _NAME = r"(?=.*\S)[^\x00-\x1f\x7f]{1,256}"
 ExperimentName = Annotated[Text, matching(_NAME, "the name of an experiment")]
 ModelName = Annotated[Text, matching(rf"(?!\.\.?$)(?!.*[/:]){_NAME}", "the name of a model, without / and :")]
+CohortName = Annotated[Text, matching(r"[^\x00-\x1f\x7f]{0,200}", "a name of at most 200 characters on one line")]
 Count = Annotated[Text, matching("[0-9]{1,4}", "a number of GPUs")]
 
 
@@ -102,8 +104,34 @@ class PhantomParameters:
     )
 
 
+@checked(PARAMETERS)
+class ValidateParameters:
+    """Parameters of the pipeline ``validate``, in its order."""
+
+    cohort_uri: Location = setting(
+        ..., "table (CSV) of the other cohort, or the folder or s3:// prefix that holds cohort.csv"
+    )
+    version: Text = setting("champion", "version of the registered model: its number, or an alias such as champion")
+    name: CohortName = setting("", "name of the cohort in the report and the registry; empty: the name of the study")
+    seen: Seen = setting(
+        "refuse",
+        "what is done if the model has seen patients of the cohort: the validation is refused (refuse), or their "
+        "tumours are left out (exclude)",
+    )
+    settings: Text = setting(
+        "{}",
+        'all other settings, a JSON object such as {"study": "elsewhere", "preprocess": {"slice_rule": "largest"}}',
+    )
+    state_uri: LocationOrNone = setting(
+        "", "folder that the pods mount, or s3:// prefix, where crops are stored for later runs; empty: they are not"
+    )
+    experiment: ExperimentName = setting(defaults.EXPERIMENT, "name of the MLflow experiment")
+    model_name: ModelName = setting(defaults.MODEL, "name of the registered model in MLflow")
+
+
 #: The defaults; every run names its own cohort.
 STUDY_DEFAULTS, PHANTOM_DEFAULTS = StudyParameters(cohort_uri="/"), PhantomParameters(cohort_uri="/")
+VALIDATE_DEFAULTS = ValidateParameters(cohort_uri="/")
 
 
 def docstring(summary: str, parameters: type[Any]) -> str:
@@ -144,10 +172,12 @@ def typed(declared: Mapping[str, Mapping[str, Any]], given: Mapping[str, str]) -
     refusal = dataclasses.replace(PARAMETERS, hint=f"Parameters: {', '.join(sorted(declared))}.")
     read = validated(_class_of(declared), given, refusal)
     values = {name: getattr(read, name) for name in sorted(given)}
-    if {"preset", "settings"} <= set(declared):
+    if "settings" in declared:
         study: dict[str, Any] = {name: parameter.get("defaultValue") for name, parameter in declared.items()} | values
-        seed, groups, members = (int(study[name]) for name in ("seed", "groups", "members"))
-        resolved = resolve_parameters(study["preset"], seed, groups, members, study["settings"])
+        without = {"preset": "default", "seed": 1, "groups": 0, "members": 0}  # of the pipeline validate
+        preset, *numbers = (study.get(name, value) for name, value in without.items())
+        seed, groups, members = map(int, numbers)
+        resolved = resolve_parameters(preset, seed, groups, members, study["settings"])
         if "seed" in values and resolved.seed != seed:  # the default, but given
             message = f"seed: the parameter is {seed}, settings says {resolved.seed}"
             raise InputError("SETTING_INVALID", message, ONE_PLACE)
@@ -169,7 +199,7 @@ _KFP_NAMES |= {list: "LIST", dict: "STRUCT"}
 
 def _class_of(declared: Mapping[str, Mapping[str, Any]]) -> type[Any]:
     """A class with the declared parameters; those that this release declares alike get its checks and help texts."""
-    ours = {**fields(PhantomParameters), **fields(StudyParameters)}
+    ours = {**fields(PhantomParameters), **fields(ValidateParameters), **fields(StudyParameters)}
     hints: dict[str, Any] = {}
     defaults: dict[str, Any] = {}
     for name, parameter in sorted(declared.items()):

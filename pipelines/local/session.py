@@ -22,7 +22,7 @@ from components.common.files import read_json
 from components.common.presets import resolve_parameters
 from components.common.processors import processors
 from components.model.manifest import ensemble_title
-from pipelines.definitions import phantom, srs_response
+from pipelines.definitions import phantom, srs_response, validate
 from pipelines.definitions.options import Compiled
 from pipelines.local.claims import sweep
 from pipelines.local.display import ConsoleDisplay
@@ -108,6 +108,13 @@ class Session:
         except Stopped as stopped:
             self._close(stopped.parameters, experiment)
             raise
+
+    def run_validation(self, parameters: Mapping[str, Any]) -> Run:
+        """Runs the pipeline ``validate`` with the parameters of ``ValidationOptions``."""
+        self._require_experiment(str(parameters["experiment"]))
+        arguments = {**parameters, "state_uri": str(self.home.members)}
+        with ConsoleDisplay(self.console) as display:
+            return run_pipeline(validate.build(), arguments, self.home, display, workers=processors())
 
     def _require_experiment(self, name: str) -> None:
         """Raises, before hours of work, if MLflow does not answer or the experiment was deleted."""

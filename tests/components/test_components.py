@@ -13,12 +13,14 @@ from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.members import Members
 from components.common.artifacts.promotion import Promotion
 from components.common.artifacts.splits import Splits
+from components.common.artifacts.validation import Validation
 from components.evaluate.component import evaluate
 from components.phantom.component import phantom
 from components.preprocess.component import fingerprint, preprocess
 from components.promote.component import promote
 from components.split.component import close_run, split
 from components.train.component import train
+from components.validate.component import validate
 
 SETTINGS = {
     "split": {"evaluation_responders": 5, "evaluation_non_responders": 5},
@@ -131,6 +133,37 @@ def test_promote_registers_every_ensemble_and_returns_its_decision(done):
     assert sorted(promotion.versions) == ["A", "B", "study"]
     assert len(done.client.search_model_versions("name = 'direct'")) == 3
     assert done.version == (promotion.version if promotion.verdict == "promoted" else "")
+
+
+def validated(done, seen):
+    """The component on the cohort that group A's ensemble was developed on."""
+    version, view = read(done, Promotion, "promotion").versions["A"], dsl.ClassificationMetrics()
+    names = {"name": "", "seen": seen, "experiment": "validations", "attempt": "attempt-1"}
+    outputs = (done.out[f"{seen}_validation"], done.out[f"{seen}_report"], done.out["metrics"], view)
+    validate.python_func(done.out["dataset"], done.plan[1], "direct", version, *names.values(), *outputs)
+    return view
+
+
+def test_validate_refuses_the_cohort_of_the_models_development(done, capsys):
+    with pytest.raises(SystemExit):
+        validated(done, "refuse")
+    assert "PATIENTS_SEEN" in capsys.readouterr().out
+
+
+def test_validate_without_the_patients_seen_repeats_the_groups_evaluation(done):
+    """The tumours that are left are the group's evaluation set, predicted there by Keras and here by the bundle."""
+    view = validated(done, "exclude")
+    validation, evaluation = read(done, Validation, "exclude_validation"), read(done, Evaluation, "evaluation")
+    rows = evaluation.scores[(evaluation.scores["group"] == "A") & (evaluation.scores["role"] == "evaluation")]
+    assert sorted(validation.scores["tumour"]) == sorted(rows["tumour"])
+    expected, measured = evaluation.metrics.groups["A"].evaluation, validation.metrics.performance
+    assert measured.auc.auc == pytest.approx(expected.auc, abs=1e-9)
+    assert measured.intervals.delong == expected.intervals.delong
+    assert measured.rates.sensitivity == expected.sensitivity
+    assert measured.raw.brier == pytest.approx(expected.calibration.brier, abs=1e-4)
+    assert validation.metrics.model.development_auc == evaluation.metrics.mean_auc
+    assert "SYNTHETIC" in Path(done.out["exclude_report"].path).read_text()
+    assert len(view.metadata["confidenceMetrics"]) <= 200
 
 
 def test_all_runs_are_finished_and_counted(done):

@@ -9,7 +9,7 @@ from typer.main import get_command
 
 from components.common.presets import resolve
 from pipelines.commands.cli import app
-from pipelines.definitions import phantom, srs_response
+from pipelines.definitions import phantom, srs_response, validate
 from tests.docs.pages import PAGES, ROOT
 
 DATA_SCIENTIST = (ROOT / "docs" / "data-scientist.md").read_text()
@@ -26,7 +26,7 @@ def test_commands_and_options_exist(line):
 
 
 def test_parameters_of_runs_exist():
-    pipelines = (srs_response.build(), phantom.build())
+    pipelines = (srs_response.build(), phantom.build(), validate.build())
     declared = {name for pipeline in pipelines for name in inspect.signature(pipeline.pipeline_func).parameters}
     named = set(re.findall(r"--param (\w+)=", EVERYTHING))
     assert named

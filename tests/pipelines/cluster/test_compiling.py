@@ -202,7 +202,7 @@ def test_conditions_use_only_parameters_of_the_pipeline(spec):
 
 def test_only_preprocess_is_cached(spec):
     cached = {name for _, name, task in spec.tasks() if task.get("cachingOptions", {}).get("enableCache")}
-    assert cached & set(spec.containers()) == ({"preprocess"} if spec.name == "srs-response" else set())
+    assert cached & set(spec.containers()) == (set() if spec.name == "phantom" else {"preprocess"})
     assert not list(values_of(spec.ir, "cacheKey"))
 
 
@@ -220,7 +220,7 @@ def test_every_pod_is_limited_and_not_root(spec):
 
 
 def test_secrets_and_addresses_come_by_reference(spec):
-    readers = {"fingerprint", "preprocess"} if spec.name == "srs-response" else set()
+    readers = set() if spec.name == "phantom" else {"fingerprint", "preprocess"}
     for name, pod in spec.pods().items():
         assert not list(values_of(spec.containers()[name], "env"))
         secrets = {secret["secretName"]: secret["keyToEnv"] for secret in pod["secretAsEnv"]}

@@ -9,11 +9,17 @@ import pytest
 
 from components.common.checked import fields, sentence
 from components.common.errors import InputError
-from pipelines.definitions import phantom, srs_response
+from pipelines.definitions import phantom, srs_response, validate
 from pipelines.definitions.options import Compiled
-from pipelines.definitions.parameters import PhantomParameters, StudyParameters, read_parameters, typed
+from pipelines.definitions.parameters import (
+    PhantomParameters,
+    StudyParameters,
+    ValidateParameters,
+    read_parameters,
+    typed,
+)
 
-PIPELINES = [(srs_response, StudyParameters), (phantom, PhantomParameters)]
+PIPELINES = [(srs_response, StudyParameters), (phantom, PhantomParameters), (validate, ValidateParameters)]
 
 
 def declared(pipeline: Any) -> dict[str, dict[str, Any]]:

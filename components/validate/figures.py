@@ -1,0 +1,90 @@
+"""Figures of a validation: its ROC curve, its decision curve, and the AUC in subgroups or centres."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from components.common.artifacts.clinical_metrics import NetBenefit, Subgroup
+from components.common.artifacts.score_metrics import Rates
+from components.figures.drawing import BLUE, GREY, ORANGE, SQUARE, VERMILION, new_axes, style, to_svg
+from components.stats.roc import roc_curve
+
+#: Inches of a forest plot: its width, the height of a row, and what axes and legend need.
+FOREST_WIDTH, ROW_HEIGHT, FOREST_MARGIN = 5.6, 0.24, 0.9
+
+
+def roc(labels: ArrayLike, score: ArrayLike, rates: Rates, title: str) -> str:
+    """ROC curve of the primary score, with the point of the model's cut-off.
+
+    Parameters
+    ----------
+    labels, score
+        [n] labels (1 = non-responder) and primary scores.
+    rates
+        Sensitivity and specificity at the model's cut-off.
+    title
+        Title of the axes.
+    """
+    curve = roc_curve(labels, score)
+    with style():
+        figure, axes = new_axes(SQUARE)
+        axes.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":", label="chance")
+        axes.plot(curve.false_positive_rate, curve.true_positive_rate, color=BLUE, lw=2, label="primary score")
+        point = (1 - rates.specificity, rates.sensitivity)
+        axes.scatter(*point, s=48, color=VERMILION, zorder=3, label=f"cut-off {rates.cut_off:g}")
+        axes.set(xlabel="1 - specificity", ylabel="sensitivity", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+        axes.set_title(title)
+        axes.set_aspect("equal")
+        axes.legend(loc="lower right")
+        return to_svg(figure, "ROC curve on the cohort")
+
+
+def decision(curve: Sequence[NetBenefit]) -> str:
+    """Decision curve: net benefit of treating by the model with its band, of treating all, and of treating none."""
+    at = [one.threshold for one in curve]
+    model, low, high = ([getattr(one, name) for one in curve] for name in ("model", "low", "high"))
+    treat_all = [one.treat_all for one in curve]
+    top = max(*high, *treat_all, 0.05)
+    with style():
+        figure, axes = new_axes((4.4, 3.3))
+        axes.fill_between(at, low, high, color=BLUE, alpha=0.15, lw=0)
+        axes.plot(at, model, color=BLUE, lw=2, label="by the model")
+        axes.plot(at, treat_all, color=ORANGE, lw=1.4, ls="--", label="all")
+        axes.axhline(0, color=GREY, lw=1, ls=":", label="none")
+        axes.set(xlabel="threshold probability of non-response", ylabel="net benefit", xlim=(0, max(at) + 0.02))
+        axes.set_ylim(-0.35 * top, 1.1 * top)
+        axes.set_title("Treated")
+        axes.legend(loc="upper right")
+        return to_svg(figure, "Decision curve on the cohort")
+
+
+def forest(rows: Sequence[Subgroup], overall: tuple[float, float, float]) -> str:
+    """AUC with Newcombe's interval of every subgroup that has one, and of the cohort; "" where none has one.
+
+    Parameters
+    ----------
+    rows
+        Subgroups, in the order from above.
+    overall
+        AUC of the whole cohort and its limits.
+    """
+    known = [
+        (f"{row.covariate}: {row.category.replace('_', ' ')}", row.auc, row.auc_low, row.auc_high)
+        for row in rows
+        if row.auc is not None
+    ]
+    if not known:
+        return ""
+    names, *columns = zip(("all tumours", *overall), *known, strict=True)
+    auc, low, high = np.array(columns, dtype=float)
+    at = np.arange(len(names))[::-1]
+    with style():
+        figure, axes = new_axes((FOREST_WIDTH, FOREST_MARGIN + ROW_HEIGHT * len(names)))
+        axes.axvline(0.5, color=GREY, lw=0.8, ls=":")
+        axes.axvline(overall[0], color=BLUE, lw=0.8, ls="--")
+        axes.hlines(at, low, high, color=BLUE, lw=1.3)
+        axes.scatter(auc, at, s=[46] + [24] * len(known), color=BLUE, zorder=3)
+        axes.set_yticks(at, names)
+        axes.set(xlabel="AUC with 95 % limits (Newcombe)", xlim=(0, 1.02), ylim=(-0.7, len(names) - 0.3))
+        return to_svg(figure, "AUC in subgroups")

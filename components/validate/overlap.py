@@ -1,0 +1,89 @@
+"""Patients of a cohort whom a model has seen in training or validation, found without their names.
+
+A bundle holds a keyed digest of each patient's pseudonym. Pseudonyms can be compared where both sides made them with
+the same key; the digest's own key, the name of the study, is in the bundle, so that the cohort may have another.
+"""
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.common.artifacts.dataset import Dataset, Exclusion, Flow
+from components.common.artifacts.validation_metrics import Overlap, Seen
+from components.common.errors import InputError
+from components.model.manifest import Manifest, patient_digest
+
+#: Code of the refusal, and of the line in the flow where such tumours are left out.
+PATIENTS_SEEN = "PATIENTS_SEEN"
+_REASON = "of a patient whom the model has seen in training or validation"
+
+
+def why_unchecked(manifest: Manifest, pseudonym_key: str) -> str:
+    """Why patients that the cohort shares with the model cannot be found; "" where they can.
+
+    Parameters
+    ----------
+    manifest
+        The model's.
+    pseudonym_key
+        Fingerprint of the key of the cohort's pseudonyms; "" if unknown.
+    """
+    if not manifest.pseudonym_key:
+        return "the model does not state the key of its pseudonyms"
+    if not pseudonym_key:
+        return "the cohort's dataset does not state the key of its pseudonyms"
+    if manifest.pseudonym_key != pseudonym_key:
+        return "the pseudonyms of the model's patients were made with another key than those of the cohort"
+    return ""
+
+
+def seen_tumours(manifest: Manifest, dataset: Dataset) -> NDArray[np.bool_]:
+    """For each tumour [n] of a dataset, whether the model has seen its patient; only where ``why_unchecked`` is ""."""
+    study, seen = manifest.settings["study"], set(manifest.seen_patients)
+    digests = {name: patient_digest(study, name) for name in dataset.tumours["patient"].unique()}
+    return np.array([digests[name] in seen for name in dataset.tumours["patient"]], dtype=bool)
+
+
+def without_seen(manifest: Manifest, dataset: Dataset, handling: Seen) -> tuple[NDArray[np.bool_], Overlap]:
+    """The tumours [n] on which the model may be evaluated, and what is known of the others.
+
+    Parameters
+    ----------
+    manifest
+        The model's.
+    dataset
+        The cohort.
+    handling
+        Whether seen patients end the validation or are left out.
+
+    Raises
+    ------
+    InputError
+        ``PATIENTS_SEEN`` where there are some, unless they are to be left out.
+    """
+    if reason := why_unchecked(manifest, dataset.pseudonym_key):
+        return np.ones(len(dataset.tumours), dtype=bool), Overlap(False, reason, handling, 0, 0)
+    seen = seen_tumours(manifest, dataset)
+    patients, tumours = int(dataset.tumours.loc[seen, "patient"].nunique()), int(seen.sum())
+    if tumours and handling == "refuse":
+        message = (
+            f"{tumours} of the cohort's {len(seen)} tumours are of {patients} patients whom the model has seen in"
+            " training or validation, so that its performance on them would be too good"
+        )
+        hint = "Evaluate it on the others with --seen exclude (parameter seen), or name a cohort of other patients."
+        raise InputError(PATIENTS_SEEN, message, hint)
+    return ~seen, Overlap(True, "", handling, patients, tumours)
+
+
+def evaluated_flow(dataset: Dataset, kept: NDArray[np.bool_]) -> Flow:
+    """The dataset's flow, with the tumours that were left out because the model has seen their patients."""
+    flow, left_out = dataset.flow, int((~kept).sum())
+    if not left_out:
+        return flow
+    return dataclasses.replace(
+        flow,
+        exclusions=(*flow.exclusions, Exclusion(PATIENTS_SEEN, _REASON, left_out)),
+        used=flow.used - left_out,
+        used_patients=int(dataset.tumours.loc[kept, "patient"].nunique()),
+    )

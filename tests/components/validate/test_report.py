@@ -1,0 +1,140 @@
+"""The report of a validation: its contents, its size, and how it fits a phone's and a desktop's window."""
+
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+
+from components.common.artifacts.dataset import Flow
+from components.common.artifacts.score_metrics import PlattScaling
+from components.common.artifacts.validation import Validation
+from components.common.artifacts.validation_metrics import Overlap, ValidatedModel, ValidationMetrics
+from components.validate.performance import measure
+from components.validate.report import MOST_BYTES, limits, write_report
+from tests.components.evaluate.test_report_in_browser import CHROMIUM, console_errors, measured
+from tests.components.validate.made import make_cohort, make_scores
+
+WINDOW = (40.0, 80.0)
+MODEL = ValidatedModel(
+    "srs-response", "7", "study", 50, "b" * 64, "d" * 64, "srs-response", True, "mean", 0.5,
+    PlattScaling(1.4, -0.2, 110), 0.7625,
+)  # fmt: skip
+
+
+def made(cohort, rows, **changes) -> Validation:
+    """A validation of these scores; ``changes`` are fields of its metrics."""
+    figures = measure(rows, cohort.tumours, primary="mean", cut_off=0.5, samples=100, seed=1)
+    fields = {
+        "name": "elsewhere",
+        "synthetic": True,
+        "synthetic_cohort": True,
+        "dataset_digest": cohort.digest,
+        "model": MODEL,
+        "overlap": Overlap(True, "", "refuse", 0, 0),
+        "flow": cohort.flow,
+        "performance": figures,
+    }
+    return Validation(rows, ValidationMetrics(**{**fields, **changes}))
+
+
+@pytest.fixture(scope="module")
+def cohort():
+    return make_cohort()
+
+
+@pytest.fixture(scope="module")
+def validation(cohort):
+    return made(cohort, make_scores(cohort.tumours))
+
+
+@pytest.fixture(scope="module")
+def page(cohort, validation, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    return write_report(folder, validation, cohort.tumours, cohort.crops, WINDOW).read_text()
+
+
+def test_all_sections_are_there_and_nothing_is_loaded(page):
+    anchors = re.findall(r'<a href="#(\w+)"', page)
+    assert anchors == ["cohort", "discrimination", "calibration", "benefit", "subgroups", "centres", "failures", "run"]
+    assert all(f'<h2 id="{name}">' in page for name in anchors)
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
+    assert len(page.encode()) < MOST_BYTES
+
+
+def test_the_main_figures_and_the_estimate_of_development_are_shown(page, validation):
+    auc = validation.metrics.performance.auc
+    assert f"{auc.ci_low:.3f} to {auc.ci_high:.3f}" in page
+    assert "0.762" in page
+    assert "What may be compared." in page
+    assert "C-aaaaaaaaaa" in page
+
+
+def test_every_misclassified_tumour_is_listed_with_its_crop(page, validation):
+    rows = validation.scores
+    wrong = rows[(rows["mean"] > 0.5) != (rows["label"] == 1)]
+    assert set(re.findall(r'<img src="data:[^"]+" alt="CT crop of tumour (\S+)"', page)) == set(wrong["tumour"])
+
+
+@pytest.mark.parametrize(("model", "cohort_too"), [(True, False), (False, True)])
+def test_is_labelled_where_one_side_is_synthetic(cohort, validation, tmp_path, model, cohort_too):
+    metrics = dataclasses.replace(
+        validation.metrics, synthetic_cohort=cohort_too, model=dataclasses.replace(MODEL, synthetic=model)
+    )
+    page = write_report(
+        tmp_path, dataclasses.replace(validation, metrics=metrics), cohort.tumours, cohort.crops, WINDOW
+    ).read_text()
+    assert page.count("SYNTHETIC: phantom data") == 2
+    assert "Synthetic: the model." in page if model else "Synthetic: the cohort." in page
+    assert "not of one kind" in page
+
+
+def test_a_real_cohort_has_no_label(cohort, validation, tmp_path):
+    model = dataclasses.replace(MODEL, synthetic=False, development_auc=None, platt=None)
+    rows = validation.scores.assign(calibrated=np.nan)
+    real = made(cohort, rows, synthetic=False, synthetic_cohort=False, model=model)
+    page = write_report(tmp_path, real, cohort.tumours, cohort.crops, WINDOW).read_text()
+    assert "SYNTHETIC" not in page
+    assert "The bundle states no estimate of its development." in page
+    assert "a decision curve of it would not mean anything" in page
+
+
+def test_a_large_cohort_stays_below_the_limit(tmp_path):
+    cohort = make_cohort(1200)
+    noise = np.random.default_rng(1)
+    crops = np.tile(noise.normal(40, 60, (300, 151, 151)).astype(np.float32), (4, 1, 1))
+    rows = make_scores(cohort.tumours)
+    rows["mean"] = 1 - rows["mean"]
+    validation = made(cohort, rows, flow=Flow(1200, 28, (), 1200, 28))
+    page = write_report(tmp_path, validation, cohort.tumours, crops, WINDOW).read_text()
+    assert len(page.encode()) < MOST_BYTES
+    assert "worst are shown" in page
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt-get install chromium)")
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_fits_the_window(page, tmp_path, width):
+    assert measured(page, width, tmp_path) == (width, width, "")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt-get install chromium)")
+def test_the_printed_page_fits_the_sheet(page, tmp_path):
+    """A4 with margins of 10 mm is 718 px wide."""
+    assert measured(page.replace("@media print", "@media screen"), 718, tmp_path) == (718, 718, "")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt-get install chromium)")
+def test_the_policy_blocks_no_part_of_the_page(page, tmp_path):
+    assert console_errors([page], tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ((None, None, None), "–"),
+        ((0.5, None, None), "0.500 (–)"),
+        ((-0.0001, -0.25, 0.5), "0.000 (\u22120.250 to 0.500)"),
+    ],
+)
+def test_estimates_are_shown_with_their_limits(given, text):
+    assert limits(*given) == text
