@@ -41,9 +41,14 @@ class Cohort:
     new_labels: NDArray[np.int64]
 
 
-def make_cohort(rng: np.random.Generator, signal: float, patient_effect: float = 0.0, tumours: int = 110) -> Cohort:
-    """A cohort of the paper's class ratio and lesions per patient; the best score's AUC is Phi(signal * sqrt 2)."""
-    patients = round(tumours * 89 / 110)
+def make_cohort(
+    rng: np.random.Generator, signal: float, patient_effect: float = 0.0, tumours: int = 110, patients: int = 0
+) -> Cohort:
+    """A cohort of the paper's class ratio, and by default its lesions per patient.
+
+    The best score's AUC is Phi(signal * sqrt 2).
+    """
+    patients = patients or round(tumours * 89 / 110)
     counts = np.ones(patients, int)
     for _ in range(tumours - patients):
         counts[rng.choice(np.flatnonzero(counts < 5))] += 1
