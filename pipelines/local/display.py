@@ -1,5 +1,6 @@
 """Shows the progress of a local run: a bar per step on a terminal, else plain lines."""
 
+import threading
 import time
 
 from rich.console import Console
@@ -12,11 +13,15 @@ QUIET_SECONDS = 15.0  # between two lines of one step when the output is not a t
 
 
 class ConsoleDisplay:
-    """A bar per step on a terminal; elsewhere a line when a step starts, at intervals, and when it ends."""
+    """A bar per step on a terminal; elsewhere a line when a step starts, at intervals, and when it ends.
+
+    Tasks that run at the same time call it from threads of their own.
+    """
 
     def __init__(self, console: Console) -> None:
         self.console = console
         self._steps: dict[str, _Step] = {}
+        self._lock = threading.RLock()
         self._stopping = False
         columns = (TextColumn("{task.description:<12}"), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn())
         self._bars = Progress(*columns, TextColumn("{task.fields[note]}"), console=console)
@@ -34,31 +39,34 @@ class ConsoleDisplay:
 
     def begin(self, step: str) -> None:
         """A task of ``step`` started; steps of which none runs any more are done."""
-        self._finish_idle(but=step)
-        if step not in self._steps:
-            self._steps[step] = _Step(self._bars.add_task(step, total=1, note=""))
-            self._line(step, "started")
-        self._steps[step].running += 1
+        with self._lock:
+            self._finish_idle(but=step)
+            if step not in self._steps:
+                self._steps[step] = _Step(self._bars.add_task(step, total=1, note=""))
+                self._line(step, "started")
+            self._steps[step].running += 1
 
     def advance(self, step: str, task: str, done: int, total: int, note: str) -> None:
         """A task of ``step`` is at ``done`` of ``total``."""
-        state = self._steps[step]
-        state.tasks[task] = (done, total, note)
-        all_done = sum(done for done, _, _ in state.tasks.values())
-        all_total = sum(total for _, total, _ in state.tasks.values())
-        text = self._note(state, all_done, all_total)
-        self._bars.update(state.bar, completed=all_done, total=all_total, note=text)
-        if time.monotonic() - state.last_line >= QUIET_SECONDS:
-            self._line(step, f"{all_done}/{all_total} {text}".rstrip())
+        with self._lock:
+            state = self._steps[step]
+            state.tasks[task] = (done, total, note)
+            all_done = sum(done for done, _, _ in state.tasks.values())
+            all_total = sum(total for _, total, _ in state.tasks.values())
+            text = self._note(state, all_done, all_total)
+            self._bars.update(state.bar, completed=all_done, total=all_total, note=text)
+            if time.monotonic() - state.last_line >= QUIET_SECONDS:
+                self._line(step, f"{all_done}/{all_total} {text}".rstrip())
 
     def end(self, step: str, *, failed: bool) -> None:
         """A task of ``step`` ended."""
-        state = self._steps[step]
-        state.running -= 1
-        state.failed |= failed
-        state.ended = time.monotonic()
-        if state.failed:
-            self._finish_idle()
+        with self._lock:
+            state = self._steps[step]
+            state.running -= 1
+            state.failed |= failed
+            state.ended = time.monotonic()
+            if state.failed:
+                self._finish_idle()
 
     def stopping(self) -> None:
         """The run is being stopped; the tasks that have begun will end soon, as failed."""
