@@ -14,8 +14,6 @@ from components.common.artifacts.validation_metrics import Overlap, Seen
 from components.common.errors import InputError
 from components.model.manifest import Manifest, patient_digest
 
-#: Code of the refusal, and of the line in the flow where such tumours are left out.
-PATIENTS_SEEN = "PATIENTS_SEEN"
 _REASON = "of a patient whom the model has seen in training or validation"
 
 
@@ -72,7 +70,7 @@ def without_seen(manifest: Manifest, dataset: Dataset, handling: Seen) -> tuple[
             " training or validation, so that its performance on them would be too good"
         )
         hint = "Evaluate it on the others with --seen exclude (parameter seen), or name a cohort of other patients."
-        raise InputError(PATIENTS_SEEN, message, hint)
+        raise InputError("PATIENTS_SEEN", message, hint)
     return ~seen, Overlap(True, "", handling, patients, tumours)
 
 
@@ -83,7 +81,7 @@ def evaluated_flow(dataset: Dataset, kept: NDArray[np.bool_]) -> Flow:
         return flow
     return dataclasses.replace(
         flow,
-        exclusions=(*flow.exclusions, Exclusion(PATIENTS_SEEN, _REASON, left_out)),
+        exclusions=(*flow.exclusions, Exclusion("PATIENTS_SEEN", _REASON, left_out)),
         used=flow.used - left_out,
         used_patients=int(dataset.tumours.loc[kept, "patient"].nunique()),
     )
