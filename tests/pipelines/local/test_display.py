@@ -1,4 +1,5 @@
 import io
+import threading
 
 import pytest
 from rich.console import Console
@@ -50,3 +51,22 @@ def test_the_time_left_is_told_after_a_tenth_of_the_work(screen, monkeypatch):
     assert [line.split(maxsplit=1)[1] for line in screen.getvalue().splitlines()[1:5]] == [
         "0/50 note", "4/50 note", "5/50 note, 0 s left", "50/50 note",
     ]  # fmt: skip
+
+
+def test_steps_may_begin_at_the_same_time():
+    """Two threads that begin steps: one goes through them, to say which are done, while the other adds its own."""
+    entered, others = threading.Event(), []
+
+    class SlowScreen(io.StringIO):
+        def write(self, text):
+            if "split        done" in text and not others:
+                others.append(threading.Thread(target=display.begin, args=("deploy",)))
+                others[0].start()
+                entered.wait(0.2)  # the other thread adds its step now, unless it has to wait
+            return super().write(text)
+
+    with ConsoleDisplay(Console(file=SlowScreen())) as display:
+        display.begin("split")
+        display.end("split", failed=False)
+        display.begin("train")
+        others[0].join()
