@@ -120,6 +120,11 @@ class SplitSettings(Settings):
         return self
 
     @property
+    def bundled_members(self) -> int:
+        """Members of the largest bundle, that of all groups of the first draw."""
+        return self.groups * self.members
+
+    @property
     def group_names(self) -> str:
         """The letters of all groups, those of the first draw first."""
         return GROUP_NAMES[: self.groups * self.repeats]

@@ -21,7 +21,8 @@ def check_network(study: StudySettings) -> None:
     """Builds and checks the network of a study, unless it is the default one; raises as ``checked_network``."""
     default = StudySettings()
     same = study.train.network == default.train.network and study.network == default.network
-    if not same or study.split.members > default.split.members or study.train.engine not in ("auto", "cpu"):
+    larger = study.split.bundled_members > default.split.bundled_members
+    if not same or larger or study.train.engine not in ("auto", "cpu"):
         with _no_home():
             checked_network(study)
 
@@ -64,10 +65,10 @@ def checked_network(study: StudySettings) -> "Network":
     if study.train.engine != "auto":
         engine_of(network, study.train.engine, gpus=0)
     if not is_own(study):
-        check_cost(network, study.train, study.split.members)
+        check_cost(network, study.train, study.split.bundled_members)
         return network
     try:
-        check_cost(network, study.train, study.split.members)
+        check_cost(network, study.train, study.split.bundled_members)
         check_graph_of(network, study.train)
     except SrsError:
         raise
