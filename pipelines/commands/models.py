@@ -200,8 +200,10 @@ def export(
 def answers_table(answers: list[dict[str, Any]]) -> Table:
     """The predictor's answers as a table with one row per tumour, and a column of warnings if there are any."""
     warned = any(answer.get("warnings") for answer in answers)
-    columns = ("ROI", "P(non-response)", "calibrated", "votes", "spread", "label", "model")
-    table = Table(*columns, *(["warnings"] if warned else []), title=_synthetic(answers))
+    columns = ("ROI", "probability", "calibrated", "votes", "spread", "label")
+    versions = ", ".join(dict.fromkeys(str(answer.get("model_version", "")) for answer in answers))
+    caption = f"probabilities of non-response, by model version {versions}"
+    table = Table(*columns, *(["warnings"] if warned else []), title=_synthetic(answers), caption=caption)
     for answer in answers:
         calibrated = answer.get("calibrated_probability")
         cells = (
@@ -212,7 +214,7 @@ def answers_table(answers: list[dict[str, Any]]) -> Table:
             str(answer["label"]),
         )
         warnings = ", ".join(answer.get("warnings", ()))
-        table.add_row(_roi(answer), *cells, str(answer.get("model_version", "")), *([warnings] if warned else []))
+        table.add_row(_roi(answer), *cells, *([warnings] if warned else []))
     return table
 
 
