@@ -21,6 +21,7 @@ from components.common import mlflow_client, tracking, tracking_store
 from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset, Flow
 from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.members import Member
+from components.common.artifacts.permutation import NullDistribution, PermutationTest
 from components.common.artifacts.splits import MemberSplit, Splits, TrackedRuns
 from components.common.errors import RegistryError, SrsError
 from components.common.mlflow_errors import from_exception
@@ -202,6 +203,9 @@ MEMBER_SPLIT = MemberSplit("A", 1, ("t0", "t1"), ("t2", "t3"), ("t4", "t5"))
 TREE = TrackedRuns("1", "0" * 32, {"A": "1" * 32})
 
 
+NULL = NullDistribution(1, 0.5, None, 0.5)
+
+
 def arguments(tmp_path: Path) -> dict[str, Any]:
     """A value for every name of an argument of the public functions."""
     table = pd.DataFrame({name: [f"{name}-{i}" for i in range(6)] for name in TUMOUR_COLUMNS})
@@ -216,12 +220,15 @@ def arguments(tmp_path: Path) -> dict[str, Any]:
         "folder": tmp_path, "status": "FINISHED", "reason": "seen by the board", "model_name": MODEL, "version": "1",
         "model_uri": "models:/m-1", "run_id": "0" * 32, "bundle_digest": "d", "tags": {}, "description": "card",
         "verdict": Verdict("promoted", ("enough",), "A", {}), "expected_previous": "", "alias_or_version": "1",
+        "test": PermutationTest(1, 1, 0.5, "mean", 0.6, None, NULL, None, (0.5,), (None,), 6, 0, None, 0),
+        "file": tmp_path / "permutation.json",
         "dst": tmp_path / "served", "bundle_folder": tmp_path / "bundle", "key": None,
     }  # fmt: skip
 
 
 #: Values, not calls of the store; and the progress of a pack, which outlives its store.
-NO_CALLS = ("ATTEMPT", "PackProgress", "client", "flatten", "tracking_uri", "require_server", "CHAMPION", "CHALLENGER")
+NO_CALLS = ("ATTEMPT", "PackProgress", "client", "flatten", "tracking_uri", "require_server")
+NO_CALLS += ("CHAMPION", "CHALLENGER", "REFERENCE")
 PUBLIC = [
     pytest.param(module, name, id=f"{module.__name__.rpartition('.')[2]}.{name}")
     for module in (tracking, registry)
