@@ -1,7 +1,9 @@
 """Shows the progress of a local run: a bar per step on a terminal, else plain lines."""
 
+import sys
 import threading
 import time
+from typing import IO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -22,12 +24,15 @@ class ConsoleDisplay:
         self.console = console
         self._steps: dict[str, _Step] = {}
         self._lock = threading.RLock()
+        self._file: IO[str] | None = None
         self._stopping = False
         columns = (TextColumn("{task.description:<12}"), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn())
         self._bars = Progress(*columns, TextColumn("{task.fields[note]}"), console=console)
 
     def __enter__(self) -> "ConsoleDisplay":
-        self.console.file = self.console.file  # keeps the terminal while kfp's own output is redirected
+        own = self.console.file
+        self._file = None if own is sys.stdout else own  # None: whatever standard output is later
+        self.console.file = own  # keeps the terminal while kfp's own output is redirected
         if self.console.is_terminal:
             self._bars.start()
         return self
@@ -36,6 +41,7 @@ class ConsoleDisplay:
         self._finish_idle()
         if self.console.is_terminal:  # elsewhere it would print an empty line
             self._bars.stop()
+        self.console.file = self._file  # type: ignore[assignment]  # rich takes None for standard output
 
     def begin(self, step: str) -> None:
         """A task of ``step`` started; steps of which none runs any more are done."""

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from components.common.processors import processors
 from components.stats.calibration import fit_platt
 from tests.slow.linear_study import LinearRun, change, make_cohort, run_study, verdict
 
@@ -33,7 +34,7 @@ BLUR_OF_RETRAINING = (0.45, 0.66, 0.83, 0.98, 1.13, 1.29, 1.46, 1.65, 1.88, 2.16
 
 def simulated(function: Callable[[int], dict[str, Any]], runs: int = RUNS) -> pd.DataFrame:
     """The results of a function for the seeds 0, 1, ..., one row each, by all processors."""
-    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(processors(), get_context("spawn"), initializer=_one_thread) as pool:
         return pd.DataFrame(list(pool.map(function, range(runs), chunksize=5)))
 
 
