@@ -119,7 +119,7 @@ SECTIONS = (
     (
         "Splitting, training and evaluation",
         "",
-        ("components/split/", "components/train/", "components/evaluate/", "components/stats/"),
+        ("components/split/", "components/train/", "components/evaluate/", "components/validate/", "components/stats/"),
     ),
     ("Bundles, registry and deployment", "", ("components/model/", "components/promote/", "components/deploy/")),
     ("Predictor", "Over gRPC, the details of the status are the same JSON.", ("serving/",)),
