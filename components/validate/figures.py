@@ -1,13 +1,13 @@
-"""Figures of a validation: its ROC curve, its decision curve, and the AUC in subgroups or centres."""
+"""Figures of a validation: its ROC curve, and the AUC in subgroups or centres."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from components.common.artifacts.clinical_metrics import NetBenefit, Subgroup
+from components.common.artifacts.clinical_metrics import Subgroup
 from components.common.artifacts.score_metrics import Rates
-from components.figures.drawing import BLUE, GREY, ORANGE, SQUARE, VERMILION, new_axes, style, to_svg
+from components.figures.drawing import BLUE, GREY, SQUARE, VERMILION, new_axes, style, to_svg
 from components.stats.roc import roc_curve
 
 #: Inches of a forest plot: its width, the height of a row, and what axes and legend need.
@@ -38,25 +38,6 @@ def roc(labels: ArrayLike, score: ArrayLike, rates: Rates, title: str) -> str:
         axes.set_aspect("equal")
         axes.legend(loc="lower right")
         return to_svg(figure, "ROC curve on the cohort")
-
-
-def decision(curve: Sequence[NetBenefit]) -> str:
-    """Decision curve: net benefit of treating by the model with its band, of treating all, and of treating none."""
-    at = [one.threshold for one in curve]
-    model, low, high = ([getattr(one, name) for one in curve] for name in ("model", "low", "high"))
-    treat_all = [one.treat_all for one in curve]
-    top = max(*high, *treat_all, 0.05)
-    with style():
-        figure, axes = new_axes((4.4, 3.3))
-        axes.fill_between(at, low, high, color=BLUE, alpha=0.15, lw=0)
-        axes.plot(at, model, color=BLUE, lw=2, label="by the model")
-        axes.plot(at, treat_all, color=ORANGE, lw=1.4, ls="--", label="all")
-        axes.axhline(0, color=GREY, lw=1, ls=":", label="none")
-        axes.set(xlabel="threshold probability of non-response", ylabel="net benefit", xlim=(0, max(at) + 0.02))
-        axes.set_ylim(-0.35 * top, 1.1 * top)
-        axes.set_title("Treated")
-        axes.legend(loc="upper right")
-        return to_svg(figure, "Decision curve on the cohort")
 
 
 def forest(rows: Sequence[Subgroup], overall: tuple[float, float, float]) -> str:

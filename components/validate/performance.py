@@ -15,16 +15,14 @@ from components.common.artifacts.score_metrics import Calibration, Limits, Other
 from components.common.artifacts.validation_metrics import CentreMetrics, CohortCounts, Performance
 from components.common.errors import InputError
 from components.common.settings import Score
+from components.evaluate.decision import THRESHOLDS
 from components.stats.calibration import calibrate
 from components.stats.net_benefit import decision_curve
 from components.stats.roc import Interval, auc_score, rates_at, roc_summary
 from components.stats.subgroups import split_at, subgroups
 
-#: Threshold probabilities of the decision curve. Above the last one, a needless treatment would weigh more than four
-#: missed non-responders, which is no clinical choice here.
-THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 17))
-#: Where continuous covariates are split: years, as trials of radiosurgery do; and mm, the size from which on doses of
-#: single-fraction radiosurgery are lowered (RTOG 90-05).
+#: Where continuous covariates are split, the same in every cohort, so that cohorts can be compared: years, as trials of
+#: radiosurgery do; and mm, the size from which on doses of single-fraction radiosurgery are lowered (RTOG 90-05).
 AGE_CUT, SIZE_CUT_MM = 65.0, 20.0
 
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from components.common.artifacts.validation import REPORT, Validation
 from components.common.artifacts.validation_metrics import Performance, ValidationMetrics
 from components.common.pages import POLICY_TAG
+from components.evaluate import figures as evaluation_figures
 from components.evaluate.cohort_tables import LEAST_EXPECTED, RANDOM_TABLES, table_i, table_ii
-from components.evaluate.figures import reliability as reliability_figure
+from components.evaluate.decision import TABULATED
 from components.evaluate.tables import SYNTHETIC, cohort_lines, number, p_value, percent
 from components.model.manifest import ensemble_title
 from components.stats.calibration import reliability
@@ -106,6 +107,7 @@ def _context(validation: Validation, tumours: pd.DataFrame) -> dict[str, Any]:
         "table_ii": cohort_lines(table_ii(tumours)),
         "least_expected": LEAST_EXPECTED,
         "random_tables": RANDOM_TABLES,
+        "tabulated": TABULATED,
         "least_of_class": LEAST_OF_CLASS,
         "unknown": _unknown(metrics.performance, len(tumours)),
         "cuts": {"age": AGE_CUT, "size": SIZE_CUT_MM},
@@ -129,8 +131,8 @@ def _figures(validation: Validation) -> dict[str, str]:
     centres = [one.performance for one in performance.centres.values()]
     return {
         "roc": figures.roc(labels, score, performance.rates, "ROC curve"),
-        "reliability": reliability_figure(curves),
-        "decision": figures.decision(performance.net_benefit) if performance.net_benefit else "",
+        "reliability": evaluation_figures.reliability(curves),
+        "decision": evaluation_figures.decision(performance.net_benefit) if performance.net_benefit else "",
         "subgroups": figures.forest(performance.subgroups, overall),
         "centres": figures.forest(centres, overall),
     }

@@ -6,7 +6,8 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from components.common.errors import InputError
-from components.validate.performance import THRESHOLDS, covariates_of, measure
+from components.evaluate.decision import THRESHOLDS
+from components.validate.performance import covariates_of, measure
 from tests.components.validate.made import make_scores, make_table
 
 
