@@ -70,14 +70,15 @@ def failures(dataset: Dataset, evaluation: Evaluation, window: TrainSettings, mo
                     {"group": e["group"], "score": e[primary], "vote": e["vote"], "spread": e["spread"]}
                     for e in errors.to_dict("records")
                 ],
-                "covariates": _covariates(row),
+                "covariates": covariates(row),
                 "crop": crop_image(crop, window.window_level_hu, window.window_width_hu) if crop is not None else "",
             }
         )
     return listed
 
 
-def _covariates(row: pd.Series) -> list[str]:
+def covariates(row: pd.Series) -> list[str]:
+    """The known covariates of a tumour as texts such as ``age 61 years``."""
     known = [(name, row[column], unit) for column, name, unit in SHOWN if not pd.isna(row[column])]
     return [f"{name} {_text(value)}{' ' + unit if unit else ''}" for name, value, unit in known]
 

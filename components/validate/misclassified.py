@@ -7,8 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from components.common.artifacts.validation_metrics import ValidatedModel
-from components.evaluate.cohort_tables import display_name
-from components.evaluate.failures import SHOWN
+from components.evaluate.failures import covariates
 from components.evaluate.figures import crop_image
 from components.model.scores import calls
 
@@ -59,15 +58,3 @@ def misclassified(
             }
         )
     return listed
-
-
-def covariates(row: pd.Series) -> list[str]:
-    """The known covariates of a tumour as texts such as ``age 61 years``."""
-    known = [(name, row[column], unit) for column, name, unit in SHOWN if not pd.isna(row[column])]
-    return [" ".join(filter(None, (name, _text(value), unit))) for name, value, unit in known]
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool | np.bool_):
-        return "yes" if value else "no"
-    return f"{round(float(value), 1):g}" if isinstance(value, int | float | np.number) else display_name(str(value))
