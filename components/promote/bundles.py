@@ -57,10 +57,12 @@ class Bundles:
 
     def write_ensemble(self, name: str, evaluated: Evaluation) -> Manifest:
         """Writes the bundle of an ensemble of ``names``, calibrated by its development predictions."""
-        groups = self.names if name == STUDY else [name]
-        members = [member for member in self.members if member.split.group in groups]
         extra = {"mean_auc_of_groups": evaluated.metrics.mean_auc}
-        return self.write(name, members, _development(name, evaluated), extra)
+        return self.write(name, self._members_of(name), _development(name, evaluated), extra)
+
+    def size(self, name: str) -> int:
+        """Number of members of an ensemble."""
+        return len(self._members_of(name))
 
     def log(self, run_id: str, name: str, title: str) -> str:
         """Logs a written bundle as an MLflow model of a run; returns its URI."""
@@ -82,6 +84,10 @@ class Bundles:
         """The crops [n, 151, 151] of tumours, HU."""
         position = {name: row for row, name in enumerate(self.data.tumours.tumour)}
         return self.data.crops[[position[name] for name in tumours]]
+
+    def _members_of(self, name: str) -> list[Member]:
+        groups = self.names if name == STUDY else [name]
+        return [member for member in self.members if member.split.group in groups]
 
     def write(
         self,

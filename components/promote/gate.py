@@ -27,13 +27,14 @@ BY_HAND = "A person can decide otherwise: `srs promote VERSION --reason TEXT`."
 class Verdict:
     """The gate's decision on an ensemble, with a sentence for each rule, and the numbers and thresholds used.
 
-    ``group`` is the name of the ensemble: ``study``, or that of a group.
+    ``group`` is the name of the ensemble: ``study``, or that of a group; ``story`` the decision told in a paragraph.
     """
 
     verdict: Decision
     reasons: tuple[str, ...]
     group: str
     numbers: dict[str, float]
+    story: str = ""
 
 
 @dataclass(frozen=True, slots=True)

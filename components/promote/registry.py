@@ -13,7 +13,7 @@ from typing import Any
 from components.common.errors import InputError, RegistryError
 from components.common.mlflow_client import client
 from components.common.mlflow_errors import EXISTS, Ignoring
-from components.common.tags import GROUP, REASONS
+from components.common.tags import GROUP, REASONS, STORY
 from components.common.tracking_store import exclusive
 from components.model.bundle_files import Bundle
 from components.model.manifest import read_manifest
@@ -111,6 +111,7 @@ def promote(
             raise _moved(expected_previous, now)
         previous = before.tags.get(PREVIOUS, "") if before and now == version else now
         facts = {"srs.verdict": verdict.verdict, REASONS: "\n".join(verdict.reasons), GROUP: verdict.group}
+        facts |= {STORY: verdict.story} if verdict.story else {}
         facts |= {f"srs.gate.{name}": f"{number:.6g}" for name, number in verdict.numbers.items()}
         _tag(model_name, version, {**facts, PREVIOUS: previous})
         alias = CHAMPION if verdict.verdict == "promoted" else CHALLENGER

@@ -24,6 +24,7 @@ from components.promote.change import Change
 from components.promote.comparing import change_against
 from components.promote.gate import Verdict, decide
 from components.promote.load_rule import Files, Loads
+from components.promote.story import story_of
 
 TRIES = 3  # of the gate, where another promotion ran at the same time
 
@@ -112,6 +113,7 @@ def _decide(
             return Promotion("promoted", ("This ensemble is already the champion.",), version, name, version, versions)
         changes = _changes(bundles, evaluated, before, model_name) if before else []
         verdict: Verdict = decide(evaluated.metrics, name, changes, loads.of(name), bundles.splits.settings.gate)
+        verdict = dataclasses.replace(verdict, story=story_of(verdict, evaluated.metrics, version, bundles.size(name)))
         if deleted := registry.deleted_champion(model_name):
             note = f"Version {deleted}, the former champion, was deleted in the registry, so there was no comparison."
             verdict = dataclasses.replace(verdict, reasons=(*verdict.reasons, note))
@@ -124,7 +126,8 @@ def _decide(
             if error.code != "CHAMPION_MOVED" or attempt == TRIES - 1:
                 raise
         else:
-            return Promotion(verdict.verdict, verdict.reasons, version, name, previous, versions)
+            decided = verdict.verdict, verdict.reasons, version, name, previous, versions
+            return Promotion(*decided, story=verdict.story)
     raise AssertionError("unreachable")
 
 
@@ -138,6 +141,7 @@ def _changes(bundles: Bundles, evaluated: Evaluation, before: registry.ChampionI
 
 def _summarise(result: Promotion, evaluated: Evaluation, path: str, *, synthetic: bool) -> None:
     facts: dict[str, Any] = {
+        "in short": result.story or "This ensemble is already the champion.",
         "verdict": result.verdict,
         "ensemble": result.group,
         "version": result.version,

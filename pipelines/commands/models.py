@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from components.common import defaults
-from components.common.tags import REASONS
+from components.common.tags import REASONS, STORY
 from components.model.manifest import ensemble_title
 from pipelines.commands.terminal import (
     HOME,
@@ -123,7 +123,9 @@ def champion(
         typer.echo(json.dumps(described, indent=1))
         return
     screen.print(f"{model_name} version {info.version}, {ensemble_title(info.group)}, bundle {info.bundle_digest[:12]}")
-    screen.print(info.tags.get(REASONS, ""), soft_wrap=True)
+    for name in (STORY, REASONS):
+        if name in info.tags:
+            screen.print(info.tags[name], soft_wrap=True)
     for one in validations:
         screen.print(Text(validation_line(one)), soft_wrap=True)
 

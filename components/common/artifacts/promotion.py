@@ -26,6 +26,8 @@ class Promotion(Layout):
         Version that was champion before, or "".
     versions
         Group to registry version, for every ensemble of the run.
+    story
+        The decision told in one paragraph.
     """
 
     layout: ClassVar[tuple[str, int]] = ("promotion", 1)
@@ -36,6 +38,7 @@ class Promotion(Layout):
     previous_champion: str
     versions: dict[str, str]
     digest: str = ""
+    story: str = ""
 
     def write(self, folder: Path) -> str:
         """Writes the folder and returns its digest."""

@@ -31,13 +31,14 @@ def changes(monkeypatch: pytest.MonkeyPatch) -> list[Change]:
         return PROMOTED
 
     monkeypatch.setattr(step, "decide", decide)
+    monkeypatch.setattr(step, "story_of", lambda *_: "A story.")
     return seen
 
 
 def decided(folder: Path, version: str, key: SigningKey | None = None) -> Any:
     splits = SimpleNamespace(settings=SimpleNamespace(gate=None))
     at, none = (lambda name: folder / name), (lambda _: None)
-    bundles = SimpleNamespace(folder=at, keras_file=at, crops=none, splits=splits)
+    bundles = SimpleNamespace(folder=at, keras_file=at, crops=none, splits=splits, size=lambda _: 3)
     evaluated = SimpleNamespace(metrics={})
     return step._decide(bundles, evaluated, "A", {"A": version}, MODEL, SimpleNamespace(of=none), key)
 

@@ -1,0 +1,54 @@
+"""The paragraph that tells a promotion."""
+
+import dataclasses
+
+import pytest
+
+from components.common.artifacts.metrics import Calls, CallsByResponse
+from components.promote.gate import Verdict
+from components.promote.story import story_of
+from tests.components.evaluate.golden_metrics import golden_metrics
+
+NONE = Calls(0, 0)
+CALLS = CallsByResponse(CR=Calls(2, 1), PR=Calls(9, 2), SD=Calls(4, 6), PD=Calls(3, 5))
+METRICS = golden_metrics()
+METRICS = dataclasses.replace(
+    METRICS,
+    synthetic=False,
+    mean_auc=0.8214,
+    study=dataclasses.replace(METRICS.study, confusion_by_response=CALLS, true_positive=11, false_negative=7),
+)
+
+
+def told(verdict: str = "promoted", **fields: object) -> str:
+    metrics = dataclasses.replace(METRICS, **fields)
+    return story_of(Verdict(verdict, (), "study", {}), metrics, "7", 50)
+
+
+def test_names_size_performance_and_the_costly_error() -> None:
+    story = told()
+    assert "Version 7 joins 50 networks" in story
+    assert "in 82% of pairs" in story
+    assert "recognised 11 of 18 non-responders" in story
+    assert "of 8 tumours that progressed, 3 were called responders" in story
+    assert "not a medical device" in story
+
+
+@pytest.mark.parametrize(
+    ("verdict", "ending"),
+    [("promoted", "is the version in use"), ("refused", "failed"), ("not_comparable", "could not be compared fairly")],
+)
+def test_says_what_became_of_it(verdict: str, ending: str) -> None:
+    assert ending in told(verdict)
+
+
+def test_says_that_patients_were_simulated_or_on_two_sides() -> None:
+    assert "simulated patients" in told(synthetic=True)
+    assert "simulated" not in told()
+    assert "these figures are too good" in told(split_unit="tumour")
+
+
+def test_leaves_out_what_is_not_known() -> None:
+    without = dataclasses.replace(METRICS.study, confusion_by_response=dataclasses.replace(CALLS, PD=NONE))
+    assert "progressed" not in told(study=without)
+    assert "interval" not in told(mean_auc_limits=None)
