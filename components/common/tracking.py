@@ -48,8 +48,8 @@ __all__ = [
 
 #: Tag that identifies the tree of one pipeline run; the caller chooses its value.
 ATTEMPT = "srs.attempt"
-#: Tags of the digests of a run's evaluation sets, and of its evaluation.
-EVALUATION_SETS, EVALUATION_DIGEST = "srs.evaluation_sets", "srs.evaluation_digest"
+#: Tags of the digests of a group's evaluation set, and of a run's evaluation.
+EVALUATION_SET, EVALUATION_DIGEST = "srs.evaluation_set", "srs.evaluation_digest"
 #: Tag with the reason why a run failed.
 FAILURE = "srs.failure"
 #: Characters stored of it; MLflow refuses tags above 8000.
@@ -111,7 +111,6 @@ def _describe(parent: Run, settings: StudySettings, dataset: Dataset, splits: Sp
         SYNTHETIC: str(dataset.synthetic).lower(),
         "srs.split_unit": splits.unit,
         "srs.shared_patients": splits.shared_patients,
-        EVALUATION_SETS: splits.evaluation_sets,
     }
     params = {f"srs.{name}": value for name, value in flatten(dataclasses.asdict(settings)).items()}
     store.log(parent, [], params, {**tags, **facts})
@@ -124,7 +123,7 @@ def _open_group(parent: Run, group: str, splits: Splits) -> str:
     run = store.find_or_create(parent.info.experiment_id, f"ensemble {group}", key, nested)
     members = splits.of_group(group)
     sizes = {"srs.members": len(members), "srs.evaluation_tumours": len(members[0].evaluation)}
-    store.log(run, [], sizes, {SPLIT_DIGEST: splits.digest})
+    store.log(run, [], sizes, {SPLIT_DIGEST: splits.digest, EVALUATION_SET: splits.evaluation_sets[group]})
     return str(run.info.run_id)
 
 
@@ -191,13 +190,18 @@ def log_evaluation(tracking: TrackedRuns, evaluation: Evaluation, folder: Path) 
 
 
 def evaluations_of(tracking: TrackedRuns, splits: Splits) -> int:
-    """How often these evaluation sets have been used in the experiment, this run included.
+    """How many runs of the experiment have used the evaluation set used most often, this run included.
 
     Whoever keeps what did best on the same evaluation sets has chosen by them, and their figures are then too good.
     """
-    parents = store.find_all(tracking.experiment_id, {EVALUATION_SETS: splits.evaluation_sets, "srs.role": "parent"})
-    others = [run for run in parents if run.info.run_id != tracking.parent and EVALUATION_DIGEST in run.data.tags]
-    return 1 + len(others)
+    return 1 + max(_evaluated_before(tracking, digest) for digest in splits.evaluation_sets.values())
+
+
+def _evaluated_before(tracking: TrackedRuns, evaluation_set: str) -> int:
+    """In how many other runs a group with this evaluation set was evaluated."""
+    groups = store.find_all(tracking.experiment_id, {EVALUATION_SET: evaluation_set, "srs.role": "ensemble"})
+    others = {group.data.tags["srs.parent"] for group in groups if "evaluation/auc" in group.data.metrics}
+    return len(others - {tracking.parent})
 
 
 def log_permutation(tracking: TrackedRuns, test: PermutationTest, file: Path) -> None:

@@ -9,7 +9,7 @@ from components.common.artifacts.clinical_metrics import AddedValue, ClinicalMet
 from components.common.artifacts.metrics import GroupMetrics
 from components.common.settings import EvaluateSettings
 from components.evaluate.borderline import borderline
-from components.evaluate.confounders import scan_facts
+from components.evaluate.confounders import scan_facts, with_not_stated
 from components.evaluate.covariates import clinical_probability
 from components.evaluate.decision import calibrated_rows, decision
 from components.evaluate.outcomes import later_outcomes
@@ -44,7 +44,7 @@ def clinical_metrics(
     """
     rows, score, cut_off = study_scores(scores), settings.ensemble_score, settings.cut_off
     calibrated = calibrated_rows(scores, {name: group.evaluation.platt for name, group in groups.items()}, score)
-    by_covariate = subgroup_metrics(tumours, rows, score, cut_off)
+    by_covariate = subgroup_metrics(with_not_stated(tumours), rows, score, cut_off)
     return ClinicalMetrics(
         net_benefit=decision(calibrated, settings, seed),
         calibrated=len(calibrated),

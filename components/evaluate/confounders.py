@@ -19,6 +19,7 @@ TABLE_S1 = (
     Row("Kernel", "kernel", "category"),
 )
 
+NOT_STATED = "not stated"
 #: With a smaller p-value a fact is associated with response.
 ASSOCIATED = 0.05
 #: An ensemble predicts well from the first AUC on, and hardly up to the second.
@@ -28,8 +29,19 @@ LEAST_IN_SUBGROUPS = 0.5
 
 
 def table_s1(tumours: pd.DataFrame) -> pd.DataFrame:
-    """Table S1, the scans of responders and non-responders; columns as Table I, only facts that some tumours have."""
-    return cohort_table(tumours, [row for row in TABLE_S1 if tumours[row.column].notna().any()])
+    """Table S1, the scans of responders and non-responders; columns as Table I, only facts that some tumours have.
+
+    A category that the DICOM files do not state is one too: a scanner that never names a contrast agent may belong to
+    one arm.
+    """
+    known = [row for row in TABLE_S1 if tumours[row.column].notna().any()]
+    return cohort_table(with_not_stated(tumours), known)
+
+
+def with_not_stated(tumours: pd.DataFrame) -> pd.DataFrame:
+    """The tumour table, in which categories of the scan that some files state and others do not are ``NOT_STATED``."""
+    columns = [row.column for row in TABLE_S1 if row.kind == "category" and tumours[row.column].notna().any()]
+    return tumours.assign(**{name: tumours[name].astype(object).fillna(NOT_STATED) for name in columns})
 
 
 def scan_facts(

@@ -179,7 +179,8 @@ def _repeated(groups: Mapping[str, GroupPredictions], score: Score, tumours: int
         return None
     aucs = [auc_score(group.labels, group.evaluation[score]) for group in groups.values()]
     evaluated = round(float(np.mean([len(group.evaluation) for group in groups.values()])))
-    return repeated_mean(aucs, n_train=tumours - evaluated, n_test=evaluated)
+    found = repeated_mean(aucs, n_train=tumours - evaluated, n_test=evaluated)
+    return dataclasses.replace(found, low=max(found.low, 0.0), high=min(found.high, 1.0))
 
 
 def _mean_limits(

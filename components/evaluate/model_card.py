@@ -9,6 +9,7 @@ from components.common.artifacts.evaluation import MODEL_CARD
 from components.common.files import write_json
 from components.evaluate.checklist import MISSING, checklist
 from components.evaluate.evaluation import EvaluatedRun
+from components.evaluate.study import draws
 from components.evaluate.tables import FILTERS, SYNTHETIC, flat_facts
 
 
@@ -35,6 +36,7 @@ def card(run: EvaluatedRun, items: list[dict[str, Any]]) -> str:
     text: str = environment.get_template("model_card.md.j2").render(
         dataset=run.dataset,
         splits=run.splits,
+        **draws(run.splits),
         member_count=len(run.members.members),
         metrics=run.evaluation.metrics,
         synthetic=SYNTHETIC,

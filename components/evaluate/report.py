@@ -27,6 +27,7 @@ from components.evaluate.figures import crop_image
 from components.evaluate.permutation import null_histogram
 from components.evaluate.saliency import most_confident, saliency_maps
 from components.evaluate.split_tables import set_sizes, split_table
+from components.evaluate.study import draws
 from components.evaluate.tables import FILTERS, P_TITLES, SYNTHETIC, cohort_lines, flat_facts, table_iii_block
 from components.figures.split_matrix import split_matrix
 from components.figures.training_curves import training_curves
@@ -83,6 +84,7 @@ def _template(run: EvaluatedRun) -> Callable[..., str]:
         policy=POLICY_TAG,
         dataset=dataset,
         splits=splits,
+        **draws(splits),
         metrics=evaluation.metrics,
         synthetic=SYNTHETIC,
         flow=dataset.flow,

@@ -5,16 +5,32 @@ the mean over the groups, as for models that are deployed with all folds of a cr
 scaling rest on each group's predictions for its own evaluation tumours, one for each tumour.
 """
 
+from typing import Any
+
 import pandas as pd
 
 from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.metrics import StudyMetrics
+from components.common.artifacts.splits import Splits
 from components.common.settings import EvaluateSettings
 from components.evaluate.ensemble import pooled
 from components.evaluate.outcomes import calls_by_response
 from components.evaluate.set_metrics import fields_of, newcombe_of, set_metrics
 from components.stats.calibration import fit_platt
 from components.stats.roc import choose_cut_off
+
+
+def draws(splits: Splits) -> dict[str, Any]:
+    """How the groups were drawn, for the templates: ``repeats``, the ``bundled`` networks, and the ``later_groups``.
+
+    The study ensemble holds the groups of the first draw; those of later ones only estimate.
+    """
+    split = splits.settings.split
+    return {
+        "repeats": split.repeats,
+        "bundled": sum(member.group in splits.groups[: split.groups] for member in splits.members),
+        "later_groups": splits.groups[split.groups :] if split.repeats > 1 else [],
+    }
 
 
 def study_scores(scores: pd.DataFrame) -> pd.DataFrame:

@@ -17,7 +17,7 @@ COVARIATES = (
     ("Device", "device", "category"),
     ("Systemic therapy", "systemic_therapy_kind", "category"),
     ("Centre", "centre", "category"),
-    ("Contrast agent", "contrast_agent", "flag"),
+    ("Contrast agent", "contrast_agent", "category"),
     ("Tube voltage, kV", "kvp", "number"),
     ("Slice thickness, mm", "slice_thickness_mm", "number"),
     ("Kernel", "kernel", "category"),

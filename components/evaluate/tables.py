@@ -160,8 +160,7 @@ def _mean_text(metrics: Metrics) -> list[str]:
     interval = f"95 % CI {limits_text(limits)}; " if limits else ""
     median, low, high = map(number, (metrics.members_auc.median, metrics.members_auc.min, metrics.members_auc.max))
     return [
-        f"Mean AUC of the {metrics.counts.groups} ensembles: {number(metrics.mean_auc)} "
-        f"({interval}one-sided 95 % lower bound {bound})",
+        f"{_whose(metrics.counts.groups)}: {number(metrics.mean_auc)} ({interval}one-sided 95 % lower bound {bound})",
         *_often_used(metrics.evaluation_sets_used),
         f"Median AUC of the networks: {median} (range {low} to {high})",
     ]
@@ -172,3 +171,7 @@ def _often_used(times: int) -> list[str]:
     if times < 2:
         return []
     return [f"These evaluation sets have been used {times} times: a result that is chosen from several is too good."]
+
+
+def _whose(groups: int) -> str:
+    return "AUC of the ensemble" if groups == 1 else f"Mean AUC of the {groups} ensembles"

@@ -20,6 +20,8 @@ Decision = Literal["promoted", "refused", "not_comparable"]
 
 #: AUC of guessing; the one-sided 95 % lower bound of the mean AUC must be above it.
 CHANCE_AUC = 0.5
+#: What a reason says beside the rule's name.
+_OUTCOME: dict[Decision, str] = {"promoted": "passed", "refused": "FAILED", "not_comparable": "UNDECIDED"}
 BY_HAND = "A person can decide otherwise: `srs promote VERSION --reason TEXT`."
 
 
@@ -66,16 +68,22 @@ def decide(metrics: Metrics, group: str, changes: Sequence[Change], load: Load, 
     checked.append((loaded, f"Load: {load.text}"))
     order: tuple[Decision, ...] = ("refused", "not_comparable", "promoted")
     verdict = min((decision for decision, _ in checked), key=order.index)
-    reasons = tuple(reason for _, reason in checked if reason)
+    reasons = tuple(_headed(*one) for one in checked)
     hint = (BY_HAND,) if verdict != "promoted" and load.ok else ()
     return Verdict(verdict, (*reasons, *hint), group, _numbers(metrics, changes, settings))
+
+
+def _headed(decision: Decision, reason: str) -> str:
+    """A reason, ``Rule: text``, with the rule's outcome: ``Rule (passed): text``."""
+    rule, _, text = reason.partition(":")
+    return f"{rule} ({_OUTCOME[decision]}):{text}"
 
 
 def _value(metrics: Metrics, settings: GateSettings) -> tuple[Decision, str]:
     mean, bound = metrics.mean_auc, _bound(metrics)
     passed = mean >= settings.min_mean_auc and bound > CHANCE_AUC
     text = (
-        f"Value: the mean ensemble AUC over {len(metrics.groups)} groups is {mean:.3f} (required: "
+        f"Value: the mean ensemble AUC over {_several(len(metrics.groups), 'group')} is {mean:.3f} (required: "
         f"{settings.min_mean_auc:.2f}) and its one-sided 95 % bound {bound:.3f} (required: above {CHANCE_AUC})."
     )
     return ("promoted" if passed else "refused"), text
@@ -83,18 +91,20 @@ def _value(metrics: Metrics, settings: GateSettings) -> tuple[Decision, str]:
 
 def _design(metrics: Metrics, settings: GateSettings) -> tuple[Decision, str]:
     """Refuses runs whose mean AUC does not say what it seems to, unless the settings ask for them by name."""
-    problems = []
-    if metrics.split_unit == "tumour" and not settings.accepts("tumour_splits"):
+    weaknesses, counts = {}, metrics.counts
+    if metrics.split_unit == "tumour":
         shared = f"{metrics.shared_patients} patients are on two sides of a split"
-        problems.append(f"splits are by tumour ({shared}), so that the AUC is likely to be too high [tumour_splits]")
-    counts = metrics.counts
+        weaknesses["tumour_splits"] = f"splits are by tumour ({shared}), so that the AUC is likely to be too high"
     if counts.members < counts.groups * LEAST_MEMBERS or counts.groups < LEAST_GROUPS:
         least = f"at least {LEAST_GROUPS} groups of {LEAST_MEMBERS} are required"
-        if not settings.accepts("few_members"):
-            problems.append(f"there are {counts.members} networks in {counts.groups} groups; {least} [few_members]")
-    if not problems:
-        return "promoted", ""
-    return "refused", f"Design: {'; '.join(problems)}. The setting gate.accept accepts what is named in brackets."
+        found = f"there are {counts.members} networks in {_several(counts.groups, 'group')}"
+        weaknesses["few_members"] = f"{found}; {least}"
+    if not weaknesses:
+        return "promoted", "Design: splits are by patient, and groups and networks are enough."
+    accepted = all(map(settings.accepts, weaknesses))
+    named = "; ".join(f"{text} [{name}]" for name, text in weaknesses.items())
+    how = "accepted by gate.accept" if accepted else "the setting gate.accept accepts what is named in brackets"
+    return ("promoted" if accepted else "refused"), f"Design: {named}; {how}."
 
 
 def _change(changes: Sequence[Change], settings: GateSettings) -> tuple[Decision, str]:
@@ -122,6 +132,10 @@ def _comparison(change: Change, settings: GateSettings) -> str:
         f"{change.non_responders} non-responders of {_named(change.groups)}; an equally good model passes with a "
         f"probability of {change.power(-least):.0%}."
     )
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count} {what}{'s' if count != 1 else ''}"
 
 
 def _named(groups: Sequence[str]) -> str:

@@ -19,6 +19,8 @@ from components.stats.roc import exact_limits, roc_summary
 #: With fewer responders or non-responders a subgroup has no AUC: of 4 + 4 tumours, Newcombe's 95 % interval of an AUC
 #: of 0.8 reaches from 0.39 to 0.96.
 LEAST_OF_CLASS = 5
+#: Significant digits of a cut in the name of a class.
+CUT_DIGITS = 4
 
 
 def subgroups(
@@ -90,7 +92,7 @@ def split_at(values: ArrayLike, cuts: Sequence[float] | None = None) -> pd.Categ
     at = np.asarray(cuts if cuts is not None else [np.median(known)] if len(known) else [0.0], dtype=np.float64)
     if at.ndim != 1 or at.size == 0 or not np.isfinite(at).all() or not (np.diff(at) > 0).all():
         raise InputError("SUBGROUP_CUTS", "the cuts of a continuous covariate must be finite, rising numbers")
-    texts = [np.format_float_positional(cut, trim="-") for cut in at]
+    texts = [np.format_float_positional(cut, precision=CUT_DIGITS, fractional=False, trim="-") for cut in at]
     between = [f"{low} to below {high}" for low, high in itertools.pairwise(texts)]
     classes = pd.Index([f"below {texts[0]}", *between, f"{texts[-1]} or more"])
     codes = np.where(np.isfinite(numbers), np.searchsorted(at, numbers, side="right"), -1)

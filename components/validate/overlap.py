@@ -58,7 +58,7 @@ def without_seen(manifest: Manifest, dataset: Dataset, handling: Seen) -> tuple[
     Raises
     ------
     InputError
-        ``PATIENTS_SEEN`` where there are some, unless they are to be left out.
+        ``PATIENTS_SEEN`` where there are some, unless they are to be left out; and where nobody is left.
     """
     if reason := why_unchecked(manifest, dataset.pseudonym_key):
         return np.ones(len(dataset.tumours), dtype=bool), Overlap(False, reason, handling, 0, 0)
@@ -71,6 +71,9 @@ def without_seen(manifest: Manifest, dataset: Dataset, handling: Seen) -> tuple[
         )
         hint = "Evaluate it on the others with --seen exclude (parameter seen), or name a cohort of other patients."
         raise InputError("PATIENTS_SEEN", message, hint)
+    if seen.all():
+        message = f"all {len(seen)} tumours of the cohort are of patients whom the model has seen in development"
+        raise InputError("PATIENTS_SEEN", message, "Name a cohort of other patients.")
     return ~seen, Overlap(True, "", handling, patients, tumours)
 
 

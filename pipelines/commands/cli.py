@@ -31,6 +31,7 @@ from pipelines.commands.terminal import (
 )
 from pipelines.definitions.parameters import PHANTOM_DEFAULTS, STUDY_DEFAULTS, PhantomParameters, StudyParameters
 
+GATE_HINT = "The reasons are above, in the run's summary of the step promote, and with the version in MLflow."
 #: Help of the options that are parameters of the pipelines.
 STUDY, PHANTOM = (
     {name: sentence(field) for name, field in fields(kind).items()} for kind in (StudyParameters, PhantomParameters)
@@ -170,7 +171,7 @@ def run(
     else:
         session.print_outcome(outcome)
     if outcome.verdict != "promoted":
-        raise GateRefused("GATE_REFUSED", f"the gate promoted nothing: {outcome.verdict}", "The report says why.")
+        raise GateRefused("GATE_REFUSED", f"the gate promoted nothing: {outcome.verdict}", GATE_HINT)
 
 
 @app.command()

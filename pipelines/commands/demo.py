@@ -23,7 +23,7 @@ from pipelines.local.study_options import StudyOptions
 def main() -> None:
     """Runs the demo; exit code 3 where the gate promoted nothing."""
     options = _arguments()
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     os.environ.pop("MLFLOW_TRACKING_URI", None)  # a demo writes only under its home
     try:
         sys.exit(demo(Session.open(options.home, console, 2), options.seed, options.preset, options.signal))

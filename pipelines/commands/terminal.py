@@ -16,8 +16,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-screen = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+#: Nothing that is printed is markup: a person's text, a path or a name may hold brackets.
+screen = Console(highlight=False, markup=False)
+errors = Console(stderr=True, highlight=False, markup=False)
 
 HomeOption = Annotated[Path, typer.Option("--home", help="Folder under which everything is written.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

@@ -102,9 +102,9 @@ class Splits(Layout):
         return sorted({split.group for split in self.members})
 
     @property
-    def evaluation_sets(self) -> str:
-        """Digest of all groups' evaluation sets: equal for runs that are evaluated on the same tumours."""
-        return digest_of({split.group: list(split.evaluation) for split in self.members})
+    def evaluation_sets(self) -> dict[str, str]:
+        """Digest of each group's evaluation set: equal where groups of two runs are evaluated on the same tumours."""
+        return {split.group: digest_of(list(split.evaluation)) for split in self.members}
 
     def of_group(self, group: str) -> list[MemberSplit]:
         """The splits of a group's members, sorted by index."""

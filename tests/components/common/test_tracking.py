@@ -209,6 +209,8 @@ def test_uses_of_the_same_evaluation_sets_are_counted(store: Path, dataset: Data
     others = [dataclasses.replace(split, evaluation=split.evaluation[:-1]) for split in splits.members]
     elsewhere = dataclasses.replace(splits, members=tuple(others))
     assert tracking.evaluations_of(again, elsewhere) == 1
+    only_a = dataclasses.replace(splits, members=tuple(split for split in splits.members if split.group == "A"))
+    assert tracking.evaluations_of(again, only_a) == 2, "group A is the same, though there are fewer groups"
 
 
 def test_a_failed_run_is_found_and_closed_with_its_reason(dataset: Dataset, splits: Splits) -> None:

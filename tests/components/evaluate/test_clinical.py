@@ -14,7 +14,7 @@ from components.common.artifacts.score_metrics import PlattScaling
 from components.common.settings import EvaluateSettings
 from components.evaluate.borderline import CHANGE, borderline, distance_to_line
 from components.evaluate.clinical import patients_evaluated
-from components.evaluate.confounders import scan_facts
+from components.evaluate.confounders import scan_facts, with_not_stated
 from components.evaluate.covariates import clinical_probability
 from components.evaluate.decision import THRESHOLDS, calibrated_rows
 from components.evaluate.evaluation import EvaluatedRun, evaluate
@@ -154,6 +154,16 @@ def test_a_fact_explains_an_auc_that_no_subgroup_keeps(subgroups, auc, explains)
     (fact,) = scan_facts(tumours, subgroups, auc, 80)
     assert (fact.name, fact.associated, fact.explains) == ("Contrast agent", False, explains)
     assert fact.p_value == pytest.approx(1.0)
+
+
+def test_an_agent_that_only_one_arm_states_raises_the_flag_too():
+    """Files that do not name an agent are a category: 20 of 21 responders name one, 6 of 19 non-responders do."""
+    stated = ["yes"] * 20 + [None] + ["yes"] * 6 + [None] * 13
+    tumours = table(contrast_agent=stated, label=[0] * 21 + [1] * 19)
+    (fact,) = scan_facts(tumours, (), 0.5, 40)
+    assert (fact.name, fact.associated) == ("Contrast agent", True)
+    assert fact.p_value == pytest.approx(stats.chi2_contingency([[20, 6], [1, 13]], correction=False).pvalue)
+    assert list(with_not_stated(tumours)["contrast_agent"].unique()) == ["yes", "not stated"]
 
 
 def test_distance_to_the_line_of_partial_response():

@@ -429,3 +429,28 @@ def test_saliency_maps_are_shown_where_members_have_weights(make, reported, tmp_
     assert text.count('alt="Saliency map of tumour') == 6
     *_, without = reported
     assert "Saliency maps</h2>" not in without
+
+
+def text_of(make, tmp_path, drawn, **split):
+    make_dataset, make_splits, make_members = make
+    dataset, latent = make_dataset(60, 48)
+    settings = resolve("default", {"split": {"members": 2, **split}})
+    splits = dataclasses.replace(make_splits(dataset, drawn, 2), settings=settings)
+    members = make_members(dataset, splits, latent)
+    run = EvaluatedRun(dataset, splits, members, evaluate(dataset, splits, members, SETTINGS, seed=1), FACTS)
+    return write_report(tmp_path, run).read_text() + write_model_card(tmp_path, run).read_text()
+
+
+def test_a_single_group_is_not_told_of_as_several(make, tmp_path):
+    text = text_of(make, tmp_path, 1, groups=1)
+    assert "<b>1 group</b> with an evaluation set" in text
+    assert "There are no development predictions" in text
+    for untrue in ("the sets overlap", "estimate for the study ensemble", "Which AUC to quote", "<b>Development pred"):
+        assert untrue not in text
+
+
+def test_groups_of_later_draws_are_not_in_the_study_ensemble(make, tmp_path):
+    text = text_of(make, tmp_path, 4, groups=2, repeats=2)
+    assert "The groups of the draws after the first (C, D) only estimate" in text
+    assert "joins the 4 networks of the first draw of groups" in text
+    assert "joins 4 networks" in text

@@ -14,6 +14,11 @@ from components.promote.load_rule import check_load
 from tests.components.evaluate.golden_metrics import golden_metrics
 from tests.components.model.bundles import make_bundle
 
+OUTCOMES = {
+    f"{rule} ({outcome})"
+    for rule in ("Value", "Design", "Change", "Load")
+    for outcome in ("passed", "FAILED", "UNDECIDED")
+}
 METRICS = dataclasses.replace(
     golden_metrics(),
     mean_auc=0.78,
@@ -69,6 +74,7 @@ def test_verdict(metrics: dict[str, Any], compared: list[Change], load: Load, ve
     decided = decide(dataclasses.replace(METRICS, **metrics), "study", compared, load, GateSettings())
     assert decided.verdict == verdict
     assert reason in " ".join(decided.reasons)
+    assert all(rule.split(":")[0] in OUTCOMES for rule in decided.reasons[:4])
     assert ("srs promote VERSION" in decided.reasons[-1]) == (verdict != "promoted" and load.ok)
     assert all(math.isfinite(number) for number in decided.numbers.values())
 
@@ -96,10 +102,10 @@ FEW_GROUPS = {"counts": dataclasses.replace(METRICS.counts, groups=4, members=80
     ("metrics", "accept", "verdict", "reason"),
     [
         (LEAKING, "", "refused", "splits are by tumour (12 patients are on two sides of a split)"),
-        (LEAKING, "tumour_splits", "promoted", ""),
+        (LEAKING, "tumour_splits", "promoted", "Design (passed): splits are by tumour"),
         (LEAKING, "few_members", "refused", "[tumour_splits]"),
         (FEW, "", "refused", "6 networks in 2 groups; at least 5 groups of 10 are required [few_members]"),
-        (FEW, "few_members", "promoted", ""),
+        (FEW, "few_members", "promoted", "[few_members]; accepted by gate.accept"),
         (FEW_GROUPS, "", "refused", "80 networks in 4 groups"),
         ({**LEAKING, **FEW}, "", "refused", "[tumour_splits]; there are 6 networks"),
         ({**LEAKING, **FEW}, "few_members, tumour_splits", "promoted", ""),

@@ -85,9 +85,15 @@ def test_promote_accepts_an_alias_and_prints_the_versions_number(home):
     assert f"{MODEL}: version 1 is champion; before: 3" in output
 
 
+#: Brackets are no markup of the terminal.
+REASON = "[/bold] seen by the [tumour] board"
+
+
 def test_promote_of_the_champion_says_so_and_stores_the_reason(home):
-    assert f"{MODEL}: version 3 is champion already" in srs(home, "promote", "3", "--reason", "seen by the board")
-    assert "seen by the board" in srs(home, "champion")
+    assert f"{MODEL}: version 3 is champion already" in srs(
+        home, "promote", "3", "--reason", "[/bold] seen by the [tumour] board"
+    )
+    assert REASON in srs(home, "champion")
     assert f"{MODEL}: version 2 is champion again" in srs(home, "rollback")
 
 
