@@ -6,6 +6,7 @@ from typing import Any
 import jinja2
 
 from components.common.artifacts.evaluation import MODEL_CARD
+from components.common.error_rates import ERROR_RATES
 from components.common.files import write_json
 from components.evaluate.checklist import MISSING, checklist
 from components.evaluate.evaluation import EvaluatedRun
@@ -36,6 +37,7 @@ def card(run: EvaluatedRun, items: list[dict[str, Any]]) -> str:
     text: str = environment.get_template("model_card.md.j2").render(
         dataset=run.dataset,
         splits=run.splits,
+        error_rates=ERROR_RATES,
         **draws(run.splits),
         member_count=len(run.members.members),
         metrics=run.evaluation.metrics,

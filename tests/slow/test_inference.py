@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from components.common.error_rates import EQUAL, LOSS, NULL, ErrorRate
 from components.common.processors import processors
 from components.stats.calibration import fit_platt
 from tests.slow.linear_study import LinearRun, change, make_cohort, run_study, verdict
@@ -57,6 +58,12 @@ def record() -> Iterator[Callable[..., None]]:
     RECORD.write_text(json.dumps(known | found, indent=1) + "\n")
 
 
+def _accept(found: float, rate: ErrorRate) -> None:
+    """The rate is accepted, and is the one that is printed, up to four standard errors of the simulation."""
+    assert found <= rate.most, rate.question
+    assert abs(found - rate.found) <= 4 * (rate.found * (1 - rate.found) / RUNS) ** 0.5, rate.question
+
+
 def _facts(run: LinearRun) -> dict[str, float]:
     rows = run.study_rows
     platt = fit_platt(rows["label"], rows["mean"])
@@ -84,7 +91,7 @@ def test_without_signal_nothing_is_found_and_few_runs_pass(record) -> None:
     assert abs(mean.development - 0.5) < 0.02
     assert abs(mean.slope) < 0.25
     assert abs((found.development > 0.5).mean() - 0.5) < 0.1
-    assert mean.promoted <= 0.055
+    _accept(mean.promoted, NULL)
 
 
 def test_the_mean_over_the_groups_estimates_the_study_ensemble(record) -> None:
@@ -159,14 +166,14 @@ def retrained(seed: int, *, blur: float) -> dict[str, float]:
 def test_an_equal_challenger_is_rarely_refused(record) -> None:
     found = simulated(functools.partial(retrained, blur=0.0))
     record("equal challenger", **found.mean(), sd=found.difference.std())
-    assert 1 - found.promoted.mean() <= 0.10
+    _accept(1 - found.promoted.mean(), EQUAL)
 
 
 def test_a_loss_of_a_tenth_is_rarely_promoted(record) -> None:
     found = simulated(functools.partial(retrained, blur=BLUR_10))
     record("loss of .10", **found.mean(), sd=found.difference.std())
-    assert 0.095 < found.loss.mean() < 0.115
-    assert found.promoted.mean() <= 0.05
+    assert 0.095 < found.loss.mean() < 0.105
+    _accept(found.promoted.mean(), LOSS)
 
 
 def ten_retrainings(seed: int, *, with_reference: bool = True) -> dict[str, float]:

@@ -14,6 +14,7 @@ from matplotlib import image
 
 from components.common.artifacts.members import Members
 from components.common.artifacts.metrics import OneClassMetrics
+from components.common.error_rates import ERROR_RATES
 from components.common.presets import resolve
 from components.common.settings import EvaluateSettings, StudySettings
 from components.evaluate import report
@@ -342,6 +343,8 @@ def test_card_prints_the_mean_every_group_and_missing_items(study, tmp_path):
     assert f"{result.metrics.mean_auc:.3f}" in card
     for name, group in result.metrics.groups.items():
         assert f"| {name} | {group.evaluation.auc:.3f} |" in card
+    for rate in ERROR_RATES:
+        assert f"- {rate.question}: {100 * rate.found:.1f} % of runs" in card
     for heading in ("Intended use", "Limits", "Data", "Performance", "missing"):
         assert heading in card
     items = json.loads((tmp_path / "checklist.json").read_text())["items"]
