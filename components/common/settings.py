@@ -27,11 +27,13 @@ from components.common.setting_types import (
 
 #: Names of an ensemble's scores: the mean probability, and the fraction of votes.
 Score = Literal["mean", "vote"]
+SplitUnit = Literal["patient", "centre", "tumour"]
 Engine = Literal["auto", "cpu", "jax", "tensorflow"]
 IMAGE_SIZE_MM = 40.0
 GROUP_NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-#: Groups, and members of each, below which a run is promoted only by request: its mean AUC says too little.
-LEAST_GROUPS, LEAST_MEMBERS = 5, 10
+#: Groups (or centres, whose evaluation sets do not overlap), and members of each, below which a run is promoted only by
+#: request: its mean AUC says too little.
+LEAST_GROUPS, LEAST_CENTRES, LEAST_MEMBERS = 5, 3, 10
 
 
 @checked(SETTINGS)
@@ -90,7 +92,13 @@ class PreprocessSettings(Settings):
 class SplitSettings(Settings):
     """Groups of members and their training, validation and evaluation sets (STUDY 3)."""
 
-    groups: Integer = setting(5, "number of ensembles, each with an evaluation set of its own", 1, 26)
+    groups: Integer = setting(
+        5,
+        "number of ensembles, each with an evaluation set of its own; where splits are by centre, the largest number "
+        "of centres that are left out in turn, those with most tumours first",
+        1,
+        26,
+    )
     members: Integer = setting(10, "number of CNNs in each ensemble", 1, 999)
     repeats: Integer = setting(
         1,
@@ -106,10 +114,18 @@ class SplitSettings(Settings):
     validation_fraction: Number = setting(
         0.25, "fraction of the tumours outside the evaluation set that validates a CNN; the rest trains it", 0.05, 0.5
     )
-    split_unit: Literal["patient", "tumour"] = setting(
+    split_unit: SplitUnit = setting(
         "patient",
-        "what is never divided between training, validation and evaluation: all tumours of a patient (patient), or "
-        "only each tumour (tumour), as in the paper, which leaks information between lesions of one patient",
+        "what is never divided between evaluation and the other sets: all tumours of a patient (patient), or of a "
+        "centre, each of which is left out in turn and is then the whole evaluation set (centre); or only each tumour "
+        "(tumour), as in the paper, which leaks information between lesions of one patient",
+    )
+    min_centre_class_size: Integer = setting(
+        8,
+        "smallest number of tumours of each class with which a centre is left out in turn, where splits are by centre; "
+        "smaller centres, and patients whose centre is unknown, only train and validate",
+        1,
+        10**6,
     )
 
     @pydantic.model_validator(mode="after")
@@ -117,16 +133,18 @@ class SplitSettings(Settings):
         if self.groups * self.repeats > len(GROUP_NAMES):
             count = self.groups * self.repeats
             raise Conflicts(f"groups times repeats are {count}, but at most {len(GROUP_NAMES)} groups can be named")
+        if self.split_unit == "centre" and self.repeats > 1:
+            raise Conflicts(f"repeats is {self.repeats}, but a centre that is left out has only one evaluation set")
         return self
 
     @property
     def bundled_members(self) -> int:
-        """Members of the largest bundle, that of all groups of the first draw."""
+        """Most members of a bundle, that of all groups of the first draw; fewer where there are fewer centres."""
         return self.groups * self.members
 
     @property
     def group_names(self) -> str:
-        """The letters of all groups, those of the first draw first."""
+        """The letters of all groups, those of the first draw first; the last ones are unused if centres are fewer."""
         return GROUP_NAMES[: self.groups * self.repeats]
 
 
@@ -237,6 +255,13 @@ class GateSettings(Settings):
         "what the new model must show against the champion on the same tumours: that it is not worse (not_worse), that "
         "it is better (better), or nothing (off)",
     )
+    min_centre_auc: Number = setting(
+        0.50,
+        "smallest AUC at any of the centres that were left out with which a model is promoted, where splits are by "
+        "centre",
+        0.0,
+        1.0,
+    )
     min_class_size: Integer = setting(
         8, "smallest number of tumours of each class on which two ensembles of a group are compared", 1, 10**6
     )
@@ -250,7 +275,7 @@ class GateSettings(Settings):
     accept: Exemptions = setting(
         "",
         "what the gate would otherwise refuse, separated by commas: runs split by tumour (tumour_splits), and runs of "
-        f"fewer than {LEAST_GROUPS} groups of {LEAST_MEMBERS} (few_members)",
+        f"fewer than {LEAST_GROUPS} groups, or {LEAST_CENTRES} centres, of {LEAST_MEMBERS} (few_members)",
     )
 
     def accepts(self, exemption: str) -> bool:

@@ -37,7 +37,7 @@ TRIPOD_AI = (
     ("12a", "How the data were used for development and evaluation", FILLED, "report, splits and leakage"),
     ("12b", "Handling of the predictors", FILLED, "report, images and network, clinical covariates"),
     ("12c", "Type of model, model building, internal validation", FILLED, "report, network, training, run details"),
-    ("12d", "Heterogeneity between clusters", FILLED, "report, subgroups: centre"),
+    ("12d", "Heterogeneity between clusters", FILLED, "report, subgroups: centre; centres left out"),
     ("12e", "Performance measures", FILLED, "report, results, ensembles, calibration"),
     ("12f", "Model updating after evaluation", DECLARED, "recalibration alone (Platt scaling): report, calibration"),
     ("12g", "How predictions were calculated", DECLARED, "the registered bundle; report, ensembles"),
@@ -137,7 +137,7 @@ OF_PATIENTS = {
 #: The item that a run fills only if its members' weights are stored.
 OF_WEIGHTS = ("CLAIM", "31")
 
-#: Items about clusters, which are centres: the groups are repeated samples of one cohort, and no clusters.
+#: Items about clusters, which are centres: unless splits are by centre, groups are repeated samples and no clusters.
 OF_CENTRES = {("TRIPOD+AI", "12d"), ("TRIPOD+AI", "23b")}
 
 

@@ -88,6 +88,7 @@ def evaluate(
     )
     means, bound = _mean_aucs(groups), _mean_limits(groups, settings, seed, one_sided=True)
     by_group = {name: group.metrics() for name, group in groups.items()}
+    centres = splits.centres(dataset.tumours)
     metrics = Metrics(
         synthetic=dataset.synthetic,
         split_unit=splits.unit,
@@ -105,6 +106,8 @@ def evaluate(
         study=study_metrics(dataset, scores, settings),
         clinical=clinical_metrics(dataset.tumours, scores, by_group, settings, seed),
         evaluation_sets_used=times_used,
+        centres=centres,
+        worst_centre_auc=min(group.evaluation.auc for group in by_group.values()) if centres else None,
     )
     return Evaluation(scores=scores, table_iii=table, metrics=metrics)
 

@@ -161,9 +161,18 @@ def _mean_text(metrics: Metrics) -> list[str]:
     median, low, high = map(number, (metrics.members_auc.median, metrics.members_auc.min, metrics.members_auc.max))
     return [
         f"{_whose(metrics.counts.groups)}: {number(metrics.mean_auc)} ({interval}one-sided 95 % lower bound {bound})",
+        *_worst_centre(metrics),
         *_often_used(metrics.evaluation_sets_used),
         f"Median AUC of the networks: {median} (range {low} to {high})",
     ]
+
+
+def _worst_centre(metrics: Metrics) -> list[str]:
+    """The centre with the lowest AUC, where each group left one out."""
+    if metrics.worst_centre_auc is None:
+        return []
+    group, worst = metrics.worst_group, number(metrics.worst_centre_auc)
+    return [f"Lowest AUC of {len(metrics.centres)} centres left out: {worst} ({metrics.centres[group]}, group {group})"]
 
 
 def _often_used(times: int) -> list[str]:

@@ -1,9 +1,10 @@
 """The gate's rule *Change*: a run's training procedure against that of an earlier version, on the same tumours.
 
-For each group that both have, the two ensembles of the group predict the challenger's evaluation tumours; tumours of
-patients that either side's members have seen are dropped. The statistic is the mean over the groups of the difference
-of the AUCs, its standard error a bootstrap over patients, the same resample for all groups. The rule asks whether a
-loss can be ruled out, not whether none was found: with few tumours, the latter passes nearly everything.
+For each of the challenger's groups, its ensemble and one of the other's predict the group's evaluation tumours: the
+one that has seen fewest of these patients, which is that of the same group unless evaluation sets are centres. Tumours
+of patients that either side's members have seen are dropped. The statistic is the mean over the groups of the
+difference of the AUCs, its standard error a bootstrap over patients, the same resample for all groups. The rule asks
+whether a loss can be ruled out, not whether none was found: with few tumours, the latter passes nearly everything.
 
 All groups are compared even where one group's ensemble is promoted, since one group's two dozen tumours cannot tell
 a loss of 0.1 from none.
@@ -64,10 +65,15 @@ class Side:
             seen={name: patients - frozenset(facts["held_out"]) for name, facts in manifest.groups.items()},
         )
 
+    def least_seen(self, patients: Sequence[str], group: str) -> str:
+        """The group that has seen fewest of the patients; ``group`` where no other has seen fewer."""
+        order = sorted(self.seen, key=lambda name: (name != group, name))
+        return min(order, key=lambda name: sum(patient in self.seen[name] for patient in patients))
+
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One group's evaluation tumours, with the scores of both sides' ensembles of this group.
+    """One group's evaluation tumours, with the scores of both sides' ensembles.
 
     Parameters
     ----------
@@ -79,6 +85,8 @@ class Trial:
         [n] digest of each tumour's patient, as in the manifests.
     challenger, other
         [n] primary scores.
+    other_group
+        The other's group whose ensemble scored.
     """
 
     tumours: Sequence[str]
@@ -86,12 +94,13 @@ class Trial:
     patients: Sequence[str]
     challenger: NDArray[np.float64]
     other: NDArray[np.float64]
+    other_group: str
 
     def without(self, patients: frozenset[str]) -> "Trial":
         """The trial without the tumours of these patients."""
         kept = [index for index, patient in enumerate(self.patients) if patient not in patients]
         names, owners = ([texts[index] for index in kept] for texts in (self.tumours, self.patients))
-        return Trial(names, self.labels[kept], owners, self.challenger[kept], self.other[kept])
+        return Trial(names, self.labels[kept], owners, self.challenger[kept], self.other[kept], self.other_group)
 
     @property
     def smaller_class(self) -> int:
@@ -146,7 +155,7 @@ def compare(
     challenger, other
         The facts of both.
     trials
-        For each group that both have, the challenger's evaluation tumours.
+        The evaluation tumours of each of the challenger's groups.
     settings
         ``min_class_size``: a group with fewer tumours of a class, after patients were dropped, is left out.
     against
@@ -156,8 +165,10 @@ def compare(
     """
     if obstacles := _differences(challenger, other):
         return Change(against, tuple(obstacles))
-    seen = {name: challenger.seen.get(name, frozenset()) | other.seen.get(name, frozenset()) for name in trials}
-    fair = {name: trial.without(seen[name]) for name, trial in sorted(trials.items())}
+    fair = {
+        name: trial.without(challenger.seen.get(name, frozenset()) | other.seen.get(trial.other_group, frozenset()))
+        for name, trial in sorted(trials.items())
+    }
     used = {name: trial for name, trial in fair.items() if trial.smaller_class >= settings.min_class_size}
     if not used:
         most = max((trial.smaller_class for trial in fair.values()), default=0)

@@ -7,7 +7,7 @@ from components.common.artifacts.evaluation import Evaluation
 from components.common.errors import BundleError
 from components.common.settings import Score
 from components.common.tags import STUDY_VERSION
-from components.model.manifest import Manifest, patient_digest
+from components.model.manifest import STUDY, Manifest, patient_digest
 from components.model.runtime import Ensemble
 from components.model.scores import combine
 from components.promote import registry
@@ -29,29 +29,40 @@ def change_against(
     except BundleError as error:
         return Change(against, (f"it cannot be opened: {error.safe_message}.",))
     ours, settings = Manifest.read(bundles.folder(bundles.names[0])), bundles.splits.settings
-    trials = _trials(other, bundles, evaluated)
-    return compare(Side.of(ours), Side.of(other.manifest), trials, settings.gate, against=against)
+    side = Side.of(other.manifest)
+    trials = _trials(other, side, bundles, evaluated)
+    return compare(Side.of(ours), side, trials, settings.gate, against=against)
 
 
-def _trials(other: Ensemble, bundles: Bundles, evaluated: Evaluation) -> dict[str, Trial]:
-    """For each group that both have, the run's evaluation tumours with both sides' scores."""
+def _trials(other: Ensemble, side: Side, bundles: Bundles, evaluated: Evaluation) -> dict[str, Trial]:
+    """The evaluation tumours of each of the run's groups, with both sides' scores."""
     rows = evaluated.scores[evaluated.scores.role == "evaluation"]
     tumours = sorted(set(rows.tumour))
     probabilities = pd.DataFrame(
         other.probabilities(bundles.crops(tumours)), index=tumours, columns=list(other.manifest.members)
     )
-    groups = [name for name in other.manifest.groups if name in evaluated.metrics.groups]
-    return {name: _trial(rows[rows.group == name], probabilities, other.manifest, name, bundles) for name in groups}
+    if not other.manifest.groups:
+        return {}
+    return {
+        name: _trial(rows[rows.group == name], probabilities, other.manifest, side, name, bundles)
+        for name in bundles.names
+        if name != STUDY
+    }
 
 
-def _trial(rows: pd.DataFrame, probabilities: pd.DataFrame, other: Manifest, group: str, bundles: Bundles) -> Trial:
+def _trial(
+    rows: pd.DataFrame, probabilities: pd.DataFrame, other: Manifest, side: Side, group: str, bundles: Bundles
+) -> Trial:
     settings = bundles.splits.settings
-    members = probabilities.loc[rows.tumour, other.groups[group]["members"]].to_numpy(np.float64)
+    patients = [patient_digest(settings.study, patient) for patient in rows.patient]
+    theirs = side.least_seen(patients, group)
+    members = probabilities.loc[rows.tumour, other.groups[theirs]["members"]].to_numpy(np.float64)
     score: Score = "vote" if other.ensemble_score == "vote" else "mean"
     return Trial(
         tumours=rows.tumour.tolist(),
         labels=rows.label.to_numpy(),
-        patients=[patient_digest(settings.study, patient) for patient in rows.patient],
+        patients=patients,
         challenger=rows[settings.evaluate.ensemble_score].to_numpy(),
         other=combine(members, score, axis=1),
+        other_group=theirs,
     )

@@ -1,7 +1,8 @@
-"""The gate: decides by three rules whether a new ensemble becomes champion.
+"""The gate: decides by five rules whether a new ensemble becomes champion.
 
 *Value*: the training procedure is good enough, judged by the mean AUC over the groups, whichever ensemble is promoted.
-*Design*: splits are by patient, and groups and members are enough. *Change*: the procedure is no worse than the
+*Centre*: where each group left out a centre, it is so at the worst one too. *Design*: splits are by patient or centre,
+and groups and members are enough. *Change*: the procedure is no worse than the
 champion's, nor than that of the reference, on the same tumours (``change``). *Load*: the serving runtime opens the
 bundle and reproduces its golden case. No rule uses a p-value. All functions here are pure. docs/inference.md gives the
 error rates, which ``make inference`` measures.
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from components.common.artifacts.metrics import Metrics
-from components.common.settings import LEAST_GROUPS, LEAST_MEMBERS, GateSettings
+from components.common.settings import LEAST_CENTRES, LEAST_GROUPS, LEAST_MEMBERS, GateSettings
 from components.promote.change import Change
 
 Decision = Literal["promoted", "refused", "not_comparable"]
@@ -64,8 +65,8 @@ def decide(metrics: Metrics, group: str, changes: Sequence[Change], load: Load, 
         The thresholds.
     """
     loaded: Decision = "promoted" if load.ok else "refused"
-    checked = [_value(metrics, settings), _design(metrics, settings), _change(changes, settings)]
-    checked.append((loaded, f"Load: {load.text}"))
+    checked = [_value(metrics, settings), *_centre(metrics, settings), _design(metrics, settings)]
+    checked += [_change(changes, settings), (loaded, f"Load: {load.text}")]
     order: tuple[Decision, ...] = ("refused", "not_comparable", "promoted")
     verdict = min((decision for decision, _ in checked), key=order.index)
     reasons = tuple(_headed(*one) for one in checked)
@@ -89,18 +90,33 @@ def _value(metrics: Metrics, settings: GateSettings) -> tuple[Decision, str]:
     return ("promoted" if passed else "refused"), text
 
 
+def _centre(metrics: Metrics, settings: GateSettings) -> list[tuple[Decision, str]]:
+    """The rule *Centre*, where splits are by centre."""
+    if not metrics.centres:
+        return []
+    name = metrics.worst_group
+    worst = metrics.groups[name].evaluation
+    text = (
+        f"Centre: of {len(metrics.centres)} centres that were left out in turn, {metrics.centres[name]} (group {name}) "
+        f"has the lowest AUC, {worst.auc:.3f} (required: {settings.min_centre_auc:.2f}), on {worst.n_negative} "
+        f"responders and {worst.n_positive} non-responders."
+    )
+    return [("promoted" if worst.auc >= settings.min_centre_auc else "refused", text)]
+
+
 def _design(metrics: Metrics, settings: GateSettings) -> tuple[Decision, str]:
     """Refuses runs whose mean AUC does not say what it seems to, unless the settings ask for them by name."""
     weaknesses, counts = {}, metrics.counts
+    what, least_groups = ("centre", LEAST_CENTRES) if metrics.centres else ("group", LEAST_GROUPS)
     if metrics.split_unit == "tumour":
         shared = f"{metrics.shared_patients} patients are on two sides of a split"
         weaknesses["tumour_splits"] = f"splits are by tumour ({shared}), so that the AUC is likely to be too high"
-    if counts.members < counts.groups * LEAST_MEMBERS or counts.groups < LEAST_GROUPS:
-        least = f"at least {LEAST_GROUPS} groups of {LEAST_MEMBERS} are required"
-        found = f"there are {counts.members} networks in {_several(counts.groups, 'group')}"
+    if counts.members < counts.groups * LEAST_MEMBERS or counts.groups < least_groups:
+        least = f"at least {least_groups} {what}s of {LEAST_MEMBERS} are required"
+        found = f"there are {counts.members} networks in {_several(counts.groups, what)}"
         weaknesses["few_members"] = f"{found}; {least}"
     if not weaknesses:
-        return "promoted", "Design: splits are by patient, and groups and networks are enough."
+        return "promoted", f"Design: splits are by {metrics.split_unit}, and {what}s and networks are enough."
     accepted = all(map(settings.accepts, weaknesses))
     named = "; ".join(f"{text} [{name}]" for name, text in weaknesses.items())
     how = "accepted by gate.accept" if accepted else "the setting gate.accept accepts what is named in brackets"
@@ -150,6 +166,8 @@ def _bound(metrics: Metrics) -> float:
 def _numbers(metrics: Metrics, changes: Sequence[Change], settings: GateSettings) -> dict[str, float]:
     numbers = {"mean_auc": metrics.mean_auc, "mean_auc_lower_bound": _bound(metrics)}
     numbers |= {name: getattr(settings, name) for name in ("min_mean_auc", "max_loss_auc", "min_class_size")}
+    if metrics.worst_centre_auc is not None:
+        numbers |= {"worst_centre_auc": metrics.worst_centre_auc, "min_centre_auc": settings.min_centre_auc}
     for change in changes:
         figures = ("difference", "se", "lower_bound", "responders", "non_responders")
         numbers |= {f"{change.against}.{name}": getattr(change, name) for name in figures}

@@ -29,9 +29,10 @@ def story_of(verdict: Verdict, metrics: Metrics, version: str, members: int) -> 
     sentences = [
         f"Version {version} joins {members} networks, trained on the planning CT of {counts.tumours} brain metastases "
         f"in {counts.patients} {'simulated ' if metrics.synthetic else ''}patients.",
-        f"On tumours that they had not seen, ensembles of such networks gave the higher score to the non-responder in "
+        f"On tumours {'of centres ' if metrics.centres else ''}that they had not seen, ensembles of such networks gave "
+        "the higher score to the non-responder in "
         f"{metrics.mean_auc:.0%} of pairs of a responder and a non-responder{_interval(metrics)}; "
-        "guessing reaches 50%.",
+        f"guessing reaches 50%.{_worst(metrics)}",
         f"At the cut-off in use they recognised {_of(study.true_positive, study.false_negative)} non-responders and "
         f"{_of(study.true_negative, study.false_positive)} responders{_progression(metrics)}.",
         _ENDINGS[verdict.verdict],
@@ -47,6 +48,14 @@ def story_of(verdict: Verdict, metrics: Metrics, version: str, members: int) -> 
 def _interval(metrics: Metrics) -> str:
     limits = metrics.mean_auc_limits
     return f" (95% interval {limits.ci_low:.0%} to {limits.ci_high:.0%})" if limits else ""
+
+
+def _worst(metrics: Metrics) -> str:
+    """The centre at which it does worst, where centres were left out."""
+    if not metrics.centres:
+        return ""
+    lowest = metrics.groups[metrics.worst_group].evaluation.auc
+    return f" At the worst of {len(metrics.centres)} centres it was {lowest:.0%} of pairs."
 
 
 def _of(hits: int, misses: int) -> str:

@@ -1,11 +1,15 @@
 """The splitting step: reads the dataset; writes splits and a summary page, and opens the run's MLflow tree."""
 
 import dataclasses
+from collections.abc import Collection, Mapping
 from pathlib import Path
+
+import pandas as pd
 
 from components.common import tracking
 from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.splits import Splits
+from components.common.errors import InputError
 from components.common.files import digest_of
 from components.common.settings import StudySettings
 from components.common.steps import write_summary
@@ -27,6 +31,7 @@ def run(
     tracking.require_experiment(experiment)
     data = Dataset.read(Path(dataset))
     members = make_splits(data.tumours, study.split, study=study.study, seed=study.seed)
+    _require_promoted(study, {member.group for member in members})
     run_splits = Splits(
         members=members,
         unit=study.split.split_unit,
@@ -49,6 +54,14 @@ def close(attempt: str, experiment: str, state: str, reason: str) -> None:
         tracking.close_tree(ids, "FAILED", reason)
 
 
+def _require_promoted(study: StudySettings, groups: Collection[str]) -> None:
+    """Refuses an ensemble to be promoted that is of no group, since there are fewer centres than ``split.groups``."""
+    what = study.promote.what
+    if what not in ("study", *groups):
+        message = f"promote.what is {what}, but only {len(groups)} centres are left out: {', '.join(sorted(groups))}"
+        raise InputError("SETTING_INVALID", message, "Promote study, or one of these groups.")
+
+
 def _summarise(data: Dataset, run_splits: Splits, path: str) -> None:
     distinct = f"; no two patients have in common: {', '.join(data.distinguished_by)}" if data.distinguished_by else ""
     leakage = f"none: no patient is in more than one set of a split{distinct}"
@@ -58,10 +71,13 @@ def _summarise(data: Dataset, run_splits: Splits, path: str) -> None:
             f"{run_splits.shared_patients} patients are in more than one set"
         )
     members = f"{len(run_splits.groups)} groups of {len(run_splits.of_group('A'))}"
+    centres = run_splits.centres(data.tumours)
     facts = {"members": members, "unit of splitting": run_splits.unit, "leakage": leakage}
+    facts |= {"never evaluated": _never_evaluated(data.tumours, centres)} if centres else {}
     table = [
         {
             "member": member.id,
+            **({"centre left out": centres[member.group]} if centres else {}),
             "training": len(member.training),
             "validation": len(member.validation),
             "evaluation": len(member.evaluation),
@@ -71,3 +87,13 @@ def _summarise(data: Dataset, run_splits: Splits, path: str) -> None:
     ]
     matrix = split_matrix(run_splits, data.tumours)
     write_summary(path, "Splits", facts, table, figures=[matrix], synthetic=data.synthetic)
+
+
+def _never_evaluated(tumours: pd.DataFrame, centres: Mapping[str, str]) -> str:
+    """The tumours that only train and validate, of centres that are not left out and of unknown ones."""
+    others = tumours[~tumours["centre"].isin(centres.values())]
+    unknown = int(others["centre"].isna().sum())
+    return (
+        f"{len(others) - unknown} tumours of {others['centre'].nunique()} other centres, {unknown} tumours whose "
+        "centre is unknown"
+    )

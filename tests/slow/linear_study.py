@@ -183,6 +183,7 @@ def change(challenger: LinearRun, other: LinearRun, against: str) -> Change:
             ours["patient"].tolist(),
             ours["mean"].to_numpy(),
             theirs["mean"].loc[ours.index].to_numpy(),
+            group,
         )
     return compare(side(challenger), side(other), trials, GateSettings(), against=against)
 

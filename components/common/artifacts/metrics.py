@@ -266,6 +266,10 @@ class Metrics:
         Two-sided 95 % limits of ``mean_auc``, by the method of its lower bound; None for too few patients.
     clinical
         Clinical worth of the ensembles, on all groups' evaluation predictions together.
+    centres
+        The centre that each group left out, and is evaluated on; {} unless splits are by centre.
+    worst_centre_auc
+        Lowest AUC of a group that left out a centre; None unless splits are by centre.
     """
 
     synthetic: bool
@@ -284,6 +288,13 @@ class Metrics:
     evaluation_sets_used: int
     mean_auc_limits: Limits | None = None
     clinical: ClinicalMetrics | None = None
+    centres: dict[str, str] = dataclasses.field(default_factory=dict)
+    worst_centre_auc: float | None = None
+
+    @property
+    def worst_group(self) -> str:
+        """The group of the lowest AUC."""
+        return min(self.groups, key=lambda name: self.groups[name].evaluation.auc)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for ``metrics.json`` and MLflow."""

@@ -73,11 +73,13 @@ class Splits(Layout):
     members
         One split per member, sorted by group and index.
     unit
-        ``patient``, or ``tumour`` where tumours of one patient may be in different sets.
+        ``patient``; ``centre`` where each group's evaluation set is a centre that its members never saw; or ``tumour``
+        where tumours of one patient may be in different sets.
     shared_patients
-        Largest number of patients that one member has in more than one set; 0 when ``unit`` is ``patient``.
+        Largest number of patients that one member has in more than one set; 0 unless ``unit`` is ``tumour``.
     quotas
-        Requested and actual sizes of the evaluation sets: ``{"asked": [responders, non_responders], "A": [...], ...}``.
+        Requested and actual sizes of the evaluation sets: ``{"asked": [responders, non_responders], "A": [...], ...}``;
+        of centres none is requested.
     settings
         The run's settings, which later steps read from here.
     tracking
@@ -105,6 +107,13 @@ class Splits(Layout):
     def evaluation_sets(self) -> dict[str, str]:
         """Digest of each group's evaluation set: equal where groups of two runs are evaluated on the same tumours."""
         return {split.group: digest_of(list(split.evaluation)) for split in self.members}
+
+    def centres(self, tumours: pd.DataFrame) -> dict[str, str]:
+        """The centre that each group leaves out, by the dataset's table of tumours; {} unless splits are by centre."""
+        if self.unit != "centre":
+            return {}
+        centre_of = dict(zip(tumours["tumour"], tumours["centre"], strict=True))
+        return {split.group: str(centre_of[split.evaluation[0]]) for split in self.members}
 
     def of_group(self, group: str) -> list[MemberSplit]:
         """The splits of a group's members, sorted by index."""

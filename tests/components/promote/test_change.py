@@ -21,7 +21,7 @@ def trial(name: str = "A", responders: int = 12, non_responders: int = 11, worse
     other = labels + rng.normal(0, 0.5, len(labels))
     challenger = other + rng.normal(0, 0.05, len(labels)) - worse * labels
     numbers = range(len(labels))
-    return Trial([f"{name}-{i}" for i in numbers], labels, [f"patient-{i}" for i in numbers], challenger, other)
+    return Trial([f"{name}-{i}" for i in numbers], labels, [f"patient-{i}" for i in numbers], challenger, other, name)
 
 
 def compared(challenger: Side = SIDE, other: Side = SIDE, **trials: Trial) -> Change:
@@ -94,6 +94,21 @@ def test_bound_and_power_use_the_one_sided_95_percent_quantile() -> None:
     change = Change("champion", (), ("A",), 0.01, 0.05, 12, 11)
     assert change.lower_bound == pytest.approx(0.01 - 1.6449 * 0.05, abs=1e-5)
     assert change.power(0.10) == pytest.approx(0.6388, abs=1e-3)
+
+
+def test_the_group_that_has_seen_fewest_patients_predicts() -> None:
+    seen = {"A": frozenset({"p1", "p2"}), "B": frozenset({"p1"}), "C": frozenset({"p2"})}
+    side = dataclasses.replace(SIDE, seen=seen)
+    assert side.least_seen(["p1", "p2"], "C") == "C"  # its own, since B has seen as many
+    assert side.least_seen(["p1", "p2"], "A") == "B"
+    assert side.least_seen(["p2"], "A") == "B"
+    assert side.least_seen(["p3"], "A") == "A"
+
+
+def test_tumours_that_the_group_that_predicts_has_seen_are_dropped() -> None:
+    other = dataclasses.replace(SIDE, seen={"A": frozenset(), "B": frozenset({"patient-0"})})
+    assert compared(other=other, A=trial("A")).responders == 12
+    assert compared(other=other, A=dataclasses.replace(trial("A"), other_group="B")).responders == 11
 
 
 def test_reads_a_side_from_a_manifest(tmp_path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from components.common.artifacts.metrics import Metrics
 from components.common.settings import GateSettings
 from components.promote.change import Change
 from components.promote.gate import Load, decide
@@ -117,6 +118,49 @@ def test_leaking_splits_and_few_members_are_refused_unless_named(
     decided = decide(dataclasses.replace(METRICS, **metrics), "study", [], LOADED, GateSettings(accept=accept))
     assert decided.verdict == verdict
     assert reason in " ".join(decided.reasons)
+
+
+def by_centre(*aucs: float, members: int = 10) -> Metrics:
+    """Metrics of groups that each left out a centre, with these AUCs."""
+    example = METRICS.groups["A"]
+    groups = {
+        name: dataclasses.replace(example, evaluation=dataclasses.replace(example.evaluation, auc=auc))
+        for name, auc in zip("ABCDE", aucs, strict=False)
+    }
+    counts = dataclasses.replace(METRICS.counts, groups=len(groups), members=members * len(groups))
+    centres = {name: f"C-{name.lower()}" for name in groups}
+    fields = {"split_unit": "centre", "centres": centres, "groups": groups, "counts": counts}
+    return dataclasses.replace(METRICS, worst_centre_auc=min(aucs), **fields)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "settings", "verdict", "reason"),
+    [
+        (
+            by_centre(0.9, 0.45, 0.8),
+            {},
+            "refused",
+            "Centre (FAILED): of 3 centres that were left out in turn, C-b (group",
+        ),
+        (by_centre(0.9, 0.5, 0.8), {}, "promoted", "Centre (passed): of 3 centres"),
+        (by_centre(0.9, 0.5, 0.8), {"min_centre_auc": 0.6}, "refused", "the lowest AUC, 0.500 (required: 0.60)"),
+        (by_centre(0.9, 0.45, 0.8), {"min_centre_auc": 0.0}, "promoted", "C-b (group B) has the lowest AUC"),
+        (by_centre(0.9, 0.8, 0.8), {}, "promoted", "splits are by centre, and centres and networks are enough"),
+        (by_centre(0.9, 0.8), {}, "refused", "20 networks in 2 centres; at least 3 centres of 10 are required"),
+        (by_centre(0.9, 0.8, 0.8, members=9), {}, "refused", "27 networks in 3 centres; at least 3 centres of 10"),
+    ],
+)
+def test_the_worst_centre_decides_too(metrics: Metrics, settings: dict[str, float], verdict: str, reason: str) -> None:
+    decided = decide(metrics, "study", [], LOADED, GateSettings(**settings))
+    assert decided.verdict == verdict
+    assert reason in " ".join(decided.reasons)
+    assert decided.numbers["worst_centre_auc"] == metrics.worst_centre_auc
+
+
+def test_without_splits_by_centre_there_is_no_rule_of_centres() -> None:
+    decided = decide(METRICS, "study", [], LOADED, GateSettings(min_centre_auc=1.0))
+    assert decided.verdict == "promoted"
+    assert "Centre" not in " ".join(decided.reasons)
 
 
 def test_a_bundle_that_the_serving_runtime_cannot_load_is_refused(tmp_path) -> None:

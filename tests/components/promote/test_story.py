@@ -48,6 +48,15 @@ def test_says_that_patients_were_simulated_or_on_two_sides() -> None:
     assert "these figures are too good" in told(split_unit="tumour")
 
 
+def test_names_the_worst_of_several_centres() -> None:
+    group = METRICS.groups["A"]
+    worst = dataclasses.replace(group, evaluation=dataclasses.replace(group.evaluation, auc=0.41))
+    story = told(groups={"A": group, "B": worst}, centres={"A": "C-a", "B": "C-b"}, split_unit="centre")
+    assert "On tumours of centres that they had not seen" in story
+    assert "At the worst of 2 centres it was 41% of pairs." in story
+    assert "centres" not in told()
+
+
 def test_leaves_out_what_is_not_known() -> None:
     without = dataclasses.replace(METRICS.study, confusion_by_response=dataclasses.replace(CALLS, PD=NONE))
     assert "progressed" not in told(study=without)

@@ -14,8 +14,8 @@ from components.common.settings import SplitSettings
 from components.split.splits import make_splits, packs, quotas, shared_patients, verify
 
 
-def as_artifact(splits):
-    return Splits(tuple(splits), "patient", 0, {})
+def as_artifact(splits, unit="patient"):
+    return Splits(tuple(splits), unit, 0, {})
 
 
 def cohort(patients: int = 89, tumours: int = 110, positives: int = 53, seed: int = 0) -> pd.DataFrame:
@@ -160,3 +160,57 @@ def test_packs_cover_every_member_once():
     assert [split for pack in packs(50, 7) for split in as_artifact(splits).of_pack(pack)] == list(splits)
     with pytest.raises(InputError):
         packs(50, 0)
+
+
+BY_CENTRE = SplitSettings(members=3, split_unit="centre", min_centre_class_size=4)
+
+
+def of_centres(sizes: dict[str | None, int], seed: int = 0) -> pd.DataFrame:
+    """A cohort of so many tumours at each centre, half of them non-responders; every third patient has two."""
+    rows, patient = [], 0
+    for centre, size in sizes.items():
+        for index in range(size):
+            patient += index % 3 != 2
+            rows.append((f"P-{patient:04d}", centre, index % 2))
+    table = pd.DataFrame(rows, columns=["patient", "centre", "label"])
+    return table.assign(tumour=[f"T-{index:04d}" for index in range(len(table))])
+
+
+def test_each_large_centre_is_left_out_in_turn_the_largest_first():
+    tumours = of_centres({"C-small": 7, "C-b": 20, "C-a": 20, "C-large": 30, None: 9})
+    splits = make_splits(tumours, BY_CENTRE, study="study", seed=1)
+    assert as_artifact(splits, "centre").centres(tumours) == {"A": "C-large", "B": "C-a", "C": "C-b"}
+    for split in splits:
+        left_out = {"A": "C-large", "B": "C-a", "C": "C-b"}[split.group]
+        assert set(split.evaluation) == set(tumours.tumour[tumours.centre == left_out])
+        development = {*split.training, *split.validation}
+        assert set(tumours.tumour[tumours.centre.isna() | (tumours.centre == "C-small")]) <= development
+    assert shared_patients(splits, tumours) == 0
+    assert quotas(splits, tumours, BY_CENTRE) == {"A": [15, 15], "B": [10, 10], "C": [10, 10]}
+
+
+def test_no_more_centres_are_left_out_than_there_are_groups():
+    tumours = of_centres({f"C-{index}": 20 + 2 * index for index in range(6)})
+    splits = make_splits(tumours, dataclasses.replace(BY_CENTRE, groups=2), study="study", seed=1)
+    assert as_artifact(splits, "centre").centres(tumours) == {"A": "C-5", "B": "C-4"}
+
+
+def test_a_single_centre_cannot_be_left_out():
+    with pytest.raises(InputError, match="of 2 known centres 1 can be left out; at least 2 are needed") as caught:
+        make_splits(of_centres({"C-a": 40, "C-b": 6, None: 10}), BY_CENTRE, study="study", seed=1)
+    assert caught.value.code == "TOO_FEW_CENTRES"
+    assert "column centre" in caught.value.hint
+
+
+def test_splits_that_divide_an_evaluated_centre_are_refused():
+    tumours = of_centres({"C-a": 20, "C-b": 20})
+    splits = make_splits(tumours, BY_CENTRE, study="study", seed=1)
+    verify(splits, tumours, "centre")
+    moved = tumours.assign(centre=tumours.centre.where(tumours.tumour != splits[0].evaluation[0], "C-b"))
+    with pytest.raises(InputError, match="group A: its evaluation set is not one centre"):
+        verify(splits, moved, "centre")
+
+
+def test_centres_have_one_evaluation_set_only():
+    with pytest.raises(InputError, match="a centre that is left out has only one evaluation set"):
+        SplitSettings(split_unit="centre", repeats=2)

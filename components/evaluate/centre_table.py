@@ -1,0 +1,56 @@
+"""The centres that were left out in turn: performance at each, which its group's networks never saw (TRIPOD+AI 12d)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from components.common.artifacts.dataset import Dataset
+from components.common.artifacts.evaluation import Evaluation
+from components.common.artifacts.metrics import EvaluationMetrics
+from components.stats.platt import calibrated
+
+
+@dataclass(frozen=True, slots=True)
+class CentreLine:
+    """One centre.
+
+    Parameters
+    ----------
+    group, centre
+        The group that left it out, and its pseudonym.
+    patients
+        Number of its patients.
+    evaluation
+        Metrics of the group's ensemble on all its tumours.
+    observed, predicted
+        Proportion of non-responders, and the mean of the calibrated probabilities, whose scaling was fitted on other
+        centres; None where there is none.
+    """
+
+    group: str
+    centre: str
+    patients: int
+    evaluation: EvaluationMetrics
+    observed: float
+    predicted: float | None
+
+
+def centre_lines(evaluation: Evaluation) -> list[CentreLine]:
+    """A line for each centre that was left out, in the groups' order; [] unless splits are by centre."""
+    metrics, lines = evaluation.metrics, []
+    for group, centre in metrics.centres.items():
+        rows = evaluation.scores.query("group == @group and role == 'evaluation'")
+        own = metrics.groups[group].evaluation
+        scores = rows[metrics.primary_score]
+        predicted = (
+            None if own.platt is None else float(np.mean(calibrated(scores, own.platt.slope, own.platt.intercept)))
+        )
+        observed = float(rows["label"].mean())
+        lines.append(CentreLine(group, centre, rows["patient"].nunique(), own, observed, predicted))
+    return lines
+
+
+def only_training(dataset: Dataset, centres: dict[str, str]) -> dict[str, int]:
+    """Numbers of the tumours that no group evaluates: ``small``, of other known centres, and ``unknown``."""
+    centre = dataset.tumours["centre"]
+    return {"small": int((centre.notna() & ~centre.isin(centres.values())).sum()), "unknown": int(centre.isna().sum())}
