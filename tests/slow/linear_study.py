@@ -42,11 +42,18 @@ class Cohort:
 
 
 def make_cohort(
-    rng: np.random.Generator, signal: float, patient_effect: float = 0.0, tumours: int = 110, patients: int = 0
+    rng: np.random.Generator,
+    signal: float,
+    patient_effect: float = 0.0,
+    tumours: int = 110,
+    patients: int = 0,
+    *,
+    centres: int = 1,
+    failing: bool = False,
 ) -> Cohort:
-    """A cohort of the paper's class ratio, and by default its lesions per patient.
+    """A cohort of the paper's class ratio, and by default its lesions per patient, at centres of like size.
 
-    The best score's AUC is Phi(signal * sqrt 2).
+    The best score's AUC is Phi(signal * sqrt 2); with ``failing`` there is no signal at the first centre.
     """
     patients = patients or round(tumours * 89 / 110)
     counts = np.ones(patients, int)
@@ -58,11 +65,13 @@ def make_cohort(
     labels = np.zeros(tumours, int)
     labels[np.argsort(latent)[round(tumours * 57 / 110) :]] = 1
     features = own * rng.normal(size=(tumours, FEATURES)) + shared * rng.normal(size=(patients, FEATURES))[patient]
-    features[:, 0] += signal * (2 * labels - 1)
+    centre = rng.permutation(np.arange(patients) % centres)[patient] if centres > 1 else np.zeros(tumours, int)
+    features[:, 0] += signal * (2 * labels - 1) * ~(failing & (centre == 0))
     table = pd.DataFrame(
         {
             "tumour": [f"T{index:04d}" for index in range(tumours)],
             "patient": [f"P{number:04d}" for number in patient],
+            "centre": [f"C{number}" for number in centre],
             "label": labels,
         }
     )
@@ -105,6 +114,12 @@ class LinearRun:
         """The groups' evaluation sets."""
         rows = [self.of(group, "evaluation") for group in self.groups]
         return [Scored(one["label"].to_numpy(), one["mean"].to_numpy(), one["patient"].to_numpy()) for one in rows]
+
+    @property
+    def centres(self) -> dict[str, str]:
+        """The centre that each group evaluates, where it is one centre."""
+        table = self.cohort.tumours.set_index("tumour")["centre"]
+        return {split.group: table[split.evaluation[0]] for split in self.splits}
 
     @property
     def mean_auc(self) -> float:
@@ -152,12 +167,18 @@ def run_study(
 
 def verdict(run: LinearRun, changes: list[Change], *, unit: str = "patient", bootstrap: int = BOOTSTRAP) -> Verdict:
     """The gate's verdict with the default settings."""
+    example = METRICS.groups["A"]
+    aucs = {name: auc_score(one.y_true, one.score) for name, one in zip(run.groups, run.scored, strict=True)}
     metrics = dataclasses.replace(
         METRICS,
         split_unit=unit,
         mean_auc=run.mean_auc,
         mean_auc_lower_bound=mean_auc_lower_bound(run.scored, rng=1, samples=bootstrap),
-        groups=dict.fromkeys(run.groups, METRICS.groups["A"]),
+        groups={
+            name: dataclasses.replace(example, evaluation=dataclasses.replace(example.evaluation, auc=auc))
+            for name, auc in aucs.items()
+        },
+        centres=run.centres if unit == "centre" else {},
         counts=dataclasses.replace(METRICS.counts, groups=len(run.groups), members=len(run.splits)),
     )
     return decide(metrics, "study", changes, LOADED, GateSettings())
@@ -193,7 +214,7 @@ def _evaluated(table: pd.DataFrame, own: Floats, splits: tuple[MemberSplit, ...]
     chosen = table["tumour"].isin(evaluation).to_numpy()
     means, votes = own[:, chosen].mean(axis=0), (own[:, chosen] > 0.5).mean(axis=0)
     columns = {"mean": means, "vote": votes, "spread": own[:, chosen].std(axis=0), "members": len(own)}
-    return table[chosen].assign(group=group, role="evaluation", **columns).reset_index(drop=True)
+    return table[chosen].drop(columns="centre").assign(group=group, role="evaluation", **columns).reset_index(drop=True)
 
 
 def _train(x: Floats, labels: NDArray[np.int64], splits: tuple[MemberSplit, ...], names: list[str],

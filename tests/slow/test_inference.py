@@ -139,6 +139,41 @@ def test_tumour_splits_with_a_patient_effect_are_refused(record) -> None:
     )  # few patients, of many lesions: the bootstrap knows less of their variance
 
 
+def study_of_centres(seed: int, *, centres: int, signal: float, failing: bool = False) -> dict[str, float]:
+    cohort = make_cohort(np.random.default_rng([seed, 6]), signal, centres=centres, failing=failing)
+    run = run_study(cohort, f"study {seed}", seed, unit="centre")
+    decided = verdict(run, [], unit="centre")
+    refused = any(reason.startswith("Centre (FAILED)") for reason in decided.reasons)
+    named = any(reason.startswith("Centre (FAILED)") and " C0 " in reason for reason in decided.reasons)
+    return {
+        "estimate": run.mean_auc,
+        "true": run.true_auc,
+        "groups": len(run.groups),
+        "promoted": decided.verdict == "promoted",
+        "refused_by_centre": refused,
+        "names_the_failing": named,
+    }
+
+
+@pytest.mark.parametrize("centres", [3, 4])
+def test_splits_by_centre_find_nothing_without_signal(record, centres: int) -> None:
+    found = simulated(functools.partial(study_of_centres, centres=centres, signal=0.0)).mean()
+    record(f"{centres} centres without signal", **found)
+    assert abs(found.estimate - 0.5) < 0.02
+    assert found.promoted <= NULL.most
+
+
+def test_a_centre_without_signal_is_named_where_the_others_have_one(record) -> None:
+    """The rule Centre refuses about half of such runs, since an AUC of .5 falls on either side, and few others."""
+    good = simulated(functools.partial(study_of_centres, centres=4, signal=SIGNAL)).mean()
+    bad = simulated(functools.partial(study_of_centres, centres=4, signal=SIGNAL, failing=True)).mean()
+    record("4 centres", **good)
+    record("4 centres, one without signal", **bad)
+    assert abs(good.estimate - good.true) < 0.015
+    assert good.refused_by_centre <= 0.05
+    assert bad.names_the_failing >= 0.4
+
+
 def small_study(seed: int) -> dict[str, float]:
     cohort = make_cohort(np.random.default_rng([seed, 3]), 0.0)
     return {
