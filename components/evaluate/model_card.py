@@ -6,7 +6,7 @@ from typing import Any
 import jinja2
 
 from components.common.artifacts.evaluation import MODEL_CARD
-from components.common.error_rates import ERROR_RATES
+from components.common.error_rates import ERROR_RATES, POWER
 from components.common.files import write_json
 from components.evaluate.checklist import MISSING, checklist
 from components.evaluate.evaluation import EvaluatedRun
@@ -38,6 +38,7 @@ def card(run: EvaluatedRun, items: list[dict[str, Any]]) -> str:
         dataset=run.dataset,
         splits=run.splits,
         error_rates=ERROR_RATES,
+        power=POWER,
         **draws(run.splits),
         member_count=len(run.members.members),
         metrics=run.evaluation.metrics,

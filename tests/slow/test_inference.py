@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.common.error_rates import EQUAL, LOSS, NULL, ErrorRate
+from components.common.error_rates import EQUAL, LOSS, NULL, POWER, ErrorRate
 from components.common.processors import processors
 from components.stats.calibration import fit_platt
 from tests.slow.linear_study import LinearRun, change, make_cohort, run_study, verdict
@@ -104,14 +104,17 @@ def test_the_mean_over_the_groups_estimates_the_study_ensemble(record) -> None:
     assert 0.85 < mean.slope < 1.15
 
 
-@pytest.mark.parametrize("signal", [0.35, 0.5, 0.65, 0.8])
-def test_power_of_the_value_rule(record, signal: float) -> None:
-    """What share of runs is promoted as a first champion, by true AUC and number of tumours; for the documents."""
+@pytest.mark.parametrize(("signal", "power"), list(zip([0.35, 0.5, 0.65, 0.8], POWER.items(), strict=True)))
+def test_power_of_the_value_rule(record, signal: float, power: tuple[float, float]) -> None:
+    """What share of runs is promoted as a first champion, by true AUC and number of tumours: the card's figures."""
     shares = []
     for tumours in (110, 220):
         found = simulated(functools.partial(one_study, signal=signal, tumours=tumours), max(RUNS // 4, 10))
         record(f"power {signal} {tumours}", true=found.true.mean(), promoted=found.promoted.mean())
         shares.append(found.promoted.mean())
+        if tumours == 110:
+            assert abs(found.true.mean() - power[0]) < 0.01
+            assert abs(shares[0] - power[1]) <= 4 * (0.25 / len(found)) ** 0.5
     assert shares[1] >= shares[0] - 0.05
 
 

@@ -345,6 +345,7 @@ def test_card_prints_the_mean_every_group_and_missing_items(study, tmp_path):
         assert f"| {name} | {group.evaluation.auc:.3f} |" in card
     for rate in ERROR_RATES:
         assert f"- {rate.question}: {100 * rate.found:.1f} % of runs" in card
+    assert "true AUC of 0.75 is promoted: 92 % of runs" in card
     for heading in ("Intended use", "Limits", "Data", "Performance", "missing"):
         assert heading in card
     items = json.loads((tmp_path / "checklist.json").read_text())["items"]
