@@ -11,6 +11,7 @@ import pandas as pd
 from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.evaluation import REPORT
 from components.common.artifacts.members import Member, Members
+from components.common.artifacts.permutation import LEAST_FOR_QUANTILE
 from components.common.pages import POLICY_TAG
 from components.common.versions import version_of
 from components.evaluate import architecture, figures
@@ -116,6 +117,7 @@ def _template(run: EvaluatedRun) -> Callable[..., str]:
         statuses=pd.Series([item["status"] for item in items]).value_counts().to_dict(),
         facts=flat_facts(run.facts),
         permutation=run.permutation,
+        least_for_quantile=LEAST_FOR_QUANTILE,
     )
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.evaluation import Evaluation
-from components.common.artifacts.permutation import NullDistribution, PermutationTest, Repetition
+from components.common.artifacts.permutation import LEAST_FOR_QUANTILE, NullDistribution, PermutationTest, Repetition
 from components.common.artifacts.splits import Splits
 from components.common.errors import InputError
 from components.evaluate.permutation import permutation_test
@@ -98,7 +98,9 @@ def outcome_text(test: PermutationTest) -> str:
 
 
 def _null_text(null: NullDistribution) -> str:
-    return f"with permuted labels {null.mean:.3f}, 95 % quantile {null.quantile_95:.3f}"
+    missing = f"no 95 % quantile of fewer than {LEAST_FOR_QUANTILE}"
+    quantile = missing if null.quantile_95 is None else f"95 % quantile {null.quantile_95:.3f}"
+    return f"with permuted labels {null.mean:.3f}, {quantile}"
 
 
 def _repeat(

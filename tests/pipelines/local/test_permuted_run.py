@@ -123,7 +123,9 @@ def test_a_test_is_stored_shown_and_logged_once(folder, monkeypatch):
     assert logged["permutation/p_value"] == test.p_value
     assert logged["permutation/n"] == 5
     assert logged["permutation/null_mean"] == pytest.approx(test.null.mean)
-    assert logged["permutation/development_null_quantile_95"] == pytest.approx(test.development_null.quantile_95)
+    assert logged["permutation/development_null_sd"] == pytest.approx(test.development_null.sd)
+    assert not [name for name in logged if "quantile" in name], "too few"
+    assert "no 95 % quantile of fewer than 19" in text
     assert len(client.get_metric_history(parent, "permutation/p_value")) == 1
     assert [item.path for item in client.list_artifacts(parent)] == ["permutation.json"]
     assert client.get_run(parent).info.status == "FINISHED"
@@ -243,6 +245,15 @@ def test_an_evaluation_of_another_layout_is_refused_before_training(folder, monk
     code, text = permute(folder)
     assert code == 2
     assert "expected evaluation version 2, found evaluation version 1" in text
+
+
+def test_a_quantile_of_too_few_that_an_earlier_release_wrote_is_not_read(folder):
+    permute(folder, "--n", 2)
+    plain = read_json(folder / "permutation.json")
+    plain["null"]["quantile_95"] = plain["development_null"]["quantile_95"] = 0.6
+    write_json(folder / "permutation.json", plain)
+    test = PermutationTest.read(folder)
+    assert (test.null.quantile_95, test.development_null.quantile_95) == (None, None)
 
 
 def test_a_damaged_test_is_refused_by_the_report(folder):
