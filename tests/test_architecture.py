@@ -36,7 +36,7 @@ IMPORTERS = {
     r"|components/deploy/template\.py|pipelines/definitions/(json_parameters|options|parameters)\.py",
     "cryptography": r"components/model/signing\.py",
     "matplotlib": r"components/(figures|evaluate)/\w+\.py|pipelines/commands/picture\.py",
-    "jinja2": r"components/(evaluate|validate)/\w+\.py",
+    "jinja2": r"components/evaluate/pages\.py",
 }
 
 

@@ -18,7 +18,7 @@ from components.common.artifacts.layout import RUN_AGAIN
 from components.common.artifacts.members import Members
 from components.common.artifacts.metrics import AucByScore, Counts, MembersAuc, Metrics
 from components.common.artifacts.permutation import PermutationTest
-from components.common.artifacts.score_metrics import Limits, RepeatedMean
+from components.common.artifacts.score_metrics import RepeatedMean
 from components.common.artifacts.splits import Splits
 from components.common.errors import InputError
 from components.common.settings import EvaluateSettings, Score
@@ -27,7 +27,7 @@ from components.evaluate.clinical import clinical_metrics
 from components.evaluate.group import GroupPredictions
 from components.evaluate.study import study_metrics
 from components.stats.repeated import repeated_mean
-from components.stats.roc import auc_score, mean_auc, mean_auc_limits, roc_curve
+from components.stats.roc import ResampledMean, auc_score, mean_auc, roc_curve
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def evaluate(
     table = pd.DataFrame(
         [row for group in groups.values() for row in group.table_rows()], columns=list(TABLE_III_COLUMNS)
     )
-    means, bound = _mean_aucs(groups), _mean_limits(groups, settings, seed, one_sided=True)
+    means, resampled = _mean_aucs(groups), _resampled_mean(groups, settings, seed)
     by_group = {name: group.metrics() for name, group in groups.items()}
     centres = splits.centres(dataset.tumours)
     metrics = Metrics(
@@ -99,8 +99,8 @@ def evaluate(
         members_auc=_members_auc(table),
         mean_auc=getattr(means, settings.ensemble_score),
         mean_auc_by_score=means,
-        mean_auc_lower_bound=None if bound is None else bound.ci_low,
-        mean_auc_limits=_mean_limits(groups, settings, seed, one_sided=False),
+        mean_auc_lower_bound=resampled.limits(one_sided=True).ci_low if resampled else None,
+        mean_auc_limits=resampled.limits() if resampled else None,
         repeated=_repeated(groups, settings.ensemble_score, len(dataset.tumours)),
         groups=by_group,
         study=study_metrics(dataset, scores, settings),
@@ -186,12 +186,12 @@ def _repeated(groups: Mapping[str, GroupPredictions], score: Score, tumours: int
     return dataclasses.replace(found, low=max(found.low, 0.0), high=min(found.high, 1.0))
 
 
-def _mean_limits(
-    groups: Mapping[str, GroupPredictions], settings: EvaluateSettings, seed: int, *, one_sided: bool
-) -> Limits | None:
-    """Patient-clustered limits of the mean AUC; None for too few patients, which no gate passes."""
+def _resampled_mean(
+    groups: Mapping[str, GroupPredictions], settings: EvaluateSettings, seed: int
+) -> ResampledMean | None:
+    """Patient-clustered bootstrap of the mean AUC; None for too few patients, which no gate passes."""
     primary = [group.scored(settings.ensemble_score) for group in groups.values()]
     try:
-        return mean_auc_limits(primary, rng=seed, samples=settings.bootstrap, one_sided=one_sided)
+        return ResampledMean.of(primary, rng=seed, samples=settings.bootstrap)
     except InputError:
         return None

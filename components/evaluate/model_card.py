@@ -3,15 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from components.common.artifacts.evaluation import MODEL_CARD
 from components.common.error_rates import ERROR_RATES, POWER
 from components.common.files import write_json
 from components.evaluate.checklist import MISSING, checklist
 from components.evaluate.evaluation import EvaluatedRun
+from components.evaluate.pages import template
 from components.evaluate.study import draws
-from components.evaluate.tables import FILTERS, SYNTHETIC, flat_facts
+from components.evaluate.tables import SYNTHETIC, flat_facts
 
 
 def write_model_card(folder: Path, run: EvaluatedRun) -> Path:
@@ -26,15 +25,7 @@ def write_model_card(folder: Path, run: EvaluatedRun) -> Path:
 
 def card(run: EvaluatedRun, items: list[dict[str, Any]]) -> str:
     """The card as Markdown."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("components.evaluate", "."),
-        autoescape=False,  # noqa: S701 - Markdown; every value is our own figure or a validated setting
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters |= FILTERS
-    text: str = environment.get_template("model_card.md.j2").render(
+    text: str = template("model_card.md.j2").render(
         dataset=run.dataset,
         splits=run.splits,
         error_rates=ERROR_RATES,

@@ -89,7 +89,8 @@ def null_histogram(test: PermutationTest) -> str:
     with style():
         figure, axes = new_axes((4.6, 3.0))
         axes.hist(test.aucs, bins=_bins(test), color=GREY, label="permuted labels")
-        axes.axvline(test.null.quantile_95, color=BLUE, ls="--", lw=1.4, label="95 % quantile")
+        if test.null.quantile_95 is not None:
+            axes.axvline(test.null.quantile_95, color=BLUE, ls="--", lw=1.4, label="95 % quantile")
         axes.axvline(test.observed, color=VERMILION, lw=2, label="this run")
         axes.set(xlabel="mean AUC over the groups", ylabel="permutations")
         axes.yaxis.get_major_locator().set_params(integer=True)

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 
 from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.evaluation import REPORT
 from components.common.artifacts.members import Member, Members
+from components.common.artifacts.permutation import LEAST_FOR_QUANTILE
 from components.common.pages import POLICY_TAG
 from components.common.versions import version_of
 from components.evaluate import architecture, figures
@@ -25,11 +25,12 @@ from components.evaluate.ensemble import ENOUGH, MOST_SUBSETS, fewest_members, p
 from components.evaluate.evaluation import EvaluatedRun
 from components.evaluate.failures import failures
 from components.evaluate.figures import crop_image
+from components.evaluate.pages import MOST_BYTES, MOST_CROPS, MOST_LISTED, template
 from components.evaluate.permutation import null_histogram
 from components.evaluate.saliency import most_confident, saliency_maps
 from components.evaluate.split_tables import set_sizes, split_table
 from components.evaluate.study import draws
-from components.evaluate.tables import FILTERS, P_TITLES, SYNTHETIC, cohort_lines, flat_facts, table_iii_block
+from components.evaluate.tables import P_TITLES, SYNTHETIC, cohort_lines, flat_facts, table_iii_block
 from components.figures.split_matrix import split_matrix
 from components.figures.training_curves import training_curves
 from components.model.network import Network
@@ -37,12 +38,6 @@ from components.model.networks.building import network_of
 from components.model.scores import votes
 from components.stats.calibration import reliability
 from components.stats.subgroups import LEAST_OF_CLASS
-
-#: The KFP UI loads a page in one piece and requires it to be below 1 MB.
-MOST_BYTES = 1_000_000
-
-#: Misclassified tumours shown with their crop, and listed at all; ``scores.csv`` contains every prediction.
-MOST_CROPS, MOST_FAILURES = 40, 200
 
 CONFOUNDER_LIMITS = {"associated": ASSOCIATED, "high": HIGH_AUC, "chance": NEAR_CHANCE}
 
@@ -59,7 +54,7 @@ def write_report(folder: Path, run: EvaluatedRun) -> Path:
     misclassified = failures(run.dataset, run.evaluation, run.splits.settings.train, MOST_CROPS)
     page = ""
     for crops, curves in ((MOST_CROPS, True), (MOST_CROPS // 4, True), (0, True), (0, False)):
-        shown = [row if rank < crops else {**row, "crop": ""} for rank, row in enumerate(misclassified[:MOST_FAILURES])]
+        shown = [row if rank < crops else {**row, "crop": ""} for rank, row in enumerate(misclassified[:MOST_LISTED])]
         included = figures if curves else {**figures, "training": {}}
         page = render(failures=shown, failures_in_all=len(misclassified), figures=included)
         if len(page.encode()) < MOST_BYTES:
@@ -71,17 +66,9 @@ def write_report(folder: Path, run: EvaluatedRun) -> Path:
 def _template(run: EvaluatedRun) -> Callable[..., str]:
     """Function that renders the page, given ``failures``, ``failures_in_all`` and ``figures``."""
     dataset, splits, evaluation = run.dataset, run.splits, run.evaluation
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("components.evaluate", "."),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters |= FILTERS
     items, network = checklist(run), network_of(splits)
     return functools.partial(
-        environment.get_template("report.html.j2").render,
+        template("report.html.j2").render,
         policy=POLICY_TAG,
         dataset=dataset,
         splits=splits,
@@ -119,6 +106,7 @@ def _template(run: EvaluatedRun) -> Callable[..., str]:
         statuses=pd.Series([item["status"] for item in items]).value_counts().to_dict(),
         facts=flat_facts(run.facts),
         permutation=run.permutation,
+        least_for_quantile=LEAST_FOR_QUANTILE,
     )
 
 

@@ -152,6 +152,50 @@ def mean_auc(groups: Sequence[Scored]) -> float:
     return float(np.mean([auc_score(group.y_true, group.score) for group in groups]))
 
 
+@dataclass(frozen=True, slots=True)
+class ResampledMean:
+    """Mean AUC over groups and what a bootstrap found of it, from which limits of any level are computed.
+
+    Parameters
+    ----------
+    auc
+        Mean of the groups' AUCs.
+    se
+        Standard error of the bootstrap, inflated.
+    inflation
+        Factor that is in ``se``.
+    fewest
+        Over the groups, the fewest patients who have a positive case, and the fewest who have a negative one.
+    """
+
+    auc: float
+    se: float
+    inflation: float
+    fewest: tuple[int, int]
+
+    @classmethod
+    def of(
+        cls,
+        groups: Sequence[Scored],
+        *,
+        rng: np.random.Generator | int,
+        samples: int = 2000,
+        inflation: float = SE_INFLATION,
+    ) -> "ResampledMean":
+        """Resamples the patients of all groups once; parameters and errors as ``mean_auc_limits``."""
+        area = mean_auc(groups)
+        se = inflation * float(resampled_aucs(groups, rng, samples).mean(axis=1).std(ddof=1))
+        return cls(area, se, inflation, _fewest_patients(groups))
+
+    def limits(self, level: float = 0.95, *, one_sided: bool = False) -> Limits:
+        """Limits as ``mean_auc_limits`` describes them."""
+        z = float(stats.norm.isf(1 - level if one_sided else (1 - level) / 2))
+        if self.auc in (0.0, 1.0):
+            return Limits(self.se, *newcombe_limits(self.auc, *self.fewest, self.inflation * z))
+        centre, reach = float(special.logit(self.auc)), z * self.se / (self.auc * (1 - self.auc))
+        return Limits(self.se, float(special.expit(centre - reach)), float(special.expit(centre + reach)))
+
+
 def mean_auc_limits(
     groups: Sequence[Scored],
     *,
@@ -186,13 +230,8 @@ def mean_auc_limits(
     InputError
         As ``resampled_aucs``.
     """
-    area = mean_auc(groups)
-    se = inflation * float(resampled_aucs(groups, rng, samples).mean(axis=1).std(ddof=1))
-    z = float(stats.norm.isf(1 - level if one_sided else (1 - level) / 2))
-    if area in (0.0, 1.0):
-        return Limits(se, *newcombe_limits(area, *_fewest_patients(groups), inflation * z))
-    centre, reach = float(special.logit(area)), z * se / (area * (1 - area))
-    return Limits(se, float(special.expit(centre - reach)), float(special.expit(centre + reach)))
+    found = ResampledMean.of(groups, rng=rng, samples=samples, inflation=inflation)
+    return found.limits(level, one_sided=one_sided)
 
 
 def _fewest_patients(groups: Sequence[Scored]) -> tuple[int, int]:

@@ -19,7 +19,14 @@ from components.common.artifacts.score_metrics import PairedTest, Rates, RocSumm
 from components.common.errors import InputError
 from components.stats import auc as _auc
 from components.stats.auc import Floats, auc_score
-from components.stats.bootstrap import Scored, mean_auc, mean_auc_limits, mean_auc_lower_bound, resampled_auc
+from components.stats.bootstrap import (
+    ResampledMean,
+    Scored,
+    mean_auc,
+    mean_auc_limits,
+    mean_auc_lower_bound,
+    resampled_auc,
+)
 from components.stats.newcombe import newcombe_limits, newcombe_variance
 from components.stats.paired import paired_test
 
@@ -28,6 +35,7 @@ __all__ = [
     "Interval",
     "PairedTest",
     "Rates",
+    "ResampledMean",
     "RocSummary",
     "Scored",
     "auc_score",

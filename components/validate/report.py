@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -14,18 +13,14 @@ from components.common.pages import POLICY_TAG
 from components.evaluate import figures as evaluation_figures
 from components.evaluate.cohort_tables import LEAST_EXPECTED, RANDOM_TABLES, table_i, table_ii
 from components.evaluate.decision import TABULATED
-from components.evaluate.tables import SYNTHETIC, cohort_lines, number, p_value, percent
+from components.evaluate.pages import MOST_BYTES, MOST_CROPS, MOST_LISTED, template
+from components.evaluate.tables import SYNTHETIC, cohort_lines
 from components.model.manifest import ensemble_title
 from components.stats.calibration import reliability
 from components.stats.subgroups import LEAST_OF_CLASS
 from components.validate import figures
 from components.validate.misclassified import misclassified
 from components.validate.performance import AGE_CUT, SIZE_CUT_MM, calibrated_of
-
-#: The KFP UI loads a page in one piece and requires it to be below 1 MB.
-MOST_BYTES = 1_000_000
-#: Misclassified tumours shown with their crop, and listed at all; ``scores.csv`` contains every prediction.
-MOST_CROPS, MOST_LISTED = 40, 200
 
 
 def write_report(
@@ -53,10 +48,11 @@ def write_report(
     metrics = validation.metrics
     wrong = misclassified(validation.scores, tumours, crops, metrics.model, window, MOST_CROPS)
     context = _context(validation, tumours)
+    report = template("report.html.j2", "components.validate", more_filters={"signed": _signed})
     page = ""
     for crops_shown in (MOST_CROPS, MOST_CROPS // 4, 0):  # crops are left out of a page that would be too large
         shown = [row if rank < crops_shown else {**row, "crop": ""} for rank, row in enumerate(wrong[:MOST_LISTED])]
-        page = _template().render(**context, failures=shown, failures_in_all=len(wrong))
+        page = report.render(**context, failures=shown, failures_in_all=len(wrong))
         if len(page.encode()) < MOST_BYTES:
             break
     path = folder / REPORT
@@ -78,22 +74,10 @@ def _signed(value: float, digits: int) -> str:
     return text.removeprefix("-") if float(text) == 0 else text.replace("-", "\u2212")
 
 
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("components.validate", "."),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters |= {"number": number, "signed": _signed, "p": p_value, "percent": percent}
-    environment.globals["limits"] = limits
-    return environment.get_template("report.html.j2")
-
-
 def _context(validation: Validation, tumours: pd.DataFrame) -> dict[str, Any]:
     metrics = validation.metrics
     return {
+        "limits": limits,
         "policy": POLICY_TAG,
         "metrics": metrics,
         "model": metrics.model,

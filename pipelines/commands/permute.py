@@ -13,7 +13,9 @@ from pipelines.commands.terminal import HOME, HomeOption, JsonOption, app, error
 @app.command()
 def permute(
     run_folder: Annotated[Path | None, typer.Argument(help="Folder of a run; default: the newest of --home.")] = None,
-    n: Annotated[int, typer.Option("--n", min=1, help="Number of permutations; the smallest p is 1 / (n + 1).")] = 99,
+    n: Annotated[
+        int, typer.Option("--n", min=1, help="Least number of permutations; the smallest p is 1 / (n + 1).")
+    ] = 99,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the permutations.")] = 1,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Networks trained at a time; default: one per core.")

@@ -1,5 +1,6 @@
 """The permutation test of a finished local run: repeats it, stores the test, rebuilds the report and tells MLflow."""
 
+import itertools
 import time
 from pathlib import Path
 
@@ -7,8 +8,9 @@ from rich.console import Console
 
 from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.evaluation import Evaluation
-from components.common.artifacts.permutation import NullDistribution, PermutationTest, Repetition
+from components.common.artifacts.permutation import LEAST_FOR_QUANTILE, NullDistribution, PermutationTest, Repetition
 from components.common.artifacts.splits import Splits
+from components.common.errors import InputError
 from components.evaluate.permutation import permutation_test
 from components.model.networks.building import network_of
 from pipelines.local.display import EARLIEST, ConsoleDisplay
@@ -24,7 +26,14 @@ STEP = "permute"
 def permute_run(
     run: Run, console: Console, n: int, *, seed: int, workers: int | None = None
 ) -> tuple[PermutationTest, Path]:
-    """Permutes ``n`` times or continues, writes the test beside the run; returns it and the path of the new report.
+    """Permutes ``n`` times or continues, and writes the test beside the run, unless a longer one is there.
+
+    All stored permutations of the seed count, even if they are more than ``n``.
+
+    Returns
+    -------
+    tuple[PermutationTest, Path]
+        The test with this seed, and the path of the new report, which shows the longer test if there is one.
 
     Raises
     ------
@@ -38,16 +47,43 @@ def permute_run(
     if splits.tracking.parent:
         _require_mlflow()
     procedure = Procedure(dataset, network_of(splits), splits.settings)
-    found = _repeat(procedure, run.folder / FOLDER, console, n, seed, workers)
+    finished = _finished(procedure, run.folder / FOLDER, seed)
+    if finished > n:
+        console.print(f"{finished} permutations of seed {seed} are stored: all of them count", soft_wrap=True)
+    found = _repeat(procedure, run.folder / FOLDER, console, max(n, finished), seed, workers)
     aucs = [(one.evaluation, one.development) for one in found]
     test = permutation_test(dataset, metrics, aucs, seed=seed, redrawn=sum(one.redrawn for one in found))
-    file = test.write(run.folder)
+    shown = _longest(run.folder, test, console)
+    file = shown.write(run.folder)
     report = rebuild_report(run)
     if splits.tracking.parent:
         from components.common import tracking
 
-        tracking.log_permutation(splits.tracking, test, file)
+        tracking.log_permutation(splits.tracking, shown, file)
     return test, report
+
+
+def _finished(procedure: Procedure, folder: Path, seed: int) -> int:
+    """How many permutations of a seed are stored, from the first without a gap."""
+    return next(index for index in itertools.count() if stored(procedure, folder, seed, index) is None)
+
+
+def _longest(folder: Path, test: PermutationTest, console: Console) -> PermutationTest:
+    """``test``, or the one in the folder of a run if that is of the same evaluation and has more permutations."""
+    try:
+        former = PermutationTest.read(folder)
+    except InputError:  # damaged: it is replaced
+        former = None
+    if not former or (former.observed, former.primary_score) != (test.observed, test.primary_score):
+        return test
+    if former.n <= test.n:
+        return test
+    console.print(
+        f"the report keeps the test of {former.n} permutations with seed {former.seed} (p = {former.p_value:.3g}); the "
+        f"one with seed {test.seed} would replace it with --n {former.n}",
+        soft_wrap=True,
+    )
+    return former
 
 
 def outcome_text(test: PermutationTest) -> str:
@@ -62,7 +98,9 @@ def outcome_text(test: PermutationTest) -> str:
 
 
 def _null_text(null: NullDistribution) -> str:
-    return f"with permuted labels {null.mean:.3f}, 95 % quantile {null.quantile_95:.3f}"
+    missing = f"no 95 % quantile of fewer than {LEAST_FOR_QUANTILE}"
+    quantile = missing if null.quantile_95 is None else f"95 % quantile {null.quantile_95:.3f}"
+    return f"with permuted labels {null.mean:.3f}, {quantile}"
 
 
 def _repeat(

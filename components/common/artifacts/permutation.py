@@ -13,16 +13,26 @@ from components.common.settings import Score
 
 #: Name of the file in the folder of a run.
 PERMUTATION = "permutation.json"
+#: Fewest values under the null of which a 95 % quantile is given: with n of them, no p-value is below 1 / (n + 1).
+LEAST_FOR_QUANTILE = 19
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class NullDistribution:
-    """Mean, standard deviation (divisor n - 1; None for one value) and 95 % quantile of ``n`` values under the null."""
+    """Mean, standard deviation and 95 % quantile of ``n`` values under the null.
+
+    The standard deviation (divisor n - 1) is None for one value, the quantile for fewer than ``LEAST_FOR_QUANTILE``, in
+    files of earlier releases too.
+    """
 
     n: int
     mean: float
     sd: float | None
-    quantile_95: float
+    quantile_95: float | None
+
+    def __post_init__(self) -> None:
+        if self.n < LEAST_FOR_QUANTILE:
+            object.__setattr__(self, "quantile_95", None)
 
 
 @with_config(STRICT)

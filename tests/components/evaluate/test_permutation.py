@@ -50,11 +50,29 @@ def test_a_report_without_a_test_has_no_section(evaluated, tmp_path):
     assert "ermutation test" not in text
 
 
-def test_one_permutation_and_no_development_predictions_are_shown_as_dashes(evaluated, tmp_path):
+def row_of(text, name):
+    row = text[text.index(f"<td>{name}</td>") :]
+    return row[: row.index("</tr>")]
+
+
+def test_one_permutation_and_no_development_predictions_are_told_in_words(evaluated, tmp_path):
     _, text = section(evaluated, a_test_of(evaluated, development=None, n=1), tmp_path)
-    row = text[text.index("<td>development</td>") :]
-    assert row[: row.index("</tr>")].count("–") == 3
-    assert "(SD" not in text
+    assert "no predictions of both classes" in row_of(text, "development")
+    assert row_of(text, "evaluation").count("too few") == 2
+    assert "repeated 1 time with" in text
+    assert "on average (SD" not in text
+    assert "with 1 permutation it cannot be below 0.500" in text
+
+
+@pytest.mark.parametrize("n", [18, 19])
+def test_a_95_percent_quantile_is_shown_of_19_permutations_or_more(evaluated, tmp_path, n):
+    """With fewer, no p-value is 0.05 or less."""
+    test = a_test_of(evaluated, n=n)
+    _, text = section(evaluated, test, tmp_path)
+    rows = row_of(text, "evaluation") + row_of(text, "development")
+    assert (rows.count("too few"), "95&nbsp;% quantile 0." in text) == ((0, True) if n == 19 else (2, False))
+    assert ("from 19 permutations on" in text) == (n == 18)
+    assert ("95 % quantile" in null_histogram(test)) == (n == 19)
 
 
 def test_every_permutation_is_in_the_histogram(evaluated):

@@ -139,6 +139,7 @@ def test_summary_is_numpys():
     assert summary.sd == pytest.approx(stats.tstd(values))
     assert summary.quantile_95 == pytest.approx(np.percentile(values, 95))
     assert null_distribution([0.4]).sd is None
+    assert [null_distribution(values[:n]).quantile_95 is None for n in (18, 19)] == [True, False]
 
 
 @pytest.mark.parametrize("null", [[], [np.nan], [[0.5]]])

@@ -14,9 +14,10 @@ from sklearn import metrics as sklearn_metrics
 
 from components.common.errors import InputError
 from components.evaluate import cohort_tables
-from components.stats import roc
+from components.stats import bootstrap, roc
 from components.stats.bootstrap import SE_INFLATION, resampled_aucs
 from components.stats.roc import (
+    ResampledMean,
     Scored,
     choose_cut_off,
     mean_auc,
@@ -310,6 +311,20 @@ def test_bound_of_the_mean_auc_is_the_low_end_of_a_wider_two_sided_interval():
     one = mean_auc_limits(groups, rng=1, level=0.95, one_sided=True)
     assert (one.ci_low, one.ci_high) == pytest.approx((two.ci_low, two.ci_high))
     assert mean_auc_lower_bound(groups, rng=1) == one.ci_low < mean_auc(groups)
+
+
+@pytest.mark.parametrize(
+    "groups", [overlapping_groups(), [Scored([1] * 11 + [0] * 12, [1] * 11 + [0] * 12, range(23))]]
+)
+def test_limits_of_every_level_come_from_one_bootstrap_bit_for_bit(groups, monkeypatch):
+    given = {"rng": 1, "samples": 100}
+    ways = [{"level": 0.95}, {"level": 0.9}, {"level": 0.95, "one_sided": True}]
+    each = [mean_auc_limits(groups, **given, **way) for way in ways]
+    calls, resample = [], bootstrap.resampled_aucs
+    monkeypatch.setattr(bootstrap, "resampled_aucs", lambda *found: calls.append(1) or resample(*found))
+    once = ResampledMean.of(groups, **given)
+    assert [once.limits(**way) for way in ways] == each
+    assert len(calls) == 1
 
 
 @given(st.integers(0, 10_000), st.floats(-6, 6))

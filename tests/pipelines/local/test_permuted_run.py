@@ -123,7 +123,9 @@ def test_a_test_is_stored_shown_and_logged_once(folder, monkeypatch):
     assert logged["permutation/p_value"] == test.p_value
     assert logged["permutation/n"] == 5
     assert logged["permutation/null_mean"] == pytest.approx(test.null.mean)
-    assert logged["permutation/development_null_quantile_95"] == pytest.approx(test.development_null.quantile_95)
+    assert logged["permutation/development_null_sd"] == pytest.approx(test.development_null.sd)
+    assert not [name for name in logged if "quantile" in name], "too few"
+    assert "no 95 % quantile of fewer than 19" in text
     assert len(client.get_metric_history(parent, "permutation/p_value")) == 1
     assert [item.path for item in client.list_artifacts(parent)] == ["permutation.json"]
     assert client.get_run(parent).info.status == "FINISHED"
@@ -140,6 +142,59 @@ def test_mlflow_shows_the_figures_of_the_longer_test(folder):
     test = PermutationTest.read(folder)
     assert client.get_run(parent).data.metrics["permutation/n"] == 6
     assert client.get_run(parent).data.metrics["permutation/p_value"] == test.p_value
+
+
+def test_a_smaller_number_counts_all_permutations_of_the_seed(folder, monkeypatch):
+    permute(folder, "--n", 6)
+    former = (folder / "permutation.json").read_bytes()
+    monkeypatch.setattr(permuting, "train_pack", lambda *_, **__: pytest.fail("trained"))
+    code, text = permute(folder, "--n", 2)
+    assert code == 0, text
+    assert "6 permutations of seed 1 are stored: all of them count" in text
+    assert "of 6 permutations" in text
+    assert (folder / "permutation.json").read_bytes() == former
+
+
+def test_permutations_of_a_test_that_was_stopped_count_in_a_shorter_one(folder, monkeypatch):
+    calls = []
+
+    def stopped(*given, **more):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return instant(*given, **more)
+
+    monkeypatch.setattr(permuting, "train_pack", stopped)
+    assert permute(folder, "--n", 9)[0] == 130
+    assert permute(folder, "--n", 2)[0] == 0
+    assert PermutationTest.read(folder).n == 3
+    assert len(calls) == 4
+
+
+def test_a_longer_test_with_another_seed_is_kept_and_the_command_says_so(folder):
+    permute(folder, "--n", 4)
+    kept = PermutationTest.read(folder)
+    code, text = permute(folder, "--n", 2, "--seed", 2)
+    assert code == 0, text
+    assert PermutationTest.read(folder) == kept
+    assert f"the report keeps the test of 4 permutations with seed 1 (p = {kept.p_value:.3g})" in text
+    assert "would replace it with --n 4" in text
+    assert "of 2 permutations" in text
+    client, parent = metrics_of(folder)
+    assert client.get_run(parent).data.metrics["permutation/n"] == 4
+    permute(folder, "--n", 4, "--seed", 2)
+    assert PermutationTest.read(folder).seed == 2
+
+
+@pytest.mark.parametrize("damaged", [True, False])
+def test_a_test_that_is_damaged_or_of_another_evaluation_is_replaced(folder, damaged):
+    permute(folder, "--n", 4)
+    other = dataclasses.replace(PermutationTest.read(folder), observed=0.99)
+    file = other.write(folder)
+    if damaged:
+        file.write_text("{}")
+    permute(folder, "--n", 1, "--seed", 2)
+    assert (PermutationTest.read(folder).n, PermutationTest.read(folder).seed) == (1, 2)
 
 
 def test_json_is_the_file(folder):
@@ -190,6 +245,15 @@ def test_an_evaluation_of_another_layout_is_refused_before_training(folder, monk
     code, text = permute(folder)
     assert code == 2
     assert "expected evaluation version 2, found evaluation version 1" in text
+
+
+def test_a_quantile_of_too_few_that_an_earlier_release_wrote_is_not_read(folder):
+    permute(folder, "--n", 2)
+    plain = read_json(folder / "permutation.json")
+    plain["null"]["quantile_95"] = plain["development_null"]["quantile_95"] = 0.6
+    write_json(folder / "permutation.json", plain)
+    test = PermutationTest.read(folder)
+    assert (test.null.quantile_95, test.development_null.quantile_95) == (None, None)
 
 
 def test_a_damaged_test_is_refused_by_the_report(folder):
