@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from components.common.disk import disk_error
 from components.common.errors import SrsError
+from components.common.narrow import NARROW_STYLE, labelled
 from components.common.pages import POLICY_TAG
 
 PROGRESS_PREFIX = "srs-progress "
@@ -144,19 +145,20 @@ def summary_page(
     if table:
         head = "".join(f"<th>{_text(key)}</th>" for key in table[0])
         lines = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row.values()) + "</tr>" for row in table)
-        body += f'<div class="scroll"><table><tr>{head}</tr>{lines}</table></div>'
+        table_text = f"<table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>"
+        body += labelled(f'<div class="scroll">{table_text}</div>')
     banner = '<p class="synthetic">SYNTHETIC: phantom data, no patient</p>' if synthetic else ""
     head = f'<meta charset="utf-8">{POLICY_TAG}<meta name="viewport" content="width=device-width">'
     head += f"<title>{_text(title)}</title>"
-    return f'<!doctype html><html lang="en">{head}{STYLE}{banner}{body}</html>\n'
+    return f'<!doctype html><html lang="en">{head}<style>{STYLE}{NARROW_STYLE}</style>{banner}{body}</html>\n'
 
 
-STYLE = """<style>body{font:15px/1.45 system-ui,sans-serif;margin:1rem;color:#222;background:#fff}
+STYLE = """body{font:15px/1.45 system-ui,sans-serif;margin:1rem;color:#222;background:#fff}
 h1{font-size:1.15rem}table{border-collapse:collapse;margin:.8rem 0}th,td{text-align:left;padding:.2rem .8rem .2rem 0;
 border-bottom:1px solid #ddd;vertical-align:top}td{overflow-wrap:anywhere}.scroll{overflow-x:auto}
 .scroll td{overflow-wrap:normal;font-variant-numeric:tabular-nums}figure{margin:.8rem 0}
 .figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(300px,100%),1fr));gap:0 1rem}
-svg{max-width:100%;height:auto}.synthetic{background:#fde9c8;padding:.3rem .6rem}</style>"""
+svg{max-width:100%;height:auto}.synthetic{background:#fde9c8;padding:.3rem .6rem}"""
 
 
 def _text(value: Any) -> str:

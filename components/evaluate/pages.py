@@ -5,6 +5,7 @@ from typing import Any
 
 import jinja2
 
+from components.common.narrow import NARROW_STYLE
 from components.evaluate.tables import FILTERS
 
 #: The KFP UI loads a page in one piece and requires it to be below 1 MB.
@@ -37,4 +38,5 @@ def template(
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {**FILTERS, **(more_filters or {})}
+    environment.globals["narrow_style"] = NARROW_STYLE
     return environment.get_template(name)

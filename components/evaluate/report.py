@@ -11,6 +11,7 @@ from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.evaluation import REPORT
 from components.common.artifacts.members import Member, Members
 from components.common.artifacts.permutation import LEAST_FOR_QUANTILE
+from components.common.narrow import labelled
 from components.common.pages import POLICY_TAG
 from components.common.versions import version_of
 from components.evaluate import architecture, figures
@@ -56,7 +57,7 @@ def write_report(folder: Path, run: EvaluatedRun) -> Path:
     for crops, curves in ((MOST_CROPS, True), (MOST_CROPS // 4, True), (0, True), (0, False)):
         shown = [row if rank < crops else {**row, "crop": ""} for rank, row in enumerate(misclassified[:MOST_LISTED])]
         included = figures if curves else {**figures, "training": {}}
-        page = render(failures=shown, failures_in_all=len(misclassified), figures=included)
+        page = labelled(render(failures=shown, failures_in_all=len(misclassified), figures=included))
         if len(page.encode()) < MOST_BYTES:
             break
     path.write_text(page, encoding="utf-8")
@@ -101,6 +102,7 @@ def _template(run: EvaluatedRun) -> Callable[..., str]:
         fewest=fewest_members([group.auc_by_size for group in evaluation.metrics.groups.values()]),
         crop_settings=splits.settings.train,
         network=network,
+        layers=architecture.stages(network),
         activations=activations_of(network),
         missing=[item for item in items if item["status"] == MISSING],
         statuses=pd.Series([item["status"] for item in items]).value_counts().to_dict(),

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from components.common.artifacts.validation import REPORT, Validation
 from components.common.artifacts.validation_metrics import Performance, ValidationMetrics
+from components.common.narrow import labelled
 from components.common.pages import POLICY_TAG
 from components.evaluate import figures as evaluation_figures
 from components.evaluate.cohort_tables import LEAST_EXPECTED, RANDOM_TABLES, table_i, table_ii
@@ -52,7 +53,7 @@ def write_report(
     page = ""
     for crops_shown in (MOST_CROPS, MOST_CROPS // 4, 0):  # crops are left out of a page that would be too large
         shown = [row if rank < crops_shown else {**row, "crop": ""} for rank, row in enumerate(wrong[:MOST_LISTED])]
-        page = report.render(**context, failures=shown, failures_in_all=len(wrong))
+        page = labelled(report.render(**context, failures=shown, failures_in_all=len(wrong)))
         if len(page.encode()) < MOST_BYTES:
             break
     path = folder / REPORT

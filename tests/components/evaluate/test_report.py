@@ -267,7 +267,7 @@ def test_small_expected_counts_have_an_exact_p_beside_pearsons(reported):
     row = table.iloc[location[0]]
     assert row["p_exact"] != row["p_value"]
     pearson, exact = f"{row['p_value']:.3f}", f"{row['p_exact']:.3f}"
-    assert f'<td class="n">{pearson} (exact {exact})</td>' in text
+    assert f'class="n">{pearson} (exact {exact})</td>' in text
     assert "99,999 random tables" in text
     lines = terminal_tables(result, dataset).splitlines()
     (first,) = (n for n, line in enumerate(lines) if line.startswith("  Location"))

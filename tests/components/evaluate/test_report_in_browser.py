@@ -19,13 +19,17 @@ from components.preprocess.flow_diagram import flow_svg
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt-get install chromium)")
 
-#: Reports the page's width to the frame around it, with elements that overflow it outside a scrolling box.
+#: Reports the page's width to the frame around it, with elements that overflow it outside a scrolling box, and on a
+#: phone with the boxes that would have to be scrolled.
 MEASURE = """<script>
 addEventListener("load", () => {
   const page = document.documentElement;
   const out = [...document.querySelectorAll("body *")].filter(e => !e.closest(".scroll, svg")
-    && e.getBoundingClientRect().right > page.clientWidth + 1).map(e => e.tagName + "." + e.className);
-  parent.postMessage(`${page.scrollWidth} of ${page.clientWidth} ${out.slice(0, 3)}`, "*");
+    && e.getBoundingClientRect().right > page.clientWidth + 1);
+  if (page.clientWidth <= 600)
+    out.push(...[...document.querySelectorAll(".scroll")].filter(e => e.scrollWidth > e.clientWidth + 1));
+  const names = out.slice(0, 3).map(e => e.tagName + "." + e.className);
+  parent.postMessage(`${page.scrollWidth} of ${page.clientWidth} ${names}`, "*");
 });
 </script>"""
 FRAME = """<!doctype html><body>
@@ -76,6 +80,14 @@ def test_report_fits_the_window(page, width, tmp_path):
 def test_measure_detects_a_page_that_is_too_wide(page, tmp_path):
     wide = page.replace("</body>", '<div class="wide" style="width:900px">x</div></body>')
     assert measured(wide, 390, tmp_path) == (900, 390, "DIV.wide")
+
+
+def test_measure_detects_a_box_that_a_phone_must_scroll(page, tmp_path):
+    wide = page.replace(
+        "</body>", '<div class="scroll" style="overflow-x:auto"><p style="width:900px">x</p></div></body>'
+    )
+    assert measured(wide, 390, tmp_path) == (390, 390, "DIV.scroll")
+    assert measured(wide, 1280, tmp_path) == (1280, 1280, "")
 
 
 @pytest.fixture(scope="module")
