@@ -36,7 +36,7 @@ def divisions(units: Sequence[Unit], settings: SplitSettings, study: str) -> Ite
     """
     found = _centres_left_out(units, settings) if settings.split_unit == "centre" else _drawn(units, settings, study)
     for group, evaluation, development in found:
-        _check_development(development, group, settings)
+        check_development(development, group, settings)
         yield group, evaluation, development
 
 
@@ -96,7 +96,8 @@ def _check_enough(units: Sequence[Unit], settings: SplitSettings) -> None:
         )
 
 
-def _check_development(development: Sequence[Unit], group: str, settings: SplitSettings) -> None:
+def check_development(development: Sequence[Unit], group: str, settings: SplitSettings) -> None:
+    """Raises ``TOO_FEW_TUMOURS`` where fewer than two units of a class are left for training and validation."""
     if any(sum(unit.counts[label] > 0 for unit in development) < 2 for label in (0, 1)):
         problem = f"group {group}: fewer than two patients of a class are left for training and validation"
         hint = "Add patients of other centres, or split by patient."

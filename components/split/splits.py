@@ -3,7 +3,7 @@
 A run's seed affects only these; the evaluation sets are those of ``evaluation_sets``.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,10 +11,12 @@ import pandas as pd
 from components.common.artifacts.splits import MemberSplit
 from components.common.errors import InputError
 from components.common.settings import SplitSettings, SplitUnit
-from components.split.evaluation_sets import divisions
+from components.split.evaluation_sets import check_development, divisions
 from components.split.units import Unit, class_counts, fill, units_of
 
 MAX_TRIES = 1000  # samples of a validation set before a new one is considered impossible
+#: Errors that depend on how many tumours, or which labels, there are.
+UNSPLITTABLE = ("TOO_FEW_TUMOURS", "VALIDATION_NOT_DISTINCT")
 
 
 def make_splits(tumours: pd.DataFrame, settings: SplitSettings, *, study: str, seed: int) -> tuple[MemberSplit, ...]:
@@ -46,14 +48,39 @@ def make_splits(tumours: pd.DataFrame, settings: SplitSettings, *, study: str, s
     splits: list[MemberSplit] = []
     divided = divisions(units_of(tumours, settings.split_unit), settings, study)
     for ordinal, (group, evaluation, development) in enumerate(divided):
-        sampled = _validation_sets(development, settings, group, [seed, ordinal])
-        for index, validation in enumerate(sampled, start=1):
-            held_out = {name for unit in validation for name in unit.tumours}
-            training = [name for unit in development for name in unit.tumours if name not in held_out]
-            sets = (sorted(training), sorted(held_out), sorted(name for unit in evaluation for name in unit.tumours))
-            splits.append(MemberSplit(group, index, *(tuple(names) for names in sets)))
+        evaluated = tuple(sorted(name for unit in evaluation for name in unit.tumours))
+        splits += _members(development, evaluated, settings, group, [seed, ordinal])
     verify(splits, tumours, settings.split_unit)
     return tuple(splits)
+
+
+def resplit(
+    development: pd.DataFrame, evaluation: tuple[str, ...], settings: SplitSettings, group: str, entropy: list[int]
+) -> tuple[MemberSplit, ...]:
+    """Samples the training and validation sets of a group's members among given development tumours.
+
+    Parameters
+    ----------
+    development
+        Table with ``tumour``, ``patient`` and ``label``, without the evaluation set's patients (tumours, where tumours
+        are the unit of splits).
+    evaluation
+        The group's evaluation set, which is kept.
+    settings
+        Number of members, share of the validation sets, and the unit that is never divided between sets.
+    group
+        Name of the group.
+    entropy
+        Seeds of the validation sets.
+
+    Raises
+    ------
+    InputError
+        One of ``UNSPLITTABLE``, naming the group.
+    """
+    units = units_of(development, settings.split_unit)
+    check_development(units, group, settings)
+    return tuple(_members(units, evaluation, settings, group, entropy))
 
 
 def shared_patients(splits: Iterable[MemberSplit], tumours: pd.DataFrame) -> int:
@@ -163,6 +190,15 @@ def _validation_quota(development: Sequence[Unit], fraction: float) -> tuple[int
     total = round(fraction * (responders + positives))
     non_responders = min(max(round(total * positives / (responders + positives)), 1), positives - 1)
     return min(max(total - non_responders, 1), responders - 1), non_responders
+
+
+def _members(
+    development: Sequence[Unit], evaluation: tuple[str, ...], settings: SplitSettings, group: str, entropy: list[int]
+) -> Iterator[MemberSplit]:
+    for index, validation in enumerate(_validation_sets(development, settings, group, entropy), start=1):
+        held_out = {name for unit in validation for name in unit.tumours}
+        training = [name for unit in development for name in unit.tumours if name not in held_out]
+        yield MemberSplit(group, index, tuple(sorted(training)), tuple(sorted(held_out)), evaluation)
 
 
 def _has_both_classes(units: Sequence[Unit]) -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from pipelines.commands.terminal import HOME, HomeOption, JsonOption, app, errors, screen
+from pipelines.commands.terminal import HOME, HomeOption, JsonOption, WorkersOption, app, errors, screen
 
 
 @app.command()
@@ -17,24 +17,16 @@ def permute(
         int, typer.Option("--n", min=1, help="Least number of permutations; the smallest p is 1 / (n + 1).")
     ] = 99,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the permutations.")] = 1,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Networks trained at a time; default: one per core.")
-    ] = None,
+    workers: WorkersOption = None,
     home: HomeOption = HOME,
     as_json: JsonOption = False,
 ) -> None:
     """Repeat a run with permuted labels, to test whether there is any signal. It may be stopped and continued."""
     from pipelines.local.permuted_run import outcome_text, permute_run
-    from pipelines.local.runs import Run, latest
-    from pipelines.local.session import Session
+    from pipelines.local.session import run_of
 
     console = errors if as_json else screen
-    if run_folder:
-        run = Run.read(run_folder)
-        session = Session.of_registry(run.folder.resolve().parent, console)
-    else:
-        session = Session.of_registry(home, console)
-        run = latest(session.home)
+    run = run_of(run_folder, home, console)
     test, report = permute_run(run, console, n, seed=seed, workers=workers)
     if as_json:
         typer.echo(json.dumps(test.to_dict(), indent=1))

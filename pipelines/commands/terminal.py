@@ -27,6 +27,9 @@ MlflowOption = Annotated[
 ]
 ModelOption = Annotated[str, typer.Option("--model-name", help="Name of the registered model in MLflow.")]
 PortOption = Annotated[int, typer.Option("--port", min=1, max=65535, help="HTTP port of the predictor.")]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Networks trained at a time; default: one per core.")
+]
 HOME = Path("runs")
 
 

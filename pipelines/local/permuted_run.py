@@ -1,7 +1,6 @@
 """The permutation test of a finished local run: repeats it, stores the test, rebuilds the report and tells MLflow."""
 
 import itertools
-import time
 from pathlib import Path
 
 from rich.console import Console
@@ -13,8 +12,8 @@ from components.common.artifacts.splits import Splits
 from components.common.errors import InputError
 from components.evaluate.permutation import permutation_test
 from components.model.networks.building import network_of
-from pipelines.local.display import EARLIEST, ConsoleDisplay
-from pipelines.local.permuting import Procedure, repetitions, stored
+from pipelines.local.permuting import repetitions, stored
+from pipelines.local.procedure import Procedure, followed, require_mlflow
 from pipelines.local.runs import Run
 from pipelines.local.session import rebuild_report
 
@@ -45,7 +44,7 @@ def permute_run(
     splits, dataset = Splits.read(run.path("splits")), Dataset.read(run.path("dataset"))
     metrics = Evaluation.read(run.path("evaluation")).metrics
     if splits.tracking.parent:
-        _require_mlflow()
+        require_mlflow()
     procedure = Procedure(dataset, network_of(splits), splits.settings)
     finished = _finished(procedure, run.folder / FOLDER, seed)
     if finished > n:
@@ -106,36 +105,13 @@ def _null_text(null: NullDistribution) -> str:
 def _repeat(
     procedure: Procedure, folder: Path, console: Console, n: int, seed: int, workers: int | None
 ) -> list[Repetition]:
-    started = time.monotonic()
-    with ConsoleDisplay(console) as display:
-        display.begin(STEP)
+    def finished() -> str:
+        done = sum(stored(procedure, folder, seed, index) is not None for index in range(n))
+        return f"{done} of {n} permutations are stored"
 
-        def progress(done: int, total: int, note: str) -> None:
-            early = _time_left(started, done, total) if done < EARLIEST * total else ""
-            display.advance(STEP, STEP, done, total, note + early)
-
-        failed = True
-        try:
-            found = repetitions(procedure, n, folder, seed=seed, workers=workers, progress=progress)
-            failed = False
-        except KeyboardInterrupt:
-            display.stopping()
-            done = sum(stored(procedure, folder, seed, index) is not None for index in range(n))
-            console.print(f"{done} of {n} permutations are stored", soft_wrap=True)
-            raise
-        finally:
-            display.end(STEP, failed=failed)
-    return found
-
-
-def _time_left(started: float, done: int, total: int) -> str:
-    """The estimate that the display does not give yet; "" before the first network is trained."""
-    return f", {(time.monotonic() - started) / done * (total - done):.0f} s left" if done else ""
-
-
-def _require_mlflow() -> None:
-    """Raises, before hours of work, if MLflow does not answer."""
-    from components.common import mlflow_client, tracking
-
-    mlflow_client.require_server(mlflow_client.INTERACTIVE_SECONDS)
-    tracking.prepare_store()
+    return followed(
+        STEP,
+        console,
+        lambda progress: repetitions(procedure, n, folder, seed=seed, workers=workers, progress=progress),
+        finished,
+    )

@@ -7,87 +7,47 @@ labelling is one for which they exist, so that the test stays exact among such l
 Each finished repetition is a JSON file of its own, so that the next call continues where this one was stopped.
 """
 
-import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from components.common.artifacts.dataset import Dataset
-from components.common.artifacts.members import Members
 from components.common.artifacts.permutation import Repetition
-from components.common.artifacts.splits import MemberSplit, Splits
+from components.common.artifacts.splits import MemberSplit
 from components.common.errors import InputError
-from components.common.files import digest_of
-from components.common.settings import StudySettings
-from components.evaluate import ensemble
 from components.evaluate.permutation import exchangeable, mean_aucs
-from components.model.network import Network
-from components.split.splits import make_splits
+from components.split.splits import UNSPLITTABLE, make_splits
 from components.stats.permutation import distinct_permutations, permute_labels
-from components.train.engine import ENGINE_VERSION, train_pack
+from pipelines.local.procedure import Labels, Procedure, Progress, completed
 
 #: Labellings that are drawn for one permutation before its splits are considered impossible.
 MOST_DRAWS = 1000
-#: Errors of ``make_splits`` that depend on how the labels are distributed.
-UNSPLITTABLE = ("TOO_FEW_TUMOURS", "VALIDATION_NOT_DISTINCT")
 HINT = "The test needs more patients, or smaller evaluation sets."
 
-Labels = NDArray[np.int64]
-Progress = Callable[[int, int, str], None]
+
+def splits_with(procedure: Procedure, labels: Labels) -> tuple[MemberSplit, ...] | None:
+    """The splits of all members with these labels; None where none have both classes in every set."""
+    tumours, settings = procedure.with_labels(labels).tumours, procedure.settings
+    try:
+        splits = make_splits(tumours, settings.split, study=settings.study, seed=settings.seed)
+    except InputError as error:
+        if error.code not in UNSPLITTABLE:
+            raise
+        return None
+    positive = set(tumours.tumour[tumours.label == 1])
+    evaluation = [set(split.evaluation) for split in splits]
+    return splits if all(names & positive and names - positive for names in evaluation) else None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Procedure:
-    """What a run does with labels: its dataset, network and settings."""
-
-    dataset: Dataset
-    network: Network
-    settings: StudySettings
-
-    def key(self, seed: int, index: int) -> str:
-        """Digest of everything that the repetition ``index`` depends on."""
-        settings, network = dataclasses.asdict(self.settings), self.network.digest
-        return digest_of([ENGINE_VERSION, self.dataset.digest, settings, network, seed, index])
-
-    def splits(self, labels: Labels) -> tuple[MemberSplit, ...] | None:
-        """The splits of all members with these labels; None where none have both classes in every set."""
-        tumours, settings = self._labelled(labels).tumours, self.settings
-        try:
-            splits = make_splits(tumours, settings.split, study=settings.study, seed=settings.seed)
-        except InputError as error:
-            if error.code not in UNSPLITTABLE:
-                raise
-            return None
-        positive = set(tumours.tumour[tumours.label == 1])
-        evaluation = [set(split.evaluation) for split in splits]
-        return splits if all(names & positive and names - positive for names in evaluation) else None
-
-    def repeat(
-        self, labels: Labels, splits: tuple[MemberSplit, ...], workers: int | None, progress: Progress
-    ) -> tuple[float, float | None]:
-        """Mean AUC over the groups on evaluation tumours and on development predictions, after training all members."""
-        data = self._labelled(labels)
-        members = train_pack(
-            self.network,
-            data.crops,
-            labels,
-            list(data.tumours.tumour),
-            splits,
-            self.settings.train,
-            seed=self.settings.seed,
-            dataset_digest=data.digest,
-            workers=workers,
-            progress=progress,
-        )
-        unit = self.settings.split.split_unit
-        scores = ensemble.scores(data, Splits(splits, unit, 0, {}), Members(members, data.digest))
-        return mean_aucs(scores, self.settings.evaluate.ensemble_score)
-
-    def _labelled(self, labels: Labels) -> Dataset:
-        return dataclasses.replace(self.dataset, tumours=self.dataset.tumours.assign(label=labels))
+def repeat(
+    procedure: Procedure, labels: Labels, splits: tuple[MemberSplit, ...], workers: int | None, progress: Progress
+) -> tuple[float, float | None]:
+    """Mean AUC over the groups on evaluation tumours and on development predictions, after training all members."""
+    settings = procedure.settings
+    scores = procedure.scores(labels, splits, seed=settings.seed, workers=workers, progress=progress)
+    return mean_aucs(scores, settings.evaluate.ensemble_score)
 
 
 def repetitions(
@@ -123,18 +83,20 @@ def repetitions(
     """
     _require_exchangeable(procedure.dataset)
     folder.mkdir(parents=True, exist_ok=True)
-    found = {index: stored(procedure, folder, seed, index) for index in range(n)}
-    missing = [index for index, repetition in found.items() if repetition is None]
-    members = procedure.settings.split.groups * procedure.settings.split.members
-    for place, index in enumerate(missing):
 
-        def report(done: int, _total: int, _note: str = "", place: int = place, index: int = index) -> None:
-            if progress:
-                progress(place * members + done, len(missing) * members, f"permutation {index + 1} of {n}")
-
-        found[index] = finished = _repetition(procedure, seed, index, workers, report)
+    def make(index: int, report: Progress) -> Repetition:
+        finished = _repetition(procedure, seed, index, workers, report)
         finished.write(_file(procedure, folder, seed, index))
-    return [repetition for repetition in found.values() if repetition]
+        return finished
+
+    return completed(
+        range(n),
+        lambda index: stored(procedure, folder, seed, index),
+        make,
+        networks=procedure.settings.split.groups * procedure.settings.split.members,
+        title=lambda index: f"permutation {index + 1} of {n}",
+        progress=progress,
+    )
 
 
 def stored(procedure: Procedure, folder: Path, seed: int, index: int) -> Repetition | None:
@@ -145,9 +107,9 @@ def stored(procedure: Procedure, folder: Path, seed: int, index: int) -> Repetit
 def _repetition(procedure: Procedure, seed: int, index: int, workers: int | None, progress: Progress) -> Repetition:
     started = time.monotonic()
     for redrawn, labels in enumerate(_labellings(procedure.dataset, seed, index)):
-        if splits := procedure.splits(labels):
+        if splits := splits_with(procedure, labels):
             progress(0, len(splits), "")
-            aucs = procedure.repeat(labels, splits, workers, progress)
+            aucs = repeat(procedure, labels, splits, workers, progress)
             return Repetition(index, *aucs, redrawn, round(time.monotonic() - started, 1))
     message = f"of {MOST_DRAWS} permutations of the labels, none has both classes in every set of the splits"
     raise InputError("PERMUTATION_IMPOSSIBLE", message, HINT)

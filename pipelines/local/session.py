@@ -27,7 +27,7 @@ from pipelines.definitions.options import Compiled
 from pipelines.local.claims import sweep
 from pipelines.local.display import ConsoleDisplay
 from pipelines.local.home import Home, is_home, require_registry
-from pipelines.local.runs import Run, run_pipeline
+from pipelines.local.runs import Run, latest, run_pipeline
 from pipelines.local.tasks import Stopped
 
 #: Because a person waits for a command, MLflow's client gives up after one retry, not after minutes as in a step.
@@ -202,6 +202,21 @@ def outcome_of(run: Run) -> Outcome:
         members=sum(len(pack["members"]) for pack in facts),
         preprocessed="preprocess" in run.steps,
     )
+
+
+def run_of(folder: Path | None, home: Path, console: Console) -> Run:
+    """The finished run in a folder, or the newest of a home; MLflow is then the store of the run's home.
+
+    Raises
+    ------
+    InputError
+        As ``Run.read``, ``latest`` and ``Session.of_registry``.
+    """
+    if folder is None:
+        return latest(Session.of_registry(home, console).home)
+    run = Run.read(folder)
+    Session.of_registry(run.folder.resolve().parent, console)
+    return run
 
 
 def rebuild_report(run: Run) -> Path:

@@ -16,7 +16,8 @@ from components.phantom.phantom import write_cohort
 from components.preprocess.cohort import preprocess_cohort
 from components.promote.gate import Load, decide
 from components.stats.permutation import null_distribution
-from pipelines.local.permuting import Procedure, repetitions
+from pipelines.local.permuting import repetitions
+from pipelines.local.procedure import Procedure
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(4 * 3600)]
 ROOT = Path(__file__).parents[2]

@@ -6,8 +6,7 @@ from typing import Any, Self
 
 from pydantic import TypeAdapter, with_config
 
-from components.common.artifacts.typed_json import STRICT, read_as
-from components.common.errors import InputError
+from components.common.artifacts.typed_json import STRICT, read_as, read_or_none
 from components.common.files import write_json
 from components.common.settings import Score
 
@@ -124,10 +123,7 @@ class Repetition:
     @classmethod
     def read(cls, path: Path) -> Self | None:
         """The permutation in a file; None where there is none or it is damaged, since it can be repeated."""
-        try:
-            return read_as(_REPETITION, path, "permutation") if path.is_file() else None
-        except InputError:
-            return None
+        return read_or_none(_REPETITION, path, "permutation")
 
 
 _TEST: TypeAdapter[Any] = TypeAdapter(PermutationTest)

@@ -39,3 +39,11 @@ def read_as(reader: TypeAdapter[T], path: Path, artifact: str) -> T:
         problems = [f"{'.'.join(map(str, detail['loc'])) or path.name}: {detail['msg']}" for detail in details]
         heading = f"{artifact}: {path.name} does not have the expected contents:"
         raise InputError.collected("ARTIFACT_DAMAGED", heading, problems, RUN_AGAIN) from None
+
+
+def read_or_none(reader: TypeAdapter[T], path: Path, artifact: str) -> T | None:
+    """As ``read_as``, but None where there is no file or it is damaged, for what can be computed again."""
+    try:
+        return read_as(reader, path, artifact) if path.is_file() else None
+    except InputError:
+        return None

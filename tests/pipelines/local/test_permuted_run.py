@@ -25,7 +25,7 @@ from components.model.networks.building import build_network
 from components.split.splits import make_splits
 from pipelines.commands.cli import app
 from pipelines.commands.terminal import errors, screen
-from pipelines.local import permuted_run, permuting
+from pipelines.local import permuted_run, procedure
 from pipelines.local.runs import Run
 from pipelines.local.session import rebuild_report
 from tests.components.evaluate.conftest import make_dataset, make_members
@@ -57,7 +57,7 @@ def folder(home, monkeypatch) -> Path:
 
     ``instant`` trains its members, and no report is written, which takes seconds.
     """
-    monkeypatch.setattr(permuting, "train_pack", instant)
+    monkeypatch.setattr(procedure, "train_pack", instant)
     monkeypatch.setattr(permuted_run, "rebuild_report", lambda run: run.folder / "report.html")
     number = len(list(home.glob("srs-response-*")))
     folder, pipeline = home / f"srs-response-20260101-{number:06d}", home / "pipeline"
@@ -147,7 +147,7 @@ def test_mlflow_shows_the_figures_of_the_longer_test(folder):
 def test_a_smaller_number_counts_all_permutations_of_the_seed(folder, monkeypatch):
     permute(folder, "--n", 6)
     former = (folder / "permutation.json").read_bytes()
-    monkeypatch.setattr(permuting, "train_pack", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr(procedure, "train_pack", lambda *_, **__: pytest.fail("trained"))
     code, text = permute(folder, "--n", 2)
     assert code == 0, text
     assert "6 permutations of seed 1 are stored: all of them count" in text
@@ -164,7 +164,7 @@ def test_permutations_of_a_test_that_was_stopped_count_in_a_shorter_one(folder, 
             raise KeyboardInterrupt
         return instant(*given, **more)
 
-    monkeypatch.setattr(permuting, "train_pack", stopped)
+    monkeypatch.setattr(procedure, "train_pack", stopped)
     assert permute(folder, "--n", 9)[0] == 130
     assert permute(folder, "--n", 2)[0] == 0
     assert PermutationTest.read(folder).n == 3
@@ -216,7 +216,7 @@ def test_ctrl_c_says_how_many_are_stored_and_the_next_call_goes_on(folder, monke
             raise KeyboardInterrupt
         return instant(*given, **more)
 
-    monkeypatch.setattr(permuting, "train_pack", stopped)
+    monkeypatch.setattr(procedure, "train_pack", stopped)
     code, text = permute(folder, "--n", 4)
     assert code == 130
     assert re.search(r"permute +stopped after", text)
@@ -239,7 +239,7 @@ def test_a_home_without_a_run_is_refused(tmp_path):
 
 
 def test_an_evaluation_of_another_layout_is_refused_before_training(folder, monkeypatch):
-    monkeypatch.setattr(permuting, "train_pack", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr(procedure, "train_pack", lambda *_, **__: pytest.fail("trained"))
     layout = Run.read(folder).path("evaluation") / LAYOUT
     write_json(layout, {**read_json(layout), "version": 1})
     code, text = permute(folder)

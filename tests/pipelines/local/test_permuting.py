@@ -14,7 +14,9 @@ from components.evaluate.permutation import observed_aucs, permutation_test
 from components.model.networks.building import build_network
 from components.split.splits import make_splits
 from pipelines.local import permuting
-from pipelines.local.permuting import Procedure, repetitions, stored
+from pipelines.local import procedure as procedures
+from pipelines.local.permuting import repeat, repetitions, splits_with, stored
+from pipelines.local.procedure import Procedure
 from tests.components.common.member_facts import made_facts
 from tests.components.evaluate.conftest import make_dataset
 
@@ -51,7 +53,7 @@ def trained(monkeypatch):
         calls.append(np.asarray(labels))
         return answers(network, crops, labels, tumours, splits, settings, **more)
 
-    monkeypatch.setattr(permuting, "train_pack", train)
+    monkeypatch.setattr(procedures, "train_pack", train)
     return calls
 
 
@@ -59,9 +61,9 @@ def trained(monkeypatch):
 def test_a_repetition_gives_the_mean_aucs_of_the_evaluation(procedure):
     """With the observed labels, it gives the figures that the step ``evaluate`` writes."""
     labels = procedure.dataset.tumours.label.to_numpy()
-    member_splits = procedure.splits(labels)
+    member_splits = splits_with(procedure, labels)
     assert member_splits == make_splits(procedure.dataset.tumours, STUDY.split, study=STUDY.study, seed=STUDY.seed)
-    aucs = procedure.repeat(labels, member_splits, 1, lambda *_: None)
+    aucs = repeat(procedure, labels, member_splits, 1, lambda *_: None)
     members = answers(None, None, labels, None, member_splits, None)
     splits = Splits(member_splits, "patient", 0, {"asked": [12, 11]})
     data = procedure.dataset
@@ -77,7 +79,7 @@ def test_each_repetition_permutes_labels_splits_and_training(procedure, trained,
     assert len(trained) == 4
     assert len({tuple(labels) for labels in trained} | {tuple(observed)}) == 5
     assert all(labels.sum() == observed.sum() for labels in trained)
-    evaluation = {tuple(split.evaluation for split in procedure.splits(labels)) for labels in trained}
+    evaluation = {tuple(split.evaluation for split in splits_with(procedure, labels)) for labels in trained}
     assert len(evaluation) == 4  # the quotas of the classes move the evaluation sets
     assert [one.index for one in found] == [0, 1, 2, 3]
 
@@ -92,14 +94,14 @@ def test_the_seed_decides_and_more_permutations_begin_with_the_same(procedure, t
 
 
 def test_a_test_that_was_killed_goes_on_where_it_was(procedure, tmp_path, monkeypatch, trained):
-    working = permuting.train_pack
+    working = procedures.train_pack
 
     def killed(*given, **more):
         if len(trained) == 2:
             raise Killed
         return working(*given, **more)
 
-    monkeypatch.setattr(permuting, "train_pack", killed)
+    monkeypatch.setattr(procedures, "train_pack", killed)
     with pytest.raises(Killed):
         repetitions(procedure, 5, tmp_path, seed=1)
     assert [stored(procedure, tmp_path, 1, index) is not None for index in range(5)] == [
@@ -109,7 +111,7 @@ def test_a_test_that_was_killed_goes_on_where_it_was(procedure, tmp_path, monkey
         False,
         False,
     ]
-    monkeypatch.setattr(permuting, "train_pack", working)
+    monkeypatch.setattr(procedures, "train_pack", working)
     counts = []
     found = repetitions(procedure, 5, tmp_path, seed=1, progress=lambda done, total, _: counts.append((done, total)))
     assert len(trained) == 5  # two before, three now
@@ -156,7 +158,7 @@ def test_labels_without_splits_are_replaced(procedure, tmp_path, monkeypatch):
 
 def test_labels_that_never_have_splits_are_refused(procedure, tmp_path, monkeypatch):
     monkeypatch.setattr(permuting, "MOST_DRAWS", 5)
-    monkeypatch.setattr(Procedure, "splits", lambda *_: None)
+    monkeypatch.setattr(permuting, "splits_with", lambda *_: None)
     with pytest.raises(InputError) as caught:
         repetitions(procedure, 1, tmp_path, seed=1)
     assert caught.value.code == "PERMUTATION_IMPOSSIBLE"
@@ -175,7 +177,7 @@ def test_a_cohort_whose_labels_cannot_be_exchanged_is_refused(procedure, tmp_pat
 @pytest.mark.usefixtures("trained")
 def test_the_test_counts_permutations_that_reach_the_run(procedure, tmp_path):
     labels = procedure.dataset.tumours.label.to_numpy()
-    member_splits = procedure.splits(labels)
+    member_splits = splits_with(procedure, labels)
     members = Members(answers(None, None, labels, None, member_splits, None), procedure.dataset.digest)
     splits = Splits(member_splits, "patient", 0, {"asked": [12, 11]})
     metrics = evaluate(procedure.dataset, splits, members, STUDY.evaluate, seed=1).metrics
