@@ -15,6 +15,7 @@ import pandas as pd
 from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.layout import RUN_AGAIN
+from components.common.artifacts.learning_curve import LearningCurve
 from components.common.artifacts.members import Members
 from components.common.artifacts.metrics import AucByScore, Counts, MembersAuc, Metrics
 from components.common.artifacts.permutation import PermutationTest
@@ -35,7 +36,7 @@ class EvaluatedRun:
     """The artifacts of one run from which report and model card are written.
 
     ``facts`` are the run's details (digests, versions, seeds, times, restarts): plain values and dataclasses, nested.
-    ``permutation`` is the run's permutation test, if there is one.
+    ``permutation`` and ``learning_curve`` are the run's permutation test and learning curve, if there are any.
     """
 
     dataset: Dataset
@@ -44,6 +45,7 @@ class EvaluatedRun:
     evaluation: Evaluation
     facts: Mapping[str, Any]
     permutation: PermutationTest | None = None
+    learning_curve: LearningCurve | None = None
 
 
 TABLE_III_COLUMNS = (

@@ -14,7 +14,7 @@ from components.common.artifacts.permutation import LEAST_FOR_QUANTILE
 from components.common.narrow import labelled
 from components.common.pages import POLICY_TAG
 from components.common.versions import version_of
-from components.evaluate import architecture, figures
+from components.evaluate import architecture, figures, learning_curve
 from components.evaluate.blocks import activations_of
 from components.evaluate.borderline import BORDERLINE, PARTIAL_RESPONSE
 from components.evaluate.centre_table import centre_lines, only_training
@@ -69,7 +69,7 @@ def _template(run: EvaluatedRun) -> Callable[..., str]:
     dataset, splits, evaluation = run.dataset, run.splits, run.evaluation
     items, network = checklist(run), network_of(splits)
     return functools.partial(
-        template("report.html.j2").render,
+        template("report.html.j2", more_filters=learning_curve.FILTERS).render,
         policy=POLICY_TAG,
         dataset=dataset,
         splits=splits,
@@ -109,6 +109,7 @@ def _template(run: EvaluatedRun) -> Callable[..., str]:
         facts=flat_facts(run.facts),
         permutation=run.permutation,
         least_for_quantile=LEAST_FOR_QUANTILE,
+        learning_curve=run.learning_curve,
     )
 
 
@@ -122,6 +123,7 @@ def _figures(run: EvaluatedRun) -> dict[str, Any]:
         "training": {group: training_curves(group, _of(members, group)) for group in splits.groups},
         "roc": {group: _roc(dataset, members, scores, group) for group in splits.groups},
         "permutation": null_histogram(run.permutation) if run.permutation else "",
+        "learning_curve": learning_curve.figure(run.learning_curve) if run.learning_curve else "",
         "sizes": figures.auc_by_size({name: group.auc_by_size for name, group in metrics.groups.items()}),
         "decision": figures.decision(curve) if metrics.clinical and (curve := metrics.clinical.net_benefit) else "",
         "reliability": figures.reliability(

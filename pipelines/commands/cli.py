@@ -222,6 +222,7 @@ def compare(
 from pipelines.commands import cluster as cluster  # noqa: E402
 from pipelines.commands import doctor as doctor  # noqa: E402
 from pipelines.commands import home as home  # noqa: E402
+from pipelines.commands import learning_curve as learning_curve  # noqa: E402
 from pipelines.commands import models as models  # noqa: E402
 from pipelines.commands import permute as permute  # noqa: E402
 from pipelines.commands import validation as validation  # noqa: E402

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.evaluation import REPORT, Evaluation
+from components.common.artifacts.learning_curve import LearningCurve
 from components.common.artifacts.members import PACK, Members, read_member_file
 from components.common.artifacts.permutation import PermutationTest
 from components.common.artifacts.promotion import Promotion
@@ -229,8 +230,8 @@ def rebuild_report(run: Run) -> Path:
     dataset, members = Dataset.read(run.path("dataset")), Members.gather(run.paths("members"), splits)
     evaluation = Evaluation.read(run.path("evaluation"))
     facts = facts_of(dataset, splits, members)
-    permutation = PermutationTest.read(run.folder)
-    return write_report(run.folder, EvaluatedRun(dataset, splits, members, evaluation, facts, permutation))
+    beside = PermutationTest.read(run.folder), LearningCurve.read(run.folder)
+    return write_report(run.folder, EvaluatedRun(dataset, splits, members, evaluation, facts, *beside))
 
 
 def _packs(parameters: Mapping[str, Any]) -> int:

@@ -20,6 +20,7 @@ from urllib3 import Retry
 from components.common import mlflow_client, tracking, tracking_store
 from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset, Flow
 from components.common.artifacts.evaluation import Evaluation
+from components.common.artifacts.learning_curve import CurvePoint, LearningCurve, Rise, RunPoint
 from components.common.artifacts.members import Member
 from components.common.artifacts.permutation import NullDistribution, PermutationTest
 from components.common.artifacts.splits import MemberSplit, Splits, TrackedRuns
@@ -204,6 +205,9 @@ TREE = TrackedRuns("1", "0" * 32, {"A": "1" * 32})
 
 
 NULL = NullDistribution(1, 0.5, None, 0.5)
+RISE = Rise((0.1,), 0.1, None, None, None, None)
+POINT = CurvePoint(0.5, 20.0, 15.0, (0.6,), 0.6, None)
+CURVE = LearningCurve(1, 1, "mean", 1, 1, (POINT,), RunPoint(40.0, 30.0, 0.7, None), RISE)
 
 
 def arguments(tmp_path: Path) -> dict[str, Any]:
@@ -221,7 +225,7 @@ def arguments(tmp_path: Path) -> dict[str, Any]:
         "model_uri": "models:/m-1", "run_id": "0" * 32, "bundle_digest": "d", "tags": {}, "description": "card",
         "verdict": Verdict("promoted", ("enough",), "A", {}), "expected_previous": "", "alias_or_version": "1",
         "test": PermutationTest(1, 1, 0.5, "mean", 0.6, None, NULL, None, (0.5,), (None,), 6, 0, None, 0),
-        "file": tmp_path / "permutation.json",
+        "file": tmp_path / "permutation.json", "curve": CURVE, "files": [tmp_path / "learning_curve.json"],
         "dst": tmp_path / "served", "bundle_folder": tmp_path / "bundle", "key": None,
     }  # fmt: skip
 

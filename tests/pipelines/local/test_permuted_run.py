@@ -3,111 +3,34 @@
 import dataclasses
 import json
 import re
-import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
-from mlflow import MlflowClient
 from typer.testing import CliRunner
 
-from components.common import tracking
-from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.layout import LAYOUT
 from components.common.artifacts.permutation import PermutationTest
-from components.common.artifacts.splits import Splits
-from components.common.errors import InputError, SrsError
+from components.common.errors import InputError
 from components.common.files import read_json, write_json
-from components.common.presets import resolve
-from components.common.sqlite_store import DATABASE
-from components.evaluate.evaluation import evaluate
-from components.model.networks.building import build_network
-from components.split.splits import make_splits
 from pipelines.commands.cli import app
-from pipelines.commands.terminal import errors, screen
 from pipelines.local import permuted_run, procedure
 from pipelines.local.runs import Run
 from pipelines.local.session import rebuild_report
-from tests.components.evaluate.conftest import make_dataset, make_members
+from tests.pipelines.local.finished_run import instant, metrics_of, srs
 
-STUDY = resolve("fast", {"study": "permuted", "split": {"groups": 2, "members": 2}, "evaluate": {"bootstrap": 100}})
 runner = CliRunner()
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory) -> Path:
-    """A home with an MLflow store and the artifacts of a run."""
-    home = tmp_path_factory.mktemp("permuted") / "home"
-    (home / "mlflow").mkdir(parents=True)
-    dataset, latent = make_dataset(60, 45, seed=3)
-    dataset = dataclasses.replace(dataset, digest=dataset.write(home / "pipeline" / "dataset"))
-    member_splits = make_splits(dataset.tumours, STUDY.split, study=STUDY.study, seed=STUDY.seed)
-    network = build_network(STUDY).to_dict()
-    splits = Splits(member_splits, "patient", 0, {"asked": [12, 11]}, STUDY, network=network, digest="s" * 64)
-    members = make_members(dataset, splits, latent)
-    splits.write(home / "pipeline" / "splits")
-    members.write(home / "pipeline" / "members")
-    evaluate(dataset, splits, members, STUDY.evaluate, seed=STUDY.seed).write(home / "pipeline" / "evaluation")
-    return home
-
-
 @pytest.fixture
-def folder(home, monkeypatch) -> Path:
-    """The folder of a finished run, the newest of its home, with MLflow runs of its own.
-
-    ``instant`` trains its members, and no report is written, which takes seconds.
-    """
+def folder(finished_run, monkeypatch) -> Path:
+    """A finished run. ``instant`` trains its members, and no report is written, which takes seconds."""
     monkeypatch.setattr(procedure, "train_pack", instant)
     monkeypatch.setattr(permuted_run, "rebuild_report", lambda run: run.folder / "report.html")
-    number = len(list(home.glob("srs-response-*")))
-    folder, pipeline = home / f"srs-response-20260101-{number:06d}", home / "pipeline"
-    folder.mkdir()
-    splits = Splits.read(pipeline / "splits")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{home / DATABASE}")
-    tree = tracking.open_tree("srs", STUDY, Dataset.read(pipeline / "dataset"), splits, attempt=f"attempt {number}")
-    tracking.close_tree(tree, "FINISHED")
-    monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    dataclasses.replace(splits, tracking=tree).write(pipeline / f"splits-{number}")
-    shutil.copytree(pipeline / "evaluation", pipeline / f"evaluation-{number}")
-    names = {"dataset": "dataset", "members": "members", "splits": f"splits-{number}"}
-    names["evaluation"] = f"evaluation-{number}"
-    Run(folder, {name: [str(pipeline / artifact)] for name, artifact in names.items()}, [], 1.0).write()
-    return folder
-
-
-def instant(_network, _crops, labels, _tumours, splits, *_, **more):
-    """Stands in for ``train_pack``: members with random answers."""
-    dataset, _ = make_dataset(60, 45, seed=3)
-    latent = np.random.default_rng(int(np.dot(labels, np.arange(len(labels))))).normal(size=len(labels))
-    members = make_members(dataset, Splits(splits, "patient", 0, {}), latent).members
-    more["progress"](len(members), len(members), "")
-    return members
-
-
-@pytest.fixture(autouse=True)
-def consoles_are_put_back():
-    """The display of progress keeps the stream of its first run, which the runner closes."""
-    yield
-    forget_streams()
-
-
-def forget_streams() -> None:
-    screen.file = errors.file = None
+    return finished_run
 
 
 def permute(*arguments: object) -> tuple[int, str]:
-    """Exit code and output; an error as the entry point prints it."""
-    forget_streams()
-    result = runner.invoke(app, ["permute", *map(str, arguments)])
-    if isinstance(result.exception, SrsError):
-        return result.exception.exit_code, str(result.exception)
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result.exit_code, result.output
-
-
-def metrics_of(folder: Path) -> tuple[MlflowClient, str]:
-    splits = Splits.read(Run.read(folder).path("splits"))
-    return MlflowClient(f"sqlite:///{folder.parent / DATABASE}"), splits.tracking.parent
+    return srs("permute", *arguments)
 
 
 def test_a_test_is_stored_shown_and_logged_once(folder, monkeypatch):
