@@ -3,8 +3,8 @@
 All are evaluated on the same tumours. The difference has two sources of chance. One is which patients a training has,
 and the training itself: the run is one realisation, and so is each draw. Its variance is that of one new observation
 against the mean of K observations, S² (1 + 1/K). S² is that of the draws: an upper bound for the run, which has all the
-patients. The other is which patients are evaluated, by a bootstrap over them with the networks as they are. The degrees
-of freedom of the sum are those of Welch and Satterthwaite.
+patients, if training varies no more with more tumours. The other is which patients are evaluated, by a bootstrap over
+them with the networks as they are. The degrees of freedom of the sum are those of Welch and Satterthwaite.
 
 References: Satterthwaite, Biometrics Bulletin 1946;2:110; JCGM 100:2008 (GUM), G.4.
 """
