@@ -1,18 +1,14 @@
 """The files of a learning curve, which lie in the folder of a local run: each training's, and the curve's."""
 
 import dataclasses
-from pathlib import Path
-from typing import Any, Self
+from typing import ClassVar
 
-from pydantic import TypeAdapter, with_config
+from pydantic import with_config
 
+from components.common.artifacts.beside_run import Resumable, RunResult
 from components.common.artifacts.score_metrics import Limits
-from components.common.artifacts.typed_json import STRICT, read_as, read_or_none
-from components.common.files import write_json
+from components.common.artifacts.typed_json import STRICT
 from components.common.settings import Score
-
-#: Name of the file in the folder of a run.
-LEARNING_CURVE = "learning_curve.json"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,7 +75,7 @@ class Rise:
 
 @with_config(STRICT)
 @dataclasses.dataclass(frozen=True, slots=True)
-class LearningCurve:
+class LearningCurve(RunResult):
     """The mean AUC of a run's whole procedure against the number of tumours that it is trained on.
 
     Parameters
@@ -98,6 +94,8 @@ class LearningCurve:
         The run against the largest fraction.
     """
 
+    file: ClassVar[str] = "learning_curve.json"
+    kind: ClassVar[str] = "learning curve"
     seed: int
     draws: int
     primary_score: Score
@@ -107,25 +105,10 @@ class LearningCurve:
     run: RunPoint
     rise: Rise
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for the file."""
-        return dataclasses.asdict(self)
-
-    def write(self, folder: Path) -> Path:
-        """Writes the file into the folder of a run, whole or not at all; returns its path."""
-        write_json(folder / LEARNING_CURVE, self.to_dict())
-        return folder / LEARNING_CURVE
-
-    @classmethod
-    def read(cls, folder: Path) -> Self | None:
-        """The curve of the run in ``folder``, None where there is none; raises as ``read_as``."""
-        path = folder / LEARNING_CURVE
-        return read_as(_CURVE, path, "learning curve") if path.is_file() else None
-
 
 @with_config(STRICT)
 @dataclasses.dataclass(frozen=True, slots=True)
-class SmallerTraining:
+class SmallerTraining(Resumable):
     """A finished training of all members with fewer tumours.
 
     Parameters
@@ -138,20 +121,8 @@ class SmallerTraining:
         How long it took.
     """
 
+    kind: ClassVar[str] = "training"
     patients: float
     training_tumours: float
     scores: dict[str, tuple[float, ...]]
     seconds: float
-
-    def write(self, path: Path) -> None:
-        """Writes the file, whole or not at all."""
-        write_json(path, dataclasses.asdict(self))
-
-    @classmethod
-    def read(cls, path: Path) -> Self | None:
-        """The training in a file; None where there is none or it is damaged, since it can be repeated."""
-        return read_or_none(_TRAINING, path, "training")
-
-
-_CURVE: TypeAdapter[Any] = TypeAdapter(LearningCurve)
-_TRAINING: TypeAdapter[Any] = TypeAdapter(SmallerTraining)

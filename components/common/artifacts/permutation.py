@@ -1,17 +1,14 @@
 """The files of a permutation test, which lie in the folder of a local run: each permutation's, and the test's."""
 
 import dataclasses
-from pathlib import Path
-from typing import Any, Self
+from typing import ClassVar
 
-from pydantic import TypeAdapter, with_config
+from pydantic import with_config
 
-from components.common.artifacts.typed_json import STRICT, read_as, read_or_none
-from components.common.files import write_json
+from components.common.artifacts.beside_run import Resumable, RunResult
+from components.common.artifacts.typed_json import STRICT
 from components.common.settings import Score
 
-#: Name of the file in the folder of a run.
-PERMUTATION = "permutation.json"
 #: Fewest values under the null of which a 95 % quantile is given: with n of them, no p-value is below 1 / (n + 1).
 LEAST_FOR_QUANTILE = 19
 
@@ -36,7 +33,7 @@ class NullDistribution:
 
 @with_config(STRICT)
 @dataclasses.dataclass(frozen=True, slots=True)
-class PermutationTest:
+class PermutationTest(RunResult):
     """A permutation test of the whole procedure: splits, training and evaluation with permuted labels.
 
     Parameters
@@ -62,6 +59,8 @@ class PermutationTest:
         Permutations that were replaced by another one because the splits would have lacked a class.
     """
 
+    file: ClassVar[str] = "permutation.json"
+    kind: ClassVar[str] = "permutation test"
     n: int
     seed: int
     p_value: float
@@ -77,25 +76,10 @@ class PermutationTest:
     distinct: int | None
     redrawn: int
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for the file."""
-        return dataclasses.asdict(self)
-
-    def write(self, folder: Path) -> Path:
-        """Writes the file into the folder of a run, whole or not at all; returns its path."""
-        write_json(folder / PERMUTATION, self.to_dict())
-        return folder / PERMUTATION
-
-    @classmethod
-    def read(cls, folder: Path) -> Self | None:
-        """The test of the run in ``folder``, None where there is none; raises as ``read_as``."""
-        path = folder / PERMUTATION
-        return read_as(_TEST, path, "permutation test") if path.is_file() else None
-
 
 @with_config(STRICT)
 @dataclasses.dataclass(frozen=True, slots=True)
-class Repetition:
+class Repetition(Resumable):
     """A finished permutation.
 
     Parameters
@@ -110,21 +94,9 @@ class Repetition:
         How long it took.
     """
 
+    kind: ClassVar[str] = "permutation"
     index: int
     evaluation: float
     development: float | None
     redrawn: int
     seconds: float
-
-    def write(self, path: Path) -> None:
-        """Writes the file, whole or not at all."""
-        write_json(path, dataclasses.asdict(self))
-
-    @classmethod
-    def read(cls, path: Path) -> Self | None:
-        """The permutation in a file; None where there is none or it is damaged, since it can be repeated."""
-        return read_or_none(_REPETITION, path, "permutation")
-
-
-_TEST: TypeAdapter[Any] = TypeAdapter(PermutationTest)
-_REPETITION: TypeAdapter[Any] = TypeAdapter(Repetition)
