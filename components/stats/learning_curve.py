@@ -56,12 +56,12 @@ def rise(
     samples
         Bootstrap resamples.
     level
-        Confidence level of the two-sided limits.
+        Level of the limits.
 
     Raises
     ------
     InputError
-        As ``auc.checked``.
+        As ``auc.checked``, for the cases of any group.
     """
     aucs, own = [mean_auc(draw) for draw in draws], mean_auc(run)
     differences = own - np.array(aucs)

@@ -1,17 +1,22 @@
 """What tests of commands on a finished run share: its training without training, the command line, its MLflow runs."""
 
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
+import pytest
 from mlflow import MlflowClient
 from typer.testing import CliRunner
 
+from components.common.artifacts.layout import LAYOUT
 from components.common.artifacts.splits import Splits
 from components.common.errors import SrsError
+from components.common.files import read_json, write_json
 from components.common.presets import resolve
 from components.common.sqlite_store import DATABASE
 from pipelines.commands.cli import app
 from pipelines.commands.terminal import errors, screen
+from pipelines.local import procedure
 from pipelines.local.runs import Run
 from tests.components.evaluate.conftest import make_dataset, make_members
 
@@ -28,6 +33,37 @@ def instant(_network, _crops, labels, _tumours, splits, *_, **more):
     members = make_members(dataset, Splits(splits, "patient", 0, {}), latent).members
     more["progress"](len(members), len(members), "")
     return members
+
+
+def without_training(monkeypatch, command: ModuleType) -> None:
+    """``instant`` trains the members of a command, and no report is written, which takes seconds."""
+    monkeypatch.setattr(procedure, "train_pack", instant)
+    monkeypatch.setattr(command, "rebuild_report", lambda run: run.folder / "report.html")
+
+
+def never_training(monkeypatch) -> None:
+    """A training fails the test."""
+    monkeypatch.setattr(procedure, "train_pack", lambda *_, **__: pytest.fail("trained"))
+
+
+def stopping_at(monkeypatch, number: int, error: type[BaseException] = KeyboardInterrupt) -> list[int]:
+    """Training call ``number`` is ended by an error; returns the calls, which grow."""
+    calls, train = [], procedure.train_pack
+
+    def stopped(*given, **more):
+        calls.append(1)
+        if len(calls) == number:
+            raise error
+        return train(*given, **more)
+
+    monkeypatch.setattr(procedure, "train_pack", stopped)
+    return calls
+
+
+def make_layout_another(folder: Path) -> None:
+    """The evaluation of a run gets the layout of an earlier release."""
+    layout = Run.read(folder).path("evaluation") / LAYOUT
+    write_json(layout, {**read_json(layout), "version": 1})
 
 
 def forget_streams() -> None:

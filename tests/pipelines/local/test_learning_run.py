@@ -8,25 +8,29 @@ import pytest
 from typer.testing import CliRunner
 
 from components.common.artifacts.evaluation import Evaluation
-from components.common.artifacts.layout import LAYOUT
 from components.common.artifacts.learning_curve import LearningCurve
 from components.common.artifacts.splits import Splits
 from components.common.errors import InputError
-from components.common.files import read_json, write_json
+from components.common.files import read_json
 from pipelines.commands.cli import app
-from pipelines.local import learning_run, procedure
+from pipelines.local import learning_run
 from pipelines.local.runs import Run
 from pipelines.local.session import rebuild_report
-from tests.pipelines.local.finished_run import instant, metrics_of, srs
+from tests.pipelines.local.finished_run import (
+    make_layout_another,
+    metrics_of,
+    never_training,
+    srs,
+    stopping_at,
+    without_training,
+)
 
 SMALL = ("--fraction", 0.5, "--fraction", 0.75, "--draws", 2)
 
 
 @pytest.fixture
 def folder(finished_run, monkeypatch) -> Path:
-    """A finished run. ``instant`` trains its members, and no report is written, which takes seconds."""
-    monkeypatch.setattr(procedure, "train_pack", instant)
-    monkeypatch.setattr(learning_run, "rebuild_report", lambda run: run.folder / "report.html")
+    without_training(monkeypatch, learning_run)
     return finished_run
 
 
@@ -86,15 +90,7 @@ def test_the_newest_run_and_three_draws_of_three_fractions_are_the_default(folde
 
 
 def test_ctrl_c_says_how_many_are_stored_and_the_next_call_goes_on(folder, monkeypatch):
-    calls = []
-
-    def stopped(*given, **more):
-        calls.append(1)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return instant(*given, **more)
-
-    monkeypatch.setattr(procedure, "train_pack", stopped)
+    calls = stopping_at(monkeypatch, 3)
     code, text = learn(folder, *SMALL)
     assert code == 130
     assert re.search(r"learn +stopped after", text)
@@ -112,7 +108,7 @@ def test_ctrl_c_says_how_many_are_stored_and_the_next_call_goes_on(folder, monke
     ],
 )
 def test_impossible_fractions_are_refused_before_training(folder, monkeypatch, arguments, code, text):
-    monkeypatch.setattr(procedure, "train_pack", lambda *_, **__: pytest.fail("trained"))
+    never_training(monkeypatch)
     exit_code, output = learn(folder, *arguments)
     assert exit_code == 2
     assert code in output
@@ -120,9 +116,8 @@ def test_impossible_fractions_are_refused_before_training(folder, monkeypatch, a
 
 
 def test_an_evaluation_of_another_layout_is_refused_before_training(folder, monkeypatch):
-    monkeypatch.setattr(procedure, "train_pack", lambda *_, **__: pytest.fail("trained"))
-    layout = Run.read(folder).path("evaluation") / LAYOUT
-    write_json(layout, {**read_json(layout), "version": 1})
+    never_training(monkeypatch)
+    make_layout_another(folder)
     code, text = learn(folder)
     assert code == 2
     assert "expected evaluation version 2, found evaluation version 1" in text

@@ -8,24 +8,27 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from components.common.artifacts.layout import LAYOUT
 from components.common.artifacts.permutation import PermutationTest
 from components.common.errors import InputError
 from components.common.files import read_json, write_json
 from pipelines.commands.cli import app
-from pipelines.local import permuted_run, procedure
-from pipelines.local.runs import Run
+from pipelines.local import permuted_run
 from pipelines.local.session import rebuild_report
-from tests.pipelines.local.finished_run import instant, metrics_of, srs
+from tests.pipelines.local.finished_run import (
+    make_layout_another,
+    metrics_of,
+    never_training,
+    srs,
+    stopping_at,
+    without_training,
+)
 
 runner = CliRunner()
 
 
 @pytest.fixture
 def folder(finished_run, monkeypatch) -> Path:
-    """A finished run. ``instant`` trains its members, and no report is written, which takes seconds."""
-    monkeypatch.setattr(procedure, "train_pack", instant)
-    monkeypatch.setattr(permuted_run, "rebuild_report", lambda run: run.folder / "report.html")
+    without_training(monkeypatch, permuted_run)
     return finished_run
 
 
@@ -70,7 +73,7 @@ def test_mlflow_shows_the_figures_of_the_longer_test(folder):
 def test_a_smaller_number_counts_all_permutations_of_the_seed(folder, monkeypatch):
     permute(folder, "--n", 6)
     former = (folder / "permutation.json").read_bytes()
-    monkeypatch.setattr(procedure, "train_pack", lambda *_, **__: pytest.fail("trained"))
+    never_training(monkeypatch)
     code, text = permute(folder, "--n", 2)
     assert code == 0, text
     assert "6 permutations of seed 1 are stored: all of them count" in text
@@ -79,15 +82,7 @@ def test_a_smaller_number_counts_all_permutations_of_the_seed(folder, monkeypatc
 
 
 def test_permutations_of_a_test_that_was_stopped_count_in_a_shorter_one(folder, monkeypatch):
-    calls = []
-
-    def stopped(*given, **more):
-        calls.append(1)
-        if len(calls) == 4:
-            raise KeyboardInterrupt
-        return instant(*given, **more)
-
-    monkeypatch.setattr(procedure, "train_pack", stopped)
+    calls = stopping_at(monkeypatch, 4)
     assert permute(folder, "--n", 9)[0] == 130
     assert permute(folder, "--n", 2)[0] == 0
     assert PermutationTest.read(folder).n == 3
@@ -131,15 +126,7 @@ def test_the_newest_run_of_the_home_is_the_default(folder):
 
 
 def test_ctrl_c_says_how_many_are_stored_and_the_next_call_goes_on(folder, monkeypatch):
-    calls = []
-
-    def stopped(*given, **more):
-        calls.append(1)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return instant(*given, **more)
-
-    monkeypatch.setattr(procedure, "train_pack", stopped)
+    calls = stopping_at(monkeypatch, 3)
     code, text = permute(folder, "--n", 4)
     assert code == 130
     assert re.search(r"permute +stopped after", text)
@@ -162,9 +149,8 @@ def test_a_home_without_a_run_is_refused(tmp_path):
 
 
 def test_an_evaluation_of_another_layout_is_refused_before_training(folder, monkeypatch):
-    monkeypatch.setattr(procedure, "train_pack", lambda *_, **__: pytest.fail("trained"))
-    layout = Run.read(folder).path("evaluation") / LAYOUT
-    write_json(layout, {**read_json(layout), "version": 1})
+    never_training(monkeypatch)
+    make_layout_another(folder)
     code, text = permute(folder)
     assert code == 2
     assert "expected evaluation version 2, found evaluation version 1" in text
