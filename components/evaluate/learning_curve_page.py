@@ -6,6 +6,7 @@ from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.learning_curve import LearningCurve
 from components.common.artifacts.splits import Splits
 from components.common.disk import write_whole
+from components.common.narrow import labelled
 from components.common.pages import POLICY_TAG
 from components.common.versions import version_of
 from components.evaluate.learning_curve import FILTERS, figure
@@ -34,5 +35,5 @@ def write_learning_curve(folder: Path, splits: Splits, evaluation: Evaluation, c
         facts=flat_facts(facts),
     )
     path = folder / PAGE
-    write_whole(path, page.encode())
+    write_whole(path, labelled(page).encode())
     return path

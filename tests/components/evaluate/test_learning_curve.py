@@ -148,7 +148,7 @@ def test_a_report_without_a_curve_has_no_section(evaluated, tmp_path):
 
 def test_one_draw_is_shown_without_a_spread(evaluated, tmp_path):
     text = section(evaluated, curve_of(evaluated, draws=1, fractions=(0.5,)), tmp_path)
-    row = text[text.index('<td class="n">0.5</td>') :]
+    row = text[text.index("<td>0.5 of the patients</td>") :]
     assert row[: row.index("</tr>")].count("–") == 1
     assert "1 time for each fraction" in text
     assert "mean ± SD" not in text

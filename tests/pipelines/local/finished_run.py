@@ -46,13 +46,13 @@ def never_training(monkeypatch) -> None:
     monkeypatch.setattr(procedure, "train_pack", lambda *_, **__: pytest.fail("trained"))
 
 
-def stopping_at(monkeypatch, number: int, error: type[BaseException] = KeyboardInterrupt) -> list[int]:
-    """Training call ``number`` is ended by an error; returns the calls, which grow."""
+def interrupted(monkeypatch, at: int, error: type[BaseException] = KeyboardInterrupt) -> list[int]:
+    """A list of the trainings, which grows; the training number ``at`` is ended by an error."""
     calls, train = [], procedure.train_pack
 
     def stopped(*given, **more):
         calls.append(1)
-        if len(calls) == number:
+        if len(calls) == at:
             raise error
         return train(*given, **more)
 

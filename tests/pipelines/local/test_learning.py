@@ -17,7 +17,7 @@ from pipelines.local.learning import Draws
 from pipelines.local.procedure import Procedure
 from tests.components.common.member_facts import made_facts
 from tests.components.evaluate.conftest import make_dataset
-from tests.pipelines.local.finished_run import stopping_at
+from tests.pipelines.local.finished_run import interrupted
 
 STUDY = resolve("fast", {"study": "learned", "split": {"groups": 3, "members": 2}, "evaluate": {"bootstrap": 200}})
 FRACTIONS = (0.5, 0.75)
@@ -91,7 +91,7 @@ def test_scores_and_sizes_are_those_of_the_evaluation_tumours_and_of_the_splits(
 
 def test_a_curve_that_was_killed_goes_on_where_it_was(run, trained, tmp_path, monkeypatch):
     working = procedures.train_pack
-    stopping_at(monkeypatch, 3, Killed)
+    interrupted(monkeypatch, 3, Killed)
     draws = drawn(run, tmp_path)
     with pytest.raises(Killed):
         draws.train()

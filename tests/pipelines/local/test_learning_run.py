@@ -17,11 +17,11 @@ from pipelines.local import learning_run
 from pipelines.local.runs import Run
 from pipelines.local.session import rebuild_report
 from tests.pipelines.local.finished_run import (
+    interrupted,
     make_layout_another,
     metrics_of,
     never_training,
     srs,
-    stopping_at,
     without_training,
 )
 
@@ -90,7 +90,7 @@ def test_the_newest_run_and_three_draws_of_three_fractions_are_the_default(folde
 
 
 def test_ctrl_c_says_how_many_are_stored_and_the_next_call_goes_on(folder, monkeypatch):
-    calls = stopping_at(monkeypatch, 3)
+    calls = interrupted(monkeypatch, 3)
     code, text = learn(folder, *SMALL)
     assert code == 130
     assert re.search(r"learn +stopped after", text)

@@ -15,11 +15,11 @@ from pipelines.commands.cli import app
 from pipelines.local import permuted_run
 from pipelines.local.session import rebuild_report
 from tests.pipelines.local.finished_run import (
+    interrupted,
     make_layout_another,
     metrics_of,
     never_training,
     srs,
-    stopping_at,
     without_training,
 )
 
@@ -82,7 +82,7 @@ def test_a_smaller_number_counts_all_permutations_of_the_seed(folder, monkeypatc
 
 
 def test_permutations_of_a_test_that_was_stopped_count_in_a_shorter_one(folder, monkeypatch):
-    calls = stopping_at(monkeypatch, 4)
+    calls = interrupted(monkeypatch, 4)
     assert permute(folder, "--n", 9)[0] == 130
     assert permute(folder, "--n", 2)[0] == 0
     assert PermutationTest.read(folder).n == 3
@@ -126,7 +126,7 @@ def test_the_newest_run_of_the_home_is_the_default(folder):
 
 
 def test_ctrl_c_says_how_many_are_stored_and_the_next_call_goes_on(folder, monkeypatch):
-    calls = stopping_at(monkeypatch, 3)
+    calls = interrupted(monkeypatch, 3)
     code, text = permute(folder, "--n", 4)
     assert code == 130
     assert re.search(r"permute +stopped after", text)

@@ -19,7 +19,7 @@ from pipelines.local.permuting import repeat, repetitions, splits_with, stored
 from pipelines.local.procedure import Procedure
 from tests.components.common.member_facts import made_facts
 from tests.components.evaluate.conftest import make_dataset
-from tests.pipelines.local.finished_run import stopping_at
+from tests.pipelines.local.finished_run import interrupted
 
 STUDY = resolve("fast", {"study": "permuted", "split": {"groups": 3, "members": 2}, "evaluate": {"bootstrap": 200}})
 
@@ -96,7 +96,7 @@ def test_the_seed_decides_and_more_permutations_begin_with_the_same(procedure, t
 
 def test_a_test_that_was_killed_goes_on_where_it_was(procedure, tmp_path, monkeypatch, trained):
     working = procedures.train_pack
-    stopping_at(monkeypatch, 3, Killed)
+    interrupted(monkeypatch, 3, Killed)
     with pytest.raises(Killed):
         repetitions(procedure, 5, tmp_path, seed=1)
     assert [stored(procedure, tmp_path, 1, index) is not None for index in range(5)] == [
