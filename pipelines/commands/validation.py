@@ -11,6 +11,7 @@ from rich.text import Text
 from components.common import defaults
 from components.common.checked import fields, sentence
 from components.common.errors import InputError
+from components.common.presets import USED_BY_VALIDATION
 from pipelines.commands import study
 from pipelines.commands.terminal import (
     HOME,
@@ -24,6 +25,7 @@ from pipelines.commands.terminal import (
 )
 from pipelines.definitions.parameters import VALIDATE_DEFAULTS, ValidateParameters
 
+SET_HELP = f"NAME=VALUE, of {', '.join(USED_BY_VALIDATION)}; may be repeated."
 HELP = {name: sentence(field) for name, field in fields(ValidateParameters).items()}
 
 
@@ -34,7 +36,7 @@ def validate(
     name: Annotated[str, typer.Option(help=HELP["name"])] = VALIDATE_DEFAULTS.name,
     seen: Annotated[str, typer.Option(help=HELP["seen"])] = VALIDATE_DEFAULTS.seen,
     study_file: Annotated[Path | None, typer.Option("--study", help="YAML file of settings.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="SECTION.NAME=VALUE; may be repeated.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help=SET_HELP)] = None,
     home: HomeOption = HOME,
     mlflow: MlflowOption = "",
     experiment: Annotated[str, typer.Option(help=HELP["experiment"])] = defaults.EXPERIMENT,

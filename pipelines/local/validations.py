@@ -10,7 +10,7 @@ from components.common import defaults
 from components.common.artifacts.validation import REPORT, Validation
 from components.common.artifacts.validation_metrics import Overlap, ValidationMetrics
 from components.common.disk import require_text
-from components.common.presets import resolve
+from components.common.presets import require_used_by_validation, resolve
 from components.evaluate.tables import lower_first
 from components.preprocess.cohort import read_cohort
 from components.validate.overlap import unchecked_warning
@@ -35,9 +35,10 @@ class ValidationOptions:
         Raises
         ------
         InputError
-            The errors of ``resolve``, of the parameters' checks, and of ``read_cohort``.
+            The errors of ``resolve``, ``require_used_by_validation``, the parameters' checks, and ``read_cohort``.
         """
         resolve("default", self.overrides)
+        require_used_by_validation(self.overrides)
         path = cohort.removeprefix("file://")
         require_text(path)
         uri = path if "://" in path else os.path.realpath(path)
