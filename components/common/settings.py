@@ -28,7 +28,7 @@ from components.common.train_settings import TrainSettings as TrainSettings
 Score = Literal["mean", "vote"]
 #: Groups (or centres, whose evaluation sets do not overlap), and members of each, below which a run is promoted only by
 #: request: its mean AUC says too little.
-LEAST_GROUPS, LEAST_CENTRES, LEAST_MEMBERS = 5, 3, 10
+LEAST_GROUPS, LEAST_CENTRES, LEAST_MEMBERS = 5, 4, 10
 
 
 @checked(SETTINGS)

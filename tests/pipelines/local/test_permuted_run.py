@@ -105,6 +105,20 @@ def permute(*arguments: object) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+def interrupted(monkeypatch, at: int) -> list[int]:
+    """A list of the permutations that are trained, which grows; the training number ``at`` is interrupted."""
+    calls: list[int] = []
+
+    def stopped(*given, **more):
+        calls.append(len(calls) + 1)
+        if len(calls) == at:
+            raise KeyboardInterrupt
+        return instant(*given, **more)
+
+    monkeypatch.setattr(permuting, "train_pack", stopped)
+    return calls
+
+
 def metrics_of(folder: Path) -> tuple[MlflowClient, str]:
     splits = Splits.read(Run.read(folder).path("splits"))
     return MlflowClient(f"sqlite:///{folder.parent / DATABASE}"), splits.tracking.parent
@@ -156,15 +170,7 @@ def test_a_smaller_number_counts_all_permutations_of_the_seed(folder, monkeypatc
 
 
 def test_permutations_of_a_test_that_was_stopped_count_in_a_shorter_one(folder, monkeypatch):
-    calls = []
-
-    def stopped(*given, **more):
-        calls.append(1)
-        if len(calls) == 4:
-            raise KeyboardInterrupt
-        return instant(*given, **more)
-
-    monkeypatch.setattr(permuting, "train_pack", stopped)
+    calls = interrupted(monkeypatch, 4)
     assert permute(folder, "--n", 9)[0] == 130
     assert permute(folder, "--n", 2)[0] == 0
     assert PermutationTest.read(folder).n == 3
@@ -208,15 +214,7 @@ def test_the_newest_run_of_the_home_is_the_default(folder):
 
 
 def test_ctrl_c_says_how_many_are_stored_and_the_next_call_goes_on(folder, monkeypatch):
-    calls = []
-
-    def stopped(*given, **more):
-        calls.append(1)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return instant(*given, **more)
-
-    monkeypatch.setattr(permuting, "train_pack", stopped)
+    calls = interrupted(monkeypatch, 3)
     code, text = permute(folder, "--n", 4)
     assert code == 130
     assert re.search(r"permute +stopped after", text)
