@@ -13,6 +13,8 @@ from components.common.files import strict_json
 from components.common.settings import SETTINGS, StudySettings
 
 ONE_PLACE = "Give each value in one place only."
+#: Sections and settings that a validation uses; all others are the model's own.
+USED_BY_VALIDATION = ("study", "seed", "preprocess", "evaluate.bootstrap")
 #: The values of each preset that differ from the defaults in ``settings``.
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "default": {},
@@ -86,6 +88,43 @@ def merged(*parts: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
+def require_used_by_validation(overrides: Mapping[str, Any]) -> None:
+    """Refuses settings that a validation would ignore.
+
+    Parameters
+    ----------
+    overrides
+        A user's settings, as for ``resolve``, which has accepted them.
+
+    Raises
+    ------
+    InputError
+        ``SETTING_UNUSED``, naming all of them at once.
+    """
+    names = [
+        f"{section}.{name}" if name else section
+        for section, values in overrides.items()
+        if section not in USED_BY_VALIDATION
+        for name in (values if isinstance(values, Mapping) else [""])
+    ]
+    if unused := [name for name in names if name not in USED_BY_VALIDATION]:
+        heading = "a validation does not use these settings, which are the model's own:"
+        hint = f"Leave them out: a validation uses only {', '.join(USED_BY_VALIDATION)}."
+        raise InputError.collected("SETTING_UNUSED", heading, unused, hint)
+
+
+def overrides_in(settings: str) -> dict[str, Any]:
+    """The user's settings in the pipelines' parameter ``settings``; ``SETTINGS_NOT_JSON`` where it is no object."""
+    try:
+        overrides = strict_json((settings or "{}").encode())
+    except ValueError:
+        overrides = None
+    if not isinstance(overrides, dict):
+        hint = 'Give, for example, {"train": {"learning_rate": 0.01}}.'
+        raise InputError("SETTINGS_NOT_JSON", "the parameter settings is not a JSON object", hint)
+    return overrides
+
+
 def resolve_parameters(preset: str, seed: int, groups: int, members: int, settings: str) -> StudySettings:
     """The settings of a pipeline run from its parameters; 0 groups or members leaves the preset's number.
 
@@ -95,13 +134,7 @@ def resolve_parameters(preset: str, seed: int, groups: int, members: int, settin
         ``SETTINGS_NOT_JSON``, ``SETTING_INVALID`` where a parameter contradicts ``settings``, or the errors of
         ``resolve``.
     """
-    try:
-        overrides = strict_json((settings or "{}").encode())
-    except ValueError:
-        overrides = None
-    if not isinstance(overrides, dict):
-        hint = 'Give, for example, {"train": {"learning_rate": 0.01}}.'
-        raise InputError("SETTINGS_NOT_JSON", "the parameter settings is not a JSON object", hint)
+    overrides = overrides_in(settings)
     sizes = {name: count for name, count in (("groups", groups), ("members", members)) if count}
     given: dict[str, Any] = {"split": sizes}
     if seed != StudySettings().seed:  # the default may not have been given at all

@@ -73,6 +73,8 @@ def comparison_text(a: Evaluation, b: Evaluation) -> str:
     lines += textwrap.wrap(
         f"Mean AUC over all groups: {means}. Detectable: true difference detected with 80 % power.", 100
     )
+    if any("–" in line for line in lines[1:]):
+        lines.append("A dash: the tumours that both runs evaluated lack a class, or the scores are identical.")
     synthetic = a.metrics.synthetic or b.metrics.synthetic
     return "\n".join([*([SYNTHETIC] if synthetic else []), *lines])
 

@@ -38,6 +38,7 @@ from components.model.network import Network
 from components.model.networks.building import network_of
 from components.model.scores import votes
 from components.stats.calibration import reliability
+from components.stats.logistic import FEWEST_PATIENTS
 from components.stats.subgroups import LEAST_OF_CLASS
 
 CONFOUNDER_LIMITS = {"associated": ASSOCIATED, "high": HIGH_AUC, "chance": NEAR_CHANCE}
@@ -91,6 +92,7 @@ def _template(run: EvaluatedRun) -> Callable[..., str]:
         version=version_of("srs-response"),
         line_of_response=(PARTIAL_RESPONSE, BORDERLINE),
         least_of_class=LEAST_OF_CLASS,
+        fewest_patients=FEWEST_PATIENTS,
         least_expected=LEAST_EXPECTED,
         random_tables=RANDOM_TABLES,
         p_titles=P_TITLES,

@@ -9,7 +9,7 @@ import pandas as pd
 
 from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.evaluation import Evaluation
-from components.common.artifacts.metrics import Metrics
+from components.common.artifacts.metrics import DevelopmentMetrics, Metrics, OneClassMetrics
 from components.common.artifacts.score_metrics import Limits, RocSummary
 from components.evaluate.cohort_tables import LEAST_EXPECTED, RANDOM_TABLES, table_i, table_ii
 from components.evaluate.set_metrics import newcombe_of
@@ -40,14 +40,34 @@ def number(value: Any, digits: int = 3) -> str:
     return "–" if value is None or pd.isna(value) else f"{float(value):.{digits}f}"
 
 
-def limits_text(limits: Limits | RocSummary | None) -> str:
-    """Confidence limits, or a dash where they are missing."""
-    return "–" if limits is None else f"{number(limits.ci_low)} to {number(limits.ci_high)}"
+def limits_text(limits: Limits | RocSummary | None, missing: str = "too few patients") -> str:
+    """Confidence limits, or the reason why they are missing."""
+    return missing if limits is None else f"{number(limits.ci_low)} to {number(limits.ci_high)}"
+
+
+def mean_limits_text(metrics: Metrics) -> str:
+    """Confidence limits of the mean AUC, or why there are none."""
+    if metrics.mean_auc_lower_bound is None:
+        return "no confidence limits, as there are too few patients"
+    interval = f"95 % CI {limits_text(limits)}; " if (limits := metrics.mean_auc_limits) else ""
+    return f"{interval}one-sided 95 % lower bound {number(metrics.mean_auc_lower_bound)}"
+
+
+def development_auc(development: DevelopmentMetrics | OneClassMetrics) -> str:
+    """AUC of a group's development predictions, or why there is none."""
+    missing = "one class only" if development.n else "no predictions"
+    return missing if development.auc is None else number(development.auc)
 
 
 def p_value(value: Any) -> str:
     """A p-value as papers print it."""
     return "<0.001" if value is not None and value < 0.0005 else number(value)
+
+
+def p_statement(value: Any) -> str:
+    """A p-value within a sentence: p = 0.012, or p < 0.001."""
+    text = p_value(value)
+    return f"p < {text[1:]}" if text.startswith("<") else f"p = {text}"
 
 
 def percent(value: Any) -> str:
@@ -61,8 +81,17 @@ def lower_first(text: str) -> str:
 
 
 #: What the templates of report and model card call these functions.
-FILTERS = {"number": number, "p": p_value, "percent": percent, "limits": limits_text, "newcombe": newcombe_of,
-           "lower_first": lower_first}  # fmt: skip
+FILTERS = {
+    "number": number,
+    "p": p_value,
+    "p_statement": p_statement,
+    "percent": percent,
+    "limits": limits_text,
+    "mean_limits": mean_limits_text,
+    "development_auc": development_auc,
+    "newcombe": newcombe_of,
+    "lower_first": lower_first,
+}
 
 
 def flat_facts(facts: Any, prefix: str = "") -> list[tuple[str, str]]:
@@ -156,11 +185,9 @@ def _table_iii_text(head: list[str], rows: list[list[str]], across: int = 11) ->
 
 
 def _mean_text(metrics: Metrics) -> list[str]:
-    bound, limits = number(metrics.mean_auc_lower_bound), metrics.mean_auc_limits
-    interval = f"95 % CI {limits_text(limits)}; " if limits else ""
     median, low, high = map(number, (metrics.members_auc.median, metrics.members_auc.min, metrics.members_auc.max))
     return [
-        f"{_whose(metrics.counts.groups)}: {number(metrics.mean_auc)} ({interval}one-sided 95 % lower bound {bound})",
+        f"{_whose(metrics.counts.groups)}: {number(metrics.mean_auc)} ({mean_limits_text(metrics)})",
         *_worst_centre(metrics),
         *_often_used(metrics.evaluation_sets_used),
         f"Median AUC of the networks: {median} (range {low} to {high})",

@@ -8,17 +8,19 @@ from components.common.image import PIPELINE_IMAGE
 
 
 @dsl.component(base_image=PIPELINE_IMAGE, install_kfp_package=False)
-def fingerprint(cohort_uri: str, preset: str, seed: int, groups: int, members: int, settings: str) -> NamedTuple(
-    "Plan", [("fingerprint", str), ("settings", str), ("preprocess", str)]
-):
+def fingerprint(
+    cohort_uri: str, preset: str, seed: int, groups: int, members: int, settings: str, for_validation: bool = False
+) -> NamedTuple("Plan", [("fingerprint", str), ("settings", str), ("preprocess", str)]):
     """Checks every setting and the network, then digests the cohort's table and objects. Never cached."""
-    from components.common.presets import resolve_parameters
+    from components.common.presets import overrides_in, require_used_by_validation, resolve_parameters
     from components.common.steps import step
     from components.model.own_network import check_network
     from components.preprocess.step import plan
 
     with step("fingerprint"):
         check_network(resolve_parameters(preset, seed, groups, members, settings))
+        if for_validation:
+            require_used_by_validation(overrides_in(settings))
         return plan(cohort_uri, preset, seed, groups, members, settings)
 
 

@@ -36,6 +36,26 @@ def why_unchecked(manifest: Manifest, pseudonym_key: str) -> str:
     return ""
 
 
+def unchecked_warning(overlap: Overlap, tumours: int) -> str:
+    """What a reader must know where shared patients could not be looked for; "" where they could.
+
+    Parameters
+    ----------
+    overlap
+        What is known of them.
+    tumours
+        Number of tumours that were evaluated.
+    """
+    if overlap.checked:
+        return ""
+    asked = "Although seen=exclude was asked for, nobody could be left out. " if overlap.handling == "exclude" else ""
+    return (
+        f"It could not be checked whether the model has seen patients of this cohort: {overlap.reason}. {asked}All "
+        f"{tumours} tumours were evaluated. If the model has seen some of their patients, its performance is likely to "
+        "be better than it would be for new patients."
+    )
+
+
 def seen_tumours(manifest: Manifest, dataset: Dataset) -> NDArray[np.bool_]:
     """For each tumour [n] of a dataset, whether the model has seen its patient; only where ``why_unchecked`` is ""."""
     study, seen = manifest.settings["study"], set(manifest.seen_patients)

@@ -18,9 +18,11 @@ from components.evaluate.pages import MOST_BYTES, MOST_CROPS, MOST_LISTED, templ
 from components.evaluate.tables import SYNTHETIC, cohort_lines
 from components.model.manifest import ensemble_title
 from components.stats.calibration import reliability
+from components.stats.logistic import FEWEST_PATIENTS
 from components.stats.subgroups import LEAST_OF_CLASS
 from components.validate import figures
 from components.validate.misclassified import misclassified
+from components.validate.overlap import unchecked_warning
 from components.validate.performance import AGE_CUT, SIZE_CUT_MM, calibrated_of
 
 
@@ -61,11 +63,11 @@ def write_report(
     return path
 
 
-def limits(value: Any, low: Any, high: Any, digits: int = 3) -> str:
-    """An estimate with its limits, or a dash for either where it is missing."""
+def limits(value: Any, low: Any, high: Any, digits: int = 3, missing: str = "not estimable") -> str:
+    """An estimate with its limits, or words for either where it is missing."""
     if value is None:
-        return "–"
-    within = "–" if low is None else f"{_signed(low, digits)} to {_signed(high, digits)}"
+        return missing
+    within = "no limits" if low is None else f"{_signed(low, digits)} to {_signed(high, digits)}"
     return f"{_signed(value, digits)} ({within})"
 
 
@@ -83,6 +85,9 @@ def _context(validation: Validation, tumours: pd.DataFrame) -> dict[str, Any]:
         "metrics": metrics,
         "model": metrics.model,
         "figures_of": metrics.performance,
+        "calibration": metrics.performance.calibrated or metrics.performance.raw,
+        "overlap_warning": unchecked_warning(metrics.overlap, len(tumours)),
+        "fewest_patients": FEWEST_PATIENTS,
         "synthetic": SYNTHETIC,
         "synthetic_sides": _synthetic_sides(metrics),
         "ensemble": ensemble_title(metrics.model.ensemble),

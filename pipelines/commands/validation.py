@@ -11,6 +11,7 @@ from rich.text import Text
 from components.common import defaults
 from components.common.checked import fields, sentence
 from components.common.errors import InputError
+from components.common.presets import USED_BY_VALIDATION
 from pipelines.commands import study
 from pipelines.commands.terminal import (
     HOME,
@@ -24,6 +25,7 @@ from pipelines.commands.terminal import (
 )
 from pipelines.definitions.parameters import VALIDATE_DEFAULTS, ValidateParameters
 
+SET_HELP = f"NAME=VALUE, of {', '.join(USED_BY_VALIDATION)}; may be repeated."
 HELP = {name: sentence(field) for name, field in fields(ValidateParameters).items()}
 
 
@@ -34,7 +36,7 @@ def validate(
     name: Annotated[str, typer.Option(help=HELP["name"])] = VALIDATE_DEFAULTS.name,
     seen: Annotated[str, typer.Option(help=HELP["seen"])] = VALIDATE_DEFAULTS.seen,
     study_file: Annotated[Path | None, typer.Option("--study", help="YAML file of settings.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="SECTION.NAME=VALUE; may be repeated.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help=SET_HELP)] = None,
     home: HomeOption = HOME,
     mlflow: MlflowOption = "",
     experiment: Annotated[str, typer.Option(help=HELP["experiment"])] = defaults.EXPERIMENT,
@@ -56,6 +58,8 @@ def validate(
     session = Session.open(home, errors if as_json else screen, 1)
     version = session.registry(mlflow).version_of(model_name, model)  # an alias may move during the run
     outcome = ValidationOutcome.of(session.run_validation({**parameters, "version": version}))
+    if outcome.warning:
+        errors.print(Text(outcome.warning), soft_wrap=True)
     if as_json:
         typer.echo(json.dumps(outcome.to_dict(), indent=1))
         return

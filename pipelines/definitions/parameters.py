@@ -14,7 +14,7 @@ from components.common.checked import Refusal, checked, fields, help_of, sentenc
 from components.common.errors import InputError
 from components.common.field_types import Integer, Number, Text, Truth, matching, shown_name
 from components.common.kubernetes_text import INT32, CpuLimit, LabelName, MemoryLimit, QualifiedName
-from components.common.presets import ONE_PLACE, resolve_parameters
+from components.common.presets import ONE_PLACE, overrides_in, require_used_by_validation, resolve_parameters
 from components.common.settings import StudySettings
 from pipelines.definitions.json_parameters import JsonList, JsonObject, NodeSelector, Tolerations
 
@@ -120,7 +120,8 @@ class ValidateParameters:
     )
     settings: Text = setting(
         "{}",
-        'all other settings, a JSON object such as {"study": "elsewhere", "preprocess": {"slice_rule": "largest"}}',
+        "study, seed, preprocess and evaluate.bootstrap, a JSON object such as "
+        '{"study": "elsewhere", "preprocess": {"slice_rule": "largest"}}; all other settings are the model\'s own',
     )
     state_uri: LocationOrNone = setting(
         "", "folder that the pods mount, or s3:// prefix, where crops are stored for later runs; empty: they are not"
@@ -167,7 +168,7 @@ def typed(declared: Mapping[str, Mapping[str, Any]], given: Mapping[str, str]) -
     ------
     InputError
         ``PARAMETER_INVALID`` naming every parameter that is unknown, missing or invalid; then the errors of
-        ``resolve_parameters``.
+        ``resolve_parameters``, and of ``require_used_by_validation`` for the pipeline ``validate``.
     """
     refusal = dataclasses.replace(PARAMETERS, hint=f"Parameters: {', '.join(sorted(declared))}.")
     read = validated(_class_of(declared), given, refusal)
@@ -178,6 +179,8 @@ def typed(declared: Mapping[str, Mapping[str, Any]], given: Mapping[str, str]) -
         preset, *numbers = (study.get(name, value) for name, value in without.items())
         seed, groups, members = map(int, numbers)
         resolved = resolve_parameters(preset, seed, groups, members, study["settings"])
+        if not without.keys() & declared.keys():
+            require_used_by_validation(overrides_in(study["settings"]))
         if "seed" in values and resolved.seed != seed:  # the default, but given
             message = f"seed: the parameter is {seed}, settings says {resolved.seed}"
             raise InputError("SETTING_INVALID", message, ONE_PLACE)

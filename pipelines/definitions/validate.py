@@ -25,7 +25,15 @@ def build(options: Compiled | None = None) -> dsl.base_component.BaseComponent:
         experiment: str = VALIDATE_DEFAULTS.experiment,
         model_name: str = VALIDATE_DEFAULTS.model_name,
     ) -> None:
-        plan = fingerprint(cohort_uri=cohort_uri, preset="default", seed=1, groups=0, members=0, settings=settings)
+        plan = fingerprint(
+            cohort_uri=cohort_uri,
+            preset="default",
+            seed=1,
+            groups=0,
+            members=0,
+            settings=settings,
+            for_validation=True,
+        )
         configure_pod(plan, options, cpu="1", memory="2G", identity=True)
         cropped = preprocess(
             cohort_uri=cohort_uri,

@@ -8,10 +8,12 @@ from typing import Any
 
 from components.common import defaults
 from components.common.artifacts.validation import REPORT, Validation
-from components.common.artifacts.validation_metrics import ValidationMetrics
+from components.common.artifacts.validation_metrics import Overlap, ValidationMetrics
 from components.common.disk import require_text
-from components.common.presets import resolve
+from components.common.presets import require_used_by_validation, resolve
+from components.evaluate.tables import lower_first
 from components.preprocess.cohort import read_cohort
+from components.validate.overlap import unchecked_warning
 from pipelines.definitions.parameters import ValidateParameters
 from pipelines.local.runs import Run
 
@@ -33,9 +35,10 @@ class ValidationOptions:
         Raises
         ------
         InputError
-            The errors of ``resolve``, of the parameters' checks, and of ``read_cohort``.
+            The errors of ``resolve``, ``require_used_by_validation``, the parameters' checks, and ``read_cohort``.
         """
         resolve("default", self.overrides)
+        require_used_by_validation(self.overrides)
         path = cohort.removeprefix("file://")
         require_text(path)
         uri = path if "://" in path else os.path.realpath(path)
@@ -65,20 +68,24 @@ class ValidationOutcome:
         """Plain values."""
         return {"run": str(self.run), "report": str(self.report), "metrics": self.metrics.to_dict()}
 
+    @property
+    def warning(self) -> str:
+        """What must not be overlooked; "" where there is nothing."""
+        text = unchecked_warning(self.metrics.overlap, self.metrics.performance.counts.tumours)
+        return f"warning: {lower_first(text)}" if text else ""
+
     def lines(self) -> list[str]:
-        """What a person is shown."""
-        figures, model, overlap = self.metrics.performance, self.metrics.model, self.metrics.overlap
+        """What a person is shown, beside the warning."""
+        figures, model = self.metrics.performance, self.metrics.model
         counts, auc, rates = figures.counts, figures.auc, figures.rates
-        seen = f"{overlap.tumours} tumours of {overlap.patients} patients whom the model has seen were left out"
-        unchecked = f"it could not be checked whether the model has seen patients of this cohort: {overlap.reason}"
         calibration = figures.calibrated or figures.raw
         what = "calibrated probability" if figures.calibrated else "raw score"
-        slope = "-" if calibration.slope is None else f"{calibration.slope:.2f}"
+        slope = "not estimable" if calibration.slope is None else f"{calibration.slope:.2f}"
         return [
             *(["SYNTHETIC: phantom data, no patient"] if self.metrics.synthetic else []),
             f"{model.name} version {model.version} on {self.metrics.name}: {counts.tumours} tumours in "
             f"{counts.patients} patients, {counts.responders} responders, {counts.non_responders} non-responders",
-            seen if overlap.checked else unchecked,
+            *_seen(self.metrics.overlap),
             f"AUC {auc.auc:.3f}, 95 % limits {auc.ci_low:.3f} to {auc.ci_high:.3f} (Newcombe)",
             f"at cut-off {rates.cut_off:g}: sensitivity "
             f"{_percent(rates.sensitivity, rates.sensitivity_low, rates.sensitivity_high)}, specificity "
@@ -87,6 +94,15 @@ class ValidationOutcome:
             f"run: {self.run}",
             f"report: {self.report}",
         ]
+
+
+def _seen(overlap: Overlap) -> list[str]:
+    """What was found of patients whom the model has seen; nothing where they could not be looked for."""
+    if not overlap.checked:
+        return []
+    if not overlap.tumours:
+        return ["the model has seen no patient of this cohort"]
+    return [f"{overlap.tumours} tumours of {overlap.patients} patients whom the model has seen were left out"]
 
 
 def _percent(value: float, low: float, high: float) -> str:

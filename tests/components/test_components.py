@@ -79,6 +79,13 @@ def read(done, kind, name):
     return kind.read(Path(done.out[name].path))
 
 
+def test_fingerprint_refuses_what_a_validation_does_not_use(done, capsys):
+    """Where a run was started in KFP's pages, nothing has looked at its parameters before."""
+    with pytest.raises(SystemExit):
+        fingerprint.python_func(done.cohort, "default", 1, 0, 0, '{"train": {"momentum": 0}}', for_validation=True)
+    assert "SETTING_UNUSED" in capsys.readouterr().out
+
+
 def test_fingerprint_returns_settings_and_a_digest_that_changes_with_a_file(done):
     again = fingerprint.python_func(done.cohort, "default", 1, 2, 2, json.dumps(SETTINGS))
     assert again == done.plan

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+from pipelines.cluster.compiling import PIPELINES
 from pipelines.commands.cli import app
 from tests.docs.pages import PAGES, ROOT, anchors, links, name_of, quoted
 
@@ -91,6 +92,23 @@ def test_commands_and_options_that_a_page_names_exist(page):
         command = nested.get(words[0], commands[name]) if words else commands[name]
         options = {option for parameter in command.params for option in parameter.opts}
         assert {word.partition("=")[0] for word in words if word.startswith("--")} <= options | {"--help"}, name
+
+
+def test_every_command_is_on_a_page():
+    """docs/errors.md does not count: it is generated, and says what a command refuses."""
+    text = "\n".join(page.read_text() for page in PAGES if name_of(page) != "docs/errors.md")
+    assert [name for name in get_command(app).commands if not re.search(rf"\bsrs {name}\b", text)] == []
+
+
+def test_whoever_adds_to_pipelines_or_publishes_them_is_told_of_each():
+    """The recipes name each definition; the guide for a cluster compiles and publishes each."""
+    recipes = (ROOT / "docs" / "how-to.md").read_text()
+    for heading in ("A step", "A parameter of a run"):
+        recipe = recipes.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+        modules = [build.__module__.replace(".", "/").rpartition("/")[2] for build in PIPELINES.values()]
+        assert [name for name in modules if f"{name}.py`" not in recipe] == [], heading
+    guide = (ROOT / "infra" / "README.md").read_text()
+    assert [name for name in PIPELINES if f"srs publish {name}.yaml" not in guide] == []
 
 
 def test_sections_of_the_study_that_code_cites_exist():

@@ -13,7 +13,7 @@ from components.common.files import digest_of
 from components.common.limits import MAX_MANIFEST_TEXT
 from components.common.network_settings import Cha2018Settings
 from components.common.patterns import pattern_problem
-from components.common.presets import PRESETS, resolve, resolve_parameters
+from components.common.presets import PRESETS, require_used_by_validation, resolve, resolve_parameters
 from components.common.settings import SECTIONS, PreprocessSettings, StudySettings, TrainSettings
 
 ROOT = Path(__file__).parents[3]
@@ -56,6 +56,20 @@ def test_unknown_settings_are_named():
     with pytest.raises(InputError, match=r"train\.lerning_rate") as caught:
         resolve("default", {"train": {"lerning_rate": 1}})
     assert caught.value.code == "SETTING_UNKNOWN"
+
+
+def test_what_a_validation_does_not_use_is_refused_by_name():
+    """Everything that ``components/validate`` reads of the settings is accepted."""
+    used = {"study": "elsewhere", "seed": 2, "preprocess": {"strict": True}, "evaluate": {"bootstrap": 500}, "gate": {}}
+    require_used_by_validation(used)
+    with pytest.raises(InputError) as caught:
+        require_used_by_validation(
+            used | {"train": {"momentum": 0, "max_steps": 3}, "evaluate": {"bootstrap": 500, "cut_off": 0.4}}
+        )
+    assert (caught.value.code, caught.value.exit_code) == ("SETTING_UNUSED", 2)
+    named = [line.removeprefix("  - ") for line in caught.value.safe_message.splitlines()[1:]]
+    assert named == ["evaluate.cut_off", "train.momentum", "train.max_steps"]
+    assert caught.value.hint == "Leave them out: a validation uses only study, seed, preprocess, evaluate.bootstrap."
 
 
 def test_unknown_names_and_bad_values_of_all_sections_are_named_at_once():

@@ -26,7 +26,7 @@ from components.evaluate.evaluation import EvaluatedRun, evaluate
 from components.evaluate.figures import crop_image
 from components.evaluate.model_card import write_model_card
 from components.evaluate.report import write_report
-from components.evaluate.tables import SYNTHETIC, TERMINAL_COLUMNS, flat_facts, terminal_tables
+from components.evaluate.tables import SYNTHETIC, TERMINAL_COLUMNS, flat_facts, p_statement, terminal_tables
 from components.stats.roc import roc_summary
 from tests.components.evaluate.golden_metrics import golden_metrics, golden_study
 from tests.components.networks import network_of
@@ -304,9 +304,46 @@ def test_report_is_written_where_a_group_has_no_development_auc(make, tmp_path):
     }
     metrics = dataclasses.replace(result.metrics, groups=groups, mean_auc_lower_bound=None)
     result = dataclasses.replace(result, metrics=metrics)
-    parsed(write_report(tmp_path, EvaluatedRun(dataset, splits, members, result, {})).read_text())
-    write_model_card(tmp_path, EvaluatedRun(dataset, splits, members, result, {}))
-    terminal_tables(result, dataset)
+    page = write_report(tmp_path, EvaluatedRun(dataset, splits, members, result, {})).read_text()
+    parsed(page)
+    card = write_model_card(tmp_path, EvaluatedRun(dataset, splits, members, result, {})).read_text()
+    for text in (page, card, terminal_tables(result, dataset)):
+        assert "no confidence limits, as there are too few patients" in text
+    assert page.count("one class only") >= 4
+    assert "| one class only |" in card
+    assert "No limits: fewer than 10 patients" in page
+    assert not re.search(r"\b0 patients|\b0 of 0\b|\b0 (evaluated )?tumours with", page + card)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0123, "p = 0.012"), (0.0006, "p = 0.001"), (0.0004, "p < 0.001"), (None, "p = –")]
+)
+def test_a_p_value_in_a_sentence_has_one_sign(value, text):
+    assert p_statement(value) == text
+
+
+def test_nothing_is_counted_that_is_not_there(make, tmp_path):
+    """Split by tumour, but each patient has one; nobody is misclassified; no tumour progressed."""
+    make_dataset, make_splits, make_members = make
+    dataset, _ = make_dataset(40, 40)
+    dataset.tumours["response"] = np.where(dataset.tumours["label"] == 1, "SD", "PR")
+    splits = make_splits(dataset, 2, 2, unit="tumour")
+    members = make_members(dataset, splits, np.where(dataset.tumours["label"] == 1, 9.0, -9.0))
+    members = dataclasses.replace(
+        members,
+        members=tuple(
+            dataclasses.replace(one, probabilities=np.where(dataset.tumours["label"] == 1, 0.9, 0.1))
+            for one in members.members
+        ),
+    )
+    run = EvaluatedRun(dataset, splits, members, evaluate(dataset, splits, members, SETTINGS, seed=1), FACTS)
+    page, card = write_report(tmp_path, run).read_text(), write_model_card(tmp_path, run).read_text()
+    parsed(page)
+    assert "no patient has tumours in two sets of a split" in page
+    assert "in this run, none is" in card
+    assert "No ensemble misclassified an evaluation tumour" in page
+    assert "no patients with several tumours" in page
+    assert not re.search(r"\b0 patients|\b0 of 0\b|\b0 (evaluated )?tumours", page + card)
 
 
 def test_drawing_follows_the_settings(make, tmp_path):

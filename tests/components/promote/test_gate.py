@@ -137,17 +137,17 @@ def by_centre(*aucs: float, members: int = 10) -> Metrics:
     ("metrics", "settings", "verdict", "reason"),
     [
         (
-            by_centre(0.9, 0.45, 0.8),
+            by_centre(0.9, 0.45, 0.8, 0.7),
             {},
             "refused",
-            "Centre (FAILED): of 3 centres that were left out in turn, C-b (group",
+            "Centre (FAILED): of 4 centres that were left out in turn, C-b (group",
         ),
-        (by_centre(0.9, 0.5, 0.8), {}, "promoted", "Centre (passed): of 3 centres"),
-        (by_centre(0.9, 0.5, 0.8), {"min_centre_auc": 0.6}, "refused", "the lowest AUC, 0.500 (required: 0.60)"),
-        (by_centre(0.9, 0.45, 0.8), {"min_centre_auc": 0.0}, "promoted", "C-b (group B) has the lowest AUC"),
-        (by_centre(0.9, 0.8, 0.8), {}, "promoted", "splits are by centre, and centres and networks are enough"),
-        (by_centre(0.9, 0.8), {}, "refused", "20 networks in 2 centres; at least 3 centres of 10 are required"),
-        (by_centre(0.9, 0.8, 0.8, members=9), {}, "refused", "27 networks in 3 centres; at least 3 centres of 10"),
+        (by_centre(0.9, 0.5, 0.8, 0.7), {}, "promoted", "Centre (passed): of 4 centres"),
+        (by_centre(0.9, 0.5, 0.8, 0.7), {"min_centre_auc": 0.6}, "refused", "the lowest AUC, 0.500 (required: 0.60)"),
+        (by_centre(0.9, 0.45, 0.8, 0.7), {"min_centre_auc": 0.0}, "promoted", "C-b (group B) has the lowest AUC"),
+        (by_centre(0.9, 0.8, 0.8, 0.7), {}, "promoted", "splits are by centre, and centres and networks are enough"),
+        (by_centre(0.9, 0.8, 0.7), {}, "refused", "30 networks in 3 centres; at least 4 centres of 10 are required"),
+        (by_centre(0.9, 0.8, 0.8, 0.7, members=9), {}, "refused", "36 networks in 4 centres; at least 4 centres of 10"),
     ],
 )
 def test_the_worst_centre_decides_too(metrics: Metrics, settings: dict[str, float], verdict: str, reason: str) -> None:

@@ -1,13 +1,14 @@
 """The report of a validation: its contents, its size, and how it fits a phone's and a desktop's window."""
 
 import dataclasses
+import html
 import re
 
 import numpy as np
 import pytest
 
 from components.common.artifacts.dataset import Flow
-from components.common.artifacts.score_metrics import PlattScaling
+from components.common.artifacts.score_metrics import OtherIntervals, PlattScaling
 from components.common.artifacts.validation import Validation
 from components.common.artifacts.validation_metrics import Overlap, ValidatedModel, ValidationMetrics
 from components.validate.performance import measure
@@ -111,6 +112,59 @@ def test_a_large_cohort_stays_below_the_limit(tmp_path):
     assert "worst are shown" in page
 
 
+def text_of(folder, cohort, validation) -> str:
+    """The page as its reader sees it."""
+    page = write_report(folder, validation, cohort.tumours, cohort.crops, WINDOW).read_text()
+    return html.unescape(re.sub(r"<[^>]+>", " ", page.replace("&nbsp;", " ")))
+
+
+def test_p_values_are_written_as_papers_do(cohort, validation, tmp_path):
+    """0.001 and below, an equals sign and "<" are not said together."""
+    auc = validation.metrics.performance.auc
+    for p, text in ((0.00001, "Test of AUC = 0.5: p < 0.001 ("), (0.0123, "Test of AUC = 0.5: p = 0.012 (")):
+        figures = dataclasses.replace(validation.metrics.performance, auc=dataclasses.replace(auc, p_value_ties=p))
+        metrics = dataclasses.replace(validation.metrics, performance=figures)
+        page = text_of(tmp_path, cohort, dataclasses.replace(validation, metrics=metrics))
+        assert text in page
+        assert "= <" not in page
+
+
+def test_missing_figures_are_explained_and_nothing_is_said_of_none(tmp_path):
+    """Nine patients, whose scores separate the classes."""
+    cohort = make_cohort(9)
+    label = cohort.tumours["label"].to_numpy()
+    rows = make_scores(cohort.tumours).assign(mean=0.2 + 0.6 * label, vote=label * 1.0, calibrated=0.1 + 0.8 * label)
+    validation = made(cohort, rows)
+    figures = dataclasses.replace(validation.metrics.performance, intervals=OtherIntervals(None, None, None))
+    metrics = dataclasses.replace(validation.metrics, performance=figures)
+    page = text_of(tmp_path, cohort, dataclasses.replace(validation, metrics=metrics))
+    assert "Not estimable: the scores separate the classes, or the fit diverges." in page
+    assert "No limits: fewer than 10 patients." in page
+    assert "not estimable: the scores separate the classes" in page[page.index("calibration slope of") :]
+    assert page[page.index("DeLong") : page.index("Newcombe's interval")].count("too few patients") == 2
+    assert "The model misclassified no tumour at cut-off 0.5." in page
+    assert "Score ± spread" not in page
+    assert not re.search(r"\b0 (patients|tumours)\b", page)
+
+
+def test_what_is_complete_needs_no_explanation(cohort, validation, tmp_path):
+    page = text_of(tmp_path, cohort, validation)
+    assert "ot estimable" not in page
+    assert "o limits:" not in page
+    assert "patients seen in development none" in re.sub(r"\s+", " ", page)
+
+
+@pytest.mark.parametrize(("handling", "asked"), [("exclude", True), ("refuse", False)])
+def test_warns_where_seen_patients_could_not_be_looked_for(cohort, validation, tmp_path, handling, asked):
+    overlap = Overlap(False, "the pseudonyms were made with another key", handling, 0, 0)
+    metrics = dataclasses.replace(validation.metrics, overlap=overlap)
+    page = text_of(tmp_path, cohort, dataclasses.replace(validation, metrics=metrics))
+    warning = page[page.index("Warning.") :][:600]
+    assert "made with another key" in warning
+    assert ("Although seen=exclude was asked for, nobody could be left out." in warning) == asked
+    assert "All 40 tumours were evaluated." in warning
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt-get install chromium)")
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_page_fits_the_window(page, tmp_path, width):
@@ -131,8 +185,9 @@ def test_the_policy_blocks_no_part_of_the_page(page, tmp_path):
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        ((None, None, None), "–"),
-        ((0.5, None, None), "0.500 (–)"),
+        ((None, None, None), "not estimable"),
+        ((None, None, None, 2, "too few"), "too few"),
+        ((0.5, None, None), "0.500 (no limits)"),
         ((-0.0001, -0.25, 0.5), "0.000 (\u22120.250 to 0.500)"),
     ],
 )

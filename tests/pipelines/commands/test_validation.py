@@ -16,6 +16,7 @@ from components.common.errors import SrsError
 from components.phantom.phantom import write_cohort
 from pipelines.commands.cli import app
 from pipelines.commands.models import validation_line
+from pipelines.commands.terminal import errors, screen
 from pipelines.local.moving import fix
 from tests.registry_store import MODEL
 
@@ -36,19 +37,24 @@ def home(copied_home, monkeypatch) -> Path:
     return copied_home
 
 
-def srs(home: Path, *arguments: str) -> str:
-    """The output of a command; raises its error, and fails the test on any exception that is not an ``SrsError``."""
+def srs(home: Path, *arguments: str, warned: str = "") -> str:
+    """The output of a command; raises its error, and fails the test on any exception that is not an ``SrsError``.
+
+    ``warned`` is a text that must be among its messages on stderr.
+    """
+    screen.file = errors.file = None  # the display of progress keeps the stream of its first run, which is closed
     result = CliRunner().invoke(app, [*arguments, "--home", str(home)])
     if isinstance(result.exception, SrsError):
         raise result.exception
     assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
+    assert warned in result.stderr
     return result.stdout
 
 
 def test_a_champion_is_validated_on_another_cohort(home, cohort):
     """From DICOM through the pipeline's three steps; the second time nothing is cropped again."""
     line = ("validate", "--cohort", cohort, "--name", "phantom of seed 4", "--set", "evaluate.bootstrap=100")
-    output = srs(home, *line, "--json")
+    output = srs(home, *line, "--json", warned="warning: it could not be checked whether the model has seen patients")
     outcome = json.loads(output)
     validation = Validation.read(Path(outcome["report"]).parent)
     assert json.loads(json.dumps(validation.metrics.to_dict())) == outcome["metrics"]
@@ -62,8 +68,9 @@ def test_a_champion_is_validated_on_another_cohort(home, cohort):
     )
     (entry,) = json.loads(srs(home, "champion", "--json"))["validations"]
     assert entry["auc"] == pytest.approx(validation.metrics.performance.auc.auc, abs=1e-6)
-    again = srs(home, *line, "--model", "1")
+    again = srs(home, *line, "--model", "1", "--seen", "exclude", warned="nobody could be left out. All 24 tumours")
     assert f"{MODEL} version 1 on phantom of seed 4: 24 tumours in 20 patients" in again
+    assert " 0 tumours" not in again
     newest = max(home.glob("validate-*"))
     assert json.loads((newest / "run.json").read_text())["steps"] == ["fingerprint", "validate"]
     client = MlflowClient(f"sqlite:///{home}/mlflow/mlflow.db")
@@ -83,6 +90,7 @@ def test_a_champion_is_validated_on_another_cohort(home, cohort):
         (["--cohort", "COHORT", "--name", "a\nb"], "PARAMETER_INVALID", 2),
         (["--cohort", "COHORT", "--model-name", "a/b"], "PARAMETER_INVALID", 2),
         (["--cohort", "COHORT", "--set", "preprocess.slices=3"], "SETTING_UNKNOWN", 2),
+        (["--cohort", "COHORT", "--set", "train.learning_rate=0.1"], "SETTING_UNUSED", 2),
         (["--cohort", "COHORT", "--mlflow", "sqlite:////absent/mlflow.db"], "TRACKING_URI", 2),
     ],
 )

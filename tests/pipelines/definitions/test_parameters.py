@@ -207,6 +207,14 @@ def test_a_parameter_and_settings_that_contradict_each_other_are_refused(given):
     assert f"{name}: the parameter is {value}, settings says" in error.safe_message
 
 
+def test_settings_that_the_pipeline_validate_does_not_use_are_refused_before_it_is_sent():
+    given = {"cohort_uri": "s3://dicom/elsewhere", "settings": json.dumps({"split": {"groups": 3}})}
+    assert refused(given, declared(validate)).code == "SETTING_UNUSED"
+    typed(STUDY, given)
+    used = {"cohort_uri": "s3://dicom/elsewhere", "settings": json.dumps({"seed": 3, "evaluate": {"bootstrap": 100}})}
+    assert typed(declared(validate), used) == used
+
+
 def test_a_toleration_s_problem_is_named():
     error = refused({"cohort_uri": "/data", "tolerations": '[{"key": "gpu", "operator": "Maybe"}]'})
     assert "operator is one of Exists, Equal" in error.safe_message
