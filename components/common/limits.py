@@ -224,7 +224,7 @@ MAX_GRAPH_BYTES = 32 * MIB
 MAX_GRAPH_MEMORY_BYTES = 256 * MIB
 #: Multiplications for one crop: 40 times those of the paper's ten members, which is half a second of one processor.
 MAX_GRAPH_MULTIPLICATIONS = 4_000_000_000
-#: Nodes of a graph; our fifty members have 60 to 100, and a deep network of this field a few hundred.
+#: Nodes of a graph; fifty members of ours have 40 to 80, and a deep network of this field a few hundred.
 MAX_GRAPH_NODES = 2000
 #: Processor time and memory of reading a graph: ten times what the largest takes.
 GRAPH_CHECK_SECONDS = 20

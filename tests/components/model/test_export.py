@@ -252,23 +252,24 @@ def parted(part_bytes=PART_BYTES, members=10):
 
 
 def test_large_maps_are_pooled_before_those_of_the_next_members_are_made():
-    first = [("Conv", (32, 1, 7, 7)), ("Relu", None), ("MaxPool", None)]
+    first = [("Conv", (64, 1, 7, 7)), ("Relu", None), ("MaxPool", None)]
     last = [("Conv", (16, 1, 7, 7)), ("Relu", None), ("MaxPool", None)]
-    nodes = parted()
+    nodes = parted(members=18)
     begin = nodes.index(first[0])
     joined = ("Concat", None)
-    assert nodes[begin : begin + 11] == [*first, *first, *last, joined, ("Conv", (160, 8, 5, 5))]
+    assert nodes[begin : begin + 11] == [*first, *first, *last, joined, ("Conv", (288, 8, 5, 5))]
     assert [kind for kind, _ in nodes[begin + 11 :]].count("Conv") == 0
 
 
 def test_a_part_has_as_many_members_as_have_so_many_bytes_of_maps():
-    """Each member's first maps are 8 of 145 x 145 float32."""
+    """Each member's first maps are 8 of 145 x 145 float32; four members have the 32 that are computed together."""
     bytes_of_one = 8 * 145 * 145 * 4
     for part_bytes, sizes in (
         (bytes_of_one, [1] * 10),
         (4 * bytes_of_one - 1, [3, 3, 3, 1]),
         (4 * bytes_of_one, [4, 4, 2]),
-        (10 * bytes_of_one - 1, [9, 1]),
+        (8 * bytes_of_one, [8, 2]),
+        (10 * bytes_of_one - 1, [8, 2]),
         (10 * bytes_of_one, [10]),
     ):
         kernels = [shape for kind, shape in parted(part_bytes) if kind == "Conv"][:-1]
