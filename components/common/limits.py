@@ -224,12 +224,12 @@ MAX_GRAPH_BYTES = 32 * MIB
 MAX_GRAPH_MEMORY_BYTES = 256 * MIB
 #: Multiplications for one crop: 40 times those of the paper's ten members, which is half a second of one processor.
 MAX_GRAPH_MULTIPLICATIONS = 4_000_000_000
-#: Nodes of a graph; ours have 23, and a deep network of this field a few hundred.
+#: Nodes of a graph; fifty members of ours have 40 to 80, and a deep network of this field a few hundred.
 MAX_GRAPH_NODES = 2000
 #: Processor time and memory of reading a graph: ten times what the largest takes.
 GRAPH_CHECK_SECONDS = 20
 GRAPH_CHECK_BYTES = 512 * MIB
-#: Processor time and memory of trying a graph before it is opened: ten times what fifty members take for four crops.
+#: Processor time and memory of trying a graph on one crop before it is opened: twice what the largest takes, and more.
 TRIAL_SECONDS = 10
 TRIAL_BYTES = 768 * MIB
 #: Size of a file of the golden case: a slice of 1,000 x 1,000 float32.

@@ -2,11 +2,12 @@
 
 The exporter goes through the network's Keras model layer by layer. The members see the same image, so their first
 convolutions become one with members x filters; each later convolution becomes one grouped convolution, and fully
-connected layers become batched matrix products.
+connected layers become batched matrix products. Layers with large maps are computed for a few members at a time.
 
     crop_hu [n,151,151] -> window to [0,1] -> the network's layers -> softmax -> probabilities [n,members]
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from components.common.errors import InputError
+from components.common.limits import MAX_GRAPH_NODES
 from components.common.settings import IMAGE_SIZE_PX
 from components.model.keras_backend import keras
 from components.model.keras_graph import walk
@@ -24,10 +26,13 @@ from components.model.network import Network
 from components.model.onnx_activations import FUNCTIONS
 from components.model.onnx_call import Call, Unsupported
 from components.model.onnx_graph import IR_VERSION, OPSET, Graph, Value, Weights
+from components.model.onnx_parts import PART_BYTES, Parts, PartWriter
 from components.model.onnx_table import LAYERS
 
 
-def ensemble_graph(network: Network, members: Sequence[Weights], window: tuple[float, float]) -> onnx.ModelProto:
+def ensemble_graph(
+    network: Network, members: Sequence[Weights], window: tuple[float, float], part_bytes: float = PART_BYTES
+) -> onnx.ModelProto:
     """One graph that computes the probabilities of all members.
 
     Parameters
@@ -38,6 +43,9 @@ def ensemble_graph(network: Network, members: Sequence[Weights], window: tuple[f
         The weights of each member, as in ``Network.weights``.
     window
         Slope and intercept of the CT window, as ``window_scale`` returns them.
+    part_bytes
+        Bytes of a layer's maps, for one crop, above which they are computed for a few members at a time. Where this
+        would give more nodes than a bundle may have, all layers are computed for all members at once.
 
     Returns
     -------
@@ -50,9 +58,9 @@ def ensemble_graph(network: Network, members: Sequence[Weights], window: tuple[f
     InputError
         ``NETWORK_REFUSED``, which names every layer that cannot be exported.
     """
-    graph = Graph(members)
-    image = _windowed(graph, window)
-    _answer(graph, _logits(graph, network, image))
+    graph = _computed(network, members, window, part_bytes)
+    if len(graph.nodes) > MAX_GRAPH_NODES:
+        graph = _computed(network, members, window, math.inf)
     described = helper.make_graph(
         graph.nodes,
         "ensemble",
@@ -69,6 +77,13 @@ def ensemble_graph(network: Network, members: Sequence[Weights], window: tuple[f
     return model
 
 
+def _computed(network: Network, members: Sequence[Weights], window: tuple[float, float], part_bytes: float) -> Graph:
+    graph = Graph(members)
+    image = _windowed(graph, window)
+    _answer(graph, _logits(graph, PartWriter(graph, part_bytes), network, image))
+    return graph
+
+
 def _windowed(graph: Graph, window: tuple[float, float]) -> Value:
     """The image in [0, 1], which all members share."""
     slope, intercept = (
@@ -83,23 +98,28 @@ def _windowed(graph: Graph, window: tuple[float, float]) -> Value:
     return Value(image, (IMAGE_SIZE_PX, IMAGE_SIZE_PX, 1), 1)
 
 
-def _logits(graph: Graph, network: Network, image: Value) -> Value:
+def _logits(graph: Graph, writer: PartWriter, network: Network, image: Value) -> Value:
     problems: list[str] = []
 
-    def visit(layer: Any, stem: str, values: list[Value]) -> Value:
+    def visit(layer: Any, stem: str, inputs: list[Parts]) -> Parts:
         kind = type(layer).__name__
         if not isinstance(layer, keras.layers.Layer):
             problems.append(f"an operation {kind} that is no layer; use keras.layers instead of keras.ops, + and *")
             raise _refused(network, problems)
-        try:
-            if kind not in LAYERS:
-                raise Unsupported("this kind of layer")
-            return LAYERS[kind](Call(graph, layer, stem), *values)
-        except Unsupported as error:
-            problems.append(f"{stem} ({kind}): {error}")
-            return Value("", _shape_after(layer, values), len(graph.members))
+        shape = _shape_after(layer, [one.values[0] for one in inputs])
 
-    logits = walk(keras_model(network), visit, image)
+        def write(graph: Graph, values: list[Value]) -> Value:
+            try:
+                if kind not in LAYERS:
+                    raise Unsupported("this kind of layer")
+                return LAYERS[kind](Call(graph, layer, stem), *values)
+            except Unsupported as error:
+                problems.append(f"{stem} ({kind}): {error}")
+                return Value("", shape, len(graph.members))
+
+        return writer.write(write, inputs, shape, has_weights=bool(layer.weights))
+
+    logits = writer.joined(walk(keras_model(network), visit, Parts((image,))))
     if problems:
         raise _refused(network, problems)
     return graph.spread(logits)
@@ -112,7 +132,7 @@ def _refused(network: Network, problems: list[str]) -> InputError:
 
 
 def _shape_after(layer: Any, values: list[Value]) -> tuple[int, ...]:
-    """The output's shape of a layer that cannot be exported, so that those after it are checked too."""
+    """The output's shape of a layer, also of one that cannot be exported, so that those after it are checked too."""
     shapes: list[tuple[int | None, ...]] = [(None, *value.shape) for value in values]
     return tuple(layer.compute_output_shape(shapes[0] if len(shapes) == 1 else shapes)[1:])
 

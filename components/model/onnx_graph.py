@@ -5,6 +5,7 @@ grouped convolutions; features have the shape [members, n, features] and are com
 """
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -75,13 +76,24 @@ class Graph:
         self.nodes.append(helper.make_node(operator, list(inputs), [output], **attributes))
         return output
 
+    def part(self, first: int, last: int) -> "Graph":
+        """A graph of the members from ``first`` to before ``last``, with nodes of its own and the same tensors."""
+        part = Graph(self.members[first:last])
+        part.tensors, part._named = self.tensors, self._named
+        return part
+
+    def take_nodes(self) -> "list[onnx.NodeProto]":
+        """The nodes written so far, which the graph then no longer has."""
+        nodes, self.nodes = self.nodes, []
+        return nodes
+
     def tensor(self, name: str, array: NDArray[np.generic]) -> str:
-        """Stores an array once; returns its name, with a mark where another array has ``name``."""
+        """Stores an array once; returns its name, with a number where another array has ``name``."""
         array = np.asarray(array, order="C")
-        while name in self.tensors and not np.array_equal(self.tensors[name], array):
-            name += "'"
-        self.tensors[name] = array
-        return name
+        numbered = (f"{name}#{number}" if number > 1 else name for number in itertools.count(1))
+        free = next(one for one in numbered if one not in self.tensors or np.array_equal(self.tensors[one], array))
+        self.tensors[free] = array
+        return free
 
     def number(self, value: float) -> str:
         """The name of a constant."""

@@ -93,6 +93,7 @@ def check_graph_of(network: "Network", settings: TrainSettings) -> None:
     from components.model.export import ensemble_graph
     from components.model.keras_export import TOLERANCE, ensemble_model
     from components.model.network import window_scale
+    from components.model.onnx_parts import PART_BYTES
     from components.model.session import open_session, run_session
 
     rng = np.random.default_rng(1)
@@ -102,9 +103,12 @@ def check_graph_of(network: "Network", settings: TrainSettings) -> None:
     ]
     crops = rng.normal(settings.window_level_hu, settings.window_width_hu / 2, (3, IMAGE_SIZE_PX, IMAGE_SIZE_PX))
     given = crops.astype(np.float32)
-    graph = ensemble_graph(network, members, window_scale(settings)).SerializeToString()
-    expected = ensemble_model(network, [("one", members[0]), ("two", members[1])], settings)(given)
-    difference = float(np.abs(run_session(open_session(graph), given) - np.asarray(expected)).max())
+    expected = np.asarray(ensemble_model(network, [("one", members[0]), ("two", members[1])], settings)(given))
+    differences = []
+    for part_bytes in (PART_BYTES, 1):  # both members at once, and one after the other, as more would be
+        graph = ensemble_graph(network, members, window_scale(settings), part_bytes).SerializeToString()
+        differences.append(np.abs(run_session(open_session(graph), given) - expected).max())
+    difference = float(np.max(differences))  # NaN stays
     if not difference <= TOLERANCE:
         message = (
             f"the exported network {network.name} differs from its Keras model: "

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from components.common.contained import Budget, Failed, Message, Stopped, call
 from components.common.errors import BundleError, InputError, SrsError
 from components.common.files import digest_of
-from components.common.limits import MAX_GRAPH_MEMORY_BYTES, MIB, TRIAL_BYTES, TRIAL_SECONDS
+from components.common.limits import MIB, TRIAL_BYTES, TRIAL_SECONDS
 from components.common.settings import IMAGE_SIZE_PX
 from components.imaging.crop import ImageDefinition
 from components.model.bundle_files import Bundle
@@ -27,9 +27,6 @@ from components.stats.platt import calibrated
 
 #: Range of a CT crop, HU: air beyond the scan is -1000, twelve-bit and metal-extended scales end below 32,767.
 LOWEST_HU, HIGHEST_HU = -32_768.0, 65_535.0
-#: Crops per call of the graph: ten members need 14 MB for each, and more at once are no faster. A larger ensemble
-#: gets fewer, so that a call stays within the memory allowed for one crop.
-CHUNK = 4
 #: Range of a crop's side, mm.
 SMALLEST_MM, LARGEST_MM = 1.0, 1000.0
 
@@ -70,14 +67,11 @@ class Answer:
 class Ensemble:
     """An opened bundle, created by ``open``. Its methods may be called from several threads at once."""
 
-    def __init__(
-        self, manifest: Manifest, definition: ImageDefinition, session: Any, chunk: int = CHUNK, signed_by: str = ""
-    ) -> None:
+    def __init__(self, manifest: Manifest, definition: ImageDefinition, session: Any, signed_by: str = "") -> None:
         self.manifest = manifest
         self.definition = definition
         self.signed_by = signed_by
         self._session = session
-        self._chunk = chunk
 
     @classmethod
     def open(cls, folder: Path, *, threads: int | None = None, public_key: PublicKey | None = None) -> Self:
@@ -101,9 +95,9 @@ class Ensemble:
 
         bundle = Bundle.read(folder, public_key)
         manifest, definition = bundle.manifest, _definition(bundle.manifest)
-        chunk = max(1, min(CHUNK, MAX_GRAPH_MEMORY_BYTES // check_graph(bundle.graph, manifest)))
-        _try(bundle.graph, bundle.golden, chunk)
-        ensemble = cls(manifest, definition, open_session(bundle.graph, threads), chunk, bundle.signed_by)
+        check_graph(bundle.graph, manifest)
+        _try(bundle.graph, bundle.golden)
+        ensemble = cls(manifest, definition, open_session(bundle.graph, threads), bundle.signed_by)
         ensemble._check_golden_case(bundle.golden)
         return ensemble
 
@@ -128,8 +122,8 @@ class Ensemble:
             ``ANSWER_INVALID``: the network's outputs for these crops are not probabilities.
         """
         check_crops(crops)
-        parts = [crops[start : start + self._chunk] for start in range(0, len(crops), self._chunk)]
-        return np.concatenate([_run(self._session, part) for part in parts])
+        # The maps of several crops at once would fall out of the processor's cache.
+        return np.concatenate([_run(self._session, crop) for crop in crops[:, np.newaxis]])
 
     def answer(self, crops: NDArray[np.float32]) -> list[Answer]:
         """One ``Answer`` per crop [n, 151, 151] float32 in HU; raises as ``probabilities``."""
@@ -180,28 +174,26 @@ def _run(session: Any, crops: NDArray[np.float32]) -> NDArray[np.float32]:
     return outputs
 
 
-def _try(graph: bytes, golden: GoldenCase, chunk: int) -> None:
-    """Runs the graph in a contained process, with one golden crop and with ``chunk`` of them, before it is opened here.
+def _try(graph: bytes, golden: GoldenCase) -> None:
+    """Runs the graph in a contained process, with the golden crop, before it is opened here.
 
     This limits everything that ONNX Runtime needs, also beyond the graph's tensors.
     """
     try:
-        call(try_graph, {"chunk": chunk}, [graph, golden.crop.tobytes()], Budget(TRIAL_SECONDS, TRIAL_BYTES))
+        call(try_graph, {}, [graph, golden.crop.tobytes()], Budget(TRIAL_SECONDS, TRIAL_BYTES))
     except Failed as error:
         raise BundleError("GOLDEN_CASE", f"the graph cannot be run ({error.kind})", _OTHER_RELEASE) from None
     except Stopped:
-        most = f"{TRIAL_SECONDS:g} s of processor time and {TRIAL_BYTES / MIB:g} MiB for {chunk} crops"
+        most = f"{TRIAL_SECONDS:g} s of processor time and {TRIAL_BYTES / MIB:g} MiB for one crop"
         message = f"the graph cannot be run within {most}"
         raise BundleError("BUNDLE_TOO_LARGE", message, "Train a smaller network, or fewer members.") from None
 
 
-def try_graph(head: dict[str, Any], parts: list[bytes]) -> Message:
-    """The contained function: runs the graph ``parts[0]`` on one and on ``chunk`` copies of the crop ``parts[1]``."""
+def try_graph(_head: dict[str, Any], parts: list[bytes]) -> Message:
+    """The contained function: runs the graph ``parts[0]`` on the crop ``parts[1]``."""
     crop = np.frombuffer(parts[1], np.float32).reshape(1, IMAGE_SIZE_PX, IMAGE_SIZE_PX)
-    session = open_session(parts[0], 1)
     try:
-        for count in (1, head["chunk"]):
-            _run(session, np.repeat(crop, count, axis=0))
+        _run(open_session(parts[0], 1), crop)
     except BundleError as error:
         raise BundleError("GOLDEN_CASE", f"the golden crop: {error.safe_message}", _OTHER_RELEASE) from None
     return {}, []

@@ -11,18 +11,20 @@ from hypothesis import strategies as st
 
 from components.common.errors import InputError
 from components.common.settings import TrainSettings
+from components.model import export
 from components.model.export import ensemble_graph
 from components.model.graph_check import measure_graph
 from components.model.keras_backend import keras
 from components.model.keras_network import describe
 from components.model.manifest import INPUT
 from components.model.network import window_scale
+from components.model.onnx_parts import PART_BYTES
 from tests.components.networks import drawn_weights, network_of, reference_probabilities, stacked
 
 layers = keras.layers
 WINDOW = window_scale(TrainSettings())
-
-
+#: All layers of these small networks for all members at once; some for one member at a time; all of them.
+PARTS = (PART_BYTES, 2000, 1)
 #: Normalisation divides by deviations that Keras computes as a difference of float32 sums.
 NORMALISED = 6e-6
 
@@ -34,12 +36,13 @@ def crops(count=2, seed=3):
 def assert_answers_as_keras(network, members=2, tolerance=2e-6):
     rng = np.random.default_rng(11)
     weights = [drawn_weights(network, rng) for _ in range(members)]
-    graph = ensemble_graph(network, weights, WINDOW).SerializeToString()
-    assert measure_graph({"members": members}, [graph])[0]["memory"] > 0
     given = crops()
-    answers = onnxruntime.InferenceSession(graph).run(None, {INPUT: given})[0]
     expected = np.stack([reference_probabilities(one, given, network) for one in weights], axis=1)
-    np.testing.assert_allclose(answers, expected, atol=tolerance)
+    for part_bytes in PARTS:
+        graph = ensemble_graph(network, weights, WINDOW, part_bytes).SerializeToString()
+        assert measure_graph({"members": members}, [graph])[0]["memory"] > 0
+        answers = onnxruntime.InferenceSession(graph).run(None, {INPUT: given})[0]
+        np.testing.assert_allclose(answers, expected, atol=tolerance)
     assert members == 1 or np.ptp(expected) > 1e-4  # the members must differ for a mixed-up one to be seen
 
 
@@ -237,6 +240,55 @@ def test_members_share_one_first_convolution():
         if attribute.name == "group"
     ]
     assert groups == [3]
+
+
+def parted(part_bytes=PART_BYTES, members=10):
+    """The nodes of the paper's network as (operator, shape of its kernel)."""
+    network = network_of()
+    weights = [drawn_weights(network, np.random.default_rng(number)) for number in range(members)]
+    graph = ensemble_graph(network, weights, WINDOW, part_bytes).graph
+    shapes = {one.name: tuple(one.dims) for one in graph.initializer}
+    return [(node.op_type, shapes.get(node.input[1]) if len(node.input) > 1 else None) for node in graph.node]
+
+
+def test_large_maps_are_pooled_before_those_of_the_next_members_are_made():
+    first = [("Conv", (64, 1, 7, 7)), ("Relu", None), ("MaxPool", None)]
+    last = [("Conv", (16, 1, 7, 7)), ("Relu", None), ("MaxPool", None)]
+    nodes = parted(members=18)
+    begin = nodes.index(first[0])
+    joined = ("Concat", None)
+    assert nodes[begin : begin + 11] == [*first, *first, *last, joined, ("Conv", (288, 8, 5, 5))]
+    assert [kind for kind, _ in nodes[begin + 11 :]].count("Conv") == 0
+
+
+def test_a_part_has_as_many_members_as_have_so_many_bytes_of_maps():
+    """Each member's first maps are 8 of 145 x 145 float32; four members have the 32 that are computed together."""
+    bytes_of_one = 8 * 145 * 145 * 4
+    for part_bytes, sizes in (
+        (bytes_of_one, [1] * 10),
+        (4 * bytes_of_one - 1, [3, 3, 3, 1]),
+        (4 * bytes_of_one, [4, 4, 2]),
+        (8 * bytes_of_one, [8, 2]),
+        (10 * bytes_of_one - 1, [8, 2]),
+        (10 * bytes_of_one, [10]),
+    ):
+        kernels = [shape for kind, shape in parted(part_bytes) if kind == "Conv"][:-1]
+        assert kernels == [(8 * size, 1, 7, 7) for size in sizes]
+
+
+def test_a_graph_that_would_have_too_many_nodes_is_written_for_all_members_at_once(monkeypatch):
+    at_once, by_parts = parted(np.inf), parted()
+    monkeypatch.setattr(export, "MAX_GRAPH_NODES", len(by_parts))
+    assert parted() == by_parts
+    monkeypatch.setattr(export, "MAX_GRAPH_NODES", len(by_parts) - 1)
+    assert parted() == at_once
+
+
+def test_what_members_share_is_computed_once():
+    network = stacked(layers.MaxPooling2D(2), layers.Conv2D(2, 3, name="a"), layers.GlobalAveragePooling2D())
+    members = [drawn_weights(network, np.random.default_rng(number)) for number in range(3)]
+    kinds = [node.op_type for node in ensemble_graph(network, members, WINDOW, 1).graph.node]
+    assert (kinds.count("MaxPool"), kinds.count("Conv")) == (1, 3)
 
 
 def test_all_that_cannot_be_exported_is_named_at_once():
