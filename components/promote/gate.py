@@ -109,8 +109,9 @@ def _design(metrics: Metrics, settings: GateSettings) -> tuple[Decision, str]:
     weaknesses, counts = {}, metrics.counts
     what, least_groups = ("centre", LEAST_CENTRES) if metrics.centres else ("group", LEAST_GROUPS)
     if metrics.split_unit == "tumour":
-        shared = f"{metrics.shared_patients} patients are on two sides of a split"
-        weaknesses["tumour_splits"] = f"splits are by tumour ({shared}), so that the AUC is likely to be too high"
+        shared = f"up to {metrics.shared_patients} patients are on two sides of a split"
+        likely = f" ({shared}), so that the AUC is likely to be too high" if metrics.shared_patients else ""
+        weaknesses["tumour_splits"] = f"splits are by tumour{likely}"
     if counts.members < counts.groups * LEAST_MEMBERS or counts.groups < least_groups:
         least = f"at least {least_groups} {what}s of {LEAST_MEMBERS} are required"
         found = f"there are {counts.members} networks in {_several(counts.groups, what)}"

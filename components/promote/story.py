@@ -39,7 +39,7 @@ def story_of(verdict: Verdict, metrics: Metrics, version: str, members: int) -> 
         "All tumours are of one cohort: how well it works elsewhere is not known from this. It is research software, "
         "not a medical device, and must not guide treatment.",
     ]
-    if metrics.split_unit == "tumour":
+    if metrics.split_unit == "tumour" and metrics.shared_patients:
         leak = "Tumours of one patient were used both to train and to evaluate, so that these figures are too good."
         sentences.insert(3, leak)
     return " ".join(sentences)

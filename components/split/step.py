@@ -69,6 +69,8 @@ def _summarise(data: Dataset, run_splits: Splits, path: str) -> None:
         leakage = (
             "LEAKAGE: splits are by tumour, not by patient, so in the split of a network up to "
             f"{run_splits.shared_patients} patients are in more than one set"
+            if run_splits.shared_patients
+            else "none in this run, although splits are by tumour: no patient is in more than one set of a split"
         )
     members = f"{len(run_splits.groups)} groups of {len(run_splits.of_group('A'))}"
     centres = run_splits.centres(data.tumours)

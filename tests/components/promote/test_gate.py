@@ -102,8 +102,9 @@ FEW_GROUPS = {"counts": dataclasses.replace(METRICS.counts, groups=4, members=80
 @pytest.mark.parametrize(
     ("metrics", "accept", "verdict", "reason"),
     [
-        (LEAKING, "", "refused", "splits are by tumour (12 patients are on two sides of a split)"),
+        (LEAKING, "", "refused", "splits are by tumour (up to 12 patients are on two sides of a split)"),
         (LEAKING, "tumour_splits", "promoted", "Design (passed): splits are by tumour"),
+        ({"split_unit": "tumour"}, "", "refused", "splits are by tumour [tumour_splits]"),
         (LEAKING, "few_members", "refused", "[tumour_splits]"),
         (FEW, "", "refused", "6 networks in 2 groups; at least 5 groups of 10 are required [few_members]"),
         (FEW, "few_members", "promoted", "[few_members]; accepted by gate.accept"),

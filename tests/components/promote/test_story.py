@@ -45,7 +45,8 @@ def test_says_what_became_of_it(verdict: str, ending: str) -> None:
 def test_says_that_patients_were_simulated_or_on_two_sides() -> None:
     assert "simulated patients" in told(synthetic=True)
     assert "simulated" not in told()
-    assert "these figures are too good" in told(split_unit="tumour")
+    assert "these figures are too good" in told(split_unit="tumour", shared_patients=3)
+    assert "too good" not in told(split_unit="tumour", shared_patients=0)
 
 
 def test_names_the_worst_of_several_centres() -> None:
