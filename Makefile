@@ -1,4 +1,4 @@
-# make demo | test | lint | images | images-check | e2e | e2e-bucket | e2e-containers | bench | bench-gpu | null | inference | gate-seeds | intervals | audit | homes | hostile | load | fuzz | cve | lock | clean; each sets up .venv first, once.
+# make demo | test | lint | images | images-check | e2e | e2e-bucket | e2e-containers | bench | bench-gpu | null | inference | faults | gate-seeds | intervals | audit | homes | hostile | load | fuzz | cve | lock | clean; each sets up .venv first, once.
 PYTHON ?= python3
 BIN := .venv/bin
 ENGINE ?= podman
@@ -6,7 +6,7 @@ JOBS ?= 2
 # Without cached byte-code, every import of TensorFlow would take three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint images images-check e2e e2e-bucket e2e-containers bench bench-gpu null inference gate-seeds intervals audit homes hostile load fuzz cve docs lock clean setup
+.PHONY: demo test lint images images-check e2e e2e-bucket e2e-containers bench bench-gpu null inference faults gate-seeds intervals audit homes hostile load fuzz cve docs lock clean setup
 .DELETE_ON_ERROR:
 
 demo: setup
@@ -23,6 +23,10 @@ null: setup
 # Error rates of gate and calibration, by a thousand simulated studies each (an hour of two cores).
 inference: setup
 	@$(BIN)/python -m pytest -m slow -s tests/slow/test_inference.py
+
+# Phantoms with faults through the whole pipeline: gate, report or card must name each (20 minutes). SEED is that of the phantoms (1).
+faults: setup
+	@$(if $(SEED),SEED=$(SEED)) $(BIN)/python -m pytest -m slow -s tests/slow/test_faults.py
 
 # Of 20 default phantoms at least 19 must be promoted (hours).
 gate-seeds: setup

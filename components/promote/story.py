@@ -35,14 +35,28 @@ def story_of(verdict: Verdict, metrics: Metrics, version: str, members: int) -> 
         f"guessing reaches 50%.{_worst(metrics)}",
         f"At the cut-off in use they recognised {_of(study.true_positive, study.false_negative)} non-responders and "
         f"{_of(study.true_negative, study.false_positive)} responders{_progression(metrics)}.",
+        *_doubts(metrics),
         _ENDINGS[verdict.verdict],
         "All tumours are of one cohort: how well it works elsewhere is not known from this. It is research software, "
         "not a medical device, and must not guide treatment.",
     ]
-    if metrics.split_unit == "tumour" and metrics.shared_patients:
-        leak = "Tumours of one patient were used both to train and to evaluate, so that these figures are too good."
-        sentences.insert(3, leak)
     return " ".join(sentences)
+
+
+def _doubts(metrics: Metrics) -> list[str]:
+    """Why the figures may be too good: a leak, and how responders and non-responders were scanned."""
+    doubts = []
+    if metrics.split_unit == "tumour" and metrics.shared_patients:
+        doubts.append(
+            "Tumours of one patient were used both to train and to evaluate, so that these figures are too good."
+        )
+    scan = metrics.clinical.scan if metrics.clinical else ()
+    if suspects := [fact.name.partition(",")[0].lower() for fact in scan if fact.associated or fact.explains]:
+        doubts.append(
+            "The networks may have learned to recognise how a tumour was scanned rather than how it will respond "
+            f"(possible confounder: {', '.join(suspects)}; the report shows more)."
+        )
+    return doubts
 
 
 def _interval(metrics: Metrics) -> str:

@@ -29,10 +29,10 @@ gate: {accept: few_members}
 """
 
 
-def srs(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def srs(*arguments: str, seconds: float = 500, **environment: str) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-m", "pipelines.commands.cli", *arguments]
     env = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-    return subprocess.run(line, capture_output=True, text=True, env=env, cwd=ROOT, timeout=500)
+    return subprocess.run(line, capture_output=True, text=True, env=env, cwd=ROOT, timeout=seconds)
 
 
 def run(cohort: Path, home: Path, study: Path, *extra: str) -> subprocess.CompletedProcess[str]:

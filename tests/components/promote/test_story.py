@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from components.common.artifacts.clinical_metrics import ScanFact
 from components.common.artifacts.metrics import Calls, CallsByResponse
 from components.promote.gate import Verdict
 from components.promote.story import story_of
@@ -47,6 +48,19 @@ def test_says_that_patients_were_simulated_or_on_two_sides() -> None:
     assert "simulated" not in told()
     assert "these figures are too good" in told(split_unit="tumour", shared_patients=3)
     assert "too good" not in told(split_unit="tumour", shared_patients=0)
+
+
+def test_names_the_facts_of_the_scan_that_the_networks_may_have_learned() -> None:
+    facts = (
+        ScanFact("Contrast agent", 0.001, associated=True, explains=False),
+        ScanFact("Tube voltage, kV", 0.4, associated=False, explains=True),
+        ScanFact("Kernel", 0.4, associated=False, explains=False),
+    )
+    for scan, said in ((facts, True), (facts[2:], False)):
+        story = told(clinical=dataclasses.replace(METRICS.clinical, scan=scan))
+        assert ("possible confounder: contrast agent, tube voltage;" in story) is said
+        assert ("how a tumour was scanned" in story) is said
+    assert "scanned" not in told(clinical=None)
 
 
 def test_names_the_worst_of_several_centres() -> None:
