@@ -181,7 +181,7 @@ def test_settings_help_lists_every_setting_with_its_default():
     out = CliRunner().invoke(app, ["run", "--settings-help"]).output
     assert "train.learning_rate" in out
     assert "gate.min_mean_auc = 0.6" in out
-    assert "patient, tumour" in out
+    assert "patient, centre, tumour" in out
     assert "      smallest lesion included (longest diameter, mm)" in out
     assert "0 to 0.9" in out
 
