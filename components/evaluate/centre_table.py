@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.metrics import EvaluationMetrics
 from components.stats.platt import calibrated
@@ -48,9 +47,3 @@ def centre_lines(evaluation: Evaluation) -> list[CentreLine]:
         observed = float(rows["label"].mean())
         lines.append(CentreLine(group, centre, rows["patient"].nunique(), own, observed, predicted))
     return lines
-
-
-def only_training(dataset: Dataset, centres: dict[str, str]) -> dict[str, int]:
-    """Numbers of the tumours that no group evaluates: ``small``, of other known centres, and ``unknown``."""
-    centre = dataset.tumours["centre"]
-    return {"small": int((centre.notna() & ~centre.isin(centres.values())).sum()), "unknown": int(centre.isna().sum())}

@@ -17,7 +17,7 @@ from components.common.versions import version_of
 from components.evaluate import architecture, figures, learning_curve
 from components.evaluate.blocks import activations_of
 from components.evaluate.borderline import BORDERLINE, PARTIAL_RESPONSE
-from components.evaluate.centre_table import centre_lines, only_training
+from components.evaluate.centre_table import centre_lines
 from components.evaluate.checklist import MISSING, checklist
 from components.evaluate.cohort_tables import LEAST_EXPECTED, RANDOM_TABLES, table_i, table_ii
 from components.evaluate.confounders import ASSOCIATED, HIGH_AUC, NEAR_CHANCE, table_s1
@@ -85,7 +85,7 @@ def _template(run: EvaluatedRun) -> Callable[..., str]:
         tabulated=TABULATED,
         split_table=split_table(dataset.tumours, splits),
         centre_lines=centre_lines(evaluation),
-        only_training=only_training(dataset, evaluation.metrics.centres),
+        only_training=splits.only_training(dataset.tumours),
         set_sizes=set_sizes(dataset.tumours, splits),
         follow_up=dataset.tumours["follow_up_days"].dropna().agg(["median", "min", "max"]).to_dict(),
         several=int((dataset.tumours.groupby("patient").size() > 1).sum()),

@@ -1,10 +1,8 @@
 """The splitting step: reads the dataset; writes splits and a summary page, and opens the run's MLflow tree."""
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
-
-import pandas as pd
 
 from components.common import tracking
 from components.common.artifacts.dataset import Dataset
@@ -75,7 +73,10 @@ def _summarise(data: Dataset, run_splits: Splits, path: str) -> None:
     members = f"{len(run_splits.groups)} groups of {len(run_splits.of_group('A'))}"
     centres = run_splits.centres(data.tumours)
     facts = {"members": members, "unit of splitting": run_splits.unit, "leakage": leakage}
-    facts |= {"never evaluated": _never_evaluated(data.tumours, centres)} if centres else {}
+    if centres:
+        only = run_splits.only_training(data.tumours)
+        never = f"{only['known']} tumours of other centres, {only['unknown']} tumours whose centre is unknown"
+        facts["never evaluated"] = never
     table = [
         {
             "member": member.id,
@@ -89,13 +90,3 @@ def _summarise(data: Dataset, run_splits: Splits, path: str) -> None:
     ]
     matrix = split_matrix(run_splits, data.tumours)
     write_summary(path, "Splits", facts, table, figures=[matrix], synthetic=data.synthetic)
-
-
-def _never_evaluated(tumours: pd.DataFrame, centres: Mapping[str, str]) -> str:
-    """The tumours that only train and validate, of centres that are not left out and of unknown ones."""
-    others = tumours[~tumours["centre"].isin(centres.values())]
-    unknown = int(others["centre"].isna().sum())
-    return (
-        f"{len(others) - unknown} tumours of {others['centre'].nunique()} other centres, {unknown} tumours whose "
-        "centre is unknown"
-    )

@@ -115,6 +115,11 @@ class Splits(Layout):
         centre_of = dict(zip(tumours["tumour"], tumours["centre"], strict=True))
         return {split.group: str(centre_of[split.evaluation[0]]) for split in self.members}
 
+    def only_training(self, tumours: pd.DataFrame) -> dict[str, int]:
+        """Numbers of tumours that splits by centre never evaluate: of ``known`` centres, and of ``unknown`` ones."""
+        others = tumours.loc[~tumours["centre"].isin(self.centres(tumours).values()), "centre"]
+        return {"known": int(others.notna().sum()), "unknown": int(others.isna().sum())}
+
     def of_group(self, group: str) -> list[MemberSplit]:
         """The splits of a group's members, sorted by index."""
         return [split for split in self.members if split.group == group]

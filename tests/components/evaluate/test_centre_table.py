@@ -7,7 +7,7 @@ import pytest
 
 from components.common.artifacts.splits import Splits
 from components.common.settings import EvaluateSettings, SplitSettings, StudySettings
-from components.evaluate.centre_table import centre_lines, only_training
+from components.evaluate.centre_table import centre_lines
 from components.evaluate.evaluation import EvaluatedRun, evaluate
 from components.evaluate.model_card import write_model_card
 from components.evaluate.report import write_report
@@ -48,7 +48,7 @@ def test_every_centre_has_the_metrics_of_the_group_that_left_it_out(left_out):
         assert 0 < line.predicted < 1
     assert result.metrics.worst_centre_auc == min(line.evaluation.auc for line in lines) < 0.4
     assert result.metrics.centres[result.metrics.worst_group] == bad
-    assert result.metrics.study.n + sum(only_training(dataset, result.metrics.centres).values()) == len(dataset.tumours)
+    assert result.metrics.study.n + sum(splits.only_training(dataset.tumours).values()) == len(dataset.tumours)
     assert splits.centres(dataset.tumours) == result.metrics.centres
 
 
