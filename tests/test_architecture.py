@@ -22,7 +22,7 @@ LOCK = (ROOT / "requirements.lock").read_text()
 IMPORTERS = {
     "kfp": r"components/\w+/component\.py|pipelines/(definitions|local|cluster)/\w+\.py",
     "kfp_server_api": r"pipelines/cluster/\w+\.py",
-    "mlflow": r"components/(common/(tracking(_store)?|mlflow_\w+)|promote/bundle_model|model/pyfunc_model)\.py",
+    "mlflow": r"components/(common/(tracking(_store|_later)?|mlflow_\w+)|promote/bundle_model|model/pyfunc_model)\.py",
     "kubernetes": r"components/deploy/\w+\.py|pipelines/doctor/(kserve|namespace|target)\.py",
     "kserve": r"components/common/kserve_import\.py",
     "minio": r"components/common/store/bucket\.py",

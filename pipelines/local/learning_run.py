@@ -54,9 +54,9 @@ def learn_run(
     files = [curve.write(run.folder), write_learning_curve(run.folder, splits, evaluation, curve)]
     report = rebuild_report(run)
     if splits.tracking.parent:
-        from components.common import tracking
+        from components.common.tracking_later import log_learning_curve
 
-        tracking.log_learning_curve(splits.tracking, curve, files)
+        log_learning_curve(splits.tracking, curve, files)
     return curve, report
 
 

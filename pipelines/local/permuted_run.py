@@ -56,9 +56,9 @@ def permute_run(
     file = shown.write(run.folder)
     report = rebuild_report(run)
     if splits.tracking.parent:
-        from components.common import tracking
+        from components.common.tracking_later import log_permutation
 
-        tracking.log_permutation(splits.tracking, shown, file)
+        log_permutation(splits.tracking, shown, file)
     return test, report
 
 

@@ -17,7 +17,7 @@ from mlflow import environment_variables
 from mlflow.exceptions import MlflowException, RestException
 from urllib3 import Retry
 
-from components.common import mlflow_client, tracking, tracking_store
+from components.common import mlflow_client, tracking, tracking_later, tracking_store
 from components.common.artifacts.dataset import TUMOUR_COLUMNS, Dataset, Flow
 from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.learning_curve import CurvePoint, LearningCurve, Rise, RunPoint
@@ -235,7 +235,7 @@ NO_CALLS = ("ATTEMPT", "PackProgress", "client", "flatten", "tracking_uri", "req
 NO_CALLS += ("CHAMPION", "CHALLENGER", "REFERENCE")
 PUBLIC = [
     pytest.param(module, name, id=f"{module.__name__.rpartition('.')[2]}.{name}")
-    for module in (tracking, registry)
+    for module in (tracking, tracking_later, registry)
     for name in module.__all__
     if name not in (*NO_CALLS, "ChampionInfo", "log_bundle")
 ]
