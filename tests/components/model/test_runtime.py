@@ -56,6 +56,19 @@ def test_opens_and_predicts(bundle):
         assert answer.non_responder == (answer.score > ensemble.manifest.cut_off)
 
 
+def test_a_bundle_of_version_1_answers_as_before_and_without_a_calibrated_probability(bundle, copy):
+    fields = read_json(copy / "manifest.json")
+    for name in ("groups", "calibration", "development_scores", "pseudonym_key"):
+        del fields[name]
+    write_json(copy / "manifest.json", fields)
+    reseal(copy, version=1)
+    crops = draw_crops(2, np.random.default_rng(3))
+    former, present = Ensemble.open(copy, threads=1), Ensemble.open(bundle, threads=1)
+    np.testing.assert_array_equal(former.probabilities(crops), present.probabilities(crops))
+    assert [answer.calibrated_probability for answer in former.answer(crops)] == [None, None]
+    assert None not in [answer.calibrated_probability for answer in present.answer(crops)]
+
+
 def test_votes_are_the_score_where_the_settings_say_so(copy):
     reseal(copy, ensemble_score="vote")
     (answer,) = Ensemble.open(copy).answer(draw_crops(1, np.random.default_rng(4)))
