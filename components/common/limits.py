@@ -209,9 +209,11 @@ MAX_TILES = 1024
 # --- bundles --------------------------------------------------------------------------------------------------------
 
 #: Size of a manifest: the digests of 50,000 patients, with everything else.
-MAX_MANIFEST_BYTES = 4 * MIB
+MAX_MANIFEST_BYTES = 8 * MIB
 #: Patients that a bundle has seen: far more than any cohort has; each is 64 digits in the manifest.
 MAX_SEEN_PATIENTS = 50_000
+#: Their tumours, likewise.
+MAX_SEEN_CROPS = 50_000
 #: Members of an ensemble: as many as a study may ask for.
 MAX_MEMBERS = 999
 #: Groups with members in one bundle.

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from components.common.artifacts.dataset import Dataset
@@ -37,10 +36,10 @@ from components.model.manifest import (
     MANIFEST,
     STUDY,
     Manifest,
-    patient_digest,
 )
 from components.model.manifest_checks import EXPORT_TOLERANCE
 from components.model.network import Network, window_scale
+from components.model.seen import crop_digests, patient_digests
 
 #: Code of a bundle's MLflow model, which MLflow stores beside the bundle.
 PYFUNC_CODE = Path(__file__).with_name("pyfunc_model.py")
@@ -111,6 +110,7 @@ def write_bundle(
     _write_golden(folder, golden, ImageDefinition.from_dict(dataset.image_definition))
     names = sorted({member.split.group for member in members})
     developed = dataset.tumours.tumour.isin(_developed(members))
+    crops = dataset.crops[np.flatnonzero(developed)]
     return Manifest(
         version=BUNDLE_VERSION,
         kind=BUNDLE_KIND,
@@ -124,8 +124,8 @@ def write_bundle(
         seed=settings.seed,
         dataset_digest=dataset.digest,
         split_digests=tuple(member.split.digest for member in members),
-        training_crops=percentiles_over(dataset.crops[np.flatnonzero(developed)]),
-        seen_patients=seen_patients(dataset.tumours[developed], settings.study),
+        training_crops=percentiles_over(crops),
+        seen_patients=patient_digests(settings.study, dataset.tumours.patient[developed]),
         synthetic=dataset.synthetic,
         golden_tolerance=GOLDEN_TOLERANCE,
         export_difference=difference,
@@ -135,6 +135,7 @@ def write_bundle(
         calibration=dataclasses.asdict(development.calibration) if development.calibration else None,
         development_scores=development.scores,
         pseudonym_key=dataset.pseudonym_key,
+        seen_crops=tuple(sorted(set(crop_digests(settings.study, crops)))),
     ).write(folder)
 
 
@@ -146,13 +147,10 @@ def _developed(members: Sequence[Member]) -> set[str]:
 def _group_facts(name: str, members: Sequence[Member], dataset: Dataset, study: str) -> dict[str, list[str]]:
     """A group's members, and the patients whom another group's members have seen and its own have not."""
     own, table = [member for member in members if member.split.group == name], dataset.tumours
-    seen, seen_here = (seen_patients(table[table.tumour.isin(_developed(some))], study) for some in (members, own))
+    seen, seen_here = (
+        patient_digests(study, table.patient[table.tumour.isin(_developed(some))]) for some in (members, own)
+    )
     return {"members": [member.id for member in own], "held_out": sorted(set(seen) - set(seen_here))}
-
-
-def seen_patients(tumours: pd.DataFrame, study: str) -> tuple[str, ...]:
-    """``patient_digest`` of each patient of a tumour table, sorted."""
-    return tuple(sorted(patient_digest(study, patient) for patient in set(tumours.patient)))
 
 
 def signature(member_ids: Sequence[str]) -> dict[str, str]:

@@ -4,8 +4,6 @@ This module imports neither ONNX nor ONNX Runtime, so the registry and the gate 
 """
 
 import dataclasses
-import hashlib
-import hmac
 import os
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +18,7 @@ BUNDLE_KIND = "srs-response-ensemble"
 #: Version that this release writes, and those that it reads.
 BUNDLE_VERSION = 2
 READABLE_VERSIONS = (1, 2)
+ADDED_BY_VERSION_2 = ("groups", "calibration", "development_scores", "pseudonym_key", "seen_crops")
 #: ``group`` of a bundle that holds the members of all groups.
 STUDY = "study"
 GRAPH = "ensemble.onnx"
@@ -54,6 +53,8 @@ class Manifest:
         Percentiles of the primary score of development predictions, ``{"50": ..}``; empty where there were none.
     seen_patients
         ``patient_digest`` of every patient with a tumour in any member's training or validation set, sorted.
+    seen_crops
+        ``crop_digests`` of the tumours in these sets, sorted; empty in bundles that were written before there were any.
     pseudonym_key
         Fingerprint of the key of the pseudonyms; bundles with other fingerprints share no pseudonym. "" if unknown.
     export_difference
@@ -87,6 +88,7 @@ class Manifest:
     calibration: dict[str, float] | None
     development_scores: dict[str, float]
     pseudonym_key: str
+    seen_crops: tuple[str, ...]
     digest: str = ""
 
     @classmethod
@@ -108,11 +110,12 @@ class Manifest:
         fields = _described(content)
         if fields["version"] == 1:
             fields = {**fields, **_of_version_1(fields)}
+        fields = {"seen_crops": [], **fields}
         if set(fields) != {field.name for field in dataclasses.fields(cls)}:
             raise damaged("manifest.json lacks a field, or has an unknown one")
         if invalid := problems(fields):
             raise damaged(f"manifest.json: {'; '.join(invalid)}")
-        tuples = {name: tuple(fields[name]) for name in ("members", "split_digests", "seen_patients")}
+        tuples = {name: tuple(fields[name]) for name in ("members", "split_digests", "seen_patients", "seen_crops")}
         return cls(**{**fields, **tuples})
 
     def write(self, folder: Path) -> Self:
@@ -155,14 +158,9 @@ def ensemble_title(group: str) -> str:
 
 def _of_version_1(fields: dict[str, Any]) -> dict[str, Any]:
     """Values of the fields that version 2 added."""
-    added = {name for name in ("groups", "calibration", "development_scores", "pseudonym_key") if name in fields}
+    added = {name for name in ADDED_BY_VERSION_2 if name in fields}
     if added:
         raise damaged("manifest.json of version 1 has a field of version 2")
     own: dict[str, Any] = {"members": fields.get("members"), "held_out": []}
     unknown: dict[str, Any] = {"calibration": None, "development_scores": {}, "pseudonym_key": ""}
     return {"groups": {str(fields.get("group")): own}, **unknown}
-
-
-def patient_digest(study: str, pseudonym: str) -> str:
-    """Keyed digest of a patient's pseudonym, which shows only whether two bundles of a study share patients."""
-    return hmac.new(study.encode(), pseudonym.encode(), hashlib.sha256).hexdigest()

@@ -12,6 +12,7 @@ from components.common.limits import (
     MAX_GROUPS,
     MAX_MANIFEST_TEXT,
     MAX_MEMBERS,
+    MAX_SEEN_CROPS,
     MAX_SEEN_PATIENTS,
 )
 from components.common.settings import StudySettings
@@ -151,6 +152,10 @@ _FIELDS: dict[str, tuple[Check, str]] = {
     "seen_patients": (
         _is_distinct(_is_list(_is_digest, 0, MAX_SEEN_PATIENTS)),
         f"at most {MAX_SEEN_PATIENTS:,} different SHA-256",
+    ),
+    "seen_crops": (
+        _is_distinct(_is_list(_is_digest, 0, MAX_SEEN_CROPS)),
+        f"at most {MAX_SEEN_CROPS:,} different SHA-256",
     ),
     "groups": (_are_groups, f"1 to {MAX_GROUPS} groups, each with members and held_out"),
     "calibration": (_is_calibration, f"null, or slope and intercept from -{STEEPEST:g} to {STEEPEST:g} and n"),

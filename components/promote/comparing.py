@@ -7,9 +7,10 @@ from components.common.artifacts.evaluation import Evaluation
 from components.common.errors import BundleError
 from components.common.settings import Score
 from components.common.tags import STUDY_VERSION
-from components.model.manifest import STUDY, Manifest, patient_digest
+from components.model.manifest import STUDY, Manifest
 from components.model.runtime import Ensemble
 from components.model.scores import combine
+from components.model.seen import patient_digest
 from components.promote import registry
 from components.promote.bundles import Bundles
 from components.promote.change import Change, Side, Trial, compare

@@ -1,7 +1,8 @@
 """Patients of a cohort whom a model has seen in training or validation, found without their names.
 
-A bundle holds a keyed digest of each patient's pseudonym. Pseudonyms can be compared where both sides made them with
-the same key; the digest's own key, the name of the study, is in the bundle, so that the cohort may have another.
+A bundle holds keyed digests of its patients' pseudonyms and of its tumours' images. Pseudonyms can be compared where
+both sides made them with the same key; images always, but only the very same planning CT and contour are recognised.
+The digests' own key, the name of the study, is in the bundle, so that the cohort may have another.
 """
 
 import dataclasses
@@ -12,13 +13,14 @@ from numpy.typing import NDArray
 from components.common.artifacts.dataset import Dataset, Exclusion, Flow
 from components.common.artifacts.validation_metrics import Overlap, Seen
 from components.common.errors import InputError
-from components.model.manifest import Manifest, patient_digest
+from components.model.manifest import Manifest
+from components.model.seen import crop_digests, patient_digest
 
 _REASON = "of a patient whom the model has seen in training or validation"
 
 
 def why_unchecked(manifest: Manifest, pseudonym_key: str) -> str:
-    """Why patients that the cohort shares with the model cannot be found; "" where they can.
+    """Why patients whom the cohort shares with the model cannot be found by pseudonyms; "" where they can.
 
     Parameters
     ----------
@@ -37,7 +39,7 @@ def why_unchecked(manifest: Manifest, pseudonym_key: str) -> str:
 
 
 def unchecked_warning(overlap: Overlap, tumours: int) -> str:
-    """What a reader must know where shared patients could not be looked for; "" where they could.
+    """What a reader must know where shared patients could not be looked for by pseudonyms; "" where they could.
 
     Parameters
     ----------
@@ -48,19 +50,41 @@ def unchecked_warning(overlap: Overlap, tumours: int) -> str:
     """
     if overlap.checked:
         return ""
-    asked = "Although seen=exclude was asked for, nobody could be left out. " if overlap.handling == "exclude" else ""
+    in_vain = overlap.handling == "exclude" and not overlap.tumours
+    asked = " Although seen=exclude was asked for, nobody was left out." if in_vain else ""
+    images = "" if overlap.images_checked else " Nor does the model state the images on which it was developed."
     return (
-        f"It could not be checked whether the model has seen patients of this cohort: {overlap.reason}. {asked}All "
-        f"{tumours} tumours were evaluated. If the model has seen some of their patients, its performance is likely to "
-        "be better than it would be for new patients."
+        f"It could not be checked by pseudonyms whether the model has seen patients of this cohort: {overlap.reason}."
+        f"{images}{asked} If it has seen some of the patients of the {tumours} tumours that were evaluated, its "
+        "performance is likely to be better than it would be for new patients."
     )
 
 
+def seen_sentence(overlap: Overlap) -> str:
+    """What was compared, and who was recognised and left out."""
+    compared = [
+        *(["pseudonyms of the patients"] if overlap.checked else []),
+        *(["images of the tumours"] if overlap.images_checked else []),
+    ]
+    if not compared:
+        return ""
+    how = f"by the {' and the '.join(compared)}"
+    if overlap.tumours:
+        seen = f"{overlap.tumours} tumours of {overlap.patients} patients"
+        return f"{seen} whom the model has seen in training or validation were recognised {how}, and left out"
+    return f"nobody was recognised, {how}, whom the model has seen in training or validation"
+
+
 def seen_tumours(manifest: Manifest, dataset: Dataset) -> NDArray[np.bool_]:
-    """For each tumour [n] of a dataset, whether the model has seen its patient; only where ``why_unchecked`` is ""."""
-    study, seen = manifest.settings["study"], set(manifest.seen_patients)
-    digests = {name: patient_digest(study, name) for name in dataset.tumours["patient"].unique()}
-    return np.array([digests[name] in seen for name in dataset.tumours["patient"]], dtype=bool)
+    """For each tumour [n] of a dataset, whether the model has seen its patient, as far as can be recognised."""
+    study, patients = manifest.settings["study"], dataset.tumours["patient"].to_numpy()
+    images = set(manifest.seen_crops)
+    found = np.array([digest in images for digest in crop_digests(study, np.asarray(dataset.crops))], dtype=bool)
+    if not why_unchecked(manifest, dataset.pseudonym_key):
+        known = set(manifest.seen_patients)
+        digests = {name: patient_digest(study, name) for name in set(patients)}
+        found |= np.array([digests[name] in known for name in patients], dtype=bool)
+    return np.isin(patients, patients[found])
 
 
 def without_seen(manifest: Manifest, dataset: Dataset, handling: Seen) -> tuple[NDArray[np.bool_], Overlap]:
@@ -80,21 +104,20 @@ def without_seen(manifest: Manifest, dataset: Dataset, handling: Seen) -> tuple[
     InputError
         ``PATIENTS_SEEN`` where there are some, unless they are to be left out; and where nobody is left.
     """
-    if reason := why_unchecked(manifest, dataset.pseudonym_key):
-        return np.ones(len(dataset.tumours), dtype=bool), Overlap(False, reason, handling, 0, 0)
-    seen = seen_tumours(manifest, dataset)
+    reason, seen = why_unchecked(manifest, dataset.pseudonym_key), seen_tumours(manifest, dataset)
     patients, tumours = int(dataset.tumours.loc[seen, "patient"].nunique()), int(seen.sum())
-    if tumours and handling == "refuse":
-        message = (
-            f"{tumours} of the cohort's {len(seen)} tumours are of {patients} patients whom the model has seen in"
-            " training or validation, so that its performance on them would be too good"
-        )
-        hint = "Evaluate it on the others with --seen exclude (parameter seen), or name a cohort of other patients."
-        raise InputError("PATIENTS_SEEN", message, hint)
     if seen.all():
         message = f"all {len(seen)} tumours of the cohort are of patients whom the model has seen in development"
         raise InputError("PATIENTS_SEEN", message, "Name a cohort of other patients.")
-    return ~seen, Overlap(True, "", handling, patients, tumours)
+    if tumours and handling == "refuse":
+        message = (
+            f"{tumours} of the cohort's {len(seen)} tumours are of {patients} patients whom the model has seen in"
+            " training or validation (recognised by pseudonym or image), so that its performance on them would be too"
+            " good"
+        )
+        hint = "Evaluate it on the others with --seen exclude (parameter seen), or name a cohort of other patients."
+        raise InputError("PATIENTS_SEEN", message, hint)
+    return ~seen, Overlap(not reason, bool(manifest.seen_crops), reason, handling, patients, tumours)
 
 
 def evaluated_flow(dataset: Dataset, kept: NDArray[np.bool_]) -> Flow:

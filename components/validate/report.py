@@ -22,7 +22,7 @@ from components.stats.logistic import FEWEST_PATIENTS
 from components.stats.subgroups import LEAST_OF_CLASS
 from components.validate import figures
 from components.validate.misclassified import misclassified
-from components.validate.overlap import unchecked_warning
+from components.validate.overlap import seen_sentence, unchecked_warning
 from components.validate.performance import AGE_CUT, SIZE_CUT_MM, calibrated_of
 
 
@@ -87,6 +87,7 @@ def _context(validation: Validation, tumours: pd.DataFrame) -> dict[str, Any]:
         "figures_of": metrics.performance,
         "calibration": metrics.performance.calibrated or metrics.performance.raw,
         "overlap_warning": unchecked_warning(metrics.overlap, len(tumours)),
+        "seen_sentence": seen_sentence(metrics.overlap),
         "fewest_patients": FEWEST_PATIENTS,
         "synthetic": SYNTHETIC,
         "synthetic_sides": _synthetic_sides(metrics),

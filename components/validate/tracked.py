@@ -77,7 +77,8 @@ def _figures(metrics: ValidationMetrics) -> dict[str, Any]:
     """What becomes metrics of the run: performance, and the patients seen."""
     described = metrics.to_dict()
     seen = {f"seen_{name}": described["overlap"][name] for name in ("patients", "tumours")}
-    return {**described["performance"], **(seen if metrics.overlap.checked else {})}
+    compared = metrics.overlap.checked or metrics.overlap.images_checked
+    return {**described["performance"], **(seen if compared else {})}
 
 
 def _params(metrics: ValidationMetrics) -> dict[str, str]:

@@ -8,12 +8,12 @@ from typing import Any
 
 from components.common import defaults
 from components.common.artifacts.validation import REPORT, Validation
-from components.common.artifacts.validation_metrics import Overlap, ValidationMetrics
+from components.common.artifacts.validation_metrics import ValidationMetrics
 from components.common.disk import require_text
 from components.common.presets import require_used_by_validation, resolve
 from components.evaluate.tables import lower_first
 from components.preprocess.cohort import read_cohort
-from components.validate.overlap import unchecked_warning
+from components.validate.overlap import seen_sentence, unchecked_warning
 from pipelines.definitions.parameters import ValidateParameters
 from pipelines.local.runs import Run
 
@@ -85,7 +85,7 @@ class ValidationOutcome:
             *(["SYNTHETIC: phantom data, no patient"] if self.metrics.synthetic else []),
             f"{model.name} version {model.version} on {self.metrics.name}: {counts.tumours} tumours in "
             f"{counts.patients} patients, {counts.responders} responders, {counts.non_responders} non-responders",
-            *_seen(self.metrics.overlap),
+            *filter(None, [seen_sentence(self.metrics.overlap)]),
             f"AUC {auc.auc:.3f}, 95 % limits {auc.ci_low:.3f} to {auc.ci_high:.3f} (Newcombe)",
             f"at cut-off {rates.cut_off:g}: sensitivity "
             f"{_percent(rates.sensitivity, rates.sensitivity_low, rates.sensitivity_high)}, specificity "
@@ -94,15 +94,6 @@ class ValidationOutcome:
             f"run: {self.run}",
             f"report: {self.report}",
         ]
-
-
-def _seen(overlap: Overlap) -> list[str]:
-    """What was found of patients whom the model has seen; nothing where they could not be looked for."""
-    if not overlap.checked:
-        return []
-    if not overlap.tumours:
-        return ["the model has seen no patient of this cohort"]
-    return [f"{overlap.tumours} tumours of {overlap.patients} patients whom the model has seen were left out"]
 
 
 def _percent(value: float, low: float, high: float) -> str:

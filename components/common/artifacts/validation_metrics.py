@@ -63,14 +63,17 @@ class Overlap:
     Parameters
     ----------
     checked
-        Whether this could be found out; ``reason`` says why not.
+        Whether they could be looked for by their pseudonyms; ``reason`` says why not.
+    images_checked
+        Whether they could be looked for by the images of their tumours.
     handling
         What was asked for, had there been any.
     patients, tumours
-        Those that were seen and therefore left out; 0 where this could not be checked.
+        Those that were recognised and therefore left out.
     """
 
     checked: bool
+    images_checked: bool
     reason: str
     handling: Seen
     patients: int

@@ -9,7 +9,7 @@ import pytest
 from components.common import limits
 from components.common.errors import BundleError
 from components.common.files import digest_of
-from components.model.manifest import Manifest, read_manifest
+from components.model.manifest import ADDED_BY_VERSION_2, Manifest, read_manifest
 from components.model.manifest_checks import problems
 
 
@@ -52,6 +52,7 @@ KEPT = [
     ("group", "g" * limits.MAX_MANIFEST_TEXT),
     ("split_digests", some(limits.MAX_MEMBERS)),
     ("seen_patients", some(limits.MAX_SEEN_PATIENTS)),
+    ("seen_crops", some(limits.MAX_SEEN_CROPS)),
     ("golden_tolerance", {"crop_hu": limits.MAX_GOLDEN_CROP_HU, "probability": limits.MAX_GOLDEN_PROBABILITY}),
     ("export_difference", 1e-3),
     ("training_crops", FLAT),
@@ -99,6 +100,7 @@ BEYOND = [
     ("split_digests", some(limits.MAX_MEMBERS + 1)),
     ("split_digests", []),
     ("seen_patients", some(limits.MAX_SEEN_PATIENTS + 1)),
+    ("seen_crops", some(limits.MAX_SEEN_CROPS + 1)),
     ("seen_patients", some(1) * 2),
     ("seen_patients", ["P001"]),
     ("synthetic", 1),
@@ -174,16 +176,19 @@ def test_a_missing_or_unknown_field_is_refused(fields):
     assert "lacks a field" in refused(sealed(less))[1]
 
 
-ADDED = ("groups", "calibration", "development_scores", "pseudonym_key")
-
-
 def test_a_manifest_of_version_1_is_read(fields):
-    former = {name: value for name, value in fields.items() if name not in ADDED}
+    former = {name: value for name, value in fields.items() if name not in ADDED_BY_VERSION_2}
     manifest = Manifest.parse(sealed({**former, "version": 1}))
     assert manifest.groups == {"A": {"members": fields["members"], "held_out": []}}
     assert (manifest.calibration, manifest.development_scores, manifest.pseudonym_key) == (None, {}, "")
+    assert manifest.seen_crops == ()
     assert refused(sealed({**fields, "version": 1}))[0] == "BUNDLE_DAMAGED"
     assert refused(sealed(former))[0] == "BUNDLE_DAMAGED"
+
+
+def test_a_manifest_from_before_images_were_compared_is_read(fields):
+    less = {name: value for name, value in fields.items() if name != "seen_crops"}
+    assert Manifest.parse(sealed(less)).seen_crops == ()
 
 
 def test_as_many_members_and_patients_as_the_limits_allow_are_accepted(fields):
@@ -211,6 +216,6 @@ def test_a_manifest_larger_than_allowed_is_not_read(tmp_path, fields):
     (tmp_path / "manifest.json").write_bytes(padded)
     assert Manifest.read(tmp_path).group == "A"
     (tmp_path / "manifest.json").write_bytes(padded + b" ")
-    with pytest.raises(BundleError, match="more than the 4,194,304 bytes allowed") as error:
+    with pytest.raises(BundleError, match="more than the 8,388,608 bytes allowed") as error:
         Manifest.read(tmp_path)
     assert error.value.code == "BUNDLE_TOO_LARGE"

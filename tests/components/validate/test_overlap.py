@@ -6,8 +6,15 @@ import numpy as np
 import pytest
 
 from components.common.errors import InputError
-from components.model.manifest import Manifest, patient_digest
-from components.validate.overlap import evaluated_flow, seen_tumours, without_seen
+from components.model.manifest import Manifest
+from components.model.seen import crop_digests, patient_digest
+from components.validate.overlap import (
+    evaluated_flow,
+    seen_sentence,
+    seen_tumours,
+    unchecked_warning,
+    without_seen,
+)
 from tests.components.model.bundles import make_bundle
 from tests.components.validate.made import KEY, make_cohort
 
@@ -84,3 +91,34 @@ def test_new_patients_pass(manifest, cohort):
 def test_the_name_of_the_models_study_is_part_of_the_digest(manifest, cohort):
     other = dataclasses.replace(manifest, settings={**manifest.settings, "study": "another"})
     assert not seen_tumours(other, cohort).any()
+
+
+@pytest.mark.parametrize("key", [KEY, "f" * 16, ""])
+def test_patients_are_recognised_by_their_images_under_any_name_and_key(manifest, key):
+    cohort = make_cohort(key=key)
+    other = dataclasses.replace(manifest, seen_crops=tuple(crop_digests(manifest.settings["study"], cohort.crops[:1])))
+    unknown = dataclasses.replace(other, seen_patients=())
+    patient = cohort.tumours["patient"][0]
+    assert seen_tumours(unknown, cohort).tolist() == (cohort.tumours["patient"] == patient).tolist()
+    with pytest.raises(InputError, match="recognised by pseudonym or image"):
+        without_seen(unknown, cohort, "refuse")
+    kept, overlap = without_seen(unknown, cohort, "exclude")
+    assert patient not in set(cohort.tumours.loc[kept, "patient"])
+    assert (overlap.checked, overlap.images_checked, overlap.patients) == (key == KEY, True, 1)
+
+
+def test_what_was_compared_is_said(manifest, cohort):
+    _, overlap = without_seen(dataclasses.replace(manifest, seen_patients=()), cohort, "refuse")
+    assert seen_sentence(overlap) == (
+        "nobody was recognised, by the pseudonyms of the patients and the images of the tumours, whom the model has "
+        "seen in training or validation"
+    )
+    _, overlap = without_seen(dataclasses.replace(manifest, seen_crops=()), cohort, "exclude")
+    assert seen_sentence(overlap) == (
+        "4 tumours of 2 patients whom the model has seen in training or validation were recognised by the pseudonyms "
+        "of the patients, and left out"
+    )
+    neither = dataclasses.replace(manifest, seen_crops=(), pseudonym_key="")
+    _, overlap = without_seen(neither, cohort, "refuse")
+    assert seen_sentence(overlap) == ""
+    assert "Nor does the model state the images" in unchecked_warning(overlap, 40)

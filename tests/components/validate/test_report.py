@@ -32,7 +32,7 @@ def made(cohort, rows, **changes) -> Validation:
         "synthetic_cohort": True,
         "dataset_digest": cohort.digest,
         "model": MODEL,
-        "overlap": Overlap(True, "", "refuse", 0, 0),
+        "overlap": Overlap(True, True, "", "refuse", 0, 0),
         "flow": cohort.flow,
         "performance": figures,
     }
@@ -151,18 +151,19 @@ def test_what_is_complete_needs_no_explanation(cohort, validation, tmp_path):
     page = text_of(tmp_path, cohort, validation)
     assert "ot estimable" not in page
     assert "o limits:" not in page
-    assert "patients seen in development none" in re.sub(r"\s+", " ", page)
+    assert "patients seen in development nobody was recognised, by the pseudonyms" in re.sub(r"\s+", " ", page)
 
 
 @pytest.mark.parametrize(("handling", "asked"), [("exclude", True), ("refuse", False)])
 def test_warns_where_seen_patients_could_not_be_looked_for(cohort, validation, tmp_path, handling, asked):
-    overlap = Overlap(False, "the pseudonyms were made with another key", handling, 0, 0)
+    overlap = Overlap(False, True, "the pseudonyms were made with another key", handling, 0, 0)
     metrics = dataclasses.replace(validation.metrics, overlap=overlap)
     page = text_of(tmp_path, cohort, dataclasses.replace(validation, metrics=metrics))
     warning = page[page.index("Warning.") :][:600]
     assert "made with another key" in warning
-    assert ("Although seen=exclude was asked for, nobody could be left out." in warning) == asked
-    assert "All 40 tumours were evaluated." in warning
+    assert ("Although seen=exclude was asked for, nobody was left out." in warning) == asked
+    assert "the patients of the 40 tumours that were evaluated" in warning
+    assert "Nobody was recognised, by the images of the tumours," in page
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt-get install chromium)")

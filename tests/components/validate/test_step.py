@@ -162,7 +162,7 @@ def test_seen_patients_are_refused_or_left_out_and_counted(tmp_path):
     assert validation.metrics.overlap.tumours == 4
     assert validation.metrics.flow.used == len(validation.scores) == 36
     page = (tmp_path / "b" / "page.html").read_text()
-    assert "Patients seen in development were left out" in page
+    assert "4 tumours of 2 patients whom the model has seen" in page
     assert "the other hospital" in page
 
 
@@ -170,7 +170,7 @@ def test_another_key_is_stated_in_report_and_metrics(tmp_path):
     validation, _ = validated(tmp_path, make_cohort(key="f" * 16), attempt="attempt-4")
     assert not validation.metrics.overlap.checked
     page = (tmp_path / "page.html").read_text()
-    assert "It could not be checked whether the model has seen patients of this cohort" in page
+    assert "It could not be checked by pseudonyms whether the model has seen patients of this cohort" in page
     assert "made with another key" in page
 
 
