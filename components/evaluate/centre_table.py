@@ -1,5 +1,6 @@
 """The centres that were left out in turn: performance at each, which its group's networks never saw (TRIPOD+AI 12d)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,8 +23,8 @@ class CentreLine:
     evaluation
         Metrics of the group's ensemble on all its tumours.
     observed, predicted
-        Proportion of non-responders, and the mean of the calibrated probabilities, whose scaling was fitted on other
-        centres; None where there is none.
+        Proportion of non-responders, and the mean of the calibrated probabilities, whose scaling was fitted on the
+        other centres that were left out; None where there is none.
     """
 
     group: str
@@ -32,6 +33,17 @@ class CentreLine:
     evaluation: EvaluationMetrics
     observed: float
     predicted: float | None
+
+
+def range_over_centres(lines: Sequence[CentreLine]) -> dict[str, float]:
+    """``lowest`` and ``highest`` AUC, and the probability that a further centre's is ``outside``; {} without centres.
+
+    Of k + 1 exchangeable values each is equally likely to be the lowest, and to be the highest: 2 / (k + 1).
+    """
+    if not lines:
+        return {}
+    aucs = [line.evaluation.auc for line in lines]
+    return {"lowest": min(aucs), "highest": max(aucs), "outside": 2 / (len(aucs) + 1)}
 
 
 def centre_lines(evaluation: Evaluation) -> list[CentreLine]:

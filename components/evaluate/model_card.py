@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from components.common.artifacts.evaluation import MODEL_CARD
-from components.common.error_rates import ERROR_RATES, POWER
+from components.common.error_rates import design_of, simulated_for
 from components.common.files import write_json
 from components.evaluate.checklist import MISSING, checklist
 from components.evaluate.evaluation import EvaluatedRun
@@ -25,11 +25,14 @@ def write_model_card(folder: Path, run: EvaluatedRun) -> Path:
 
 def card(run: EvaluatedRun, items: list[dict[str, Any]]) -> str:
     """The card as Markdown."""
+    counts = run.evaluation.metrics.counts
+    design = design_of(run.splits.unit, counts.groups, counts.members)
     text: str = template("model_card.md.j2").render(
         dataset=run.dataset,
         splits=run.splits,
-        error_rates=ERROR_RATES,
-        power=POWER,
+        own_design=design,
+        simulated=simulated_for(design),
+        only_training=run.splits.only_training(run.dataset.tumours),
         **draws(run.splits),
         member_count=len(run.members.members),
         metrics=run.evaluation.metrics,

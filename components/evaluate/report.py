@@ -17,7 +17,7 @@ from components.common.versions import version_of
 from components.evaluate import architecture, figures, learning_curve
 from components.evaluate.blocks import activations_of
 from components.evaluate.borderline import BORDERLINE, PARTIAL_RESPONSE
-from components.evaluate.centre_table import centre_lines
+from components.evaluate.centre_table import centre_lines, range_over_centres
 from components.evaluate.checklist import MISSING, checklist
 from components.evaluate.cohort_tables import LEAST_EXPECTED, RANDOM_TABLES, table_i, table_ii
 from components.evaluate.confounders import ASSOCIATED, HIGH_AUC, NEAR_CHANCE, table_s1
@@ -68,7 +68,7 @@ def write_report(folder: Path, run: EvaluatedRun) -> Path:
 def _template(run: EvaluatedRun) -> Callable[..., str]:
     """Function that renders the page, given ``failures``, ``failures_in_all`` and ``figures``."""
     dataset, splits, evaluation = run.dataset, run.splits, run.evaluation
-    items, network = checklist(run), network_of(splits)
+    items, network, centres = checklist(run), network_of(splits), centre_lines(evaluation)
     return functools.partial(
         template("report.html.j2", more_filters=learning_curve.FILTERS).render,
         policy=POLICY_TAG,
@@ -84,7 +84,9 @@ def _template(run: EvaluatedRun) -> Callable[..., str]:
         confounders=CONFOUNDER_LIMITS,
         tabulated=TABULATED,
         split_table=split_table(dataset.tumours, splits),
-        centre_lines=centre_lines(evaluation),
+        centre_lines=centres,
+        **range_over_centres(centres),
+        min_centre_class_size=splits.settings.split.min_centre_class_size,
         only_training=splits.only_training(dataset.tumours),
         set_sizes=set_sizes(dataset.tumours, splits),
         follow_up=dataset.tumours["follow_up_days"].dropna().agg(["median", "min", "max"]).to_dict(),

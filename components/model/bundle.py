@@ -109,8 +109,8 @@ def write_bundle(
     difference = _check_export(folder / GRAPH, members, dataset)
     _write_golden(folder, golden, ImageDefinition.from_dict(dataset.image_definition))
     names = sorted({member.split.group for member in members})
-    developed = dataset.tumours.tumour.isin(_developed(members))
-    crops = dataset.crops[np.flatnonzero(developed)]
+    seen = dataset.tumours.tumour.isin(developed(members))
+    crops = dataset.crops[np.flatnonzero(seen)]
     return Manifest(
         version=BUNDLE_VERSION,
         kind=BUNDLE_KIND,
@@ -125,7 +125,7 @@ def write_bundle(
         dataset_digest=dataset.digest,
         split_digests=tuple(member.split.digest for member in members),
         training_crops=percentiles_over(crops),
-        seen_patients=patient_digests(settings.study, dataset.tumours.patient[developed]),
+        seen_patients=patient_digests(settings.study, dataset.tumours.patient[seen]),
         synthetic=dataset.synthetic,
         golden_tolerance=GOLDEN_TOLERANCE,
         export_difference=difference,
@@ -139,7 +139,7 @@ def write_bundle(
     ).write(folder)
 
 
-def _developed(members: Sequence[Member]) -> set[str]:
+def developed(members: Sequence[Member]) -> set[str]:
     """The tumours in any member's training or validation set."""
     return {name for member in members for name in member.split.training + member.split.validation}
 
@@ -148,7 +148,7 @@ def _group_facts(name: str, members: Sequence[Member], dataset: Dataset, study: 
     """A group's members, and the patients whom another group's members have seen and its own have not."""
     own, table = [member for member in members if member.split.group == name], dataset.tumours
     seen, seen_here = (
-        patient_digests(study, table.patient[table.tumour.isin(_developed(some))]) for some in (members, own)
+        patient_digests(study, table.patient[table.tumour.isin(developed(some))]) for some in (members, own)
     )
     return {"members": [member.id for member in own], "held_out": sorted(set(seen) - set(seen_here))}
 

@@ -17,12 +17,13 @@ from components.common.artifacts.metrics import OneClassMetrics
 from components.common.artifacts.score_metrics import PlattScaling
 from components.common.artifacts.splits import Splits
 from components.common.files import digest_of_file
-from components.model.bundle import Development, write_bundle
+from components.model.bundle import Development, developed, write_bundle
 from components.model.keras_export import ensemble_model, save_keras
 from components.model.manifest import KERAS_DIGEST, STUDY, Manifest
 from components.model.networks.building import network_of
 from components.phantom.phantom import golden_case
 from components.promote.bundle_model import log_bundle
+from components.promote.story import Sizes
 
 WRITERS = 4  # models logged at a time
 #: Of a member, which has no development predictions of its own.
@@ -60,9 +61,11 @@ class Bundles:
         extra = {"mean_auc_of_groups": evaluated.metrics.mean_auc}
         return self.write(name, self._members_of(name), _development(name, evaluated), extra)
 
-    def size(self, name: str) -> int:
-        """Number of members of an ensemble."""
-        return len(self._members_of(name))
+    def sizes(self, name: str) -> Sizes:
+        """Numbers of an ensemble's members, and of the tumours and patients that they were trained on."""
+        members, tumours = self._members_of(name), self.data.tumours
+        trained = tumours[tumours.tumour.isin(developed(members))]
+        return Sizes(len(members), len(trained), trained.patient.nunique())
 
     def log(self, run_id: str, name: str, title: str) -> str:
         """Logs a written bundle as an MLflow model of a run; returns its URI."""

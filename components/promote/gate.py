@@ -113,7 +113,7 @@ def _design(metrics: Metrics, settings: GateSettings) -> tuple[Decision, str]:
         likely = f" ({shared}), so that the AUC is likely to be too high" if metrics.shared_patients else ""
         weaknesses["tumour_splits"] = f"splits are by tumour{likely}"
     if counts.members < counts.groups * LEAST_MEMBERS or counts.groups < least_groups:
-        least = f"at least {least_groups} {what}s of {LEAST_MEMBERS} are required"
+        least = f"at least {least_groups} {what}s, with {LEAST_MEMBERS} networks each, are required"
         found = f"there are {counts.members} networks in {_several(counts.groups, what)}"
         weaknesses["few_members"] = f"{found}; {least}"
     if not weaknesses:

@@ -21,6 +21,7 @@ from components.model.signing import SIGNATURE, SigningKey
 from components.promote.bundle_model import DIGEST_TAG, log_bundle
 from components.promote.downloads import download, source_uri
 from components.promote.gate import Verdict
+from components.promote.story import decided_by_a_person
 from components.promote.versions import (
     CHALLENGER,
     CHAMPION,
@@ -145,7 +146,9 @@ def promote_by_hand(model_name: str, alias_or_version: str, reason: str, key: Si
     if key:
         sign(model_name, version, key)
     now = champion(model_name)
-    verdict = Verdict("promoted", (f"Decided by a person: {reason}",), version_info(model_name, version).group, {})
+    info = version_info(model_name, version)
+    story = decided_by_a_person(info.tags.get(STORY, ""), reason)
+    verdict = Verdict("promoted", (f"Decided by a person: {reason}",), info.group, {}, story=story)
     previous = now.version if now else ""
     return promote(model_name, version, verdict, expected_previous=previous, new_reference=True)
 

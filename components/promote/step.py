@@ -113,7 +113,7 @@ def _decide(
             return Promotion("promoted", ("This ensemble is already the champion.",), version, name, version, versions)
         changes = _changes(bundles, evaluated, before, model_name) if before else []
         verdict: Verdict = decide(evaluated.metrics, name, changes, loads.of(name), bundles.splits.settings.gate)
-        verdict = dataclasses.replace(verdict, story=story_of(verdict, evaluated.metrics, version, bundles.size(name)))
+        verdict = dataclasses.replace(verdict, story=story_of(verdict, evaluated.metrics, version, bundles.sizes(name)))
         if deleted := registry.deleted_champion(model_name):
             note = f"Version {deleted}, the former champion, was deleted in the registry, so there was no comparison."
             verdict = dataclasses.replace(verdict, reasons=(*verdict.reasons, note))

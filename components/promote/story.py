@@ -1,17 +1,29 @@
 """A promotion told in one paragraph, for a clinician who reads neither the report nor the gate's rules."""
 
+from dataclasses import dataclass
+
 from components.common.artifacts.metrics import Metrics
+from components.model.manifest import STUDY
 from components.promote.gate import Verdict
 
-#: What became of the version, by the gate's verdict.
-_ENDINGS = {
-    "promoted": "It passed all rules of promotion and is the version in use.",
-    "refused": "It was not promoted, since it failed at least one rule of promotion.",
-    "not_comparable": "It was not promoted, since it could not be compared fairly with the version in use.",
+#: What the gate decided. Sentences that stay true, whatever version is in use later.
+_DECISIONS = {
+    "promoted": "It passed all rules of promotion and became the version in use.",
+    "refused": "The gate did not promote it, since it failed at least one rule of promotion.",
+    "not_comparable": "The gate did not promote it, since it could not be compared fairly with the version in use.",
 }
 
 
-def story_of(verdict: Verdict, metrics: Metrics, version: str, members: int) -> str:
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Sizes of the ensemble that is told of: its networks, and the tumours and patients that they were trained on."""
+
+    members: int
+    tumours: int
+    patients: int
+
+
+def story_of(verdict: Verdict, metrics: Metrics, version: str, sizes: Sizes) -> str:
     """The paragraph.
 
     Parameters
@@ -22,21 +34,22 @@ def story_of(verdict: Verdict, metrics: Metrics, version: str, members: int) -> 
         The evaluation's metrics.
     version
         Its number in the registry.
-    members
-        Number of networks that it joins.
+    sizes
+        Its own.
     """
-    counts, study = metrics.counts, metrics.study
+    study, group = metrics.study, "" if verdict.group == STUDY else verdict.group
     sentences = [
-        f"Version {version} joins {members} networks, trained on the planning CT of {counts.tumours} brain metastases "
-        f"in {counts.patients} {'simulated ' if metrics.synthetic else ''}patients.",
+        f"Version {version} joins {_several(sizes.members, 'network')}{f' of group {group}' if group else ''}, trained "
+        f"on the planning CT of {_several(sizes.tumours, 'brain metastasis', 'brain metastases')} in "
+        f"{sizes.patients} {'simulated ' if metrics.synthetic else ''}patient{'s' if sizes.patients != 1 else ''}.",
         f"On tumours {'of centres ' if metrics.centres else ''}that they had not seen, ensembles of such networks gave "
         "the higher score to the non-responder in "
         f"{metrics.mean_auc:.0%} of pairs of a responder and a non-responder{_interval(metrics)}; "
-        f"guessing reaches 50%.{_worst(metrics)}",
+        f"guessing reaches 50%.{_own(metrics, group)}{_worst(metrics)}",
         f"At the cut-off in use they recognised {_of(study.true_positive, study.false_negative)} non-responders and "
         f"{_of(study.true_negative, study.false_positive)} responders{_progression(metrics)}.",
         *_doubts(metrics),
-        _ENDINGS[verdict.verdict],
+        _DECISIONS[verdict.verdict],
         "All tumours are of one cohort: how well it works elsewhere is not known from this. It is research software, "
         "not a medical device, and must not guide treatment.",
     ]
@@ -61,7 +74,17 @@ def _doubts(metrics: Metrics) -> list[str]:
 
 def _interval(metrics: Metrics) -> str:
     limits = metrics.mean_auc_limits
-    return f" (95% interval {limits.ci_low:.0%} to {limits.ci_high:.0%})" if limits else ""
+    of_centres = " for these centres" if metrics.centres else ""
+    return f" (95% interval{of_centres} {limits.ci_low:.0%} to {limits.ci_high:.0%})" if limits else ""
+
+
+def _own(metrics: Metrics, group: str) -> str:
+    """Of a single group: what its own ensemble, which is the version, achieved."""
+    if not group:
+        return ""
+    own, where = metrics.groups[group].evaluation, "at the centre" if metrics.centres else "on the tumours"
+    tumours = own.n_negative + own.n_positive
+    return f" This version itself reached {own.auc:.0%} {where} that it had not seen ({tumours} tumours)."
 
 
 def _worst(metrics: Metrics) -> str:
@@ -82,4 +105,16 @@ def _progression(metrics: Metrics) -> str:
     if calls is None or calls.PD.called_responder + calls.PD.called_non_responder == 0:
         return ""
     progressed = calls.PD.called_responder + calls.PD.called_non_responder
-    return f"; of {progressed} tumours that progressed, {calls.PD.called_responder} were called responders"
+    return (
+        f"; of {_several(progressed, 'tumour')} that progressed, {calls.PD.called_responder} "
+        f"{'was called a responder' if calls.PD.called_responder == 1 else 'were called responders'}"
+    )
+
+
+def decided_by_a_person(story: str, reason: str) -> str:
+    """The paragraph of a version that a person made the one in use later; "" where it has none."""
+    return f"{story} A person made it the version in use: {reason}" if story else ""
+
+
+def _several(count: int, one: str, more: str = "") -> str:
+    return f"{count} {one if count == 1 else more or one + 's'}"

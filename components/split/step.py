@@ -74,9 +74,7 @@ def _summarise(data: Dataset, run_splits: Splits, path: str) -> None:
     centres = run_splits.centres(data.tumours)
     facts = {"members": members, "unit of splitting": run_splits.unit, "leakage": leakage}
     if centres:
-        only = run_splits.only_training(data.tumours)
-        never = f"{only['known']} tumours of other centres, {only['unknown']} tumours whose centre is unknown"
-        facts["never evaluated"] = never
+        facts["never evaluated"] = run_splits.only_training(data.tumours).words or "none"
     table = [
         {
             "member": member.id,

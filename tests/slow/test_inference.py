@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.common.error_rates import EQUAL, LOSS, NULL, POWER, ErrorRate
+from components.common.error_rates import CENTRE, EQUAL, LOSS, NULL, NULL_BY_CENTRES, POWER, ErrorRate
 from components.common.processors import processors
 from components.stats.calibration import fit_platt
 from tests.slow.linear_study import LinearRun, change, make_cohort, run_study, verdict
@@ -163,7 +163,7 @@ def test_splits_by_centre_find_nothing_without_signal(record, centres: int) -> N
     found = simulated(functools.partial(study_of_centres, centres=centres, signal=0.0)).mean()
     record(f"{centres} centres without signal", **found)
     assert abs(found.estimate - 0.5) < 0.02
-    assert found.promoted <= NULL.most
+    _accept(found.promoted, NULL_BY_CENTRES[centres])
 
 
 def test_a_centre_without_signal_is_named_where_the_others_have_one(record) -> None:
@@ -173,7 +173,7 @@ def test_a_centre_without_signal_is_named_where_the_others_have_one(record) -> N
     record("4 centres", **good)
     record("4 centres, one without signal", **bad)
     assert abs(good.estimate - good.true) < 0.015
-    assert good.refused_by_centre <= 0.05
+    _accept(good.refused_by_centre, CENTRE)
     assert bad.names_the_failing >= 0.4
 
 

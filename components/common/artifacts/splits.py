@@ -60,6 +60,31 @@ class SplitsFile:
     tracking: TrackedRuns
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class OnlyTraining:
+    """Tumours that splits by centre use for training and validation, and never evaluate.
+
+    Parameters
+    ----------
+    centres
+        Number of known centres that are not left out.
+    known, unknown
+        Numbers of their tumours, and of tumours of an unknown centre.
+    """
+
+    centres: int
+    known: int
+    unknown: int
+
+    @property
+    def words(self) -> str:
+        """``12 tumours of 2 other centres and 3 of an unknown centre``; "" where there are none."""
+        centres = f"{self.centres} other centres" if self.centres > 1 else "another centre"
+        parts = [(self.known, f"of {centres}"), (self.unknown, "of an unknown centre")]
+        present = [f"{count} tumour{'s' if count > 1 else ''} {whose}" for count, whose in parts if count]
+        return " and ".join(present)
+
+
 NETWORK = "network.json"
 _SPLITS_FILE = TypeAdapter(SplitsFile)
 
@@ -115,10 +140,10 @@ class Splits(Layout):
         centre_of = dict(zip(tumours["tumour"], tumours["centre"], strict=True))
         return {split.group: str(centre_of[split.evaluation[0]]) for split in self.members}
 
-    def only_training(self, tumours: pd.DataFrame) -> dict[str, int]:
-        """Numbers of tumours that splits by centre never evaluate: of ``known`` centres, and of ``unknown`` ones."""
+    def only_training(self, tumours: pd.DataFrame) -> "OnlyTraining":
+        """What splits by centre never evaluate, by the dataset's table of tumours."""
         others = tumours.loc[~tumours["centre"].isin(self.centres(tumours).values()), "centre"]
-        return {"known": int(others.notna().sum()), "unknown": int(others.isna().sum())}
+        return OnlyTraining(others.nunique(), int(others.notna().sum()), int(others.isna().sum()))
 
     def of_group(self, group: str) -> list[MemberSplit]:
         """The splits of a group's members, sorted by index."""

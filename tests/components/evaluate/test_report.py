@@ -14,7 +14,7 @@ from matplotlib import image
 
 from components.common.artifacts.members import Members
 from components.common.artifacts.metrics import OneClassMetrics
-from components.common.error_rates import ERROR_RATES
+from components.common.error_rates import simulated_for
 from components.common.presets import resolve
 from components.common.settings import EvaluateSettings, StudySettings
 from components.evaluate import report
@@ -380,7 +380,8 @@ def test_card_prints_the_mean_every_group_and_missing_items(study, tmp_path):
     assert f"{result.metrics.mean_auc:.3f}" in card
     for name, group in result.metrics.groups.items():
         assert f"| {name} | {group.evaluation.auc:.3f} |" in card
-    for rate in ERROR_RATES:
+    assert "another design" not in card
+    for rate in simulated_for("5 groups of 10 networks, split by patient").rates:
         assert f"- {rate.question}: {100 * rate.found:.1f} % of runs" in card
     assert "true AUC of 0.75 is promoted: 92 % of runs" in card
     for heading in ("Intended use", "Limits", "Data", "Performance", "missing"):

@@ -106,7 +106,12 @@ FEW_GROUPS = {"counts": dataclasses.replace(METRICS.counts, groups=4, members=80
         (LEAKING, "tumour_splits", "promoted", "Design (passed): splits are by tumour"),
         ({"split_unit": "tumour"}, "", "refused", "splits are by tumour [tumour_splits]"),
         (LEAKING, "few_members", "refused", "[tumour_splits]"),
-        (FEW, "", "refused", "6 networks in 2 groups; at least 5 groups of 10 are required [few_members]"),
+        (
+            FEW,
+            "",
+            "refused",
+            "at least 5 groups, with 10 networks each, are required [few_members]",
+        ),
         (FEW, "few_members", "promoted", "[few_members]; accepted by gate.accept"),
         (FEW_GROUPS, "", "refused", "80 networks in 4 groups"),
         ({**LEAKING, **FEW}, "", "refused", "[tumour_splits]; there are 6 networks"),
@@ -147,8 +152,18 @@ def by_centre(*aucs: float, members: int = 10) -> Metrics:
         (by_centre(0.9, 0.5, 0.8, 0.7), {"min_centre_auc": 0.6}, "refused", "the lowest AUC, 0.500 (required: 0.60)"),
         (by_centre(0.9, 0.45, 0.8, 0.7), {"min_centre_auc": 0.0}, "promoted", "C-b (group B) has the lowest AUC"),
         (by_centre(0.9, 0.8, 0.8, 0.7), {}, "promoted", "splits are by centre, and centres and networks are enough"),
-        (by_centre(0.9, 0.8, 0.7), {}, "refused", "30 networks in 3 centres; at least 4 centres of 10 are required"),
-        (by_centre(0.9, 0.8, 0.8, 0.7, members=9), {}, "refused", "36 networks in 4 centres; at least 4 centres of 10"),
+        (
+            by_centre(0.9, 0.8, 0.7),
+            {},
+            "refused",
+            "3 centres; at least 4 centres, with 10 networks each",
+        ),
+        (
+            by_centre(0.9, 0.8, 0.8, 0.7, members=9),
+            {},
+            "refused",
+            "36 networks in 4 centres",
+        ),
     ],
 )
 def test_the_worst_centre_decides_too(metrics: Metrics, settings: dict[str, float], verdict: str, reason: str) -> None:

@@ -7,10 +7,11 @@ import pytest
 from components.common.artifacts.clinical_metrics import ScanFact
 from components.common.artifacts.metrics import Calls, CallsByResponse
 from components.promote.gate import Verdict
-from components.promote.story import story_of
+from components.promote.story import Sizes, decided_by_a_person, story_of
 from tests.components.evaluate.golden_metrics import golden_metrics
 
 NONE = Calls(0, 0)
+STUDY_SIZES = Sizes(50, 110, 89)
 CALLS = CallsByResponse(CR=Calls(2, 1), PR=Calls(9, 2), SD=Calls(4, 6), PD=Calls(3, 5))
 METRICS = golden_metrics()
 METRICS = dataclasses.replace(
@@ -21,14 +22,14 @@ METRICS = dataclasses.replace(
 )
 
 
-def told(verdict: str = "promoted", **fields: object) -> str:
+def told(verdict: str = "promoted", *, what: str = "study", sizes: Sizes = STUDY_SIZES, **fields: object) -> str:
     metrics = dataclasses.replace(METRICS, **fields)
-    return story_of(Verdict(verdict, (), "study", {}), metrics, "7", 50)
+    return story_of(Verdict(verdict, (), what, {}), metrics, "7", sizes)
 
 
 def test_names_size_performance_and_the_costly_error() -> None:
     story = told()
-    assert "Version 7 joins 50 networks" in story
+    assert "Version 7 joins 50 networks, trained on the planning CT of 110 brain metastases in 89 patients." in story
     assert "in 82% of pairs" in story
     assert "recognised 11 of 18 non-responders" in story
     assert "of 8 tumours that progressed, 3 were called responders" in story
@@ -37,7 +38,7 @@ def test_names_size_performance_and_the_costly_error() -> None:
 
 @pytest.mark.parametrize(
     ("verdict", "ending"),
-    [("promoted", "is the version in use"), ("refused", "failed"), ("not_comparable", "could not be compared fairly")],
+    [("promoted", "became the version in use"), ("refused", "failed"), ("not_comparable", "not be compared fairly")],
 )
 def test_says_what_became_of_it(verdict: str, ending: str) -> None:
     assert ending in told(verdict)
@@ -69,10 +70,32 @@ def test_names_the_worst_of_several_centres() -> None:
     story = told(groups={"A": group, "B": worst}, centres={"A": "C-a", "B": "C-b"}, split_unit="centre")
     assert "On tumours of centres that they had not seen" in story
     assert "At the worst of 2 centres it was 41% of pairs." in story
+    assert "(95% interval for these centres " in story
     assert "centres" not in told()
+
+
+def test_tells_of_a_single_group_what_its_own_ensemble_achieved() -> None:
+    group = METRICS.groups["A"]
+    bad = dataclasses.replace(group, evaluation=dataclasses.replace(group.evaluation, auc=0.12))
+    fields = {"groups": {"A": group, "D": bad}, "what": "D", "sizes": Sizes(1, 76, 61)}
+    story = told(**fields)
+    assert "joins 1 network of group D, trained on the planning CT of 76 brain metastases in 61 patients." in story
+    counted = group.evaluation.n_negative + group.evaluation.n_positive
+    assert f"This version itself reached 12% on the tumours that it had not seen ({counted} tumours)." in story
+    assert "reached 12% at the centre" in told(**fields, centres={"A": "C-a", "D": "C-d"}, split_unit="centre")
+    assert "itself" not in told()
+
+
+def test_a_decision_of_a_person_is_added_and_contradicts_nothing() -> None:
+    story = decided_by_a_person(told("refused"), "seen by the board")
+    assert "The gate did not promote it" in story
+    assert story.endswith("A person made it the version in use: seen by the board")
+    assert decided_by_a_person("", "seen by the board") == ""
 
 
 def test_leaves_out_what_is_not_known() -> None:
     without = dataclasses.replace(METRICS.study, confusion_by_response=dataclasses.replace(CALLS, PD=NONE))
     assert "progressed" not in told(study=without)
+    one = dataclasses.replace(METRICS.study, confusion_by_response=dataclasses.replace(CALLS, PD=Calls(1, 0)))
+    assert "of 1 tumour that progressed, 1 was called a responder." in told(study=one)
     assert "interval" not in told(mean_auc_limits=None)
