@@ -35,10 +35,10 @@ class ValidationOptions:
         Raises
         ------
         InputError
-            The errors of ``resolve``, ``require_used_by_validation``, the parameters' checks, and ``read_cohort``.
+            The errors of ``require_used_by_validation``, ``resolve``, the parameters' checks, and ``read_cohort``.
         """
-        resolve("default", self.overrides)
         require_used_by_validation(self.overrides)
+        resolve("default", self.overrides)
         path = cohort.removeprefix("file://")
         require_text(path)
         uri = path if "://" in path else os.path.realpath(path)

@@ -91,6 +91,8 @@ def test_a_champion_is_validated_on_another_cohort(home, cohort):
         (["--cohort", "COHORT", "--model-name", "a/b"], "PARAMETER_INVALID", 2),
         (["--cohort", "COHORT", "--set", "preprocess.slices=3"], "SETTING_UNKNOWN", 2),
         (["--cohort", "COHORT", "--set", "train.learning_rate=0.1"], "SETTING_UNUSED", 2),
+        (["--cohort", "COHORT", "--set", "train.max_steps=3"], "SETTING_UNUSED", 2),  # below restart_step
+        (["--cohort", "COHORT", "--set", "trian.max_steps=3"], "SETTING_UNKNOWN", 2),
         (["--cohort", "COHORT", "--mlflow", "sqlite:////absent/mlflow.db"], "TRACKING_URI", 2),
     ],
 )
