@@ -112,7 +112,11 @@ class ValidateParameters:
         ..., "table (CSV) of the other cohort, or the folder or s3:// prefix that holds cohort.csv"
     )
     version: Text = setting("champion", "version of the registered model: its number, or an alias such as champion")
-    name: CohortName = setting("", "name of the cohort in the report and the registry; empty: the name of the study")
+    name: CohortName = setting(
+        "",
+        "name of the cohort in the report and the registry; empty: the name of the study, or, where that is the "
+        "model's too, the start of the dataset's digest",
+    )
     seen: Seen = setting(
         "refuse",
         "what is done if the model has seen patients of the cohort: the validation is refused (refuse), or their "

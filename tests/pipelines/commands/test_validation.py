@@ -119,3 +119,6 @@ def test_a_line_says_what_a_reader_must_know():
     assert validation_line(one) == (
         "validated on here: 40 tumours, AUC 0.700 (0.600 to 0.800); not checked for patients that the model has seen"
     )
+    assert validation_line(one, "1 responder and 39 non-responders").startswith(
+        "validated on here: 40 tumours, too few to judge (1 responder and 39 non-responders), AUC 0.700"
+    )
