@@ -22,6 +22,7 @@ from components.stats.calibration import reliability
 from components.stats.logistic import FEWEST_PATIENTS
 from components.stats.subgroups import LEAST_OF_CLASS
 from components.validate import figures
+from components.validate.centre_words import centre_note, centre_warning, comparable
 from components.validate.few import by_class, few_warning
 from components.validate.misclassified import misclassified
 from components.validate.overlap import unchecked_warning
@@ -92,6 +93,9 @@ def _context(validation: Validation, tumours: pd.DataFrame) -> dict[str, Any]:
         "classes": by_class(metrics.performance.counts),
         "few_patients": metrics.performance.counts.patients < FEWEST_PATIENTS,
         "no_interval": "too few patients" if metrics.performance.counts.patients < FEWEST_PATIENTS else "not estimable",
+        "centre_warning": centre_warning(metrics),
+        "centre_note": centre_note(metrics),
+        "comparable": comparable(metrics),
         "few_warning": few_warning(metrics.performance.counts),
         "overlap_warning": unchecked_warning(metrics.overlap, len(tumours)),
         "fewest_patients": FEWEST_PATIENTS,

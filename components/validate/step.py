@@ -23,6 +23,7 @@ from components.model.runtime import Ensemble
 from components.promote import registry
 from components.promote.validations import write_validation
 from components.stats.roc import roc_curve
+from components.validate.centres import centre_overlap, development_centres
 from components.validate.few import mark_few
 from components.validate.overlap import evaluated_flow, without_seen
 from components.validate.performance import measure, refuse_one_class
@@ -109,6 +110,15 @@ def run(dataset: str, request: Request, validation: str, report: str, progress: 
             cut_off=model.cut_off,
             samples=settings.evaluate.bootstrap,
             seed=settings.seed,
+        ),
+        centre_overlap=centre_overlap(
+            development_centres(request.model_name, version),
+            model.ensemble,
+            overlap,
+            rows,
+            tumours,
+            primary=model.primary_score,
+            cut_off=model.cut_off,
         ),
     )
     result, folder, train = Validation(rows, metrics), Path(validation), manifest.settings["train"]

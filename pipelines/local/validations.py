@@ -14,6 +14,7 @@ from components.common.presets import require_used_by_validation, resolve
 from components.common.wording import counted
 from components.evaluate.tables import lower_first
 from components.preprocess.cohort import read_cohort
+from components.validate.centre_words import centre_warning
 from components.validate.few import by_class, few_warning
 from components.validate.overlap import unchecked_warning
 from pipelines.definitions.parameters import ValidateParameters
@@ -76,7 +77,7 @@ class ValidationOutcome:
         counts = self.metrics.performance.counts
         texts = (
             few_warning(counts),
-           
+            centre_warning(self.metrics),
             unchecked_warning(self.metrics.overlap, counts.tumours),
         )
         return [f"warning: {lower_first(text)}" for text in texts if text]
