@@ -9,12 +9,12 @@ def centre_warning(metrics: ValidationMetrics) -> str:
     found = metrics.centre_overlap
     if found is None or not found.developed:
         return ""
-    of_all = len(found.developed + found.held_out + found.not_listed)
+    centres = counted(len(found.developed + found.held_out + found.not_listed), "centre")
     evaluated = counted(metrics.performance.counts.tumours, "tumour")
     return (
-        f"The model was developed on tumours of {len(found.developed)} of the {counted(of_all, 'centre')} of this "
-        f"cohort ({', '.join(found.developed)}; {found.tumours} of {evaluated}). At new centres its performance may be "
-        "lower than at these."
+        f"The model was developed on tumours of {len(found.developed)} of this cohort's {centres} "
+        f"({', '.join(found.developed)}; {found.tumours} of {evaluated}). At new centres its performance may be lower "
+        "than at these."
     )
 
 
@@ -32,9 +32,9 @@ def centre_note(metrics: ValidationMetrics) -> str:
         )
     if found.not_listed:
         parts.append(
-            f"Of {counted(len(found.not_listed), 'centre')} ({', '.join(found.not_listed)}) it is not known whether "
-            "the model was developed on tumours of it: the run of its development logged only the centres that it "
-            "evaluated, and a centre that the tables spell differently has another pseudonym."
+            f"It is not known whether the model was developed on tumours of {', '.join(found.not_listed)}: the run of "
+            "its development logged only the centres that it evaluated, and a centre that the two tables spell "
+            "differently has another pseudonym."
         )
     return " ".join(parts)
 

@@ -91,7 +91,7 @@ def test_the_page_compares_only_what_may_be_compared(tmp_path, known, ensemble, 
     assert f"one for centres that its networks had not seen; {words}" in page
     warned = "Warning. The model was developed on tumours of" in page
     assert warned == (A in known.evaluated)
-    assert ("it is not known whether the model was developed" in page) == (B not in known.evaluated)
+    assert ("It is not known whether the model was developed" in page) == (B not in known.evaluated)
 
 
 def test_a_development_by_patient_is_no_estimate_for_new_centres():
