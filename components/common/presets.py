@@ -4,6 +4,7 @@ A study file, the flags of ``srs run`` and the pipeline parameter ``settings`` a
 value is refused before any work.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from components.common.settings import SETTINGS, StudySettings
 ONE_PLACE = "Give each value in one place only."
 #: Sections and settings that a validation uses; all others are the model's own.
 USED_BY_VALIDATION = ("study", "seed", "preprocess", "evaluate.bootstrap")
+SECTIONS = frozenset(field.name for field in dataclasses.fields(StudySettings))
 #: The values of each preset that differ from the defaults in ``settings``.
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "default": {},
@@ -89,12 +91,14 @@ def merged(*parts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def require_used_by_validation(overrides: Mapping[str, Any]) -> None:
-    """Refuses settings that a validation would ignore.
+    """Refuses settings that a validation would ignore; to be called before ``resolve``.
+
+    ``resolve`` would compare an unused value with those of the study's defaults, which say nothing of the model.
 
     Parameters
     ----------
     overrides
-        A user's settings, as for ``resolve``, which has accepted them.
+        A user's settings, as for ``resolve``, which refuses sections that do not exist.
 
     Raises
     ------
@@ -104,7 +108,7 @@ def require_used_by_validation(overrides: Mapping[str, Any]) -> None:
     names = [
         f"{section}.{name}" if name else section
         for section, values in overrides.items()
-        if section not in USED_BY_VALIDATION
+        if section in SECTIONS and section not in USED_BY_VALIDATION
         for name in (values if isinstance(values, Mapping) else [""])
     ]
     if unused := [name for name in names if name not in USED_BY_VALIDATION]:

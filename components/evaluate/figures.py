@@ -59,16 +59,14 @@ def auc_by_size(sizes: Mapping[str, Sequence[SizeMetrics]]) -> str:
 
 
 def reliability(curves: dict[str, pd.DataFrame]) -> str:
-    """Reliability curves by name; each point is labelled with its number of predictions."""
-    appearances = ((BLUE, "-", "o", (-13, 6)), (VERMILION, "--", "s", (5, -10)))
+    """Reliability curves by name; the legend, below the axes, gives the number of predictions in each point."""
+    appearances = ((BLUE, "-", "o"), (VERMILION, "--", "s"))
     with style():
-        figure, axes = new_axes((3.9, 3.7))
+        figure, axes = new_axes((3.6, 4.2))
         axes.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":", label="perfect calibration")
-        for (name, curve), (colour, dash, marker, shift) in zip(curves.items(), appearances, strict=False):
-            axes.plot(curve["score"], curve["observed"], color=colour, ls=dash, marker=marker, ms=5, label=name)
-            for row in curve.to_dict("records"):
-                point = (row["score"], row["observed"])
-                axes.annotate(f"{row['n']}", point, shift, textcoords="offset points", fontsize=7, color=colour)
+        for (name, curve), (colour, dash, marker) in zip(curves.items(), appearances, strict=False):
+            label = f"{name}, {_sizes(curve['n'])} a point"
+            axes.plot(curve["score"], curve["observed"], color=colour, ls=dash, marker=marker, ms=5, label=label)
         axes.set(
             xlabel="mean predicted score",
             ylabel="observed proportion of non-responders",
@@ -76,21 +74,28 @@ def reliability(curves: dict[str, pd.DataFrame]) -> str:
             ylim=(-0.04, 1.04),
         )
         axes.set_aspect("equal")
-        axes.legend(loc="upper left")
+        figure.legend(loc="outside lower center")
         return to_svg(figure, "Reliability curves with the number of predictions at each point")
+
+
+def _sizes(counts: pd.Series) -> str:
+    """The numbers of predictions in the points of a curve: one number, or from the smallest to the largest."""
+    low, high = int(counts.min()), int(counts.max())
+    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def decision(curve: Sequence[NetBenefit]) -> str:
     """Net benefit against the threshold probability: by the model with its band, for all tumours, and for none."""
     at = [point.threshold for point in curve]
     with style():
-        figure, axes = new_axes((4.6, 3.3))
+        figure, axes = new_axes((3.6, 3.2))
         axes.axhline(0, color="#000000", lw=1.2, label="act for none")
         axes.plot(at, [point.treat_all for point in curve], color=VERMILION, ls="--", lw=1.4, label="act for all")
-        low, high = [point.low for point in curve], [point.high for point in curve]
-        axes.fill_between(at, low, high, color=BLUE, alpha=0.15, lw=0, label="95 % band")
+        bands = [(point.low, point.high) for point in curve if point.low is not None and point.high is not None]
+        if bands:  # all points have one, or none: see ``decision_curve``
+            axes.fill_between(at, *zip(*bands, strict=True), color=BLUE, alpha=0.15, lw=0, label="95 % band")
         axes.plot(at, [point.model for point in curve], color=BLUE, lw=2, label="act by the prediction")
-        top = max(*high, curve[0].treat_all, 0.05)
+        top = max(*(high for _, high in bands), *(point.model for point in curve), curve[0].treat_all, 0.05)
         axes.set(
             xlabel="threshold probability", ylabel="net benefit", xlim=(at[0], at[-1]), ylim=(-0.3 * top, 1.1 * top)
         )

@@ -7,6 +7,8 @@ from components.common.artifacts.clinical_metrics import Subgroup
 from components.evaluate.cohort_tables import YES, display_name
 from components.stats.subgroups import split_at, subgroups
 
+#: Title of the centres' subgroups, by which a validation finds the centres of a development.
+CENTRE = "Centre"
 #: Title, column and kind of each covariate. Numbers are divided at their median, or have a subgroup for each value.
 COVARIATES = (
     ("Sex", "sex", "category"),
@@ -16,7 +18,7 @@ COVARIATES = (
     ("Size, mm", "diameter_mm", "number"),
     ("Device", "device", "category"),
     ("Systemic therapy", "systemic_therapy_kind", "category"),
-    ("Centre", "centre", "category"),
+    (CENTRE, "centre", "category"),
     ("Contrast agent", "contrast_agent", "category"),
     ("Tube voltage, kV", "kvp", "number"),
     ("Slice thickness, mm", "slice_thickness_mm", "number"),

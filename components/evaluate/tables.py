@@ -11,6 +11,7 @@ from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.metrics import DevelopmentMetrics, Metrics, OneClassMetrics
 from components.common.artifacts.score_metrics import Limits, RocSummary
+from components.common.wording import counted
 from components.evaluate.cohort_tables import LEAST_EXPECTED, RANDOM_TABLES, table_i, table_ii
 from components.evaluate.set_metrics import newcombe_of
 
@@ -82,6 +83,7 @@ def lower_first(text: str) -> str:
 
 #: What the templates of report and model card call these functions.
 FILTERS = {
+    "counted": counted,
     "number": number,
     "p": p_value,
     "p_statement": p_statement,

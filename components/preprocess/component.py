@@ -18,9 +18,9 @@ def fingerprint(
     from components.preprocess.step import plan
 
     with step("fingerprint"):
-        check_network(resolve_parameters(preset, seed, groups, members, settings))
         if for_validation:
             require_used_by_validation(overrides_in(settings))
+        check_network(resolve_parameters(preset, seed, groups, members, settings))
         return plan(cohort_uri, preset, seed, groups, members, settings)
 
 

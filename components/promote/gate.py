@@ -15,6 +15,7 @@ from typing import Literal
 
 from components.common.artifacts.metrics import Metrics
 from components.common.settings import LEAST_CENTRES, LEAST_GROUPS, LEAST_MEMBERS, GateSettings
+from components.common.wording import counted
 from components.promote.change import Change
 
 Decision = Literal["promoted", "refused", "not_comparable"]
@@ -84,7 +85,7 @@ def _value(metrics: Metrics, settings: GateSettings) -> tuple[Decision, str]:
     mean, bound = metrics.mean_auc, _bound(metrics)
     passed = mean >= settings.min_mean_auc and bound > CHANCE_AUC
     text = (
-        f"Value: the mean ensemble AUC over {_several(len(metrics.groups), 'group')} is {mean:.3f} (required: "
+        f"Value: the mean ensemble AUC over {counted(len(metrics.groups), 'group')} is {mean:.3f} (required: "
         f"{settings.min_mean_auc:.2f}) and its one-sided 95 % bound {bound:.3f} (required: above {CHANCE_AUC})."
     )
     return ("promoted" if passed else "refused"), text
@@ -114,7 +115,7 @@ def _design(metrics: Metrics, settings: GateSettings) -> tuple[Decision, str]:
         weaknesses["tumour_splits"] = f"splits are by tumour{likely}"
     if counts.members < counts.groups * LEAST_MEMBERS or counts.groups < least_groups:
         least = f"at least {least_groups} {what}s, with {LEAST_MEMBERS} networks each, are required"
-        found = f"there are {counts.members} networks in {_several(counts.groups, what)}"
+        found = f"there are {counts.members} networks in {counted(counts.groups, what)}"
         weaknesses["few_members"] = f"{found}; {least}"
     if not weaknesses:
         return "promoted", f"Design: splits are by {metrics.split_unit}, and {what}s and networks are enough."
@@ -149,10 +150,6 @@ def _comparison(change: Change, settings: GateSettings) -> str:
         f"{change.non_responders} non-responders of {_named(change.groups)}; an equally good model passes with a "
         f"probability of {change.power(-least):.0%}."
     )
-
-
-def _several(count: int, what: str) -> str:
-    return f"{count} {what}{'s' if count != 1 else ''}"
 
 
 def _named(groups: Sequence[str]) -> str:

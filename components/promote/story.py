@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from components.common.artifacts.metrics import Metrics
+from components.common.wording import counted
 from components.model.manifest import STUDY
 from components.promote.gate import Verdict
 
@@ -39,9 +40,9 @@ def story_of(verdict: Verdict, metrics: Metrics, version: str, sizes: Sizes) -> 
     """
     study, group = metrics.study, "" if verdict.group == STUDY else verdict.group
     sentences = [
-        f"Version {version} joins {_several(sizes.members, 'network')}{f' of group {group}' if group else ''}, trained "
-        f"on the planning CT of {_several(sizes.tumours, 'brain metastasis', 'brain metastases')} in "
-        f"{sizes.patients} {'simulated ' if metrics.synthetic else ''}patient{'s' if sizes.patients != 1 else ''}.",
+        f"Version {version} joins {counted(sizes.members, 'network')}{f' of group {group}' if group else ''}, trained "
+        f"on the planning CT of {sizes.tumours} brain metastas{'is' if sizes.tumours == 1 else 'es'} in "
+        f"{counted(sizes.patients, 'simulated patient' if metrics.synthetic else 'patient')}.",
         f"On tumours {'of centres ' if metrics.centres else ''}that they had not seen, ensembles of such networks gave "
         "the higher score to the non-responder in "
         f"{metrics.mean_auc:.0%} of pairs of a responder and a non-responder{_interval(metrics)}; "
@@ -106,7 +107,7 @@ def _progression(metrics: Metrics) -> str:
         return ""
     progressed = calls.PD.called_responder + calls.PD.called_non_responder
     return (
-        f"; of {_several(progressed, 'tumour')} that progressed, {calls.PD.called_responder} "
+        f"; of {counted(progressed, 'tumour')} that progressed, {calls.PD.called_responder} "
         f"{'was called a responder' if calls.PD.called_responder == 1 else 'were called responders'}"
     )
 
@@ -114,7 +115,3 @@ def _progression(metrics: Metrics) -> str:
 def decided_by_a_person(story: str, reason: str) -> str:
     """The paragraph of a version that a person made the one in use later; "" where it has none."""
     return f"{story} A person made it the version in use: {reason}" if story else ""
-
-
-def _several(count: int, one: str, more: str = "") -> str:
-    return f"{count} {one if count == 1 else more or one + 's'}"

@@ -15,6 +15,7 @@ from components.common.artifacts.clinical_metrics import NetBenefit
 from components.common.errors import InputError
 from components.stats.auc import Bools, Floats, checked, patient_numbers
 from components.stats.bootstrap import resampled_means
+from components.stats.logistic import FEWEST_PATIENTS
 
 #: A probability this little below a threshold equals it: 3 of 10 votes reach 0.3 however the two were computed.
 ROUNDING = 1e-12
@@ -31,6 +32,8 @@ def decision_curve(
     level: float = 0.95,
 ) -> tuple[NetBenefit, ...]:
     """Net benefit at each threshold, with pointwise percentile bands of a bootstrap over patients.
+
+    With fewer than ``FEWEST_PATIENTS`` patients there are no bands: resamples of so few vary far too little.
 
     Parameters
     ----------
@@ -58,9 +61,14 @@ def decision_curve(
     cuts = _checked_thresholds(thresholds)
     model, everyone = _benefit_by_case(positive, scores, cuts), _benefit_by_case(positive, np.ones(len(scores)), cuts)
     both = np.concatenate([model, model - everyone], axis=1)
-    resampled = resampled_means(both, patient_numbers(patients, positive), rng, samples)
+    k, means, numbers = len(cuts), both.mean(axis=0), patient_numbers(patients, positive)
+    if len(np.unique(numbers)) < FEWEST_PATIENTS:
+        return tuple(
+            NetBenefit(float(cut), float(value), None, None, float(treat_all), float(over), None, None)
+            for cut, value, treat_all, over in zip(cuts, means[:k], everyone.mean(axis=0), means[k:], strict=True)
+        )
+    resampled = resampled_means(both, numbers, rng, samples)
     low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    k, means = len(cuts), both.mean(axis=0)
     columns = (cuts, means[:k], low[:k], high[:k], everyone.mean(axis=0), means[k:], low[k:], high[k:])
     return tuple(NetBenefit(*map(float, values)) for values in zip(*columns, strict=True))
 

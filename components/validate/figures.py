@@ -10,8 +10,13 @@ from components.common.artifacts.score_metrics import Rates
 from components.figures.drawing import BLUE, GREY, SQUARE, VERMILION, new_axes, style, to_svg
 from components.stats.roc import roc_curve
 
-#: Inches of a forest plot: its width, the height of a row, and what axes and legend need.
-FOREST_WIDTH, ROW_HEIGHT, FOREST_MARGIN = 5.6, 0.24, 0.9
+#: Inches of a forest plot: its width, which a phone shows without shrinking the text, the height of a row with its name
+#: above the interval, and what the axis needs.
+FOREST_WIDTH, ROW_HEIGHT, FOREST_MARGIN = 3.6, 0.4, 0.6
+#: Rows from an interval up to its name.
+NAME_ABOVE = 0.37
+#: Behind a name, so that no line crosses its letters.
+PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
 
 
 def roc(labels: ArrayLike, score: ArrayLike, rates: Rates, title: str) -> str:
@@ -66,6 +71,9 @@ def forest(rows: Sequence[Subgroup], overall: tuple[float, float, float]) -> str
         axes.axvline(overall[0], color=BLUE, lw=0.8, ls="--")
         axes.hlines(at, low, high, color=BLUE, lw=1.3)
         axes.scatter(auc, at, s=[46] + [24] * len(known), color=BLUE, zorder=3)
-        axes.set_yticks(at, names)
-        axes.set(xlabel="AUC with 95 % limits (Newcombe)", xlim=(0, 1.02), ylim=(-0.7, len(names) - 0.3))
+        for row, name in zip(at, names, strict=True):
+            axes.text(0, row + NAME_ABOVE, name, va="center", bbox=PAPER)
+        axes.set_yticks([])
+        axes.spines.left.set_visible(False)
+        axes.set(xlabel="AUC with 95 % limits (Newcombe)", xlim=(0, 1.02), ylim=(-0.5, len(names) - 0.1))
         return to_svg(figure, "AUC in subgroups")

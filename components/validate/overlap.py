@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from components.common.artifacts.dataset import Dataset, Exclusion, Flow
 from components.common.artifacts.validation_metrics import Overlap, Seen
 from components.common.errors import InputError
+from components.common.wording import counted
 from components.model.manifest import Manifest
 from components.model.seen import crop_digests, patient_digest
 
@@ -55,8 +56,8 @@ def unchecked_warning(overlap: Overlap, tumours: int) -> str:
     images = "" if overlap.images_checked else " Nor does the model state the images on which it was developed."
     return (
         f"It could not be checked by pseudonyms whether the model has seen patients of this cohort: {overlap.reason}."
-        f"{images}{asked} If it has seen some of the patients of the {tumours} tumours that were evaluated, its "
-        "performance is likely to be better than it would be for new patients."
+        f"{images}{asked} If it has seen some of the patients of the tumours that were evaluated ({tumours}), "
+        "its performance is likely to be better than it would be for new patients."
     )
 
 
@@ -70,8 +71,9 @@ def seen_sentence(overlap: Overlap) -> str:
         return ""
     how = f"by the {' and the '.join(compared)}"
     if overlap.tumours:
-        seen = f"{overlap.tumours} tumours of {overlap.patients} patients"
-        return f"{seen} whom the model has seen in training or validation were recognised {how}, and left out"
+        seen = f"{counted(overlap.tumours, 'tumour')} of {counted(overlap.patients, 'patient')}"
+        were = "was" if overlap.tumours == 1 else "were"
+        return f"{seen} whom the model has seen in training or validation {were} recognised {how}, and left out"
     return f"nobody was recognised, {how}, whom the model has seen in training or validation"
 
 
@@ -107,11 +109,12 @@ def without_seen(manifest: Manifest, dataset: Dataset, handling: Seen) -> tuple[
     reason, seen = why_unchecked(manifest, dataset.pseudonym_key), seen_tumours(manifest, dataset)
     patients, tumours = int(dataset.tumours.loc[seen, "patient"].nunique()), int(seen.sum())
     if seen.all():
-        message = f"all {len(seen)} tumours of the cohort are of patients whom the model has seen in development"
+        message = f"all tumours of the cohort ({len(seen)}) are of patients whom the model has seen in development"
         raise InputError("PATIENTS_SEEN", message, "Name a cohort of other patients.")
     if tumours and handling == "refuse":
         message = (
-            f"{tumours} of the cohort's {len(seen)} tumours are of {patients} patients whom the model has seen in"
+            f"{tumours} of the cohort's {counted(len(seen), 'tumour')} {'is' if tumours == 1 else 'are'} of "
+            f"{counted(patients, 'patient')} whom the model has seen in"
             " training or validation (recognised by pseudonym or image), so that its performance on them would be too"
             " good"
         )

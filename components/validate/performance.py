@@ -15,8 +15,10 @@ from components.common.artifacts.score_metrics import Calibration, Limits, Other
 from components.common.artifacts.validation_metrics import CentreMetrics, CohortCounts, Performance
 from components.common.errors import InputError
 from components.common.settings import Score
+from components.common.wording import counted
 from components.evaluate.decision import THRESHOLDS
 from components.stats.calibration import calibrate
+from components.stats.logistic import FEWEST_PATIENTS
 from components.stats.net_benefit import decision_curve
 from components.stats.roc import Interval, auc_score, rates_at, roc_summary
 from components.stats.subgroups import split_at, subgroups
@@ -24,6 +26,10 @@ from components.stats.subgroups import split_at, subgroups
 #: Where continuous covariates are split, the same in every cohort, so that cohorts can be compared: years, as trials of
 #: radiosurgery do; and mm, the size from which on doses of single-fraction radiosurgery are lowered (RTOG 90-05).
 AGE_CUT, SIZE_CUT_MM = 65.0, 20.0
+
+#: Narrower intervals of an AUC are rounding errors: DeLong's and the bootstrap's shrink to a point where the scores
+#: separate the classes, however few tumours there are.
+NO_WIDTH = 1e-9
 
 
 def measure(
@@ -72,7 +78,8 @@ def refuse_one_class(labels: NDArray[Any]) -> None:
     positives = int((labels == 1).sum())
     if 0 < positives < len(labels):
         return
-    message = f"the cohort has {len(labels) - positives} responders and {positives} non-responders to evaluate"
+    classes = f"{counted(len(labels) - positives, 'responder')} and {counted(positives, 'non-responder')}"
+    message = f"the cohort has {classes} to evaluate"
     hint = "A cohort of both is needed; the summary of preprocess says which tumours were excluded, and why."
     raise InputError("VALIDATION_ONE_CLASS", message, hint)
 
@@ -114,11 +121,17 @@ def _counts(tumours: pd.DataFrame) -> CohortCounts:
 def _intervals(
     labels: NDArray[Any], score: NDArray[np.float64], patients: NDArray[Any], samples: int, seed: int
 ) -> OtherIntervals:
+    few = len(np.unique(patients)) < FEWEST_PATIENTS
+
     def limits(method: Interval) -> Limits | None:
-        """None for too few patients."""
+        """None for too few patients, and where limits coincide: no sample is free of uncertainty."""
+        if few and method != "newcombe":
+            return None
         try:
             summary = roc_summary(labels, score, method, patients=patients, rng=seed, samples=samples)
         except InputError:
+            return None
+        if summary.ci_high - summary.ci_low < NO_WIDTH:
             return None
         return Limits(summary.se, summary.ci_low, summary.ci_high)
 

@@ -11,6 +11,7 @@ from components.common.artifacts.validation import REPORT, Validation
 from components.common.artifacts.validation_metrics import Performance, ValidationMetrics
 from components.common.narrow import labelled
 from components.common.pages import POLICY_TAG
+from components.common.versions import version_of
 from components.evaluate import figures as evaluation_figures
 from components.evaluate.cohort_tables import LEAST_EXPECTED, RANDOM_TABLES, table_i, table_ii
 from components.evaluate.decision import TABULATED
@@ -21,6 +22,8 @@ from components.stats.calibration import reliability
 from components.stats.logistic import FEWEST_PATIENTS
 from components.stats.subgroups import LEAST_OF_CLASS
 from components.validate import figures
+from components.validate.centre_words import centre_note, centre_warning, comparable
+from components.validate.few import by_class, few_warning
 from components.validate.misclassified import misclassified
 from components.validate.overlap import seen_sentence, unchecked_warning
 from components.validate.performance import AGE_CUT, SIZE_CUT_MM, calibrated_of
@@ -86,6 +89,14 @@ def _context(validation: Validation, tumours: pd.DataFrame) -> dict[str, Any]:
         "model": metrics.model,
         "figures_of": metrics.performance,
         "calibration": metrics.performance.calibrated or metrics.performance.raw,
+        "version": version_of("srs-response"),
+        "classes": by_class(metrics.performance.counts),
+        "few_patients": metrics.performance.counts.patients < FEWEST_PATIENTS,
+        "no_interval": "too few patients" if metrics.performance.counts.patients < FEWEST_PATIENTS else "not estimable",
+        "centre_warning": centre_warning(metrics),
+        "centre_note": centre_note(metrics),
+        "comparable": comparable(metrics),
+        "few_warning": few_warning(metrics.performance.counts),
         "overlap_warning": unchecked_warning(metrics.overlap, len(tumours)),
         "seen_sentence": seen_sentence(metrics.overlap),
         "fewest_patients": FEWEST_PATIENTS,

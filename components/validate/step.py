@@ -23,6 +23,8 @@ from components.model.runtime import Ensemble
 from components.promote import registry
 from components.promote.validations import write_validation
 from components.stats.roc import roc_curve
+from components.validate.centres import centre_overlap, development_centres
+from components.validate.few import mark_few
 from components.validate.overlap import evaluated_flow, without_seen
 from components.validate.performance import measure, refuse_one_class
 from components.validate.report import write_report
@@ -30,6 +32,8 @@ from components.validate.tracked import in_short, log_validation
 
 #: Crops that are predicted between two lines of progress.
 CROPS_AT_ONCE = 64
+#: Characters of its dataset's digest that name a cohort without a name.
+DIGEST_SHOWN = 8
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ class Request:
     settings
         All settings of the run as JSON text; study, seed and number of bootstrap samples are used here.
     name
-        Name of the cohort; "" for the name of the study in the settings.
+        Name of the cohort; "" for the one that ``cohort_name`` gives it.
     seen
         ``refuse`` or ``exclude``.
     experiment, attempt
@@ -92,7 +96,7 @@ def run(dataset: str, request: Request, validation: str, report: str, progress: 
     refuse_one_class(tumours["label"].to_numpy())
     rows, model = predict(ensemble, tumours, crops, progress), model_of(manifest, request.model_name, version)
     metrics = ValidationMetrics(
-        name=request.name or settings.study,
+        name=request.name or cohort_name(settings.study, manifest, data.digest),
         synthetic=model.synthetic or data.synthetic,
         synthetic_cohort=data.synthetic,
         dataset_digest=data.digest,
@@ -107,12 +111,22 @@ def run(dataset: str, request: Request, validation: str, report: str, progress: 
             samples=settings.evaluate.bootstrap,
             seed=settings.seed,
         ),
+        centre_overlap=centre_overlap(
+            development_centres(request.model_name, version),
+            model.ensemble,
+            overlap,
+            rows,
+            tumours,
+            primary=model.primary_score,
+            cut_off=model.cut_off,
+        ),
     )
     result, folder, train = Validation(rows, metrics), Path(validation), manifest.settings["train"]
     write_report(folder, result, tumours, crops, (train["window_level_hu"], train["window_width_hu"]))
     result.write(folder)
     run_id = log_validation(result, data, folder, experiment=request.experiment, attempt=request.attempt)
     write_validation(request.model_name, version, data.digest, in_short(metrics, run_id))
+    mark_few(request.model_name, version, run_id, metrics.performance.counts)
     shutil.copyfile(folder / REPORT, report)
     return view_of(result)
 
@@ -122,6 +136,14 @@ def handling_of(seen: str) -> Seen:
     if seen not in get_args(Seen):
         raise InputError("SEEN_UNKNOWN", f"seen is {seen!r}", f"Give {' or '.join(get_args(Seen))}.")
     return cast("Seen", seen)
+
+
+def cohort_name(study: str, manifest: Manifest, dataset_digest: str) -> str:
+    """The name of a cohort that was given none: its study's, or the start of its digest where that is the model's.
+
+    The name of its file is not used, since it may name a patient.
+    """
+    return study if study != manifest.settings["study"] else f"cohort {dataset_digest[:DIGEST_SHOWN]}"
 
 
 def require_same_images(manifest: Manifest, dataset: Dataset) -> None:

@@ -13,6 +13,7 @@ from components.common.experiments import joined_experiment
 from components.common.tags import DATASET_DIGEST, SYNTHETIC
 from components.common.tracking import ATTEMPT
 from components.promote.validations import ValidatedOn
+from components.validate.few import is_few
 
 #: ``srs.role`` of such a run.
 ROLE = "validation"
@@ -95,4 +96,5 @@ def _tags(metrics: ValidationMetrics) -> dict[str, str]:
         DATASET_DIGEST: metrics.dataset_digest,
         SYNTHETIC: str(metrics.synthetic).lower(),
         "srs.patients_checked": str(metrics.overlap.checked).lower(),
+        "srs.too_few_tumours": str(is_few(metrics.performance.counts)).lower(),
     }

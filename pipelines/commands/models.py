@@ -13,6 +13,7 @@ from rich.text import Text
 
 from components.common import defaults
 from components.common.tags import REASONS, STORY
+from components.common.wording import counted
 from components.model.manifest import ensemble_title
 from pipelines.commands.terminal import (
     HOME,
@@ -113,6 +114,7 @@ def champion(
 ) -> None:
     """Show the champion's version, ensemble and digest, the gate's reasons, and its validations on other cohorts."""
     from components.promote.validations import validations_in
+    from components.validate.few import few_in
     from pipelines.local.session import Session
 
     registry = Session.of_registry(home, screen, mlflow).registry(mlflow)
@@ -127,15 +129,17 @@ def champion(
         if name in info.tags:
             screen.print(info.tags[name], soft_wrap=True)
     for one in validations:
-        screen.print(Text(validation_line(one)), soft_wrap=True)
+        screen.print(Text(validation_line(one, few_in(info.tags, one))), soft_wrap=True)
 
 
-def validation_line(one: "ValidatedOn") -> str:
-    """A validation on one line, with what a reader must know of it."""
+def validation_line(one: "ValidatedOn", few: str = "") -> str:
+    """A validation on one line, with what a reader must know of it; ``few`` says why there are too few tumours."""
     notes = ["SYNTHETIC"] if one.synthetic else []
     notes += [] if one.patients_checked else ["not checked for patients that the model has seen"]
     limits = f"AUC {one.auc:.3f} ({one.auc_low:.3f} to {one.auc_high:.3f})"
-    return "; ".join([f"validated on {one.name}: {one.tumours} tumours, {limits}", *notes])
+    tumours = counted(one.tumours, "tumour")
+    found = f"too few to judge ({few}), {limits}" if few else limits
+    return "; ".join([f"validated on {one.name}: {tumours}, {found}", *notes])
 
 
 @app.command()

@@ -58,8 +58,8 @@ def validate(
     session = Session.open(home, errors if as_json else screen, 1)
     version = session.registry(mlflow).version_of(model_name, model)  # an alias may move during the run
     outcome = ValidationOutcome.of(session.run_validation({**parameters, "version": version}))
-    if outcome.warning:
-        errors.print(Text(outcome.warning), soft_wrap=True)
+    for warning in outcome.warnings:
+        errors.print(Text(warning), soft_wrap=True)
     if as_json:
         typer.echo(json.dumps(outcome.to_dict(), indent=1))
         return

@@ -112,7 +112,11 @@ class ValidateParameters:
         ..., "table (CSV) of the other cohort, or the folder or s3:// prefix that holds cohort.csv"
     )
     version: Text = setting("champion", "version of the registered model: its number, or an alias such as champion")
-    name: CohortName = setting("", "name of the cohort in the report and the registry; empty: the name of the study")
+    name: CohortName = setting(
+        "",
+        "name of the cohort in the report and the registry; empty: the name of the study, or, where that is the "
+        "model's too, the start of the dataset's digest",
+    )
     seen: Seen = setting(
         "refuse",
         "what is done if the model has seen patients of the cohort: the validation is refused (refuse), or their "
@@ -168,7 +172,7 @@ def typed(declared: Mapping[str, Mapping[str, Any]], given: Mapping[str, str]) -
     ------
     InputError
         ``PARAMETER_INVALID`` naming every parameter that is unknown, missing or invalid; then the errors of
-        ``resolve_parameters``, and of ``require_used_by_validation`` for the pipeline ``validate``.
+        ``require_used_by_validation`` for the pipeline ``validate``, and of ``resolve_parameters``.
     """
     refusal = dataclasses.replace(PARAMETERS, hint=f"Parameters: {', '.join(sorted(declared))}.")
     read = validated(_class_of(declared), given, refusal)
@@ -178,9 +182,9 @@ def typed(declared: Mapping[str, Mapping[str, Any]], given: Mapping[str, str]) -
         without = {"preset": "default", "seed": 1, "groups": 0, "members": 0}  # of the pipeline validate
         preset, *numbers = (study.get(name, value) for name, value in without.items())
         seed, groups, members = map(int, numbers)
-        resolved = resolve_parameters(preset, seed, groups, members, study["settings"])
         if not without.keys() & declared.keys():
             require_used_by_validation(overrides_in(study["settings"]))
+        resolved = resolve_parameters(preset, seed, groups, members, study["settings"])
         if "seed" in values and resolved.seed != seed:  # the default, but given
             message = f"seed: the parameter is {seed}, settings says {resolved.seed}"
             raise InputError("SETTING_INVALID", message, ONE_PLACE)

@@ -11,8 +11,11 @@ from components.common.artifacts.validation import REPORT, Validation
 from components.common.artifacts.validation_metrics import ValidationMetrics
 from components.common.disk import require_text
 from components.common.presets import require_used_by_validation, resolve
+from components.common.wording import counted
 from components.evaluate.tables import lower_first
 from components.preprocess.cohort import read_cohort
+from components.validate.centre_words import centre_warning
+from components.validate.few import by_class, few_warning
 from components.validate.overlap import seen_sentence, unchecked_warning
 from pipelines.definitions.parameters import ValidateParameters
 from pipelines.local.runs import Run
@@ -35,10 +38,10 @@ class ValidationOptions:
         Raises
         ------
         InputError
-            The errors of ``resolve``, ``require_used_by_validation``, the parameters' checks, and ``read_cohort``.
+            The errors of ``require_used_by_validation``, ``resolve``, the parameters' checks, and ``read_cohort``.
         """
-        resolve("default", self.overrides)
         require_used_by_validation(self.overrides)
+        resolve("default", self.overrides)
         path = cohort.removeprefix("file://")
         require_text(path)
         uri = path if "://" in path else os.path.realpath(path)
@@ -69,13 +72,18 @@ class ValidationOutcome:
         return {"run": str(self.run), "report": str(self.report), "metrics": self.metrics.to_dict()}
 
     @property
-    def warning(self) -> str:
-        """What must not be overlooked; "" where there is nothing."""
-        text = unchecked_warning(self.metrics.overlap, self.metrics.performance.counts.tumours)
-        return f"warning: {lower_first(text)}" if text else ""
+    def warnings(self) -> list[str]:
+        """What must not be overlooked."""
+        counts = self.metrics.performance.counts
+        texts = (
+            few_warning(counts),
+            centre_warning(self.metrics),
+            unchecked_warning(self.metrics.overlap, counts.tumours),
+        )
+        return [f"warning: {lower_first(text)}" for text in texts if text]
 
     def lines(self) -> list[str]:
-        """What a person is shown, beside the warning."""
+        """What a person is shown, beside the warnings."""
         figures, model = self.metrics.performance, self.metrics.model
         counts, auc, rates = figures.counts, figures.auc, figures.rates
         calibration = figures.calibrated or figures.raw
@@ -83,8 +91,8 @@ class ValidationOutcome:
         slope = "not estimable" if calibration.slope is None else f"{calibration.slope:.2f}"
         return [
             *(["SYNTHETIC: phantom data, no patient"] if self.metrics.synthetic else []),
-            f"{model.name} version {model.version} on {self.metrics.name}: {counts.tumours} tumours in "
-            f"{counts.patients} patients, {counts.responders} responders, {counts.non_responders} non-responders",
+            f"{model.name} version {model.version} on {self.metrics.name}: {counted(counts.tumours, 'tumour')} "
+            f"in {counted(counts.patients, 'patient')}, {by_class(counts)}",
             *filter(None, [seen_sentence(self.metrics.overlap)]),
             f"AUC {auc.auc:.3f}, 95 % limits {auc.ci_low:.3f} to {auc.ci_high:.3f} (Newcombe)",
             f"at cut-off {rates.cut_off:g}: sensitivity "

@@ -79,10 +79,15 @@ def read(done, kind, name):
     return kind.read(Path(done.out[name].path))
 
 
-def test_fingerprint_refuses_what_a_validation_does_not_use(done, capsys):
-    """Where a run was started in KFP's pages, nothing has looked at its parameters before."""
+@pytest.mark.parametrize("setting", ["momentum", "max_steps"])
+def test_fingerprint_refuses_what_a_validation_does_not_use(done, capsys, setting):
+    """Where a run was started in KFP's pages, nothing has looked at its parameters before.
+
+    ``max_steps`` also contradicts ``restart_step``, of which the user of a validation has given none.
+    """
+    unused = json.dumps({"train": {setting: 0}})
     with pytest.raises(SystemExit):
-        fingerprint.python_func(done.cohort, "default", 1, 0, 0, '{"train": {"momentum": 0}}', for_validation=True)
+        fingerprint.python_func(done.cohort, "default", 1, 0, 0, unused, for_validation=True)
     assert "SETTING_UNUSED" in capsys.readouterr().out
 
 

@@ -16,7 +16,8 @@ class NetBenefit:
     threshold
         Probability of non-response at or above which a tumour is treated.
     model, low, high
-        Net benefit of treating by the prediction, and its limits; treating nobody has a net benefit of 0.
+        Net benefit of treating by the prediction, and its limits, which are None where there are too few patients;
+        treating nobody has a net benefit of 0.
     treat_all
         Net benefit of treating every tumour.
     over_treat_all, over_treat_all_low, over_treat_all_high
@@ -25,12 +26,12 @@ class NetBenefit:
 
     threshold: float
     model: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     treat_all: float
     over_treat_all: float
-    over_treat_all_low: float
-    over_treat_all_high: float
+    over_treat_all_low: float | None
+    over_treat_all_high: float | None
     treat_none: ClassVar[float] = 0.0
 
 

@@ -142,7 +142,10 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class OtherIntervals:
-    """The primary score's limits by other methods than the paper's; None where there are too few patients."""
+    """The primary score's limits by other methods than the paper's.
+
+    None for too few patients; in a validation also where the limits coincide.
+    """
 
     delong: Limits | None
     newcombe: Limits | None

@@ -11,6 +11,7 @@ from components.common.artifacts.layout import Layout
 from components.common.artifacts.typed_json import STRICT, read_as
 from components.common.files import digest_of, read_json, write_json
 from components.common.settings import StudySettings
+from components.common.wording import counted
 
 
 def member_id(group: str, index: int) -> str:
@@ -81,7 +82,7 @@ class OnlyTraining:
         """``12 tumours of 2 other centres and 3 of an unknown centre``; "" where there are none."""
         centres = f"{self.centres} other centres" if self.centres > 1 else "another centre"
         parts = [(self.known, f"of {centres}"), (self.unknown, "of an unknown centre")]
-        present = [f"{count} tumour{'s' if count > 1 else ''} {whose}" for count, whose in parts if count]
+        present = [f"{counted(count, 'tumour')} {whose}" for count, whose in parts if count]
         return " and ".join(present)
 
 

@@ -81,6 +81,38 @@ class Overlap:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class CentreOverlap:
+    """Centres of the cohort that had a part in the model's development.
+
+    Parameters
+    ----------
+    checked
+        Whether any of this could be found out; ``reason`` says why not.
+    by_centre
+        Whether the development left out one centre after the other, so that its estimate is one for unseen centres.
+    developed
+        Pseudonyms of centres of the cohort on whose tumours the model was developed, as far as is known.
+    held_out
+        The centre that the validated ensemble's group left out, where it is of the cohort.
+    not_listed
+        The other centres of the cohort: of these it is not known.
+    tumours
+        Evaluated tumours of ``developed``.
+    performance
+        Performance at each of these three kinds of centres; empty where nothing could be found out.
+    """
+
+    checked: bool
+    reason: str
+    by_centre: bool
+    developed: tuple[str, ...]
+    held_out: tuple[str, ...]
+    not_listed: tuple[str, ...]
+    tumours: int
+    performance: tuple[Subgroup, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class CohortCounts:
     """Sizes of the validated cohort; ``centres`` is 0 where no tumour's centre is known."""
 
@@ -173,6 +205,8 @@ class ValidationMetrics:
         From the rows of the cohort table to the tumours evaluated.
     performance
         Its performance on these.
+    centre_overlap
+        Centres of the cohort that had a part in its development; None in validations of earlier releases.
     """
 
     name: str
@@ -183,6 +217,7 @@ class ValidationMetrics:
     overlap: Overlap
     flow: Flow
     performance: Performance
+    centre_overlap: CentreOverlap | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for ``metrics.json`` and MLflow."""

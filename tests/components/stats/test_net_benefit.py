@@ -126,6 +126,16 @@ def test_bands_have_the_width_of_the_normal_interval_of_a_mean():
         assert (high - low) == pytest.approx(2 * 1.644854 * values.std() / 20, rel=0.06)
 
 
+@pytest.mark.parametrize(("patients", "has_bands"), [(9, False), (10, True)])
+def test_bands_need_ten_patients_however_many_tumours_they_have(patients, has_bands):
+    label = np.tile([0, 1], 3 * patients)
+    who = np.repeat(np.arange(patients), 6)
+    (point,) = decision_curve(label, 0.3 + 0.4 * label, [0.5], patients=who, samples=50)
+    limits = (point.low, point.high, point.over_treat_all_low, point.over_treat_all_high)
+    assert [one is not None for one in limits] == [has_bands] * 4
+    assert (point.model, point.treat_all) == (0.5, 0.0)
+
+
 def test_bands_repeat_with_their_seed():
     labels, probability = family_history()
     first, again, other = (decision_curve(labels, probability, [0.1], rng=seed, samples=50) for seed in (1, 1, 2))

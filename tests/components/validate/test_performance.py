@@ -36,6 +36,18 @@ def test_aucs_are_scikit_learns(rows, figures):
         assert other.ci_low < figures.auc.auc < other.ci_high
 
 
+@pytest.mark.parametrize(("count", "separated", "given"), [(9, False, False), (10, False, True), (20, True, False)])
+def test_intervals_that_shrink_to_a_point_or_rest_on_too_few_patients_are_withheld(count, separated, given):
+    """A perfect AUC has DeLong and bootstrap limits from 1 to 1, however few tumours there are."""
+    table = make_table(count)
+    rows = make_scores(table)
+    rows["mean"] = 0.2 + 0.6 * table["label"] if separated else np.linspace(0.1, 0.9, count)
+    found = measure(rows, table, primary="mean", cut_off=0.5, samples=50, seed=1)
+    assert [one is not None for one in (found.intervals.delong, found.intervals.bootstrap)] == [given] * 2
+    assert found.intervals.newcombe.ci_low < found.intervals.newcombe.ci_high
+    assert [point.low is not None for point in found.net_benefit] == [count >= 10] * len(found.net_benefit)
+
+
 def test_rates_are_scikit_learns_with_exact_limits(rows, figures):
     called = rows["mean"] > 0.5
     assert figures.rates.sensitivity == pytest.approx(sk.recall_score(rows["label"], called))

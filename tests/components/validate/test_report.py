@@ -3,11 +3,13 @@
 import dataclasses
 import html
 import re
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from components.common.artifacts.dataset import Flow
+from components.common.artifacts.dataset import Dataset, Exclusion, Flow
 from components.common.artifacts.score_metrics import OtherIntervals, PlattScaling
 from components.common.artifacts.validation import Validation
 from components.common.artifacts.validation_metrics import Overlap, ValidatedModel, ValidationMetrics
@@ -56,8 +58,9 @@ def page(cohort, validation, tmp_path_factory):
 
 
 def test_all_sections_are_there_and_nothing_is_loaded(page):
-    anchors = re.findall(r'<a href="#(\w+)"', page)
-    assert anchors == ["cohort", "discrimination", "calibration", "benefit", "subgroups", "centres", "failures", "run"]
+    anchors = re.findall(r'<a href="#(\w+)"', page[page.index("<nav") : page.index("</nav>")])
+    results = ["cohort", "discrimination", "calibration", "benefit", "subgroups", "centres", "failures"]
+    assert anchors == [*results, "limits", "run"]
     assert all(f'<h2 id="{name}">' in page for name in anchors)
     assert not re.search(r'(src|href)="(?!data:|#)', page)
     assert len(page.encode()) < MOST_BYTES
@@ -140,11 +143,69 @@ def test_missing_figures_are_explained_and_nothing_is_said_of_none(tmp_path):
     page = text_of(tmp_path, cohort, dataclasses.replace(validation, metrics=metrics))
     assert "Not estimable: the scores separate the classes, or the fit diverges." in page
     assert "No limits: fewer than 10 patients." in page
-    assert "not estimable: the scores separate the classes" in page[page.index("calibration slope of") :]
+    assert "(ideal: 1): the scores separate the classes" in page[page.index("calibration slope of") :]
+    assert re.search(r"not estimable\s+calibration slope of", page), "the card's headline is no dash"
     assert page[page.index("DeLong") : page.index("Newcombe's interval")].count("too few patients") == 2
     assert "The model misclassified no tumour at cut-off 0.5." in page
     assert "Score ± spread" not in page
     assert not re.search(r"\b0 (patients|tumours)\b", page)
+
+
+def tiny(count: int) -> tuple[Dataset, pd.DataFrame]:
+    """A cohort of ``count`` tumours and patients, and scores that separate its classes."""
+    cohort = make_cohort(count)
+    label = cohort.tumours["label"].to_numpy()
+    scores = {"mean": 0.2 + 0.6 * label, "vote": label * 1.0, "calibrated": 0.1 + 0.8 * label}
+    return cohort, make_scores(cohort.tumours).assign(**scores)
+
+
+def test_too_few_tumours_are_no_headline(tmp_path):
+    cohort, rows = tiny(3)
+    page = " ".join(text_of(tmp_path, cohort, made(cohort, rows)).split())
+    assert "Warning. There are too few tumours to judge the model: 2 responders and 1 non-responder" in page
+    cards = page[page.index("Details") : page.index("3 tumours in 3 patients")]
+    assert cards.count("too few tumours to judge") == 2
+    assert "100 / 100" not in page
+    assert "1.000; 95 % limits 0.283 to 1.000 (Newcombe)" in cards, "Newcombe's interval stays"
+    assert "1.000 to 1.000" not in page
+    assert "Too few patients: with fewer than 10" in page
+    assert "95 % band" not in page
+    assert page.count("(no limits)") > 14, "net benefit"
+
+
+def test_intervals_without_width_are_explained(tmp_path):
+    """Enough tumours and patients, but DeLong's and the bootstrap's interval of a perfect AUC is a point."""
+    cohort, rows = tiny(12)
+    page = " ".join(text_of(tmp_path, cohort, made(cohort, rows)).split())
+    assert "1.000 to 1.000" not in page
+    assert page[page.index("DeLong") : page.index("Newcombe's interval")].count("not estimable") == 2
+    assert "Not estimable: the scores separate the classes, or are all equal" in page
+    assert "too few tumours" not in page
+    assert "95 % band" in page
+
+
+def test_one_of_something_is_singular_everywhere(tmp_path):
+    cohort, rows = tiny(3)
+    flow = Flow(2, 1, (Exclusion("X", "excluded", 1),), 1, 1, unlisted_gtvs=1)
+    overlap = Overlap(True, "", "exclude", 1, 1)
+    page = " ".join(text_of(tmp_path, cohort, made(cohort, rows, flow=flow, overlap=overlap)).split())
+    assert not re.findall(r"(?<![\d.,-])1 (?:tumour|patient|responder|non-responder|GTV|centre)s\b", page)
+    assert "1 tumour in 1 patient evaluated" in page
+
+
+def test_the_page_says_what_it_is_not_for_and_its_limits(page):
+    assert "Research only. Not a medical device." in page
+    limits_section = page[page.index('<h2 id="limits">') : page.index('<h2 id="run">')]
+    for words in ("Retrospective", "inclusion criteria", "Poor input", "Missing data.", "This page shows"):
+        assert words in limits_section
+
+
+def test_the_words_for_net_benefit_are_those_of_a_runs_report(page):
+    template = Path("components/evaluate/report_decision.html.j2").read_text()
+    headings = re.findall(r"<th[^>]*>([^<]*acting for all)", page)
+    assert len(headings) == 2
+    assert all(heading in template for heading in headings)
+    assert "all treated" not in page
 
 
 def test_what_is_complete_needs_no_explanation(cohort, validation, tmp_path):
@@ -162,7 +223,7 @@ def test_warns_where_seen_patients_could_not_be_looked_for(cohort, validation, t
     warning = page[page.index("Warning.") :][:600]
     assert "made with another key" in warning
     assert ("Although seen=exclude was asked for, nobody was left out." in warning) == asked
-    assert "the patients of the 40 tumours that were evaluated" in warning
+    assert "the patients of the tumours that were evaluated (40)" in warning
     assert "Nobody was recognised, by the images of the tumours," in page
 
 

@@ -17,7 +17,8 @@ from components.model.manifest import Manifest
 from components.model.runtime import Ensemble
 from components.promote import registry
 from components.promote.validations import PREFIX, ValidatedOn, validations_in
-from components.validate.step import Request, run
+from components.validate.few import TAG, few_in
+from components.validate.step import Request, cohort_name, run
 from tests.components.model.bundles import SETTINGS, make_dataset, make_members, write
 from tests.components.validate.made import KEY, make_cohort
 
@@ -133,6 +134,32 @@ def test_the_version_keeps_the_result_in_short(done):
     assert (short.tumours, short.patients) == (40, 28)
     assert (short.auc, short.auc_low) == pytest.approx((figures.auc.auc, figures.auc.ci_low), abs=1e-6)
     assert short.patients_checked
+
+
+def test_too_few_tumours_are_marked_in_mlflow_and_at_the_version(tmp_path):
+    validated(tmp_path, make_cohort(8), attempt="attempt-few", name="eight")
+    tags = registry.version_info(MODEL, "1").tags
+    found = {one.name: few_in(tags, one) for one in validations_in(tags)}
+    assert found["eight"] == "4 responders and 4 non-responders"
+    assert found.get("elsewhere", "") == ""
+    (tracked,) = MlflowClient().search_runs(
+        [MlflowClient().get_experiment_by_name("validations").experiment_id], "tags.`srs.attempt` = 'attempt-few'"
+    )
+    assert tracked.data.tags["srs.too_few_tumours"] == "true"
+
+
+def test_validations_of_earlier_releases_are_judged_by_their_size():
+    one = ValidatedOn("here", 9, 9, 1.0, 0.5, 1.0, 1.0, 1.0, False, True, "run")
+    assert few_in({}, one) == "fewer than 10 tumours"
+    assert few_in({}, dataclasses.replace(one, tumours=10)) == ""
+    assert few_in({TAG + "another": "text"}, dataclasses.replace(one, tumours=10)) == ""
+
+
+@pytest.mark.parametrize(("study", "name"), [("srs-response", "cohort cccccccc"), ("elsewhere", "elsewhere")])
+def test_a_cohort_without_a_name_is_not_called_like_the_models(store, study, name):
+    manifest = Manifest.read(store / "bundle")
+    assert manifest.settings["study"] == "srs-response"
+    assert cohort_name(study, manifest, "c" * 64) == name
 
 
 def test_a_retry_doubles_nothing(done, tmp_path):

@@ -91,6 +91,8 @@ def test_a_champion_is_validated_on_another_cohort(home, cohort):
         (["--cohort", "COHORT", "--model-name", "a/b"], "PARAMETER_INVALID", 2),
         (["--cohort", "COHORT", "--set", "preprocess.slices=3"], "SETTING_UNKNOWN", 2),
         (["--cohort", "COHORT", "--set", "train.learning_rate=0.1"], "SETTING_UNUSED", 2),
+        (["--cohort", "COHORT", "--set", "train.max_steps=3"], "SETTING_UNUSED", 2),  # below restart_step
+        (["--cohort", "COHORT", "--set", "trian.max_steps=3"], "SETTING_UNKNOWN", 2),
         (["--cohort", "COHORT", "--mlflow", "sqlite:////absent/mlflow.db"], "TRACKING_URI", 2),
     ],
 )
@@ -116,4 +118,7 @@ def test_a_line_says_what_a_reader_must_know():
     one = ValidatedOn("here", 40, 28, 0.7, 0.6, 0.8, 0.5, 0.5, False, False, "run")
     assert validation_line(one) == (
         "validated on here: 40 tumours, AUC 0.700 (0.600 to 0.800); not checked for patients that the model has seen"
+    )
+    assert validation_line(one, "1 responder and 39 non-responders").startswith(
+        "validated on here: 40 tumours, too few to judge (1 responder and 39 non-responders), AUC 0.700"
     )

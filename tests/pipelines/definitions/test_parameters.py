@@ -207,10 +207,12 @@ def test_a_parameter_and_settings_that_contradict_each_other_are_refused(given):
     assert f"{name}: the parameter is {value}, settings says" in error.safe_message
 
 
-def test_settings_that_the_pipeline_validate_does_not_use_are_refused_before_it_is_sent():
-    given = {"cohort_uri": "s3://dicom/elsewhere", "settings": json.dumps({"split": {"groups": 3}})}
+@pytest.mark.parametrize("unused", [{"split": {"groups": 3}}, {"train": {"max_steps": 300}}])
+def test_settings_that_the_pipeline_validate_does_not_use_are_refused_before_it_is_sent(unused):
+    """``max_steps`` alone also contradicts the default ``restart_step`` unless it is checked first."""
+    given = {"cohort_uri": "s3://dicom/elsewhere", "settings": json.dumps(unused)}
     assert refused(given, declared(validate)).code == "SETTING_UNUSED"
-    typed(STUDY, given)
+    typed(STUDY, given | {"settings": json.dumps({"split": {"groups": 3}})})
     used = {"cohort_uri": "s3://dicom/elsewhere", "settings": json.dumps({"seed": 3, "evaluate": {"bootstrap": 100}})}
     assert typed(declared(validate), used) == used
 
