@@ -115,6 +115,30 @@ def test_a_test_that_was_killed_goes_on_where_it_was(procedure, tmp_path, monkey
     assert [one.evaluation for one in found] == [one.evaluation for one in whole]
 
 
+@pytest.mark.parametrize(
+    ("split", "groups"),
+    [({"split_unit": "centre", "groups": 4, "min_centre_class_size": 3}, 2), ({"groups": 3, "repeats": 2}, 6)],
+)
+def test_progress_counts_the_networks_that_are_really_trained(procedure, tmp_path, monkeypatch, split, groups):
+    """Fewer than ``split.groups`` where fewer centres can be left out, and more where sets are drawn repeatedly."""
+    trained, counts = [], []
+
+    def train(network, crops, labels, tumours, splits, settings, **more):
+        trained.extend(splits)
+        more["progress"](len(splits), len(splits), "")
+        return answers(network, crops, labels, tumours, splits, settings)
+
+    monkeypatch.setattr(procedures, "train_pack", train)
+    study = resolve("fast", {"study": "permuted", "split": {"members": 2, **split}})
+    table = procedure.dataset.tumours
+    centre = np.where(table.patient.rank(method="dense") % 2, "C-1", "C-2")
+    dataset = dataclasses.replace(procedure.dataset, tumours=table.assign(centre=centre))
+    other = dataclasses.replace(procedure, dataset=dataset, settings=study)
+    repetitions(other, 3, tmp_path, seed=1, progress=lambda *given: counts.append(given[:2]))
+    assert len(trained) == 3 * 2 * groups
+    assert counts == [(done * 2 * groups, len(trained)) for done in (0, 1, 1, 2, 2, 3)]
+
+
 def test_a_damaged_file_is_repeated(procedure, tmp_path, trained):
     first = repetitions(procedure, 2, tmp_path, seed=1)
     next(iter(tmp_path.glob("*.json"))).write_text("{")
