@@ -88,7 +88,9 @@ def _longest(folder: Path, test: PermutationTest, console: Console) -> Permutati
 def outcome_text(test: PermutationTest) -> str:
     """The result for the terminal."""
     lines = [f"mean AUC {test.observed:.3f}; {_null_text(test.null)}"]
-    if test.development_null and test.observed_development is not None:
+    if test.development_repeats_evaluation:
+        lines.append("each group's development predictions are evaluation predictions of the other: no second test")
+    elif test.development_null and test.observed_development is not None:
         own = f"on development predictions {test.observed_development:.3f}"
         lines.append(f"{own}; {_null_text(test.development_null)}")
     if test.distinct is not None:

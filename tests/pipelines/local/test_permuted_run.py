@@ -59,6 +59,24 @@ def test_a_test_is_stored_shown_and_logged_once(folder, monkeypatch):
     assert len(children) == 2  # the groups: the members of permutations have no runs
 
 
+def test_development_predictions_that_repeat_the_evaluation_are_not_shown_or_logged(folder, monkeypatch):
+    real = permuted_run.permutation_test
+
+    def of_two_centres(dataset, metrics, permuted, **more):
+        test = real(dataset, metrics, [(auc, auc) for auc, _ in permuted], **more)
+        return dataclasses.replace(test, observed_development=test.observed)
+
+    monkeypatch.setattr(permuted_run, "permutation_test", of_two_centres)
+    code, text = permute(folder, "--n", 2)
+    assert code == 0, text
+    assert "on development predictions" not in text
+    assert "each group's development predictions are evaluation predictions of the other: no second test" in text
+    client, parent = metrics_of(folder)
+    logged = client.get_run(parent).data.metrics
+    assert "permutation/null_mean" in logged
+    assert not [name for name in logged if "development" in name and name.startswith("permutation/")]
+
+
 def test_mlflow_shows_the_figures_of_the_longer_test(folder):
     """The p-value of the shorter one is larger; MLflow would show the larger of two values at one step."""
     permute(folder, "--n", 1)

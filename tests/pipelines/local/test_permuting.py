@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from components.common.artifacts.members import Member, Members
+from components.common.artifacts.permutation import SAME_AUC
 from components.common.artifacts.splits import Splits
 from components.common.errors import InputError
 from components.common.presets import resolve
@@ -134,9 +135,11 @@ def test_progress_counts_the_networks_that_are_really_trained(procedure, tmp_pat
     centre = np.where(table.patient.rank(method="dense") % 2, "C-1", "C-2")
     dataset = dataclasses.replace(procedure.dataset, tumours=table.assign(centre=centre))
     other = dataclasses.replace(procedure, dataset=dataset, settings=study)
-    repetitions(other, 3, tmp_path, seed=1, progress=lambda *given: counts.append(given[:2]))
+    found = repetitions(other, 3, tmp_path, seed=1, progress=lambda *given: counts.append(given[:2]))
     assert len(trained) == 3 * 2 * groups
     assert counts == [(done * 2 * groups, len(trained)) for done in (0, 1, 1, 2, 2, 3)]
+    two_centres = groups == 2  # each evaluates what the other is developed on
+    assert all(one.development == pytest.approx(one.evaluation, abs=SAME_AUC) for one in found) is two_centres
 
 
 def test_a_damaged_file_is_repeated(procedure, tmp_path, trained):
