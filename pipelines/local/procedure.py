@@ -87,12 +87,12 @@ def completed(
     stored
         The result of a key that an earlier call stored, or None.
     make
-        Makes and stores the result of a key; reports ``progress(networks trained, networks to train, note)`` of its own.
+        Makes and stores the result of a key; reports its own ``progress(networks trained, networks to train, note)``.
     title
         What the display calls a key.
     progress
-        Called as ``progress(networks trained, networks to train, title)``, without those of stored results. Results that
-        are not made yet are expected to need as many networks as the present one.
+        Called as ``progress(networks trained, networks to train, title)``, without those of stored results. Every
+        result is expected to need as many networks as the present one.
     """
     found = [stored(key) for key in keys]
     missing = [place for place, result in enumerate(found) if result is None]
