@@ -151,7 +151,7 @@ def figure(curve: LearningCurve) -> str:
         _draw_run(axes, curve.run)
         axes.set(xlabel="training tumours per network (mean)", ylabel="mean AUC over the groups")
         axes.set_xlim(0, 1.08 * curve.run.training_tumours)
-        drawing.legend(loc="outside lower center", ncols=3)
+        drawing.legend(loc="outside lower center", ncols=2)
         return to_svg(drawing, "Mean AUC against the number of training tumours per network")
 
 
