@@ -168,7 +168,9 @@ def test_report_says_whether_fewer_networks_suffice_and_whether_the_spread_indic
 def test_drawing_names_the_layer_that_dropout_follows():
     for layer, shape in (("conv_2", "4 × 4 × 16"), ("dense_1", "32")):
         blocks = stages(network_of(dropout_after=layer))
-        assert [stage.shape for stage in blocks if "dropout" in stage.shape] == [f"{shape}: dropout 0.25"]
+        assert [(stage.shape, stage.notes) for stage in blocks if "dropout 0.25" in stage.notes] == [
+            (shape, ("dropout 0.25",))
+        ]
 
 
 def test_drawing_of_the_papers_network_has_its_layers_in_order():
@@ -178,13 +180,21 @@ def test_drawing_of_the_papers_network_has_its_layers_in_order():
         ("convolution 7×7", "145 × 145 × 8"),
         ("max-pool 8", "18 × 18 × 8"),
         ("convolution 5×5", "14 × 14 × 16"),
-        ("max-pool 3", "4 × 4 × 16: dropout 0.25"),
+        ("max-pool 3", "4 × 4 × 16"),
         ("flattened", "256"),
         ("fully connected", "32"),
         ("fully connected", "16"),
-        ("softmax", "2: responder /: non-responder"),
+        ("softmax", "2"),
     ]
     assert not blocks_of(network_of())[1]
+
+
+def test_list_of_layers_for_a_phone_reads_as_text(reported):
+    *_, text = reported
+    layers = re.search(r'<ol class="narrow-only">(.*?)</ol>', text)[1]
+    assert "<b>softmax</b> 2: responder, non-responder</li>" in layers
+    assert "<b>max-pool 3</b> 4 × 4 × 16: dropout 0.25</li>" in layers
+    assert "<b>flattened</b> 256</li>" in layers
 
 
 def test_drawing_of_a_residual_network_shows_what_each_connection_skips():
