@@ -128,19 +128,18 @@ def _figures(run: EvaluatedRun) -> dict[str, Any]:
         "learning_curve": learning_curve.figure(run.learning_curve) if run.learning_curve else "",
         "sizes": figures.auc_by_size({name: group.auc_by_size for name, group in metrics.groups.items()}),
         "decision": figures.decision(curve) if metrics.clinical and (curve := metrics.clinical.net_benefit) else "",
-        "reliability": figures.reliability(_reliability_curves(scores, metrics.primary_score)),
+        "reliability": figures.reliability(reliability_curves(scores, metrics.primary_score)),
     }
 
 
-def _reliability_curves(scores: pd.DataFrame, score: str) -> dict[str, pd.DataFrame]:
+def reliability_curves(scores: pd.DataFrame, score: str) -> dict[str, pd.DataFrame]:
     """The curves of development and evaluation predictions; that of the former only if they are not the same ones."""
     of_role = {name: scores[scores["role"] == name] for name in ("development", "evaluation")}
-    columns = ["tumour", score]
-    once = [rows[columns].sort_values(columns).to_numpy().tolist() for rows in of_role.values()]
+    development, evaluation = (set(zip(rows["tumour"], rows[score], strict=True)) for rows in of_role.values())
     return {
         name: reliability(rows["label"], rows[score])
         for name, rows in of_role.items()
-        if rows["label"].nunique() == 2 and (name == "evaluation" or once[0] != once[1])
+        if rows["label"].nunique() == 2 and (name == "evaluation" or development != evaluation)
     }
 
 

@@ -9,6 +9,7 @@ import re
 import xml.etree.ElementTree
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib import image
 
@@ -22,10 +23,11 @@ from components.evaluate.architecture import drawing, stages
 from components.evaluate.blocks import blocks_of
 from components.evaluate.checklist import DECLARED, FILLED, ITEMS, MISSING
 from components.evaluate.cohort_tables import table_i
+from components.evaluate.ensemble import developed
 from components.evaluate.evaluation import EvaluatedRun, evaluate
 from components.evaluate.figures import crop_image
 from components.evaluate.model_card import write_model_card
-from components.evaluate.report import write_report
+from components.evaluate.report import reliability_curves, write_report
 from components.evaluate.tables import SYNTHETIC, TERMINAL_COLUMNS, flat_facts, p_statement, terminal_tables
 from components.stats.roc import roc_summary
 from tests.components.evaluate.golden_metrics import golden_metrics, golden_study
@@ -210,6 +212,23 @@ def test_drawing_of_a_residual_network_shows_what_each_connection_skips():
     page = xml.etree.ElementTree.fromstring(drawing(network))
     _, _, width, _ = map(float, page.attrib["viewBox"].split())
     assert all(0 < float(text.attrib["x"]) < width for text in page.iter("{http://www.w3.org/2000/svg}text"))
+
+
+@pytest.mark.parametrize(
+    ("evaluated", "names"), [("ab cd ef", {"evaluation"}), ("abc bcd def", {"development", "evaluation"})]
+)
+def test_development_predictions_have_a_reliability_curve_if_they_are_not_the_evaluation_ones(evaluated, names):
+    """Where no tumour is evaluated twice, as with centres, they are the same predictions."""
+    rng = np.random.default_rng(1)
+    rows = [
+        {"group": group, "tumour": tumour, "patient": tumour, "label": ord(tumour) % 2, "role": "evaluation"}
+        for group, own in zip("ABC", evaluated.split(), strict=True)
+        for tumour in own
+    ]
+    table = pd.DataFrame(rows).assign(mean=rng.random(len(rows)), vote=0.5, spread=0.1, members=3)
+    scores = pd.concat([table, *(developed(table, group) for group in "ABC")], ignore_index=True)
+    assert set(scores.role) == {"development", "evaluation"}
+    assert reliability_curves(scores, "mean").keys() == names
 
 
 def test_only_phantom_runs_are_labelled_synthetic(reported, leaking):
