@@ -86,6 +86,7 @@ def _template(run: EvaluatedRun) -> Callable[..., str]:
         split_table=split_table(dataset.tumours, splits),
         centre_lines=centre_lines(evaluation),
         only_training=splits.only_training(dataset.tumours),
+        never_evaluated=len(dataset.tumours) - evaluation.metrics.study.n,
         set_sizes=set_sizes(dataset.tumours, splits),
         follow_up=dataset.tumours["follow_up_days"].dropna().agg(["median", "min", "max"]).to_dict(),
         several=int((dataset.tumours.groupby("patient").size() > 1).sum()),

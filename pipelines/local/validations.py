@@ -9,6 +9,7 @@ from typing import Any
 from components.common import defaults
 from components.common.artifacts.validation import REPORT, Validation
 from components.common.artifacts.validation_metrics import Overlap, ValidationMetrics
+from components.common.counted import counted
 from components.common.disk import require_text
 from components.common.presets import require_used_by_validation, resolve
 from components.evaluate.tables import lower_first
@@ -84,7 +85,8 @@ class ValidationOutcome:
         return [
             *(["SYNTHETIC: phantom data, no patient"] if self.metrics.synthetic else []),
             f"{model.name} version {model.version} on {self.metrics.name}: {counts.tumours} tumours in "
-            f"{counts.patients} patients, {counts.responders} responders, {counts.non_responders} non-responders",
+            f"{counted(counts.patients, 'patient')}, {counted(counts.responders, 'responder')}, "
+            f"{counted(counts.non_responders, 'non-responder')}",
             *_seen(self.metrics.overlap),
             f"AUC {auc.auc:.3f}, 95 % limits {auc.ci_low:.3f} to {auc.ci_high:.3f} (Newcombe)",
             f"at cut-off {rates.cut_off:g}: sensitivity "
@@ -102,7 +104,8 @@ def _seen(overlap: Overlap) -> list[str]:
         return []
     if not overlap.tumours:
         return ["the model has seen no patient of this cohort"]
-    return [f"{overlap.tumours} tumours of {overlap.patients} patients whom the model has seen were left out"]
+    whose = f"{counted(overlap.tumours, 'tumour')} of {counted(overlap.patients, 'patient')} whom the model has seen"
+    return [f"{whose} {'was' if overlap.tumours == 1 else 'were'} left out"]
 
 
 def _percent(value: float, low: float, high: float) -> str:

@@ -28,7 +28,15 @@ from components.evaluate.evaluation import EvaluatedRun, evaluate
 from components.evaluate.figures import crop_image
 from components.evaluate.model_card import write_model_card
 from components.evaluate.report import reliability_curves, write_report
-from components.evaluate.tables import SYNTHETIC, TERMINAL_COLUMNS, flat_facts, p_statement, terminal_tables
+from components.evaluate.tables import (
+    SYNTHETIC,
+    TERMINAL_COLUMNS,
+    flat_facts,
+    minus,
+    number,
+    p_statement,
+    terminal_tables,
+)
 from components.stats.roc import roc_summary
 from tests.components.evaluate.golden_metrics import golden_metrics, golden_study
 from tests.components.networks import network_of
@@ -229,6 +237,33 @@ def test_development_predictions_have_a_reliability_curve_if_they_are_not_the_ev
     scores = pd.concat([table, *(developed(table, group) for group in "ABC")], ignore_index=True)
     assert set(scores.role) == {"development", "evaluation"}
     assert reliability_curves(scores, "mean").keys() == names
+
+
+@pytest.mark.parametrize(
+    ("value", "other", "digits", "shown"),
+    [(0.8611, 0.91651, 3, "-0.056"), (0.5004, 0.4996, 3, "0.000"), (0.7, 0.7004, 3, "0.000"), (0.125, 0.3, 1, "-0.2")],
+)
+def test_differences_are_those_of_the_figures_beside_them(value, other, digits, shown):
+    assert number(minus(value, other, digits), digits) == shown
+    assert float(number(value, digits)) - float(number(other, digits)) == pytest.approx(float(shown))
+
+
+def test_every_printed_gain_is_the_difference_of_its_two_ends(reported):
+    *_, text = reported
+    table = text[text.index("Gain of the ensemble over its networks") :]
+    rows = re.findall(r"<tr><td>[A-E]</td>.*?</tr>", table[: table.index("</table>")], re.S)
+    assert len(rows) == 5
+    for row in rows:
+        ensemble, votes, gain, _, _, probabilities, second, *_ = re.findall(r">\s*([^<>]+?)\s*</td>", row)[1:]
+        assert float(ensemble) - float(votes) == pytest.approx(float(gain))
+        assert float(ensemble) - float(probabilities) == pytest.approx(float(second))
+
+
+def test_a_characteristic_without_a_test_says_why(reported):
+    (dataset, *_), result, _ = reported
+    same = dataclasses.replace(dataset, tumours=dataset.tumours.assign(device="linac"))
+    assert "no test: an arm is empty, or all tumours have one value" in terminal_tables(result, same)
+    assert "no test" not in terminal_tables(result, dataset)
 
 
 def test_only_phantom_runs_are_labelled_synthetic(reported, leaking):

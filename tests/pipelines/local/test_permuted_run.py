@@ -18,6 +18,7 @@ from tests.pipelines.local.finished_run import (
     interrupted,
     make_layout_another,
     metrics_of,
+    missing_in_newcomer,
     never_training,
     srs,
     without_training,
@@ -41,6 +42,7 @@ def test_a_test_is_stored_shown_and_logged_once(folder, monkeypatch):
     monkeypatch.setattr(permuted_run, "rebuild_report", rebuild_report)
     code, text = permute(folder, "--n", 5)
     assert code == 0, text
+    assert missing_in_newcomer(folder) == []
     test = PermutationTest.read(folder)
     assert f"p = {test.p_value:.3g} of 5 permutations" in text
     assert 'id="permutation"' in (folder / "report.html").read_text()
