@@ -17,6 +17,8 @@ import json
 from typing import Self
 
 ERROR_PREFIX = "srs-error "
+#: Problems that one message lists unless it says otherwise; how many more there are is said below them.
+MOST_PROBLEMS = 20
 
 
 class SrsError(Exception):
@@ -67,7 +69,7 @@ class InputError(SrsError):
     exit_code = 2
 
     @classmethod
-    def collected(cls, code: str, heading: str, problems: list[str], hint: str = "", most: int = 20) -> Self:
+    def collected(cls, code: str, heading: str, problems: list[str], hint: str = "", most: int = MOST_PROBLEMS) -> Self:
         """One error that lists many problems: the first ``most`` of them, then how many more there are."""
         shown = problems[:most] + ([f"... and {len(problems) - most} more"] if len(problems) > most else [])
         return cls(code, heading + "".join(f"\n  - {problem}" for problem in shown), hint)

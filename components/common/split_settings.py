@@ -59,6 +59,8 @@ class SplitSettings(Settings):
             raise Conflicts(f"groups times repeats are {count}, but at most {len(GROUP_NAMES)} groups can be named")
         if self.split_unit == "centre" and self.repeats > 1:
             raise Conflicts(f"repeats is {self.repeats}, but a centre that is left out has only one evaluation set")
+        if self.split_unit == "centre" and self.groups < 2:
+            raise Conflicts(f"groups is {self.groups}, but at least 2 centres must be left out in turn")
         return self
 
     @property

@@ -22,9 +22,11 @@ LEARNING_CURVE_DIGEST = "srs.learning_curve"
 def log_permutation(tracking: TrackedRuns, test: PermutationTest, file: Path) -> None:
     """Logs a permutation test to the parent: its figures, and its file.
 
-    The step of the figures is n: the same test leaves one value each, and MLflow shows those of the longest test.
+    The step of the figures is n: the same test leaves one value each, and MLflow shows those of the longest test. Those
+    of development predictions are left out where they only repeat those of evaluation tumours.
     """
-    summaries = {"null": test.null, "development_null": test.development_null}
+    second = None if test.development_repeats_evaluation else test.development_null
+    summaries = {"null": test.null, "development_null": second}
     figures = {"p_value": test.p_value, "n": test.n} | {
         f"{name}_{figure}": getattr(null, figure)
         for name, null in summaries.items()

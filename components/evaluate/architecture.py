@@ -29,10 +29,11 @@ COLOURS = {
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One block of the drawing: its title, its shape as text, its drawn height and depth in px, and its colour."""
+    """One block: its title, its shape as text, notes beside it, its drawn height and depth in px, and its colour."""
 
     title: str
     shape: str
+    notes: tuple[str, ...]
     height: float
     depth: float
     colour: str
@@ -48,13 +49,13 @@ def stages(network: Network) -> list[Stage]:
 
 def _stage(block: Block, height: float) -> Stage:
     colour = COLOURS[block.kind]
-    notes = "".join(f": {note}" for note in block.notes)
     if block.kind == "output":
-        return Stage(block.title, "2: responder /: non-responder", OUTPUTS, 0.0, colour)
+        return Stage(block.title, "2", ("responder", "non-responder"), OUTPUTS, 0.0, colour)
     if len(block.shape) != 3:
-        return Stage(block.title, f"{block.shape[0]}{notes}", height, 0.0, colour)
+        return Stage(block.title, str(block.shape[0]), block.notes, height, 0.0, colour)
     rows, columns, channels = block.shape
-    return Stage(block.title, f"{rows} × {columns} × {channels}{notes}", _height(rows), _depth(channels), colour)
+    shape = f"{rows} × {columns} × {channels}"
+    return Stage(block.title, shape, block.notes, _height(rows), _depth(channels), colour)
 
 
 def drawing(network: Network) -> str:
@@ -62,7 +63,7 @@ def drawing(network: Network) -> str:
     blocks, (_, skips) = stages(network), blocks_of(network)
     width = max(WIDTH, NARROWEST * len(blocks))
     step = width / len(blocks)
-    height = 244 + 15 * max(0, *(stage.shape.count(": ") - 2 for stage in blocks))
+    height = 244 + 15 * max(0, *(len(stage.notes) - 2 for stage in blocks))
     parts = [_block(stage, step * (index + 0.5)) for index, stage in enumerate(blocks)]
     arrows = [
         f'<path d="M{step * index - 9:.0f},{BASELINE - 50} h14 m-4,-4 l4,4 l-4,4" fill="none" stroke="#555b66"/>'
@@ -96,8 +97,7 @@ def _block(stage: Stage, centre: float) -> str:
         side = f"M{x + width:.1f},{y:.1f} L{far:.1f},{y - up:.1f} v{stage.height:.1f} L{x + width:.1f},{BASELINE} z"
         faces = f'<path d="{top}" {outline} fill-opacity=".6"/><path d="{side}" {outline} fill-opacity=".75"/>'
     front = f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{stage.height:.1f}" {outline}/>'
-    title, *rest = stage.shape.split(": ")
-    lines = [f"<tspan font-weight='600'>{stage.title}</tspan>", title, *rest]
+    lines = [f"<tspan font-weight='600'>{stage.title}</tspan>", stage.shape, *stage.notes]
     text = "".join(f'<text x="{centre:.1f}" y="{BASELINE + 18 + 15 * i}">{line}</text>' for i, line in enumerate(lines))
     return faces + front + text
 

@@ -29,6 +29,8 @@ RANDOM_TABLES, MONTE_CARLO_SEED = 99_999, 0
 CELLS_AT_ONCE = 1_000_000
 
 RESPONDER, NON_RESPONDER = 0, 1
+#: What stands for a characteristic that is known of no tumour.
+NOT_KNOWN = "not known"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +156,9 @@ def _median(row: Row, arms: tuple[pd.DataFrame, ...]) -> list[tuple[object, ...]
 
 
 def median_range(values: NDArray[np.float64], digits: int) -> str:
-    """Median and range as text, or a dash for no values."""
+    """Median and range as text, or that no value is known."""
     if len(values) == 0:
-        return "-"
+        return NOT_KNOWN
     median, low, high = (f"{value:.{digits}f}" for value in (np.median(values), values.min(), values.max()))
     return f"{median} ({low}-{high})"
 
@@ -178,7 +180,7 @@ def _counts(row: Row, arms: tuple[pd.DataFrame, ...]) -> list[tuple[object, ...]
         for category, row_counts in zip(categories, counts, strict=True)
     ]
     if not head:
-        return [(title, "", "-", "-", *tests)]
+        return [(title, "", NOT_KNOWN, NOT_KNOWN, *tests)]
     return [(*line, *(tests if i == 0 else (None, None, ""))) for i, line in enumerate(head)]
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.splits import Splits
 from components.common.errors import InputError
-from components.evaluate.tables import SYNTHETIC, flat_facts, number, p_value
+from components.evaluate.tables import SYNTHETIC, flat_facts, minus, number, p_value
 from components.stats.paired import detectable_difference, paired_test
 
 COLUMNS = ("group", "tumours", "auc_a", "auc_b", "difference", "se", "p_value", "detectable")
@@ -64,7 +64,7 @@ def comparison_text(a: Evaluation, b: Evaluation) -> str:
     """The comparison as plain text of at most 100 columns."""
     lines = [f"{'group':<7}{'tumours':>8}{'AUC a':>9}{'AUC b':>9}{'a - b':>9}{'SE':>8}{'p':>9}{'detectable':>12}"]
     for row in compare(a, b).to_dict("records"):
-        cells = [number(row[name]) for name in ("auc_a", "auc_b", "difference")]
+        cells = [number(value) for value in (row["auc_a"], row["auc_b"], minus(row["auc_a"], row["auc_b"]))]
         lines.append(
             f"{row['group']:<7}{row['tumours']:>8}{cells[0]:>9}{cells[1]:>9}{cells[2]:>9}"
             f"{number(row['se']):>8}{p_value(row['p_value']):>9}{number(row['detectable']):>12}"

@@ -11,7 +11,7 @@ from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.learning_curve import CurvePoint, LearningCurve, RunPoint, SmallerTraining
 from components.common.artifacts.splits import MemberSplit, Splits
 from components.common.settings import Score
-from components.evaluate.tables import number
+from components.evaluate.tables import minus, number
 from components.figures.drawing import BLUE, GREY, VERMILION, new_axes, style, to_svg
 from components.stats.bootstrap import Scored, mean_auc
 from components.stats.learning_curve import rise
@@ -105,7 +105,7 @@ def comparison(curve: LearningCurve) -> str:
     return (
         f"With {run.training_tumours:.0f} training tumours per network instead of {last.training_tumours:.0f}, "
         f"the mean AUC is {number(run.mean_auc)} instead of {number(last.mean)}: a difference of "
-        f"{found.difference:+.3f} ({spread}{interval})."
+        f"{minus(run.mean_auc, last.mean):+.3f} ({spread}{interval})."
     )
 
 
@@ -151,7 +151,7 @@ def figure(curve: LearningCurve) -> str:
         _draw_run(axes, curve.run)
         axes.set(xlabel="training tumours per network (mean)", ylabel="mean AUC over the groups")
         axes.set_xlim(0, 1.08 * curve.run.training_tumours)
-        drawing.legend(loc="outside lower center", ncols=3)
+        drawing.legend(loc="outside lower center", ncols=2)
         return to_svg(drawing, "Mean AUC against the number of training tumours per network")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import jinja2
 
 from components.common.narrow import NARROW_STYLE
-from components.evaluate.tables import FILTERS
+from components.evaluate.tables import FILTERS, NO_TEST, WHY_NO_TEST
 
 #: The KFP UI loads a page in one piece and requires it to be below 1 MB.
 MOST_BYTES = 1_000_000
@@ -38,5 +38,5 @@ def template(
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {**FILTERS, **(more_filters or {})}
-    environment.globals["narrow_style"] = NARROW_STYLE
+    environment.globals |= {"narrow_style": NARROW_STYLE, "no_test": NO_TEST, "no_test_reason": WHY_NO_TEST}
     return environment.get_template(name)

@@ -88,6 +88,7 @@ def _template(run: EvaluatedRun) -> Callable[..., str]:
         **range_over_centres(centres),
         min_centre_class_size=splits.settings.split.min_centre_class_size,
         only_training=splits.only_training(dataset.tumours),
+        never_evaluated=len(dataset.tumours) - evaluation.metrics.study.n,
         set_sizes=set_sizes(dataset.tumours, splits),
         follow_up=dataset.tumours["follow_up_days"].dropna().agg(["median", "min", "max"]).to_dict(),
         several=int((dataset.tumours.groupby("patient").size() > 1).sum()),
@@ -130,13 +131,18 @@ def _figures(run: EvaluatedRun) -> dict[str, Any]:
         "learning_curve": learning_curve.figure(run.learning_curve) if run.learning_curve else "",
         "sizes": figures.auc_by_size({name: group.auc_by_size for name, group in metrics.groups.items()}),
         "decision": figures.decision(curve) if metrics.clinical and (curve := metrics.clinical.net_benefit) else "",
-        "reliability": figures.reliability(
-            {
-                name: reliability(rows["label"], rows[metrics.primary_score])
-                for name, role in (("development", "development"), ("evaluation", "evaluation"))
-                if (rows := scores[scores["role"] == role])["label"].nunique() == 2
-            }
-        ),
+        "reliability": figures.reliability(reliability_curves(scores, metrics.primary_score)),
+    }
+
+
+def reliability_curves(scores: pd.DataFrame, score: str) -> dict[str, pd.DataFrame]:
+    """The curves of development and evaluation predictions; that of the former only if they are not the same ones."""
+    of_role = {name: scores[scores["role"] == name] for name in ("development", "evaluation")}
+    development, evaluation = (set(zip(rows["tumour"], rows[score], strict=True)) for rows in of_role.values())
+    return {
+        name: reliability(rows["label"], rows[score])
+        for name, rows in of_role.items()
+        if rows["label"].nunique() == 2 and (name == "evaluation" or development != evaluation)
     }
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from components.common.artifacts.splits import Splits
 from components.evaluate.cohort_tables import (
+    NOT_KNOWN,
     TABLE_I,
     TABLE_II,
     Row,
@@ -120,6 +121,6 @@ def _shares(row: Row, category: str, parts: Sequence[pd.DataFrame]) -> list[floa
 
 def _range(values: Sequence[float], digits: int, unit: str = "") -> str:
     if not values:
-        return "-"
+        return NOT_KNOWN
     low, high = (f"{value:.{digits}f}" for value in (min(values), max(values)))
     return f"{low}{unit}" if low == high else f"{low}-{high}{unit}"

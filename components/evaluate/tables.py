@@ -11,10 +11,12 @@ from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.metrics import DevelopmentMetrics, Metrics, OneClassMetrics
 from components.common.artifacts.score_metrics import Limits, RocSummary
-from components.common.wording import counted
+from components.common.counted import counted
 from components.evaluate.cohort_tables import LEAST_EXPECTED, RANDOM_TABLES, table_i, table_ii
 from components.evaluate.set_metrics import newcombe_of
 
+#: What stands for the p-value of a characteristic that cannot be tested, and why.
+NO_TEST, WHY_NO_TEST = "no test", "an arm is empty, or all tumours have one value"
 #: Widest line of the terminal tables.
 TERMINAL_COLUMNS = 100
 SYNTHETIC = "SYNTHETIC: phantom data, no patient"
@@ -39,6 +41,12 @@ TITLE_COLUMNS = 21
 def number(value: Any, digits: int = 3) -> str:
     """A number with fixed decimals, or a dash where it is missing."""
     return "–" if value is None or pd.isna(value) else f"{float(value):.{digits}f}"
+
+
+def minus(value: Any, other: Any, digits: int = 3) -> float | None:
+    """The difference of two numbers as ``number`` prints them, so that a reader who subtracts them finds the same."""
+    shown = [number(one, digits) for one in (value, other)]
+    return None if "–" in shown else round(float(shown[0]) - float(shown[1]), digits) + 0.0  # no minus before zero
 
 
 def limits_text(limits: Limits | RocSummary | None, missing: str = "too few patients") -> str:
@@ -85,6 +93,7 @@ def lower_first(text: str) -> str:
 FILTERS = {
     "counted": counted,
     "number": number,
+    "minus": minus,
     "p": p_value,
     "p_statement": p_statement,
     "percent": percent,
@@ -117,7 +126,8 @@ def cohort_lines(table: pd.DataFrame) -> list[dict[str, str]]:
     for row in table.to_dict("records"):
         first = row["characteristic"] != previous
         previous = row["characteristic"]
-        printed = p_value(row["p_value"]) if first else ""
+        tested = first and not pd.isna(row["p_value"])
+        printed = p_value(row["p_value"]) if tested else NO_TEST if first else ""
         lines.append(
             {
                 "characteristic": previous if first else "",
@@ -126,7 +136,7 @@ def cohort_lines(table: pd.DataFrame) -> list[dict[str, str]]:
                 "non_responder": row["non_responder"],
                 "p": printed,
                 "p_exact": "" if pd.isna(row["p_exact"]) else p_value(row["p_exact"]),
-                "test": row["test"] if printed not in ("", "–") else "",
+                "test": row["test"] if tested else "",
             }
         )
     return lines
@@ -169,6 +179,8 @@ def _cohort_text(lines: list[dict[str, str]]) -> list[str]:
         text.append(f"{left}{line['p'] or exact:>8}")
         text += [f"  {part}" for part in more]
         exact = f"({line['p_exact']})" if line["p_exact"] else ""
+    if any(line["p"] == NO_TEST for line in lines):
+        text.append(f"  {NO_TEST}: {WHY_NO_TEST}")
     if any(line["p_exact"] for line in lines):
         tests = f"Fisher's exact test or {RANDOM_TABLES:,} random tables"
         text.append(f"  (p): by {tests}, since some expected counts are below {LEAST_EXPECTED}")

@@ -35,6 +35,8 @@ _STYLE: dict[str, Any] = {
     "legend.fontsize": 8,
 }
 
+#: Inches. A phone shows a figure of this width at about its full size; wider ones are drawn once more for it.
+PHONE_WIDTH, LEGIBLE_WIDTH = 3.6, 4.0
 SQUARE = (3.5, 3.5)
 WIDE = (3.5, 2.5)
 
@@ -61,13 +63,29 @@ def new_axes(size: tuple[float, float]) -> tuple[Figure, Any]:
 
 
 def to_svg(figure: Figure, title: str) -> str:
-    """Responsive inline SVG with ``title`` for screen readers; the same figure always gives the same bytes."""
+    """Responsive inline SVG with ``title`` for screen readers; the same figure always gives the same bytes.
+
+    A figure wider than ``LEGIBLE_WIDTH`` would be shrunk on a phone until its text is too small to read. It is drawn
+    twice, and pages show the second, which has ``PHONE_WIDTH`` and text of the same size, in a narrow window only
+    (``narrow.NARROW_STYLE``).
+    """
+    width, height = (float(side) for side in figure.get_size_inches())
+    if width <= LEGIBLE_WIDTH:
+        return _svg(figure, title)
+    wide = _svg(figure, title, shown="wide-only")
+    figure.set_size_inches(PHONE_WIDTH, height)
+    return wide + _svg(figure, title, shown="narrow-only")
+
+
+def _svg(figure: Figure, title: str, shown: str = "") -> str:
+    """``shown`` is the class of an SVG for wide or narrow windows only, and part of the names of what it refers to."""
     buffer = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": title}):
+    with mpl.rc_context({"svg.hashsalt": title + shown}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r' id="[A-Za-z0-9]+_\d+"', "", text)
     width = float(figure.get_size_inches()[0]) * 96
-    head = f'<svg role="img" aria-label="{title}" style="width:100%;max-width:{width:.0f}px;height:auto"'
+    only = f' class="{shown}"' if shown else ""
+    head = f'<svg role="img" aria-label="{title}"{only} style="width:100%;max-width:{width:.0f}px;height:auto"'
     return re.sub(r'<svg( height="[^"]*"| width="[^"]*")?', head, text, count=1)

@@ -24,6 +24,7 @@ from components.common.store.sealed import open_sealed
 from components.preprocess.code import code_digest
 from components.preprocess.cohort import preprocess_cohort, read_cohort
 from components.preprocess.deidentify import Audit
+from components.preprocess.enough_centres import require_centres
 from components.preprocess.flow_diagram import flow_svg
 from components.preprocess.kinds import FLOW_FIGURE, NEW_KEY_LINE
 from components.preprocess.locating import fingerprint
@@ -34,10 +35,14 @@ from components.preprocess.summary import facts_of, page_of
 def plan(cohort_uri: str, preset: str, seed: int, groups: int, members: int, settings: str) -> tuple[str, str, str]:
     """The cohort's fingerprint, all settings as JSON text, and the settings that crops depend on.
 
+    Splits by centre are refused here, before any image is read, where the table shows too few centres.
+
     The fingerprint covers the table, the objects that it refers to, the code that reads them and the key of the
     pseudonyms, because KFP's cache takes none of these into account.
     """
     study = resolve_parameters(preset, seed, groups, members, settings)
+    if study.split.split_unit == "centre":
+        require_centres(read_cohort(cohort_uri).rows, study)
     cohort = fingerprint(cohort_uri)
     parts = {
         "cohort": cohort,

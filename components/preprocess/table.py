@@ -1,4 +1,4 @@
-"""Parses the cohort table, and reports all its problems at once, by row and column but never by value."""
+"""Parses the cohort table, and reports its problems together, by row and column but never by value."""
 
 import dataclasses
 from collections.abc import Hashable, Iterable, Sequence, Set

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from components.common.artifacts.metrics import Metrics
+from components.common.counted import counted
 from components.common.settings import LEAST_CENTRES, LEAST_GROUPS, LEAST_MEMBERS, GateSettings
-from components.common.wording import counted
 from components.promote.change import Change
 
 Decision = Literal["promoted", "refused", "not_comparable"]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from components.common.artifacts.metrics import Metrics
-from components.common.wording import counted
+from components.common.counted import counted
 from components.model.manifest import STUDY
 from components.promote.gate import Verdict
 
@@ -41,7 +41,7 @@ def story_of(verdict: Verdict, metrics: Metrics, version: str, sizes: Sizes) -> 
     study, group = metrics.study, "" if verdict.group == STUDY else verdict.group
     sentences = [
         f"Version {version} joins {counted(sizes.members, 'network')}{f' of group {group}' if group else ''}, trained "
-        f"on the planning CT of {sizes.tumours} brain metastas{'is' if sizes.tumours == 1 else 'es'} in "
+        f"on the planning CT of {counted(sizes.tumours, 'brain metastasis', 'brain metastases')} in "
         f"{counted(sizes.patients, 'simulated patient' if metrics.synthetic else 'patient')}.",
         f"On tumours {'of centres ' if metrics.centres else ''}that they had not seen, ensembles of such networks gave "
         "the higher score to the non-responder in "

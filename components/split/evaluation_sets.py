@@ -9,6 +9,7 @@ import hashlib
 import hmac
 from collections.abc import Iterator, Sequence
 
+from components.common.centre_rule import centres_left_out
 from components.common.errors import InputError
 from components.common.settings import SplitSettings
 from components.split.units import Unit, class_counts, fill
@@ -40,25 +41,9 @@ def divisions(units: Sequence[Unit], settings: SplitSettings, study: str) -> Ite
         yield group, evaluation, development
 
 
-def centres_to_leave_out(units: Sequence[Unit], settings: SplitSettings) -> list[str]:
-    """The centres with enough tumours of each class, those with most tumours first, at most ``settings.groups``."""
-    sizes = {name: class_counts(_of(units, name)) for name in sorted({unit.centre for unit in units} - {""})}
-    enough = [name for name, counts in sizes.items() if min(counts) >= settings.min_centre_class_size]
-    return sorted(enough, key=lambda name: (-sum(sizes[name]), name))[: settings.groups]
-
-
 def _centres_left_out(units: Sequence[Unit], settings: SplitSettings) -> Iterator[Division]:
-    centres = centres_to_leave_out(units, settings)
-    if len(centres) < 2:
-        known = len({unit.centre for unit in units} - {""})
-        least = settings.min_centre_class_size
-        raise InputError(
-            "TOO_FEW_CENTRES",
-            f"of {known} known centres {len(centres)} can be left out; at least 2 are needed, each with at least "
-            f"{least} responders and {least} non-responders",
-            "Fill the column centre of the cohort table, lower split.min_centre_class_size or raise split.groups, or "
-            "split by patient.",
-        )
+    known = sorted({unit.centre for unit in units} - {""})
+    centres = centres_left_out({name: class_counts(_of(units, name)) for name in known}, settings)
     for group, centre in zip(settings.group_names, centres, strict=False):
         yield group, _of(units, centre), [unit for unit in units if unit.centre != centre]
 

@@ -1,7 +1,7 @@
 """What a validation says of the centres that its cohort shares with the model's development."""
 
 from components.common.artifacts.validation_metrics import CentreOverlap, ValidationMetrics
-from components.common.wording import counted
+from components.common.counted import counted
 
 
 def centre_warning(metrics: ValidationMetrics) -> str:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from components.common.artifacts.validation_metrics import CohortCounts
+from components.common.counted import counted
 from components.common.mlflow_client import client
-from components.common.wording import counted
 from components.promote.validations import ValidatedOn
 from components.stats.subgroups import LEAST_OF_CLASS
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from components.common.artifacts.dataset import Dataset, Exclusion, Flow
 from components.common.artifacts.validation_metrics import Overlap, Seen
+from components.common.counted import counted
 from components.common.errors import InputError
-from components.common.wording import counted
 from components.model.manifest import Manifest
 from components.model.seen import crop_digests, patient_digest
 

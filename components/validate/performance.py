@@ -13,9 +13,9 @@ from components.common.artifacts.clinical_metrics import NetBenefit, Subgroup
 from components.common.artifacts.metrics import AucByScore
 from components.common.artifacts.score_metrics import Calibration, Limits, OtherIntervals
 from components.common.artifacts.validation_metrics import CentreMetrics, CohortCounts, Performance
+from components.common.counted import counted
 from components.common.errors import InputError
 from components.common.settings import Score
-from components.common.wording import counted
 from components.evaluate.decision import THRESHOLDS
 from components.stats.calibration import calibrate
 from components.stats.logistic import FEWEST_PATIENTS

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from components.common import defaults
+from components.common.counted import counted
 from components.common.tags import REASONS, STORY
-from components.common.wording import counted
 from components.model.manifest import ensemble_title
 from pipelines.commands.terminal import (
     HOME,

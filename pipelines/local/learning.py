@@ -79,7 +79,6 @@ class Draws:
             list(self.splits),
             self.stored,
             make,
-            networks=len(next(iter(self.splits.values()))),
             title=lambda place: f"fraction {place[1]:g}, draw {place[0] + 1} of {draws}",
             progress=progress,
         )

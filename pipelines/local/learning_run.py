@@ -7,8 +7,9 @@ from rich.console import Console
 
 from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.evaluation import Evaluation
-from components.common.artifacts.learning_curve import LearningCurve
+from components.common.artifacts.learning_curve import CurvePoint, LearningCurve
 from components.common.artifacts.splits import Splits
+from components.common.counted import counted
 from components.evaluate.learning_curve import comparison, conclusion, learning_curve
 from components.evaluate.learning_curve_page import write_learning_curve
 from components.evaluate.tables import limits_text, number
@@ -45,10 +46,7 @@ def learn_run(
         STEP,
         console,
         lambda progress: drawn.train(workers=workers, progress=progress),
-        lambda: (
-            f"{sum(drawn.stored(place) is not None for place in drawn.splits)} of {len(drawn.splits)} trainings "
-            "are stored"
-        ),
+        lambda: _stored_text(drawn),
     )
     curve = learning_curve(dataset, splits, evaluation, trained, seed=seed)
     files = [curve.write(run.folder), write_learning_curve(run.folder, splits, evaluation, curve)]
@@ -60,14 +58,23 @@ def learn_run(
     return curve, report
 
 
+def _stored_text(drawn: Draws) -> str:
+    number, stored = len(drawn.splits), sum(drawn.stored(place) is not None for place in drawn.splits)
+    return f"{stored} of {counted(number, 'training')} {'is' if number == 1 else 'are'} stored"
+
+
 def curve_text(curve: LearningCurve) -> str:
     """The curve and what can be read from it, for the terminal."""
-    lines = [f"{'fraction':>8}{'training tumours':>18}{'mean AUC':>10}{'SD':>7}"]
+    lines = [f"{'fraction':>8}{'training tumours':>18}{'mean AUC':>10}{'SD':>10}"]
     lines += [
-        f"{point.fraction:>8g}{point.training_tumours:>18.1f}{number(point.mean):>10}{number(point.sd):>7}"
+        f"{point.fraction:>8g}{point.training_tumours:>18.1f}{number(point.mean):>10}{_spread(point):>10}"
         for point in curve.points
     ]
     run = curve.run
     limits = f"  95 % CI {limits_text(run.limits)}" if run.limits else ""
-    lines.append(f"{'1 (run)':>8}{run.training_tumours:>18.1f}{number(run.mean_auc):>10}{'':>7}{limits}")
+    lines.append(f"{'1 (run)':>8}{run.training_tumours:>18.1f}{number(run.mean_auc):>10}{'':>10}{limits}")
     return "\n".join([*lines, comparison(curve), conclusion(curve)])
+
+
+def _spread(point: CurvePoint) -> str:
+    return "one draw" if point.sd is None else number(point.sd)

@@ -9,6 +9,7 @@ from components.common.artifacts.dataset import Dataset
 from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.permutation import LEAST_FOR_QUANTILE, NullDistribution, PermutationTest, Repetition
 from components.common.artifacts.splits import Splits
+from components.common.counted import counted
 from components.common.errors import InputError
 from components.evaluate.permutation import permutation_test
 from components.model.networks.building import network_of
@@ -78,8 +79,8 @@ def _longest(folder: Path, test: PermutationTest, console: Console) -> Permutati
     if former.n <= test.n:
         return test
     console.print(
-        f"the report keeps the test of {former.n} permutations with seed {former.seed} (p = {former.p_value:.3g}); the "
-        f"one with seed {test.seed} would replace it with --n {former.n}",
+        f"the report keeps the test of {counted(former.n, 'permutation')} with seed {former.seed} "
+        f"(p = {former.p_value:.3g}); the one with seed {test.seed} would replace it with --n {former.n}",
         soft_wrap=True,
     )
     return former
@@ -88,12 +89,14 @@ def _longest(folder: Path, test: PermutationTest, console: Console) -> Permutati
 def outcome_text(test: PermutationTest) -> str:
     """The result for the terminal."""
     lines = [f"mean AUC {test.observed:.3f}; {_null_text(test.null)}"]
-    if test.development_null and test.observed_development is not None:
+    if test.development_repeats_evaluation:
+        lines.append("each group's development predictions are evaluation predictions of the other: no second test")
+    elif test.development_null and test.observed_development is not None:
         own = f"on development predictions {test.observed_development:.3f}"
         lines.append(f"{own}; {_null_text(test.development_null)}")
     if test.distinct is not None:
-        lines.append(f"the design allows {test.distinct} distinct permutations")
-    return "\n".join([*lines, f"p = {test.p_value:.3g} of {test.n} permutations"])
+        lines.append(f"the design allows {counted(test.distinct, 'distinct permutation')}")
+    return "\n".join([*lines, f"p = {test.p_value:.3g} of {counted(test.n, 'permutation')}"])
 
 
 def _null_text(null: NullDistribution) -> str:
@@ -107,7 +110,7 @@ def _repeat(
 ) -> list[Repetition]:
     def finished() -> str:
         done = sum(stored(procedure, folder, seed, index) is not None for index in range(n))
-        return f"{done} of {n} permutations are stored"
+        return f"{done} of {counted(n, 'permutation')} {'is' if n == 1 else 'are'} stored"
 
     return followed(
         STEP,

@@ -93,7 +93,6 @@ def repetitions(
         range(n),
         lambda index: stored(procedure, folder, seed, index),
         make,
-        networks=procedure.settings.split.groups * procedure.settings.split.members,
         title=lambda index: f"permutation {index + 1} of {n}",
         progress=progress,
     )

@@ -75,7 +75,6 @@ def completed(
     stored: Callable[[Key], Result | None],
     make: Callable[[Key, Progress], Result],
     *,
-    networks: int,
     title: Callable[[Key], str],
     progress: Progress | None,
 ) -> list[Result]:
@@ -88,21 +87,20 @@ def completed(
     stored
         The result of a key that an earlier call stored, or None.
     make
-        Makes and stores the result of a key.
-    networks
-        Number of networks that are trained for a key.
+        Makes and stores the result of a key; reports its own ``progress(networks trained, networks to train, note)``.
     title
         What the display calls a key.
     progress
-        Called as ``progress(networks trained, networks to train, title)``, without those of stored results.
+        Called as ``progress(networks trained, networks to train, title)``, without those of stored results. Every
+        result is expected to need as many networks as the present one.
     """
     found = [stored(key) for key in keys]
     missing = [place for place, result in enumerate(found) if result is None]
     for number, place in enumerate(missing):
 
-        def report(done: int, _total: int, _note: str = "", number: int = number, place: int = place) -> None:
+        def report(done: int, total: int, _note: str = "", number: int = number, place: int = place) -> None:
             if progress:
-                progress(number * networks + done, len(missing) * networks, title(keys[place]))
+                progress(number * total + done, len(missing) * total, title(keys[place]))
 
         found[place] = make(keys[place], report)
     return [result for result in found if result is not None]

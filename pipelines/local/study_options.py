@@ -13,6 +13,7 @@ from components.common.settings import Engine
 from components.model.layer_stack import require_gpu_engine
 from components.model.own_network import check_network
 from components.preprocess.cohort import read_cohort
+from components.preprocess.enough_centres import require_centres
 from components.train.visible_gpus import visible_gpus
 from pipelines.definitions.parameters import StudyParameters
 
@@ -40,8 +41,8 @@ class StudyOptions:
         Raises
         ------
         InputError
-            The errors of ``resolve``, of the parameters' checks, of ``read_cohort``, ``checked_network`` and
-            ``require_gpus``.
+            The errors of ``resolve``, of the parameters' checks, of ``read_cohort``, ``require_centres``,
+            ``checked_network`` and ``require_gpus``.
         """
         sizes = {name: count for name, count in (("groups", self.groups), ("members", self.members)) if count}
         given = ({"split": sizes} if sizes else {}) | ({} if self.seed is None else {"seed": self.seed})
@@ -55,7 +56,7 @@ class StudyOptions:
         parameters: dict[str, Any] = {"cohort_uri": uri, "seed": study.seed, "settings": settings}
         parameters |= {name: getattr(self, name) for name in names}
         StudyParameters(**parameters)
-        read_cohort(uri)
+        require_centres(read_cohort(uri).rows, study)
         check_network(study)
         if self.gpus:
             require_gpus(study.train.engine, self.gpus)

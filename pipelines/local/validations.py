@@ -9,9 +9,9 @@ from typing import Any
 from components.common import defaults
 from components.common.artifacts.validation import REPORT, Validation
 from components.common.artifacts.validation_metrics import ValidationMetrics
+from components.common.counted import counted
 from components.common.disk import require_text
 from components.common.presets import require_used_by_validation, resolve
-from components.common.wording import counted
 from components.evaluate.tables import lower_first
 from components.preprocess.cohort import read_cohort
 from components.validate.centre_words import centre_warning

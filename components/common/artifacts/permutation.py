@@ -1,6 +1,7 @@
 """The files of a permutation test, which lie in the folder of a local run: each permutation's, and the test's."""
 
 import dataclasses
+import math
 from typing import ClassVar
 
 from pydantic import with_config
@@ -11,6 +12,8 @@ from components.common.settings import Score
 
 #: Fewest values under the null of which a 95 % quantile is given: with n of them, no p-value is below 1 / (n + 1).
 LEAST_FOR_QUANTILE = 19
+#: Largest difference of two AUCs of the same predictions, which sums in another order leave.
+SAME_AUC = 1e-9
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -75,6 +78,15 @@ class PermutationTest(RunResult):
     centres: int
     distinct: int | None
     redrawn: int
+
+    @property
+    def development_repeats_evaluation(self) -> bool:
+        """Whether development and evaluation AUCs are equal throughout, and so no two lines of evidence.
+
+        It is so where two groups evaluate each other's development tumours, as with two centres.
+        """
+        pairs = zip((self.observed_development, *self.development_aucs), (self.observed, *self.aucs), strict=True)
+        return all(one is not None and math.isclose(one, other, abs_tol=SAME_AUC) for one, other in pairs)
 
 
 @with_config(STRICT)

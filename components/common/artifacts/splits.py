@@ -9,9 +9,9 @@ from pydantic import TypeAdapter, with_config
 
 from components.common.artifacts.layout import Layout
 from components.common.artifacts.typed_json import STRICT, read_as
+from components.common.counted import counted
 from components.common.files import digest_of, read_json, write_json
 from components.common.settings import StudySettings
-from components.common.wording import counted
 
 
 def member_id(group: str, index: int) -> str:

@@ -1,6 +1,7 @@
 """Net benefit, subgroups, confounders, borderline tumours and outcomes of a run."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from sklearn import metrics as sklearn_metrics
 from sklearn.linear_model import LogisticRegression
 
 from components.common.artifacts.clinical_metrics import Subgroup
+from components.common.artifacts.metrics import Calls, CallsByResponse
 from components.common.artifacts.score_metrics import PlattScaling
 from components.common.settings import EvaluateSettings
 from components.evaluate.borderline import CHANGE, borderline, distance_to_line
@@ -19,6 +21,7 @@ from components.evaluate.covariates import clinical_probability
 from components.evaluate.decision import THRESHOLDS, calibrated_rows
 from components.evaluate.evaluation import EvaluatedRun, evaluate
 from components.evaluate.outcomes import later_outcomes
+from components.evaluate.pages import template
 from components.evaluate.report import write_report
 from components.evaluate.subgroup_tables import subgroup_metrics
 
@@ -214,3 +217,21 @@ def test_the_costly_error_is_said_aloud_with_its_number(study, result, pooled, t
     missed = int((progressive["mean"] <= 0.5).sum())
     page = write_report(tmp_path, EvaluatedRun(*study, result, {})).read_text()
     assert f"Of {len(progressive)} evaluated tumours with progressive disease, {missed} (" in page
+
+
+@pytest.mark.parametrize(
+    ("missed", "others", "sentence"),
+    [
+        (1, 6, "Of 7 evaluated tumours with progressive disease, 1 (14&nbsp;%) was called a responder: acting on that"),
+        (
+            2,
+            6,
+            "Of 8 evaluated tumours with progressive disease, 2 (25&nbsp;%) were called responders: acting on these",
+        ),
+        (0, 1, "Of 1 evaluated tumour with progressive disease, 0 (0&nbsp;%) were called responders."),
+    ],
+)
+def test_the_sentence_about_the_costly_error_agrees_with_its_numbers(missed, others, sentence):
+    calls = CallsByResponse(Calls(0, 0), Calls(0, 0), Calls(0, 0), Calls(missed, others))
+    metrics = SimpleNamespace(study=SimpleNamespace(confusion_by_response=calls), clinical=None)
+    assert sentence in template("report_outcomes.html.j2").render(metrics=metrics)

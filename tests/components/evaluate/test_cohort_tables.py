@@ -184,5 +184,5 @@ def test_tables_are_written_where_a_covariate_is_entirely_missing():
     tumours = pd.concat([paper_arm(0, (3, 2), 0), paper_arm(1, (2, 2), 0)], ignore_index=True)
     tumours = tumours.assign(kps=float("nan"), primary_site=None)
     table = table_i(tumours)
-    assert table[table["characteristic"].str.startswith("KPS")]["responder"].iloc[0].startswith("-")
-    assert table[table["characteristic"].str.startswith("Primary site")]["responder"].tolist() == ["-"]
+    assert table[table["characteristic"].str.startswith("KPS")]["responder"].iloc[0].startswith("not known")
+    assert table[table["characteristic"].str.startswith("Primary site")]["responder"].tolist() == ["not known"]

@@ -1,5 +1,6 @@
 """The report's section about a permutation test."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -41,7 +42,7 @@ def test_a_report_shows_the_test_and_what_it_means(evaluated, tmp_path):
     assert "cannot be below 0.010" in text
     assert "of the same centre (3 centres are known)" in text
     assert "2 permutations for which no splits" in text
-    assert text.count("<svg") == 1
+    assert text.count("<svg") == 2  # for wide and for narrow windows
     assert re.search(r"Histogram of the mean AUC with permuted labels", text)
 
 
@@ -81,3 +82,30 @@ def test_every_permutation_is_in_the_histogram(evaluated):
     for aucs in ([0.5, 0.5], [0.0, 1.0], [0.41, 0.5, 0.57]):
         test = permutation_test(dataset, result.metrics, [(auc, None) for auc in aucs], seed=1, redrawn=0)
         assert "<svg" in null_histogram(test)
+
+
+def test_development_predictions_that_repeat_the_evaluation_are_no_second_line(evaluated, tmp_path):
+    """As with two centres, each of which evaluates what the other group is developed on."""
+    test = a_test_of(evaluated)
+    _, text = section(evaluated, test, tmp_path)
+    assert "<td>development</td>" in text
+    assert "no second line of evidence" not in text
+    same = dataclasses.replace(test, observed_development=test.observed, development_aucs=test.aucs)
+    _, text = section(evaluated, same, tmp_path)
+    assert "<td>development</td>" not in text
+    assert "no second line of evidence" in text
+
+
+@pytest.mark.parametrize(("observed", "last", "repeats"), [(0.7, 0.5, True), (0.7, 0.51, False), (0.71, 0.5, False)])
+def test_only_equal_figures_throughout_count_as_a_repetition(evaluated, observed, last, repeats):
+    test = a_test_of(evaluated, n=3)
+    test = dataclasses.replace(
+        test,
+        observed=0.7,
+        aucs=(0.4, 0.6, 0.5),
+        observed_development=observed,
+        development_aucs=(0.4, 0.6 + 1e-15, last),
+    )
+    assert test.development_repeats_evaluation is repeats
+    without = dataclasses.replace(test, observed_development=None, development_aucs=(None, None, None))
+    assert not without.development_repeats_evaluation

@@ -9,6 +9,7 @@ import re
 import xml.etree.ElementTree
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib import image
 
@@ -22,11 +23,20 @@ from components.evaluate.architecture import drawing, stages
 from components.evaluate.blocks import blocks_of
 from components.evaluate.checklist import DECLARED, FILLED, ITEMS, MISSING
 from components.evaluate.cohort_tables import table_i
+from components.evaluate.ensemble import developed
 from components.evaluate.evaluation import EvaluatedRun, evaluate
 from components.evaluate.figures import crop_image
 from components.evaluate.model_card import write_model_card
-from components.evaluate.report import write_report
-from components.evaluate.tables import SYNTHETIC, TERMINAL_COLUMNS, flat_facts, p_statement, terminal_tables
+from components.evaluate.report import reliability_curves, write_report
+from components.evaluate.tables import (
+    SYNTHETIC,
+    TERMINAL_COLUMNS,
+    flat_facts,
+    minus,
+    number,
+    p_statement,
+    terminal_tables,
+)
 from components.stats.roc import roc_summary
 from tests.components.evaluate.golden_metrics import golden_metrics, golden_study
 from tests.components.networks import network_of
@@ -168,7 +178,9 @@ def test_report_says_whether_fewer_networks_suffice_and_whether_the_spread_indic
 def test_drawing_names_the_layer_that_dropout_follows():
     for layer, shape in (("conv_2", "4 × 4 × 16"), ("dense_1", "32")):
         blocks = stages(network_of(dropout_after=layer))
-        assert [stage.shape for stage in blocks if "dropout" in stage.shape] == [f"{shape}: dropout 0.25"]
+        assert [(stage.shape, stage.notes) for stage in blocks if "dropout 0.25" in stage.notes] == [
+            (shape, ("dropout 0.25",))
+        ]
 
 
 def test_drawing_of_the_papers_network_has_its_layers_in_order():
@@ -178,13 +190,21 @@ def test_drawing_of_the_papers_network_has_its_layers_in_order():
         ("convolution 7×7", "145 × 145 × 8"),
         ("max-pool 8", "18 × 18 × 8"),
         ("convolution 5×5", "14 × 14 × 16"),
-        ("max-pool 3", "4 × 4 × 16: dropout 0.25"),
+        ("max-pool 3", "4 × 4 × 16"),
         ("flattened", "256"),
         ("fully connected", "32"),
         ("fully connected", "16"),
-        ("softmax", "2: responder /: non-responder"),
+        ("softmax", "2"),
     ]
     assert not blocks_of(network_of())[1]
+
+
+def test_list_of_layers_for_a_phone_reads_as_text(reported):
+    *_, text = reported
+    layers = re.search(r'<ol class="narrow-only">(.*?)</ol>', text)[1]
+    assert "<b>softmax</b> 2: responder, non-responder</li>" in layers
+    assert "<b>max-pool 3</b> 4 × 4 × 16: dropout 0.25</li>" in layers
+    assert "<b>flattened</b> 256</li>" in layers
 
 
 def test_drawing_of_a_residual_network_shows_what_each_connection_skips():
@@ -200,6 +220,50 @@ def test_drawing_of_a_residual_network_shows_what_each_connection_skips():
     page = xml.etree.ElementTree.fromstring(drawing(network))
     _, _, width, _ = map(float, page.attrib["viewBox"].split())
     assert all(0 < float(text.attrib["x"]) < width for text in page.iter("{http://www.w3.org/2000/svg}text"))
+
+
+@pytest.mark.parametrize(
+    ("evaluated", "names"), [("ab cd ef", {"evaluation"}), ("abc bcd def", {"development", "evaluation"})]
+)
+def test_development_predictions_have_a_reliability_curve_if_they_are_not_the_evaluation_ones(evaluated, names):
+    """Where no tumour is evaluated twice, as with centres, they are the same predictions."""
+    rng = np.random.default_rng(1)
+    rows = [
+        {"group": group, "tumour": tumour, "patient": tumour, "label": ord(tumour) % 2, "role": "evaluation"}
+        for group, own in zip("ABC", evaluated.split(), strict=True)
+        for tumour in own
+    ]
+    table = pd.DataFrame(rows).assign(mean=rng.random(len(rows)), vote=0.5, spread=0.1, members=3)
+    scores = pd.concat([table, *(developed(table, group) for group in "ABC")], ignore_index=True)
+    assert set(scores.role) == {"development", "evaluation"}
+    assert reliability_curves(scores, "mean").keys() == names
+
+
+@pytest.mark.parametrize(
+    ("value", "other", "digits", "shown"),
+    [(0.8611, 0.91651, 3, "-0.056"), (0.5004, 0.4996, 3, "0.000"), (0.7, 0.7004, 3, "0.000"), (0.125, 0.3, 1, "-0.2")],
+)
+def test_differences_are_those_of_the_figures_beside_them(value, other, digits, shown):
+    assert number(minus(value, other, digits), digits) == shown
+    assert float(number(value, digits)) - float(number(other, digits)) == pytest.approx(float(shown))
+
+
+def test_every_printed_gain_is_the_difference_of_its_two_ends(reported):
+    *_, text = reported
+    table = text[text.index("Gain of the ensemble over its networks") :]
+    rows = re.findall(r"<tr><td>[A-E]</td>.*?</tr>", table[: table.index("</table>")], re.S)
+    assert len(rows) == 5
+    for row in rows:
+        ensemble, votes, gain, _, _, probabilities, second, *_ = re.findall(r">\s*([^<>]+?)\s*</td>", row)[1:]
+        assert float(ensemble) - float(votes) == pytest.approx(float(gain))
+        assert float(ensemble) - float(probabilities) == pytest.approx(float(second))
+
+
+def test_a_characteristic_without_a_test_says_why(reported):
+    (dataset, *_), result, _ = reported
+    same = dataclasses.replace(dataset, tumours=dataset.tumours.assign(device="linac"))
+    assert "no test: an arm is empty, or all tumours have one value" in terminal_tables(result, same)
+    assert "no test" not in terminal_tables(result, dataset)
 
 
 def test_only_phantom_runs_are_labelled_synthetic(reported, leaking):

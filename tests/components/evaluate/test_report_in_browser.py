@@ -5,12 +5,16 @@ import re
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
 
+from components.common.artifacts.learning_curve import CurvePoint, LearningCurve, Rise, RunPoint
+from components.common.artifacts.score_metrics import Limits
 from components.common.pages import POLICY_TAG
 from components.common.settings import EvaluateSettings
 from components.common.steps import summary_page
 from components.evaluate.evaluation import EvaluatedRun, evaluate
+from components.evaluate.permutation import permutation_test
 from components.evaluate.report import write_report
 from components.figures.split_matrix import split_matrix
 from components.figures.training_curves import training_curves
@@ -20,7 +24,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt-get install chromium)")
 
 #: Reports the page's width to the frame around it, with elements that overflow it outside a scrolling box, and on a
-#: phone with the boxes that would have to be scrolled.
+#: phone with the boxes that would have to be scrolled, and texts of figures that are too small to read
+#: (but for preprocessing's flow diagram, which is still shrunk).
 MEASURE = """<script>
 addEventListener("load", () => {
   const page = document.documentElement;
@@ -28,6 +33,12 @@ addEventListener("load", () => {
     && e.getBoundingClientRect().right > page.clientWidth + 1);
   if (page.clientWidth <= 600)
     out.push(...[...document.querySelectorAll(".scroll")].filter(e => e.scrollWidth > e.clientWidth + 1));
+  const scale = e => Math.hypot(e.getScreenCTM().a, e.getScreenCTM().b);
+  const size = e => scale(e) * parseFloat(getComputedStyle(e).fontSize);
+  if (page.clientWidth <= 600)
+    out.push(...[...document.querySelectorAll("svg:not([aria-label='Flow of tumours']) text")]
+      .filter(e => e.getBoundingClientRect().width && size(e) < 8.5)
+      .map(e => ({tagName: "text", className: e.textContent})));
   const names = out.slice(0, 3).map(e => e.tagName + "." + e.className);
   parent.postMessage(`${page.scrollWidth} of ${page.clientWidth} ${names}`, "*");
 });
@@ -69,7 +80,14 @@ def console_errors(pages, folder):
 def page(study, tmp_path_factory):
     evaluation = evaluate(*study, EvaluateSettings(bootstrap=100), seed=1)
     facts = {"dataset digest": "d" * 64, "settings": study[1].settings}
-    return write_report(tmp_path_factory.mktemp("page"), EvaluatedRun(*study, evaluation, facts)).read_text()
+    aucs = np.random.default_rng(1).normal(0.5, 0.06, 19)
+    permuted = permutation_test(study[0], evaluation.metrics, [(auc, auc) for auc in aucs], seed=1, redrawn=0)
+    points = tuple(CurvePoint(part, 60 * part, 50 * part, (0.6, 0.64), 0.62, 0.03) for part in (0.25, 0.5, 0.75))
+    run = RunPoint(60, 50, 0.7, Limits(0.05, 0.6, 0.8))
+    rise = Rise((0.1, 0.06), 0.08, 0.03, 0.02, -0.1, 0.26)
+    curve = LearningCurve(1, 2, "mean", 50, 5, points, run, rise)
+    whole = EvaluatedRun(*study, evaluation, facts, permuted, curve)
+    return write_report(tmp_path_factory.mktemp("page"), whole).read_text()
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -80,6 +98,12 @@ def test_report_fits_the_window(page, width, tmp_path):
 def test_measure_detects_a_page_that_is_too_wide(page, tmp_path):
     wide = page.replace("</body>", '<div class="wide" style="width:900px">x</div></body>')
     assert measured(wide, 390, tmp_path) == (900, 390, "DIV.wide")
+
+
+def test_measure_detects_text_of_a_figure_that_a_phone_shrinks(page, tmp_path):
+    text = '<svg viewBox="0 0 700 40" style="width:100%"><text y="20" font-size="9">small</text></svg>'
+    assert measured(page.replace("</body>", f"{text}</body>"), 390, tmp_path) == (390, 390, "text.small")
+    assert measured(page.replace("</body>", f"{text}</body>"), 1280, tmp_path) == (1280, 1280, "")
 
 
 def test_measure_detects_a_box_that_a_phone_must_scroll(page, tmp_path):

@@ -1,13 +1,14 @@
 import csv
 import io
+from pathlib import Path
 
 import pytest
 
-from components.common.errors import InputError
+from components.common.errors import MOST_PROBLEMS, InputError
 from components.common.store.memory import MemoryStore
 from components.preprocess.columns import COLUMNS
 from components.preprocess.table import parse_table
-from tests.components.preprocess.cohort_rows import GOOD, read_bytes
+from tests.components.preprocess.cohort_rows import GOOD, good, lines_of, read_bytes, refusal_of, written
 
 
 def table(*rows, columns=None, delimiter=",", encoding="utf-8"):
@@ -256,3 +257,12 @@ def test_files_that_are_not_tables_are_refused():
         assert caught.value.code == code
     assert refusal(columns=list(GOOD)).code == "COHORT_EMPTY"
     assert refusal(GOOD, columns=[*GOOD, "age"]).code == "COLUMNS_DOUBLED"
+
+
+def test_many_problems_are_listed_as_the_documentation_says():
+    bad = [good(number, age="old") for number in range(MOST_PROBLEMS + 51)]
+    message = refusal_of(written(lines_of(*bad)).encode()).safe_message
+    assert message.count("\n  - row ") == MOST_PROBLEMS
+    assert message.endswith("... and 51 more")
+    page = (Path(__file__).parents[3] / "docs" / "data-scientist.md").read_text()
+    assert f"the first {MOST_PROBLEMS}, and how many more there are" in page

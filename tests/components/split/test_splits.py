@@ -195,11 +195,38 @@ def test_no_more_centres_are_left_out_than_there_are_groups():
     assert as_artifact(splits, "centre").centres(tumours) == {"A": "C-5", "B": "C-4"}
 
 
-def test_a_single_centre_cannot_be_left_out():
-    with pytest.raises(InputError, match="of 2 known centres 1 can be left out; at least 2 are needed") as caught:
-        make_splits(of_centres({"C-a": 40, "C-b": 6, None: 10}), BY_CENTRE, study="study", seed=1)
+@pytest.mark.parametrize(
+    ("sizes", "message", "hint"),
+    [
+        ({None: 40}, "at least 2 centres, but none is known", "Fill the column centre"),
+        ({"C-a": 40, None: 10}, "at least 2 centres, but 1 is known", "Fill the column centre"),
+        ({"C-a": 40, "C-b": 6, None: 10}, "of 2 known centres 1 can be left out", "class_size to 3 or less"),
+        ({"C-a": 6, "C-b": 4, "C-c": 4, "C-d": 1}, "of 4 known centres 0 can be left out", "class_size to 2 or less"),
+        ({"C-a": 40, "C-b": 1}, "of 2 known centres 1 can be left out", "Add patients of the centres that are too"),
+    ],
+)
+def test_too_few_centres_are_refused_with_what_helps(sizes, message, hint):
+    """More groups never help: settings by centre with a single group are refused before."""
+    with pytest.raises(InputError, match=message) as caught:
+        make_splits(of_centres(sizes), dataclasses.replace(BY_CENTRE, groups=26), study="study", seed=1)
     assert caught.value.code == "TOO_FEW_CENTRES"
-    assert "column centre" in caught.value.hint
+    assert hint in caught.value.hint
+    assert caught.value.hint.endswith("or split by patient.")
+    assert "split.groups" not in caught.value.hint
+    assert ("column centre" in caught.value.hint) == ("is known" in message)
+
+
+def test_a_smaller_class_size_as_the_hint_proposes_is_enough():
+    sizes = {"C-a": 40, "C-b": 6, None: 10}
+    splits = make_splits(
+        of_centres(sizes), dataclasses.replace(BY_CENTRE, min_centre_class_size=3), study="study", seed=1
+    )
+    assert as_artifact(splits, "centre").centres(of_centres(sizes)) == {"A": "C-a", "B": "C-b"}
+
+
+def test_splits_by_centre_with_one_group_are_refused_by_the_settings():
+    with pytest.raises(InputError, match="groups is 1, but at least 2 centres must be left out in turn"):
+        SplitSettings(split_unit="centre", groups=1)
 
 
 def test_splits_that_divide_an_evaluated_centre_are_refused():

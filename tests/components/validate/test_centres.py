@@ -22,7 +22,7 @@ from tests.components.validate.made import make_cohort, make_scores
 from tests.components.validate.test_report import made, text_of
 
 A, B = "C-aaaaaaaaaa", "C-bbbbbbbbbb"  # the centres of ``make_table``
-CHECKED = Overlap(True, "", "refuse", 0, 0)
+CHECKED = Overlap(True, True, "", "refuse", 0, 0)
 
 
 def overlap_of(known: DevelopmentCentres, ensemble: str = "study", patients: Overlap = CHECKED, cohort=None):
@@ -62,7 +62,7 @@ def test_the_ensemble_of_a_group_has_not_seen_the_centre_that_it_left_out():
     ("known", "patients", "centre", "reason"),
     [
         (DevelopmentCentres(), CHECKED, A, NOT_LOGGED),
-        (left_out(A=A), Overlap(False, "made with another key", "refuse", 0, 0), A, "made with another key"),
+        (left_out(A=A), Overlap(False, True, "made with another key", "refuse", 0, 0), A, "made with another key"),
         (left_out(A=A), CHECKED, None, NO_CENTRE),
     ],
 )

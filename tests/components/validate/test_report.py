@@ -187,7 +187,7 @@ def test_intervals_without_width_are_explained(tmp_path):
 def test_one_of_something_is_singular_everywhere(tmp_path):
     cohort, rows = tiny(3)
     flow = Flow(2, 1, (Exclusion("X", "excluded", 1),), 1, 1, unlisted_gtvs=1)
-    overlap = Overlap(True, "", "exclude", 1, 1)
+    overlap = Overlap(True, True, "", "exclude", 1, 1)
     page = " ".join(text_of(tmp_path, cohort, made(cohort, rows, flow=flow, overlap=overlap)).split())
     assert not re.findall(r"(?<![\d.,-])1 (?:tumour|patient|responder|non-responder|GTV|centre)s\b", page)
     assert "1 tumour in 1 patient evaluated" in page

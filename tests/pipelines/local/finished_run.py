@@ -80,6 +80,12 @@ def srs(*arguments: object) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+def missing_in_newcomer(folder: Path) -> list[str]:
+    """Names in a run's folder that the page for newcomers does not list."""
+    page = (Path(__file__).parents[3] / "docs" / "newcomer.md").read_text()
+    return [item.name for item in folder.iterdir() if f"`{item.name}{'/' * item.is_dir()}`" not in page]
+
+
 def metrics_of(folder: Path) -> tuple[MlflowClient, str]:
     splits = Splits.read(Run.read(folder).path("splits"))
     return MlflowClient(f"sqlite:///{folder.parent / DATABASE}"), splits.tracking.parent

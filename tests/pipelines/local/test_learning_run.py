@@ -20,6 +20,7 @@ from tests.pipelines.local.finished_run import (
     interrupted,
     make_layout_another,
     metrics_of,
+    missing_in_newcomer,
     never_training,
     srs,
     without_training,
@@ -43,6 +44,7 @@ def test_a_curve_is_stored_shown_and_logged_once(folder, monkeypatch):
     monkeypatch.setattr(learning_run, "rebuild_report", rebuild_report)
     code, text = learn(folder, *SMALL)
     assert code == 0, text
+    assert missing_in_newcomer(folder) == []
     curve, run = LearningCurve.read(folder), Run.read(folder)
     metrics, splits = Evaluation.read(run.path("evaluation")).metrics, Splits.read(run.path("splits"))
     assert [(point.fraction, len(point.aucs)) for point in curve.points] == [(0.5, 2), (0.75, 2)]
@@ -51,7 +53,8 @@ def test_a_curve_is_stored_shown_and_logged_once(folder, monkeypatch):
     assert curve.run.training_tumours == sum(sizes) / len(sizes)
     assert curve.points[0].training_tumours < curve.points[1].training_tumours < curve.run.training_tumours
     assert curve.rise.difference == pytest.approx(metrics.mean_auc - curve.points[1].mean)
-    assert f"a difference of {curve.rise.difference:+.3f}" in text
+    ends = re.search(r"mean AUC is (0\.\d{3}) instead of (0\.\d{3}): a difference of ([+-]0\.\d{3})", text)
+    assert float(ends[1]) - float(ends[2]) == pytest.approx(float(ends[3]))
     assert 'id="learning-curve"' in (folder / "report.html").read_text()
     assert 'id="learning-curve"' in (folder / "learning_curve.html").read_text()
     client, parent = metrics_of(folder)
@@ -87,6 +90,13 @@ def test_the_newest_run_and_three_draws_of_three_fractions_are_the_default(folde
     assert code == 0, text
     curve = LearningCurve.read(folder)
     assert ([point.fraction for point in curve.points], curve.draws) == ([0.25, 0.5, 0.75], 3)
+
+
+def test_one_draw_has_no_spread_and_the_table_says_so(folder):
+    code, text = learn(folder, "--fraction", 0.5, "--draws", 1)
+    assert code == 0, text
+    assert re.search(r"^ +0\.5 +[\d.]+ +0\.\d{3} +one draw$", text, re.MULTILINE)
+    assert "–" not in text
 
 
 def test_ctrl_c_says_how_many_are_stored_and_the_next_call_goes_on(folder, monkeypatch):

@@ -18,6 +18,7 @@ from tests.pipelines.local.finished_run import (
     interrupted,
     make_layout_another,
     metrics_of,
+    missing_in_newcomer,
     never_training,
     srs,
     without_training,
@@ -41,6 +42,7 @@ def test_a_test_is_stored_shown_and_logged_once(folder, monkeypatch):
     monkeypatch.setattr(permuted_run, "rebuild_report", rebuild_report)
     code, text = permute(folder, "--n", 5)
     assert code == 0, text
+    assert missing_in_newcomer(folder) == []
     test = PermutationTest.read(folder)
     assert f"p = {test.p_value:.3g} of 5 permutations" in text
     assert 'id="permutation"' in (folder / "report.html").read_text()
@@ -57,6 +59,24 @@ def test_a_test_is_stored_shown_and_logged_once(folder, monkeypatch):
     assert client.get_run(parent).info.status == "FINISHED"
     children = client.search_runs([client.get_run(parent).info.experiment_id], f"tags.`srs.parent` = '{parent}'")
     assert len(children) == 2  # the groups: the members of permutations have no runs
+
+
+def test_development_predictions_that_repeat_the_evaluation_are_not_shown_or_logged(folder, monkeypatch):
+    real = permuted_run.permutation_test
+
+    def of_two_centres(dataset, metrics, permuted, **more):
+        test = real(dataset, metrics, [(auc, auc) for auc, _ in permuted], **more)
+        return dataclasses.replace(test, observed_development=test.observed)
+
+    monkeypatch.setattr(permuted_run, "permutation_test", of_two_centres)
+    code, text = permute(folder, "--n", 2)
+    assert code == 0, text
+    assert "on development predictions" not in text
+    assert "each group's development predictions are evaluation predictions of the other: no second test" in text
+    client, parent = metrics_of(folder)
+    logged = client.get_run(parent).data.metrics
+    assert "permutation/null_mean" in logged
+    assert not [name for name in logged if "development" in name and name.startswith("permutation/")]
 
 
 def test_mlflow_shows_the_figures_of_the_longer_test(folder):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from components.common.artifacts.members import Member, Members
+from components.common.artifacts.permutation import SAME_AUC
 from components.common.artifacts.splits import Splits
 from components.common.errors import InputError
 from components.common.presets import resolve
@@ -113,6 +114,32 @@ def test_a_test_that_was_killed_goes_on_where_it_was(procedure, tmp_path, monkey
     assert counts[0] == (0, 3 * 6)
     whole = repetitions(procedure, 5, tmp_path / "other", seed=1)
     assert [one.evaluation for one in found] == [one.evaluation for one in whole]
+
+
+@pytest.mark.parametrize(
+    ("split", "groups"),
+    [({"split_unit": "centre", "groups": 4, "min_centre_class_size": 3}, 2), ({"groups": 3, "repeats": 2}, 6)],
+)
+def test_progress_counts_the_networks_that_are_really_trained(procedure, tmp_path, monkeypatch, split, groups):
+    """Fewer than ``split.groups`` where fewer centres can be left out, and more where sets are drawn repeatedly."""
+    trained, counts = [], []
+
+    def train(network, crops, labels, tumours, splits, settings, **more):
+        trained.extend(splits)
+        more["progress"](len(splits), len(splits), "")
+        return answers(network, crops, labels, tumours, splits, settings)
+
+    monkeypatch.setattr(procedures, "train_pack", train)
+    study = resolve("fast", {"study": "permuted", "split": {"members": 2, **split}})
+    table = procedure.dataset.tumours
+    centre = np.where(table.patient.rank(method="dense") % 2, "C-1", "C-2")
+    dataset = dataclasses.replace(procedure.dataset, tumours=table.assign(centre=centre))
+    other = dataclasses.replace(procedure, dataset=dataset, settings=study)
+    found = repetitions(other, 3, tmp_path, seed=1, progress=lambda *given: counts.append(given[:2]))
+    assert len(trained) == 3 * 2 * groups
+    assert counts == [(done * 2 * groups, len(trained)) for done in (0, 1, 1, 2, 2, 3)]
+    two_centres = groups == 2  # each evaluates what the other is developed on
+    assert all(one.development == pytest.approx(one.evaluation, abs=SAME_AUC) for one in found) is two_centres
 
 
 def test_a_damaged_file_is_repeated(procedure, tmp_path, trained):
