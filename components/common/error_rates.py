@@ -45,8 +45,8 @@ class Simulated:
 
 
 NULL = ErrorRate("a first model is promoted although the images hold no signal", 0.049, 0.055)
-EQUAL = ErrorRate("an equally good challenger is refused", 0.010, 0.10)
-LOSS = ErrorRate("a challenger that has lost .10 of AUC is promoted", 0.049, 0.05)
+EQUAL = ErrorRate("an equally good challenger is refused", 0.053, 0.10)
+LOSS = ErrorRate("a challenger that has lost .10 of AUC is promoted", 0.030, 0.05)
 POWER = {0.60: 0.32, 0.67: 0.68, 0.75: 0.92, 0.81: 1.0}
 #: Splits by centre: the first rate, by the number of centres; and how often a good model is refused for one centre.
 NULL_BY_CENTRES = {number: dataclasses.replace(NULL, found=found) for number, found in ((4, 0.053), (5, 0.037))}

@@ -80,7 +80,7 @@ class GateSettings(Settings):
         8, "smallest number of tumours of each class on which two ensembles of a group are compared", 1, 10**6
     )
     max_loss_auc: Number = setting(
-        0.10,
+        0.08,
         "loss of mean AUC against champion and reference that a one-sided 95 % bound must rule out, for a model to "
         "count as not worse",
         0.0,

@@ -19,11 +19,15 @@ import pytest
 
 from components.common.error_rates import CENTRE, EQUAL, LOSS, NULL, NULL_BY_CENTRES, POWER, ErrorRate
 from components.common.processors import processors
+from components.common.settings import GateSettings
 from components.stats.calibration import fit_platt
 from tests.slow.linear_study import LinearRun, change, make_cohort, run_study, verdict
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(4 * 3600)]
 RUNS = int(os.environ.get("SRS_INFERENCE_RUNS", "1000"))
+#: Margins of the rule *Change* that docs/inference.md compares, and the default.
+MARGINS = (0.07, 0.08, 0.09, 0.10)
+MARGIN = GateSettings().max_loss_auc
 RECORD = Path(__file__).parents[2] / "runs" / "inference.json"
 #: A best score of AUC .856, from which the groups' ensembles learn one of about .80.
 SIGNAL = 0.75
@@ -188,46 +192,57 @@ def test_small_runs_are_refused(record) -> None:
     assert not simulated(small_study, 50).promoted.any()
 
 
-def retrained(seed: int, *, blur: float) -> dict[str, float]:
-    cohort = make_cohort(np.random.default_rng([seed, 4]), SIGNAL)
+def retrained(seed: int, *, blur: float, first_seed: int) -> dict[str, float]:
+    cohort = make_cohort(np.random.default_rng([seed, 5]), SIGNAL)
     champion = run_study(cohort, f"study {seed}", 1000 + seed)
-    challenger = run_study(cohort, f"study {seed}", 5000 + seed, blur=blur)
+    challenger = run_study(cohort, f"study {seed}", first_seed + seed, blur=blur)
     compared = change(challenger, champion, "champion")
     return {
         "loss": champion.true_auc - challenger.true_auc,
         "difference": compared.difference,
         "se": compared.se,
-        "promoted": compared.lower_bound > -0.10,
+        **{f"promoted at {margin:.2f}": compared.lower_bound > -margin for margin in MARGINS},
     }
 
 
 def test_an_equal_challenger_is_rarely_refused(record) -> None:
-    found = simulated(functools.partial(retrained, blur=0.0))
+    found = simulated(functools.partial(retrained, blur=0.0, first_seed=999_000))
     record("equal challenger", **found.mean(), sd=found.difference.std())
-    _accept(1 - found.promoted.mean(), EQUAL)
+    _accept(1 - found[f"promoted at {MARGIN:.2f}"].mean(), EQUAL)
 
 
 def test_a_loss_of_a_tenth_is_rarely_promoted(record) -> None:
-    found = simulated(functools.partial(retrained, blur=BLUR_10))
+    found = simulated(functools.partial(retrained, blur=BLUR_10, first_seed=998_000))
     record("loss of .10", **found.mean(), sd=found.difference.std())
     assert 0.095 < found.loss.mean() < 0.105
-    _accept(found.promoted.mean(), LOSS)
+    _accept(found[f"promoted at {MARGIN:.2f}"].mean(), LOSS)
 
 
-def ten_retrainings(seed: int, *, with_reference: bool = True) -> dict[str, float]:
-    """The champion's loss of true AUC after ten retrainings, each of which is worse than the one before by .02."""
+def ten_retrainings(seed: int) -> dict[str, float]:
+    """For each margin the champion's loss of true AUC after ten retrainings, each worse than the former by .02."""
     cohort = make_cohort(np.random.default_rng([seed, 5]), SIGNAL)
-    reference = champion = run_study(cohort, f"study {seed}", 1000 + seed)
-    for number, blur in enumerate(BLUR_OF_RETRAINING):
-        challenger = run_study(cohort, f"study {seed}", 2000 * (number + 2) + seed, blur=blur)
-        others = [champion] if champion is reference or not with_reference else [champion, reference]
-        if all(change(challenger, other, "champion").lower_bound > -0.10 for other in others):
-            champion = challenger
-    return {"loss": reference.true_auc - champion.true_auc}
+    blurs = dict(enumerate(BLUR_OF_RETRAINING, start=1))
+    runs = [run_study(cohort, f"study {seed}", 1000 + seed)]
+    runs += [run_study(cohort, f"study {seed}", 2000 * (k + 1) + seed, blur=blur) for k, blur in blurs.items()]
+
+    @functools.cache
+    def bound(challenger: int, other: int) -> float:
+        return change(runs[challenger], runs[other], "champion").lower_bound
+
+    losses = {}
+    for margin in MARGINS:
+        champion = 0  # which is the reference too
+        for challenger in blurs:
+            if all(bound(challenger, other) > -margin for other in {0, champion}):
+                champion = challenger
+        losses[f"loss at {margin:.2f}"] = runs[0].true_auc - runs[champion].true_auc
+    return losses
 
 
 def test_losses_do_not_add_up_from_champion_to_champion(record) -> None:
-    """Ten retrainings that lose .02 each are stopped before .05 has been lost, on average."""
+    """Ten retrainings that lose .02 each are stopped before .05 has been lost: on average, and in seven of eight."""
     found = simulated(ten_retrainings)
-    record("ten retrainings", loss=found.loss.mean(), above_05=(found.loss > 0.05).mean())
-    assert found.loss.mean() < 0.05
+    above = (found > 0.05).mean()
+    record("ten retrainings", **found.mean(), **above.add_prefix("above .05: "))
+    assert found[f"loss at {MARGIN:.2f}"].mean() < 0.05
+    assert above[f"loss at {MARGIN:.2f}"] < 0.125
