@@ -13,6 +13,7 @@ from components.model.signing import SigningKey
 from components.promote import registry, step
 from components.promote.change import Change
 from components.promote.gate import Verdict
+from components.promote.story import Sizes
 from tests.registry_store import MODEL, PROMOTED, delete, lose_files
 
 
@@ -38,7 +39,7 @@ def changes(monkeypatch: pytest.MonkeyPatch) -> list[Change]:
 def decided(folder: Path, version: str, key: SigningKey | None = None) -> Any:
     splits = SimpleNamespace(settings=SimpleNamespace(gate=None))
     at, none = (lambda name: folder / name), (lambda _: None)
-    bundles = SimpleNamespace(folder=at, keras_file=at, crops=none, splits=splits, size=lambda _: 3)
+    bundles = SimpleNamespace(folder=at, keras_file=at, crops=none, splits=splits, sizes=lambda _: Sizes(3, 20, 15))
     evaluated = SimpleNamespace(metrics={})
     return step._decide(bundles, evaluated, "A", {"A": version}, MODEL, SimpleNamespace(of=none), key)
 
