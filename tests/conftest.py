@@ -1,4 +1,4 @@
-"""Fixtures for all tests: a real S3 server."""
+"""Settings of Hypothesis and fixtures for all tests: a real S3 server."""
 
 import contextlib
 import os
@@ -11,10 +11,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import minio
 import pytest
 import urllib3
 
+#: No test fails by the clock of a busy machine.
+hypothesis.settings.register_profile("off the clock", deadline=None)
+hypothesis.settings.load_profile("off the clock")
 KEYS = {"AWS_ACCESS_KEY_ID": "tester", "AWS_SECRET_ACCESS_KEY": "tester-secret"}
 BUCKETS = ("dicom", "models")
 PORTS = ("master", "master.port.grpc", "volume", "volume.port.grpc", "filer", "filer.port.grpc", "s3", "s3.port.grpc")

@@ -68,7 +68,7 @@ def test_a_requested_upgrade_is_ignored_and_the_body_is_read(server, upgrade, ch
     assert b"HTTP/1.1 101" not in reply
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_upgrade_requests_in_any_number_and_any_pieces_are_answered(server, data):
     small = json.dumps({"instances": [[1]]}).encode()  # its refusal names the crop: the body was read

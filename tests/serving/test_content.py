@@ -132,7 +132,7 @@ def test_json_is_read_whatever_its_content_type_says():
     assert decode_v1(body, "multipart/form-data").instances
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     files=st.lists(st.binary(max_size=300), min_size=1, max_size=5),
     boundary=st.from_regex(r"[-A-Za-z0-9'()+_,./:=?]{1,60}[A-Za-z0-9]", fullmatch=True),

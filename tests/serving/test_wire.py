@@ -178,7 +178,7 @@ def test_a_part_of_the_largest_size_is_not_copied_again_and_again():
         tracemalloc.stop()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     changes=st.lists(st.tuples(st.integers(0, 150), st.binary(min_size=1, max_size=6)), max_size=5),
     end=st.integers(0, 100_000),

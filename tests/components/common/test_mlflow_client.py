@@ -181,7 +181,7 @@ statuses = st.one_of(st.sampled_from([200, 201, 302, 401, 403, 404, 429, 500, 50
 
 
 @given(status=statuses.filter(lambda status: status not in (204, 205, 304)), body=bodies)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_reply_that_is_not_mlflows_is_reported_with_a_known_code(api: MlflowApi, status: int, body: bytes):
     api.status, api.body = status, body
     assert error_of(champion).code in CODES

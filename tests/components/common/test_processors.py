@@ -110,7 +110,7 @@ def test_where_there_is_no_affinity_all_processors_count(tmp_path: Path, monkeyp
 
 
 @given(st.lists(st.one_of(st.none(), st.integers(1, 2_000_000)), min_size=1, max_size=5))
-@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_never_more_than_the_smallest_quota_rounded_up(tmp_path: Path, quotas: list[int | None]) -> None:
     files, path = {}, "sys/fs/cgroup"
     for level, quota in enumerate(quotas):

@@ -86,7 +86,7 @@ def test_any_value_gives_a_result_or_an_srs_error(study, kind):
     keywords = {"rtstruct": OF_RTSTRUCT, "structure": OF_STRUCTURE, "contour": OF_CONTOUR}.get(kind, OF_CT)
     outcomes = set()
 
-    @settings(max_examples=40, deadline=None, database=None)
+    @settings(max_examples=40, database=None)
     @given(st.sampled_from(keywords), VALUES)
     def try_value(keyword, value):
         outcomes.update(outcome(good | {name: changed(good[name], kind, keyword, value) for name in names}))

@@ -104,7 +104,7 @@ def test_reads_what_gdcm_wrote():
     assert read(slice_of(GDCM_FRAME, JPEGLosslessSV1, (3, 4), 12)).tolist() == GDCM_SAMPLES
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(2, 16), st.integers(1, 7), st.integers(0, 3), st.integers(2, 9), st.integers(2, 9))
 def test_jpeg_lossless_is_decoded_with_any_predictor_and_restart_interval(
     precision, predictor, restart_rows, rows, cols
@@ -256,7 +256,7 @@ def test_a_syntax_that_is_not_listed_is_refused_by_its_public_name(uid):
 
 
 @pytest.mark.parametrize("syntax", LOSSLESS)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(data=st.data())
 def test_a_damaged_frame_is_refused_or_decoded_and_affects_no_other(syntax, data):
     frame = bytearray(frames(some_samples((16, 16)))[syntax])

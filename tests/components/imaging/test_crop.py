@@ -34,7 +34,7 @@ def geometries(draw):
     return SliceGeometry(tuple(origin), tuple(column_step), tuple(row_step)), shape, centre
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(geometries(), st.floats(-25, 25), st.floats(-25, 25))
 def test_every_crop_pixel_shows_its_own_millimetre(drawn, dx, dy):
     """A slice that is linear in x and y is reproduced by linear interpolation: centre and scale."""
@@ -48,7 +48,7 @@ def test_every_crop_pixel_shows_its_own_millimetre(drawn, dx, dy):
         assert np.abs(crop - wanted).max() < 0.2 * PITCH
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(geometries(), st.floats(6, 15), st.floats(6, 15))
 def test_an_ellipse_lies_in_the_middle_at_its_size(drawn, half_width, half_height):
     geometry, shape, centre = drawn
@@ -70,7 +70,7 @@ def test_an_ellipse_lies_in_the_middle_at_its_size(drawn, half_width, half_heigh
     assert (cols * weights).sum() == pytest.approx(75, abs=0.2)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(geometries(), st.integers(0, 2**31))
 def test_agrees_with_another_implementation(drawn, seed):
     geometry, shape, centre = drawn

@@ -74,7 +74,7 @@ def test_measures_far_from_the_origin_stay_precise():
     assert shape.centroid_xy_mm == pytest.approx((90005, -89995))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(0, 2**31), st.integers(3, 40))
 def test_mask_agrees_with_another_implementation(seed, corners):
     rng = np.random.default_rng(seed)
@@ -85,7 +85,7 @@ def test_mask_agrees_with_another_implementation(seed, corners):
     assert (mask == expected).all()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(0, 2**31), st.integers(3, 12))
 def test_area_agrees_with_the_pixels_of_a_fine_mask(seed, corners):
     polygon = np.random.default_rng(seed).uniform(0, 30, (corners, 2))
@@ -98,7 +98,7 @@ def test_area_agrees_with_the_pixels_of_a_fine_mask(seed, corners):
 steps = st.floats(0.2, 3).flatmap(lambda size: st.sampled_from([size, -size]))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(steps, steps, st.floats(-500, 500), st.floats(-500, 500), st.booleans(), st.integers(0, 2**31))
 def test_pixels_and_millimetres_are_inverse(row, column, x, y, swapped, seed):
     axes = ((0.0, column), (row, 0.0)) if swapped else ((column, 0.0), (0.0, row))
@@ -144,7 +144,7 @@ def test_many_islands_side_by_side_are_measured_exactly():
     assert not overlaps(islands)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 2**31), st.integers(257, 900), st.sampled_from(["disc", "square", "circle", "thin"]))
 def test_longest_diameter_of_many_points_agrees_with_all_distances(seed, count, kind):
     rng = np.random.default_rng(seed)
@@ -158,7 +158,7 @@ def test_longest_diameter_of_many_points_agrees_with_all_distances(seed, count, 
     assert longest_diameter_mm([points]) == pytest.approx(cdist(points, points).max(), rel=1e-9)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2**31), st.integers(1, 6))
 def test_area_of_several_outlines_agrees_with_another_implementation(seed, count):
     rng = np.random.default_rng(seed)

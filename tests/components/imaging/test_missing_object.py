@@ -114,7 +114,7 @@ def test_links_to_files_are_read_and_links_to_folders_are_reported(make_study, t
     assert "links to folders" in error.hint
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.tuples(st.sampled_from([SEG, MR, "1.2.3", ""]), st.text("ABC^ ä", max_size=6)), min_size=1, max_size=4)
 )

@@ -40,7 +40,7 @@ def written_again(contour, kind, rng):
 KINDS = ("exact", "from another point", "the other way", "rounded", "with more points", "closed by its first point")
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 2**31), st.sampled_from(KINDS), st.integers(1, 3))
 def test_a_copy_of_an_outline_changes_no_measure(seed, kind, times):
     rng = np.random.default_rng(seed)
@@ -198,7 +198,7 @@ def test_outlines_without_area_do_not_extend_the_gtv(make_study):
     assert candidate.warnings == ("STRAY_CONTOUR",)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.floats(0, 2 * np.pi), st.floats(15, 28), st.floats(0.05, 0.5))
 def test_stray_marks_are_left_out_at_any_position(angle, distance, radius):
     plane = CtPlane("", 0, "", (-32.0, -32.0, 0.0), (1, 0, 0, 0, 1, 0), (1.0, 1.0), (64, 64), 0.0)

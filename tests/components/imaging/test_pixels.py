@@ -102,7 +102,7 @@ def test_padding_that_is_clipped_air_stays_as_it_is(make_study):
     assert candidate.crop.min() == -1024
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(-32768, -1201), st.floats(20, 31), st.booleans())
 def test_no_crop_holds_values_below_all_hu(make_study, value, radius, tag):
     study = make_study(BESIDE_THE_RIM, centre=(20, 0))

@@ -149,7 +149,7 @@ def test_a_damaged_gtv_does_not_count_as_empty(make_study):
     assert folder_error(study, roi="GTV").code == "ROI_AMBIGUOUS"
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.floats(-500, 500), min_size=0, max_size=30), st.integers(-1, 1))
 def test_a_contour_is_read_whole_or_refused(values, stated):
     item = make_contour(np.zeros((0, 2)), 0.0)

@@ -2,7 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from components.common.errors import TumourError
@@ -40,7 +40,6 @@ def positions(runs):
     return [round(0.1 * z, 1) for z in itertools.accumulate(steps, initial=-300)]
 
 
-@settings(deadline=None)
 @given(RUNS, st.sampled_from([None, 1, -1]))
 def test_any_series_of_runs_of_constant_spacing_is_whole(runs, direction):
     zs = positions(runs)
@@ -48,7 +47,6 @@ def test_any_series_of_runs_of_constant_spacing_is_whole(runs, direction):
     assert code(zs, numbers) == ""
 
 
-@settings(deadline=None)
 @given(RUNS, st.integers(0, 99), st.sampled_from([1, -1]))
 def test_any_slice_lost_between_others_is_missed_by_the_slices_numbers(runs, which, direction):
     """Except where the remaining step is no longer than its neighbours: 1, 0.5, 0.5, 1 mm become 1, 1, 1 mm."""
@@ -61,7 +59,6 @@ def test_any_slice_lost_between_others_is_missed_by_the_slices_numbers(runs, whi
     assert code(zs, numbers) == "MISSING_SLICE"
 
 
-@settings(deadline=None)
 @given(st.sampled_from([5, 6, 10, 25, 30]), st.integers(6, 20), st.integers(0, 99), st.integers(1, 2))
 def test_slices_lost_from_even_spacing_are_missed_without_numbers(step, count, which, lost):
     zs = [0.1 * step * i for i in range(count)]

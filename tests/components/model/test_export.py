@@ -209,7 +209,7 @@ def test_layers_that_are_used_twice_and_models_in_models():
 CHAINED = [kind for kind in LAYERS if not kind.startswith(("reshaped", "flattened", "maxima", "slopes of"))]
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(kinds=st.lists(st.sampled_from(CHAINED), min_size=1, max_size=4), members=st.integers(1, 3))
 def test_layers_in_any_order(kinds, members):
     keras.utils.clear_session(free_memory=False)

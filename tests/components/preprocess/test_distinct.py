@@ -281,7 +281,7 @@ def test_problems_come_in_the_order_of_the_table():
     assert [line.split(":")[0].strip(" -") for line in lines] == [f"rows {i}, {i + 1}" for i in (2, 4, 6, 8)]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.data())
 def test_patients_are_joined_exactly_where_a_chain_of_evidence_joins_them(data):
     people = data.draw(st.integers(2, 6))

@@ -41,7 +41,7 @@ def test_a_crop_is_found_again_after_another_export(crops, change):
     assert set(pairs) == {(index, index + len(crops)) for index in range(len(crops))}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(0, 11), min_size=1, max_size=14))
 def test_pairs_are_exactly_the_repeats(chosen):
     rng = np.random.default_rng(0)

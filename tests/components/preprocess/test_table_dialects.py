@@ -67,7 +67,7 @@ def encoded(rows, dialect):
     return (first + text).encode(dialect["encoding"])
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(cohorts(), dialects())
 def test_a_table_reads_to_the_same_rows_in_every_dialect(rows, dialect):
     read = read_bytes(encoded(rows, dialect))
@@ -82,7 +82,7 @@ def test_a_table_reads_to_the_same_rows_in_every_dialect(rows, dialect):
 PLAIN = st.text("aZ9 .-üß", min_size=1, max_size=8)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(cohorts(PLAIN), st.sampled_from(list(DELIMITERS)), st.integers(0, 3), st.data())
 def test_a_separator_added_or_removed_is_refused_and_never_read(rows, delimiter, columns, data):
     lines = [delimiter.join([*cells, *[""] * columns]) for cells in lines_of(*rows)]
@@ -101,7 +101,7 @@ def test_a_separator_added_or_removed_is_refused_and_never_read(rows, delimiter,
     assert error.safe_message.count("\n") == 1
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     cohorts(PLAIN),
     st.sampled_from(list(DELIMITERS)),

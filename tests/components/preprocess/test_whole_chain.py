@@ -23,7 +23,7 @@ def star(draw):
     return np.round(middle + radii[:, None] * np.column_stack([np.cos(angles), np.sin(angles)]), 3)
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(star(), st.floats(0.5, 1.4), st.floats(0.5, 1.4), st.sampled_from(ORIENTATIONS), st.booleans())
 def test_a_polygon_survives_the_round_trip(make_study, polygon, row_mm, column_mm, orientation, by_uid):
     row_mm, column_mm = round(row_mm, 4), round(column_mm, 4)

@@ -34,7 +34,7 @@ def patients(tumours: pd.DataFrame, names: set[str]) -> set[str]:
     return set(tumours.patient[tumours.tumour.isin(names)])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**31 - 1), draw=st.integers(0, 9), unit=st.sampled_from(["patient", "tumour"]))
 def test_evaluation_sets_stay_patients_are_nested_and_classes_complete(seed, draw, unit):
     tumours = cohort(seed=seed % 5)

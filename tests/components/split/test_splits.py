@@ -56,7 +56,7 @@ def test_more_groups_than_letters_are_refused():
         SplitSettings(groups=10, repeats=3)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**31 - 1), patients=st.integers(30, 89), unit=st.sampled_from(["patient", "tumour"]))
 def test_every_split_is_a_partition_without_shared_patients(seed, patients, unit):
     tumours = cohort(patients, 90, 44, seed)

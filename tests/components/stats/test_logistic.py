@@ -42,7 +42,7 @@ cohorts = st.integers(3, 14).flatmap(
 
 
 @given(cohorts)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_a_fit_converges_exactly_where_the_classes_overlap(cohort):
     """Albert & Anderson 1984: the maximum exists unless some direction separates the classes, ties included."""
     labels, x, offset = (np.array(values, dtype=float) for values in cohort)

@@ -61,7 +61,7 @@ cohorts = st.integers(2, 30).flatmap(
 
 
 @given(cohorts)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_net_benefit_is_between_those_of_perfect_and_of_reversed_predictions(cohort):
     labels, probability, threshold = cohort
     prevalence, odds = np.mean(labels), threshold / (1 - threshold)
@@ -72,7 +72,7 @@ def test_net_benefit_is_between_those_of_perfect_and_of_reversed_predictions(coh
 
 
 @given(cohorts)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_treating_all_follows_from_prevalence_and_threshold(cohort):
     labels, probability, threshold = cohort
     (point,) = decision_curve(labels, probability, threshold, samples=5)
@@ -82,7 +82,7 @@ def test_treating_all_follows_from_prevalence_and_threshold(cohort):
 
 
 @given(cohorts)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_as_the_threshold_goes_to_zero_net_benefit_goes_to_the_prevalence(cohort):
     labels, probability, _ = cohort
     certain = np.maximum(probability, 1e-6)

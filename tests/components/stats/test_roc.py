@@ -111,7 +111,7 @@ cohorts = st.integers(2, 9).flatmap(
 
 
 @given(cohorts)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_spss_standard_error_equals_a_count_of_all_triples(cohort):
     labels, score = cohort
     n_pos, n_neg = sum(labels), len(labels) - sum(labels)
@@ -124,7 +124,7 @@ def test_spss_standard_error_equals_a_count_of_all_triples(cohort):
 
 
 @given(cohorts)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_delong_equals_the_sample_variances_of_the_kernel(cohort):
     labels, score = np.array(cohort[0]), np.array(cohort[1])
     pos, neg = score[labels == 1], score[labels == 0]
@@ -135,7 +135,7 @@ def test_delong_equals_the_sample_variances_of_the_kernel(cohort):
 
 
 @given(cohorts.filter(lambda cohort: len(set(cohort[1])) > 1))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_p_with_ties_equals_scipys_mann_whitney_test(cohort):
     labels, score = np.array(cohort[0]), np.array(cohort[1])
     summary, pos, neg = roc_summary(labels, score), score[labels == 1], score[labels == 0]
@@ -328,7 +328,7 @@ def test_limits_of_every_level_come_from_one_bootstrap_bit_for_bit(groups, monke
 
 
 @given(st.integers(0, 10_000), st.floats(-6, 6))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_limits_of_the_mean_auc_hold_it_and_stay_within_zero_and_one(seed, signal):
     rng = np.random.default_rng(seed)
     labels = np.array([1, 0] * 12)
@@ -457,7 +457,7 @@ def test_takes_lists_arrays_and_booleans_alike():
 
 
 @given(cohorts)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_curve_has_a_point_for_every_score_by_counting_and_holds_no_infinity(cohort):
     labels, score = np.array(cohort[0], dtype=bool), np.array(cohort[1], dtype=float)
     points = roc_curve(labels, score)
@@ -496,7 +496,6 @@ def test_limits_are_those_that_newcombe_prints_for_the_exact_method(hits, trials
 
 
 @given(st.integers(1, 40).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-@settings(deadline=None)
 def test_limits_are_quantiles_of_the_beta_distribution(case):
     """Another way to the exact interval than scipy's ``binomtest``, which searches the binomial's own tails."""
     hits, trials = case
@@ -511,7 +510,7 @@ def test_score_equal_to_the_cut_off_predicts_a_responder():
 
 
 @given(cohorts)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_chosen_cut_off_has_the_largest_youden_index(cohort):
     labels, score = cohort
     best = max(rates.sensitivity + rates.specificity for rates in (rates_at(labels, score, c - 0.5) for c in range(7)))

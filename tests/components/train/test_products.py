@@ -12,7 +12,7 @@ from components.model.keras_backend import keras
 from components.train.products import convolve, convolve_and_pool, phase_of
 
 SIZES = st.integers(1, 5)
-EVERY = settings(max_examples=6, deadline=None, derandomize=True)
+EVERY = settings(max_examples=6, derandomize=True)
 
 
 def arrays(seed, side, kernel, channels, filters):

@@ -373,7 +373,7 @@ statuses = st.one_of(st.sampled_from([200, 302, 307, 401, 403, 404, 409, 500, 50
     body=st.sampled_from(PAGES + FACTS),
     healthy=st.booleans(),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_answer_is_understood_or_reported_with_a_known_code(status, body, healthy):
     with paging(status=status, body=body, healthy=healthy) as address:
         for ask in (lambda server: server.version("srs-response"), lambda server: server.schedules()):

@@ -104,7 +104,7 @@ ODDITIES = {
 }
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     odd=st.sampled_from(list(ODDITIES)),
     radius=st.sampled_from([3.0, 8.0, 14.0]),

@@ -237,7 +237,7 @@ GOOD = zip_of([stored("a/b", b"one"), deflated("a/ü", b"two" * 100), stored("le
 SHORT = zip_of([stored("a", b"one"), deflated("b", bytes(300))], comment=b"c")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     data=st.sampled_from([GOOD, SHORT]),
     changes=st.lists(st.tuples(st.integers(0, len(GOOD)), st.binary(min_size=1, max_size=9)), max_size=4),
