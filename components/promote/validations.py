@@ -26,8 +26,8 @@ class ValidatedOn:
     ----------
     name
         Name of the cohort.
-    tumours, patients
-        Its size.
+    tumours, patients, responders, non_responders
+        Its size: numbers of tumours, patients, and tumours of each class.
     auc, auc_low, auc_high
         AUC of the primary score, with Newcombe's limits.
     sensitivity, specificity
@@ -43,6 +43,8 @@ class ValidatedOn:
     name: str
     tumours: int
     patients: int
+    responders: int
+    non_responders: int
     auc: float
     auc_low: float
     auc_high: float

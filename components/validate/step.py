@@ -24,7 +24,6 @@ from components.promote import registry
 from components.promote.validations import write_validation
 from components.stats.roc import roc_curve
 from components.validate.centres import centre_overlap, development_centres
-from components.validate.few import mark_few
 from components.validate.overlap import evaluated_flow, without_seen
 from components.validate.performance import measure, refuse_one_class
 from components.validate.report import write_report
@@ -126,7 +125,6 @@ def run(dataset: str, request: Request, validation: str, report: str, progress: 
     result.write(folder)
     run_id = log_validation(result, data, folder, experiment=request.experiment, attempt=request.attempt)
     write_validation(request.model_name, version, data.digest, in_short(metrics, run_id))
-    mark_few(request.model_name, version, run_id, metrics.performance.counts)
     shutil.copyfile(folder / REPORT, report)
     return view_of(result)
 

@@ -63,6 +63,8 @@ def in_short(metrics: ValidationMetrics, run_id: str) -> ValidatedOn:
         name=metrics.name,
         tumours=figures.counts.tumours,
         patients=figures.counts.patients,
+        responders=figures.counts.responders,
+        non_responders=figures.counts.non_responders,
         auc=figures.auc.auc,
         auc_low=figures.auc.ci_low,
         auc_high=figures.auc.ci_high,

@@ -114,7 +114,6 @@ def champion(
 ) -> None:
     """Show the champion's version, ensemble and digest, the gate's reasons, and its validations on other cohorts."""
     from components.promote.validations import validations_in
-    from components.validate.few import few_in
     from pipelines.local.session import Session
 
     registry = Session.of_registry(home, screen, mlflow).registry(mlflow)
@@ -129,16 +128,18 @@ def champion(
         if name in info.tags:
             screen.print(info.tags[name], soft_wrap=True)
     for one in validations:
-        screen.print(Text(validation_line(one, few_in(info.tags, one))), soft_wrap=True)
+        screen.print(Text(validation_line(one)), soft_wrap=True)
 
 
-def validation_line(one: "ValidatedOn", few: str = "") -> str:
-    """A validation on one line, with what a reader must know of it; ``few`` says why there are too few tumours."""
+def validation_line(one: "ValidatedOn") -> str:
+    """A validation on one line, with what a reader must know of it."""
+    from components.validate.few import by_class, is_few
+
     notes = ["SYNTHETIC"] if one.synthetic else []
     notes += [] if one.patients_checked else ["not checked for patients that the model has seen"]
     limits = f"AUC {one.auc:.3f} ({one.auc_low:.3f} to {one.auc_high:.3f})"
     tumours = counted(one.tumours, "tumour")
-    found = f"too few to judge ({few}), {limits}" if few else limits
+    found = f"too few to judge ({by_class(one)}), {limits}" if is_few(one) else limits
     return "; ".join([f"validated on {one.name}: {tumours}, {found}", *notes])
 
 

@@ -17,7 +17,7 @@ from components.model.manifest import Manifest
 from components.model.runtime import Ensemble
 from components.promote import registry
 from components.promote.validations import PREFIX, ValidatedOn, validations_in
-from components.validate.few import TAG, few_in
+from components.validate.few import by_class, is_few
 from components.validate.step import Request, cohort_name, run
 from tests.components.model.bundles import SETTINGS, make_dataset, make_members, write
 from tests.components.validate.made import KEY, make_cohort
@@ -139,20 +139,14 @@ def test_the_version_keeps_the_result_in_short(done):
 def test_too_few_tumours_are_marked_in_mlflow_and_at_the_version(tmp_path):
     validated(tmp_path, make_cohort(8), attempt="attempt-few", name="eight")
     tags = registry.version_info(MODEL, "1").tags
-    found = {one.name: few_in(tags, one) for one in validations_in(tags)}
-    assert found["eight"] == "4 responders and 4 non-responders"
-    assert found.get("elsewhere", "") == ""
+    found = {one.name: one for one in validations_in(tags)}
+    assert is_few(found["eight"])
+    assert by_class(found["eight"]) == "4 responders and 4 non-responders"
+    assert "elsewhere" not in found or not is_few(found["elsewhere"])
     (tracked,) = MlflowClient().search_runs(
         [MlflowClient().get_experiment_by_name("validations").experiment_id], "tags.`srs.attempt` = 'attempt-few'"
     )
     assert tracked.data.tags["srs.too_few_tumours"] == "true"
-
-
-def test_validations_of_earlier_releases_are_judged_by_their_size():
-    one = ValidatedOn("here", 9, 9, 1.0, 0.5, 1.0, 1.0, 1.0, False, True, "run")
-    assert few_in({}, one) == "fewer than 10 tumours"
-    assert few_in({}, dataclasses.replace(one, tumours=10)) == ""
-    assert few_in({TAG + "another": "text"}, dataclasses.replace(one, tumours=10)) == ""
 
 
 @pytest.mark.parametrize(("study", "name"), [("srs-response", "cohort cccccccc"), ("elsewhere", "elsewhere")])
@@ -210,6 +204,6 @@ def test_an_unknown_handling_and_one_class_are_refused(tmp_path):
 
 @pytest.mark.parametrize("text", ["", "{", "[]", json.dumps({"name": "x"})])
 def test_a_tag_of_another_form_is_skipped(text):
-    whole = ValidatedOn("here", 40, 28, 0.7, 0.6, 0.8, 0.5, 0.5, False, True, "run")
+    whole = ValidatedOn("here", 40, 28, 20, 20, 0.7, 0.6, 0.8, 0.5, 0.5, False, True, "run")
     tags = {f"{PREFIX}a": text, f"{PREFIX}b": json.dumps(dataclasses.asdict(whole)), "srs.group": "A"}
     assert validations_in(tags) == [whole]

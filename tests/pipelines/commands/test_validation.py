@@ -1,5 +1,6 @@
 """``srs validate``: from a phantom's DICOM to the registry's tag, and mistakes that end without a traceback."""
 
+import dataclasses
 import json
 import os
 import re
@@ -115,10 +116,10 @@ def test_without_a_registry_no_home_is_made(tmp_path, cohort, monkeypatch):
 def test_a_line_says_what_a_reader_must_know():
     from components.promote.validations import ValidatedOn
 
-    one = ValidatedOn("here", 40, 28, 0.7, 0.6, 0.8, 0.5, 0.5, False, False, "run")
+    one = ValidatedOn("here", 40, 28, 20, 20, 0.7, 0.6, 0.8, 0.5, 0.5, False, False, "run")
     assert validation_line(one) == (
         "validated on here: 40 tumours, AUC 0.700 (0.600 to 0.800); not checked for patients that the model has seen"
     )
-    assert validation_line(one, "1 responder and 39 non-responders").startswith(
+    assert validation_line(dataclasses.replace(one, responders=1, non_responders=39)).startswith(
         "validated on here: 40 tumours, too few to judge (1 responder and 39 non-responders), AUC 0.700"
     )
